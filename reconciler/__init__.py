@@ -1,0 +1,1 @@
+"""Mosaic Federation: cross-organisation grants, declared in git and proven by certificates."""

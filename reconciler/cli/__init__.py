@@ -1,0 +1,1 @@
+"""The only home of click: one file a verb."""

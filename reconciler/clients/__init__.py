@@ -1,0 +1,1 @@
+"""The only home of httpx: step-ca and the other gateway."""

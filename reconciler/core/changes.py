@@ -1,0 +1,166 @@
+"""The plan as data: its changes, its notes and its digest. What fills it is in `plan.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+
+from reconciler.core.observed import LiveCertificate, ObservedGrant, ObservedPeer
+from reconciler.core.spec import Declared, GrantSpec, Kind, PeerSpec, Place, digest_of
+
+if TYPE_CHECKING:
+    from reconciler.core.diff import FieldChange
+
+PLAN_FORMAT_VERSION: Final = 1
+
+
+class Action(StrEnum):
+    """What happens to one object, in the order of application: access is narrowed first."""
+
+    REVOKE = "revoke"
+    REPLACE = "replace"
+    UPDATE = "update"
+    CREATE = "create"
+
+
+_ACTION_ORDER: Final = {action: rank for rank, action in enumerate(Action)}
+
+RowT = TypeVar("RowT", ObservedPeer, ObservedGrant)
+SpecT = TypeVar("SpecT", PeerSpec, GrantSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[RowT, SpecT]):
+    """One object that changes.
+
+    `row` is what is there (None: create), `declared` what is wanted (None: revoke);
+    `certificates` are the live ones that the change ends.
+    """
+
+    action: Action
+    kind: Kind
+    name: str
+    reason: str
+    row: RowT | None
+    declared: Declared[SpecT] | None
+    fields: tuple[FieldChange, ...] = ()
+    certificates: tuple[LiveCertificate, ...] = ()
+
+    @property
+    def place(self) -> Place | None:
+        """Where the manifest stands, or stood when it was last applied."""
+        if self.declared is not None:
+            return self.declared.place
+        return self.row.place if self.row is not None else None
+
+    @property
+    def suspends(self) -> bool:
+        """Whether the change withholds authority that the stored row grants."""
+        return self.action is Action.UPDATE and any(
+            field.path == "suspended" and field.new is True for field in self.fields
+        )
+
+    def sort_key(self) -> tuple[int, int, str]:
+        """Return the place in the plan: grants end before their peers, and begin after them."""
+        grants_first = self.action is Action.REVOKE
+        kind_rank = int((self.kind is Kind.PEER) == grants_first)
+        return (_ACTION_ORDER[self.action], kind_rank, self.name)
+
+    def identity(self) -> tuple[str, str, str, str | None, str | None]:
+        """Return what the plan's digest covers: no place and no reason."""
+        return (
+            str(self.action),
+            str(self.kind),
+            self.name,
+            self.row.digest if self.row is not None else None,
+            self.declared.digest if self.declared is not None else None,
+        )
+
+
+PeerChange = Change[ObservedPeer, PeerSpec]
+GrantChange = Change[ObservedGrant, GrantSpec]
+AnyChange = PeerChange | GrantChange
+
+
+class NoteKind(StrEnum):
+    """Why an object that git and the rows disagree about is left as it is."""
+
+    NOT_IN_GIT_YET = "not_in_git_yet"
+    HELD_SUSPENDED = "held_suspended"
+    HELD_REVOKED = "held_revoked"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Note:
+    """An object that the plan leaves alone, why, and the command that changes that."""
+
+    kind: Kind
+    name: str
+    note: NoteKind
+    detail: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bookkeeping(Generic[RowT, SpecT]):
+    """A row whose declaration means the same: it becomes git's, or its place has moved."""
+
+    row: RowT
+    declared: Declared[SpecT]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The counts of a plan; `total` is all managed before, plus what is added."""
+
+    create: int
+    update: int
+    replace: int
+    revoke: int
+    unchanged: int
+
+    @property
+    def total(self) -> int:
+        """The number of objects that the counts are out of."""
+        return self.create + self.update + self.replace + self.revoke + self.unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an apply would do, as data.
+
+    `bookkeeping` and `released` (ended rows whose manifest has left git, so that their hold is
+    over) are carried out with an apply, and are no changes.
+    """
+
+    changes: tuple[AnyChange, ...]
+    notes: tuple[Note, ...]
+    summary: Summary
+    managed_before: int
+    source_empty: bool
+    adopted_peers: tuple[Bookkeeping[ObservedPeer, PeerSpec], ...] = ()
+    adopted_grants: tuple[Bookkeeping[ObservedGrant, GrantSpec], ...] = ()
+    released_peers: tuple[ObservedPeer, ...] = ()
+    released_grants: tuple[ObservedGrant, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing changes."""
+        return not self.changes
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` over actions, kinds, names and spec digests, in order."""
+        return digest_of([PLAN_FORMAT_VERSION, [change.identity() for change in self.changes]])
+
+    def peer_changes(self, *actions: Action) -> tuple[PeerChange, ...]:
+        """Return the changes to peers of these actions, in order."""
+        wanted = [c for c in self.changes if c.kind is Kind.PEER and c.action in actions]
+        return cast("tuple[PeerChange, ...]", tuple(wanted))
+
+    def grant_changes(self, *actions: Action) -> tuple[GrantChange, ...]:
+        """Return the changes to grants of these actions, in order."""
+        wanted = [c for c in self.changes if c.kind is Kind.GRANT and c.action in actions]
+        return cast("tuple[GrantChange, ...]", tuple(wanted))

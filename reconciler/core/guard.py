@@ -1,0 +1,164 @@
+"""The limits that a plan must keep, and the way out of each refusal, in numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.changes import Action, AnyChange, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT_COUNT: Final = 3  # removals that are never too many
+LIMIT_PERCENT: Final = 30.0  # of the managed peers and grants
+
+_REMOVALS: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)(%?)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class MaxRemovals:
+    """What `--max-removals` allows once: so many objects, or so many percent of the managed."""
+
+    count: int | None = None
+    percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> MaxRemovals:
+        """Return the exception that `N` or `N%` states; raise `ValueError` for other text."""
+        found = _REMOVALS.fullmatch(text)
+        if found is None or (found[2] and float(found[1]) > 100):
+            raise ValueError(f"got {text!r}, expected a number such as 12, or a share such as 40%")
+        if found[2]:
+            return cls(percent=float(found[1]))
+        if "." in found[1]:
+            raise ValueError(f"got {text!r}, expected a whole number, or a share such as 40%")
+        return cls(count=int(found[1]))
+
+    def allows(self, removals: int, percent: float) -> bool:
+        """Tell whether the figures are within the exception."""
+        within_count = self.count is not None and removals <= self.count
+        return within_count or (self.percent is not None and percent <= self.percent)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The exceptions that the caller states for one run."""
+
+    max_removals: MaxRemovals | None = None
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One limit that the plan breaks: `code` as in the errors, and the objects it is about."""
+
+    code: str
+    message: str
+    hint: str
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The guard's figures and its refusals; an empty `refusals` lets the plan through."""
+
+    removals: int
+    managed: int
+    percent: float
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the plan keeps every limit."""
+        return not self.refusals
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form of the plan's JSON."""
+        return {
+            "allowed": self.allowed,
+            "removals": self.removals,
+            "managed": self.managed,
+            "percent": round(self.percent, 2),
+            "limitCount": LIMIT_COUNT,
+            "limitPercent": LIMIT_PERCENT,
+            "refusals": [
+                {
+                    "code": each.code,
+                    "message": each.message,
+                    "hint": each.hint,
+                    "objects": list(each.objects),
+                }
+                for each in self.refusals
+            ],
+        }
+
+
+def judge(plan: Plan, limits: Limits) -> Verdict:
+    """Return the figures of `plan` and which limits it breaks.
+
+    Revocations, replacements and suspensions are removals. They are out of the objects that were
+    managed before the plan.
+    """
+    removed = tuple(change for change in plan.changes if _is_removal(change))
+    managed = plan.managed_before
+    percent = 100 * len(removed) / managed if managed else 0.0
+    refusals = (
+        *_too_many(removed, managed, percent, limits),
+        *_protected(plan.changes),
+        *_empty(plan, limits),
+    )
+    return Verdict(len(removed), managed, percent, refusals)
+
+
+def _is_removal(change: AnyChange) -> bool:
+    return change.action in (Action.REVOKE, Action.REPLACE) or change.suspends
+
+
+def _names(changes: tuple[AnyChange, ...]) -> tuple[str, ...]:
+    return tuple(f"{str(change.kind).lower()}/{change.name}" for change in changes)
+
+
+def _too_many(
+    removed: tuple[AnyChange, ...], managed: int, percent: float, limits: Limits
+) -> Iterator[Refusal]:
+    if len(removed) <= LIMIT_COUNT or percent <= LIMIT_PERCENT:
+        return
+    if limits.max_removals is not None and limits.max_removals.allows(len(removed), percent):
+        return
+    yield Refusal(
+        "guard_removals",
+        f"{len(removed)} removals of {managed:,} managed objects ({percent:.2f} %), "
+        f"limit {LIMIT_PERCENT:.0f} % and {LIMIT_COUNT}",
+        f"check the source; --max-removals {len(removed)} allows it once",
+        _names(removed),
+    )
+
+
+def _protected(changes: tuple[AnyChange, ...]) -> Iterator[Refusal]:
+    protected = tuple(
+        change
+        for change in changes
+        if change.action in (Action.REVOKE, Action.REPLACE)
+        and change.row is not None
+        and change.row.spec.protect
+    )
+    if protected:
+        names = _names(protected)
+        verb = "is" if len(names) == 1 else "are"
+        yield Refusal(
+            "guard_protected",
+            f"{', '.join(names)} {verb} protected and would be removed or replaced",
+            "set protect: false in a commit of its own and apply that first",
+            names,
+        )
+
+
+def _empty(plan: Plan, limits: Limits) -> Iterator[Refusal]:
+    if plan.source_empty and plan.managed_before and not limits.allow_empty:
+        yield Refusal(
+            "guard_empty",
+            f"the source has no manifest, and {plan.managed_before:,} objects are managed",
+            "check the path and the ref; --allow-empty allows it once",
+        )

@@ -1,0 +1,1 @@
+"""The only home of cryptography and JOSE: keys, certificates, seals, proofs, tokens for the CA."""

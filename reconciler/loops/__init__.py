@@ -1,0 +1,1 @@
+"""What runs by itself: workers, timers and the reconcile loop."""

@@ -1,0 +1,1 @@
+"""The only home of YAML: parse with marks, models, compile to core values, write."""

@@ -1,0 +1,1 @@
+"""The only home of Starlette and uvicorn: what peers reach over HTTPS."""

@@ -1,0 +1,203 @@
+"""Certificates and revocation lists: facts out of PEM and DER, pins, and chains to a root."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from reconciler.core.x509 import CertificateFacts
+from reconciler.crypto.keys import spki_sha256
+from reconciler.crypto.names import common_names, general_names, other_names
+from reconciler.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+_E = TypeVar("_E", bound=x509.ExtensionType)
+
+MAX_BUNDLE: Final = 16  # certificates in one PEM bundle
+
+_BLOCK: Final = re.compile(
+    r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]{1,16384}?-----END CERTIFICATE-----", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CrlFacts:
+    """A revocation list whose signature has verified; serials in lower-case hex."""
+
+    issuer_key_id: str
+    number: int
+    this_update: datetime
+    next_update: datetime
+    serials: frozenset[str]
+
+
+def split_pem(text: str) -> tuple[str, ...]:
+    """Return the certificates of a PEM bundle, at most `MAX_BUNDLE`, each ending with a newline.
+
+    Raises:
+        ValueError: there is none, or more than the limit.
+    """
+    blocks = _BLOCK.findall(text)
+    if not 1 <= len(blocks) <= MAX_BUNDLE:
+        raise ValueError(f"got {len(blocks)} certificates, expected 1 to {MAX_BUNDLE}")
+    return tuple(f"{block}\n" for block in blocks)
+
+
+def read_certificate(pem: str) -> CertificateFacts:
+    """Return the facts of one PEM certificate; raise `ValueError` where it cannot be read."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+        return _facts(certificate)
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise ValueError(f"the certificate cannot be read: {error}") from None
+
+
+def fingerprint_of(pem: str) -> str:
+    """Return `sha256:<hex>` of a certificate's DER."""
+    der = x509.load_pem_x509_certificate(pem.encode()).public_bytes(serialization.Encoding.DER)
+    return f"sha256:{hashlib.sha256(der).hexdigest()}"
+
+
+def subject_key_id(pem: str) -> str:
+    """Return a certificate's subject key identifier (RFC 5280 4.2.1.2) in hex."""
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    return extension.value.digest.hex()
+
+
+def pick_pinned_root(unverified_bundle: str, pin: str) -> str:
+    """Return the certificate of the bundle whose fingerprint is the pin.
+
+    Raises:
+        Refused: `pin_mismatch`: the bundle has no such certificate.
+    """
+    try:
+        for pem in split_pem(unverified_bundle):
+            if fingerprint_of(pem) == pin:
+                return pem
+    except ValueError:
+        raise Refused(
+            "pin_mismatch", "the other gateway's roots are not a PEM bundle", hint=_PIN_HINT
+        ) from None
+    raise Refused(
+        "pin_mismatch",
+        f"none of the other gateway's roots has the fingerprint {pin}",
+        hint=_PIN_HINT,
+    )
+
+
+_PIN_HINT: Final = "nothing was sent; ask the grantor, over a channel you trust, for the invitation"
+
+
+def verify_chain(leaf: str, chain: Sequence[str], roots: Sequence[str], at: datetime) -> None:
+    """Check that the leaf leads through the chain to one of the roots at that moment.
+
+    RFC 5280 6.1, as far as our two-step chains need: every step is signed by the next, is valid at
+    `at`, and every issuer is a CA that may sign certificates.
+
+    Raises:
+        Refused: `ca_wrong_answer`.
+    """
+    trusted = [x509.load_pem_x509_certificate(pem.encode()) for pem in roots]
+    try:
+        path = [x509.load_pem_x509_certificate(pem.encode()) for pem in (leaf, *chain)]
+    except ValueError:
+        raise _bad_chain("a certificate of the chain cannot be read") from None
+    for certificate, issuer in pairwise(path):
+        _check_step(certificate, issuer, at)
+    anchors = [root for root in trusted if root.subject == path[-1].issuer]
+    if not anchors:
+        raise _bad_chain("the chain does not end at the pinned root")
+    _check_step(path[-1], anchors[0], at)
+    _check_valid(anchors[0], at)
+
+
+def read_crl(der: bytes, issuer: str) -> CrlFacts:
+    """Return the facts of a revocation list that the issuer signed.
+
+    Raises:
+        Refused: `ca_wrong_answer`: it cannot be read, or another key signed it.
+    """
+    certificate = x509.load_pem_x509_certificate(issuer.encode())
+    try:
+        crl = x509.load_der_x509_crl(der)
+        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        signed = crl.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]  # a CA key signs
+        next_update = crl.next_update_utc
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
+        raise Refused("ca_wrong_answer", "the revocation list cannot be read") from None
+    if not signed or next_update is None:
+        raise Refused("ca_wrong_answer", "the revocation list is not signed by our issuer")
+    return CrlFacts(
+        issuer_key_id=subject_key_id(issuer),
+        number=number,
+        this_update=crl.last_update_utc,
+        next_update=next_update,
+        serials=frozenset(format(entry.serial_number, "x") for entry in crl),
+    )
+
+
+def _facts(certificate: x509.Certificate) -> CertificateFacts:
+    extensions = certificate.extensions
+    san = _extension(extensions, x509.SubjectAlternativeName)
+    usage = _extension(extensions, x509.ExtendedKeyUsage)
+    basic = _extension(extensions, x509.BasicConstraints)
+    points = _extension(extensions, x509.CRLDistributionPoints)
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return CertificateFacts(
+        serial=format(certificate.serial_number, "x"),
+        fingerprint=f"sha256:{hashlib.sha256(der).hexdigest()}",
+        spki_sha256=spki_sha256(certificate.public_key()),
+        common_names=common_names(certificate.subject),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        is_ca=basic is not None and basic.ca,
+        extended_key_usage=tuple(oid.dotted_string for oid in usage or ()),
+        other_names=other_names(san or ()),
+        general_names=general_names(san or ()),
+        crl_urls=tuple(str(name.value) for point in points or () for name in point.full_name or ()),
+    )
+
+
+def _extension(extensions: x509.Extensions, wanted: type[_E]) -> _E | None:
+    try:
+        return extensions.get_extension_for_class(wanted).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _check_step(certificate: x509.Certificate, issuer: x509.Certificate, at: datetime) -> None:
+    _check_valid(certificate, at)
+    basic = _extension(issuer.extensions, x509.BasicConstraints)
+    usage = _extension(issuer.extensions, x509.KeyUsage)
+    if basic is None or not basic.ca or usage is None or not usage.key_cert_sign:
+        raise _bad_chain(
+            "an issuer of the chain may not sign certificates"
+        )  # RFC 5280 6.1.4 (k) (n)
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        raise _bad_chain("a certificate of the chain is not signed by the next") from None
+
+
+def _check_valid(certificate: x509.Certificate, at: datetime) -> None:
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not start <= at <= end:  # RFC 5280 6.1.3 (a) (2)
+        raise _bad_chain(
+            f"a certificate is valid from {start.isoformat()} to {end.isoformat()}, and here it is "
+            f"{at.isoformat()}: check the clocks"
+        )
+
+
+def _bad_chain(message: str) -> Refused:
+    return Refused("ca_wrong_answer", message, hint="the certificate is not used")

@@ -1,0 +1,164 @@
+"""The sealing keys in files: the one adapter of `seal.KeyWrapper` today.
+
+A folder (0700) holds one file a key (0400), named by the key's id, and the file `primary`, which
+names the id that wraps from now on. Every write is a temporary file and a rename.
+
+A wrapped data key is, in order: salt (32 bytes), commitment (32), nonce (12), box (48). The
+wrapping key and the commitment are the two halves of HKDF-SHA-256(key, salt, purpose ‖ context)
+(RFC 5869); the commitment is compared first, so that a box opens under one key only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from reconciler.errors import NeedsEdit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+KEY_BYTES: Final = 32
+
+_PREFIX: Final = "mosaic-kek-v1 "
+_PURPOSE: Final = b"mosaic-federation wrap v1\x00"
+_SALT, _COMMITMENT, _NONCE = 32, 32, 12
+
+
+class FileKeyring:
+    """The keys of one folder, read once. Its text shows ids only."""
+
+    def __init__(self, keys: Mapping[str, bytes], primary: str) -> None:
+        self._keys = dict(keys)
+        self._primary = primary
+
+    def __repr__(self) -> str:
+        return f"FileKeyring(ids={self.ids!r}, primary={self._primary!r})"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all keys, sorted."""
+        return tuple(sorted(self._keys))
+
+    @property
+    def primary(self) -> str:
+        """The id of the key that wraps from now on."""
+        return self._primary
+
+    @classmethod
+    def create(cls, folder: Path) -> FileKeyring:
+        """Make the folder with one key, or complete what an interrupted run began."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not any(folder.glob("*.key")):
+            key = os.urandom(KEY_BYTES)
+            text = _PREFIX + base64.b64encode(key).decode() + "\n"
+            _write(folder / f"{key_id(key)}.key", text)
+        if not (folder / "primary").exists():
+            _write(folder / "primary", next(iter(sorted(folder.glob("*.key")))).stem + "\n")
+        return cls.load(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> FileKeyring:
+        """Return the keyring of a folder.
+
+        Raises:
+            NeedsEdit: `keyring_invalid`, naming the path and what is wrong with it.
+        """
+        try:
+            if not folder.is_dir():
+                raise _invalid(f"{folder} is not a folder with sealing keys")
+            _check_mode(folder)
+            keys = {path.stem: _read_key(path) for path in sorted(folder.glob("*.key"))}
+            if not keys:
+                raise _invalid(f"{folder} holds no sealing key (*.key)")
+            primary = (folder / "primary").read_text().strip()
+        except FileNotFoundError as error:
+            raise _invalid(f"{error.filename} is missing") from None
+        except PermissionError as error:
+            raise _invalid(f"{error.filename} cannot be read by this user") from None
+        if primary not in keys:
+            raise _invalid(f"{folder / 'primary'} names the key {primary!r}, which is not there")
+        return cls(keys, primary)
+
+    def wrap(self, data_key: bytes, context: bytes) -> bytes:
+        """Return `data_key` wrapped under the primary key and bound to `context`."""
+        salt, nonce = os.urandom(_SALT), os.urandom(_NONCE)
+        wrapping, commitment = _derive(self._keys[self._primary], salt, context)
+        return salt + commitment + nonce + AESGCM(wrapping).encrypt(nonce, data_key, context)
+
+    def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
+        """Return the data key that the key `key_id` wrapped for `context`.
+
+        Raises:
+            NeedsEdit: `keyring_invalid`: the key is not here, or is not the one.
+        """
+        key = self._keys.get(key_id)
+        if key is None:
+            raise _invalid(f"the key {key_id!r} that sealed this value is not in the keyring")
+        salt, rest = wrapped[:_SALT], wrapped[_SALT:]
+        committed, nonce = rest[:_COMMITMENT], rest[_COMMITMENT : _COMMITMENT + _NONCE]
+        wrapping, commitment = _derive(key, salt, context)
+        if not hmac.compare_digest(committed, commitment):
+            raise _invalid(f"the key {key_id!r} did not seal this value")
+        try:
+            return AESGCM(wrapping).decrypt(nonce, rest[_COMMITMENT + _NONCE :], context)
+        except InvalidTag:
+            raise _invalid(f"a data key wrapped under {key_id!r} was altered") from None
+
+
+def key_id(key: bytes) -> str:
+    """Return the id of a key: 16 hex digits that tell nothing of it."""
+    return hashlib.sha256(b"mosaic-federation key id v1\x00" + key).hexdigest()[:16]
+
+
+def _derive(key: bytes, salt: bytes, context: bytes) -> tuple[bytes, bytes]:
+    expand = HKDF(hashes.SHA256(), KEY_BYTES + _COMMITMENT, salt, _PURPOSE + context)
+    material = expand.derive(key)
+    return material[:KEY_BYTES], material[KEY_BYTES:]
+
+
+def _read_key(path: Path) -> bytes:
+    _check_mode(path)
+    text = path.read_text(errors="replace").strip()
+    try:
+        key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not text.startswith(_PREFIX) or len(key) != KEY_BYTES:
+        raise _invalid(f"{path} does not hold a sealing key")
+    if path.stem != key_id(key):
+        raise _invalid(f"{path} holds the key {key_id(key)!r}, not the one of its name")
+    return key
+
+
+def _check_mode(path: Path) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        wanted = "0700" if path.is_dir() else "0400"
+        raise _invalid(f"{path} has mode {mode:04o}, expected {wanted}")
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def _invalid(message: str) -> NeedsEdit:
+    hint = "restore the keyring from its backup, with folders 0700 and files 0400; see keys status"
+    return NeedsEdit("keyring_invalid", message, hint=hint)

@@ -1,0 +1,142 @@
+"""Proofs of possession: DPoP (RFC 9449) by the key of a CSR or a certificate."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+
+from reconciler.core.x509 import MAX_RSA_BITS, MIN_RSA_BITS
+from reconciler.crypto.keys import PrivateKey, describe_key, private_key_pem, spki_sha256
+from reconciler.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_PROOF: Final = 8192  # characters
+PROOF_SKEW: Final = timedelta(seconds=60)
+
+_ALGORITHMS: Final = {
+    "P-256": ("ES256",),
+    "P-384": ("ES384",),
+    "Ed25519": ("EdDSA",),
+    "RSA": ("RS256", "PS256"),
+}
+_ALL: Final = sorted({name for names in _ALGORITHMS.values() for name in names})
+_KINDS: Final[dict[str, type[ECKey | OKPKey | RSAKey]]] = {
+    "EC": ECKey,
+    "OKP": OKPKey,
+    "RSA": RSAKey,
+}
+_PRIVATE_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
+_JTI: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedProof:
+    """A proof that verified: who signed it (64 hex digits) and the CSR it is bound to, if any."""
+
+    spki_sha256: str
+    jti: str
+    csr_digest: str | None
+
+
+def make_proof(
+    key: PrivateKey, method: str, url: str, now: datetime, claims: Mapping[str, str]
+) -> str:
+    """Return a proof for one request; `claims` hold a fresh `jti`, and `csr#S256` to renew."""
+    kind, _ = describe_key(key.public_key())
+    signer = _import(private_key_pem(key), kind)
+    header = {
+        "typ": "dpop+jwt",
+        "alg": _ALGORITHMS[kind][0],
+        "jwk": signer.as_dict(private=False),
+    }
+    payload = {"htm": method, "htu": url, "iat": int(now.timestamp()), **claims}
+    return jwt.encode(header, payload, signer, registry=_registry())
+
+
+def verify_proof(presented_proof: str, method: str, url: str, now: datetime) -> VerifiedProof:
+    """Return what a presented proof proves (RFC 9449 4.3; numbers as there).
+
+    Raises:
+        Refused: `proof_invalid`, the same for every reason.
+    """
+    if len(presented_proof) > MAX_PROOF:
+        raise _invalid()
+    try:
+        unverified = jws.extract_compact(presented_proof.encode(), registry=_registry())
+        header = unverified.headers()
+        key = _public_key(header)  # (5) (7)
+        token = jwt.decode(presented_proof, key, algorithms=_ALL, registry=_registry())  # (2) (6)
+    except (JoseError, ValueError, TypeError, KeyError, UnicodeError):
+        raise _invalid() from None
+    claims = token.claims
+    iat, jti, csr = claims.get("iat"), claims.get("jti"), claims.get("csr#S256")
+    well_formed = (
+        header.get("typ") == "dpop+jwt"  # (4)
+        and isinstance(iat, int)
+        and not isinstance(iat, bool)
+        and isinstance(jti, str)
+        and _JTI.fullmatch(jti) is not None  # (3)
+        and (csr is None or isinstance(csr, str))
+    )
+    if not well_formed or claims.get("htm") != method:  # (8)
+        raise _invalid()
+    htu = claims.get("htu")
+    if not isinstance(htu, str) or _normal(htu) != _normal(url):  # (9)
+        raise _invalid()
+    assert isinstance(iat, int)
+    assert isinstance(jti, str)
+    if abs(iat - now.astimezone(UTC).timestamp()) > PROOF_SKEW.total_seconds():  # (11)
+        raise _invalid()
+    return VerifiedProof(spki_sha256(_crypto_key(key)), jti, csr)
+
+
+def _registry() -> jws.JWSRegistry:
+    # `jwk` and `typ` are ours to judge; the registry refuses what it does not know of
+    return jws.JWSRegistry(algorithms=_ALL, strict_check_header=False)
+
+
+def _import(pem: bytes, kind: str) -> ECKey | OKPKey | RSAKey:
+    if kind == "RSA":
+        return RSAKey.import_key(pem)
+    return OKPKey.import_key(pem) if kind == "Ed25519" else ECKey.import_key(pem)
+
+
+def _public_key(header: Mapping[str, Any]) -> Key:
+    jwk = header["jwk"]
+    if not isinstance(jwk, dict) or any(member in jwk for member in _PRIVATE_MEMBERS):
+        raise ValueError("not a public key")
+    key = _KINDS[jwk["kty"]].import_key(jwk)
+    kind, bits = describe_key(_crypto_key(key))
+    if header["alg"] not in _ALGORITHMS[kind]:
+        raise ValueError("the algorithm is not the key's")
+    if kind == "RSA" and not MIN_RSA_BITS <= bits <= MAX_RSA_BITS:
+        raise ValueError("an RSA key of a size that is not signed")
+    return key
+
+
+def _crypto_key(key: Key) -> object:
+    return key.public_key
+
+
+def _normal(url: str) -> tuple[str, str, int, str]:
+    """Return what RFC 9449 4.3 compares: no query, no fragment, RFC 3986 6.2.2 and 6.2.3."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
+    return parts.scheme.lower(), (parts.hostname or "").lower(), port, parts.path or "/"
+
+
+def _invalid() -> Refused:
+    return Refused(
+        "proof_invalid",
+        "the proof does not verify, or its key has no certificate here",
+        hint="sign method, URL and the time of now by the key of the CSR, as dpop+jwt (RFC 9449)",
+    )

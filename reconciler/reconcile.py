@@ -58,8 +58,8 @@ def plan(tx: Tx, desired: Desired, limits: Limits) -> Judged:
 def apply(database: Database, desired: Desired, by: Provenance, options: Options) -> Judged:
     """Make the rows what `desired` declares; return what was done.
 
-    (1) take the lock, in the transaction that does all of it;
-    (2) move what has expired, so that its name is free;
+    (1) move what has expired, so that its name is free: true whatever follows, so on its own;
+    (2) take the lock, in the transaction that does all of the rest;
     (3) plan again: what was approved may have been overtaken;
     (4) let the guard judge;
     (5) change the rows, revocations first, and append the audit entries last.
@@ -68,8 +68,9 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
         Retry: `lock_held`.
         Refused: `plan_stale`: the plan is not the one that was approved; or the guard's refusal.
     """
-    with locked(database, options.wait) as tx:  # (1)
-        expired = expire_due(tx, by.actor)  # (2)
+    with database.transaction() as tx:  # (1)
+        audit.append(tx, expire_due(tx, by.actor))
+    with locked(database, options.wait) as tx:  # (2)
         judged = plan(tx, desired, options.limits)  # (3)
         if options.expect is not None and judged.plan.digest != options.expect:
             raise Refused(
@@ -83,7 +84,6 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
         else:
             carry_out(tx, judged.plan, by)  # (5)
             record_run(tx, judged.plan, by)
-        audit.append(tx, expired)
     return judged
 
 

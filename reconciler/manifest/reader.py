@@ -1,0 +1,211 @@
+"""YAML to plain values with marks, in one pass over the C parser's events.
+
+Nothing is composed: what is refused (depth, anchors, aliases, tags, doubled keys) is refused as its
+event comes, so that a hostile file costs no more than the events before it. A C loader would
+crash on 50,000 nested brackets.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from ruamel.yaml.cyaml import CParser
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+
+from reconciler.errors import Problem
+
+MAX_DEPTH: Final = 20
+
+Path = tuple[str | int, ...]
+Mark = tuple[int, int]
+
+_WORDS: Final[dict[str, bool | None]] = {
+    "": None,
+    "~": None,
+    **dict.fromkeys(("null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
+_FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?", re.ASCII)
+
+
+@dataclass(slots=True)
+class Document:
+    """One YAML document: its value, and where each key and each value stands (from 1).
+
+    `broken` are places whose value was refused, and is not worth judging.
+    """
+
+    file: str
+    value: Any = None
+    values: dict[Path, Mark] = field(default_factory=dict)
+    keys: dict[Path, Mark] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    broken: set[Path] = field(default_factory=set)
+
+    def mark(self, path: Path) -> Mark:
+        """Return where the value at `path` stands, or the nearest place above it."""
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values.get(path, (1, 1))
+
+
+class _Stop(Exception):
+    pass
+
+
+def read_documents(file: str, content: bytes) -> list[Document]:
+    """Return the documents of a file, each with the problems that reading it met.
+
+    A problem that ends the reading (syntax, depth, encoding) is the last of the last document.
+    """
+    documents: list[Document] = []
+    reader = _Reader(file, documents)
+    try:
+        text = content.decode("utf-8-sig")
+        reader.read(text)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        reader.refuse((line, 1), "yaml.encoding", "the file is not UTF-8", "save it as UTF-8")
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+        what = error.problem or error.context or "it cannot be parsed"
+        reader.refuse(place, "yaml.syntax", f"not YAML: {what}", "correct the syntax here")
+    except (YAMLError, ValueError) as error:
+        what = str(error).split("\n", 1)[0]
+        reader.refuse((1, 1), "yaml.syntax", f"not YAML: {what}", "remove the odd characters")
+    except _Stop:
+        pass
+    return documents
+
+
+def path_text(path: Path) -> str:
+    """Return a path as people write it: `spec.scope.resources[0].verbs[1]`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+class _Reader:
+    def __init__(self, file: str, documents: list[Document]) -> None:
+        self._file = file
+        self._documents = documents
+        self._document = Document(file)
+        self._events: Any = None
+
+    def read(self, text: str) -> None:
+        self._events = CParser(text)
+        while not isinstance(event := self._events.get_event(), StreamEndEvent):
+            if isinstance(event, DocumentStartEvent):
+                self._document = Document(self._file)
+                first = self._events.get_event()
+                value = self._node(first, (), 1)
+                if _is_empty(first):
+                    continue
+                self._document.value = value
+                self._documents.append(self._document)
+
+    def refuse(self, at: Mark, code: str, message: str, hint: str, path: Path = ()) -> None:
+        if self._document not in self._documents:
+            self._documents.append(self._document)
+            self._document.broken.add(())
+        problem = Problem(self._file, *at, code, path_text(path), message, hint)
+        self._document.problems.append(problem)
+
+    def _stop(self, at: Mark, code: str, message: str, hint: str, path: Path) -> NoReturn:
+        self.refuse(at, code, message, hint, path)
+        self._document.broken.add(())
+        raise _Stop
+
+    def _node(self, event: Any, path: Path, depth: int) -> Any:  # noqa: ANN401 - any YAML value
+        mark = (event.start_mark.line + 1, event.start_mark.column + 1)
+        self._document.values[path] = mark
+        if isinstance(event, AliasEvent):
+            self._document.broken.add(path)
+            self._note(mark, "yaml.alias", "aliases are not allowed", path)
+            return None
+        if event.anchor is not None:
+            self._note(mark, "yaml.anchor", "anchors are not allowed", path)
+        if event.tag is not None:
+            self._document.broken.add(path)
+            self._note(mark, "yaml.tag", f"the tag {event.tag} is not allowed", path)
+        if isinstance(event, ScalarEvent):
+            return _resolve(event.value) if event.implicit[0] else event.value
+        if depth > MAX_DEPTH:
+            message = f"nested deeper than {MAX_DEPTH}"
+            self._stop(mark, "yaml.depth", message, "a manifest is far flatter", path)
+        if isinstance(event, SequenceStartEvent):
+            return self._sequence(path, depth)
+        assert isinstance(event, MappingStartEvent)
+        return self._mapping(path, depth)
+
+    def _sequence(self, path: Path, depth: int) -> list[Any]:
+        found: list[Any] = []
+        while not isinstance(event := self._events.get_event(), SequenceEndEvent):
+            found.append(self._node(event, (*path, len(found)), depth + 1))
+        return found
+
+    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while not isinstance(event := self._events.get_event(), MappingEndEvent):
+            mark = (event.start_mark.line + 1, event.start_mark.column + 1)
+            if not isinstance(event, ScalarEvent):
+                self._stop(mark, "yaml.key", "a key must be text", "write key: value", path)
+            key, at = event.value, (*path, event.value)
+            if event.anchor is not None or event.tag is not None:
+                self._note(mark, "yaml.anchor", "anchors and tags are not allowed", at)
+            doubled = key in found
+            kept = self._document.values.get(at)
+            value = self._node(self._events.get_event(), at, depth + 1)
+            if doubled:
+                self._note(mark, "yaml.duplicate_key", f'the key "{key}" stands here twice', at)
+                assert kept is not None
+                self._document.values[at] = kept
+                self._document.broken.add(at)
+            else:
+                found[key] = value
+                self._document.keys[at] = mark
+        return found
+
+    def _note(self, at: Mark, code: str, message: str, path: Path) -> None:
+        hints = {
+            "yaml.alias": "write the value out",
+            "yaml.anchor": "remove it",
+            "yaml.tag": "remove it, and quote the value where it is text",
+            "yaml.duplicate_key": "keep one of them",
+        }
+        problem = Problem(self._file, *at, code, path_text(path), message, hints[code])
+        self._document.problems.append(problem)
+
+
+def _is_empty(event: object) -> bool:
+    return isinstance(event, ScalarEvent) and event.implicit[0] and not event.value
+
+
+def _resolve(text: str) -> Any:  # noqa: ANN401 - any YAML scalar
+    """Return the value of a plain scalar; what is not plainly a JSON value is text.
+
+    `no`, `off`, `0777` and `12:30:45` are text, as YAML 1.2 has it.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text

@@ -1,0 +1,91 @@
+"""Manifests as text, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from ruamel.yaml import YAML
+
+from reconciler.core.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
+from reconciler.core.times import format_duration, rfc3339
+from reconciler.errors import Refused
+from reconciler.manifest.models import API_VERSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA_LINE: Final = "# yaml-language-server: $schema={folder}/{kind}.schema.json\n"
+
+
+def manifest_text(name: str, spec: Spec, schemas: str = "../schemas") -> str:
+    """Return the manifest that declares `spec`, with defaults left out."""
+    kind = Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
+    metadata: dict[str, Any] = {"name": name}
+    if isinstance(spec, PeerSpec) and spec.labels:
+        metadata["labels"] = dict(spec.labels)
+    declared = _peer(spec) if isinstance(spec, PeerSpec) else _grant(spec)
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": str(kind),
+        "metadata": metadata,
+        "spec": declared,
+    }
+    yaml = YAML(typ="rt", pure=True)
+    yaml.version = None
+    yaml.default_flow_style = False
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    text = io.StringIO()
+    yaml.dump(document, text)
+    return SCHEMA_LINE.format(folder=schemas, kind=str(kind).lower()) + text.getvalue()
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that does not exist yet: a temporary file, then a name of its own.
+
+    Raises:
+        Refused: `name_taken`: the file exists. Nothing is overwritten.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)
+    except FileExistsError:
+        raise Refused(
+            "name_taken", f"{path} exists already", hint="edit it, or choose another name"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _peer(spec: PeerSpec) -> dict[str, Any]:
+    declared: dict[str, Any] = {
+        "direction": str(spec.direction),
+        "displayName": spec.display_name,
+    }
+    if spec.endpoint is not None:
+        declared["endpoint"] = spec.endpoint
+    if spec.protect:
+        declared["protect"] = True
+    return declared
+
+
+def _grant(spec: GrantSpec) -> dict[str, Any]:
+    declared: dict[str, Any] = {
+        "peer": spec.peer,
+        "subjectUserId": spec.subject_user_id,
+        "expiresAt": rfc3339(spec.expires_at),
+    }
+    if spec.suspended:
+        declared["suspended"] = True
+    if spec.protect:
+        declared["protect"] = True
+    declared["scope"] = spec.scope.as_json()
+    if spec.lifetime != DEFAULT_LIFETIME:
+        declared["certificate"] = {"lifetime": format_duration(spec.lifetime)}
+    return declared

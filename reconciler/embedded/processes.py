@@ -1,0 +1,171 @@
+"""Child processes that outlive surprises: started apart, known beyond their pid, stopped for sure.
+
+A pid alone may name a stranger by the time it is used, so a process is known by its pid, its start
+time and the boot it ran in. Signals go through a pidfd, which cannot reach a successor.
+Knows nothing of what it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.errors import NeedsEdit, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+LOG_LIMIT: Final = 8 * 1024 * 1024  # bytes; a larger log moves to `<name>.1` at the next start
+
+_PROC: Final = Path("/proc")
+_DEAD_STATES: Final = frozenset("ZXx")  # proc(5): zombie, and dead
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An operating system account that a child runs as; `groups` are its supplementary ones."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One process, for ever: no later process and no other boot has the same three values."""
+
+    pid: int
+    started: int  # clock ticks after the boot: proc(5), stat, field 22
+    boot: str
+
+    def __str__(self) -> str:
+        return f"{self.pid} {self.started} {self.boot}"
+
+    @classmethod
+    def parse(cls, text: str) -> Identity | None:
+        """Read what `str` wrote; None where the text is anything else (a file cut short, say)."""
+        fields = text.split()
+        if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
+            return None
+        return cls(int(fields[0]), int(fields[1]), fields[2])
+
+
+def identify(pid: int) -> Identity | None:
+    """Return the identity of the process that has `pid` now; None where none lives."""
+    if pid <= 0:
+        return None
+    try:
+        # The second field is the command's name, which may hold spaces and brackets.
+        fields = (
+            (_PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if fields[0] in _DEAD_STATES:
+        return None
+    return Identity(pid, int(fields[19]), (_PROC / "sys/kernel/random/boot_id").read_text().strip())
+
+
+def alive(identity: Identity) -> bool:
+    """Tell whether this very process still runs; a zombie does not."""
+    return identify(identity.pid) == identity
+
+
+def spawn(
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    account: Account | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path = Path("/"),
+) -> subprocess.Popen[bytes]:
+    """Start `argv` in a session of its own, its output appended to `log`.
+
+    A session of its own: a terminal's Ctrl-C reaches us alone, and we decide in which order things
+    end. `account` needs root. The environment is `env` and nothing else (`clean_env` by default),
+    so no secret of ours and no `PG*` variable of the operator reaches the child.
+
+    Raises:
+        NeedsEdit: `child_failed`, where the program cannot be started at all.
+    """
+    with open_log(log) as output:
+        try:
+            return subprocess.Popen(
+                [os.fspath(part) for part in argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=dict(clean_env() if env is None else env),
+                cwd=cwd,
+                start_new_session=True,
+                umask=0o077,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=account.groups if account else None,
+            )
+        except OSError as error:
+            raise NeedsEdit(
+                "child_failed",
+                f"{os.fspath(argv[0])!r} cannot be started: {error.strerror or error}",
+                hint="check that the file exists and may be executed here",
+            ) from error
+
+
+def clean_env() -> dict[str, str]:
+    """Return the environment that a child needs and no more."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+@contextmanager
+def open_log(path: Path) -> Iterator[int]:
+    """Open `path` for a child to append to; a log above `LOG_LIMIT` becomes `<name>.1` first."""
+    with suppress(FileNotFoundError):
+        if path.stat().st_size > LOG_LIMIT:
+            path.replace(path.with_name(path.name + ".1"))
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def stop(identity: Identity, steps: Sequence[tuple[signal.Signals, float]]) -> None:
+    """End this very process: send each signal, and wait its seconds before the next one.
+
+    Does nothing where it has ended already. It need not be a child of ours; where it is, the caller
+    reaps it (`Popen.wait`).
+
+    Raises:
+        Retry: `child_failed`, where it survives all of them.
+    """
+    try:
+        handle = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return
+    try:
+        # The order matters: the handle first, then the question whom it holds.
+        if not alive(identity):
+            return
+        for number, wait_s in steps:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+            if _ended(handle, wait_s):
+                return
+    finally:
+        os.close(handle)
+    names = ", ".join(number.name for number, _ in steps)
+    raise Retry("child_failed", f"process {identity.pid} still runs after {names}")
+
+
+def _ended(handle: int, wait_s: float) -> bool:
+    poller = select.poll()
+    poller.register(handle, select.POLLIN)  # pidfd_open(2): readable once the process has ended
+    return bool(poller.poll(wait_s * 1000))

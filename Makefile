@@ -1,0 +1,77 @@
+# The same words in the README, in CI and at the desk. `make` alone says what there is.
+#
+# Every step of the set-up leaves a stamp in .venv/.stamps, so a second run repeats nothing, and
+# `rm -r .venv` starts anew. PYTHON= names the Python to build .venv from; ARGS= goes to the tool.
+
+PYTHON ?=
+ARGS ?=
+BIN := .venv/bin
+STAMPS := .venv/.stamps
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint format bench schemas requirements
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
+		printf '  make %-14s %s\n' "$$target" "$$what"; done
+
+setup: $(STAMPS)/step-ca ## build .venv, with the mosaic command and a step-ca
+
+demo: setup ## two gateways on this machine, from manifest to certificate
+	@$(BIN)/mosaic federation demo $(ARGS)
+
+test: setup ## every test, with coverage; ARGS="-k words" picks some
+	@sh tools/faketime.sh
+	@$(BIN)/pytest --cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)
+
+lint: setup ## style, types, layers, and generated files that are out of date
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+	@sh tools/schemas.sh --check
+
+format: setup ## let ruff lay out and repair the code
+	@$(BIN)/ruff check --quiet --fix
+	@$(BIN)/ruff format --quiet
+
+bench: setup ## the benchmarks
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+schemas: setup ## write schemas/ anew from the models
+	@sh tools/schemas.sh
+
+requirements: setup ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes newer releases
+	@sh tools/requirements.sh $(ARGS)
+
+# The steps of the set-up, each after the one above it.
+
+$(STAMPS)/venv: tools/venv.sh
+	@PYTHON="$(PYTHON)" sh tools/venv.sh
+	@mkdir -p $(STAMPS) && touch $@
+
+# Wheels only, so that nothing foreign runs while it is being installed; they are kept, so that
+# the tests can install into an empty environment without a network.
+$(STAMPS)/wheels: $(STAMPS)/venv requirements-dev.txt
+	@echo 'setup: download the pinned wheels into .wheels'
+	@$(PIP) download --only-binary :all: --require-hashes --dest .wheels \
+		--requirement requirements-dev.txt
+	@touch $@
+
+$(STAMPS)/installed: $(STAMPS)/wheels
+	@echo 'setup: install them into .venv'
+	@$(PIP) --isolated install --no-index --find-links .wheels --require-hashes \
+		--requirement requirements-dev.txt
+	@touch $@
+
+$(STAMPS)/project: $(STAMPS)/installed pyproject.toml
+	@echo 'setup: install this checkout into .venv'
+	@$(PIP) --isolated install --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/step-ca: $(STAMPS)/project
+	@echo 'setup: find a step-ca, or build one (a minute or two, once)'
+	@$(BIN)/mosaic federation ca install
+	@touch $@

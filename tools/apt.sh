@@ -1,0 +1,20 @@
+#!/bin/sh
+# apt.sh PACKAGE WHY: install a Debian package as root; anyone else is told what to type.
+set -eu
+package=$1
+why=$2
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    printf 'setup: %s is missing (%s); type: sudo apt-get install %s\n' "$package" "$why" "$package" >&2
+    exit 1
+fi
+
+printf 'setup: install the system package %s (%s)\n' "$package" "$why"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export DEBIAN_FRONTEND=noninteractive
+if ! { apt-get update && apt-get install -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=120 "$package"; } </dev/null >"$log" 2>&1; then
+    cat "$log" >&2
+    exit 1
+fi

@@ -12,9 +12,9 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
+from reconciler.core.claims import proof_invalid
 from reconciler.core.x509 import MAX_RSA_BITS, MIN_RSA_BITS
 from reconciler.crypto.keys import PrivateKey, describe_key, private_key_pem, spki_sha256
-from reconciler.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,14 +69,14 @@ def verify_proof(presented_proof: str, method: str, url: str, now: datetime) -> 
         Refused: `proof_invalid`, the same for every reason.
     """
     if len(presented_proof) > MAX_PROOF:
-        raise _invalid()
+        raise proof_invalid()
     try:
         unverified = jws.extract_compact(presented_proof.encode(), registry=_registry())
         header = unverified.headers()
         key = _public_key(header)  # (5) (7)
         token = jwt.decode(presented_proof, key, algorithms=_ALL, registry=_registry())  # (2) (6)
     except (JoseError, ValueError, TypeError, KeyError, UnicodeError):
-        raise _invalid() from None
+        raise proof_invalid() from None
     claims = token.claims
     iat, jti, csr = claims.get("iat"), claims.get("jti"), claims.get("csr#S256")
     well_formed = (
@@ -88,14 +88,14 @@ def verify_proof(presented_proof: str, method: str, url: str, now: datetime) -> 
         and (csr is None or isinstance(csr, str))
     )
     if not well_formed or claims.get("htm") != method:  # (8)
-        raise _invalid()
+        raise proof_invalid()
     htu = claims.get("htu")
     if not isinstance(htu, str) or _normal(htu) != _normal(url):  # (9)
-        raise _invalid()
+        raise proof_invalid()
     assert isinstance(iat, int)
     assert isinstance(jti, str)
     if abs(iat - now.astimezone(UTC).timestamp()) > PROOF_SKEW.total_seconds():  # (11)
-        raise _invalid()
+        raise proof_invalid()
     return VerifiedProof(spki_sha256(_crypto_key(key)), jti, csr)
 
 
@@ -132,11 +132,3 @@ def _normal(url: str) -> tuple[str, str, int, str]:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
     return parts.scheme.lower(), (parts.hostname or "").lower(), port, parts.path or "/"
-
-
-def _invalid() -> Refused:
-    return Refused(
-        "proof_invalid",
-        "the proof does not verify, or its key has no certificate here",
-        hint="sign method, URL and the time of now by the key of the CSR, as dpop+jwt (RFC 9449)",
-    )

@@ -1,0 +1,102 @@
+"""The values of settings, and how their texts are read; pure, as all of the core."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from reconciler.core.x509 import DEFAULT_OID_ARC
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = tuple[str, int]  # host and port
+
+LOOPBACK: Final[tuple[Network, ...]] = (
+    ipaddress.ip_network("127.0.0.0/8"),
+    ipaddress.ip_network("::1/128"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSetting:
+    """Where manifests come from: a folder, or a git repository, a ref and a path within."""
+
+    location: str
+    ref: str | None = None
+    path: str | None = None
+
+    @property
+    def is_git(self) -> bool:
+        """Whether it names a repository: a URL, or a path with a ref."""
+        return self.ref is not None or "://" in self.location or self.location.startswith("git@")
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """Requests of one address: `per_s` in the long run, `burst` at once. 0 a second is off."""
+
+    per_s: float = 30.0
+    burst: int = 100
+
+
+DEFAULT_RATE_LIMIT: Final = RateLimit()
+
+
+def read_text(text: str) -> str:
+    """Return the text; raise `ValueError` where it is empty or not printable."""
+    if not text.strip() or not text.isprintable():
+        raise ValueError("expected text")
+    return text
+
+
+def read_listen(text: str) -> Address:
+    """Return host and port of `host:port`; raise `ValueError` else."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError("expected host:port, such as 127.0.0.1:8443")
+    return host, int(port)
+
+
+def read_https_url(text: str) -> str:
+    """Return an https origin without a slash at its end; raise `ValueError` else."""
+    try:
+        parts = urlsplit(text)
+        known = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        known = False
+        parts = urlsplit("")
+    bare = not (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
+    if not known or parts.scheme != "https" or not bare:
+        raise ValueError("expected https://host or https://host:port, and nothing after it")
+    return f"https://{parts.netloc}"
+
+
+def read_networks(text: str) -> tuple[Network, ...]:
+    """Return the networks of a list with commas; raise `ValueError` else."""
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        return tuple(ipaddress.ip_network(item) for item in items)
+    except ValueError as error:
+        raise ValueError(f"expected networks such as 10.0.0.0/8,::1/128: {error}") from None
+
+
+def read_oid_arc(text: str) -> str:
+    """Return a dotted OID; raise `ValueError` else."""
+    if len(text) > 64 or not re.fullmatch(r"[0-2](?:\.(?:0|[1-9][0-9]{0,9})){2,}", text, re.ASCII):
+        raise ValueError(f"expected an OID such as {DEFAULT_OID_ARC}")
+    return text
+
+
+def read_rate_limit(text: str) -> RateLimit:
+    """Return the limit of `30/s`, `30/s:100` (with its burst) or `0` (off)."""
+    if text == "0":
+        return RateLimit(0.0, 0)
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)/s(?::([0-9]{1,6}))?", text, re.ASCII)
+    if found is None or float(found[1]) == 0 or found[2] == "0":
+        raise ValueError(
+            "expected a rate such as 30/s, one with its burst (30/s:100), or 0 for off"
+        )
+    return RateLimit(float(found[1]), int(found[2]) if found[2] else DEFAULT_RATE_LIMIT.burst)

@@ -1,0 +1,243 @@
+"""Enrollment: a single-use token and a CSR become a certificate that carries the grant.
+
+    (1) read the CSR: caps, self-signature, policy; only its public key is ever used
+    (2) find the token by its public id and verify its secret: before that, nothing is told
+    (3) transaction 1: claim the token, store the intent with a fresh serial; commit
+    (4) sign at step-ca, with no transaction open: one request an issuance, never a retry
+    (5) check what came back against what was asked for
+    (6) transaction 2: the issuance is issued, the token spent, the grant active; commit, answer
+    (7) what did not end so is given up, and revoked unless it surely was never signed
+
+A crash between any two steps leaves an intent, which a worker gives up when its lease has passed;
+the token stays claimed by its key, which may try again. Renewal is (1) and (3) to (7) with a proof
+of the old key for a token; pickup hands out again what (6) stored.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from reconciler.clients.ca import NotSent, Rejected, Signed, Unanswered
+from reconciler.core.answers import SignedLeaf, grant_answer
+from reconciler.core.claims import (
+    Answered,
+    Declined,
+    judge_pickup,
+    judge_status,
+    proof_invalid,
+    token_invalid,
+)
+from reconciler.core.invitation import API_PREFIX
+from reconciler.core.times import rfc3339
+from reconciler.core.tokens import parse_token
+from reconciler.core.x509 import ExpectedLeaf, GrantIdentity, check_leaf
+from reconciler.crypto.certificates import read_certificate, subject_key_id, verify_chain
+from reconciler.crypto.csr import read_csr
+from reconciler.crypto.proof import verify_proof
+from reconciler.errors import MosaicError, Retry
+from reconciler.store import enrollment, facts, issuing, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.clients.ca import CaClient
+    from reconciler.crypto.csr import VerifiedCsr
+    from reconciler.crypto.proof import VerifiedProof
+    from reconciler.store.issuing import Attempt
+    from reconciler.store.tokens import KnownToken
+    from reconciler.store.tx import AsyncDatabase, Tx
+
+_log = logging.getLogger(__name__)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What an endpoint needs. `roots` are PEM texts; `public_url` has no slash at its end.
+
+    `refusals` counts what was refused by (code, peer's address), until a timer records the sums.
+    """
+
+    database: AsyncDatabase
+    ca: CaClient
+    pepper: bytes = field(repr=False)
+    oid_arc: str
+    roots: tuple[str, ...]
+    public_url: str
+    clock: Callable[[], datetime] = _utc_now
+    refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def url(self, path: str) -> str:
+        """Return the public URL of a path below the API's prefix."""
+        return f"{self.public_url}{API_PREFIX}{path}"
+
+
+async def enroll(
+    gateway: Gateway, presented_token: str, unverified_csr: str, peer_address: str
+) -> Answered:
+    """Return the answer to an enrollment.
+
+    Raises:
+        MosaicError: a code of DESIGN 7's table. Only a success spends the token.
+    """
+    csr = read_csr(unverified_csr)  # (1)
+    known = await _known_token(gateway, presented_token)  # (2)
+    begun = await gateway.database.run(enrollment.begin_enrollment, known, csr, peer_address)  # (3)
+    if isinstance(begun, Declined):
+        raise begun.error
+    return await _sign(gateway, begun, csr)  # (4) to (7)
+
+
+async def renew(
+    gateway: Gateway, presented_proof: str, unverified_csr: str, peer_address: str
+) -> Answered:
+    """Return the answer to a renewal: an enrollment that a proof of the old key allows.
+
+    Raises:
+        MosaicError: a code of DESIGN 7's table.
+    """
+    csr = read_csr(unverified_csr)  # (1)
+    proof = _proof(gateway, presented_proof, "POST", "/certificates/renew")
+    if proof.csr_digest != csr.digest_b64url:
+        raise proof_invalid()
+    begun = await gateway.database.run(enrollment.begin_renewal, proof, csr, peer_address)  # (3)
+    match begun:
+        case Declined():
+            raise begun.error
+        case Answered():
+            return begun
+        case _:
+            return await _sign(gateway, begun, csr)  # (4) to (7)
+
+
+async def pickup(gateway: Gateway, presented_proof: str) -> Answered:
+    """Return the answer that was given for the proof's key, byte for byte.
+
+    Raises:
+        MosaicError: `proof_invalid`, `grant_ended` or `enrollment_in_progress`.
+    """
+    proof = _proof(gateway, presented_proof, "POST", "/certificates/pickup")
+    found = await gateway.database.run(_find_answer, proof.spki_sha256)
+    if isinstance(found, Declined):
+        raise found.error
+    return found
+
+
+async def token_status(gateway: Gateway, presented_token: str) -> dict[str, Any]:
+    """Return `{status, expiresAt}` of a usable token, or refuse as `enroll`; nothing is spent."""
+    known = await _known_token(gateway, presented_token)
+
+    def read(tx: Tx) -> dict[str, Any] | MosaicError:
+        grant, token = facts.grant_facts(tx, known.grant_id), facts.token_facts(tx, known.token_id)
+        refusal = judge_status(token, grant, tx.now())
+        return refusal or {"status": str(token.status), "expiresAt": rfc3339(token.expires_at)}
+
+    found = await gateway.database.run(read)
+    if isinstance(found, MosaicError):
+        raise found
+    return found
+
+
+async def grant_of_proof(gateway: Gateway, presented_proof: str) -> dict[str, Any]:
+    """Return the *grant* whose certificate has the proof's key, whatever its state."""
+    proof = _proof(gateway, presented_proof, "GET", "/grant")
+
+    def read(tx: Tx) -> dict[str, Any] | None:
+        grant_id = facts.grant_of_key(tx, proof.spki_sha256)
+        issuances = facts.issuances_of_key(tx, proof.spki_sha256)
+        if grant_id is None or not any(each.not_after for each in issuances):
+            return None
+        grant = facts.grant_facts(tx, grant_id)
+        return grant_answer(grant, grant.status)
+
+    found = await gateway.database.run(read)
+    if found is None:
+        raise proof_invalid()
+    return found
+
+
+async def _sign(gateway: Gateway, attempt: Attempt, csr: VerifiedCsr) -> Answered:
+    grant = attempt.grant
+    identity = GrantIdentity(str(grant.id), grant.subject_user_id, gateway.oid_arc)
+    answer = await gateway.ca.sign_grant(csr, identity, attempt.serial, attempt.not_after)  # (4)
+    match answer:
+        case NotSent(reason=reason):  # (7)
+            await _give_up(gateway, attempt, reason, revoke=False, counts=False)
+            raise _unavailable()
+        case Rejected(reason=reason):
+            await _give_up(gateway, attempt, reason, revoke=False)
+            raise _unavailable()
+        case Unanswered(reason=reason):
+            await _give_up(gateway, attempt, reason, revoke=True)
+            raise _unavailable()
+        case Signed():
+            pass
+    try:
+        leaf = _check(gateway, attempt, identity, answer)  # (5)
+    except (MosaicError, ValueError) as error:
+        await _give_up(gateway, attempt, str(error), revoke=True)
+        raise Retry("ca_wrong_answer", "the certificate authority answered wrongly") from error
+    done = await gateway.database.run(issuing.finish, attempt, leaf)  # (6)
+    if isinstance(done, Declined):
+        raise done.error
+    return done
+
+
+def _check(
+    gateway: Gateway, attempt: Attempt, identity: GrantIdentity, answer: Signed
+) -> SignedLeaf:
+    if not answer.chain:
+        raise ValueError("the CA returned no intermediate certificate")
+    verify_chain(answer.leaf, answer.chain, gateway.roots, gateway.clock())
+    leaf_facts = read_certificate(answer.leaf)
+    issuer = subject_key_id(answer.chain[0])
+    expected = ExpectedLeaf(
+        identity=identity,
+        serial=attempt.serial,
+        spki_sha256=attempt.spki_sha256,
+        not_after=attempt.not_after,
+        crl_url=gateway.url(f"/ca/crl/{issuer}"),
+    )
+    check_leaf(leaf_facts, expected)
+    return SignedLeaf(answer.leaf, answer.chain, leaf_facts)
+
+
+async def _give_up(
+    gateway: Gateway, attempt: Attempt, reason: str, *, revoke: bool, counts: bool = True
+) -> None:
+    _log.warning("%s: the CA did not sign %s: %s", attempt.subject, attempt.serial, reason)
+    await gateway.database.run(issuing.give_up, attempt, reason, revoke=revoke, counts=counts)
+
+
+async def _known_token(gateway: Gateway, presented_token: str) -> KnownToken:
+    token = parse_token(presented_token)
+    if token is None:
+        raise token_invalid()
+    return await gateway.database.run(tokens.find, token, gateway.pepper)
+
+
+def _proof(gateway: Gateway, presented_proof: str, method: str, path: str) -> VerifiedProof:
+    return verify_proof(presented_proof, method, gateway.url(path), gateway.clock())
+
+
+def _find_answer(tx: Tx, spki_sha256: str) -> Answered | Declined:
+    grant_id = facts.grant_of_key(tx, spki_sha256)
+    if grant_id is None:
+        return Declined(proof_invalid())
+    grant = facts.grant_facts(tx, grant_id)
+    return judge_pickup(grant, facts.issuances_of_key(tx, spki_sha256), tx.now())
+
+
+def _unavailable() -> Retry:
+    return Retry(
+        "ca_unavailable",
+        "the certificate authority did not sign",
+        hint="the token is not spent: try again with the same key",
+    )

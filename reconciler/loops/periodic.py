@@ -1,0 +1,58 @@
+"""Jobs that run again and again until they are told to stop; a failure only makes them wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from reconciler.errors import MosaicError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+_log = logging.getLogger(__name__)
+
+MAX_WAIT: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to do every so often; `run` raises where it could not."""
+
+    name: str
+    every: timedelta
+    run: Callable[[], Awaitable[None]]
+
+
+async def run_jobs(jobs: Iterable[Job], stop: asyncio.Event) -> None:
+    """Run each job on its own until `stop` is set; what is under way is finished."""
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(_repeat(job, stop), name=job.name)
+
+
+async def _repeat(job: Job, stop: asyncio.Event) -> None:
+    failures = 0
+    while not stop.is_set():
+        try:
+            await job.run()
+            failures = 0
+        except MosaicError as error:
+            failures += 1
+            # the first failure is news; a long outage is told again each time the wait doubles
+            _log.warning("%s: %s; trying again", job.name, error.message)
+        except Exception:  # noqa: BLE001 - a defect in one job must not end the others
+            failures += 1
+            _log.exception("%s: failed; trying again", job.name)
+        wait = min(job.every * 2 ** min(failures, 10), max(MAX_WAIT, job.every))
+        await sleep_unless(stop, wait)
+
+
+async def sleep_unless(stop: asyncio.Event, wait: timedelta) -> None:
+    """Sleep, but not longer than until `stop` is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), wait.total_seconds())

@@ -1,0 +1,126 @@
+"""The workers of a gateway: they carry to the CA what the rows have decided already.
+
+A CA that is down delays a revocation at the CA, never the revocation itself, which is the row.
+Every step is safe to repeat and to run in several processes at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.audit import Event
+from reconciler.crypto.certificates import read_crl, subject_key_id
+from reconciler.errors import MosaicError
+from reconciler.loops.periodic import Job, run_jobs
+from reconciler.store import audit, crl, queue
+from reconciler.store.ending import expire_due
+from reconciler.store.locks import actor_name
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from reconciler.enroll import Gateway
+    from reconciler.store.tx import Tx
+
+_log = logging.getLogger(__name__)
+
+REVOKE_EVERY: Final = timedelta(seconds=1)
+RECOVER_EVERY: Final = timedelta(seconds=5)
+EXPIRE_EVERY: Final = timedelta(seconds=15)
+CRL_EVERY: Final = timedelta(seconds=60)
+REFUSALS_EVERY: Final = timedelta(seconds=60)
+
+
+async def run_workers(gateway: Gateway, stop: asyncio.Event) -> None:
+    """Run every worker until `stop`; a step under way is finished first."""
+    jobs = (
+        Job("revocations", REVOKE_EVERY, lambda: revoke_due(gateway)),
+        Job("recovery", RECOVER_EVERY, lambda: recover(gateway)),
+        Job("expiry", EXPIRE_EVERY, lambda: expire(gateway)),
+        Job("revocation list", CRL_EVERY, lambda: refresh_crl(gateway)),
+        Job("refusals", REFUSALS_EVERY, lambda: record_refusals(gateway)),
+    )
+    await run_jobs(jobs, stop)
+    await record_refusals(gateway)
+
+
+async def revoke_due(gateway: Gateway) -> None:
+    """Revoke at the CA what is due there, and fetch the new list."""
+    due = await gateway.database.run(queue.claim_revocations)
+    done: list[queue.Due] = []
+    down = ""
+    for each in due:
+        error = down or await _revoke(gateway, each)
+        if not error:
+            done.append(each)
+            continue
+        # a CA that does not answer would hold up the rest past their lease
+        down = error
+        await gateway.database.run(queue.postpone, each, error)
+    if down:
+        _log.warning("%d serials are not revoked at the CA yet: %s", len(due) - len(done), down)
+    if done:
+        await gateway.database.run(queue.record_revoked, done, _actor())
+        _log.info("%d serials revoked at the CA", len(done))
+        await refresh_crl(gateway)
+
+
+async def _revoke(gateway: Gateway, due: queue.Due) -> str:
+    try:
+        await gateway.ca.revoke(due.serial, f"grant {due.grant} ended or was enrolled anew")
+    except MosaicError as error:
+        return error.message
+    return ""
+
+
+async def recover(gateway: Gateway) -> None:
+    """Give up the attempts whose process has ended."""
+    if given_up := await gateway.database.run(queue.give_up_stale_intents, _actor()):
+        _log.warning("%d attempts of processes that ended are given up", given_up)
+
+
+async def expire(gateway: Gateway) -> None:
+    """Move the grants whose end has passed."""
+
+    def move(tx: Tx) -> int:
+        events = expire_due(tx, _actor())
+        audit.append(tx, events)
+        return len(events)
+
+    if moved := await gateway.database.run(move):
+        _log.info("%d grants have expired", moved)
+
+
+async def refresh_crl(gateway: Gateway) -> None:
+    """Fetch the CA's list, keep it for peers, and revoke again what the list lacks."""
+    der = await gateway.ca.crl()
+    issuers = await gateway.ca.intermediates()
+    facts = read_crl(der, issuers[0])
+    assert facts.issuer_key_id == subject_key_id(issuers[0])
+    await gateway.database.run(crl.store_crl, facts, der)
+    missing = await gateway.database.run(queue.missing_from, facts.serials)
+    for serial in missing:
+        _log.warning("the CA's list lacks the revoked serial %s: revoked again", serial)
+        await gateway.ca.revoke(serial, "the revocation list lacked it")
+
+
+async def record_refusals(gateway: Gateway) -> None:
+    """Record the sums of what was refused since the last time, in one audit row."""
+    counted = dict(gateway.refusals)
+    if not counted:
+        return
+    refused = [
+        {"code": code, "address": address, "count": count}
+        for (code, address), count in sorted(counted.items())
+    ]
+    event = Event("requests.refused", _actor(), "gateway", {"refused": refused})
+    await gateway.database.run(audit.append, [event])
+    gateway.refusals.subtract(counted)
+    for key in [key for key, count in gateway.refusals.items() if count <= 0]:
+        del gateway.refusals[key]
+
+
+def _actor() -> str:
+    return f"worker:{actor_name()}"

@@ -6,13 +6,13 @@ this module reads the environment for a setting.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from reconciler.core import values
+from reconciler.core.tokens import PEPPER_BYTES
 from reconciler.core.values import (
     DEFAULT_RATE_LIMIT,
     LOOPBACK,
@@ -21,12 +21,15 @@ from reconciler.core.values import (
     RateLimit,
     SourceSetting,
 )
+from reconciler.core.words import edits, nearest
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.embedded.home import Home, find_home
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
 
 PREFIX: Final = "MOSAIC_"
 MAX_TYPO: Final = 2  # edits; the prefix is the platform's, so only a near miss is ours to refuse
@@ -134,10 +137,37 @@ def write_config(path: Path, settings: Mapping[str, str]) -> None:
     temporary.rename(path)
 
 
-def nearest(word: str, known: tuple[str, ...]) -> str:
-    """Return the known word that is nearest to `word`."""
-    ranked = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
-    return ranked[0] if ranked else known[0]
+def require(value: T | None, name: str) -> T:
+    """Return the value of a setting that a command cannot do without.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming its variable.
+    """
+    if value is None:
+        setting = _BY_NAME[name]
+        message = f"it is not set: {setting.meaning}"
+        raise _wrong(setting.variable, message, "set it, or run inside a gateway's home")
+    return value
+
+
+def read_pepper(path: Path) -> bytes:
+    """Return the token pepper of a file: 32 bytes, in hex.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming the file; its content is never shown.
+    """
+    try:
+        pepper = bytes.fromhex(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not hex"
+        raise _wrong(str(path), f"it is no token pepper: {reason}", _PEPPER_HINT) from None
+    if len(pepper) != PEPPER_BYTES:
+        message = f"the token pepper has {len(pepper)} bytes, expected {PEPPER_BYTES}"
+        raise _wrong(str(path), message, _PEPPER_HINT)
+    return pepper
+
+
+_PEPPER_HINT: Final = "restore it from its backup: without it no token that was handed out works"
 
 
 def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, _Given]:
@@ -160,18 +190,8 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, _Given
 
 def _refuse_typo(variable: str, known: tuple[str, ...]) -> None:
     close = nearest(variable, known)
-    if _edits(variable, close) <= MAX_TYPO:
+    if edits(variable, close) <= MAX_TYPO:
         raise _wrong(variable, "there is no such setting", f"did you mean {close}?")
-
-
-def _edits(one: str, other: str) -> int:
-    """Return the edit distance of two words (Levenshtein)."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        before, row[0] = row[0], i
-        for j, b in enumerate(other, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
-    return row[-1]
 
 
 def _secret_of(variable: str, path: Path) -> str:

@@ -1,0 +1,27 @@
+"""Words that were mistyped: how far apart two are, and which known one was meant."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+MAX_WORD: Final = 64  # characters that are compared; the cost grows with their square
+
+
+def nearest(word: str, known: Collection[str], *, cutoff: float = 0.0) -> str:
+    """Return the known word most like `word`, or nothing where none is as like as `cutoff`."""
+    found = difflib.get_close_matches(word[:MAX_WORD], list(known), n=1, cutoff=cutoff)
+    return found[0] if found else ""
+
+
+def edits(one: str, other: str) -> int:
+    """Return the edit distance of two words (Levenshtein)."""
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        before, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
+    return row[-1]

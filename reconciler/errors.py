@@ -57,6 +57,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     # what a peer may be told (DESIGN 7); `title` is the problem's title (RFC 9457)
     "request_malformed": Outcome(EXIT_FAILED, 400, "The request is malformed"),
     "request_too_large": Outcome(EXIT_FAILED, 413, "The request is too large"),
+    "request_timeout": Outcome(EXIT_FAILED, 408, "The request came too slowly"),
     "request_type": Outcome(EXIT_FAILED, 415, "The request has the wrong content type"),
     "not_found": Outcome(EXIT_FAILED, 404, "There is nothing here"),
     "method_not_allowed": Outcome(EXIT_FAILED, 405, "The method is not allowed here"),
@@ -80,6 +81,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "ca_refused": Outcome(EXIT_FAILED, 503, "The certificate authority refused"),
     "ca_wrong_answer": Outcome(EXIT_FAILED, 503, "The certificate authority answered wrongly"),
     "database_unavailable": Outcome(EXIT_FAILED, 503, "The database is unavailable"),
+    "unavailable": Outcome(EXIT_FAILED, 503, "The gateway cannot serve this now"),
     "crl_unavailable": Outcome(EXIT_FAILED, 503, "No revocation list is at hand"),
     "internal": Outcome(EXIT_FAILED, 500, "Internal error"),
     # what an operator may be told

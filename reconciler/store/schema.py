@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -77,15 +78,31 @@ def upgrade(database: Database) -> Revisions:
 def revisions(database: Database) -> Revisions:
     """Return the database's migration and our newest."""
     with database.connection() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return Revisions(current, head)
+        return _revisions(connection)
 
 
 def require_current(database: Database) -> None:
     """Raise `NeedsEdit` (`schema_missing`) unless the database is at our newest migration."""
-    found = revisions(database)
+    _require(revisions(database))
+
+
+def require_current_in(tx: Tx) -> None:
+    """Do as `require_current`, in a transaction that is open."""
+    _require(_revisions(tx.connection))
+
+
+def _revisions(connection: sa.Connection) -> Revisions:
+    return Revisions(MigrationContext.configure(connection).get_current_revision(), _head())
+
+
+@cache
+def _head() -> str:
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def _require(found: Revisions) -> None:
     if not found.up_to_date:
         raise NeedsEdit(
             "schema_missing",

@@ -1,0 +1,156 @@
+"""The application: every call of the contract (DESIGN 13), each a few lines over the stories."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from reconciler import enroll as stories
+from reconciler.core.invitation import API_PREFIX
+from reconciler.core.values import DEFAULT_RATE_LIMIT
+from reconciler.errors import Refused, Retry
+from reconciler.store.crl import newest_crl
+from reconciler.store.schema import require_current_in
+from reconciler.web.guard import Guard, seen
+from reconciler.web.openapi import openapi_document
+from reconciler.web.page import ENROLL_PAGE, PAGE_HEADERS
+from reconciler.web.problems import problem_response, public_problem
+from reconciler.web.requests import bearer_token, json_body, proof
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from reconciler.core.values import Network, RateLimit
+    from reconciler.enroll import Gateway
+
+READY_DEADLINE_S: Final = 5.0
+READY_KEPT_S: Final = (
+    1.0  # an answer is given again for so long, so probes cannot load the database
+)
+CACHED: Final = {"Cache-Control": "public, max-age=60"}
+
+_KEY_ID: Final = re.compile(r"[0-9a-f]{2,64}", re.ASCII)
+
+
+def make_app(
+    gateway: Gateway,
+    *,
+    rate_limit: RateLimit = DEFAULT_RATE_LIMIT,
+    trusted_proxies: tuple[Network, ...] = (),
+) -> Starlette:
+    """Return the application of one gateway. It holds nothing that another replica would need."""
+    calls = _Calls(gateway)
+    app = Starlette(
+        routes=[
+            Route(f"{API_PREFIX}/enroll", calls.enroll, methods=["GET", "POST"]),
+            Route(f"{API_PREFIX}/certificates/pickup", calls.pickup, methods=["POST"]),
+            Route(f"{API_PREFIX}/certificates/renew", calls.renew, methods=["POST"]),
+            Route(f"{API_PREFIX}/grant", calls.grant),
+            Route(f"{API_PREFIX}/ca/roots", calls.roots),
+            Route(f"{API_PREFIX}/ca/crl", calls.crl),
+            Route(f"{API_PREFIX}/ca/crl/{{issuer}}", calls.crl),
+            Route(f"{API_PREFIX}/openapi.json", calls.openapi),
+            Route("/healthz", calls.health),
+            Route("/readyz", calls.ready),
+        ],
+        middleware=[
+            Middleware(
+                Guard, gateway=gateway, rate_limit=rate_limit, trusted_proxies=trusted_proxies
+            )
+        ],
+        exception_handlers={HTTPException: calls.not_routed},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Calls:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._openapi = json.dumps(openapi_document(), ensure_ascii=False)
+        self._ready_until_s = 0.0
+
+    async def enroll(self, request: Request) -> Response:
+        address = seen(request).address
+        if request.method == "POST":
+            body = await json_body(request, "csr")
+            token = bearer_token(request)
+            issued = await stories.enroll(self._gateway, token, body["csr"], address)
+            return _issued(issued.body, 201)
+        if "authorization" not in request.headers:
+            return HTMLResponse(ENROLL_PAGE, headers=PAGE_HEADERS)
+        return JSONResponse(await stories.token_status(self._gateway, bearer_token(request)))
+
+    async def pickup(self, request: Request) -> Response:
+        await json_body(request)
+        issued = await stories.pickup(self._gateway, proof(request))
+        return _issued(issued.body, 200)
+
+    async def renew(self, request: Request) -> Response:
+        body = await json_body(request, "csr")
+        address = seen(request).address
+        issued = await stories.renew(self._gateway, proof(request), body["csr"], address)
+        return _issued(issued.body, 201)
+
+    async def grant(self, request: Request) -> Response:
+        return JSONResponse(await stories.grant_of_proof(self._gateway, proof(request)))
+
+    async def roots(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
+        bundle = "".join(f"{root.strip()}\n" for root in self._gateway.roots)
+        return Response(bundle, headers=CACHED, media_type="application/pem-certificate-chain")
+
+    async def crl(self, request: Request) -> Response:
+        issuer = request.path_params.get("issuer")
+        if issuer is not None and not _KEY_ID.fullmatch(issuer):
+            raise Refused("not_found", "an issuer is named by its key id, in lower-case hex")
+        found = await self._gateway.database.run(newest_crl, issuer)
+        if found is None:
+            raise Retry("crl_unavailable", "the database holds no revocation list of this issuer")
+        return Response(found.der, headers=CACHED, media_type="application/pkix-crl")
+
+    async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
+        return Response(self._openapi, headers=CACHED, media_type="application/json")
+
+    async def health(self, request: Request) -> Response:  # noqa: ARG002 - the process answers
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
+        if time.monotonic() >= self._ready_until_s:
+            try:
+                async with asyncio.timeout(READY_DEADLINE_S):
+                    await self._gateway.database.run(require_current_in)
+            except TimeoutError:
+                raise Retry(
+                    "database_unavailable", f"no answer within {READY_DEADLINE_S:.0f} s"
+                ) from None
+            self._ready_until_s = time.monotonic() + READY_KEPT_S
+        return JSONResponse({"status": "ready"})
+
+    async def not_routed(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        refusal = Refused(
+            "not_found", "there is no such path", hint=f"see {API_PREFIX}/openapi.json"
+        )
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "")
+            refusal = Refused("method_not_allowed", f"this path takes {allowed}")
+        return problem_response(
+            public_problem(refusal),
+            seen(request).correlation_id,
+            self._gateway.clock(),
+            error.headers,
+        )
+
+
+def _issued(body: str, status: int) -> Response:
+    # as it was stored: a pickup gives the same bytes as the answer before it
+    return Response(body, status, media_type="application/json")

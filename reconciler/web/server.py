@@ -1,0 +1,195 @@
+"""The server: uvicorn over TLS, ended within seconds whatever its clients do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from reconciler.errors import NeedsEdit
+from reconciler.web.protocol import MAX_HEAD, DeadlineProtocol
+
+if TYPE_CHECKING:
+    import ssl
+    from contextlib import AbstractContextManager
+
+    from starlette.types import ASGIApp
+
+    from reconciler.core.values import Address
+    from reconciler.web.certificate import ServerCertificate
+
+HANDSHAKE_S: Final = 10.0
+CLOSE_S: Final = 2.0  # for a client to answer our close_notify; asyncio would wait for 30 s
+GRACE_S: Final = 5  # for requests in flight once the server stops
+LAST_WORDS_S: Final = 0.5  # for the answers of requests that were cut off
+KEEP_ALIVE_S: Final = 5
+BACKLOG: Final = 512
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """An application behind one address: `run` it in a task, and `stop` it from another."""
+
+    def __init__(self, app: ASGIApp, listen: Address, certificate: ServerCertificate) -> None:
+        self._app, self._listen, self._certificate = app, listen, certificate
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
+        self.started = asyncio.Event()
+        self.address: Address = listen
+
+    async def run(self) -> None:
+        """Serve until `stop`. The port opens once there is a certificate; until then it waits.
+
+        Signals are the caller's. `started` is set, and `address` the real one, from then on.
+
+        Raises:
+            NeedsEdit: `config_invalid`: the address cannot be listened on.
+        """
+        self._ended.clear()
+        try:
+            if await self._certified():
+                await self._serve(_bind(self._listen))
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """End `run`, within `GRACE_S` and a little; return when it has ended."""
+        self._stopping.set()
+        await self._ended.wait()
+
+    async def _certified(self) -> bool:
+        obtaining = asyncio.create_task(self._certificate.obtain())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({obtaining, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if obtaining.done():
+                obtaining.result()
+            return not self._stopping.is_set()
+        finally:
+            await _cancel(obtaining)
+            await _cancel(stopping)
+
+    async def _serve(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        self.address = (host, port)
+        server = _Uvicorn(self._app, self._certificate.context, self._stopping, self.started)
+        renewing = asyncio.create_task(self._certificate.keep())
+        _log.info("listening on %s port %d", host, port)
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            server.abort()
+            listener.close()
+            await _cancel(renewing)
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server with the timeouts of TLS set, and an end that waits for nobody."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        context: ssl.SSLContext,
+        stopping: asyncio.Event,
+        started: asyncio.Event,
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            http=DeadlineProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=MAX_HEAD,
+        )
+        super().__init__(config)
+        self._context, self._stopping, self._told = context, stopping, started
+        self.servers: list[asyncio.Server] = []
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # they are the caller's
+        """Leave signals alone."""
+        return nullcontext()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, as uvicorn does, with the timeouts that it does not pass on."""
+        loop = asyncio.get_running_loop()
+
+        def connection() -> asyncio.Protocol:
+            return DeadlineProtocol(
+                config=self.config, server_state=self.server_state, app_state={}, _loop=loop
+            )
+
+        for listener in sockets or ():
+            server = await loop.create_server(
+                connection,
+                sock=listener,
+                ssl=self._context,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=CLOSE_S,
+            )
+            self.servers.append(server)
+        self.started = True
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        """Run until told to stop; uvicorn's own loop keeps the Date header."""
+        ticking = asyncio.create_task(super().main_loop())
+        try:
+            await self._stopping.wait()
+        finally:
+            await _cancel(ticking)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests end for `GRACE_S`, then cut off what is left."""
+        await super().shutdown(sockets)
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_S)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close every listener and connection at once."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+async def _cancel(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _bind(listen: Address) -> socket.socket:
+    host, port = listen
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise NeedsEdit(
+            "config_invalid",
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            hint="end what listens there, or set another address: listen (MOSAIC_LISTEN)",
+        ) from None
+    return listener

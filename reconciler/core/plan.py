@@ -39,6 +39,7 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     - A row whose manifest says something else is updated in place; another direction of a peer,
       another peer or subject user of a grant replaces it.
     - A managed row without a manifest is revoked; one that git has not seen yet is listed.
+    - An end that is moved into the past revokes: it takes the authority away at once.
     - The grants of a peer that goes, go with it.
     """
     peers = _Side(observed.peers, desired.peers)
@@ -120,7 +121,7 @@ def _plan_grants(
         row = side.live.get(name)
         may_begin = declared.spec.expires_at > now and declared.spec.peer not in held_peers
         if row is not None:
-            yield from _plan_live_grant(row, declared, gone, may_begin=may_begin)
+            yield from _plan_live_grant(row, declared, gone, now, may_begin=may_begin)
         elif may_begin and name not in side.held:
             yield _create(Kind.GRANT, declared)
     for name, row in side.live.items():
@@ -134,6 +135,7 @@ def _plan_live_grant(
     row: ObservedGrant,
     declared: Declared[GrantSpec],
     gone: dict[str, PeerChange],
+    now: datetime,
     *,
     may_begin: bool,
 ) -> Iterator[GrantChange]:
@@ -143,6 +145,8 @@ def _plan_live_grant(
         yield _replace(Kind.GRANT, row, declared, reason, fields)
     elif reason:
         yield _revoke(Kind.GRANT, row, f"{reason}, and it cannot begin again")
+    elif fields and declared.spec.expires_at <= now:
+        yield _revoke(Kind.GRANT, row, "its expiresAt is set to a time that has passed")
     elif fields:
         yield Change(Action.UPDATE, Kind.GRANT, row.name, "changed in git", row, declared, fields)
 

@@ -1,0 +1,144 @@
+"""The guard's numbers, at their borders."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from reconciler.core.guard import Limits, MaxRemovals, Verdict, judge
+from reconciler.core.observed import Observed
+from reconciler.core.plan import plan
+from reconciler.core.scope import Resource, ResourceType, Scope, Verb
+from reconciler.core.spec import Declared, Desired, Direction, GrantSpec, PeerSpec, Place
+from reconciler.core.spec import spec_digest as digest
+from tests.support.model import applied
+from tests.support.strategies import NOW
+
+SCOPE = Scope((Resource(ResourceType.TASKS, frozenset({Verb.LIST})),), 100)
+PEER = PeerSpec(Direction.INBOUND, "Beta")
+GRANT = GrantSpec("beta", "maria", NOW + timedelta(days=30), SCOPE)
+NOTHING_STATED = Limits()
+
+
+def source(specs: dict[int, GrantSpec], peer: PeerSpec = PEER) -> Desired:
+    place = Place("a.yaml", 1)
+    grants = [Declared(f"g{n:03}", spec, place, digest(spec)) for n, spec in specs.items()]
+    return Desired((Declared("beta", peer, place, digest(peer)),), tuple(grants))
+
+
+def judged(before: Desired, after: Desired, limits: Limits = NOTHING_STATED) -> Verdict:
+    rows = applied(Observed(NOW), plan(before, Observed(NOW)))
+    return judge(plan(after, rows), limits)
+
+
+def removal(of: int, total: int, limits: Limits = NOTHING_STATED) -> Verdict:
+    """Judge the removal of so many grants, of so many managed objects, the peer among them."""
+    everything = dict.fromkeys(range(total - 1), GRANT)
+    left = dict.fromkeys(range(of, total - 1), GRANT)
+    return judged(source(everything), source(left), limits)
+
+
+@pytest.mark.parametrize(
+    ("removals", "total", "allowed"),
+    [
+        (3, 4, True),  # 75 %, but no more than 3
+        (4, 5, False),
+        (4, 13, False),  # 30.77 %
+        (4, 14, True),  # 28.57 %
+        (6, 20, True),  # 30 % exactly
+        (7, 20, False),
+        (30, 100, True),
+        (31, 100, False),
+    ],
+)
+def test_both_limits_must_be_exceeded(removals: int, total: int, allowed: bool) -> None:
+    verdict = removal(removals, total)
+    assert verdict.allowed is allowed
+    assert (verdict.removals, verdict.managed) == (removals, total)
+
+
+def test_the_refusal_states_count_share_limit_and_the_way_out() -> None:
+    (refusal,) = removal(7, 20).refusals
+    assert refusal.code == "guard_removals"
+    assert refusal.message == "7 removals of 20 managed objects (35.00 %), limit 30 % and 3"
+    assert refusal.hint == "check the source; --max-removals 7 allows it once"
+    assert refusal.objects[0] == "grant/g000"
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"), [("7", True), ("6", False), ("35%", True), ("34.9%", False)]
+)
+def test_the_stated_exception_is_exact(text: str, allowed: bool) -> None:
+    verdict = removal(7, 20, Limits(MaxRemovals.parse(text)))
+    assert verdict.allowed is allowed
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "101%", "many", "5 %", "%", "٣", "9" * 10])
+def test_an_exception_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(text))):
+        MaxRemovals.parse(text)
+
+
+def test_suspensions_and_replacements_count_as_removals() -> None:
+    everything = dict.fromkeys(range(9), GRANT)
+    changed = everything | {
+        0: replace(GRANT, suspended=True),
+        1: replace(GRANT, suspended=True),
+        2: replace(GRANT, subject_user_id="nils"),
+        3: replace(GRANT, expires_at=NOW),
+    }
+    verdict = judged(source(everything), source(changed))
+    assert verdict.removals == 4
+    assert [each.code for each in verdict.refusals] == ["guard_removals"]
+
+
+def test_resuming_and_widening_are_no_removals() -> None:
+    before = dict.fromkeys(range(5), replace(GRANT, suspended=True))
+    assert judged(source(before), source(dict.fromkeys(range(5), GRANT))).removals == 0
+
+
+def test_protection_is_judged_by_the_stored_row() -> None:
+    protected = replace(GRANT, protect=True)
+    (refusal,) = judged(source({0: protected}), source({})).refusals
+    assert refusal.code == "guard_protected"
+    assert refusal.objects == ("grant/g000",)
+    dropped_and_replaced = replace(GRANT, subject_user_id="nils")
+    assert not judged(source({0: protected}), source({0: dropped_and_replaced})).allowed
+    assert judged(source({0: protected}), source({0: GRANT})).allowed
+
+
+def test_protection_has_no_exception() -> None:
+    protected = replace(GRANT, protect=True)
+    limits = Limits(MaxRemovals.parse("100%"), allow_empty=True)
+    assert not judged(source({0: protected}), source({}), limits).allowed
+
+
+def test_a_protected_grant_does_not_end_by_a_date_in_the_past() -> None:
+    protected = replace(GRANT, protect=True)
+    assert not judged(
+        source({0: protected}), source({0: replace(protected, expires_at=NOW)})
+    ).allowed
+
+
+def test_a_protected_grant_may_be_suspended() -> None:
+    protected = replace(GRANT, protect=True)
+    assert judged(source({0: protected}), source({0: replace(protected, suspended=True)})).allowed
+
+
+def test_an_empty_source_is_refused_where_managed_rows_live() -> None:
+    verdict = judged(source({}), Desired())
+    assert [each.code for each in verdict.refusals] == ["guard_empty"]
+    assert judged(source({}), Desired(), Limits(allow_empty=True)).allowed
+
+
+def test_an_empty_source_is_fine_where_nothing_is_managed() -> None:
+    assert judge(plan(Desired(), Observed(NOW)), Limits()).allowed
+
+
+def test_allow_empty_does_not_lift_the_other_limit() -> None:
+    everything = source(dict.fromkeys(range(9), GRANT))
+    verdict = judged(everything, Desired(), Limits(allow_empty=True))
+    assert [each.code for each in verdict.refusals] == ["guard_removals"]

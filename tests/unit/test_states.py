@@ -1,0 +1,71 @@
+"""The one table of legal moves, in the core and in the database."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.core import states
+from reconciler.core.states import (
+    GrantStatus,
+    IssuanceStatus,
+    PeerStatus,
+    TokenStatus,
+    enrolled_grant_status,
+    live_grant_status,
+)
+
+if TYPE_CHECKING:
+    from enum import StrEnum
+
+MIGRATION = Path(__file__).resolve().parents[2] / "migrations/versions/0001_first.py"
+
+TABLES = {
+    "federation_peers": states.PEER_MOVES,
+    "federation_grants": states.GRANT_MOVES,
+    "federation_enrollment_tokens": states.TOKEN_MOVES,
+    "federation_certificates": states.ISSUANCE_MOVES,
+}
+TYPES: dict[str, type[StrEnum]] = {
+    "federation_peer_status": PeerStatus,
+    "federation_grant_status": GrantStatus,
+    "federation_token_status": TokenStatus,
+    "federation_issuance_status": IssuanceStatus,
+}
+
+
+def test_the_database_allows_the_moves_of_the_core_and_no_other() -> None:
+    text = MIGRATION.read_text(encoding="utf-8")
+    written = set(re.findall(r"\('(federation_\w+)', '(\w+)', '(\w+)'\)", text))
+    assert written == {
+        (table, str(old), str(new)) for table, moves in TABLES.items() for old, new in moves
+    }
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_the_database_knows_the_statuses_of_the_core(name: str) -> None:
+    text = MIGRATION.read_text(encoding="utf-8")
+    found = re.search(rf"CREATE TYPE {name} AS ENUM\s+\(([^)]*)\)", text)
+    assert found is not None
+    assert re.findall(r"'(\w+)'", found[1]) == [str(each) for each in TYPES[name]]
+
+
+@pytest.mark.parametrize("ended", [each for each in GrantStatus if each.ended])
+def test_nothing_leaves_an_end(ended: GrantStatus) -> None:
+    assert not [move for move in states.GRANT_MOVES if move[0] is ended]
+
+
+def test_what_suspends_and_resumes_moves_by_the_table() -> None:
+    for status, suspended in product(GrantStatus, (True, False)):
+        after = live_grant_status(status, suspended=suspended)
+        assert after is status or (status, after) in states.GRANT_MOVES
+        assert status is not GrantStatus.PENDING or after is GrantStatus.PENDING
+
+
+def test_an_enrollment_does_not_lift_a_suspension() -> None:
+    assert enrolled_grant_status(suspended=True) is GrantStatus.SUSPENDED
+    assert enrolled_grant_status(suspended=False) is GrantStatus.ACTIVE

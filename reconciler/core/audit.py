@@ -111,7 +111,12 @@ def check_entry(after: Head, entry: Entry) -> Broken | None:
         "actor": entry.actor,
         "subject": entry.subject,
     }
-    body = json.loads(entry.body)
+    try:
+        body = json.loads(entry.body)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        return Broken(entry.seq, "the body is not a JSON object")
     for name, value in columns.items():
         if body.get(name) != value:
             return Broken(entry.seq, f"column {name!r} differs from the body")

@@ -45,8 +45,11 @@ def parse_invitation(presented: str) -> Invitation:
     Raises:
         NeedsEdit: `invitation_invalid`, saying which part is wrong; never with the token in it.
     """
+    text = presented.strip()
+    if not text.isprintable() or " " in text:  # urlsplit would drop tabs and newlines in silence
+        raise _wrong("the invitation has a space, a line break or a control character in it")
     try:
-        parts = urlsplit(presented.strip())
+        parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise _wrong("the invitation is not a URL") from None
@@ -55,7 +58,7 @@ def parse_invitation(presented: str) -> Invitation:
     if parts.username is not None or parts.password is not None or parts.query:
         raise _wrong("the invitation's URL carries a user, a password or a query")
     if not parts.path.endswith(ENROLL_PATH):
-        raise _wrong(f"got the path {parts.path!r}, expected one that ends with {ENROLL_PATH}")
+        raise _wrong(f"the invitation's path does not end with {ENROLL_PATH}")
     given = _fragment(parts)
     token = parse_token(given["token"])
     if token is None:

@@ -6,13 +6,17 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from reconciler.core.text import shown
+
 _UNITS: Final = {
     "s": timedelta(seconds=1),
     "m": timedelta(minutes=1),
     "h": timedelta(hours=1),
     "d": timedelta(days=1),
 }
-_DURATION: Final = re.compile(r"(?:[0-9]{1,6}[smhd])+", re.ASCII)
+_DURATION: Final = re.compile(
+    r"(?=.)(?:[0-9]{1,6}d)?(?:[0-9]{1,6}h)?(?:[0-9]{1,6}m)?(?:[0-9]{1,6}s)?", re.ASCII
+)
 _DURATION_PART: Final = re.compile(r"([0-9]+)([smhd])", re.ASCII)
 _RFC3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
@@ -32,17 +36,22 @@ def parse_rfc3339(text: str) -> datetime:
     An offset is required: a time without one means another moment at each reader.
     """
     if not _RFC3339.fullmatch(text):
-        raise ValueError(f"got {text!r}, expected an RFC 3339 time such as 2027-06-30T00:00:00Z")
+        raise ValueError(
+            f"got {shown(text)}, expected an RFC 3339 time such as 2027-06-30T00:00:00Z"
+        )
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"got {text!r}, which is no time of the calendar: {error}") from None
+        raise ValueError(f"got {shown(text)}, which is no time of the calendar: {error}") from None
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the duration of `text` (`90s`, `5m`, `24h`, `1h30m`); raise `ValueError` else."""
+    """Return the duration of `text` (`90s`, `24h`, `1h30m`), units from large to small, each once.
+
+    Raises `ValueError` for any other text.
+    """
     if not _DURATION.fullmatch(text):
-        raise ValueError(f"got {text!r}, expected a duration such as 5m, 24h or 7d")
+        raise ValueError(f"got {shown(text)}, expected a duration such as 5m, 24h or 7d")
     parts = _DURATION_PART.findall(text)
     return sum((int(count) * _UNITS[unit] for count, unit in parts), timedelta())
 

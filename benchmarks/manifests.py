@@ -1,0 +1,107 @@
+"""Manifests: loading a source against the C parser's bare events, and a plan against loading."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from ruamel.yaml.cyaml import CParser
+from ruamel.yaml.events import StreamEndEvent
+
+from benchmarks.measure import Figure, compare
+from reconciler.core.ids import GrantId, PeerId
+from reconciler.core.observed import Observed, ObservedGrant, ObservedPeer
+from reconciler.core.plan import plan
+from reconciler.core.states import GrantStatus, PeerStatus
+from reconciler.manifest.load import load
+from reconciler.source.files import Source, SourceFile
+
+GRANTS = 2000
+
+PEER = """apiVersion: federation.mosaicstack.dev/v1
+kind: Peer
+metadata: {name: beta}
+spec: {direction: inbound, displayName: Beta}
+"""
+GRANT = """# yaml-language-server: $schema=../schemas/grant.schema.json
+apiVersion: federation.mosaicstack.dev/v1
+kind: Grant
+metadata:
+  name: grant-NUMBER
+spec:
+  peer: beta
+  subjectUserId: 7d1f6c1e-6b2e-4a44-9d1f-0f6c0b1c2d3e
+  expiresAt: 2036-06-30T00:00:00Z
+  suspended: false
+  protect: false
+  scope:
+    resources:
+      - type: tasks
+        verbs: [list, get]
+        filter:
+          teams: [platform, research]
+          personal: false
+      - type: notes
+        verbs: [list]
+      - type: events
+        verbs:
+          - list
+    maxRowsPerQuery: 500
+  certificate:
+    lifetime: 12h
+"""
+
+
+def figures() -> list[Figure]:
+    """Return the figures of this subject."""
+    texts = [GRANT.replace("NUMBER", str(number)) for number in range(GRANTS)]
+    files = (
+        SourceFile("peer.yaml", PEER.encode()),
+        *(SourceFile(f"{n}.yaml", text.encode()) for n, text in enumerate(texts)),
+    )
+    source = Source("benchmark", files)
+    desired = load(source)
+    now = datetime.now(UTC)
+    peer = desired.peers[0]
+    peer_id = PeerId(UUID(int=1))
+    peers = (
+        ObservedPeer(
+            peer_id,
+            peer.name,
+            peer.spec,
+            peer.digest,
+            PeerStatus.ACTIVE,
+            managed=True,
+            place=peer.place,
+        ),
+    )
+    grants = tuple(
+        ObservedGrant(
+            GrantId(UUID(int=number + 2)),
+            each.name,
+            peer_id,
+            each.spec,
+            each.digest,
+            GrantStatus.ACTIVE,
+            managed=True,
+            place=each.place,
+        )
+        for number, each in enumerate(desired.grants)
+    )
+    observed = Observed(now, peers, grants)
+
+    def events() -> None:
+        for text in texts:
+            parser = CParser(text)
+            while not isinstance(parser.get_event(), StreamEndEvent):
+                pass
+
+    return [
+        compare(f"load {GRANTS:,} manifests", lambda: load(source), "the parser's events", events),
+        compare(
+            f"plan {GRANTS:,} unchanged grants",
+            lambda: plan(desired, observed),
+            "loading them",
+            lambda: load(source),
+        ),
+    ]

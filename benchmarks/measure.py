@@ -40,9 +40,7 @@ def compare(
     """Return the figure of `ours` against `other`, run in turn after one run of each."""
     ours()
     other()
-    taken: list[tuple[float, float]] = []
-    for _ in range(ROUNDS):
-        taken.append((_seconds(ours), _seconds(other)))
+    taken = [(_seconds(ours), _seconds(other)) for _ in range(ROUNDS)]
     ours_s = statistics.median(each[0] for each in taken)
     return Figure(name, floor, ours_s, statistics.median(each[1] for each in taken))
 

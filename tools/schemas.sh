@@ -8,6 +8,7 @@ trap 'rm -rf "$fresh"' EXIT
 for kind in peer grant scope; do
     .venv/bin/mosaic federation schema "$kind" >"$fresh/$kind.schema.json"
 done
+.venv/bin/mosaic federation schema openapi >"$fresh/openapi.json"
 
 if [ "${1:-}" = --check ]; then
     diff -ru schemas "$fresh" || {
@@ -16,5 +17,5 @@ if [ "${1:-}" = --check ]; then
     }
 else
     mkdir -p schemas
-    cp "$fresh"/*.schema.json schemas/
+    cp "$fresh"/*.json schemas/
 fi

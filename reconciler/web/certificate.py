@@ -63,15 +63,17 @@ def _utc_now() -> datetime:
 
 def server_names(public_url: str, listen: Address) -> tuple[str, ...]:
     """Return the names of the certificate: the public host first, and what reaches us locally."""
-    names = [urlsplit(public_url).hostname or listen[0], listen[0], "localhost"]
-    return tuple(dict.fromkeys(name for name in names if not _is_wildcard(name)))
+    names = (urlsplit(public_url).hostname or "", listen[0], "localhost")
+    return tuple(dict.fromkeys(filter(None, map(_as_certified, names))))
 
 
-def _is_wildcard(name: str) -> bool:
+def _as_certified(host: str) -> str:
+    """Return a host as certificates spell it; empty for one that names no machine (`0.0.0.0`)."""
     try:
-        return ipaddress.ip_address(name).is_unspecified
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return host.lower()
+    return "" if address.is_unspecified else str(address)
 
 
 class ServerCertificate:
@@ -138,13 +140,17 @@ class ServerCertificate:
             try:
                 return await self.renew()
             except MosaicError as error:
-                waiting = "" if self._current else "; the port is not open before there is one"
+                state = (
+                    f"the one in use ends {self._current.not_after:%Y-%m-%d %H:%M:%S} UTC"
+                    if self._current
+                    else "the port opens once there is one"
+                )
                 _log.warning(
-                    "no new server certificate (%s: %s), again in %.0f s%s",
+                    "no new server certificate (%s: %s), again in %.0f s; %s",
                     error.code,
                     error.message,
                     backoff.total_seconds(),
-                    waiting,
+                    state,
                 )
             await asyncio.sleep(backoff.total_seconds())
             backoff = min(backoff * 2, LAST_BACKOFF)

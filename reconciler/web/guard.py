@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_IN_FLIGHT: Final = 256  # requests; the pool and the CA let far fewer through at once
 MAX_COUNTED: Final = 1_000  # (code, address) pairs kept until a timer records them
-UNLIMITED: Final = frozenset({"/healthz", "/readyz"})  # probes share a proxy's address
+PROBES: Final = frozenset({"/healthz", "/readyz"})  # not limited: they share a proxy's address
 
 _log = logging.getLogger(__name__)
 
@@ -88,10 +88,11 @@ class Guard:
         finally:
             self._in_flight -= 1
         took_ms = (time.monotonic() - began_s) * 1000
-        _log.info(
+        _log.log(
+            logging.DEBUG if scope["path"] in PROBES else logging.INFO,
             "%s %s %s from %s in %.0f ms [%s]",
             scope["method"],
-            exchange.status,
+            exchange.status or "unanswered",
             _known_path(scope),
             request.address,
             took_ms,
@@ -114,7 +115,7 @@ class Guard:
     def _admit(self, scope: Scope, address: str) -> None:
         if self._in_flight > MAX_IN_FLIGHT:
             raise Retry("unavailable", f"more than {MAX_IN_FLIGHT} requests at once")
-        if scope["path"] in UNLIMITED:
+        if scope["path"] in PROBES:
             return
         if wait_s := self._limiter.wait_s(address, time.monotonic()):
             raise Retry(

@@ -1,0 +1,195 @@
+"""The server's certificate: from our own CA, kept, and renewed while it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.core.values import RateLimit
+from reconciler.crypto.certificates import read_certificate
+from reconciler.crypto.csr import make_csr
+from reconciler.crypto.keys import generate_key
+from reconciler.errors import Refused, Retry
+from reconciler.web import certificate as certificates
+from reconciler.web.certificate import ServerCertificate, server_names
+from reconciler.web.server import Server
+from tests.support.web import ANY_PORT, Parts, Running, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from starlette.types import Receive, Scope, Send
+
+OFF = RateLimit(0, 0)
+ENROLL_HEAD = (
+    b"POST /federation/v1/enroll HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+)
+
+
+@pytest.fixture
+def running(web_parts: Parts) -> Iterator[Running]:
+    with serving(web_parts, rate_limit=OFF) as found:
+        yield found
+
+
+async def down(csr_pem: str, names: tuple[str, ...], lifetime: timedelta) -> tuple[str, ...]:
+    raise Retry("ca_unavailable", "down")
+
+
+def serial_of(running: Running) -> str:
+    with running.connect() as connection:
+        der = connection.getpeercert(binary_form=True)
+        assert der is not None
+        return read_certificate(ssl.DER_cert_to_PEM_cert(der)).serial
+
+
+def test_the_certificate_is_of_our_ca_and_names_where_we_are_reached(running: Running) -> None:
+    with running.connect() as connection:
+        der = connection.getpeercert(binary_form=True)
+        assert der is not None
+        facts = read_certificate(ssl.DER_cert_to_PEM_cert(der))
+        assert connection.version() == "TLSv1.3"
+        assert connection.selected_alpn_protocol() == "http/1.1"
+    assert set(facts.general_names) == {"ip:127.0.0.1", "dns:localhost"}
+    assert facts.not_after - facts.not_before <= timedelta(hours=24, minutes=2)
+
+
+def test_tls_before_1_2_is_refused(running: Running) -> None:
+    running.tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    with running.connect() as connection:
+        assert connection.version() == "TLSv1.2"
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        running.tls.minimum_version = running.tls.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        running.connect()
+
+
+def test_a_renewed_certificate_is_served_to_new_connections_while_old_ones_go_on(
+    running: Running,
+) -> None:
+    before = serial_of(running)
+    with running.client() as client:
+        assert client.get("/healthz").status_code == 200
+        running.wait_for(running.certificate.renew())
+        assert client.get("/healthz").status_code == 200
+    assert serial_of(running) != before
+
+
+def test_a_certificate_is_renewed_at_two_thirds_of_its_life_through_failures(
+    web_parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "LONGEST_SLEEP_S", 0.05)
+    monkeypatch.setattr(certificates, "FIRST_BACKOFF", timedelta(seconds=0.01))
+    ahead, signed, refused = timedelta(), 0, 0
+
+    async def run() -> None:
+        nonlocal ahead, signed, refused
+        ca = web_parts.ca()
+
+        async def sign(
+            csr_pem: str, names: tuple[str, ...], lifetime: timedelta
+        ) -> tuple[str, ...]:
+            nonlocal signed, refused
+            if signed and refused < 3:
+                refused += 1
+                raise Retry("ca_unavailable", "down")
+            signed += 1
+            return await ca.sign_server(csr_pem, names, lifetime)
+
+        certificate = ServerCertificate(
+            sign, ("localhost",), web_parts.roots, clock=lambda: datetime.now(UTC) + ahead
+        )
+        await certificate.obtain()
+        keeping = asyncio.create_task(certificate.keep())
+        ahead = timedelta(hours=15)
+        await asyncio.sleep(0.3)
+        assert (signed, refused) == (1, 0)
+        ahead = timedelta(hours=16, minutes=1)
+        await asyncio.sleep(0.5)
+        assert refused == 3
+        assert signed >= 2
+        keeping.cancel()
+        await ca.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_restart_serves_the_kept_certificate_while_the_ca_is_down(
+    web_parts: Parts, tmp_path: Path
+) -> None:
+    cache = tmp_path / "server.pem"
+    with serving(web_parts, rate_limit=OFF, cache=cache) as running:
+        serial = serial_of(running)
+    assert cache.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["server.pem"]
+
+    async def obtained(names: tuple[str, ...]) -> bool:
+        certificate = ServerCertificate(down, names, web_parts.roots, cache=cache)
+        obtaining = asyncio.create_task(certificate.obtain())
+        done, _ = await asyncio.wait({obtaining}, timeout=0.5)
+        obtaining.cancel()
+        return bool(done)
+
+    assert asyncio.run(obtained(("127.0.0.1", "localhost")))
+    assert not asyncio.run(obtained(("another.example",)))
+    with serving(web_parts, rate_limit=OFF, cache=cache) as running:
+        assert serial_of(running) == serial
+    kept = cache.read_text()
+    cache.write_text(kept[: len(kept) // 2])
+    with serving(web_parts, rate_limit=OFF, cache=cache) as running:
+        assert serial_of(running) != serial
+
+
+def test_the_port_stays_closed_until_the_ca_signs_and_stop_ends_the_waiting(
+    web_parts: Parts,
+) -> None:
+    async def run() -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            raise AssertionError
+
+        waiting = Server(app, ANY_PORT, ServerCertificate(down, ("localhost",), web_parts.roots))
+        serving_it = asyncio.create_task(waiting.run())
+        await asyncio.sleep(0.2)
+        assert not waiting.started.is_set()
+        await asyncio.wait_for(waiting.stop(), 2)
+        await serving_it
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("public_url", "host", "names"),
+    [
+        ("https://127.0.0.1:8443", "127.0.0.1", ("127.0.0.1", "localhost")),
+        ("https://gw.example", "0.0.0.0", ("gw.example", "localhost")),
+        ("https://[::1]:8443", "::", ("::1", "localhost")),
+        ("https://[2001:DB8:0::1]", "Localhost", ("2001:db8::1", "localhost")),
+    ],
+)
+def test_the_names_of_the_certificate(public_url: str, host: str, names: tuple[str, ...]) -> None:
+    assert server_names(public_url, (host, 8443)) == names
+
+
+def test_an_expired_or_foreign_certificate_of_the_ca_is_not_served(web_parts: Parts) -> None:
+    async def run() -> None:
+        ca = web_parts.ca()
+
+        async def other_key(
+            csr_pem: str, names: tuple[str, ...], lifetime: timedelta
+        ) -> tuple[str, ...]:
+            return await ca.sign_server(make_csr(generate_key()), names, lifetime)
+
+        certificate = ServerCertificate(other_key, ("localhost",), web_parts.roots)
+        with pytest.raises(Refused, match="another key"):
+            await certificate.renew()
+        foreign = ServerCertificate(ca.sign_server, ("localhost",), ())
+        with pytest.raises(Refused, match="pinned root"):
+            await foreign.renew()
+        await ca.aclose()
+
+    asyncio.run(run())

@@ -1,0 +1,146 @@
+"""A server for tests: the real application over real TLS, in a thread with a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import httpx
+
+from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.enroll import Gateway
+from reconciler.store.tx import AsyncDatabase
+from reconciler.web.app import make_app
+from reconciler.web.certificate import ServerCertificate, server_names
+from reconciler.web.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
+    from reconciler.clients.ca import CaClient
+    from reconciler.core.values import Network, RateLimit
+
+T = TypeVar("T")
+
+ANY_PORT: Final = ("127.0.0.1", 0)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a gateway under test is made of."""
+
+    database_url: str = field(repr=False)
+    roots: tuple[str, ...]
+    ca: Callable[[], CaClient]
+
+    def gateway(self, public_url: str = "https://127.0.0.1") -> Gateway:
+        """Return a gateway; its connections belong to the loop that uses it first."""
+        database = AsyncDatabase(self.database_url, "test web", pool_size=4)
+        return Gateway(database, self.ca(), b"p" * 32, DEFAULT_OID_ARC, self.roots, public_url)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that serves."""
+
+    server: Server
+    certificate: ServerCertificate
+    loop: asyncio.AbstractEventLoop
+    tls: ssl.SSLContext
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def port(self) -> int:
+        return self.server.address[1]
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def wait_for(self, work: Coroutine[Any, Any, T], timeout_s: float = 30) -> T:
+        """Run something in the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)
+
+    def stop(self) -> None:
+        """Stop it; again does nothing."""
+        if not self.stopped.is_set():
+            self.stopped.set()
+            self.wait_for(self.server.stop())
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, verify=self.tls, trust_env=False, timeout=30)
+
+    def connect(self) -> ssl.SSLSocket:
+        """Return a bare TLS connection."""
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return self.tls.wrap_socket(raw, server_hostname="127.0.0.1")
+
+
+def trusting(roots: tuple[str, ...]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata="".join(roots))
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@contextmanager
+def serving(
+    parts: Parts,
+    *,
+    rate_limit: RateLimit,
+    trusted_proxies: tuple[Network, ...] = (),
+    app: ASGIApp | None = None,
+    cache: Path | None = None,
+) -> Iterator[Running]:
+    """Serve until the block ends; then stop, and fail where that raises."""
+    ready: threading.Event = threading.Event()
+    found: list[Running] = []
+    failed: list[BaseException] = []
+
+    async def run() -> None:
+        gateway = parts.gateway()
+        served = app or make_app(gateway, rate_limit=rate_limit, trusted_proxies=trusted_proxies)
+        names = server_names(gateway.public_url, ANY_PORT)
+        certificate = ServerCertificate(gateway.ca.sign_server, names, parts.roots, cache=cache)
+        server = Server(served, ANY_PORT, certificate)
+        running = asyncio.create_task(server.run())
+        starting = asyncio.create_task(server.started.wait())
+        await asyncio.wait({running, starting}, return_when=asyncio.FIRST_COMPLETED)
+        starting.cancel()
+        loop = asyncio.get_running_loop()
+        found.append(Running(server, certificate, loop, trusting(parts.roots)))
+        ready.set()
+        try:
+            await running
+        finally:
+            await gateway.ca.aclose()
+            await gateway.database.close()
+
+    def thread() -> None:
+        try:
+            asyncio.run(run())
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            failed.append(error)
+        finally:
+            ready.set()
+
+    worker = threading.Thread(target=thread)
+    worker.start()
+    assert ready.wait(60)
+    try:
+        if found:
+            yield found[0]
+    finally:
+        if found and not failed:
+            found[0].stop()
+        worker.join(30)
+        assert not worker.is_alive()
+        if failed:
+            raise failed[0]

@@ -1,0 +1,105 @@
+"""The parts of the endpoint that need no server: addresses, buckets, problems."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.core.values import RateLimit
+from reconciler.errors import OUTCOMES, MosaicError, NeedsEdit, Refused, Retry
+from reconciler.web import ratelimit
+from reconciler.web.problems import problem_response, public_problem
+from reconciler.web.ratelimit import RateLimiter, bucket_of, client_address
+
+TRUSTED = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        ("192.0.2.1", (), "192.0.2.1"),
+        ("192.0.2.1", ("198.51.100.7",), "192.0.2.1"),  # not a proxy of ours: its word is nothing
+        ("10.0.0.1", ("198.51.100.7",), "198.51.100.7"),
+        ("10.0.0.1", ("203.0.113.9, 198.51.100.7",), "198.51.100.7"),  # the left one is made up
+        ("10.0.0.1", ("203.0.113.9", "198.51.100.7, 10.2.3.4"), "198.51.100.7"),
+        ("10.0.0.1", ("198.51.100.7, what",), "10.0.0.1"),
+        ("10.0.0.1", ("10.0.0.2",), "10.0.0.2"),
+        ("10.0.0.1", (), "10.0.0.1"),
+        ("::1", ("2001:db8::1%eth0",), "2001:db8::1"),
+        ("::ffff:10.0.0.1", ("::ffff:198.51.100.7",), "198.51.100.7"),
+        (None, (), "unknown"),
+    ],
+)
+def test_the_client_is_the_rightmost_address_that_no_trusted_proxy_has(
+    peer: str | None, forwarded: tuple[str, ...], expected: str
+) -> None:
+    assert client_address(peer, forwarded, TRUSTED) == expected
+
+
+def test_a_bucket_holds_its_burst_and_fills_with_time() -> None:
+    limiter = RateLimiter(RateLimit(per_s=2, burst=3))
+    assert [limiter.wait_s("a", 0.0) for _ in range(4)] == [0, 0, 0, 0.5]
+    assert limiter.wait_s("b", 0.0) == 0
+    assert limiter.wait_s("a", 0.25) == 0.25
+    assert limiter.wait_s("a", 0.5) == 0
+    assert [limiter.wait_s("a", 1000.0) for _ in range(4)] == [0, 0, 0, 0.5]
+
+
+def test_a_rate_of_0_is_off() -> None:
+    limiter = RateLimiter(RateLimit(0, 0))
+    assert {limiter.wait_s("a", 0.0) for _ in range(1000)} == {0}
+
+
+def test_an_ipv6_site_is_one_client_and_an_ipv4_address_is_one() -> None:
+    assert bucket_of("2001:db8:0:1::1") == bucket_of("2001:db8:0:1:ffff::2")
+    assert bucket_of("2001:db8:0:1::1") != bucket_of("2001:db8:0:2::1")
+    assert bucket_of("192.0.2.1") != bucket_of("192.0.2.2")
+
+
+def test_memory_is_bounded_and_the_busiest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratelimit, "MAX_ADDRESSES", 10)
+    limiter = RateLimiter(RateLimit(per_s=1, burst=1))
+    limiter.wait_s("busy", 0.0)
+    for number in range(100):
+        limiter.wait_s(f"192.0.2.{number}", 0.0)
+        assert limiter.wait_s("busy", 0.0) > 0
+    assert len(limiter._buckets) == 10
+
+
+@pytest.mark.parametrize("code", sorted(OUTCOMES))
+def test_a_problem_of_any_code_tells_nothing_internal(code: str) -> None:
+    error = MosaicError(code, "row 7 of postgres://secret", hint="run mosaic federation x")
+    problem = public_problem(error)
+    internal = OUTCOMES[code].status >= 500
+    assert ("secret" in problem.detail) != internal
+    assert problem.status != 500 or problem.code == "internal"
+    assert (problem.retry_after_s is not None) == (problem.status in (408, 429, 503))
+
+
+def test_an_unexpected_error_is_internal() -> None:
+    problem = public_problem(ValueError("secret"))
+    assert (problem.code, problem.status, problem.retry_after_s) == ("internal", 500, None)
+    assert "secret" not in problem.detail
+
+
+def test_a_wait_is_told_in_whole_seconds_and_never_0() -> None:
+    for seconds, told in ((0.0, 1), (0.2, 1), (4.1, 5)):
+        error = Retry("rate_limited", "slow", retry_after=timedelta(seconds=seconds))
+        assert public_problem(error).retry_after_s == told
+
+
+def test_a_database_that_is_not_ours_yet_is_a_database_that_is_not_there() -> None:
+    for error in (NeedsEdit("schema_missing", "no"), Retry("lock_held", "a row")):
+        problem = public_problem(error)
+        assert (problem.code, problem.status) == ("database_unavailable", 503)
+        assert problem.retry_after_s
+
+
+def test_a_contested_renewal_is_no_matter_of_waiting() -> None:
+    problem = public_problem(Refused("renewal_contested", "another key"))
+    response = problem_response(problem, "c", NOW)
+    assert response.status_code == 409
+    assert "retry-after" not in response.headers

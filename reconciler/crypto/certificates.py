@@ -9,12 +9,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from reconciler.core.x509 import CertificateFacts
 from reconciler.crypto.keys import spki_sha256
-from reconciler.crypto.names import common_names, general_names, other_names
+from reconciler.crypto.names import UNREADABLE, common_names, general_names, other_names
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def read_certificate(pem: str) -> CertificateFacts:
     try:
         certificate = x509.load_pem_x509_certificate(pem.encode())
         return _facts(certificate)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise ValueError(f"the certificate cannot be read: {error}") from None
 
 
@@ -85,7 +84,7 @@ def pick_pinned_root(unverified_bundle: str, pin: str) -> str:
         for pem in split_pem(unverified_bundle):
             if fingerprint_of(pem) == pin:
                 return pem
-    except ValueError:
+    except UNREADABLE:
         raise Refused(
             "pin_mismatch", "the other gateway's roots are not a PEM bundle", hint=_PIN_HINT
         ) from None
@@ -111,15 +110,13 @@ def verify_chain(leaf: str, chain: Sequence[str], roots: Sequence[str], at: date
     trusted = [x509.load_pem_x509_certificate(pem.encode()) for pem in roots]
     try:
         path = [x509.load_pem_x509_certificate(pem.encode()) for pem in (leaf, *chain)]
-    except ValueError:
+    except UNREADABLE:
         raise _bad_chain("a certificate of the chain cannot be read") from None
     for certificate, issuer in pairwise(path):
         _check_step(certificate, issuer, at)
-    anchors = [root for root in trusted if root.subject == path[-1].issuer]
-    if not anchors:
-        raise _bad_chain("the chain does not end at the pinned root")
-    _check_step(path[-1], anchors[0], at)
-    _check_valid(anchors[0], at)
+    anchor = _anchor_of(path[-1], trusted)
+    _check_step(path[-1], anchor, at)
+    _check_valid(anchor, at)
 
 
 def read_crl(der: bytes, issuer: str) -> CrlFacts:
@@ -134,7 +131,7 @@ def read_crl(der: bytes, issuer: str) -> CrlFacts:
         number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         signed = crl.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]  # a CA key signs
         next_update = crl.next_update_utc
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
+    except UNREADABLE:
         raise Refused("ca_wrong_answer", "the revocation list cannot be read") from None
     if not signed or next_update is None:
         raise Refused("ca_wrong_answer", "the revocation list is not signed by our issuer")
@@ -178,16 +175,31 @@ def _extension(extensions: x509.Extensions, wanted: type[_E]) -> _E | None:
 
 def _check_step(certificate: x509.Certificate, issuer: x509.Certificate, at: datetime) -> None:
     _check_valid(certificate, at)
-    basic = _extension(issuer.extensions, x509.BasicConstraints)
-    usage = _extension(issuer.extensions, x509.KeyUsage)
+    try:
+        basic = _extension(issuer.extensions, x509.BasicConstraints)
+        usage = _extension(issuer.extensions, x509.KeyUsage)
+    except UNREADABLE:
+        raise _bad_chain("an issuer's extensions cannot be read") from None
     if basic is None or not basic.ca or usage is None or not usage.key_cert_sign:
-        raise _bad_chain(
-            "an issuer of the chain may not sign certificates"
-        )  # RFC 5280 6.1.4 (k) (n)
+        raise _bad_chain("an issuer may not sign certificates")  # RFC 5280 6.1.4 (k) (n)
+    if not _signed_by(certificate, issuer):
+        raise _bad_chain("a certificate of the chain is not signed by the next")
+
+
+def _anchor_of(last: x509.Certificate, roots: Sequence[x509.Certificate]) -> x509.Certificate:
+    """Return the root that signed `last`; roots of a rotation may share one name."""
+    named = [root for root in roots if root.subject == last.issuer]
+    if not named:
+        raise _bad_chain("the chain does not end at the pinned root")
+    return next((root for root in named if _signed_by(last, root)), named[0])
+
+
+def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        raise _bad_chain("a certificate of the chain is not signed by the next") from None
+    except UNREADABLE:
+        return False
+    return True
 
 
 def _check_valid(certificate: x509.Certificate, at: datetime) -> None:

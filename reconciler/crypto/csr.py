@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import NameOID
 
 from reconciler.core.x509 import CsrFacts, check_csr
-from reconciler.crypto.keys import describe_key, spki_sha256
-from reconciler.crypto.names import common_names, general_names
+from reconciler.crypto.keys import describe_key, spki_der, spki_sha256
+from reconciler.crypto.names import UNREADABLE, common_names, general_names
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ MAX_CSR_DER: Final = 4096  # octets
 
 _NAMED_KINDS: Final = ("dns:", "ip:", "uri:", "email:")
 _PEM: Final = re.compile(
-    r"\s*-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----\s+([A-Za-z0-9+/=\s]+?)\s*"
-    r"-----END (?:NEW )?CERTIFICATE REQUEST-----\s*",
+    r"-----BEGIN ((?:NEW )?CERTIFICATE REQUEST)-----([A-Za-z0-9+/=\s]+)-----END \1-----",
     re.ASCII,
 )
 
@@ -71,13 +69,19 @@ def read_csr(unverified_csr: str) -> VerifiedCsr:
         public_key = request.public_key()
         names = _san(request)
         proved = request.is_signature_valid  # RFC 2986 4.2: the holder has the key
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.DuplicateExtension):
+    except UNREADABLE:
         raise _malformed("the CSR cannot be parsed, or its key is of an unknown kind") from None
     if not proved:
         raise Refused(
             "csr_signature",
             "the CSR is not signed by its own key",
             hint="make the CSR again: openssl req -new -key KEY -subj / -out CSR",
+        )
+    if spki_der(public_key) not in request.tbs_certrequest_bytes:
+        raise Refused(
+            "csr_key",
+            "the CSR's key is not written as RFC 5480 and RFC 3279 want it",
+            hint="name the curve, and write the point uncompressed, as openssl does by default",
         )
     key_type, key_bits = describe_key(public_key)
     facts = CsrFacts(
@@ -101,13 +105,13 @@ def make_csr(key: PrivateKey, common_name: str = "") -> str:
 
 
 def _der_of(unverified_csr: str) -> bytes:
-    found = _PEM.fullmatch(unverified_csr)
+    found = _PEM.fullmatch(unverified_csr.strip())
     if found is None:
         raise _malformed("got text that is not one PEM block of a certificate request")
-    if len(found[1]) > 2 * MAX_CSR_DER:
+    if len(found[2]) > 2 * MAX_CSR_DER:
         raise _too_large()
     try:
-        der = base64.b64decode("".join(found[1].split()), validate=True)
+        der = base64.b64decode("".join(found[2].split()), validate=True)
     except ValueError:
         raise _malformed("the PEM block is not base64") from None
     if len(der) > MAX_CSR_DER:

@@ -5,10 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+# what the library raises for bytes that are no X.509 it can read; not all are ValueErrors
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.AttributeNotFound,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 _UTF8_STRING: Final = 0x0C  # X.690 8.1.2: universal, primitive, number 12
 _LONG_FORM: Final = 0x80

@@ -1,0 +1,227 @@
+"""CSRs as strangers send them: made by openssl, by hand, and by an enemy."""
+
+from __future__ import annotations
+
+import base64
+import re
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.crypto.csr import MAX_CSR_DER, csr_digest, make_csr, read_csr
+from reconciler.crypto.keys import generate_key, spki_sha256
+from reconciler.errors import Refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = generate_key()
+OURS = make_csr(KEY)
+BEGIN, END = "-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----"
+
+P256 = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+
+
+def openssl_csr(folder: Path, *arguments: str, key: tuple[str, ...] = P256) -> str:
+    """Return the CSR that `openssl req` makes with a new key."""
+    made = subprocess.run(
+        ["openssl", "req", "-new", *key, "-nodes", "-keyout", folder / "key.pem", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return made.stdout
+
+
+def pem_of(der: bytes) -> str:
+    return f"{BEGIN}\n{base64.encodebytes(der).decode()}{END}\n"
+
+
+def der_of(pem: str) -> bytes:
+    return base64.b64decode("".join(pem.splitlines()[1:-1]))
+
+
+def refused(unverified_csr: str) -> Refused:
+    with pytest.raises(Refused) as caught:
+        read_csr(unverified_csr)
+    return caught.value
+
+
+def test_our_own_csr_is_read() -> None:
+    verified = read_csr(OURS)
+    assert verified.spki_sha256 == spki_sha256(KEY.public_key())
+    assert verified.facts.common_names == ()
+    assert verified.der == der_of(OURS)
+    assert verified.digest_b64url == csr_digest(verified.der)
+    assert re.fullmatch("[A-Za-z0-9_-]{43}", verified.digest_b64url)
+
+
+def test_our_csr_for_an_ed25519_key_is_read() -> None:
+    facts = read_csr(make_csr(ed25519.Ed25519PrivateKey.generate(), "beta")).facts
+    assert (facts.key_type, facts.common_names) == ("Ed25519", ("beta",))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        P256,
+        ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"),
+        ("-newkey", "ed25519"),
+        ("-newkey", "rsa:3072"),
+    ],
+    ids=lambda key: key[-1],
+)
+def test_keys_of_openssl_that_are_signed(tmp_path: Path, key: tuple[str, ...]) -> None:
+    read_csr(openssl_csr(tmp_path, "-subj", "/", key=key))
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [
+        (("-newkey", "rsa:2048"), "csr_key"),
+        (("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"), "csr_key"),
+        (("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"), "csr_key"),
+        (("-newkey", "ed448"), "csr_key"),
+        (
+            (*P256, "-pkeyopt", "ec_param_enc:explicit"),
+            "csr_key",
+        ),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else value,
+)
+def test_keys_of_openssl_that_are_not(tmp_path: Path, key: tuple[str, ...], code: str) -> None:
+    assert refused(openssl_csr(tmp_path, "-subj", "/", key=key)).code == code
+
+
+def test_a_key_with_a_compressed_point_is_refused(tmp_path: Path) -> None:
+    openssl_csr(tmp_path, "-subj", "/")
+    compressed = tmp_path / "compressed.pem"
+    form = ("-conv_form", "compressed")
+    subprocess.run(
+        ["openssl", "ec", "-in", tmp_path / "key.pem", *form, "-out", compressed],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    key = ("-key", str(compressed))
+    assert refused(openssl_csr(tmp_path, "-subj", "/", key=key)).code == "csr_key"
+
+
+@pytest.mark.parametrize(
+    "san", ["DNS:beta.example", "IP:127.0.0.1", "URI:mosaic://grant/x", "email:a@beta.example"]
+)
+def test_names_are_refused(tmp_path: Path, san: str) -> None:
+    csr = openssl_csr(tmp_path, "-subj", "/", "-addext", f"subjectAltName={san}")
+    assert refused(csr).code == "csr_names"
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        "subjectAltName=otherName:1.3.6.1.4.1.99999.1;UTF8:another-grant",
+        "subjectAltName=RID:1.2.3",
+        "basicConstraints=critical,CA:TRUE",
+        "extendedKeyUsage=serverAuth,codeSigning",
+        "keyUsage=keyCertSign",
+    ],
+)
+def test_everything_else_is_ignored(tmp_path: Path, extension: str) -> None:
+    csr = openssl_csr(tmp_path, "-subj", "/O=Beta", "-addext", extension)
+    assert read_csr(csr).facts.names == ()
+
+
+def test_a_name_beside_an_other_name_is_still_refused(tmp_path: Path) -> None:
+    san = "subjectAltName=otherName:1.2.3;UTF8:x,DNS:beta.example"
+    assert refused(openssl_csr(tmp_path, "-subj", "/", "-addext", san)).code == "csr_names"
+
+
+def test_an_email_address_as_common_name_is_refused(tmp_path: Path) -> None:
+    assert refused(openssl_csr(tmp_path, "-subj", "/CN=a@beta.example")).code == "csr_names"
+
+
+def test_the_old_label_of_openssl_is_accepted(tmp_path: Path) -> None:
+    csr = openssl_csr(tmp_path, "-subj", "/", "-newhdr")
+    assert "BEGIN NEW CERT" in csr
+    read_csr(csr)
+
+
+def test_crlf_and_blank_space_around_are_accepted() -> None:
+    read_csr("\n " + OURS.replace("\n", "\r\n") + "\n\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello",
+        OURS + OURS,
+        OURS + "trailing",
+        "leading\n" + OURS,
+        OURS.replace("REQUEST-----\n", "REQUEST-----\n!"),
+        OURS.replace("CERTIFICATE REQUEST", "CERTIFICATE"),
+        OURS.replace("BEGIN CERT", "BEGIN NEW CERT"),
+        OURS[: len(OURS) // 2],
+        f"{BEGIN}\n{END}",
+        f"{BEGIN}\nAA=A\n{END}",
+        f"{BEGIN}\nAAAA\n{END}",
+        pem_of(der_of(OURS) + b"\0"),
+        pem_of(der_of(OURS)[:-1]),
+        "\0" + OURS,
+        OURS.replace("M", "\ud800", 1),
+    ],
+)
+def test_what_is_not_one_whole_block_is_malformed(text: str) -> None:
+    assert refused(text).code == "csr_malformed"
+
+
+def test_a_broken_signature_is_refused() -> None:
+    der = bytearray(der_of(OURS))
+    der[-1] ^= 1
+    assert refused(pem_of(bytes(der))).code == "csr_signature"
+
+
+def test_another_key_in_a_signed_csr_is_refused() -> None:
+    point = KEY.public_key().public_numbers().x.to_bytes(32, "big")
+    other = generate_key().public_key().public_numbers()
+    ours = KEY.public_key().public_numbers().y.to_bytes(32, "big")
+    der = der_of(OURS).replace(point, other.x.to_bytes(32, "big"))
+    der = der.replace(ours, other.y.to_bytes(32, "big"))
+    assert refused(pem_of(der)).code == "csr_signature"
+
+
+def test_more_than_4_kib_of_der_is_too_large() -> None:
+    error = refused(pem_of(bytes(MAX_CSR_DER + 1)))
+    assert (error.code, error.outcome.status) == ("csr_too_large", 413)
+    assert refused(pem_of(bytes(MAX_CSR_DER))).code == "csr_malformed"
+    assert refused(f"{BEGIN}\n{'A' * 1_000_000}\n{END}").code == "csr_too_large"
+
+
+@pytest.mark.parametrize("filler", ["\n", " ", "A", "A\n", "=", "-", "-----BEGIN "])
+def test_a_hostile_text_is_refused_in_no_time(filler: str) -> None:
+    began = time.monotonic()
+    refused(BEGIN + filler * (16 * 1024 // len(filler)))
+    refused((BEGIN + "\n" * 100) * 100)
+    assert time.monotonic() - began < 0.5
+
+
+@given(st.integers(0, len(der_of(OURS)) - 1), st.integers(1, 255))
+def test_no_altered_byte_crashes_or_is_taken_for_the_key(place: int, change: int) -> None:
+    der = bytearray(der_of(OURS))
+    der[place] ^= change
+    try:
+        verified = read_csr(pem_of(bytes(der)))
+    except Refused as error:
+        assert error.code.startswith("csr_")  # noqa: PT017 - either outcome is checked
+    else:
+        assert verified.spki_sha256 == spki_sha256(KEY.public_key())
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_crash_the_reader(der: bytes) -> None:
+    assert refused(pem_of(der)).code == "csr_malformed"

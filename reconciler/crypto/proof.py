@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from joserfc import jws, jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from reconciler.core.claims import proof_invalid
@@ -18,6 +18,8 @@ from reconciler.crypto.keys import PrivateKey, describe_key, private_key_pem, sp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from joserfc.jws import JWSAlgModel  # type: ignore[attr-defined]  # its only public name
 
 MAX_PROOF: Final = 8192  # characters
 PROOF_SKEW: Final = timedelta(seconds=60)
@@ -35,6 +37,8 @@ _KINDS: Final[dict[str, type[ECKey | OKPKey | RSAKey]]] = {
     "RSA": RSAKey,
 }
 _PRIVATE_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
+# what hostile JSON and JWKs make the parsers raise: 1,000 nested brackets are a RecursionError
+_UNUSABLE: Final = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _JTI: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 
 
@@ -75,7 +79,7 @@ def verify_proof(presented_proof: str, method: str, url: str, now: datetime) -> 
         header = unverified.headers()
         key = _public_key(header)  # (5) (7)
         token = jwt.decode(presented_proof, key, algorithms=_ALL, registry=_registry())  # (2) (6)
-    except (JoseError, ValueError, TypeError, KeyError, UnicodeError):
+    except _UNUSABLE:
         raise proof_invalid() from None
     claims = token.claims
     iat, jti, csr = claims.get("iat"), claims.get("jti"), claims.get("csr#S256")
@@ -89,19 +93,29 @@ def verify_proof(presented_proof: str, method: str, url: str, now: datetime) -> 
     )
     if not well_formed or claims.get("htm") != method:  # (8)
         raise proof_invalid()
-    htu = claims.get("htu")
-    if not isinstance(htu, str) or _normal(htu) != _normal(url):  # (9)
+    if not _same_url(claims.get("htu"), url):  # (9)
         raise proof_invalid()
     assert isinstance(iat, int)
     assert isinstance(jti, str)
-    if abs(iat - now.astimezone(UTC).timestamp()) > PROOF_SKEW.total_seconds():  # (11)
+    earliest, latest = (now - PROOF_SKEW).timestamp(), (now + PROOF_SKEW).timestamp()
+    if not earliest <= iat <= latest:  # (11)
         raise proof_invalid()
     return VerifiedProof(spki_sha256(_crypto_key(key)), jti, csr)
 
 
+class _Registry(jws.JWSRegistry):
+    max_header_length = MAX_PROOF  # the library's 512 octets do not hold the key of an RSA proof
+
+    def get_alg(self, name: str) -> JWSAlgModel:
+        # the library warns of the name EdDSA (RFC 9864), which is the contract's
+        if name not in _ALL:
+            raise UnsupportedAlgorithmError(f"the algorithm {name!r} is not allowed")
+        return self.algorithms[name]
+
+
 def _registry() -> jws.JWSRegistry:
     # `jwk` and `typ` are ours to judge; the registry refuses what it does not know of
-    return jws.JWSRegistry(algorithms=_ALL, strict_check_header=False)
+    return _Registry(algorithms=_ALL, strict_check_header=False)
 
 
 def _import(pem: bytes, kind: str) -> ECKey | OKPKey | RSAKey:
@@ -125,6 +139,13 @@ def _public_key(header: Mapping[str, Any]) -> Key:
 
 def _crypto_key(key: Key) -> object:
     return key.public_key
+
+
+def _same_url(presented: object, url: str) -> bool:
+    try:
+        return isinstance(presented, str) and _normal(presented) == _normal(url)
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
 
 
 def _normal(url: str) -> tuple[str, str, int, str]:

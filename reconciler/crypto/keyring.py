@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from reconciler.core.text import shown
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
@@ -81,13 +82,14 @@ class FileKeyring:
             keys = {path.stem: _read_key(path) for path in sorted(folder.glob("*.key"))}
             if not keys:
                 raise _invalid(f"{folder} holds no sealing key (*.key)")
-            primary = (folder / "primary").read_text().strip()
+            primary = (folder / "primary").read_text(errors="replace").strip()
         except FileNotFoundError as error:
             raise _invalid(f"{error.filename} is missing") from None
-        except PermissionError as error:
-            raise _invalid(f"{error.filename} cannot be read by this user") from None
+        except OSError as error:
+            raise _invalid(f"{error.filename} cannot be read: {error.strerror}") from None
         if primary not in keys:
-            raise _invalid(f"{folder / 'primary'} names the key {primary!r}, which is not there")
+            named = shown(primary)
+            raise _invalid(f"{folder / 'primary'} names the key {named}, which is not there")
         return cls(keys, primary)
 
     def wrap(self, data_key: bytes, context: bytes) -> bytes:
@@ -112,7 +114,7 @@ class FileKeyring:
             raise _invalid(f"the key {key_id!r} did not seal this value")
         try:
             return AESGCM(wrapping).decrypt(nonce, rest[_COMMITMENT + _NONCE :], context)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: cut so short that the nonce is none
             raise _invalid(f"a data key wrapped under {key_id!r} was altered") from None
 
 

@@ -57,6 +57,11 @@ def csr_digest(der: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
 
 
+def digest_of_pem(csr_pem: str) -> str:
+    """Return `csr_digest` of a CSR that we made, as PEM."""
+    return csr_digest(_der_of(csr_pem))
+
+
 def read_csr(unverified_csr: str) -> VerifiedCsr:
     """Return the CSR of a PEM text, once its caps, its signature and our policy have held.
 

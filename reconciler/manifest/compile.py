@@ -19,7 +19,7 @@ def peer_of(manifest: PeerManifest, document: Document) -> Declared[PeerSpec]:
     spec = PeerSpec(
         direction=Direction(declared.direction),
         display_name=declared.display_name or name,
-        endpoint=declared.endpoint.rstrip("/") if declared.endpoint else None,
+        endpoint=declared.endpoint.rstrip("/") or None,
         labels=tuple(sorted(manifest.metadata.labels.items())),
         protect=declared.protect,
     )
@@ -50,11 +50,11 @@ def scope_of(model: ScopeModel) -> Scope:
 
 
 def _resource_of(model: ResourceModel) -> Resource:
-    teams = model.filter.teams
+    all_teams = "teams" not in model.filter.model_fields_set
     return Resource(
         type=ResourceType(model.type),
         verbs=frozenset(Verb(verb) for verb in model.verbs),
-        teams=None if teams is None else frozenset(teams),
+        teams=None if all_teams else frozenset(model.filter.teams),
         personal=model.filter.personal,
     )
 

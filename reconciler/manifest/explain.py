@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import types
 import typing
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from reconciler.core.scope import NEVER_GRANTABLE, RESOURCE_TYPES
+from reconciler.core.text import MAX_SHOWN, shown
 from reconciler.errors import Problem
 from reconciler.manifest.models import PATTERN_MEANINGS
 from reconciler.manifest.reader import Path, path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from pydantic_core import ErrorDetails
 
     from reconciler.manifest.reader import Document
 
@@ -28,7 +29,10 @@ _EXPECTED: Final = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
 }
-_READ_AS_TEXT: Final = ("bool_type", "int_type")
+_UNQUOTED: Final = {
+    "bool_type": "write true or false, without quotes",
+    "int_type": "write decimal digits, without quotes",
+}
 
 
 def explain(
@@ -37,7 +41,7 @@ def explain(
     """Yield a problem for each thing that a model refused, but below places that are broken."""
     for details in error.errors(include_url=False):
         path: Path = tuple(details["loc"])
-        if any(path[: len(broken)] == broken for broken in document.broken):
+        if any(path[:end] in document.broken for end in range(len(path) + 1)):
             continue
         yield _explain_one(details, path, model, document)
 
@@ -47,13 +51,16 @@ def _explain_one(
 ) -> Problem:
     kind, got = details["type"], details["input"]
     mark = document.mark(path)
+    if path[-1:] == ("[key]",):  # pydantic's name for a key that is refused
+        path = path[:-1]
+        mark = document.keys.get(path, mark)
     code, message, hint = "field.value", details["msg"], ""
     if kind == "missing":
         code, mark = "field.missing", document.mark(path[:-1])
         message, hint = f'"{path[-1]}" is required', "add it"
     elif kind == "extra_forbidden":
         code, mark = "field.unknown", document.keys.get(path, mark)
-        message = f'"{path[-1]}" is not known here'
+        message = f"{shown(path[-1])} is not known here"
         hint = nearest(str(path[-1]), _known_keys(model, path[:-1]))
     elif kind in _EXPECTED:
         code = "field.type"
@@ -62,7 +69,7 @@ def _explain_one(
         code, message, hint = _not_one_of(path, got, details)
     elif kind == "string_pattern_mismatch":
         meaning = PATTERN_MEANINGS[details["ctx"]["pattern"]]
-        message = f"{_shown(got)} is not {meaning}"
+        message = f"{shown(got)} is not {meaning}"
         code = "name.invalid" if path[-1:] == ("name",) else "field.value"
     elif kind in ("greater_than_equal", "less_than_equal"):
         message, hint = f"got {got}, expected 1 to 10,000", "write a number within"
@@ -70,8 +77,6 @@ def _explain_one(
         bound = details["ctx"].get("min_length", details["ctx"].get("max_length"))
         word = "at least" if kind == "too_short" else "at most"
         message = f"got {details['ctx'].get('actual_length', 0)} items, expected {word} {bound}"
-    elif "[key]" in path:
-        path = tuple(part for part in path if part != "[key]")
     return Problem(document.file, *mark, code, path_text(path), message, hint)
 
 
@@ -80,13 +85,24 @@ def _wrong_type(kind: str, got: object) -> tuple[str, str]:
     if got is None:
         return f"got nothing, expected {expected}", "write a value, or remove the key"
     if kind == "string_type" and isinstance(got, bool | int | float):
-        shown = str(got).lower() if isinstance(got, bool) else str(got)
+        written = str(got).lower() if isinstance(got, bool) else str(got)
         named = "a boolean" if isinstance(got, bool) else "a number"
-        return f"{shown} is {named}, and text belongs here", f'quote it: "{shown}"'
-    if kind in _READ_AS_TEXT and isinstance(got, str):
-        return f"{_shown(got)} is text in YAML 1.2, expected {expected}", "write it unquoted"
-    names = {dict: "a mapping", list: "a list", bool: "a boolean", int: "a number", str: "text"}
-    return f"got {names.get(type(got), 'a number')}, expected {expected}", ""
+        return f"{written} is {named}, and text belongs here", f'quote it: "{written}"'
+    if kind in _UNQUOTED and isinstance(got, str):
+        return f"{shown(got)} is text in YAML 1.2, expected {expected}", _UNQUOTED[kind]
+    return f"got {named_type(got)}, expected {expected}", ""
+
+
+def named_type(value: object) -> str:
+    """Return what people call the type of a YAML value."""
+    names = {
+        dict: "a mapping",
+        list: "a list",
+        bool: "a boolean",
+        str: "text",
+        type(None): "nothing",
+    }
+    return names.get(type(value), "a number")
 
 
 def _not_one_of(path: Path, got: object, details: ErrorDetails) -> tuple[str, str, str]:
@@ -96,27 +112,24 @@ def _not_one_of(path: Path, got: object, details: ErrorDetails) -> tuple[str, st
         if got in NEVER_GRANTABLE:
             return (
                 "scope.never_grantable",
-                f"{_shown(got)} can never be granted",
+                f"{shown(got)} can never be granted",
                 "remove it; the types that can be granted are " + ", ".join(known),
             )
-        message = f"{_shown(got)} is not one of {', '.join(known)}"
+        message = f"{shown(got)} is not one of {', '.join(known)}"
         return "scope.type", message, nearest(str(got), known)
     known = [
         part.strip("'") for part in details["ctx"]["expected"].replace(" or ", ", ").split(", ")
     ]
     code = "scope.verb" if "verbs" in names else "field.value"
-    return code, f"{_shown(got)} is not one of {', '.join(known)}", nearest(str(got), known)
+    return code, f"{shown(got)} is not one of {', '.join(known)}", nearest(str(got), known)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `did you mean "x"?` for the nearest known word, or nothing."""
+    if len(word) > MAX_SHOWN:
+        return ""
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f'did you mean "{found[0]}"?' if found else ""
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return f'"{text[:60]}…"' if len(text) > 60 else f'"{text}"'
 
 
 def _known_keys(model: type[BaseModel], path: Path) -> list[str]:
@@ -133,6 +146,6 @@ def _known_keys(model: type[BaseModel], path: Path) -> list[str]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any annotation
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+    if typing.get_origin(annotation) is None and isinstance(annotation, type):
         return annotation if issubclass(annotation, BaseModel) else None
     return next(filter(None, map(_model_in, typing.get_args(annotation))), None)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from reconciler.core.spec import Declared, Desired, Direction, GrantSpec, Kind, PeerSpec
+from reconciler.core.text import shown
 from reconciler.errors import InvalidManifests, Problem
 from reconciler.manifest.compile import grant_of, peer_of, scope_of
-from reconciler.manifest.explain import explain, nearest
+from reconciler.manifest.explain import explain, named_type, nearest
 from reconciler.manifest.models import API_VERSION, MANIFESTS, PeerManifest, ScopeModel
-from reconciler.manifest.reader import Document, read_documents
+from reconciler.manifest.reader import Document, Path, path_text, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,12 +35,14 @@ def load(source: Source) -> Desired:
     """
     problems: list[Problem] = list(source.problems)
     found: list[_Found] = []
+    broken_peers: set[str] = set()
     for file in source.files:
-        found.extend(_read_file(file, problems))
+        found.extend(_read_file(file, problems, broken_peers))
     peers = _by_name(found, Kind.PEER, problems)
     grants = _by_name(found, Kind.GRANT, problems)
     for document, grant in grants.values():
-        problems.extend(_check_peer(document, grant, peers))
+        if grant.spec.peer not in broken_peers:  # its own problems are told, and explain this one
+            problems.extend(_check_peer(document, grant, peers))
     if problems:
         raise InvalidManifests(problems)
     return Desired(
@@ -76,7 +79,9 @@ def load_scope(text: str, label: str) -> Scope:
     return scope_of(model)
 
 
-def _read_file(file: SourceFile, problems: list[Problem]) -> Iterator[_Found]:
+def _read_file(
+    file: SourceFile, problems: list[Problem], broken_peers: set[str]
+) -> Iterator[_Found]:
     documents = read_documents(file.path, file.content)
     if not documents:
         message = "the file holds no manifest"
@@ -88,6 +93,15 @@ def _read_file(file: SourceFile, problems: list[Problem]) -> Iterator[_Found]:
         declared = _declared(document, problems)
         if declared is not None:
             yield document, declared
+        else:
+            broken_peers.update(_peer_named_by(document.value))
+
+
+def _peer_named_by(value: Any) -> Iterator[str]:  # noqa: ANN401 - any YAML value
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if isinstance(name, str) and value.get("kind") == Kind.PEER:
+        yield name
 
 
 def _declared(
@@ -105,7 +119,7 @@ def _declared(
         problems.extend(_doubled_types(document, ("spec", "scope")))
         return None
     if isinstance(manifest, PeerManifest):
-        if manifest.spec.direction == "outbound" and manifest.spec.endpoint is None:
+        if manifest.spec.direction == "outbound" and not manifest.spec.endpoint:
             at = document.mark(("spec",))
             message = "an outbound peer needs an endpoint"
             hint = "add endpoint: https://…"
@@ -120,14 +134,14 @@ def _declared(
 def _unknown_kind(document: Document, kind: object) -> Problem:
     if not isinstance(document.value, dict):
         at = document.mark(())
-        message = f"got {type(document.value).__name__}, expected a manifest"
+        message = f"got {named_type(document.value)}, expected a manifest"
         hint = f"begin with apiVersion: {API_VERSION} and kind: Peer or Grant"
         return Problem(document.file, *at, "field.type", "", message, hint)
     if kind is None:
         at = document.mark(())
         return Problem(document.file, *at, "field.missing", "kind", '"kind" is required', "add it")
     at = document.mark(("kind",))
-    message = f'"{kind}" is not one of {", ".join(MANIFESTS)}'
+    message = f"{shown(kind)} is not one of {', '.join(MANIFESTS)}"
     hint = nearest(str(kind), MANIFESTS)
     return Problem(document.file, *at, "field.value", "kind", message, hint)
 
@@ -142,15 +156,13 @@ def _doubled_types(document: Document, scope: tuple[str, ...]) -> Iterator[Probl
         if not isinstance(kind, str):
             continue
         if kind in seen:
-            path = (*scope, "resources", index, "type")
-            text = ".".join((*scope, f"resources[{index}]", "type"))
-            message = f'the type "{kind}" stands here twice'
+            path: Path = (*scope, "resources", index, "type")
             yield Problem(
                 document.file,
                 *document.mark(path),
                 "scope.duplicate_type",
-                text,
-                message,
+                path_text(path),
+                f"the type {shown(kind)} stands here twice",
                 "join the two",
             )
         seen.add(kind)

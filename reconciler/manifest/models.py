@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from reconciler.core.scope import MAX_ROWS_LIMIT
 from reconciler.core.spec import MAX_LIFETIME, MIN_LIFETIME
+from reconciler.core.text import shown
 from reconciler.core.times import format_duration, parse_duration, parse_rfc3339
 
 API_VERSION: Final = "federation.mosaicstack.dev/v1"
 
 NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123 2.1, one label
 SUBJECT_PATTERN: Final = r"^[A-Za-z0-9._@-]{1,128}$"
-TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f]{1,200}$"
-LABEL_PATTERN: Final = r"^[^\x00-\x1f\x7f]{0,253}$"
-HTTPS_PATTERN: Final = r"^https://[^\s/?#@]+(/[^\s?#]*)?$"
+TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{1,200}$"
+LABEL_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{0,253}$"
+HTTPS_PATTERN: Final = r"^https://[^\s/?#@\x00-\x1f\x7f-\x9f]+(/[^\s?#\x00-\x1f\x7f-\x9f]*)?$"
 
 PATTERN_MEANINGS: Final[dict[str, str]] = {
     NAME_PATTERN: "a DNS label: 1 to 63 of a-z, 0-9 and '-', not at the ends",
@@ -48,7 +49,7 @@ def _lifetime(text: str) -> str:
         raise PydanticCustomError("field.value", "{reason}", {"reason": str(error)}) from None
     if not MIN_LIFETIME <= duration <= MAX_LIFETIME:
         allowed = f"{format_duration(MIN_LIFETIME)} to {format_duration(MAX_LIFETIME)}"
-        reason = f"got {text!r}, expected {allowed}"
+        reason = f"got {shown(text)}, expected {allowed}"
         raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
     return text
 
@@ -60,15 +61,15 @@ def _host(url: str) -> str:
     except ValueError:
         known = False
     if not known:
-        reason = f'"{url}" is not a URL with a host'
+        reason = f"{shown(url)} is not a URL with a host"
         raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
     return url
 
 
 def _unique(values: list[str]) -> list[str]:
-    for index, value in enumerate(values):
+    for index, value in enumerate(values):  # at most 256
         if value in values[:index]:
-            reason = f'"{value}" stands here twice'
+            reason = f"{shown(value)} stands here twice"
             raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
     return values
 
@@ -76,9 +77,7 @@ def _unique(values: list[str]) -> list[str]:
 class Model(BaseModel):
     """What all models share: nothing unknown, nothing coerced, nothing changed afterwards."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, alias_generator=to_camel, regex_engine="python-re"
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -88,13 +87,21 @@ Endpoint = Annotated[
 ]
 
 
+# A field that may be absent has no null, and no default that a schema would show: `teams:` with
+# nothing behind it must not mean all teams. What is absent is not among `model_fields_set`.
+
+
 class FilterModel(Model):
     """Which items of a resource type are visible."""
 
-    teams: (
-        Annotated[list[Subject], Field(max_length=256, json_schema_extra={"uniqueItems": True})]
-        | None
-    ) = Field(default=None, description="Teams whose items are visible. Absent: all; empty: none.")
+    teams: Annotated[
+        list[Subject],
+        Field(max_length=256, json_schema_extra={"uniqueItems": True}),
+        AfterValidator(_unique),
+    ] = Field(
+        default_factory=list,
+        description="Teams whose items are visible. Absent: all; empty: none.",
+    )
     personal: bool = Field(default=True, description="Whether the subject's own items are visible.")
 
 
@@ -107,7 +114,7 @@ class ResourceModel(Model):
         Field(min_length=1, max_length=2, json_schema_extra={"uniqueItems": True}),
         AfterValidator(_unique),
     ]
-    filter: FilterModel = FilterModel()
+    filter: FilterModel = Field(default_factory=FilterModel)
 
 
 class ScopeModel(Model):
@@ -134,7 +141,7 @@ class MetadataModel(Model):
             Annotated[str, Field(pattern=SUBJECT_PATTERN)],
             Annotated[str, Field(pattern=LABEL_PATTERN)],
         ],
-        Field(max_length=64),
+        Field(max_length=64, json_schema_extra={"additionalProperties": False}),
     ] = {}
 
 
@@ -144,14 +151,24 @@ class GrantMetadataModel(Model):
     name: Name
 
 
+_OUTBOUND_NEEDS_AN_ENDPOINT: Final[dict[str, JsonValue]] = {
+    "if": {"properties": {"direction": {"const": "outbound"}}, "required": ["direction"]},
+    "then": {"required": ["endpoint"]},
+}
+
+
 class PeerSpecModel(Model):
     """A remote gateway."""
+
+    model_config = ConfigDict(json_schema_extra=_OUTBOUND_NEEDS_AN_ENDPOINT)
 
     direction: Literal["inbound", "outbound"] = Field(
         description="inbound: it calls us. outbound: we call it."
     )
-    display_name: Annotated[str, Field(pattern=TEXT_PATTERN)] | None = None
-    endpoint: Endpoint | None = Field(default=None, description="Required for an outbound peer.")
+    display_name: Annotated[str, Field(pattern=TEXT_PATTERN)] = Field(
+        default_factory=str, description="What people call it. Absent: its name."
+    )
+    endpoint: Endpoint = Field(default_factory=str, description="Required for an outbound peer.")
     protect: bool = Field(
         default=False, description="Cannot be removed until a commit has set it false."
     )

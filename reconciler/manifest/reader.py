@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ruamel.yaml.cyaml import CParser
+from ruamel.yaml import YAML
+from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only public name
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
@@ -23,14 +25,25 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
     StreamEndEvent,
 )
+from ruamel.yaml.reader import ReaderError
 
+from reconciler.core.text import printable, shown
 from reconciler.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_DEPTH: Final = 20
 
 Path = tuple[str | int, ...]
 Mark = tuple[int, int]
 
+_MAX_SLOW: Final = 64 * 1024  # characters: half a second of the pure parser
+_OLD_FLOW: Final = (  # what YAML 1.1 says of plain text inside braces and brackets
+    "found unexpected ':'",
+    "did not find expected ',' or '}'",
+    "did not find expected ',' or ']'",
+)
 _WORDS: Final[dict[str, bool | None]] = {
     "": None,
     "~": None,
@@ -72,57 +85,84 @@ def read_documents(file: str, content: bytes) -> list[Document]:
 
     A problem that ends the reading (syntax, depth, encoding) is the last of the last document.
     """
-    documents: list[Document] = []
-    reader = _Reader(file, documents)
+    reader = _Reader(file)
     try:
         text = content.decode("utf-8-sig")
-        reader.read(text)
+        reader.read(CParser(text).get_event)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        reader.refuse((line, 1), "yaml.encoding", "the file is not UTF-8", "save it as UTF-8")
+        at = _place(content, error.start)
+        reader.refuse(at, "yaml.encoding", "the file is not UTF-8", "save it as UTF-8")
     except MarkedYAMLError as error:
+        if error.problem in _OLD_FLOW and (again := _read_slowly(file, text)) is not None:
+            return again
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        what = error.problem or error.context or "it cannot be parsed"
+        what = printable(error.problem or error.context or "it cannot be parsed", 120)
         reader.refuse(place, "yaml.syntax", f"not YAML: {what}", "correct the syntax here")
-    except (YAMLError, ValueError) as error:
-        what = str(error).split("\n", 1)[0]
-        reader.refuse((1, 1), "yaml.syntax", f"not YAML: {what}", "remove the odd characters")
+    except ReaderError as error:
+        at = _place(text.encode(), error.position)
+        what = f"the character U+{error.character:04X} is not allowed"
+        reader.refuse(at, "yaml.syntax", what, "remove it")
     except _Stop:
         pass
-    return documents
+    return reader.documents
+
+
+def _read_slowly(file: str, text: str) -> list[Document] | None:
+    """Return the documents of a small file as YAML 1.2 reads them, or None where it cannot.
+
+    The C parser is of YAML 1.1: it refuses `{at: 12:30}` and `{url: https://x}`.
+    """
+    if len(text) > _MAX_SLOW:
+        return None
+    reader = _Reader(file)
+    try:
+        events = YAML(typ="safe", pure=True).parse(text)
+        reader.read(partial(next, events))
+    except _Stop:
+        pass
+    except (YAMLError, ValueError):
+        return None
+    return reader.documents
+
+
+def _place(content: bytes, offset: int) -> Mark:
+    line_start = content.rfind(b"\n", 0, offset) + 1
+    before = content[line_start:offset].decode(errors="replace")
+    return content.count(b"\n", 0, offset) + 1, len(before) + 1
 
 
 def path_text(path: Path) -> str:
     """Return a path as people write it: `spec.scope.resources[0].verbs[1]`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        name = f"[{part}]" if isinstance(part, int) else printable(part)
+        text += name if isinstance(part, int) or not text else f".{name}"
     return text
 
 
 class _Reader:
-    def __init__(self, file: str, documents: list[Document]) -> None:
+    def __init__(self, file: str) -> None:
         self._file = file
-        self._documents = documents
+        self.documents: list[Document] = []
         self._document = Document(file)
-        self._events: Any = None
+        self._next: Callable[[], Any]
 
-    def read(self, text: str) -> None:
-        self._events = CParser(text)
-        while not isinstance(event := self._events.get_event(), StreamEndEvent):
+    def read(self, next_event: Callable[[], Any]) -> None:
+        self._next = next_event
+        while not isinstance(event := self._next(), StreamEndEvent):
             if isinstance(event, DocumentStartEvent):
                 self._document = Document(self._file)
-                first = self._events.get_event()
+                first = self._next()
                 value = self._node(first, (), 1)
-                if _is_empty(first):
+                if _is_empty(first) and not self._document.problems:
                     continue
                 self._document.value = value
-                self._documents.append(self._document)
+                self.documents.append(self._document)
 
     def refuse(self, at: Mark, code: str, message: str, hint: str, path: Path = ()) -> None:
-        if self._document not in self._documents:
-            self._documents.append(self._document)
+        if not any(each is self._document for each in self.documents[-1:]):
+            self.documents.append(self._document)
             self._document.broken.add(())
         problem = Problem(self._file, *at, code, path_text(path), message, hint)
         self._document.problems.append(problem)
@@ -143,7 +183,7 @@ class _Reader:
             self._note(mark, "yaml.anchor", "anchors are not allowed", path)
         if event.tag is not None:
             self._document.broken.add(path)
-            self._note(mark, "yaml.tag", f"the tag {event.tag} is not allowed", path)
+            self._note(mark, "yaml.tag", f"the tag {printable(event.tag)} is not allowed", path)
         if isinstance(event, ScalarEvent):
             return _resolve(event.value) if event.implicit[0] else event.value
         if depth > MAX_DEPTH:
@@ -156,13 +196,13 @@ class _Reader:
 
     def _sequence(self, path: Path, depth: int) -> list[Any]:
         found: list[Any] = []
-        while not isinstance(event := self._events.get_event(), SequenceEndEvent):
+        while not isinstance(event := self._next(), SequenceEndEvent):
             found.append(self._node(event, (*path, len(found)), depth + 1))
         return found
 
     def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        while not isinstance(event := self._events.get_event(), MappingEndEvent):
+        while not isinstance(event := self._next(), MappingEndEvent):
             mark = (event.start_mark.line + 1, event.start_mark.column + 1)
             if not isinstance(event, ScalarEvent):
                 self._stop(mark, "yaml.key", "a key must be text", "write key: value", path)
@@ -171,9 +211,11 @@ class _Reader:
                 self._note(mark, "yaml.anchor", "anchors and tags are not allowed", at)
             doubled = key in found
             kept = self._document.values.get(at)
-            value = self._node(self._events.get_event(), at, depth + 1)
+            value = self._node(self._next(), at, depth + 1)
             if doubled:
-                self._note(mark, "yaml.duplicate_key", f'the key "{key}" stands here twice', at)
+                self._note(
+                    mark, "yaml.duplicate_key", f"the key {shown(key)} stands here twice", at
+                )
                 assert kept is not None
                 self._document.values[at] = kept
                 self._document.broken.add(at)

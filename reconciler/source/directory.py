@@ -6,6 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from reconciler.core.text import printable
 from reconciler.errors import NeedsEdit, Problem
 from reconciler.source.files import MAX_FILE, SUFFIXES, Source, SourceFile
 
@@ -29,8 +30,15 @@ def read_directory(root: Path) -> Source:
     files: list[SourceFile] = []
     problems: list[Problem] = []
     seen: dict[str, str] = {}
-    for path in sorted(_walk(root, problems), key=lambda each: each.relative_to(root).as_posix()):
-        relative = path.relative_to(root).as_posix()
+    try:
+        found = {path.relative_to(root).as_posix(): path for path in _walk(root, problems)}
+    except RecursionError:
+        raise _unreadable(f"the folders below {root} are nested too deep") from None
+    for relative, path in sorted(found.items()):
+        if not relative.isprintable():
+            message = "the name has a character in it that does not print"
+            problems.append(_problem(printable(relative, 255), "file.name", message, "rename it"))
+            continue
         twin = seen.setdefault(relative.lower(), relative)
         if twin != relative:
             message = f'the name differs from "{twin}" only in case'
@@ -55,7 +63,7 @@ def _walk(root: Path, problems: list[Problem]) -> Iterator[Path]:
             if (base / name).is_symlink():
                 folders.remove(name)
                 relative = (base / name).relative_to(root).as_posix()
-                problems.append(_link(relative))
+                problems.append(_link(printable(relative, 255)))
         for name in names:
             if not name.startswith(".") and name.endswith(SUFFIXES):
                 yield base / name

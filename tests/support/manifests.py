@@ -1,0 +1,59 @@
+"""Manifests as text, and what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.errors import InvalidManifests, Problem
+from reconciler.manifest.load import load
+from reconciler.source.files import Source, SourceFile
+
+if TYPE_CHECKING:
+    from reconciler.core.spec import Desired
+
+PEER = """\
+apiVersion: federation.mosaicstack.dev/v1
+kind: Peer
+metadata: {name: beta}
+spec: {direction: inbound}
+"""
+GRANT = """\
+apiVersion: federation.mosaicstack.dev/v1
+kind: Grant
+metadata:
+  name: beta-tasks
+spec:
+  peer: beta
+  subjectUserId: maria
+  expiresAt: 2036-06-30T00:00:00Z
+  scope:
+    resources:
+      - {type: tasks, verbs: [list, get]}
+    maxRowsPerQuery: 500
+"""
+
+
+def source(**files: str | bytes) -> Source:
+    """Return a source of these files, each named by its keyword and `.yaml`."""
+    return Source(
+        "test",
+        tuple(
+            SourceFile(f"{name}.yaml", text.encode() if isinstance(text, str) else text)
+            for name, text in sorted(files.items())
+        ),
+    )
+
+
+def loaded(**files: str | bytes) -> Desired:
+    return load(source(**files))
+
+
+def problems(**files: str | bytes) -> list[Problem]:
+    """Return the problems of a source that must have some."""
+    with pytest.raises(InvalidManifests) as caught:
+        load(source(**files))
+    assert caught.value.exit_code == 1
+    assert list(caught.value.problems) == sorted(caught.value.problems)
+    return list(caught.value.problems)

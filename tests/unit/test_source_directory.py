@@ -1,0 +1,157 @@
+"""A folder as a source: what is read, what is skipped, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.errors import InvalidManifests, NeedsEdit
+from reconciler.manifest.load import load
+from reconciler.source.directory import read_directory
+from reconciler.source.files import MAX_FILE
+from tests.support.manifests import PEER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def paths(root: Path) -> list[str]:
+    found = read_directory(root)
+    assert not found.problems
+    return [file.path for file in found.files]
+
+
+def told(root: Path) -> list[str]:
+    with pytest.raises(InvalidManifests) as caught:
+        load(read_directory(root))
+    return [str(each) for each in caught.value.problems]
+
+
+def test_yaml_files_are_read_from_every_folder_in_order(tmp_path: Path) -> None:
+    for name in (
+        "b.yaml",
+        "a.yml",
+        "grants/c.yaml",
+        "grants/deep/d.yml",
+        "notes.txt",
+        "x.yaml.bak",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert paths(tmp_path) == ["a.yml", "b.yaml", "grants/c.yaml", "grants/deep/d.yml"]
+
+
+def test_names_that_begin_with_a_dot_are_skipped(tmp_path: Path) -> None:
+    (tmp_path / ".hidden.yaml").write_text("x")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "a.yaml").write_text("x")
+    (tmp_path / ".link").symlink_to("/")
+    assert paths(tmp_path) == []
+
+
+def test_an_empty_folder_is_an_empty_source(tmp_path: Path) -> None:
+    assert load(read_directory(tmp_path)).empty
+
+
+@pytest.mark.parametrize(
+    ("name", "fact"), [("none", "does not exist"), ("file", "is not a folder")]
+)
+def test_a_source_that_is_no_folder_is_an_error(tmp_path: Path, name: str, fact: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NeedsEdit, match=fact) as caught:
+        read_directory(tmp_path / name)
+    assert (caught.value.code, caught.value.exit_code) == ("source_unreadable", 1)
+
+
+def test_links_to_files_and_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.yaml").write_text(PEER)
+    (tmp_path / "file.yaml").symlink_to("real/a.yaml")
+    (tmp_path / "folder").symlink_to("real")
+    (tmp_path / "nowhere.yaml").symlink_to("none")
+    (tmp_path / "round.yaml").symlink_to("round.yaml")
+    expected = "1:1: error[file.link] symbolic links are not followed (copy the file)"
+    assert told(tmp_path) == [
+        f"{name}:{expected}" for name in ("file.yaml", "folder", "nowhere.yaml", "round.yaml")
+    ]
+
+
+@pytest.mark.timeout(20)
+def test_special_files_are_refused_and_do_not_stall(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.yaml")
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = os.open(tmp_path, os.O_RDONLY)
+        listener.bind(f"/proc/self/fd/{here}/socket.yaml")
+        os.close(here)
+    expected = "1:1: error[file.special] this is not a regular file (remove it)"
+    assert told(tmp_path) == [f"{name}.yaml:{expected}" for name in ("fifo", "socket")]
+
+
+def test_256_kib_are_read_and_one_octet_more_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(PEER + "#" * (MAX_FILE - len(PEER)))
+    assert not load(read_directory(tmp_path)).empty
+    path.write_text(PEER + "#" * (MAX_FILE - len(PEER) + 1))
+    assert told(tmp_path) == [
+        "a.yaml:1:1: error[file.too_large] the file is larger than 256 KiB (split it)"
+    ]
+
+
+def test_names_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
+    for name in ("Beta.yaml", "beta.yaml"):
+        (tmp_path / name).write_text(PEER)
+    assert told(tmp_path) == [
+        (
+            'beta.yaml:1:1: error[file.case] the name differs from "Beta.yaml" only in case'
+            " (rename one of them)"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", [b"a\x1b[31m.yaml", b"a\n.yaml", b"\xff.yaml", b"a\xe2\x80\xae.yaml"]
+)
+def test_names_that_do_not_print_are_refused_and_shown_escaped(tmp_path: Path, name: bytes) -> None:
+    (tmp_path / os.fsdecode(name)).write_text(PEER)
+    (found,) = told(tmp_path)
+    assert "error[file.name]" in found
+    assert found.isprintable()
+
+
+def test_the_problems_of_files_and_of_manifests_are_told_together(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("none")
+    (tmp_path / "b.yaml").write_text("")
+    assert [each.split(" ")[1] for each in told(tmp_path)] == [
+        "error[file.link]",
+        "error[file.empty]",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.parametrize("name", ["a.yaml", "folder"])
+def test_what_may_not_be_read_stops_all(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.yaml").write_text(PEER)
+    (tmp_path / name).chmod(0)
+    try:
+        with pytest.raises(NeedsEdit, match=f"{name} cannot be read"):
+            read_directory(tmp_path)
+    finally:
+        (tmp_path / name).chmod(0o700)
+
+
+def test_folders_nested_past_reason_are_one_error(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(sys.getrecursionlimit() + 100):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    with pytest.raises(NeedsEdit) as caught:
+        read_directory(tmp_path)
+    assert caught.value.code == "source_unreadable"

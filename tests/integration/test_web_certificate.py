@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from starlette.responses import Response
 
 from reconciler.core.values import RateLimit
 from reconciler.crypto.certificates import read_certificate
@@ -17,6 +18,7 @@ from reconciler.errors import Refused, Retry
 from reconciler.web import certificate as certificates
 from reconciler.web.certificate import ServerCertificate, server_names
 from reconciler.web.server import Server
+from tests.support.authority import Authority, authority
 from tests.support.web import ANY_PORT, Parts, Running, serving
 
 if TYPE_CHECKING:
@@ -193,3 +195,28 @@ def test_an_expired_or_foreign_certificate_of_the_ca_is_not_served(web_parts: Pa
         await ca.aclose()
 
     asyncio.run(run())
+
+
+def test_the_port_opens_once_a_ca_that_was_down_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(certificates, "FIRST_BACKOFF", timedelta(seconds=0.1))
+
+    async def run(ca: Authority) -> None:
+        ca.stop()
+        client = ca.client()
+        certificate = ServerCertificate(client.sign_server, ("localhost",), ca.roots)
+        server = Server(Response("ok"), ANY_PORT, certificate)
+        running = asyncio.create_task(server.run())
+        await asyncio.sleep(0.3)
+        assert not server.started.is_set()
+        await asyncio.to_thread(ca.start)
+        await asyncio.wait_for(server.started.wait(), 20)
+        await server.stop()
+        await running
+        await client.aclose()
+
+    with authority(tmp_path) as ca:
+        asyncio.run(run(ca))
+    assert "no new server certificate (ca_unavailable: " in caplog.text
+    assert "the port opens once there is one" in caplog.text

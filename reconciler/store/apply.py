@@ -85,7 +85,7 @@ def keep_books(tx: Tx, plan: Plan, by: Provenance) -> None:
     ):
         if rows:
             ids = [row.id for row in rows]
-            tx.run(f"UPDATE {table} SET hold = NULL WHERE id = ANY(:ids)", ids=ids)  # noqa: S608 - two constants
+            tx.run(f"UPDATE {table} SET hold = NULL WHERE id = ANY(:ids)", ids=ids)
     released = [
         Event("hold.released", by.actor, f"{kind}/{row.name}", {"reason": "manifest left git"})
         for kind, rows in (("peer", plan.released_peers), ("grant", plan.released_grants))
@@ -190,16 +190,22 @@ def _create_peers(tx: Tx, changes: Sequence[PeerChange], now: datetime, by: Prov
 def _create_grants(tx: Tx, changes: Sequence[GrantChange], now: datetime, by: Provenance) -> None:
     if not changes:
         return
-    rows = [_grant_row(change) | {"id": _new_id(now)} for change in changes]
+    rows = [
+        _grant_row(change)
+        | {"id": _new_id(now), "hold": change.kept_hold and change.kept_hold.as_json()}
+        for change in changes
+    ]
     created = tx.run(
         "INSERT INTO federation_grants (id, name, peer_id, subject_user_id, scope, suspended,"
-        " protect, lifetime, expires_at, managed, spec_digest, source_path, source_line, revision)"
+        " protect, lifetime, expires_at, managed, spec_digest, source_path, source_line, revision,"
+        " hold)"
         " SELECT r.id, r.name, p.id, r.subject_user_id, r.scope, r.suspended, r.protect,"
         " make_interval(secs => r.lifetime_s), r.expires_at, :managed, r.digest, r.path, r.line,"
-        " :revision"
+        " :revision, r.hold"
         " FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, name text, peer text,"
         " subject_user_id text, scope jsonb, suspended boolean, protect boolean,"
-        " lifetime_s double precision, expires_at timestamptz, digest text, path text, line integer)"
+        " lifetime_s double precision, expires_at timestamptz, digest text, path text,"
+        " line integer, hold jsonb)"
         " JOIN federation_peers AS p ON p.name = r.peer AND p.status <> 'revoked'"
         " AND p.direction = 'inbound'",
         rows=as_json(rows),
@@ -221,7 +227,7 @@ def _adopt(tx: Tx, table: str, books: Iterable[Bookkeeping[Any, Any]], by: Prove
     ]
     if rows:
         tx.run(
-            f"UPDATE {table} AS t SET managed = true, source_path = r.path,"  # noqa: S608 - two constants
+            f"UPDATE {table} AS t SET managed = true, source_path = r.path,"
             " source_line = r.line, revision = coalesce(t.revision, :revision)"
             " FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, path text, line integer)"
             " WHERE t.id = r.id",
@@ -298,7 +304,8 @@ def record_run(tx: Tx, plan: Plan, by: Provenance) -> None:
     """Record an apply that changed something."""
     summary = plan.summary
     tx.run(
-        "INSERT INTO federation_reconcile_runs (id, actor, source, revision, dirty, digest, summary)"
+        "INSERT INTO federation_reconcile_runs (id, actor, source, revision, dirty, digest,"
+        " summary)"
         " VALUES (:id, :actor, :source, :revision, :dirty, :digest, CAST(:summary AS jsonb))",
         id=_new_id(tx.now()),
         actor=by.actor,

@@ -171,6 +171,14 @@ def test_a_suspension_by_hand_is_noted_with_the_command_that_lifts_it() -> None:
     assert made.notes[0].command == "mosaic federation grant resume g0"
 
 
+def test_a_replacement_inherits_the_suspension_by_hand() -> None:
+    brake = hold(HoldKind.SUSPEND)
+    held = rows(GRANT, status=GrantStatus.SUSPENDED, hold=brake)
+    made = plan(source(replace(GRANT, subject_user_id="nils")), held)
+    assert [(str(c.action), c.kept_hold) for c in made.changes] == [("replace", brake)]
+    assert applied(held, made).grants[0].hold == brake
+
+
 def test_each_field_says_what_it_does_to_authority() -> None:
     team = Resource(ResourceType.TASKS, frozenset(Verb), frozenset({"platform"}))
     after = GrantSpec(

@@ -72,9 +72,12 @@ def test_what_an_operator_holds_is_never_undone(source: Desired, rows: Observed)
     for peer in made.peer_changes(Action.CREATE):
         assert peer.name not in held_peers
     after = {row.id: row for row in applied(rows, made).grants}
+    named = {row.name: row for row in after.values() if not row.ended}
     for row in rows.grants:
         if row.id in after:
             assert after[row.id].hold == row.hold
+        elif row.hold is not None and row.name in named:
+            assert named[row.name].hold == row.hold
 
 
 @given(*ANYTHING)

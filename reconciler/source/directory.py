@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.core.text import printable
 from reconciler.errors import NeedsEdit, Problem
@@ -13,6 +13,8 @@ from reconciler.source.files import MAX_FILE, SUFFIXES, Source, SourceFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+MAX_FOLDERS: Final = 64  # folders inside one another
 
 
 def read_directory(root: Path) -> Source:
@@ -30,10 +32,7 @@ def read_directory(root: Path) -> Source:
     files: list[SourceFile] = []
     problems: list[Problem] = []
     seen: dict[str, str] = {}
-    try:
-        found = {path.relative_to(root).as_posix(): path for path in _walk(root, problems)}
-    except RecursionError:
-        raise _unreadable(f"the folders below {root} are nested too deep") from None
+    found = {path.relative_to(root).as_posix(): path for path in _walk(root, problems)}
     for relative, path in sorted(found.items()):
         if not relative.isprintable():
             message = "the name has a character in it that does not print"
@@ -59,6 +58,8 @@ def _walk(root: Path, problems: list[Problem]) -> Iterator[Path]:
     for folder, folders, names in os.walk(root, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         base = root.__class__(folder)
+        if len(base.relative_to(root).parts) > MAX_FOLDERS:  # os.walk itself recurses
+            raise _unreadable(f"the folders below {root} are nested deeper than {MAX_FOLDERS}")
         for name in list(folders):
             if (base / name).is_symlink():
                 folders.remove(name)

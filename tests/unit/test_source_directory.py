@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.errors import InvalidManifests, NeedsEdit
 from reconciler.manifest.load import load
-from reconciler.source.directory import read_directory
+from reconciler.source.directory import MAX_FOLDERS, read_directory
 from reconciler.source.files import MAX_FILE
 from tests.support.manifests import PEER
 
@@ -144,14 +143,14 @@ def test_what_may_not_be_read_stops_all(tmp_path: Path, name: str) -> None:
         (tmp_path / name).chmod(0o700)
 
 
-def test_folders_nested_past_reason_are_one_error(tmp_path: Path) -> None:
-    here = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(sys.getrecursionlimit() + 100):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
-    with pytest.raises(NeedsEdit) as caught:
+@pytest.mark.parametrize("depth", [MAX_FOLDERS, MAX_FOLDERS + 1])
+def test_folders_are_read_to_a_depth(tmp_path: Path, depth: int) -> None:
+    folder = tmp_path.joinpath(*["d"] * depth)
+    folder.mkdir(parents=True)
+    (folder / "a.yaml").write_text("x")
+    if depth <= MAX_FOLDERS:
+        assert len(paths(tmp_path)) == 1
+        return
+    with pytest.raises(NeedsEdit, match="are nested deeper than 64") as caught:
         read_directory(tmp_path)
     assert caught.value.code == "source_unreadable"

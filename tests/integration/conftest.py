@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.store import probe
 from tests.support.authority import Authority, authority
 from tests.support.web import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from reconciler.embedded.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +23,8 @@ def shared_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Autho
         yield found
 
 
-@pytest.fixture(scope="module")
-def web_parts(shared_authority: Authority, database_url: str) -> Parts:
-    return Parts(database_url, shared_authority.roots, shared_authority.client)
+@pytest.fixture(scope="session")
+def web_parts(shared_authority: Authority, server: Cluster, template: str) -> Parts:
+    """What the endpoint's tests serve: they change no rows that another one of them reads."""
+    probe.ensure_database(server.url("postgres"), "web", template)
+    return Parts(server.url("web"), shared_authority.roots, shared_authority.client)

@@ -154,6 +154,7 @@ def _start(cluster: Cluster) -> None:
         )
         while time.monotonic() < until and child.poll() is None:
             if (cluster.sockets / SOCKET).exists() and probe.answers(cluster.url("postgres")):
+                processes.detach(child)
                 return
             time.sleep(POLL_S)
         if child.poll() is None:

@@ -26,6 +26,8 @@ LOG_LIMIT: Final = 8 * 1024 * 1024  # bytes; a larger log moves to `<name>.1` at
 _PROC: Final = Path("/proc")
 _DEAD_STATES: Final = frozenset("ZXx")  # proc(5): zombie, and dead
 
+_detached: list[subprocess.Popen[bytes]] = []
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -118,6 +120,11 @@ def spawn(
             ) from error
 
 
+def detach(child: subprocess.Popen[bytes]) -> None:
+    """Let a child live on when this process ends; until then it is reaped once it has ended."""
+    _detached.append(child)
+
+
 def clean_env() -> dict[str, str]:
     """Return the environment that a child needs and no more."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
@@ -140,8 +147,8 @@ def open_log(path: Path) -> Iterator[int]:
 def stop(identity: Identity, steps: Sequence[tuple[signal.Signals, float]]) -> None:
     """End this very process: send each signal, and wait its seconds before the next one.
 
-    Does nothing where it has ended already. It need not be a child of ours; where it is, the caller
-    reaps it (`Popen.wait`).
+    Does nothing where it has ended already. It need not be a child of ours; where it is, and is not
+    detached, the caller reaps it (`Popen.wait`).
 
     Raises:
         Retry: `child_failed`, where it survives all of them.
@@ -161,6 +168,7 @@ def stop(identity: Identity, steps: Sequence[tuple[signal.Signals, float]]) -> N
                 return
     finally:
         os.close(handle)
+        _detached[:] = [child for child in _detached if child.poll() is None]
     names = ", ".join(number.name for number, _ in steps)
     raise Retry("child_failed", f"process {identity.pid} still runs after {names}")
 

@@ -1,0 +1,82 @@
+"""Real parts for all tests: one PostgreSQL server a session, a fresh database a test."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from reconciler.embedded import cluster as clusters
+from reconciler.embedded.account import server_account
+from reconciler.embedded.binaries import server_binaries
+from reconciler.embedded.cluster import Cluster
+from reconciler.store import probe
+from reconciler.store.schema import upgrade
+from reconciler.store.tx import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEMPLATE: Final = "migrated"
+_NUMBERS: Final = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Cluster]:
+    """Run a PostgreSQL server: fast, because no test claims that it survives a power cut."""
+    with tempfile.TemporaryDirectory(prefix="mosaic-pg-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # as root, the server runs as another account
+        account = server_account()
+        cluster = Cluster(
+            base=folder / "server",
+            sockets=folder / "server" / "run",
+            binaries=server_binaries(account),
+            account=account,
+            password=secrets.token_urlsafe(16),
+            log=folder / "log",
+            durable=False,
+        )
+        clusters.ensure_running(cluster)
+        try:
+            yield cluster
+        finally:
+            clusters.stop(cluster)
+
+
+@pytest.fixture(scope="session")
+def template(server: Cluster) -> str:
+    """Migrate one database, of which every test's is a copy."""
+    probe.ensure_database(server.url("postgres"), TEMPLATE)
+    upgrade(Database(server.url(TEMPLATE), "tests"))
+    return TEMPLATE
+
+
+@pytest.fixture
+def database_url(server: Cluster, template: str) -> str:
+    """Give the URL of a freshly migrated database."""
+    return _fresh(server, template)
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(server: Cluster, template: str) -> str:
+    """Give the URL of a migrated database that the tests of a module share."""
+    return _fresh(server, template)
+
+
+@pytest.fixture
+def empty_database_url(server: Cluster) -> str:
+    """Give the URL of a database in which nothing is."""
+    name = f"empty_{next(_NUMBERS)}"
+    probe.ensure_database(server.url("postgres"), name)
+    return server.url(name)
+
+
+def _fresh(server: Cluster, template: str) -> str:
+    name = f"test_{next(_NUMBERS)}"
+    probe.ensure_database(server.url("postgres"), name, template)
+    return server.url(name)

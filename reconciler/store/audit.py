@@ -56,7 +56,8 @@ def newest(tx: Tx, limit: int, subject: str | None = None) -> list[dict[str, Any
     """Return the newest entries, oldest first."""
     rows = tx.rows(
         "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
-        " WHERE CAST(:subject AS text) IS NULL OR subject = :subject ORDER BY seq DESC LIMIT :limit",
+        " WHERE CAST(:subject AS text) IS NULL OR subject = :subject"
+        " ORDER BY seq DESC LIMIT :limit",
         subject=subject,
         limit=limit,
     )

@@ -7,13 +7,13 @@ queue for the CA. Rows are locked in the order peer, grant, token, issuance (DES
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from reconciler.core.audit import Event
 from reconciler.store.tx import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from reconciler.core.observed import Hold
     from reconciler.store.tx import Tx

@@ -98,7 +98,7 @@ class Database:
 
 
 class AsyncDatabase:
-    """A database as servers and loops use it: a pool, and store functions run on its connections."""
+    """A database as servers and loops use it: a pool whose connections run store functions."""
 
     def __init__(self, url: str, application_name: str, pool_size: int = POOL_SIZE) -> None:
         self._engine = create_async_engine(

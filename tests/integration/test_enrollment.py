@@ -1,0 +1,318 @@
+"""Enrollment over real HTTPS, a real step-ca and a real PostgreSQL: each answer of its table."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.core.values import RateLimit
+from reconciler.crypto.certificates import read_certificate, verify_chain
+from tests.support.enrolling import API, Enrollee, Rows, bearer, grant_manifest, peer_manifest
+from tests.support.web import Parts, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+    from tests.support.authority import Authority
+
+OFF = RateLimit(0, 0)
+
+
+@pytest.fixture
+def rows(database_url: str) -> Rows:
+    found = Rows(database_url)
+    found.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    return found
+
+
+@pytest.fixture
+def client(rows: Rows, shared_authority: Authority) -> Iterator[httpx.Client]:
+    parts = Parts(rows.url, shared_authority.roots, shared_authority.client)
+    with serving(parts, rate_limit=OFF) as running, running.client() as found:
+        yield found
+
+
+def code(response: httpx.Response, status: int) -> str:
+    assert response.status_code == status, response.text
+    found: str = response.json()["code"]
+    return found
+
+
+def test_a_token_and_a_csr_become_a_certificate_that_carries_the_grant(
+    client: httpx.Client, rows: Rows, shared_authority: Authority
+) -> None:
+    peer = Enrollee()
+
+    response = peer.enroll(client, rows.invite("beta-tasks"))
+
+    assert response.status_code == 201, response.text
+    issued = response.json()
+    facts = read_certificate(issued["certificate"])
+    grant = issued["grant"]
+    assert set(issued) == {
+        *("certificate", "chain", "serial", "fingerprint"),
+        *("notBefore", "notAfter", "renewAfter", "grant"),
+    }
+    assert set(grant) == {
+        *("id", "name", "peer", "subjectUserId", "scope", "status", "expiresAt"),
+    }
+    assert dict(facts.other_names) == {
+        "1.3.6.1.4.1.99999.1": grant["id"],
+        "1.3.6.1.4.1.99999.2": "maria@alpha.example",
+    }
+    assert (facts.serial, facts.fingerprint) == (issued["serial"], issued["fingerprint"])
+    assert grant["status"] == "active"
+    verify_chain(issued["certificate"], issued["chain"], shared_authority.roots, datetime.now(UTC))
+    row = rows.rows("SELECT serial, status, answer FROM federation_certificates")
+    assert row == [{"serial": facts.serial, "status": "issued", "answer": response.text}]
+    assert rows.grant_status("beta-tasks") == "active"
+    assert rows.one("SELECT status FROM federation_peers") == "active"
+    assert rows.one("SELECT status FROM federation_enrollment_tokens") == "spent"
+
+
+def test_a_second_use_of_a_token_answers_410_even_with_the_same_key(
+    client: httpx.Client, rows: Rows
+) -> None:
+    peer, token = Enrollee(), rows.invite("beta-tasks")
+    assert peer.enroll(client, token).status_code == 201
+
+    assert code(peer.enroll(client, token), 410) == "token_spent"
+    assert code(Enrollee().enroll(client, token), 410) == "token_spent"
+    assert len(rows.rows("SELECT FROM federation_certificates")) == 1
+    assert len(rows.audited("theft.suspected")) == 1
+
+
+def test_pickup_by_the_key_gets_the_same_bytes(client: httpx.Client, rows: Rows) -> None:
+    peer = Enrollee()
+    issued = peer.enroll(client, rows.invite("beta-tasks"))
+
+    again = peer.pickup(client)
+
+    assert (again.status_code, again.content) == (200, issued.content)
+
+
+def test_pickup_by_an_unknown_key_and_by_a_bad_proof_are_one_401(client: httpx.Client) -> None:
+    unknown = Enrollee().pickup(client)
+    path = f"{API}/certificates/pickup"
+    bad = client.post(path, headers={"DPoP": "not.a.proof"}, json={})
+
+    varying = ("correlationId", "serverTime")
+    answers: list[dict[str, Any]] = [
+        {k: v for k, v in each.json().items() if k not in varying} for each in (unknown, bad)
+    ]
+    assert unknown.status_code == bad.status_code == 401
+    assert answers[0] == answers[1]
+
+
+def test_unknown_tokens_and_wrong_secrets_are_one_401(client: httpx.Client, rows: Rows) -> None:
+    from reconciler.core.tokens import Token, new_token  # noqa: PLC0415 - a lie to tell
+
+    known = rows.invite("beta-tasks")
+    wrong = Token(known.public_id, new_token(bytes(10), b"w" * 32).secret)
+    unknown = new_token(b"u" * 10, b"u" * 32)
+
+    answers = [Enrollee().enroll(client, each).json() for each in (wrong, unknown)]
+
+    for answer in answers:
+        answer.pop("correlationId")
+        answer.pop("serverTime")
+    assert answers[0] == answers[1]
+    assert answers[0]["code"] == "token_invalid"
+    assert rows.one("SELECT status FROM federation_enrollment_tokens") == "open"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("UPDATE federation_enrollment_tokens SET expires_at = now()", "token_expired"),
+        ("UPDATE federation_enrollment_tokens SET status = 'void'", "token_void"),
+        ("UPDATE federation_grants SET expires_at = now() + interval '30 s'", "grant_ended"),
+    ],
+)
+def test_a_token_past_use_answers_410_to_both_calls(
+    client: httpx.Client, rows: Rows, change: str, expected: str
+) -> None:
+    token = rows.invite("beta-tasks")
+    rows.run(change)
+
+    assert code(Enrollee().enroll(client, token), 410) == expected
+    assert code(client.get(f"{API}/enroll", headers=bearer(token)), 410) == expected
+
+
+def test_asking_after_a_token_spends_nothing(client: httpx.Client, rows: Rows) -> None:
+    token = rows.invite("beta-tasks")
+
+    for _ in range(2):
+        response = client.get(f"{API}/enroll", headers=bearer(token))
+        assert response.status_code == 200
+        assert response.json()["status"] == "open"
+    assert Enrollee().enroll(client, token).status_code == 201
+
+
+def test_a_new_invitation_voids_the_one_before(client: httpx.Client, rows: Rows) -> None:
+    first, second = rows.invite("beta-tasks"), rows.invite("beta-tasks")
+
+    assert code(Enrollee().enroll(client, first), 410) == "token_void"
+    assert Enrollee().enroll(client, second).status_code == 201
+
+
+def test_a_key_serves_one_grant(client: httpx.Client, rows: Rows) -> None:
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"), grant_manifest("beta-notes"))
+    peer, token = Enrollee(), rows.invite("beta-notes")
+    assert peer.enroll(client, rows.invite("beta-tasks")).status_code == 201
+
+    assert code(peer.enroll(client, token), 422) == "key_in_use"
+    assert Enrollee().enroll(client, token).status_code == 201
+
+
+def test_a_new_enrollment_sends_the_old_certificates_to_the_queue(
+    client: httpx.Client, rows: Rows
+) -> None:
+    old, new = Enrollee(), Enrollee()
+    assert old.enroll(client, rows.invite("beta-tasks")).status_code == 201
+    assert new.enroll(client, rows.invite("beta-tasks")).status_code == 201
+
+    statuses = rows.rows("SELECT status FROM federation_certificates ORDER BY created_at")
+    assert [row["status"] for row in statuses] == ["revoking", "issued"]
+    assert code(old.pickup(client), 401) == "proof_invalid"
+    assert new.pickup(client).status_code == 200
+
+
+def test_a_suspended_grant_enrolls_into_suspension(client: httpx.Client, rows: Rows) -> None:
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks", suspended="true"))
+
+    issued = Enrollee().enroll(client, rows.invite("beta-tasks")).json()
+
+    assert issued["grant"]["status"] == "suspended"
+    assert rows.grant_status("beta-tasks") == "suspended"
+    assert rows.one("SELECT holds FROM federation_authority") is False
+
+
+def test_a_certificate_never_ends_after_its_grant(client: httpx.Client, rows: Rows) -> None:
+    rows.run("UPDATE federation_grants SET expires_at = now() + interval '10 min'")
+    expires = rows.one("SELECT expires_at FROM federation_grants")
+
+    issued = Enrollee().enroll(client, rows.invite("beta-tasks")).json()
+
+    ends = datetime.fromisoformat(issued["notAfter"])
+    assert expires - timedelta(seconds=1) <= ends <= expires
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        "subjectAltName=otherName:1.3.6.1.4.1.99999.1;UTF8:STOLEN",
+        "basicConstraints=critical,CA:TRUE",
+        "extendedKeyUsage=serverAuth,codeSigning",
+        "keyUsage=keyCertSign,cRLSign",
+        "",
+    ],
+)
+def test_what_else_a_csr_carries_changes_nothing_but_the_key(
+    client: httpx.Client, rows: Rows, tmp_path: Path, extension: str
+) -> None:
+    csr = openssl_csr(tmp_path, "/CN=someone else/O=Evil", extension)
+
+    issued = Enrollee(csr=csr).enroll(client, rows.invite("beta-tasks"))
+
+    assert issued.status_code == 201, issued.text
+    facts = read_certificate(issued.json()["certificate"])
+    grant = issued.json()["grant"]["id"]
+    assert facts.common_names == (f"grant-{grant}",)
+    assert dict(facts.other_names)["1.3.6.1.4.1.99999.1"] == grant
+    assert len(facts.other_names) == 2
+    assert facts.general_names == (f"uri:mosaic://grant/{grant}",)
+    assert facts.extended_key_usage == ("1.3.6.1.5.5.7.3.2",)
+    assert not facts.is_ca
+
+
+@pytest.mark.parametrize(
+    "name", ["DNS:evil.example", "IP:10.0.0.1", "URI:spiffe://x/y", "email:a@b.c"]
+)
+def test_a_csr_with_names_is_422_and_the_token_is_not_spent(
+    client: httpx.Client, rows: Rows, tmp_path: Path, name: str
+) -> None:
+    token = rows.invite("beta-tasks")
+    csr = openssl_csr(tmp_path, "/CN=peer", f"subjectAltName={name}")
+
+    assert code(Enrollee(csr=csr).enroll(client, token), 422) == "csr_names"
+    assert rows.one("SELECT status FROM federation_enrollment_tokens") == "open"
+
+
+def test_the_grant_is_told_to_the_key_of_its_certificate(client: httpx.Client, rows: Rows) -> None:
+    peer = Enrollee()
+    issued = peer.enroll(client, rows.invite("beta-tasks")).json()
+    assert peer.grant(client).json() == issued["grant"]
+    rows.apply(peer_manifest())
+
+    assert peer.grant(client).json() == issued["grant"] | {"status": "revoked"}
+    assert code(peer.pickup(client), 410) == "grant_ended"
+    assert code(Enrollee().grant(client), 401) == "proof_invalid"
+
+
+def test_renewal_by_proof_gets_a_new_certificate_and_leaves_the_old_one(
+    client: httpx.Client, rows: Rows
+) -> None:
+    old, new = Enrollee(), Enrollee()
+    first = old.enroll(client, rows.invite("beta-tasks")).json()
+
+    renewed = old.renew(client, new)
+
+    assert renewed.status_code == 201, renewed.text
+    assert renewed.json()["serial"] != first["serial"]
+    assert old.renew(client, new).content == renewed.content
+    assert new.renew(client, new).content == renewed.content
+    assert code(old.renew(client, Enrollee()), 409) == "renewal_contested"
+    assert new.pickup(client).content == renewed.content
+    holds = rows.rows("SELECT holds FROM federation_authority")
+    assert [row["holds"] for row in holds] == [True, True]
+
+
+def test_the_audit_chain_verifies_after_all_of_it(client: httpx.Client, rows: Rows) -> None:
+    from reconciler.store import audit  # noqa: PLC0415 - what the others leave behind
+
+    peer, token = Enrollee(), rows.invite("beta-tasks")
+    peer.enroll(client, token)
+    peer.enroll(client, token)
+    rows.apply(peer_manifest())
+
+    with rows.database.transaction() as tx:
+        count, broken = audit.verify(tx)
+    assert broken is None
+    assert count >= 5
+    bodies = " ".join(row["body"] for row in rows.rows("SELECT body FROM federation_audit_log"))
+    assert token.secret not in bodies
+
+
+def openssl_csr(folder: Path, subject: str, extension: str) -> str:
+    """Return a CSR as openssl makes it, with one extension."""
+    config = f"[req]\ndistinguished_name=dn\nreq_extensions=ext\n[dn]\n[ext]\n{extension}\n"
+    (folder / "openssl.cnf").write_text(config if extension else config.replace("req_ext", "#"))
+    made = subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-new",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            folder / "key.pem",
+            "-subj",
+            subject,
+            "-config",
+            folder / "openssl.cnf",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return made.stdout

@@ -1,0 +1,153 @@
+"""A gateway that lies: a TLS server whose every answer a test chooses, and which records all."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from reconciler.crypto.keys import generate_key, private_key_pem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.crypto.authority import CaMaterial
+
+API = "/federation/v1"
+ROOTS = f"GET {API}/ca/roots"
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Said:
+    """One answer; `drip_s` is the pause before each of its octets."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    drip_s: float = 0.0
+    hang_up: bool = False
+
+
+@dataclass
+class Liar:
+    """What it answers by `METHOD path`: one answer for all times, or a list, the last for ever."""
+
+    answers: dict[str, list[Said]] = field(default_factory=dict)
+    heard: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def say(self, call: str, *answers: Said) -> None:
+        self.answers[call] = list(answers)
+
+    def calls(self) -> list[str]:
+        return [each[0] for each in self.heard]
+
+
+def server_certificate(ca: CaMaterial, *names: str) -> bytes:
+    """Return key, leaf and intermediate as PEM: a server certificate for the names."""
+    issuer = x509.load_pem_x509_certificate(ca.intermediate.encode())
+    signer = serialization.load_pem_private_key(ca.intermediate_key, None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    key, now = generate_key(), datetime.now(UTC)
+    san = x509.SubjectAlternativeName([_general_name(name) for name in names])
+    leaf = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "liar")]))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + DAY)
+        .add_extension(san, critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+    pem = leaf.public_bytes(serialization.Encoding.PEM)
+    return private_key_pem(key) + pem + ca.intermediate.encode()
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+@contextmanager
+def lying(ca: CaMaterial, *names: str) -> Iterator[Liar]:
+    """Serve with a certificate of the CA for `names` (default 127.0.0.1 and localhost)."""
+    liar = Liar()
+    liar.say(ROOTS, Said(200, ca.root.encode()))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+
+        def _answer(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("content-length") or 0))
+            call = f"{self.command} {self.path}"
+            liar.heard.append((call, dict(self.headers.items()), sent))
+            answers = liar.answers.get(call) or [Said(404)]
+            said = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.close_connection = said.hang_up
+            if said.hang_up:
+                return
+            self.send_response(said.status)
+            for name, value in said.headers:
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(said.body)))
+            self.end_headers()
+            for octet in (said.body,) if not said.drip_s else map(bytes, zip(said.body)):
+                time.sleep(said.drip_s)
+                self.wfile.write(octet)
+                self.wfile.flush()
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *args: object) -> None:
+            pass  # a client that hangs up is what is tested
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "server.pem"
+        path.write_bytes(server_certificate(ca, *(names or ("127.0.0.1", "localhost"))))
+        context.load_cert_chain(path)
+    server = Server(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    liar.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield liar
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()

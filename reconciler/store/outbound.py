@@ -1,0 +1,198 @@
+"""Outbound peers: what we hold of another gateway, in the row of its name.
+
+A row is `pending` until it holds a certificate. Its key is stored, sealed, before any token is
+spent. Every write locks the row first, and is made only where the row still holds the CSR that the
+caller has seen: of two commands at once, one has its way and the other is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.audit import Event
+from reconciler.core.ids import PeerId
+from reconciler.core.states import PeerStatus
+from reconciler.core.times import rfc3339
+from reconciler.errors import Refused
+from reconciler.store import audit
+from reconciler.store.tx import as_json
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.core.answers import SignedLeaf
+    from reconciler.core.remote import RemoteGrant
+    from reconciler.store.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCertificate:
+    """The certificate that we show to the other gateway."""
+
+    pem: str = field(repr=False)
+    serial: str
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKey:
+    """A key that is about to be enrolled: sealed for its row, its CSR, and the roots (PEM)."""
+
+    sealed: bytes = field(repr=False)
+    csr_pem: str = field(repr=False)
+    roots: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """A live outbound peer; `grant` is the *grant* as its grantor last told it."""
+
+    id: PeerId
+    name: str
+    endpoint: str
+    status: PeerStatus
+    sealed_key: bytes | None = field(default=None, repr=False)
+    csr_pem: str | None = field(default=None, repr=False)
+    certificate: HeldCertificate | None = None
+    grant: dict[str, Any] | None = None
+
+
+_ROW: Final = (
+    "SELECT id, name, endpoint_url, status::text AS status, client_key_pem, csr_pem, cert_pem,"
+    " cert_serial, cert_fingerprint, cert_not_before, cert_not_after, remote_grant"
+    " FROM federation_peers WHERE direction = 'outbound' AND status <> 'revoked'"
+)
+
+
+def find(tx: Tx, name: str) -> Outbound:
+    """Return the live outbound peer of the name.
+
+    Raises:
+        Refused: `name_unknown`.
+    """
+    row = tx.row(f"{_ROW} AND name = :name", name=name)
+    if row is None:
+        raise Refused(
+            "name_unknown",
+            f"there is no live outbound peer {name!r}",
+            hint="see mosaic federation peer list",
+        )
+    return _outbound(row)
+
+
+def store_pending(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outbound:
+    """Store a key and its CSR in place of what `held` has; return the row as it is now.
+
+    Raises:
+        Refused: `state_conflict`: the row has changed, or is revoked.
+    """
+    _lock(tx, held)
+    tx.run(
+        "UPDATE federation_peers SET client_key_pem = :sealed, csr_pem = :csr, roots_pem = :roots"
+        " WHERE id = :id",
+        id=held.id,
+        sealed=key.sealed,
+        csr=key.csr_pem,
+        roots="".join(key.roots),
+    )
+    data = {"id": str(held.id), "replaced": held.csr_pem is not None}
+    audit.append(tx, [Event("peer.key_stored", actor, f"peer/{held.name}", data)])
+    return find(tx, held.name)
+
+
+def activate(
+    tx: Tx,
+    held: Outbound,
+    leaf: SignedLeaf,
+    grant: RemoteGrant,
+    roots: tuple[str, ...],
+    actor: str,
+) -> Outbound:
+    """Store a certificate that has been verified for the key of `held`; the peer is active.
+
+    Raises:
+        Refused: `state_conflict`: the row has changed, or is revoked.
+    """
+    _lock(tx, held)
+    tx.run(
+        "UPDATE federation_peers SET status = 'active',"
+        " activated_at = COALESCE(activated_at, clock_timestamp()), cert_pem = :pem,"
+        " cert_chain_pem = :chain, roots_pem = :roots, cert_serial = :serial,"
+        " cert_fingerprint = :fingerprint, cert_not_before = :not_before,"
+        " cert_not_after = :not_after, remote_grant = CAST(:grant AS jsonb) WHERE id = :id",
+        id=held.id,
+        pem=leaf.certificate,
+        chain="".join(leaf.chain),
+        roots="".join(roots),
+        serial=leaf.facts.serial,
+        fingerprint=leaf.facts.fingerprint,
+        not_before=leaf.facts.not_before,
+        not_after=leaf.facts.not_after,
+        grant=as_json(grant.as_json()),
+    )
+    data = {
+        "id": str(held.id),
+        "grantId": grant.id,
+        "serial": leaf.facts.serial,
+        "fingerprint": leaf.facts.fingerprint,
+        "notAfter": rfc3339(leaf.facts.not_after),
+    }
+    audit.append(tx, [Event("peer.enrolled", actor, f"peer/{held.name}", data)])
+    return find(tx, held.name)
+
+
+def stored_certificate(tx: Tx, name: str) -> tuple[str, bytes]:
+    """Return the certificate (PEM) and the sealed key of an active outbound peer.
+
+    Raises:
+        Refused: `name_unknown`, or `state_conflict` where it has no certificate yet.
+    """
+    held = find(tx, name)
+    if held.certificate is None or held.sealed_key is None:
+        raise Refused(
+            "state_conflict",
+            f"the peer {name!r} has no certificate yet",
+            hint=f"enroll it: mosaic federation peer add INVITATION --name {name}",
+        )
+    return held.certificate.pem, held.sealed_key
+
+
+def _lock(tx: Tx, held: Outbound) -> None:
+    row = tx.row(
+        "SELECT status::text AS status, csr_pem FROM federation_peers WHERE id = :id"
+        " FOR NO KEY UPDATE",
+        id=held.id,
+    )
+    if row is None or row["status"] == PeerStatus.REVOKED or row["csr_pem"] != held.csr_pem:
+        raise Refused(
+            "state_conflict",
+            f"the peer {held.name!r} was changed by another command",
+            hint="see mosaic federation peer show, then run the command again: "
+            "a certificate that was issued is picked up",
+        )
+
+
+def _outbound(row: dict[str, Any]) -> Outbound:
+    certificate = None
+    if row["cert_pem"] is not None:
+        certificate = HeldCertificate(
+            pem=row["cert_pem"],
+            serial=row["cert_serial"],
+            fingerprint=row["cert_fingerprint"],
+            not_before=row["cert_not_before"],
+            not_after=row["cert_not_after"],
+        )
+    sealed = row["client_key_pem"]
+    return Outbound(
+        id=PeerId(row["id"]),
+        name=row["name"],
+        endpoint=row["endpoint_url"],
+        status=PeerStatus(row["status"]),
+        sealed_key=None if sealed is None else bytes(sealed),
+        csr_pem=row["csr_pem"],
+        certificate=certificate,
+        grant=row["remote_grant"],
+    )

@@ -75,6 +75,12 @@ class Authority:
             else:
                 return
 
+    def forget(self) -> None:
+        """Lose its database, and start again."""
+        self.stop()
+        shutil.rmtree(self.folder / "db")
+        self.start()
+
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()

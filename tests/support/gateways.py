@@ -10,11 +10,11 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 COMMAND: Final = (sys.executable, "-m", "reconciler.cli.main", "federation")
 READY_S: Final = 60

@@ -1,0 +1,273 @@
+"""Races and crashes around a token: one certificate a token, none for an ended grant, none lost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from reconciler.core.values import RateLimit
+from reconciler.crypto.csr import make_csr, read_csr
+from reconciler.crypto.keys import generate_key
+from reconciler.errors import Retry
+from reconciler.loops.workers import recover, refresh_crl, revoke_due
+from tests.support.authority import Authority, authority
+from tests.support.enrolling import (
+    API,
+    PEPPER,
+    Enrollee,
+    Rows,
+    bearer,
+    grant_manifest,
+    peer_manifest,
+)
+from tests.support.web import Parts, Running, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from reconciler.enroll import Gateway
+
+OFF = RateLimit(0, 0)
+ROUNDS, CLIENTS = 50, 50
+
+
+@pytest.fixture
+def rows(database_url: str) -> Rows:
+    found = Rows(database_url)
+    found.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    return found
+
+
+@pytest.fixture
+def own_authority(tmp_path: Path) -> Iterator[Authority]:
+    with authority(tmp_path) as found:
+        yield found
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(600)
+def test_fifty_rounds_of_fifty_redemptions_give_one_certificate_each(
+    rows: Rows, shared_authority: Authority
+) -> None:
+    parts = Parts(rows.url, shared_authority.roots, shared_authority.client)
+
+    async def one_round(client: httpx.AsyncClient, number: int) -> list[tuple[int, str]]:
+        token = rows.invite(f"grant-{number}")
+        keys = [make_csr(generate_key()) for _ in range(CLIENTS)]
+        answers = await asyncio.gather(
+            *(
+                client.post(f"{API}/enroll", headers=bearer(token), json={"csr": csr})
+                for csr in keys
+            )
+        )
+        return [(each.status_code, each.json().get("code", "")) for each in answers]
+
+    async def all_rounds(url: str, tls: object) -> None:
+        limits = httpx.Limits(max_connections=CLIENTS)
+        async with httpx.AsyncClient(
+            base_url=url,
+            verify=tls,  # type: ignore[arg-type]  # an SSLContext
+            trust_env=False,
+            timeout=60,
+            limits=limits,
+        ) as client:
+            for number in range(ROUNDS):
+                answers = await one_round(client, number)
+                issued = [each for each in answers if each[0] == 201]
+                others = [each for each in answers if each[0] != 201]
+                assert len(issued) == 1, answers
+                assert all(status in (409, 410) for status, _ in others), others
+
+    rows.apply(peer_manifest(), *(grant_manifest(f"grant-{n}") for n in range(ROUNDS)))
+    with serving(parts, rate_limit=OFF) as running:
+        asyncio.run(all_rounds(running.url, running.tls))
+    live = rows.rows(
+        "SELECT grant_id, count(*) AS n FROM federation_certificates"
+        " WHERE status <> 'abandoned' GROUP BY grant_id"
+    )
+    assert len(live) == ROUNDS
+    assert all(row["n"] == 1 for row in live)
+    assert rows.one("SELECT count(*) FROM federation_certificates") == ROUNDS
+
+
+def test_a_revocation_between_the_transactions_hands_out_nothing(
+    rows: Rows, own_authority: Authority
+) -> None:
+    token, peer = rows.invite("beta-tasks"), Enrollee()
+    with parts_of(rows, own_authority) as running, running.client() as client:
+        assert own_authority.process is not None
+        own_authority.process.send_signal(signal.SIGSTOP)  # transaction 1 commits, the CA waits
+        answers: list[httpx.Response] = []
+        calling = threading.Thread(target=lambda: answers.append(peer.enroll(client, token)))
+        calling.start()
+        wait_until(lambda: rows.rows("SELECT FROM federation_certificates") != [])
+        rows.apply(peer_manifest())
+        own_authority.process.send_signal(signal.SIGCONT)
+        calling.join(30)
+
+    assert answers[0].status_code == 410, answers[0].text
+    assert answers[0].json()["code"] == "grant_ended"
+    (row,) = rows.rows("SELECT serial, status, cert_pem FROM federation_certificates")
+    assert (row["status"], row["cert_pem"]) == ("revoking", None)
+    run_workers_once(rows, own_authority)
+    assert rows.one("SELECT status FROM federation_certificates") == "abandoned"
+    assert row["serial"] in crl_serials(rows, own_authority)
+
+
+def test_a_lost_attempt_is_recovered_and_its_key_goes_on(
+    rows: Rows, own_authority: Authority
+) -> None:
+    token, peer = rows.invite("beta-tasks"), Enrollee()
+
+    async def lose() -> None:
+        from reconciler.store import enrollment, tokens  # noqa: PLC0415 - as the process would
+
+        gateway = parts(rows, own_authority).gateway()
+        csr = read_csr(peer.csr_pem())
+        known = await gateway.database.run(tokens.find, token, PEPPER)
+        await gateway.database.run(enrollment.begin_enrollment, known, csr, "127.0.0.1")
+        await close(gateway)
+
+    asyncio.run(lose())  # the process ends between the transactions
+    with parts_of(rows, own_authority) as running, running.client() as client:
+        assert peer.enroll(client, token).json()["code"] == "enrollment_in_progress"
+        rows.run("UPDATE federation_certificates SET lease_until = now()")
+        run_workers_once(rows, own_authority)
+        assert peer.enroll(client, token).status_code == 201
+    statuses = rows.rows("SELECT status FROM federation_certificates ORDER BY created_at")
+    assert [row["status"] for row in statuses] == ["abandoned", "issued"]
+
+
+def test_a_ca_that_is_down_costs_no_token(rows: Rows, own_authority: Authority) -> None:
+    token, peer = rows.invite("beta-tasks"), Enrollee()
+    with parts_of(rows, own_authority) as running, running.client() as client:
+        own_authority.stop()
+        answer = peer.enroll(client, token)
+        assert (answer.status_code, answer.json()["code"]) == (503, "ca_unavailable")
+        assert "retry-after" in answer.headers
+        assert Enrollee().enroll(client, token).json()["code"] == "token_claimed"
+        own_authority.start()
+        assert peer.enroll(client, token).status_code == 201
+    assert rows.one("SELECT unanswered FROM federation_enrollment_tokens") == 1
+
+
+def test_revocations_wait_for_a_ca_that_is_down(rows: Rows, own_authority: Authority) -> None:
+    peer = Enrollee()
+    with parts_of(rows, own_authority) as running, running.client() as client:
+        serial = peer.enroll(client, rows.invite("beta-tasks")).json()["serial"]
+    own_authority.stop()
+    rows.apply(peer_manifest())
+    assert rows.grant_status("beta-tasks") == "revoked"
+    assert rows.one("SELECT holds FROM federation_authority") is False
+
+    run_workers_once(rows, own_authority)
+    assert rows.one("SELECT status FROM federation_certificates") == "revoking"
+    own_authority.start()
+    rows.run("UPDATE federation_certificates SET next_attempt_at = now()")
+    run_workers_once(rows, own_authority)
+
+    assert rows.one("SELECT status FROM federation_certificates") == "revoked"
+    assert serial in crl_serials(rows, own_authority)
+
+
+def test_what_the_revocation_list_lacks_is_revoked_again(
+    rows: Rows, own_authority: Authority
+) -> None:
+    peer = Enrollee()
+    with parts_of(rows, own_authority) as running, running.client() as client:
+        serial = peer.enroll(client, rows.invite("beta-tasks")).json()["serial"]
+    rows.apply(peer_manifest())
+    run_workers_once(rows, own_authority)
+    own_authority.forget()  # its database is lost
+    assert serial not in crl_serials(rows, own_authority)
+
+    run_workers_once(rows, own_authority)
+
+    assert serial in crl_serials(rows, own_authority)
+
+
+@pytest.mark.timeout(300)
+def test_an_apply_of_hundreds_of_grants_while_peers_enroll(
+    rows: Rows, shared_authority: Authority
+) -> None:
+    many = [grant_manifest(f"grant-{n}") for n in range(400)]
+    rows.apply(peer_manifest(), *many)
+    tokens = [rows.invite(f"grant-{n}") for n in range(40)]
+    failures: list[str] = []
+
+    def enroll_all() -> None:
+        for token in tokens:
+            answer = Enrollee().enroll(client, token)
+            if answer.status_code != 201:
+                failures.append(answer.text)
+
+    with parts_of(rows, shared_authority) as running, running.client() as client:
+        enrolling = threading.Thread(target=enroll_all)
+        enrolling.start()
+        limit = 501
+        while enrolling.is_alive():
+            limit += 1
+            changed = [grant_manifest(f"grant-{n}", rows=limit) for n in range(400)]
+            judged = rows.apply(peer_manifest(), *changed)
+            assert judged.plan.summary.update == 400
+        enrolling.join()
+    assert failures == []
+    active = "SELECT count(*) FROM federation_grants WHERE status = 'active'"
+    assert rows.one(active) == len(tokens)
+
+
+def parts(rows: Rows, ca: Authority) -> Parts:
+    return Parts(rows.url, ca.roots, ca.client)
+
+
+def parts_of(rows: Rows, ca: Authority) -> AbstractContextManager[Running]:
+    return serving(parts(rows, ca), rate_limit=OFF)
+
+
+def run_workers_once(rows: Rows, ca: Authority) -> None:
+    async def run() -> None:
+        gateway = parts(rows, ca).gateway()
+        try:
+            await recover(gateway)
+            await revoke_due(gateway)
+            with suppress(Retry):  # the CA is down
+                await refresh_crl(gateway)
+        finally:
+            await close(gateway)
+
+    asyncio.run(run())
+
+
+def crl_serials(rows: Rows, ca: Authority) -> frozenset[str]:
+    async def run() -> frozenset[str]:
+        from reconciler.crypto.certificates import read_crl  # noqa: PLC0415
+
+        gateway = parts(rows, ca).gateway()
+        try:
+            issuers = await gateway.ca.intermediates()
+            return read_crl(await gateway.ca.crl(), issuers[0]).serials
+        finally:
+            await close(gateway)
+
+    return asyncio.run(run())
+
+
+async def close(gateway: Gateway) -> None:
+    await gateway.ca.aclose()
+    await gateway.database.close()
+
+
+def wait_until(true: Callable[[], bool], timeout_s: float = 10) -> None:
+    until = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)

@@ -82,11 +82,11 @@ def running(cluster: Cluster) -> Identity | None:
     """Return the server's identity, or None where it does not run."""
     try:
         pid = int((cluster.data / "postmaster.pid").read_text().split("\n", 1)[0])
-        found = processes.identify(pid)
-        # a pid alone may be a stranger's by now; the server's working folder is its data
-        ours = found is not None and Path(f"/proc/{pid}/cwd").readlink() == cluster.data.resolve()
     except (OSError, ValueError):
         return None
+    found = processes.identify(pid)
+    # a pid alone may be a stranger's by now; the server's working folder is its data
+    ours = _working_folder(Path(f"/proc/{pid}")) == cluster.data.resolve()
     return found if ours else None
 
 
@@ -147,29 +147,40 @@ def _initdb(cluster: Cluster) -> None:
 def _start(cluster: Cluster) -> None:
     stop(cluster)  # one that runs and does not answer
     until = time.monotonic() + READY_S
-    while True:
-        _drop_stale_pid(cluster)
-        child = processes.spawn(
-            _command(cluster), log=cluster.log, account=cluster.account, cwd=cluster.base
-        )
-        while time.monotonic() < until and child.poll() is None:
-            if (cluster.sockets / SOCKET).exists() and probe.answers(cluster.url("postgres")):
-                processes.detach(child)
-                return
-            time.sleep(POLL_S)
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-        # the children of a server that was killed hold its memory for a moment longer
-        if time.monotonic() >= until or "still in use" not in _tail(cluster):
-            raise _failed(cluster, "PostgreSQL did not start")
-        time.sleep(0.3)
+    _clear_away(cluster, until)
+    child = processes.spawn(
+        _command(cluster), log=cluster.log, account=cluster.account, cwd=cluster.base
+    )
+    while time.monotonic() < until and child.poll() is None:
+        if (cluster.sockets / SOCKET).exists() and probe.answers(cluster.url("postgres")):
+            processes.detach(child)
+            return
+        time.sleep(POLL_S)
+    child.kill()
+    child.wait()
+    raise _failed(cluster, "PostgreSQL did not start")
 
 
-def _drop_stale_pid(cluster: Cluster) -> None:
-    # in a container the pid of yesterday's server is easily somebody else's today
-    if running(cluster) is None:
-        (cluster.data / "postmaster.pid").unlink(missing_ok=True)
+def _clear_away(cluster: Cluster, until: float) -> None:
+    """Remove the lock files of a server that was killed, once the last of its children has ended.
+
+    A lock file names a pid, which is easily somebody else's by now, in a container above all. What
+    makes the removal safe is that no process works in the data folder any more.
+    """
+    data = cluster.data.resolve()
+    while any(_working_folder(pid) == data for pid in Path("/proc").iterdir()):
+        if time.monotonic() >= until:
+            raise _failed(cluster, f"processes of a server that was killed still use {data}")
+        time.sleep(POLL_S)
+    for stale in (cluster.data / "postmaster.pid", cluster.sockets / f"{SOCKET}.lock"):
+        stale.unlink(missing_ok=True)
+
+
+def _working_folder(process: Path) -> Path | None:
+    try:
+        return (process / "cwd").readlink()
+    except OSError:  # no process, one that has ended, or another user's
+        return None
 
 
 def _command(cluster: Cluster) -> list[str | Path]:

@@ -1,0 +1,189 @@
+"""What verbs share: the options that are everywhere, the settings, the database, a confirmation."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from reconciler.config import Settings, load_settings
+from reconciler.core.times import format_duration, parse_duration
+from reconciler.core.values import SourceSetting
+from reconciler.errors import NeedsEdit
+from reconciler.log import LEVELS, configure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.store.tx import Database
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+MAX_WAIT: Final = timedelta(hours=1)
+
+
+class DurationType(click.ParamType[timedelta]):
+    """A duration such as `30s`, `5m` or `24h`."""
+
+    name = "duration"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> timedelta:
+        """Return the duration of a text."""
+        if isinstance(value, timedelta):
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION: Final = DurationType()
+
+
+def verb(function: F) -> F:
+    """Add the options that every verb takes: `--home`, `-v`, `--log-level`."""
+
+    @click.option("--home", help="The folder of an embedded gateway.", metavar="DIR")
+    @click.option("-v", "--verbose", is_flag=True, help="Log what is done: --log-level info.")
+    @click.option("--log-level", type=click.Choice(LEVELS), help="What is logged to stderr.")
+    @functools.wraps(function)
+    def wrapped(
+        *args: Any, home: str | None, verbose: bool, log_level: str | None, **kwargs: Any
+    ) -> Any:
+        configure(log_level or ("info" if verbose else "warning"))
+        click.get_current_context().obj = home
+        return function(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]  # the same signature, for click
+
+
+def settings(**flags: str | None) -> Settings:
+    """Return the settings of this command; `flags` are those that it takes itself."""
+    given = {name: text for name, text in flags.items() if text is not None}
+    return load_settings(_flags() | given, os.environ, Path.cwd())
+
+
+def settings_for_new_home(**flags: str | None) -> Settings:
+    """Return the settings of a command that may make the home that is named."""
+    given = {name: text for name, text in flags.items() if text is not None}
+    return load_settings(_flags() | given, os.environ, Path.cwd(), making_home=True)
+
+
+def source_of(found: Settings, path: str | None) -> SourceSetting:
+    """Return the source: a command's PATH, else the setting.
+
+    Raises:
+        NeedsEdit: `config_invalid`: neither is there.
+    """
+    if path is not None:
+        return SourceSetting(str(Path.cwd() / path))
+    if found.source is None:
+        raise NeedsEdit(
+            "config_invalid",
+            "there is no source of manifests",
+            hint="name a folder, or set MOSAIC_SOURCE",
+        )
+    return found.source
+
+
+@contextmanager
+def database_url(found: Settings) -> Iterator[str]:
+    """Give the database's URL; an embedded server runs as long as the block.
+
+    Raises:
+        NeedsEdit: `home_missing`: there is neither a home nor MOSAIC_DATABASE_URL.
+    """
+    if found.database_url is not None:
+        yield found.database_url
+        return
+    home = require_home(found)
+    from reconciler.embedded.postgres import postgres
+
+    with postgres(home) as url:
+        yield url
+
+
+@contextmanager
+def database(found: Settings, name: str) -> Iterator[Database]:
+    """Open the database of a command whose schema is current; `name` shows in its connections.
+
+    Raises:
+        NeedsEdit: `home_missing`, `schema_missing`.
+    """
+    from reconciler.store.locks import application_name
+    from reconciler.store.schema import require_current
+    from reconciler.store.tx import Database
+
+    with database_url(found) as url:
+        opened = Database(url, application_name(name))
+        require_current(opened)
+        yield opened
+
+
+def require_home(found: Settings) -> Any:
+    """Return the home, or raise `home_missing`."""
+    if found.home is None:
+        raise NeedsEdit(
+            "home_missing",
+            f"there is no gateway in {Path.cwd()} or above, and MOSAIC_DATABASE_URL is not set",
+            hint="run `mosaic federation init` here",
+        )
+    return found.home
+
+
+def say_gateway(found: Settings) -> None:
+    """Say on standard error which gateway a change acts on."""
+    if found.database_url is None:
+        where = f"the gateway in {require_home(found).path}"
+    else:
+        parts = urlsplit(found.database_url)
+        where = f"the database {parts.path.lstrip('/')} on {parts.hostname or 'its socket'}"
+    click.echo(f"acting on {where}", err=True)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that cannot be undone.
+
+    Raises:
+        NeedsEdit: `confirmation_needed`: nobody is there to ask.
+        click.Abort: the answer is no.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NeedsEdit(
+            "confirmation_needed",
+            "there is no terminal to ask on",
+            hint="pass --yes to go on without asking",
+        )
+    click.confirm(question, abort=True, err=True)
+
+
+def wait_lock(function: F) -> F:
+    """Add `--wait-lock`."""
+    option = click.option(
+        "--wait-lock",
+        "wait",
+        type=DURATION,
+        default=timedelta(seconds=30),
+        show_default=format_duration(timedelta(seconds=30)),
+        help="How long to wait for another one that holds the lock.",
+    )
+    return option(function)
+
+
+def _flags() -> dict[str, str]:
+    home = click.get_current_context().obj
+    return {"home": home} if home else {}

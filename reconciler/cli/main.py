@@ -1,0 +1,148 @@
+"""`mosaic federation …`: the command tree, and the one place where an error becomes an exit.
+
+A verb's module is imported when the verb is run, so `--help` loads none of what the verbs need.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import sys
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from reconciler.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    InvalidManifests,
+    MosaicError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# verb: (module below reconciler.cli, one line for --help)
+FEDERATION: Final = {
+    "init": ("init", "Make an embedded gateway here."),
+    "up": ("up", "Run the gateway of this home, all of it, in this terminal."),
+    "demo": ("demo", "Two gateways on this machine, from manifest to certificate."),
+    "validate": ("validate", "Check manifests; report every problem at once."),
+    "plan": ("plan", "Show what an apply would do."),
+    "apply": ("apply", "Make the database what the manifests declare."),
+    "run": ("run", "Reconcile again and again, as the source changes."),
+    "export": ("export", "Write the rows as manifests."),
+    "schema": ("schema", "Print the JSON Schema of a kind."),
+    "grant": ("grant", "Grants: create, list, show, invite, suspend, resume, revoke."),
+    "peer": ("peer", "Peers: add, list, show, revoke."),
+    "serve": ("serve", "Run the HTTPS endpoint and its workers."),
+    "ca": ("ca", "The certificate authority: init, install, status."),
+    "db": ("db", "The database: upgrade, current, check, url."),
+    "keys": ("keys", "The sealing keys: status, add, rotate, rewrap, retire."),
+    "audit": ("audit", "The audit log: list, verify."),
+}
+INTERNAL_HINT: Final = "run it again with --log-level debug for the traceback"
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are run."""
+
+    def __init__(self, *args: Any, verbs: dict[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._verbs = verbs
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the table."""
+        return list(self._verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb's module and return its command."""
+        if cmd_name not in self._verbs:
+            return None
+        module = importlib.import_module(f"reconciler.cli.{self._verbs[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help of the verbs from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in self._verbs.items()])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="mosaic-federation", prog_name="mosaic")
+def mosaic() -> None:
+    """Mosaic: letting one organisation act in another's system, safely."""
+
+
+@mosaic.group(cls=LazyGroup, verbs=FEDERATION)
+def federation() -> None:
+    """Peers and grants: declared in git, applied by a reconciler, proven by certificates."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; return the exit code. Errors are told on standard error."""
+    as_json = _wants_json(arguments)
+    try:
+        mosaic.main(args=arguments, prog_name="mosaic", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        return _usage(error, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        _tell("interrupted", "interrupted", "", EXIT_INTERRUPTED, as_json=as_json)
+        return EXIT_INTERRUPTED
+    except MosaicError as error:
+        if isinstance(error, InvalidManifests) and not as_json:
+            for problem in error.problems:
+                click.echo(str(problem), err=True)
+        logging.getLogger(__name__).debug("%s", error.code, exc_info=error)
+        _tell(error.code, error.message, error.hint, error.exit_code, as_json=as_json)
+        return error.exit_code
+    except BrokenPipeError:
+        # who read our output has gone; the interpreter must not fail on it once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:
+        logging.getLogger(__name__).debug("unexpected", exc_info=error)
+        message = f"{type(error).__name__}: {error}"
+        _tell("internal", f"internal error: {message}", INTERNAL_HINT, EXIT_FAILED, as_json=as_json)
+        return EXIT_FAILED
+    return 0
+
+
+def _usage(error: click.ClickException, *, as_json: bool) -> int:
+    hint = ""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        hint = f"see `{error.ctx.command_path} --help`"
+    _tell("usage", error.format_message(), hint, EXIT_USAGE, as_json=as_json)
+    return EXIT_USAGE
+
+
+def _tell(code: str, message: str, hint: str, exit_code: int, *, as_json: bool) -> None:
+    if as_json:
+        error = {"code": code, "message": message, "hint": hint, "exitCode": exit_code}
+        click.echo(json.dumps({"error": error}, ensure_ascii=False), err=True)
+        return
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Tell whether `--output json` stands in the arguments, whatever else is wrong with them."""
+    return "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
+
+
+if __name__ == "__main__":
+    main()

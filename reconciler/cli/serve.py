@@ -1,0 +1,39 @@
+"""`serve`: the HTTPS endpoint and its workers, without the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.context import require_home, settings, verb
+from reconciler.cli.serving import opened_gateway, serve_until
+from reconciler.cli.signals import until_signal
+from reconciler.embedded.supervise import supervised
+
+if TYPE_CHECKING:
+    from reconciler.config import Settings
+
+
+@click.command()
+@click.option("--listen", metavar="HOST:PORT", help="The address to listen on.")
+@click.option("--public-url", metavar="URL", help="The URL under which peers reach it.")
+@verb
+def command(listen: str | None, public_url: str | None) -> None:
+    """Run the HTTPS endpoint, and the workers that carry revocations to the CA, until a signal.
+
+    Inside a home it runs PostgreSQL and step-ca too. Any number may run on one database.
+    """
+    asyncio.run(_serve(settings(listen=listen, public_url=public_url)))
+
+
+async def _serve(found: Settings) -> None:
+    stop = until_signal()
+    async with AsyncExitStack() as stack:
+        url = found.database_url
+        if url is None:
+            url = await stack.enter_async_context(supervised(require_home(found)))
+        gateway = await stack.enter_async_context(opened_gateway(found, url))
+        await serve_until(stop, found, gateway)

@@ -1,0 +1,128 @@
+"""What `serve` and `up` have in common: a gateway from its settings, served until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.clients.ca import CaClient
+from reconciler.config import read_pepper, require
+from reconciler.crypto.authority import GATEWAY, PEERS
+from reconciler.crypto.certificates import split_pem
+from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.ott import Provisioner
+from reconciler.enroll import Gateway
+from reconciler.errors import NeedsEdit
+from reconciler.loops.workers import run_workers
+from reconciler.store.locks import application_name
+from reconciler.store.schema import require_current
+from reconciler.store.tx import AsyncDatabase, Database
+from reconciler.web.app import make_app
+from reconciler.web.certificate import ServerCertificate, server_names
+from reconciler.web.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from reconciler.config import Settings
+
+
+@asynccontextmanager
+async def opened_gateway(settings: Settings, database_url: str) -> AsyncIterator[Gateway]:
+    """Open what an endpoint needs, once every setting and file of it has been checked.
+
+    Raises:
+        NeedsEdit: `config_invalid`, `keyring_invalid` or `schema_missing`, naming what is wrong.
+    """
+    pepper = read_pepper(require(settings.token_pepper, "token_pepper_file"))
+    roots = read_roots(require(settings.ca_root, "ca_root"))
+    provisioners = require(settings.ca_provisioners, "ca_provisioners")
+    FileKeyring.load(require(settings.keyring, "keyring"))
+    public_url = require(settings.public_url, "public_url")
+    ca = CaClient(
+        require(settings.ca_url, "ca_url"),
+        roots,
+        Provisioner.load(provisioners / f"{PEERS}.json"),
+        Provisioner.load(provisioners / f"{GATEWAY}.json"),
+    )
+    require_current(Database(database_url, application_name("serve")))
+    database = AsyncDatabase(database_url, application_name("serve"))
+    try:
+        yield Gateway(database, ca, pepper, settings.oid_arc, roots, public_url)
+    finally:
+        await ca.aclose()
+        await database.close()
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    settings: Settings,
+    gateway: Gateway,
+    *besides: Callable[[asyncio.Event], Awaitable[None]],
+) -> None:
+    """Serve, with the workers and what runs `besides`, until `stop` is set.
+
+    What fails for good (a port that is taken) stops all of it and is raised.
+    """
+    cache = settings.home.server_certificate if settings.home is not None else None
+    names = server_names(gateway.public_url, settings.listen)
+    certificate = ServerCertificate(gateway.ca.sign_server, names, gateway.roots, cache=cache)
+    app = make_app(
+        gateway, rate_limit=settings.rate_limit, trusted_proxies=settings.trusted_proxies
+    )
+    server = Server(app, settings.listen, certificate)
+
+    async def serve() -> None:
+        try:
+            await server.run()
+        finally:
+            stop.set()
+
+    async def end() -> None:
+        await stop.wait()
+        await server.stop()
+
+    async def tell() -> None:
+        await server.started.wait()
+        click.echo(
+            f"ready: {gateway.public_url} (listening on {server.address[0]} "
+            f"port {server.address[1]})"
+        )
+
+    telling = asyncio.create_task(tell())
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serve())
+            group.create_task(end())
+            group.create_task(run_workers(gateway, stop))
+            for other in besides:
+                group.create_task(_run(other, stop))
+    except* NeedsEdit as failed:
+        raise failed.exceptions[0] from None
+    finally:
+        telling.cancel()
+
+
+def read_roots(path: Path) -> tuple[str, ...]:
+    """Return the PEM texts of a bundle of roots.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming the file.
+    """
+    try:
+        return split_pem(path.read_text())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise NeedsEdit(
+            "config_invalid",
+            f"{path}: the CA's roots cannot be read: {reason}",
+            hint="MOSAIC_CA_ROOT names a PEM bundle; `mosaic federation ca init` writes it",
+        ) from None
+
+
+async def _run(other: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:
+    await other(stop)

@@ -1,0 +1,49 @@
+"""`up`: everything that a home's gateway is, in one terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.context import require_home, settings_for_new_home, source_of, verb
+from reconciler.cli.serving import opened_gateway, serve_until
+from reconciler.cli.signals import until_signal
+from reconciler.embedded.home import Home
+from reconciler.embedded.init import create_home
+from reconciler.embedded.supervise import supervised
+from reconciler.loops.run import Loop
+from reconciler.store.locks import actor_name, application_name
+from reconciler.store.schema import upgrade
+from reconciler.store.tx import Database
+
+if TYPE_CHECKING:
+    from reconciler.config import Settings
+
+
+@click.command()
+@verb
+def command() -> None:
+    """Run the gateway of this home until Ctrl-C: PostgreSQL, step-ca, HTTPS endpoint, loop.
+
+    Makes the home where there is none. Ends within seconds, and loses nothing.
+    """
+    found = settings_for_new_home()
+    if found.home is None:
+        home = Home(found.home_path.resolve())
+        create_home(home)
+        click.echo(f"made a gateway in {home.path}")
+        found = settings_for_new_home()
+    asyncio.run(_up(found))
+
+
+async def _up(found: Settings) -> None:
+    stop = until_signal()
+    async with supervised(require_home(found)) as url:
+        database = Database(url, application_name("up"))
+        await asyncio.to_thread(upgrade, database)
+        loop = Loop(database, source_of(found, None), f"loop:{actor_name()}")
+        async with opened_gateway(found, url) as gateway:
+            await serve_until(stop, found, gateway, loop.run)
+    click.echo("ended; nothing is left running")

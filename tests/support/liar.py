@@ -7,6 +7,7 @@ import ssl
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -42,11 +43,17 @@ class Said:
     hang_up: bool = False
 
 
+Answer = Said | Callable[[bytes], Said]
+
+
 @dataclass
 class Liar:
-    """What it answers by `METHOD path`: one answer for all times, or a list, the last for ever."""
+    """What it answers by `METHOD path`, one after the other, the last for ever.
 
-    answers: dict[str, list[Said]] = field(default_factory=dict)
+    An answer may be a function of the body that was sent.
+    """
+
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
     heard: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     port: int = 0
 
@@ -54,7 +61,7 @@ class Liar:
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
-    def say(self, call: str, *answers: Said) -> None:
+    def say(self, call: str, *answers: Answer) -> None:
         self.answers[call] = list(answers)
 
     def calls(self) -> list[str]:
@@ -113,7 +120,8 @@ def lying(ca: CaMaterial, *names: str) -> Iterator[Liar]:
             call = f"{self.command} {self.path}"
             liar.heard.append((call, dict(self.headers.items()), sent))
             answers = liar.answers.get(call) or [Said(404)]
-            said = answers.pop(0) if len(answers) > 1 else answers[0]
+            chosen = answers.pop(0) if len(answers) > 1 else answers[0]
+            said = chosen if isinstance(chosen, Said) else chosen(sent)
             self.close_connection = said.hang_up
             if said.hang_up:
                 return

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from reconciler.clients.ca import CaClient
-    from reconciler.core.values import Network, RateLimit
+    from reconciler.core.values import Address, Network, RateLimit
 
 T = TypeVar("T")
 
@@ -40,11 +40,12 @@ class Parts:
     database_url: str = field(repr=False)
     roots: tuple[str, ...]
     ca: Callable[[], CaClient]
+    public_url: str = "https://127.0.0.1"
 
-    def gateway(self, public_url: str = "https://127.0.0.1") -> Gateway:
+    def gateway(self) -> Gateway:
         """Return a gateway; its connections belong to the loop that uses it first."""
         database = AsyncDatabase(self.database_url, "test web", pool_size=4)
-        return Gateway(database, self.ca(), b"p" * 32, DEFAULT_OID_ARC, self.roots, public_url)
+        return Gateway(database, self.ca(), b"p" * 32, DEFAULT_OID_ARC, self.roots, self.public_url)
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def serving(
     trusted_proxies: tuple[Network, ...] = (),
     app: ASGIApp | None = None,
     cache: Path | None = None,
+    address: Address = ANY_PORT,
 ) -> Iterator[Running]:
     """Serve until the block ends; then stop, and fail where that raises."""
     ready: threading.Event = threading.Event()
@@ -107,9 +109,9 @@ def serving(
     async def run() -> None:
         gateway = parts.gateway()
         served = app or make_app(gateway, rate_limit=rate_limit, trusted_proxies=trusted_proxies)
-        names = server_names(gateway.public_url, ANY_PORT)
+        names = server_names(gateway.public_url, address)
         certificate = ServerCertificate(gateway.ca.sign_server, names, parts.roots, cache=cache)
-        server = Server(served, ANY_PORT, certificate)
+        server = Server(served, address, certificate)
         running = asyncio.create_task(server.run())
         starting = asyncio.create_task(server.started.wait())
         await asyncio.wait({running, starting}, return_when=asyncio.FIRST_COMPLETED)

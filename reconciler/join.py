@@ -1,0 +1,295 @@
+"""Joining another gateway: an invitation becomes a certificate whose key never left this side.
+
+    (1) first contact: only the pinned root counts, and nothing is sent before it does
+    (2) a key that is stored already is asked for first: an answer that was lost is picked up
+    (3) else make a key; seal it, store it with its CSR and the roots; commit
+    (4) only now spend the token, with as much patience as the other side asks for
+    (5) the token is gone, perhaps for us: pick up by a proof of the key
+    (6) check what came: the chain to the pinned roots, the key, the names, the usage, the time
+    (7) store it: the peer is active
+
+A crash between any two steps costs nothing: the same command goes on with the stored key. A new
+invitation replaces the token and keeps the key, unless its grant has ended or is another one: one
+key serves one grant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from reconciler.clients.gateway import GatewayClient
+from reconciler.core.answers import SignedLeaf
+from reconciler.core.text import printable
+from reconciler.core.times import rfc3339
+from reconciler.core.x509 import DEFAULT_OID_ARC, GrantIdentity, check_enrolled
+from reconciler.crypto.certificates import read_certificate, verify_chain
+from reconciler.crypto.csr import make_csr
+from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
+from reconciler.crypto.proof import PROOF_SKEW
+from reconciler.crypto.seal import SealContext, seal, unseal
+from reconciler.errors import MosaicError, Refused, Retry
+from reconciler.store import outbound
+from reconciler.store.outbound import ClientKey, Outbound
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+    from uuid import UUID
+
+    from reconciler.core.invitation import Invitation
+    from reconciler.core.remote import IssuedAnswer, TokenState
+    from reconciler.core.values import Network
+    from reconciler.core.x509 import CertificateFacts
+    from reconciler.crypto.keys import PrivateKey
+    from reconciler.crypto.seal import KeyWrapper
+    from reconciler.store.tx import AsyncDatabase
+
+PATIENCE: Final = timedelta(
+    seconds=60
+)  # for an attempt in flight, a rate limit or a CA that is down
+MIN_WAIT_S: Final = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Joiner:
+    """What joining needs on this side. `oid_arc` is the arc that is expected of the other."""
+
+    database: AsyncDatabase
+    keys: KeyWrapper = field(repr=False)
+    allow_addresses: tuple[Network, ...]
+    actor: str
+    oid_arc: str = DEFAULT_OID_ARC
+    clock: Callable[[], datetime] = _utc_now
+    patience: timedelta = PATIENCE
+
+    def connect(self, invitation: Invitation) -> AbstractAsyncContextManager[GatewayClient]:
+        """Return a client of the invitation's gateway."""
+        return GatewayClient.pinned(
+            invitation.base_url, invitation.pin, self.allow_addresses, clock=self.clock
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `peer add --check` found: all of it as it must be, but for the clock, perhaps.
+
+    `skew` is how far our clock is ahead of theirs, to about a second; None where that is not told.
+    """
+
+    base_url: str
+    addresses: tuple[str, ...]
+    pin: str
+    token: TokenState
+    skew: timedelta | None
+
+    @property
+    def clock_ok(self) -> bool:
+        """Whether a proof of ours would be taken for one of now (DESIGN 13: 60 s)."""
+        return self.skew is None or abs(self.skew) <= PROOF_SKEW
+
+
+async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
+    """Enroll the live outbound peer `name` by an invitation, or finish an enrollment of it.
+
+    Raises:
+        MosaicError: `name_unknown`; `state_conflict` for a peer that is active already: its
+            invitation is not used; what `GatewayClient` raises; `peer_wrong_answer` for a
+            certificate that is not the one asked for.
+    """
+    held = await joiner.database.run(outbound.find, name)
+    _check_host(held, invitation)
+    async with joiner.connect(invitation) as client:  # (1)
+        until_s = asyncio.get_running_loop().time() + joiner.patience.total_seconds()
+        enrollment = _Enrollment(joiner, client, invitation, until_s)
+        key, issued = await enrollment.earlier(held)  # (2)
+        if issued is None:
+            if key is None:
+                held, key = await enrollment.new_key(held)  # (3)
+            try:
+                issued = await enrollment.enroll(held, key)  # (4) (5)
+            except Refused as error:
+                if error.code != "key_in_use":
+                    raise
+                held, key = await enrollment.new_key(held)
+                issued = await enrollment.enroll(held, key)
+        assert key is not None
+        leaf = enrollment.check(issued, key)  # (6)
+        done = await joiner.database.run(  # (7)
+            outbound.activate, held, leaf, issued.grant, client.roots, joiner.actor
+        )
+    _log.info("peer %s: enrolled, certificate %s", name, leaf.facts.serial)
+    return done
+
+
+async def check(joiner: Joiner, invitation: Invitation) -> CheckReport:
+    """Test an invitation: name, addresses, pin, clock and token. Nothing is spent or written.
+
+    Raises:
+        MosaicError: the first of these that is not as it must be, but for the clock.
+    """
+    async with joiner.connect(invitation) as client:
+        token = await client.token_status(invitation.token)
+        told = client.server_time
+        return CheckReport(
+            base_url=invitation.base_url,
+            addresses=client.addresses,
+            pin=invitation.pin,
+            token=token,
+            skew=None if told is None else joiner.clock() - told,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Enrollment:
+    joiner: Joiner
+    client: GatewayClient
+    invitation: Invitation
+    until_s: float  # of the loop's clock: when patience is over
+
+    async def earlier(self, held: Outbound) -> tuple[PrivateKey | None, IssuedAnswer | None]:
+        """Return the stored key, where it can go on, and a certificate that it was issued."""
+        if held.sealed_key is None:
+            return None, None
+        key = _open(self.joiner, held, held.sealed_key)
+        try:
+            issued = await self._pick_up(key)
+        except Refused as error:
+            if error.code != "grant_ended":
+                raise
+            return None, None  # one key serves one grant, and its own has ended
+        now = self.joiner.clock()
+        if issued is None or issued.not_after <= now:
+            return key, None
+        current = held.certificate
+        if (
+            current is not None
+            and now < current.not_after
+            and issued.not_after <= current.not_after
+        ):
+            raise Refused(
+                "state_conflict",
+                f"the peer {held.name!r} is active: its certificate holds until "
+                f"{rfc3339(current.not_after)}; the invitation was not used",
+                hint="to enroll under another grant, end this peer first: "
+                f"mosaic federation peer revoke {held.name}",
+            )
+        return key, issued
+
+    async def new_key(self, held: Outbound) -> tuple[Outbound, PrivateKey]:
+        """Make a key and store it, sealed, in place of what the row held."""
+        key = generate_key()
+        sealed = seal(private_key_pem(key), client_key_context(held.id), self.joiner.keys)
+        stored = ClientKey(sealed, make_csr(key), self.client.roots)
+        actor = self.joiner.actor
+        return await self.joiner.database.run(outbound.store_pending, held, stored, actor), key
+
+    async def enroll(self, held: Outbound, key: PrivateKey) -> IssuedAnswer:
+        """Spend the token on the stored CSR; where it is gone, look whether it went to us."""
+        assert held.csr_pem is not None
+        csr_pem = held.csr_pem
+        try:
+            return await self._patiently(lambda: self.client.enroll(self.invitation.token, csr_pem))
+        except Refused as error:
+            if error.outcome.status != 410:
+                raise
+            return await self._pick_up_after(error, key)  # (5)
+
+    def check(self, issued: IssuedAnswer, key: PrivateKey) -> SignedLeaf:
+        """Return the certificate, once it is the one that was asked for."""
+        try:
+            facts = read_certificate(issued.certificate)
+            verify_chain(issued.certificate, issued.chain, self.client.roots, self.joiner.clock())
+            grant = issued.grant
+            arc = _arc_of(facts, self.joiner.oid_arc)
+            identity = GrantIdentity(grant.id, grant.subject_user_id, arc)
+            check_enrolled(facts, spki_sha256(key.public_key()), identity)
+            if (issued.serial, issued.not_after) != (facts.serial, facts.not_after):
+                raise ValueError("the answer tells another serial or end than the certificate")  # noqa: TRY301
+        except (MosaicError, ValueError) as error:
+            raise Refused(
+                "peer_wrong_answer",
+                f"the certificate is not the one that was asked for: {printable(str(error), 300)}",
+                hint="it is not used; tell the grantor what stands here",
+            ) from None
+        return SignedLeaf(issued.certificate, issued.chain, facts)
+
+    async def _pick_up(self, key: PrivateKey) -> IssuedAnswer | None:
+        """Return what was issued for the key, or None where nothing was."""
+        try:
+            return await self._patiently(lambda: self.client.pickup(key))
+        except Refused as error:
+            if error.code != "proof_invalid":
+                raise
+            return None
+
+    async def _pick_up_after(self, refusal: Refused, key: PrivateKey) -> IssuedAnswer:
+        issued = await self._pick_up(key)
+        if issued is not None:
+            return issued
+        if refusal.code != "token_spent":
+            raise refusal
+        raise Refused(
+            "token_spent",
+            "the invitation has been used, and not by this gateway's key",
+            hint="tell the grantor at once: whoever used it holds a certificate of the grant",
+        ) from refusal
+
+    async def _patiently(self, ask: Callable[[], Awaitable[IssuedAnswer]]) -> IssuedAnswer:
+        """Ask until the answer is no `Retry`, or patience is over."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return await ask()
+            except Retry as error:
+                wait_s = max(error.retry_after.total_seconds(), MIN_WAIT_S)
+                if loop.time() + wait_s > self.until_s:
+                    raise _again_later(error) from error
+                _log.info("waiting %.0f s: %s", wait_s, error.message)
+                await asyncio.sleep(wait_s)
+
+
+def client_key_context(peer_id: UUID) -> SealContext:
+    """Return the place of an outbound peer's sealed key."""
+    return SealContext("client key", "federation_peers", "client_key_pem", str(peer_id))
+
+
+def _open(joiner: Joiner, held: Outbound, sealed: bytes) -> PrivateKey:
+    return load_private_key(unseal(sealed, client_key_context(held.id), joiner.keys))
+
+
+def _check_host(held: Outbound, invitation: Invitation) -> None:
+    if _authority(held.endpoint) != _authority(invitation.base_url):
+        raise Refused(
+            "state_conflict",
+            f"the peer {held.name!r} is at {held.endpoint}, and the invitation is for "
+            f"{invitation.base_url}",
+            hint="add it under another name, or change the peer's endpoint in its manifest first",
+        )
+
+
+def _authority(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return (parts.hostname or "").lower(), parts.port or 443
+
+
+def _arc_of(facts: CertificateFacts, expected: str) -> str:
+    """Return the arc that both otherNames are under; the other gateway may have one of its own."""
+    oids = {oid for oid, _ in facts.other_names}
+    arcs = {oid.rpartition(".")[0] for oid in oids}
+    return arcs.pop() if len(arcs) == 1 else expected
+
+
+def _again_later(error: Retry) -> Retry:
+    hint = "run the same command again: the key is kept, and so is what was begun"
+    return Retry(error.code, error.message, hint=hint, retry_after=error.retry_after)

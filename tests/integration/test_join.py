@@ -1,0 +1,436 @@
+"""Joining another gateway: over real TLS, against the real endpoint, step-ca and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.core.invitation import Invitation
+from reconciler.core.states import PeerStatus
+from reconciler.core.values import LOOPBACK, RateLimit
+from reconciler.core.x509 import OID_CLIENT_AUTH
+from reconciler.crypto.certificates import fingerprint_of, read_certificate
+from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.keys import load_private_key, spki_sha256
+from reconciler.crypto.seal import unseal
+from reconciler.errors import MosaicError, Refused, Retry
+from reconciler.join import Joiner, check, client_key_context, join
+from reconciler.store import audit, outbound, probe
+from reconciler.store.tx import AsyncDatabase
+from reconciler.web.app import make_app
+from tests.support.authority import authority
+from tests.support.enrolling import Enrollee, Rows, grant_manifest, peer_manifest
+from tests.support.web import Parts, Running, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from reconciler.core.tokens import Token
+    from reconciler.embedded.cluster import Cluster
+    from reconciler.store.outbound import Outbound
+    from tests.support.authority import Authority
+
+OFF = RateLimit(0.0, 0)
+OUTBOUND = """
+apiVersion: federation.mosaicstack.dev/v1
+kind: Peer
+metadata: {{name: alpha}}
+spec: {{direction: outbound, endpoint: '{endpoint}'}}
+"""
+ENROLL = "/federation/v1/enroll"
+
+
+def url_of(address: tuple[str, int]) -> str:
+    return f"https://{address[0]}:{address[1]}"
+
+
+@dataclass
+class Trouble:
+    """What stands between: enrollments that are refused before, or whose answer is lost after."""
+
+    app: ASGIApp
+    refuse: int = 0
+    lose: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        enrolls = scope.get("path") == ENROLL and scope.get("method") == "POST"
+        if enrolls and self.refuse:
+            self.refuse -= 1
+            await _unavailable(send)
+        elif enrolls and self.lose:
+            self.lose -= 1
+            await self.app(scope, receive, _into_nothing)
+            await _unavailable(send)
+        else:
+            await self.app(scope, receive, send)
+
+
+async def _into_nothing(message: Message) -> None:
+    pass
+
+
+async def _unavailable(send: Send) -> None:
+    headers = [(b"retry-after", b"1"), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@dataclass
+class Alpha:
+    """The grantor: its rows, its endpoint, and the trouble on the way to it."""
+
+    rows: Rows
+    running: Running
+    authority: Authority
+    trouble: Trouble
+
+    def invitation(self, grant: str = "beta-tasks", token: Token | None = None) -> Invitation:
+        pin = fingerprint_of(self.authority.material.root)
+        return Invitation(self.running.url, token or self.rows.invite(grant), pin)
+
+
+@dataclass
+class Beta:
+    """The side that joins."""
+
+    rows: Rows
+    keys: FileKeyring
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, story: Callable[[Joiner], Awaitable[Any]], **options: Any) -> Any:
+        async def with_database() -> Any:
+            database = AsyncDatabase(self.rows.url, "beta", pool_size=2)
+            joiner = Joiner(database, self.keys, LOOPBACK, "user:tests")
+            try:
+                return await story(replace(joiner, **options))
+            finally:
+                await database.close()
+
+        return asyncio.run(with_database())
+
+    def join(self, invitation: Invitation, **options: Any) -> Outbound:
+        found: Outbound = self.run(lambda joiner: join(joiner, "alpha", invitation), **options)
+        return found
+
+    def refused(self, invitation: Invitation, **options: Any) -> MosaicError:
+        with pytest.raises(MosaicError) as caught:
+            self.join(invitation, **options)
+        return caught.value
+
+    def held(self) -> Outbound:
+        with self.rows.database.transaction() as tx:
+            return outbound.find(tx, "alpha")
+
+    def key(self) -> Any:
+        held = self.held()
+        assert held.sealed_key is not None
+        return load_private_key(unseal(held.sealed_key, client_key_context(held.id), self.keys))
+
+
+@pytest.fixture(scope="module")
+def address() -> tuple[str, int]:
+    """Where alpha serves, and where its proofs and its certificates say that it does."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return "127.0.0.1", free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def own_authority(
+    tmp_path_factory: pytest.TempPathFactory, address: tuple[str, int]
+) -> Iterator[Authority]:
+    with authority(tmp_path_factory.mktemp("ca"), url_of(address)) as found:
+        yield found
+
+
+@pytest.fixture
+def alpha(
+    own_authority: Authority,
+    address: tuple[str, int],
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Alpha]:
+    rows = Rows(database_url)
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    made: list[Trouble] = []
+
+    def with_trouble(*args: Any, **kwargs: Any) -> Any:
+        made.append(Trouble(make_app(*args, **kwargs)))
+        return made[0]
+
+    monkeypatch.setattr("tests.support.web.make_app", with_trouble)
+    url = url_of(address)
+    parts = Parts(rows.url, own_authority.roots, own_authority.client, public_url=url)
+    with serving(parts, rate_limit=OFF, address=address) as running:
+        yield Alpha(rows, running, own_authority, made[0])
+
+
+@pytest.fixture
+def beta(server: Cluster, template: str, tmp_path: Path, address: tuple[str, int]) -> Beta:
+    name = f"beta_{secrets.token_hex(4)}"
+    probe.ensure_database(server.url("postgres"), name, template)
+    rows = Rows(server.url(name))
+    rows.apply(OUTBOUND.format(endpoint=url_of(address)))
+    return Beta(rows, FileKeyring.create(tmp_path / "keys"))
+
+
+def token_status(alpha: Alpha, token: Token) -> str:
+    found: str = alpha.rows.one(
+        "SELECT status::text FROM federation_enrollment_tokens WHERE public_id = :id",
+        id=token.public_id,
+    )
+    return found
+
+
+def certificates(alpha: Alpha) -> list[str]:
+    rows = alpha.rows.rows("SELECT status::text FROM federation_certificates ORDER BY created_at")
+    return [row["status"] for row in rows]
+
+
+def test_an_invitation_becomes_an_active_peer(alpha: Alpha, beta: Beta) -> None:
+    invitation = alpha.invitation()
+    done = beta.join(invitation)
+    assert done == beta.held()
+    assert done.status is PeerStatus.ACTIVE
+    assert done.certificate is not None
+    assert done.grant is not None
+    facts = read_certificate(done.certificate.pem)
+    assert facts.spki_sha256 == spki_sha256(beta.key().public_key())
+    assert facts.extended_key_usage == (OID_CLIENT_AUTH,)
+    assert [value for _, value in facts.other_names] == [done.grant["id"], "maria@alpha.example"]
+    assert done.grant["name"] == "beta-tasks"
+    assert alpha.rows.grant_status("beta-tasks") == "active"
+    assert token_status(alpha, invitation.token) == "spent"
+
+
+def test_the_key_is_sealed_and_no_secret_is_in_row_or_audit(alpha: Alpha, beta: Beta) -> None:
+    invitation = alpha.invitation()
+    done = beta.join(invitation)
+    assert done.sealed_key is not None
+    assert done.sealed_key.startswith(b"MSEAL1")
+    assert b"PRIVATE" not in done.sealed_key
+    with beta.rows.database.transaction() as tx:
+        told = str(tx.rows("SELECT row_to_json(p)::text FROM federation_peers AS p"))
+        told += str(tx.rows("SELECT body FROM federation_audit_log"))
+        checked, broken = audit.verify(tx)
+    assert (checked > 0, broken) == (True, None)
+    assert invitation.token.secret not in told
+    assert "PRIVATE KEY" not in told
+    assert [len(beta.rows.audited(kind)) for kind in ("peer.key_stored", "peer.enrolled")] == [1, 1]
+    assert "BEGIN" not in repr(done)
+
+
+def test_the_stored_pair_is_found(alpha: Alpha, beta: Beta) -> None:
+    with beta.rows.database.transaction() as tx, pytest.raises(Refused) as caught:
+        outbound.stored_certificate(tx, "alpha")
+    assert caught.value.code == "state_conflict"
+    done = beta.join(alpha.invitation())
+    with beta.rows.database.transaction() as tx:
+        pem, sealed = outbound.stored_certificate(tx, "alpha")
+    assert done.certificate is not None
+    assert (pem, sealed) == (done.certificate.pem, done.sealed_key)
+
+
+def test_the_key_is_committed_before_the_token_is_sent(alpha: Alpha, beta: Beta) -> None:
+    invitation = alpha.invitation()
+    alpha.trouble.refuse = 99
+    error = beta.refused(invitation, patience=timedelta())
+    assert isinstance(error, Retry)
+    assert "same command again" in error.hint
+    pending = beta.held()
+    assert (pending.status, pending.certificate) == (PeerStatus.PENDING, None)
+    assert pending.sealed_key is not None
+    assert token_status(alpha, invitation.token) == "open"
+    alpha.trouble.refuse = 0
+    assert beta.join(invitation).csr_pem == pending.csr_pem  # with the same key
+
+
+def test_it_waits_as_long_as_it_is_asked_to(alpha: Alpha, beta: Beta) -> None:
+    alpha.trouble.refuse = 1
+    assert beta.join(alpha.invitation()).status is PeerStatus.ACTIVE
+    assert certificates(alpha) == ["issued"]
+
+
+def test_a_lost_answer_is_picked_up_by_a_proof_of_the_key(alpha: Alpha, beta: Beta) -> None:
+    alpha.trouble.lose = 1
+    assert beta.join(alpha.invitation()).status is PeerStatus.ACTIVE
+    assert certificates(alpha) == ["issued"]
+
+
+@pytest.mark.parametrize("again", ["the same", "a new"])
+def test_after_a_crash_the_certificate_is_picked_up_and_a_new_invitation_stays_unspent(
+    alpha: Alpha, beta: Beta, again: str
+) -> None:
+    invitation = alpha.invitation()
+    alpha.trouble.lose = 99
+    assert isinstance(beta.refused(invitation, patience=timedelta()), Retry)
+    assert token_status(alpha, invitation.token) == "spent"
+    assert beta.held().status is PeerStatus.PENDING
+    second = invitation if again == "the same" else alpha.invitation()
+    assert beta.join(second).status is PeerStatus.ACTIVE
+    assert certificates(alpha) == ["issued"]
+    if again == "a new":
+        assert token_status(alpha, second.token) == "open"
+
+
+def test_an_invitation_that_another_has_used_says_so(alpha: Alpha, beta: Beta) -> None:
+    invitation = alpha.invitation()
+    with alpha.running.client() as client:
+        assert Enrollee().enroll(client, invitation.token).status_code == 201
+    error = beta.refused(invitation)
+    assert (error.code, beta.held().status) == ("token_spent", PeerStatus.PENDING)
+    assert "not by this gateway's key" in error.message
+
+
+def test_an_active_peer_does_not_spend_another_invitation(alpha: Alpha, beta: Beta) -> None:
+    before = beta.join(alpha.invitation())
+    second = alpha.invitation()
+    error = beta.refused(second)
+    assert error.code == "state_conflict"
+    assert "is active" in error.message
+    assert token_status(alpha, second.token) == "open"
+    assert beta.held() == before
+
+
+def test_a_grant_that_took_the_place_of_an_ended_one_gets_a_new_key(
+    alpha: Alpha, beta: Beta
+) -> None:
+    before = beta.join(alpha.invitation())
+    alpha.rows.apply(peer_manifest(), grant_manifest("beta-tasks", subject="someone-else"))
+    after = beta.join(alpha.invitation())
+    assert before.grant is not None
+    assert after.grant is not None
+    assert after.csr_pem != before.csr_pem
+    assert after.grant["subjectUserId"] == "someone-else"
+    assert after.grant["id"] != before.grant["id"]
+    assert after.certificate is not None
+    facts = read_certificate(after.certificate.pem)
+    assert facts.spki_sha256 == spki_sha256(beta.key().public_key())
+
+
+def test_a_certificate_that_was_revoked_over_there_is_replaced_with_the_same_key(
+    alpha: Alpha, beta: Beta
+) -> None:
+    before = beta.join(alpha.invitation())
+    alpha.rows.run("UPDATE federation_certificates SET status = 'revoking'")
+    after = beta.join(alpha.invitation())
+    assert after.csr_pem == before.csr_pem
+    assert after.certificate != before.certificate
+
+
+def test_a_key_that_serves_another_grant_is_replaced_once(alpha: Alpha, beta: Beta) -> None:
+    alpha.trouble.refuse = 99
+    beta.refused(alpha.invitation(), patience=timedelta())
+    alpha.trouble.refuse = 0
+    before = beta.held()
+    alpha.rows.apply(peer_manifest(), grant_manifest("beta-tasks"), grant_manifest("beta-notes"))
+    alpha.rows.run(
+        "INSERT INTO federation_keys SELECT :spki, id FROM federation_grants"
+        " WHERE name = 'beta-tasks'",
+        spki=spki_sha256(beta.key().public_key()),
+    )
+    after = beta.join(alpha.invitation("beta-notes"))
+    assert after.csr_pem != before.csr_pem
+    assert after.grant is not None
+    assert after.grant["name"] == "beta-notes"
+
+
+def test_an_invitation_for_another_host_touches_nothing(alpha: Alpha, beta: Beta) -> None:
+    invitation = replace(alpha.invitation(), base_url="https://elsewhere.example")
+    error = beta.refused(invitation)
+    assert error.code == "state_conflict"
+    assert "elsewhere.example" in error.message
+    assert beta.held().sealed_key is None
+
+
+def test_a_peer_that_is_not_there_is_named(alpha: Alpha, beta: Beta) -> None:
+    with pytest.raises(Refused) as caught:
+        beta.run(lambda joiner: join(joiner, "gamma", alpha.invitation()))
+    assert (caught.value.code, "gamma" in caught.value.message) == ("name_unknown", True)
+
+
+def test_an_unusable_token_leaves_a_pending_row_that_the_next_one_completes(
+    alpha: Alpha, beta: Beta
+) -> None:
+    old = alpha.invitation()
+    new = alpha.invitation()  # the old one is void
+    error = beta.refused(old)
+    assert (error.code, beta.held().status) == ("token_void", PeerStatus.PENDING)
+    before = beta.held().csr_pem
+    assert beta.join(new).csr_pem == before
+
+
+def test_a_keyring_that_lost_the_key_is_told_before_anything_is_sent(
+    alpha: Alpha, beta: Beta, tmp_path: Path
+) -> None:
+    invitation = alpha.invitation()
+    alpha.trouble.refuse = 99
+    beta.refused(invitation, patience=timedelta())
+    alpha.trouble.refuse = 0
+    error = beta.refused(invitation, keys=FileKeyring.create(tmp_path / "other"))
+    assert error.code == "keyring_invalid"
+    assert token_status(alpha, invitation.token) == "open"
+
+
+def test_two_at_once_hold_one_certificate(alpha: Alpha, beta: Beta) -> None:
+    invitation = alpha.invitation()
+
+    async def twice(joiner: Joiner) -> list[Any]:
+        both = [join(joiner, "alpha", invitation) for _ in range(2)]
+        return await asyncio.gather(*both, return_exceptions=True)
+
+    results = beta.run(twice)
+    done = [each for each in results if not isinstance(each, BaseException)]
+    refused = [each.code for each in results if isinstance(each, MosaicError)]
+    assert done
+    assert len(done) + len(refused) == 2
+    assert set(refused) <= {"state_conflict"}
+    assert certificates(alpha) == ["issued"]
+    assert beta.held() == done[0]
+
+
+def test_a_check_spends_and_writes_nothing(alpha: Alpha, beta: Beta) -> None:
+    invitation = alpha.invitation()
+    report = beta.run(lambda joiner: check(joiner, invitation))
+    assert (report.base_url, report.addresses) == (invitation.base_url, ("127.0.0.1",))
+    assert (report.token.status, report.clock_ok) == ("open", True)
+    assert token_status(alpha, invitation.token) == "open"
+    assert beta.held().sealed_key is None
+    assert beta.rows.audited("peer.key_stored") == []
+
+
+def test_a_check_tells_how_far_the_clocks_are_apart(alpha: Alpha, beta: Beta) -> None:
+    ahead = timedelta(minutes=5)
+    invitation = alpha.invitation()
+    report = beta.run(
+        lambda joiner: check(joiner, invitation), clock=lambda: datetime.now(UTC) + ahead
+    )
+    assert not report.clock_ok
+    assert abs(report.skew - ahead) < timedelta(seconds=5)
+
+
+def test_a_check_names_what_is_wrong_with_the_token(alpha: Alpha, beta: Beta) -> None:
+    old = alpha.invitation()
+    alpha.invitation()
+    with pytest.raises(Refused) as caught:
+        beta.run(lambda joiner: check(joiner, old))
+    assert caught.value.code == "token_void"
+
+
+def test_a_certificate_cannot_be_stored_over_a_key_that_has_changed(
+    alpha: Alpha, beta: Beta
+) -> None:
+    beta.join(alpha.invitation())
+    held = replace(beta.held(), csr_pem="another")
+    key = outbound.ClientKey(b"MSEAL1", "x", ())
+    with beta.rows.database.transaction() as tx, pytest.raises(Refused) as caught:
+        outbound.store_pending(tx, held, key, "user:tests")
+    assert caught.value.code == "state_conflict"

@@ -9,18 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import httpx
-
+from reconciler.clients.ca_wire import (
+    MAX_JSON,
+    CaAnswer,
+    CaWire,
+    NeverSent,
+    NoAnswer,
+    Timeouts,
+)
 from reconciler.core.times import rfc3339
 from reconciler.crypto.certificates import split_pem
 from reconciler.crypto.csr import digest_of_pem
 from reconciler.crypto.ott import OttTime, Provisioner, grant_ott, revoke_ott, server_ott
-from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
+from reconciler.errors import NeedsEdit, Refused, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,19 +35,10 @@ if TYPE_CHECKING:
 
 MAX_IN_FLIGHT: Final = 8  # signs; step-ca on two cores is fastest there
 SLOT_WAIT_S: Final = 10.0  # for one of them; an attempt's lease is longer than all of it
-KEEP_ALIVE_S: Final = 5.0  # step-ca closes idle connections after 15 s; ours go first
-MAX_JSON: Final = 64 * 1024  # octets of an answer
 MAX_CRL: Final = 16 * 1024 * 1024
 REVOKED_ALREADY: Final = "already revoked"
 REASON_CESSATION: Final = 5  # RFC 5280 5.3.1: cessationOfOperation
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to connect and to wait for an answer."""
-
-    connect_s: float = 2.0
-    read_s: float = 10.0
+DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,7 @@ class CaClient:
     """A step-ca at `url`, trusted by `roots` (PEM texts) alone.
 
     `peers` and `gateway` are the provisioners to act as; without one, its calls raise
-    `config_invalid`.
+    `config_invalid`, and so does a client without a root that can be read.
     """
 
     def __init__(
@@ -101,20 +97,12 @@ class CaClient:
         peers: Provisioner | None = None,
         gateway: Provisioner | None = None,
         *,
-        timeouts: Timeouts | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         self._url = url.rstrip("/")
         self._peers, self._gateway = peers, gateway
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        limits = timeouts or Timeouts()
-        self._http = httpx.AsyncClient(
-            base_url=self._url,
-            verify=ssl.create_default_context(cadata="".join(roots)),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(limits.read_s, connect=limits.connect_s),
-            limits=httpx.Limits(max_connections=2 * MAX_IN_FLIGHT, keepalive_expiry=KEEP_ALIVE_S),
-        )
+        self._wire = CaWire(self._url, roots, timeouts)
 
     async def __aenter__(self) -> Self:
         """Return the client."""
@@ -126,7 +114,7 @@ class CaClient:
 
     async def aclose(self) -> None:
         """Close its connections."""
-        await self._http.aclose()
+        await self._wire.close()
 
     async def sign_grant(
         self, csr: VerifiedCsr, identity: GrantIdentity, serial: str, not_after: datetime
@@ -178,13 +166,12 @@ class CaClient:
             "reason": reason,
             "passive": True,  # step-ca knows no other way
         }
-        response, body = await self._call("POST", "/1.0/revoke", json=request)
-        if response.status_code == 200:
+        answer = await self._call("POST", "/1.0/revoke", json=request)
+        if answer.status == 200 or (answer.status == 400 and REVOKED_ALREADY in answer.message):
             return
-        said = _message(body)
-        if response.status_code == 400 and REVOKED_ALREADY in said:
-            return
-        raise _refused(said) if 400 <= response.status_code < 500 else _unavailable(said)
+        if 400 <= answer.status < 500:
+            raise _refused(answer.message)
+        raise _unavailable(f"HTTP {answer.status}: {answer.message}")
 
     async def crl(self) -> bytes:
         """Return the current revocation list, DER."""
@@ -209,44 +196,45 @@ class CaClient:
     async def provisioners(self) -> tuple[CaProvisioner, ...]:
         """Return every provisioner that the CA has."""
         document = await self._get_json("/1.0/provisioners?limit=100")
-        return tuple(
-            CaProvisioner(
-                str(each.get("name")), str(each.get("type")), str(each.get("key", {}).get("kid"))
+        try:
+            return tuple(
+                CaProvisioner(each["name"], each["type"], str(each.get("key", {}).get("kid")))
+                for each in document["provisioners"] or ()
             )
-            for each in document.get("provisioners") or ()
-        )
+        except (KeyError, TypeError, AttributeError):
+            raise _unavailable("the CA's list of provisioners cannot be read") from None
 
     async def _sign(self, request: dict[str, str]) -> SignAnswer:
         try:
-            response, body = await self._send("POST", "/1.0/sign", json=request)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return NotSent(_reason(error))
-        except (httpx.HTTPError, _TooLarge) as error:
-            return Unanswered(_reason(error))
-        if 400 <= response.status_code < 500:
-            return Rejected(response.status_code, _message(body))
-        if response.status_code != 201:
-            return Unanswered(f"HTTP {response.status_code}: {_message(body)}")
+            answer = await self._wire.send("POST", "/1.0/sign", json=request)
+        except NeverSent as error:
+            return NotSent(str(error))
+        except NoAnswer as error:
+            return Unanswered(str(error))
+        if 400 <= answer.status < 500:
+            return Rejected(answer.status, answer.message)
+        if answer.status != 201:
+            return Unanswered(f"HTTP {answer.status}: {answer.message}")
         try:
-            leaf, *chain = split_pem("".join(json.loads(body)["certChain"]))
-        except (ValueError, KeyError, TypeError):
+            leaf, *chain = split_pem("".join(json.loads(answer.body)["certChain"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
             return Unanswered("the answer holds no certificate chain")
         return Signed(leaf, tuple(chain))
 
     async def _get_json(self, path: str) -> dict[str, Any]:
         try:
-            document = json.loads(await self._get(path, limit=MAX_JSON))
-        except ValueError:
+            document = json.loads(await self._get(path))
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             raise _unavailable(f"the answer to {path} is no JSON object")
         return document
 
-    async def _get(self, path: str, *, limit: int) -> bytes:
-        response, body = await self._call("GET", path, limit=limit)
-        if not response.is_success:  # step-ca answers some with 201
-            raise _unavailable(f"HTTP {response.status_code}: {_message(body)}")
-        return body
+    async def _get(self, path: str, *, limit: int = MAX_JSON) -> bytes:
+        answer = await self._call("GET", path, limit=limit)
+        if not 200 <= answer.status < 300:  # step-ca answers some with 201
+            raise _unavailable(f"HTTP {answer.status}: {answer.message}")
+        return answer.body
 
     async def _call(
         self,
@@ -255,31 +243,11 @@ class CaClient:
         *,
         json: Any = None,  # noqa: ANN401 - any JSON value
         limit: int = MAX_JSON,
-    ) -> tuple[httpx.Response, bytes]:
+    ) -> CaAnswer:
         try:
-            return await self._send(method, path, json=json, limit=limit)
-        except (httpx.HTTPError, _TooLarge) as error:
-            raise _unavailable(_reason(error)) from error
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,  # noqa: ANN401 - any JSON value
-        limit: int = MAX_JSON,
-    ) -> tuple[httpx.Response, bytes]:
-        async with self._http.stream(method, path, json=json) as response:
-            body = b""
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > limit:
-                    raise _TooLarge(f"the answer is larger than {limit:,} bytes")
-            return response, body
-
-
-class _TooLarge(Exception):
-    pass
+            return await self._wire.send(method, path, json=json, limit=limit)
+        except (NeverSent, NoAnswer) as error:
+            raise _unavailable(str(error)) from error
 
 
 def _now() -> OttTime:
@@ -296,19 +264,6 @@ def _required(provisioner: Provisioner | None, name: str) -> Provisioner:
     return provisioner
 
 
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _message(body: bytes) -> str:
-    """Return what step-ca's error says: `{"status": N, "message": "…"}`."""
-    try:
-        message = json.loads(body)["message"]
-    except (ValueError, KeyError, TypeError):
-        return body[:200].decode("utf-8", "replace")
-    return str(message)[:500]
-
-
 def _unavailable(reason: str) -> Retry:
     return Retry(
         "ca_unavailable",
@@ -317,7 +272,7 @@ def _unavailable(reason: str) -> Retry:
     )
 
 
-def _refused(reason: str) -> MosaicError:
+def _refused(reason: str) -> Refused:
     return Refused(
         "ca_refused",
         f"step-ca refused: {reason}",

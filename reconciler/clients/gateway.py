@@ -30,6 +30,7 @@ from reconciler.clients.outward import (
 )
 from reconciler.core.invitation import API_PREFIX
 from reconciler.crypto.certificates import fingerprint_of, pick_pinned_root, split_pem
+from reconciler.crypto.csr import digest_of_pem
 from reconciler.crypto.proof import make_proof
 from reconciler.errors import Refused
 
@@ -109,15 +110,23 @@ class GatewayClient:
         answer = await self._send("POST", "/certificates/pickup", {"DPoP": proof}, {})
         return read_answer(answer, 200, IssuedModel, proof).value()
 
+    async def renew(self, key: PrivateKey, csr_pem: str) -> IssuedAnswer:
+        """Return a certificate for the CSR's key, by a proof of the key of the current one."""
+        path = "/certificates/renew"
+        proof = self._proof(key, "POST", path, **{"csr#S256": digest_of_pem(csr_pem)})
+        answer = await self._send("POST", path, {"DPoP": proof}, {"csr": csr_pem})
+        return read_answer(answer, 201, IssuedModel, proof).value()
+
     async def grant(self, key: PrivateKey) -> RemoteGrant:
         """Return the grant of the key's certificates, whatever its state, by a proof of it."""
         proof = self._proof(key, "GET", "/grant")
         answer = await self._send("GET", "/grant", {"DPoP": proof})
         return read_answer(answer, 200, GrantModel, proof).value()
 
-    def _proof(self, key: PrivateKey, method: str, path: str) -> str:
+    def _proof(self, key: PrivateKey, method: str, path: str, **claims: str) -> str:
         url = f"{self._to.base_url}{API_PREFIX}{path}"
-        return make_proof(key, method, url, self._clock(), {"jti": secrets.token_urlsafe(16)})
+        fresh = {"jti": secrets.token_urlsafe(16), **claims}
+        return make_proof(key, method, url, self._clock(), fresh)
 
     async def _fetch_roots(self, pinned: str, pin: str) -> None:
         bundle = _bundle(await self._send("GET", "/ca/roots"))

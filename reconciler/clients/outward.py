@@ -256,7 +256,9 @@ def _reason(error: httpx.HTTPError | OSError) -> str:
         return "it stopped answering"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         _, _, why = text.partition("certificate verify failed: ")
-        return f"its certificate does not verify: {why.split(' (_ssl')[0] or text}"
+        why = why.split(" (_ssl")[0] or text
+        late = "expired" in why or "not yet valid" in why
+        return f"its certificate does not verify: {why}" + (": check the clocks" if late else "")
     if isinstance(error, httpx.ConnectError):
         return text or "no connection"
     return "the connection broke before the answer was whole"

@@ -1,6 +1,7 @@
 """Joining another gateway: an invitation becomes a certificate whose key never left this side.
 
-    (1) first contact: only the pinned root counts, and nothing is sent before it does
+    (1) first contact: only the pinned root counts, and nothing is sent before it does; a clock
+        that is too far from theirs stops here, because no proof of ours would be taken
     (2) a key that is stored already is asked for first: an answer that was lost is picked up
     (3) else make a key; seal it, store it with its CSR and the roots; commit
     (4) only now spend the token, with as much patience as the other side asks for
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = timedelta(
     seconds=60
-)  # for an attempt in flight, a rate limit or a CA that is down
+)  # with an attempt in flight, a rate limit, a CA that is down
 MIN_WAIT_S: Final = 0.5
 
 _log = logging.getLogger(__name__)
@@ -63,7 +64,12 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Joiner:
-    """What joining needs on this side. `oid_arc` is the arc that is expected of the other."""
+    """What joining needs on this side.
+
+    `oid_arc` is the arc that is expected of the other side's certificates. Another one is as good
+    where the certificate has exactly two otherNames, `<arc>.1` and `<arc>.2` under one arc, and
+    they name the grant and the subject user of the answer: each operator has an arc of its own.
+    """
 
     database: AsyncDatabase
     keys: KeyWrapper = field(repr=False)
@@ -103,16 +109,20 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
     """Enroll the live outbound peer `name` by an invitation, or finish an enrollment of it.
 
     Raises:
-        MosaicError: `name_unknown`; `state_conflict` for a peer that is active already: its
-            invitation is not used; what `GatewayClient` raises; `peer_wrong_answer` for a
-            certificate that is not the one asked for.
+        MosaicError: `name_unknown`; `state_conflict` for a peer that is active already and an
+            invitation that is still open, which is not used; `peer_wrong_answer` for a certificate
+            that is not the one asked for; what `GatewayClient` raises.
     """
     held = await joiner.database.run(outbound.find, name)
     _check_host(held, invitation)
     async with joiner.connect(invitation) as client:  # (1)
         until_s = asyncio.get_running_loop().time() + joiner.patience.total_seconds()
         enrollment = _Enrollment(joiner, client, invitation, until_s)
+        enrollment.check_clock()
         key, issued = await enrollment.earlier(held)  # (2)
+        if issued is not None and _holds(held, issued):
+            await enrollment.refuse_if_open(held)
+            return held
         if issued is None:
             if key is None:
                 held, key = await enrollment.new_key(held)  # (3)
@@ -140,13 +150,12 @@ async def check(joiner: Joiner, invitation: Invitation) -> CheckReport:
     """
     async with joiner.connect(invitation) as client:
         token = await client.token_status(invitation.token)
-        told = client.server_time
         return CheckReport(
             base_url=invitation.base_url,
             addresses=client.addresses,
             pin=invitation.pin,
             token=token,
-            skew=None if told is None else joiner.clock() - told,
+            skew=_skew(joiner, client),
         )
 
 
@@ -156,6 +165,18 @@ class _Enrollment:
     client: GatewayClient
     invitation: Invitation
     until_s: float  # of the loop's clock: when patience is over
+
+    def check_clock(self) -> None:
+        """Raise where the other side's clock, if it tells it, is too far from ours."""
+        skew = _skew(self.joiner, self.client)
+        if skew is not None and abs(skew) > PROOF_SKEW:
+            seconds = skew.total_seconds()
+            raise Refused(
+                "proof_invalid",
+                f"this clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} "
+                "the other gateway's, which takes no proof of ours so",
+                hint="set the clock, then run the same command again; nothing was spent",
+            )
 
     async def earlier(self, held: Outbound) -> tuple[PrivateKey | None, IssuedAnswer | None]:
         """Return the stored key, where it can go on, and a certificate that it was issued."""
@@ -168,23 +189,28 @@ class _Enrollment:
             if error.code != "grant_ended":
                 raise
             return None, None  # one key serves one grant, and its own has ended
-        now = self.joiner.clock()
-        if issued is None or issued.not_after <= now:
-            return key, None
-        current = held.certificate
-        if (
-            current is not None
-            and now < current.not_after
-            and issued.not_after <= current.not_after
-        ):
-            raise Refused(
-                "state_conflict",
-                f"the peer {held.name!r} is active: its certificate holds until "
-                f"{rfc3339(current.not_after)}; the invitation was not used",
-                hint="to enroll under another grant, end this peer first: "
-                f"mosaic federation peer revoke {held.name}",
-            )
-        return key, issued
+        ended = issued is not None and issued.not_after <= self.joiner.clock()
+        return key, None if ended else issued
+
+    async def refuse_if_open(self, held: Outbound) -> None:
+        """Raise where an active peer is given an invitation that nobody has used.
+
+        One that is used or over is most likely the peer's own, in a command that was run again.
+        """
+        try:
+            await self.client.token_status(self.invitation.token)
+        except Refused as error:
+            if error.outcome.status == 410:
+                return
+            raise
+        assert held.certificate is not None
+        raise Refused(
+            "state_conflict",
+            f"the peer {held.name!r} is active: its certificate holds until "
+            f"{rfc3339(held.certificate.not_after)}; the invitation was not used",
+            hint="to enroll under another grant, end this peer first: "
+            f"mosaic federation peer revoke {held.name}",
+        )
 
     async def new_key(self, held: Outbound) -> tuple[Outbound, PrivateKey]:
         """Make a key and store it, sealed, in place of what the row held."""
@@ -214,8 +240,7 @@ class _Enrollment:
             arc = _arc_of(facts, self.joiner.oid_arc)
             identity = GrantIdentity(grant.id, grant.subject_user_id, arc)
             check_enrolled(facts, spki_sha256(key.public_key()), identity)
-            if (issued.serial, issued.not_after) != (facts.serial, facts.not_after):
-                raise ValueError("the answer tells another serial or end than the certificate")  # noqa: TRY301
+            _check_told(issued, facts)
         except (MosaicError, ValueError) as error:
             raise Refused(
                 "peer_wrong_answer",
@@ -266,6 +291,22 @@ def client_key_context(peer_id: UUID) -> SealContext:
 
 def _open(joiner: Joiner, held: Outbound, sealed: bytes) -> PrivateKey:
     return load_private_key(unseal(sealed, client_key_context(held.id), joiner.keys))
+
+
+def _skew(joiner: Joiner, client: GatewayClient) -> timedelta | None:
+    return None if client.server_time is None else joiner.clock() - client.server_time
+
+
+def _holds(held: Outbound, issued: IssuedAnswer) -> bool:
+    """Tell whether the row has this certificate, or one that ends no earlier."""
+    current = held.certificate
+    return current is not None and issued.not_after <= current.not_after
+
+
+def _check_told(issued: IssuedAnswer, facts: CertificateFacts) -> None:
+    told = (issued.serial, issued.fingerprint, issued.not_before, issued.not_after)
+    if told != (facts.serial, facts.fingerprint, facts.not_before, facts.not_after):
+        raise ValueError("the answer tells other facts than the certificate")
 
 
 def _check_host(held: Outbound, invitation: Invitation) -> None:

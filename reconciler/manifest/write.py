@@ -32,13 +32,19 @@ def manifest_text(name: str, spec: Spec, schemas: str = "../schemas") -> str:
         "metadata": metadata,
         "spec": declared,
     }
+    return SCHEMA_LINE.format(folder=schemas, kind=str(kind).lower()) + yaml_text(document)
+
+
+def yaml_text(document: object) -> str:
+    """Return a document of plain values as YAML, in block style."""
     yaml = YAML(typ="rt", pure=True)
     yaml.version = None
     yaml.default_flow_style = False
+    yaml.width = 4096  # a line is not broken inside a value
     yaml.indent(mapping=2, sequence=4, offset=2)
     text = io.StringIO()
     yaml.dump(document, text)
-    return SCHEMA_LINE.format(folder=schemas, kind=str(kind).lower()) + text.getvalue()
+    return text.getvalue()
 
 
 def write_new(path: Path, text: str) -> None:

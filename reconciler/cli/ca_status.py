@@ -1,0 +1,55 @@
+"""`ca status`: what the certificate authority is, and whether it is exactly ours."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+
+from reconciler.cli.context import settings, verb
+from reconciler.cli.output import output_option, show_facts
+from reconciler.cli.serving import read_roots
+from reconciler.clients.ca import CaClient
+from reconciler.config import Settings, require
+from reconciler.crypto.authority import GATEWAY, PEERS
+from reconciler.crypto.certificates import fingerprint_of
+from reconciler.crypto.ott import Provisioner
+from reconciler.errors import Refused
+
+
+@click.command()
+@output_option
+@verb
+def command(output: str) -> None:
+    """Show version, health and root pin, and that the provisioners are exactly ours."""
+    found = asyncio.run(_status(settings()))
+    show_facts(found, output)
+    if not found["provisionersAreOurs"]:
+        raise Refused(
+            "ca_refused",
+            "the CA's provisioners are not exactly ours: "
+            f"got {', '.join(found['provisioners'])}, expected {', '.join(found['expected'])}",
+            hint="restore its ca.json from the one that `ca init` wrote, and start it again",
+        )
+
+
+async def _status(found: Settings) -> dict[str, Any]:
+    roots = read_roots(require(found.ca_root, "ca_root"))
+    folder = require(found.ca_provisioners, "ca_provisioners")
+    ours = [Provisioner.load(folder / f"{name}.json") for name in (PEERS, GATEWAY)]
+    url = require(found.ca_url, "ca_url")
+    async with CaClient(url, roots, *ours) as ca:
+        listed = await ca.provisioners()
+        expected = sorted(f"JWK {each.name} {each.kid}" for each in ours)
+        seen = sorted(f"{each.type} {each.name} {each.kid}" for each in listed)
+        return {
+            "url": url,
+            "version": await ca.version(),
+            "health": await ca.health(),
+            "rootPins": [fingerprint_of(root) for root in roots],
+            "intermediates": [fingerprint_of(each) for each in await ca.intermediates()],
+            "provisioners": seen,
+            "expected": expected,
+            "provisionersAreOurs": seen == expected,
+        }

@@ -1,0 +1,109 @@
+"""What commands print: tables that fit a terminal, or JSON and YAML that scripts may rely on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import click
+
+from reconciler.core.text import printable
+from reconciler.manifest.write import yaml_text
+
+F = TypeVar("F", bound=Callable[..., Any])
+Column = tuple[str, Callable[[Mapping[str, Any]], str]]
+
+GAP: Final = "  "
+MIN_WIDTH: Final = 8  # a column is not cut below this
+MAX_CELL: Final = 4096  # characters
+
+
+def output_option(function: F) -> F:
+    """Add `--output table|json|yaml`."""
+    option = click.option(
+        "--output",
+        type=click.Choice(["table", "json", "yaml"]),
+        default="table",
+        show_default=True,
+        help="How it is printed; json is stable for scripts.",
+    )
+    return option(function)
+
+
+def print_document(document: object, output: str) -> None:
+    """Print a document as `json` or `yaml`."""
+    if output == "yaml":
+        click.echo(yaml_text(document), nl=False)
+    else:
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def show_list(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], output: str, none: str
+) -> None:
+    """Print a list: an array, or a table of its columns; `none` says that it is empty."""
+    if output != "table":
+        print_document(list(rows), output)
+    elif not rows:
+        click.echo(none)
+    else:
+        header = [name for name, _ in columns]
+        body = [[printable(text(row), MAX_CELL) for _, text in columns] for row in rows]
+        for line in table([header, *body], _terminal_width()):
+            click.echo(line)
+
+
+def show_facts(facts: Mapping[str, Any], output: str) -> None:
+    """Print one object: a document, or a line a fact."""
+    if output != "table":
+        print_document(dict(facts), output)
+        return
+    width = max(len(name) for name in facts) + 1
+    for name, value in facts.items():
+        for number, line in enumerate(_lines(value)):
+            label = f"{name}:" if number == 0 else ""
+            click.echo(f"{label:<{width}} {printable(line, MAX_CELL)}".rstrip())
+
+
+def table(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Return the lines of a table; where it is wider than `width`, the widest columns are cut."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    while width is not None and sum(widths) + len(GAP) * (len(widths) - 1) > width:
+        widest = max(range(len(widths)), key=lambda column: widths[column])
+        if widths[widest] <= MIN_WIDTH:
+            break
+        widths[widest] -= 1
+    cut = (
+        GAP.join(f"{_cut(text, size):<{size}}" for text, size in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return [line.rstrip() for line in cut]
+
+
+def _terminal_width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[: size - 1]}…"
+
+
+def _lines(value: object) -> list[str]:
+    match value:
+        case None:
+            return ["-"]
+        case bool():
+            return ["yes" if value else "no"]
+        case list() | tuple():
+            return [_one_line(each) for each in value] or ["-"]
+        case dict():
+            return [_one_line(value)]
+        case _:
+            return [str(value)]
+
+
+def _one_line(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,49 @@
+"""`peer list`: every peer, and the truth about it."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.context import database, settings, verb
+from reconciler.cli.output import output_option, show_list
+from reconciler.cli.people import away, held, state
+from reconciler.core.states import PeerStatus
+from reconciler.store.peers import list_peers
+
+COLUMNS = (
+    ("NAME", lambda row: row["name"]),
+    ("STATUS", state),
+    ("DIRECTION", lambda row: row["direction"]),
+    ("ENDPOINT", lambda row: row["endpoint"] or "-"),
+    ("GRANTS", lambda row: ", ".join(_grants(row)) or "-"),
+    ("CERTIFICATE ENDS", lambda row: away((row.get("certificate") or {}).get("notAfter"))),
+    ("HELD", held),
+)
+
+
+@click.command()
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice([str(each) for each in PeerStatus]),
+    multiple=True,
+    help="Only peers of this status; may be given again.",
+)
+@output_option
+@verb
+def command(statuses: tuple[str, ...], output: str) -> None:
+    """List peers, in every state."""
+    found = settings()
+    with database(found, "peer list") as opened, opened.transaction() as tx:
+        rows = list_peers(tx, statuses)
+    show_list(rows, COLUMNS, output, "there are no peers")
+
+
+def _grants(row: dict[str, object]) -> list[str]:
+    """Return our grants to an inbound peer, or the one that an outbound peer gave us."""
+    told = row.get("grant")
+    if isinstance(told, dict):
+        return [str(told["name"])]
+    ours = row["grants"]
+    assert isinstance(ours, list)
+    return ours

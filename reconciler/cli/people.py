@@ -1,0 +1,50 @@
+"""How rows read to people: states with what holds them, and times as how far away they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def state(row: Row) -> str:
+    """Return the status, with the hold and what git does not know yet."""
+    words = [str(row["status"])]
+    hold = row["hold"]
+    if hold is not None and hold["kind"] == "suspend" and row["status"] == "pending":
+        words.append("(will be suspended)")
+    if not row["managed"] and row["status"] not in ("revoked", "expired"):
+        words.append("(not in git yet)")
+    return " ".join(words)
+
+
+def held(row: Row) -> str:
+    """Return who holds a row and why, or `-`."""
+    hold = row["hold"]
+    if hold is None:
+        return "-"
+    verb = "suspended" if hold["kind"] == "suspend" else "revoked"
+    reason = f": {hold['reason']}" if hold["reason"] else ""
+    return f"{verb} by {hold['by']}{reason}"
+
+
+def away(text: str | None) -> str:
+    """Return a time as how far away it is: `in 3d`, `2h ago`."""
+    if text is None:
+        return "-"
+    left = datetime.fromisoformat(text) - datetime.now(UTC)
+    past = left < timedelta()
+    seconds = int(abs(left).total_seconds())
+    for unit, size in (("y", 31_536_000), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if seconds >= size or unit == "s":
+            count = f"{seconds // size}{unit}"
+            return f"{count} ago" if past else f"in {count}"
+    raise AssertionError("unreachable")
+
+
+def live_certificate(row: Row) -> str:
+    """Return when the newest issued certificate of a grant ends, or `-`."""
+    issued = [each for each in row["certificates"] if each["status"] == "issued"]
+    return away(issued[-1]["notAfter"]) if issued else "-"

@@ -1,7 +1,6 @@
 """Joining another gateway: an invitation becomes a certificate whose key never left this side.
 
-    (1) first contact: only the pinned root counts, and nothing is sent before it does; a clock
-        that is too far from theirs stops here, because no proof of ours would be taken
+    (1) first contact: only the pinned root counts, and nothing is sent before it does
     (2) a key that is stored already is asked for first: an answer that was lost is picked up
     (3) else make a key; seal it, store it with its CSR and the roots; commit
     (4) only now spend the token, with as much patience as the other side asks for
@@ -50,9 +49,7 @@ if TYPE_CHECKING:
     from reconciler.crypto.seal import KeyWrapper
     from reconciler.store.tx import AsyncDatabase
 
-PATIENCE: Final = timedelta(
-    seconds=60
-)  # with an attempt in flight, a rate limit, a CA that is down
+PATIENCE: Final = timedelta(minutes=1)  # with an attempt in flight, a rate limit, a CA that is down
 MIN_WAIT_S: Final = 0.5
 
 _log = logging.getLogger(__name__)
@@ -110,7 +107,7 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
 
     Raises:
         MosaicError: `name_unknown`; `state_conflict` for a peer that is active already and an
-            invitation that is still open, which is not used; `peer_wrong_answer` for a certificate
+            invitation that is not its own, which is not used; `peer_wrong_answer` for a certificate
             that is not the one asked for; what `GatewayClient` raises.
     """
     held = await joiner.database.run(outbound.find, name)
@@ -118,10 +115,9 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
     async with joiner.connect(invitation) as client:  # (1)
         until_s = asyncio.get_running_loop().time() + joiner.patience.total_seconds()
         enrollment = _Enrollment(joiner, client, invitation, until_s)
-        enrollment.check_clock()
         key, issued = await enrollment.earlier(held)  # (2)
-        if issued is not None and _holds(held, issued):
-            await enrollment.refuse_if_open(held)
+        if key is not None and issued is not None and _holds(held, key, issued):
+            await enrollment.refuse_unless_spent(held)
             return held
         if issued is None:
             if key is None:
@@ -166,18 +162,6 @@ class _Enrollment:
     invitation: Invitation
     until_s: float  # of the loop's clock: when patience is over
 
-    def check_clock(self) -> None:
-        """Raise where the other side's clock, if it tells it, is too far from ours."""
-        skew = _skew(self.joiner, self.client)
-        if skew is not None and abs(skew) > PROOF_SKEW:
-            seconds = skew.total_seconds()
-            raise Refused(
-                "proof_invalid",
-                f"this clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} "
-                "the other gateway's, which takes no proof of ours so",
-                hint="set the clock, then run the same command again; nothing was spent",
-            )
-
     async def earlier(self, held: Outbound) -> tuple[PrivateKey | None, IssuedAnswer | None]:
         """Return the stored key, where it can go on, and a certificate that it was issued."""
         if held.sealed_key is None:
@@ -192,17 +176,16 @@ class _Enrollment:
         ended = issued is not None and issued.not_after <= self.joiner.clock()
         return key, None if ended else issued
 
-    async def refuse_if_open(self, held: Outbound) -> None:
-        """Raise where an active peer is given an invitation that nobody has used.
+    async def refuse_unless_spent(self, held: Outbound) -> None:
+        """Raise where an active peer is given an invitation other than the one that made it so.
 
-        One that is used or over is most likely the peer's own, in a command that was run again.
+        One that is spent is taken for its own, in a command that was run again.
         """
         try:
             await self.client.token_status(self.invitation.token)
         except Refused as error:
-            if error.outcome.status == 410:
+            if error.code == "token_spent":
                 return
-            raise
         assert held.certificate is not None
         raise Refused(
             "state_conflict",
@@ -240,7 +223,8 @@ class _Enrollment:
             arc = _arc_of(facts, self.joiner.oid_arc)
             identity = GrantIdentity(grant.id, grant.subject_user_id, arc)
             check_enrolled(facts, spki_sha256(key.public_key()), identity)
-            _check_told(issued, facts)
+            if (issued.serial, issued.not_after) != (facts.serial, facts.not_after):
+                raise ValueError("the answer tells another serial or end than the certificate")  # noqa: TRY301
         except (MosaicError, ValueError) as error:
             raise Refused(
                 "peer_wrong_answer",
@@ -264,6 +248,9 @@ class _Enrollment:
             return issued
         if refusal.code != "token_spent":
             raise refusal
+        skew = _skew(self.joiner, self.client)
+        if skew is not None and abs(skew) > PROOF_SKEW:
+            raise _clock_is_off(skew) from refusal
         raise Refused(
             "token_spent",
             "the invitation has been used, and not by this gateway's key",
@@ -297,16 +284,22 @@ def _skew(joiner: Joiner, client: GatewayClient) -> timedelta | None:
     return None if client.server_time is None else joiner.clock() - client.server_time
 
 
-def _holds(held: Outbound, issued: IssuedAnswer) -> bool:
-    """Tell whether the row has this certificate, or one that ends no earlier."""
+def _clock_is_off(skew: timedelta) -> Refused:
+    apart = f"{abs(skew.total_seconds()):.0f} s {'ahead of' if skew > timedelta() else 'behind'}"
+    return Refused(
+        "proof_invalid",
+        f"this clock is {apart} the other gateway's, which takes no proof of ours so",
+        hint="set the clock, then run the same command again: what was issued is picked up",
+    )
+
+
+def _holds(held: Outbound, key: PrivateKey, issued: IssuedAnswer) -> bool:
+    """Tell whether the row has this certificate, or one of the same key that ends no earlier."""
     current = held.certificate
-    return current is not None and issued.not_after <= current.not_after
-
-
-def _check_told(issued: IssuedAnswer, facts: CertificateFacts) -> None:
-    told = (issued.serial, issued.fingerprint, issued.not_before, issued.not_after)
-    if told != (facts.serial, facts.fingerprint, facts.not_before, facts.not_after):
-        raise ValueError("the answer tells other facts than the certificate")
+    if current is None or issued.not_after > current.not_after:
+        return False
+    # the key may be a newer one: it is stored before the certificate that takes the old one's place
+    return read_certificate(current.pem).spki_sha256 == spki_sha256(key.public_key())
 
 
 def _check_host(held: Outbound, invitation: Invitation) -> None:

@@ -11,22 +11,30 @@ What a person reads and what is applied is the same value; nothing between them 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.changes import Action
 from reconciler.core.guard import Limits, Verdict, judge
 from reconciler.core.plan import plan as make_plan
+from reconciler.core.selection import select
+from reconciler.core.spec import Kind
+from reconciler.core.tokens import DEFAULT_TOKEN_LIFE
 from reconciler.errors import Refused
 from reconciler.store import audit
 from reconciler.store.apply import Provenance, carry_out, keep_books, record_run
 from reconciler.store.ending import expire_due
+from reconciler.store.grants import live_grant_id
 from reconciler.store.locks import locked
 from reconciler.store.observe import observe
+from reconciler.store.tokens import mint
 
 if TYPE_CHECKING:
     from reconciler.core.changes import Plan
+    from reconciler.core.selection import Identity
     from reconciler.core.spec import Desired
+    from reconciler.store.tokens import Minted
     from reconciler.store.tx import Database, Tx
 
 DEFAULT_WAIT: Final = timedelta(seconds=30)
@@ -34,24 +42,44 @@ DEFAULT_WAIT: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A plan and what the guard says of it."""
+    """A plan and what the guard says of it; `invited` are the tokens that an apply minted."""
 
     plan: Plan
     verdict: Verdict
+    invited: tuple[tuple[str, Minted], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inviting:
+    """How tokens are minted with an apply: under this pepper, for so long."""
+
+    pepper: bytes = field(repr=False)
+    life: timedelta = DEFAULT_TOKEN_LIFE
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How an apply may go: `expect` is the digest that a person approved, where one did."""
+    """How an apply may go.
+
+    `expect` is the digest that a person approved, where one did; `only` narrows it to some objects;
+    `inviting` mints a token for each grant that is created (with `only`: for each that it names).
+    """
 
     limits: Limits = field(default_factory=Limits)
     expect: str | None = None
     wait: timedelta = DEFAULT_WAIT
+    only: frozenset[Identity] | None = None
+    inviting: Inviting | None = None
 
 
-def plan(tx: Tx, desired: Desired, limits: Limits) -> Judged:
+def plan(
+    tx: Tx, desired: Desired, limits: Limits, only: frozenset[Identity] | None = None
+) -> Judged:
     """Return what an apply would do now, and whether it may."""
-    made = make_plan(desired, observe(tx))
+    observed = observe(tx)
+    if only is not None:
+        desired, observed = select(desired, observed, only)
+    made = make_plan(desired, observed)
     return Judged(made, judge(made, limits))
 
 
@@ -71,7 +99,7 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
     with database.transaction() as tx:  # (1)
         audit.append(tx, expire_due(tx, by.actor))
     with locked(database, options.wait) as tx:  # (2)
-        judged = plan(tx, desired, options.limits)  # (3)
+        judged = plan(tx, desired, options.limits, options.only)  # (3)
         if options.expect is not None and judged.plan.digest != options.expect:
             raise Refused(
                 "plan_stale",
@@ -84,7 +112,23 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
         else:
             carry_out(tx, judged.plan, by)  # (5)
             record_run(tx, judged.plan, by)
-    return judged
+        return replace(judged, invited=_invite(tx, judged.plan, by, options))
+
+
+def _invite(tx: Tx, made: Plan, by: Provenance, options: Options) -> tuple[tuple[str, Minted], ...]:
+    """Mint the tokens that were asked for, in the transaction of the grants that they are for."""
+    inviting = options.inviting
+    if inviting is None:
+        return ()
+    if options.only is not None:
+        names = sorted(name for kind, name in options.only if kind is Kind.GRANT)
+    else:
+        created = made.grant_changes(Action.CREATE, Action.REPLACE)
+        names = [change.name for change in created]
+    return tuple(
+        (name, mint(tx, live_grant_id(tx, name), inviting.pepper, inviting.life, by.actor))
+        for name in names
+    )
 
 
 def refuse_if_guarded(verdict: Verdict) -> None:

@@ -45,7 +45,7 @@ def command(
     ca_url = urlsplit(found.ca_url or "https://127.0.0.1:9000")
     listen = address or ca_url.netloc
     try:
-        read_listen(listen if not listen.startswith(":") else f"0.0.0.0{listen}")
+        read_listen(listen if not listen.startswith(":") else f"localhost{listen}")
     except ValueError as error:
         raise NeedsEdit("usage", f"--address: {error}", hint="correct it") from None
     plan = CaPlan(

@@ -18,6 +18,7 @@ import click
 from reconciler.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    EXIT_OK,
     EXIT_USAGE,
     InvalidManifests,
     MosaicError,
@@ -94,9 +95,7 @@ def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. Errors are told on standard error."""
     as_json = _wants_json(arguments)
     try:
-        mosaic.main(args=arguments, prog_name="mosaic", standalone_mode=False)
-    except click.exceptions.Exit as end:
-        return end.exit_code
+        ended: object = mosaic.main(args=arguments, prog_name="mosaic", standalone_mode=False)
     except click.ClickException as error:
         return _usage(error, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
@@ -118,7 +117,8 @@ def run(arguments: list[str]) -> int:
         message = f"{type(error).__name__}: {error}"
         _tell("internal", f"internal error: {message}", INTERNAL_HINT, EXIT_FAILED, as_json=as_json)
         return EXIT_FAILED
-    return 0
+    # click returns the code of its `Exit`, and else what the verb returned: nothing
+    return ended if isinstance(ended, int) else EXIT_OK
 
 
 def _usage(error: click.ClickException, *, as_json: bool) -> int:

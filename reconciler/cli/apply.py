@@ -1,0 +1,125 @@
+"""`apply`: make the rows what the manifests declare, after a person or `--yes` has said so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.context import (
+    DURATION,
+    confirm,
+    database,
+    say_gateway,
+    settings,
+    verb,
+    wait_lock,
+)
+from reconciler.cli.inviting import Inviter, inviter, write_invitation
+from reconciler.cli.planning import guard_options, limits_of, load_source, plan_output, show_plan
+from reconciler.core.plan_json import plan_as_json
+from reconciler.errors import EXIT_REFUSED
+from reconciler.reconcile import Judged, Options, apply, plan
+from reconciler.store.apply import Provenance
+from reconciler.store.locks import actor_name
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from reconciler.core.guard import MaxRemovals
+    from reconciler.core.spec import Desired
+    from reconciler.store.tx import Database
+
+
+@click.command()
+@click.argument("path", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--invite", is_flag=True, help="Mint an invitation for each grant it creates.")
+@click.option("--invite-dir", metavar="DIR", help="Write them as files (0600) instead.")
+@click.option(
+    "--token-life", type=DURATION, default="1h", show_default=True, help="How long they live."
+)
+@guard_options
+@wait_lock
+@plan_output
+@verb
+def command(
+    path: str | None,
+    yes: bool,
+    invite: bool,
+    invite_dir: str | None,
+    token_life: timedelta,
+    max_removals: MaxRemovals | None,
+    allow_empty: bool,
+    wait: timedelta,
+    output: str,
+) -> None:
+    """Make the database what the manifests below PATH declare, in one transaction.
+
+    Shows the plan and asks, then applies exactly that plan; with --yes it plans under the lock.
+    """
+    found = settings()
+    desired = load_source(found, path)
+    inviting = inviter(found, token_life) if invite or invite_dir else None
+    limits = limits_of(max_removals, allow_empty=allow_empty)
+    say_gateway(found)
+    with database(found, "apply") as opened:
+        expect = None
+        if not yes:
+            expect = _approved(opened, desired, Options(limits))
+        options = Options(limits, expect, wait, None, inviting.inviting if inviting else None)
+        by = Provenance(f"user:{actor_name()}", desired.label, desired.revision, desired.dirty)
+        done = apply(opened, desired, by, options)
+    documents = [] if inviting is None else _invitations(done, inviting, invite_dir)
+    if output == "json":
+        document = plan_as_json(done.plan, done.verdict, desired)
+        if inviting is not None:
+            document["invitations"] = documents
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    if expect is None:
+        show_plan(done, desired, output)
+    _report(done, documents)
+
+
+def _approved(opened: Database, desired: Desired, options: Options) -> str:
+    """Show the plan and ask; return the digest that was approved."""
+    with opened.transaction() as tx:
+        judged = plan(tx, desired, options.limits)
+    show_plan(judged, desired, "text")
+    if not judged.verdict.allowed:
+        raise click.exceptions.Exit(EXIT_REFUSED)
+    if not judged.plan.empty:
+        confirm("Apply these changes?", yes=False)
+    return judged.plan.digest
+
+
+def _report(done: Judged, invitations: list[dict[str, Any]]) -> None:
+    summary = done.plan.summary
+    if done.plan.empty:
+        click.echo("Nothing to do.")
+    else:
+        click.echo(
+            f"Applied: {summary.create:,} added, {summary.update:,} changed,"
+            f" {summary.replace:,} replaced, {summary.revoke:,} removed."
+        )
+    for each in invitations:
+        if "file" in each:
+            click.echo(f"invitation of {each['grant']}, until {each['expiresAt']}: {each['file']}")
+        else:
+            click.echo(f"invitation of {each['grant']}, until {each['expiresAt']}, shown once:")
+            click.echo(f"  {each['url']}")
+
+
+def _invitations(done: Judged, inviting: Inviter, folder: str | None) -> list[dict[str, Any]]:
+    """Return an object an invitation: with its URL, or with the file that holds it."""
+    documents = []
+    for name, minted in done.invited:
+        document = {"grant": name, **inviting.document(minted)}
+        if folder is not None:
+            written = write_invitation(Path(folder), name, document.pop("url"))
+            document["file"] = str(written)
+        documents.append(document)
+    return documents

@@ -1,0 +1,28 @@
+"""`grant revoke`: end a grant, whatever git says."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from reconciler.cli.braking import brake
+from reconciler.cli.context import confirm, verb, wait_lock
+from reconciler.cli.output import output_option
+from reconciler.store.holds import revoke_grant
+
+
+@click.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@wait_lock
+@output_option
+@verb
+def command(name: str, reason: str, yes: bool, wait: timedelta, output: str) -> None:
+    """End the grant NAME for good, and revoke its certificates.
+
+    Its name is not created again until `grant resume`, or until its manifest has left git.
+    """
+    confirm(f"Revoke grant {name} and its certificates for good?", yes=yes)
+    brake("grant", name, lambda tx, by: revoke_grant(tx, name, by, reason), wait, output)

@@ -1,0 +1,28 @@
+"""`peer revoke`: end a peer and its grants, whatever git says."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from reconciler.cli.braking import brake
+from reconciler.cli.context import confirm, verb, wait_lock
+from reconciler.cli.output import output_option
+from reconciler.store.holds import revoke_peer
+
+
+@click.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@wait_lock
+@output_option
+@verb
+def command(name: str, reason: str, yes: bool, wait: timedelta, output: str) -> None:
+    """End the peer NAME and every grant of it for good; the key of an outbound peer is erased.
+
+    Its name is not created again until its manifest has left git.
+    """
+    confirm(f"Revoke peer {name}, its grants and their certificates for good?", yes=yes)
+    brake("peer", name, lambda tx, by: revoke_peer(tx, name, by, reason), wait, output)

@@ -1,0 +1,98 @@
+"""What `plan` and `apply` share: the guard's flags, the source, and how a plan is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from reconciler.cli.context import source_of
+from reconciler.cli.render import plan_lines
+from reconciler.core.guard import Limits, MaxRemovals
+from reconciler.core.plan_json import plan_as_json
+from reconciler.errors import NeedsEdit
+from reconciler.manifest.load import load
+from reconciler.source.read import read_source
+
+if TYPE_CHECKING:
+    from reconciler.config import Settings
+    from reconciler.core.spec import Desired
+    from reconciler.reconcile import Judged
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _MaxRemovalsType(click.ParamType["MaxRemovals"]):
+    name = "N|N%"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> MaxRemovals:
+        try:
+            return MaxRemovals.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def guard_options(function: F) -> F:
+    """Add the exceptions that one run may state: `--max-removals` and `--allow-empty`."""
+    empty = click.option(
+        "--allow-empty", is_flag=True, help="Let an empty source remove what is managed, once."
+    )
+    removals = click.option(
+        "--max-removals",
+        type=_MaxRemovalsType(),
+        metavar="N|N%",
+        help="Let so many objects, or such a share, be removed, once.",
+    )
+    return removals(empty(function))
+
+
+def limits_of(max_removals: MaxRemovals | None, *, allow_empty: bool) -> Limits:
+    """Return the limits of one run."""
+    return Limits(max_removals, allow_empty)
+
+
+def load_source(found: Settings, path: str | None) -> Desired:
+    """Return what the source declares.
+
+    Raises:
+        InvalidManifests: with every problem.
+        NeedsEdit: `usage`: PATH is a file; `source_unreadable`.
+    """
+    source = source_of(found, path)
+    if not source.is_git and Path(source.location).is_file():
+        raise NeedsEdit(
+            "usage",
+            f"{path or source.location} is a file, and a source is a folder: all of it is applied",
+            hint="name the folder; --target kind/name narrows what is applied",
+        )
+    return load(read_source(source))
+
+
+def show_plan(judged: Judged, desired: Desired, output: str) -> None:
+    """Print a plan: for people, with colour where one looks, or as the object of the contract."""
+    if output == "json":
+        document = plan_as_json(judged.plan, judged.verdict, desired)
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for line, colour in plan_lines(judged.plan, judged.verdict):
+        click.echo(click.style(line, fg=colour) if colours and colour else line)
+
+
+def plan_output(function: F) -> F:
+    """Add `--output text|json`."""
+    option = click.option(
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How the plan is printed; json is stable for scripts.",
+    )
+    return option(function)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,39 +13,31 @@ import pytest
 
 from reconciler.core.invitation import Invitation
 from reconciler.core.states import PeerStatus
-from reconciler.core.values import LOOPBACK, RateLimit
+from reconciler.core.values import RateLimit
 from reconciler.core.x509 import OID_CLIENT_AUTH
 from reconciler.crypto.certificates import fingerprint_of, read_certificate
 from reconciler.crypto.keyring import FileKeyring
-from reconciler.crypto.keys import load_private_key, spki_sha256
-from reconciler.crypto.seal import unseal
+from reconciler.crypto.keys import spki_sha256
 from reconciler.errors import MosaicError, Refused, Retry
-from reconciler.join import Joiner, check, client_key_context, join
+from reconciler.join import Joiner, check, join
 from reconciler.store import audit, outbound, probe
-from reconciler.store.tx import AsyncDatabase
 from reconciler.web.app import make_app
 from tests.support.authority import authority
 from tests.support.enrolling import Enrollee, Rows, grant_manifest, peer_manifest
+from tests.support.joining import Beta, beta_of
 from tests.support.web import Parts, Running, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from reconciler.core.tokens import Token
     from reconciler.embedded.cluster import Cluster
-    from reconciler.store.outbound import Outbound
     from tests.support.authority import Authority
 
 OFF = RateLimit(0.0, 0)
-OUTBOUND = """
-apiVersion: federation.mosaicstack.dev/v1
-kind: Peer
-metadata: {{name: alpha}}
-spec: {{direction: outbound, endpoint: '{endpoint}'}}
-"""
 ENROLL = "/federation/v1/enroll"
 
 
@@ -98,44 +90,6 @@ class Alpha:
         return Invitation(self.running.url, token or self.rows.invite(grant), pin)
 
 
-@dataclass
-class Beta:
-    """The side that joins."""
-
-    rows: Rows
-    keys: FileKeyring
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def run(self, story: Callable[[Joiner], Awaitable[Any]], **options: Any) -> Any:
-        async def with_database() -> Any:
-            database = AsyncDatabase(self.rows.url, "beta", pool_size=2)
-            joiner = Joiner(database, self.keys, LOOPBACK, "user:tests")
-            try:
-                return await story(replace(joiner, **options))
-            finally:
-                await database.close()
-
-        return asyncio.run(with_database())
-
-    def join(self, invitation: Invitation, **options: Any) -> Outbound:
-        found: Outbound = self.run(lambda joiner: join(joiner, "alpha", invitation), **options)
-        return found
-
-    def refused(self, invitation: Invitation, **options: Any) -> MosaicError:
-        with pytest.raises(MosaicError) as caught:
-            self.join(invitation, **options)
-        return caught.value
-
-    def held(self) -> Outbound:
-        with self.rows.database.transaction() as tx:
-            return outbound.find(tx, "alpha")
-
-    def key(self) -> Any:
-        held = self.held()
-        assert held.sealed_key is not None
-        return load_private_key(unseal(held.sealed_key, client_key_context(held.id), self.keys))
-
-
 @pytest.fixture(scope="module")
 def address() -> tuple[str, int]:
     """Where alpha serves, and where its proofs and its certificates say that it does."""
@@ -177,9 +131,7 @@ def alpha(
 def beta(server: Cluster, template: str, tmp_path: Path, address: tuple[str, int]) -> Beta:
     name = f"beta_{secrets.token_hex(4)}"
     probe.ensure_database(server.url("postgres"), name, template)
-    rows = Rows(server.url(name))
-    rows.apply(OUTBOUND.format(endpoint=url_of(address)))
-    return Beta(rows, FileKeyring.create(tmp_path / "keys"))
+    return beta_of(server.url(name), tmp_path / "keys", url_of(address))
 
 
 def token_status(alpha: Alpha, token: Token) -> str:
@@ -300,6 +252,22 @@ def test_an_active_peer_does_not_spend_another_invitation(alpha: Alpha, beta: Be
     assert beta.held() == before
 
 
+def test_the_same_command_again_changes_nothing(alpha: Alpha, beta: Beta) -> None:
+    invitation = alpha.invitation()
+    before = beta.join(invitation)
+    assert beta.join(invitation) == before
+    assert len(beta.rows.audited("peer.enrolled")) == 1
+
+
+def test_a_clock_that_is_wrong_stops_before_the_token_is_sent(alpha: Alpha, beta: Beta) -> None:
+    invitation = alpha.invitation()
+    behind = timedelta(minutes=5)
+    error = beta.refused(invitation, clock=lambda: datetime.now(UTC) - behind)
+    assert "behind" in error.message
+    assert token_status(alpha, invitation.token) == "open"
+    assert beta.held().sealed_key is None
+
+
 def test_a_grant_that_took_the_place_of_an_ended_one_gets_a_new_key(
     alpha: Alpha, beta: Beta
 ) -> None:
@@ -311,6 +279,21 @@ def test_a_grant_that_took_the_place_of_an_ended_one_gets_a_new_key(
     assert after.csr_pem != before.csr_pem
     assert after.grant["subjectUserId"] == "someone-else"
     assert after.grant["id"] != before.grant["id"]
+    assert after.certificate is not None
+    facts = read_certificate(after.certificate.pem)
+    assert facts.spki_sha256 == spki_sha256(beta.key().public_key())
+
+
+def test_a_lost_answer_for_a_new_key_takes_the_place_of_an_older_keys_longer_certificate(
+    alpha: Alpha, beta: Beta
+) -> None:
+    beta.join(alpha.invitation())
+    shorter = grant_manifest("beta-tasks", subject="someone-else", lifetime="1h")
+    alpha.rows.apply(peer_manifest(), shorter)
+    invitation = alpha.invitation()
+    alpha.trouble.lose = 99
+    beta.refused(invitation, patience=timedelta())
+    after = beta.join(invitation)
     assert after.certificate is not None
     facts = read_certificate(after.certificate.pem)
     assert facts.spki_sha256 == spki_sha256(beta.key().public_key())

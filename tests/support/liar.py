@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.crypto.authority import CaMaterial
+    from reconciler.crypto.keys import PublicKey
 
 API = "/federation/v1"
 ROOTS = f"GET {API}/ca/roots"
@@ -70,25 +71,45 @@ class Liar:
 
 def server_certificate(ca: CaMaterial, *names: str) -> bytes:
     """Return key, leaf and intermediate as PEM: a server certificate for the names."""
+    key = generate_key()
+    san = [_general_name(name) for name in names]
+    leaf = certificate(ca, key.public_key(), "liar", san, usage=ExtendedKeyUsageOID.SERVER_AUTH)
+    pem = leaf.public_bytes(serialization.Encoding.PEM)
+    return private_key_pem(key) + pem + ca.intermediate.encode()
+
+
+def certificate(
+    ca: CaMaterial,
+    key: PublicKey,
+    common_name: str,
+    san: list[x509.GeneralName],
+    *,
+    life: tuple[timedelta, timedelta] = (timedelta(minutes=-1), DAY),
+    usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
+) -> x509.Certificate:
+    """Return a certificate that the CA's intermediate signed, as a test wants it."""
     issuer = x509.load_pem_x509_certificate(ca.intermediate.encode())
     signer = serialization.load_pem_private_key(ca.intermediate_key, None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    key, now = generate_key(), datetime.now(UTC)
-    san = x509.SubjectAlternativeName([_general_name(name) for name in names])
-    leaf = (
+    now = datetime.now(UTC)
+    return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "liar")]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
         .issuer_name(issuer.subject)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + DAY)
-        .add_extension(san, critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .not_valid_before(now + life[0])
+        .not_valid_after(now + life[1])
+        .add_extension(x509.SubjectAlternativeName(san), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .sign(signer, hashes.SHA256())
     )
-    pem = leaf.public_bytes(serialization.Encoding.PEM)
-    return private_key_pem(key) + pem + ca.intermediate.encode()
+
+
+def other_name(oid: str, text: str) -> x509.OtherName:
+    """Return an otherName that holds a UTF8String of less than 128 octets (X.690 8.1.3.4)."""
+    value = text.encode()
+    return x509.OtherName(x509.ObjectIdentifier(oid), bytes([0x0C, len(value)]) + value)
 
 
 def _general_name(name: str) -> x509.GeneralName:

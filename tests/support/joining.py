@@ -1,0 +1,78 @@
+"""The side that joins: an outbound peer's row, a keyring, and the story run on both."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.core.values import LOOPBACK
+from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.keys import load_private_key
+from reconciler.crypto.seal import unseal
+from reconciler.errors import MosaicError
+from reconciler.join import Joiner, client_key_context, join
+from reconciler.store import outbound
+from reconciler.store.tx import AsyncDatabase
+from tests.support.enrolling import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from reconciler.core.invitation import Invitation
+    from reconciler.crypto.keys import PrivateKey
+    from reconciler.store.outbound import Outbound
+
+OUTBOUND = """
+apiVersion: federation.mosaicstack.dev/v1
+kind: Peer
+metadata: {{name: alpha}}
+spec: {{direction: outbound, endpoint: '{endpoint}'}}
+"""
+
+
+@dataclass
+class Beta:
+    """The side that joins."""
+
+    rows: Rows
+    keys: FileKeyring
+
+    def run(self, story: Callable[[Joiner], Awaitable[Any]], **options: Any) -> Any:
+        async def with_database() -> Any:
+            database = AsyncDatabase(self.rows.url, "beta", pool_size=2)
+            joiner = Joiner(database, self.keys, LOOPBACK, "user:tests")
+            try:
+                return await story(replace(joiner, **options))
+            finally:
+                await database.close()
+
+        return asyncio.run(with_database())
+
+    def join(self, invitation: Invitation, **options: Any) -> Outbound:
+        found: Outbound = self.run(lambda joiner: join(joiner, "alpha", invitation), **options)
+        return found
+
+    def refused(self, invitation: Invitation, **options: Any) -> MosaicError:
+        with pytest.raises(MosaicError) as caught:
+            self.join(invitation, **options)
+        return caught.value
+
+    def held(self) -> Outbound:
+        with self.rows.database.transaction() as tx:
+            return outbound.find(tx, "alpha")
+
+    def key(self) -> PrivateKey:
+        held = self.held()
+        assert held.sealed_key is not None
+        return load_private_key(unseal(held.sealed_key, client_key_context(held.id), self.keys))
+
+
+def beta_of(database_url: str, keys: Path, endpoint: str) -> Beta:
+    """Declare the outbound peer `alpha` in a migrated database."""
+    rows = Rows(database_url)
+    rows.apply(OUTBOUND.format(endpoint=endpoint))
+    return Beta(rows, FileKeyring.create(keys))

@@ -1,6 +1,7 @@
 """Joining another gateway: an invitation becomes a certificate whose key never left this side.
 
-    (1) first contact: only the pinned root counts, and nothing is sent before it does
+    (1) first contact: only the pinned root counts, and nothing is sent before it does; a clock
+        that is too far from theirs stops here, because no proof of ours would be taken
     (2) a key that is stored already is asked for first: an answer that was lost is picked up
     (3) else make a key; seal it, store it with its CSR and the roots; commit
     (4) only now spend the token, with as much patience as the other side asks for
@@ -23,16 +24,15 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from reconciler.clients.gateway import GatewayClient
-from reconciler.core.answers import SignedLeaf
-from reconciler.core.text import printable
 from reconciler.core.times import rfc3339
-from reconciler.core.x509 import DEFAULT_OID_ARC, GrantIdentity, check_enrolled
-from reconciler.crypto.certificates import read_certificate, verify_chain
+from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
+from reconciler.crypto.issued import verify_issued
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.proof import PROOF_SKEW
 from reconciler.crypto.seal import SealContext, seal, unseal
-from reconciler.errors import MosaicError, Refused, Retry
+from reconciler.errors import Refused, Retry
 from reconciler.store import outbound
 from reconciler.store.outbound import ClientKey, Outbound
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
+    from reconciler.core.answers import SignedLeaf
     from reconciler.core.invitation import Invitation
     from reconciler.core.remote import IssuedAnswer, TokenState
     from reconciler.core.values import Network
-    from reconciler.core.x509 import CertificateFacts
     from reconciler.crypto.keys import PrivateKey
     from reconciler.crypto.seal import KeyWrapper
     from reconciler.store.tx import AsyncDatabase
@@ -63,9 +63,7 @@ def _utc_now() -> datetime:
 class Joiner:
     """What joining needs on this side.
 
-    `oid_arc` is the arc that is expected of the other side's certificates. Another one is as good
-    where the certificate has exactly two otherNames, `<arc>.1` and `<arc>.2` under one arc, and
-    they name the grant and the subject user of the answer: each operator has an arc of its own.
+    `oid_arc` is the arc that is expected of the other side's certificates: see `verify_issued`.
     """
 
     database: AsyncDatabase
@@ -115,6 +113,7 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
     async with joiner.connect(invitation) as client:  # (1)
         until_s = asyncio.get_running_loop().time() + joiner.patience.total_seconds()
         enrollment = _Enrollment(joiner, client, invitation, until_s)
+        enrollment.check_clock()
         key, issued = await enrollment.earlier(held)  # (2)
         if key is not None and issued is not None and _holds(held, key, issued):
             await enrollment.refuse_unless_spent(held)
@@ -161,6 +160,18 @@ class _Enrollment:
     client: GatewayClient
     invitation: Invitation
     until_s: float  # of the loop's clock: when patience is over
+
+    def check_clock(self) -> None:
+        """Raise where the other side's clock, if it tells it, is too far from ours."""
+        skew = _skew(self.joiner, self.client)
+        if skew is not None and abs(skew) > PROOF_SKEW:
+            apart = "ahead of" if skew > timedelta() else "behind"
+            raise Refused(
+                "proof_invalid",
+                f"this clock is {abs(skew.total_seconds()):.0f} s {apart} the other gateway's, "
+                "which takes no proof of ours so",
+                hint="set the clock, then run the same command again; nothing was spent",
+            )
 
     async def earlier(self, held: Outbound) -> tuple[PrivateKey | None, IssuedAnswer | None]:
         """Return the stored key, where it can go on, and a certificate that it was issued."""
@@ -216,22 +227,9 @@ class _Enrollment:
 
     def check(self, issued: IssuedAnswer, key: PrivateKey) -> SignedLeaf:
         """Return the certificate, once it is the one that was asked for."""
-        try:
-            facts = read_certificate(issued.certificate)
-            verify_chain(issued.certificate, issued.chain, self.client.roots, self.joiner.clock())
-            grant = issued.grant
-            arc = _arc_of(facts, self.joiner.oid_arc)
-            identity = GrantIdentity(grant.id, grant.subject_user_id, arc)
-            check_enrolled(facts, spki_sha256(key.public_key()), identity)
-            if (issued.serial, issued.not_after) != (facts.serial, facts.not_after):
-                raise ValueError("the answer tells another serial or end than the certificate")  # noqa: TRY301
-        except (MosaicError, ValueError) as error:
-            raise Refused(
-                "peer_wrong_answer",
-                f"the certificate is not the one that was asked for: {printable(str(error), 300)}",
-                hint="it is not used; tell the grantor what stands here",
-            ) from None
-        return SignedLeaf(issued.certificate, issued.chain, facts)
+        spki = spki_sha256(key.public_key())
+        now, arc = self.joiner.clock(), self.joiner.oid_arc
+        return verify_issued(issued, spki, self.client.roots, now, arc)
 
     async def _pick_up(self, key: PrivateKey) -> IssuedAnswer | None:
         """Return what was issued for the key, or None where nothing was."""
@@ -248,9 +246,6 @@ class _Enrollment:
             return issued
         if refusal.code != "token_spent":
             raise refusal
-        skew = _skew(self.joiner, self.client)
-        if skew is not None and abs(skew) > PROOF_SKEW:
-            raise _clock_is_off(skew) from refusal
         raise Refused(
             "token_spent",
             "the invitation has been used, and not by this gateway's key",
@@ -284,15 +279,6 @@ def _skew(joiner: Joiner, client: GatewayClient) -> timedelta | None:
     return None if client.server_time is None else joiner.clock() - client.server_time
 
 
-def _clock_is_off(skew: timedelta) -> Refused:
-    apart = f"{abs(skew.total_seconds()):.0f} s {'ahead of' if skew > timedelta() else 'behind'}"
-    return Refused(
-        "proof_invalid",
-        f"this clock is {apart} the other gateway's, which takes no proof of ours so",
-        hint="set the clock, then run the same command again: what was issued is picked up",
-    )
-
-
 def _holds(held: Outbound, key: PrivateKey, issued: IssuedAnswer) -> bool:
     """Tell whether the row has this certificate, or one of the same key that ends no earlier."""
     current = held.certificate
@@ -315,13 +301,6 @@ def _check_host(held: Outbound, invitation: Invitation) -> None:
 def _authority(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return (parts.hostname or "").lower(), parts.port or 443
-
-
-def _arc_of(facts: CertificateFacts, expected: str) -> str:
-    """Return the arc that both otherNames are under; the other gateway may have one of its own."""
-    oids = {oid for oid, _ in facts.other_names}
-    arcs = {oid.rpartition(".")[0] for oid in oids}
-    return arcs.pop() if len(arcs) == 1 else expected
 
 
 def _again_later(error: Retry) -> Retry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,9 @@ from reconciler.cli.output import output_option, print_document
 from reconciler.store.grants import live_grant_id, show_grant
 from reconciler.store.locks import actor_name
 from reconciler.store.tokens import mint
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 @click.command()

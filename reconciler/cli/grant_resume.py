@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +10,11 @@ from reconciler.cli.braking import brake
 from reconciler.cli.context import verb, wait_lock
 from reconciler.cli.output import output_option
 from reconciler.store.holds import resume_grant
-from reconciler.store.tx import Tx
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from reconciler.store.tx import Tx
 
 
 @click.command()

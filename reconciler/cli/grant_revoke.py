@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +10,9 @@ from reconciler.cli.braking import brake
 from reconciler.cli.context import confirm, verb, wait_lock
 from reconciler.cli.output import output_option
 from reconciler.store.holds import revoke_grant
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The operator's brake: holds that win over git, in the reconciler's lock, with their audit rows."""
+"""The operator's brake: holds that win over git, under the lock, with their audit rows."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from reconciler.clients.gateway import GatewayClient
+from reconciler.clients.gateway import GatewayClient, utc_now
 from reconciler.core.times import rfc3339
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.certificates import read_certificate
@@ -31,15 +31,14 @@ from reconciler.crypto.csr import make_csr
 from reconciler.crypto.issued import verify_issued
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.proof import PROOF_SKEW
-from reconciler.crypto.seal import SealContext, seal, unseal
+from reconciler.crypto.seal import seal, unseal
 from reconciler.errors import Refused, Retry
 from reconciler.store import outbound
-from reconciler.store.outbound import ClientKey, Outbound
+from reconciler.store.outbound import ClientKey, Outbound, client_key_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
-    from uuid import UUID
 
     from reconciler.core.answers import SignedLeaf
     from reconciler.core.invitation import Invitation
@@ -55,10 +54,6 @@ MIN_WAIT_S: Final = 0.5
 _log = logging.getLogger(__name__)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class Joiner:
     """What joining needs on this side.
@@ -71,7 +66,7 @@ class Joiner:
     allow_addresses: tuple[Network, ...]
     actor: str
     oid_arc: str = DEFAULT_OID_ARC
-    clock: Callable[[], datetime] = _utc_now
+    clock: Callable[[], datetime] = utc_now
     patience: timedelta = PATIENCE
 
     def connect(self, invitation: Invitation) -> AbstractAsyncContextManager[GatewayClient]:
@@ -264,11 +259,6 @@ class _Enrollment:
                     raise _again_later(error) from error
                 _log.info("waiting %.0f s: %s", wait_s, error.message)
                 await asyncio.sleep(wait_s)
-
-
-def client_key_context(peer_id: UUID) -> SealContext:
-    """Return the place of an outbound peer's sealed key."""
-    return SealContext("client key", "federation_peers", "client_key_pem", str(peer_id))
 
 
 def _open(joiner: Joiner, held: Outbound, sealed: bytes) -> PrivateKey:

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 ROOTS_PATH: Final = f"{API_PREFIX}/ca/roots"
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
+    """Return this machine's clock."""
     return datetime.now(UTC)
 
 
@@ -78,7 +79,7 @@ class GatewayClient:
         allow_addresses: tuple[Network, ...],
         *,
         limits: Limits = DEFAULT_LIMITS,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> AsyncIterator[Self]:
         """Connect to the gateway whose root has the fingerprint `pin` (`sha256:<hex>`).
 

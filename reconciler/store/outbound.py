@@ -14,12 +14,14 @@ from reconciler.core.audit import Event
 from reconciler.core.ids import PeerId
 from reconciler.core.states import PeerStatus
 from reconciler.core.times import rfc3339
+from reconciler.crypto.seal import SealContext
 from reconciler.errors import Refused
 from reconciler.store import audit
 from reconciler.store.tx import as_json
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from reconciler.core.answers import SignedLeaf
     from reconciler.core.remote import RemoteGrant
@@ -81,6 +83,11 @@ def find(tx: Tx, name: str) -> Outbound:
             hint="see mosaic federation peer list",
         )
     return _outbound(row)
+
+
+def client_key_context(peer_id: UUID) -> SealContext:
+    """Return the place of an outbound peer's sealed key."""
+    return SealContext("client key", "federation_peers", "client_key_pem", str(peer_id))
 
 
 def store_pending(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outbound:

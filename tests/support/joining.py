@@ -13,8 +13,9 @@ from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.keys import load_private_key
 from reconciler.crypto.seal import unseal
 from reconciler.errors import MosaicError
-from reconciler.join import Joiner, client_key_context, join
+from reconciler.join import Joiner, join
 from reconciler.store import outbound
+from reconciler.store.outbound import client_key_context
 from reconciler.store.tx import AsyncDatabase
 from tests.support.enrolling import Rows
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from reconciler.manifest.models import GrantManifest, Model, PeerManifest, ScopeModel
 
+SCHEMAS_URL: Final = "https://federation.mosaicstack.dev/schemas/v1"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 MODELS: Final[dict[str, type[Model]]] = {
@@ -20,6 +21,6 @@ def json_schema(kind: str) -> dict[str, Any]:
     schema = MODELS[kind].model_json_schema(by_alias=True)
     return {
         "$schema": DIALECT,
-        "$id": f"https://federation.mosaicstack.dev/schemas/v1/{kind}.schema.json",
+        "$id": f"{SCHEMAS_URL}/{kind}.schema.json",
         **schema,
     }

@@ -75,6 +75,7 @@ class Database:
     """A database as commands use it: a connection a transaction, no pool."""
 
     def __init__(self, url: str, application_name: str) -> None:
+        self.url = url
         self._engine = sa.create_engine(
             _url(url), poolclass=NullPool, connect_args=_connect_args(application_name)
         )

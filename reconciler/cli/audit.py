@@ -1,0 +1,17 @@
+"""`audit`: the record of every change."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.main import LazyGroup
+
+VERBS = {
+    "list": ("audit_list", "Show the newest entries."),
+    "verify": ("audit_verify", "Check the chain from its first entry on."),
+}
+
+
+@click.group(cls=LazyGroup, verbs=VERBS)
+def command() -> None:
+    """The audit log: an append-only hash chain."""

@@ -1,0 +1,26 @@
+"""`db check`: what the database promises is in force."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.context import database, settings, verb
+from reconciler.errors import Refused
+from reconciler.store.schema import differences
+
+
+@click.command()
+@verb
+def command() -> None:
+    """Check that the schema is current, and every constraint and trigger in force."""
+    with database(settings(), "db check") as opened, opened.transaction() as tx:
+        found = differences(tx)
+    for each in found:
+        click.echo(each)
+    if found:
+        raise Refused(
+            "schema_differs",
+            f"{len(found)} differences from what the migrations made",
+            hint="find out who changed the schema; restore it from a backup",
+        )
+    click.echo("the schema is current, and its constraints and triggers are in force")

@@ -1,0 +1,22 @@
+"""`db current`: the migration that the database is at."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.context import database_url, settings, verb
+from reconciler.cli.output import output_option, show_facts
+from reconciler.store.locks import application_name
+from reconciler.store.schema import revisions
+from reconciler.store.tx import Database
+
+
+@click.command()
+@output_option
+@verb
+def command(output: str) -> None:
+    """Show the database's migration, and the newest that this version knows."""
+    with database_url(settings()) as url:
+        found = revisions(Database(url, application_name("db current")))
+    facts = {"current": found.current, "head": found.head, "upToDate": found.up_to_date}
+    show_facts(facts, output)

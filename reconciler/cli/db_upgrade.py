@@ -1,0 +1,21 @@
+"""`db upgrade`: the migrations that are missing."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.context import database_url, say_gateway, settings, verb
+from reconciler.store.locks import application_name
+from reconciler.store.schema import upgrade
+from reconciler.store.tx import Database
+
+
+@click.command()
+@verb
+def command() -> None:
+    """Run the migrations that are missing, each in one transaction; safe to run twice at once."""
+    found = settings()
+    say_gateway(found)
+    with database_url(found) as url:
+        done = upgrade(Database(url, application_name("db upgrade")))
+    click.echo(f"the database is at migration {done.current}")

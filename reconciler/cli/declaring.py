@@ -1,0 +1,136 @@
+"""Manifests that a command writes beside those of the source, and applies alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.core.spec import GrantSpec, Kind, PeerSpec, Spec
+from reconciler.errors import NeedsEdit, Refused
+from reconciler.manifest.load import load
+from reconciler.manifest.schema import SCHEMAS_URL
+from reconciler.manifest.write import manifest_text, write_new
+from reconciler.source.files import Source, SourceFile
+from reconciler.source.read import folder_of, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.core.spec import Declared, Desired
+    from reconciler.core.values import SourceSetting
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A manifest to be written: `path` is absolute."""
+
+    kind: Kind
+    name: str
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declaring:
+    """A source with the drafts in it, valid as a whole, before anything is written."""
+
+    desired: Desired
+    drafts: tuple[Draft, ...]
+
+    @property
+    def only(self) -> frozenset[tuple[Kind, str]]:
+        """The identities of the drafts."""
+        return frozenset((draft.kind, draft.name) for draft in self.drafts)
+
+    def write(self) -> None:
+        """Write the drafts; where one cannot be, none is left."""
+        written: list[Path] = []
+        try:
+            for draft in self.drafts:
+                write_new(draft.path, draft.text)
+                written.append(draft.path)
+        except BaseException:
+            _remove(written)
+            raise
+
+    def remove(self) -> None:
+        """Take the drafts away again, because what they declare could not be applied."""
+        _remove([draft.path for draft in self.drafts])
+
+
+def existing(setting: SourceSetting) -> Source:
+    """Return the source as it is; an absent folder is an empty one.
+
+    Raises:
+        NeedsEdit: `config_invalid`: it is a git repository, which cannot be written to.
+    """
+    if setting.is_git:
+        raise NeedsEdit(
+            "config_invalid",
+            "the source is a git repository: a manifest cannot be written into it",
+            hint="pass --no-write and commit the manifest yourself, or name a folder by --source",
+        )
+    folder = folder_of(setting)
+    return read_source(setting) if folder.exists() else Source(str(folder), ())
+
+
+def declare(
+    source: Source, specs: Sequence[tuple[str, Spec]], *, folder: Path | None = None
+) -> Declaring:
+    """Return the source with these objects in it, once all of it is valid.
+
+    Raises:
+        InvalidManifests: with every problem, those of the source included.
+        Refused: `name_taken`: the source declares one of them already.
+    """
+    root = folder or Path(source.label)
+    taken = {file.path for file in source.files}
+    drafts: list[Draft] = []
+    for name, spec in specs:
+        kind = Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
+        path = _file_name(name, kind, taken)
+        taken.add(path)
+        schemas = "../schemas" if (root.parent / "schemas").is_dir() else SCHEMAS_URL
+        drafts.append(Draft(kind, name, root / path, manifest_text(name, spec, schemas)))
+    before = load(source)
+    for draft in drafts:
+        _refuse_taken(before, draft)
+    added = tuple(
+        SourceFile(draft.path.relative_to(root).as_posix(), draft.text.encode()) for draft in drafts
+    )
+    joined = Source(
+        source.label, (*source.files, *added), source.problems, source.revision, source.dirty
+    )
+    return Declaring(load(joined), tuple(drafts))
+
+
+def declared_peer(source: Source, name: str) -> Declared[PeerSpec] | None:
+    """Return the peer of a name that a source declares, or None."""
+    return next((each for each in load(source).peers if each.name == name), None)
+
+
+def declared_grant(source: Source, name: str) -> Declared[GrantSpec] | None:
+    """Return the grant of a name that a source declares, or None."""
+    return next((each for each in load(source).grants if each.name == name), None)
+
+
+def _file_name(name: str, kind: Kind, taken: set[str]) -> str:
+    plain = f"{name}.yaml"
+    return plain if plain not in taken else f"{name}-{str(kind).lower()}.yaml"
+
+
+def _refuse_taken(before: Desired, draft: Draft) -> None:
+    declared = before.peers if draft.kind is Kind.PEER else before.grants
+    for each in declared:
+        if each.name == draft.name:
+            raise Refused(
+                "name_taken",
+                f"{draft.kind} {draft.name!r} is declared at {each.place.path}:{each.place.line}",
+                hint="choose another name, or edit that manifest and apply",
+            )
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,200 @@
+"""`grant create`: a manifest, its rows and an invitation, in one command."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.context import (
+    DURATION,
+    database,
+    say_gateway,
+    settings,
+    source_of,
+    verb,
+    wait_lock,
+)
+from reconciler.cli.declaring import Declaring, declare, declared_peer, existing
+from reconciler.cli.inviting import Inviter, inviter
+from reconciler.cli.output import output_option, print_document
+from reconciler.core.spec import Direction, GrantSpec, PeerSpec, Spec
+from reconciler.core.states import HoldKind
+from reconciler.core.times import parse_duration, parse_rfc3339
+from reconciler.errors import NeedsEdit, Refused
+from reconciler.manifest.load import load_scope
+from reconciler.reconcile import Options, apply
+from reconciler.source.files import Source
+from reconciler.store.apply import Provenance
+from reconciler.store.grants import list_grants, show_grant
+from reconciler.store.locks import actor_name
+from reconciler.store.peers import list_peers
+
+if TYPE_CHECKING:
+    from reconciler.core.scope import Scope
+    from reconciler.store.tx import Database
+
+
+@click.command()
+@click.argument("name")
+@click.option("--peer", required=True, help="The inbound peer; declared too, where it is new.")
+@click.option("--subject-user", required=True, help="The user on whose behalf it acts.")
+@click.option("--scope", required=True, metavar="FILE|-|JSON", help="What it may see.")
+@click.option(
+    "--expires", default="90d", show_default=True, help="An RFC 3339 time, or a duration from now."
+)
+@click.option(
+    "--lifetime",
+    type=DURATION,
+    default="24h",
+    show_default=True,
+    help="Of its certificates, 5m to 7d.",
+)
+@click.option("--suspended", is_flag=True, help="Declare it suspended.")
+@click.option("--no-write", is_flag=True, help="Write no manifest: commit one yourself.")
+@click.option("--token-life", type=DURATION, default="1h", show_default=True, help="Up to 7d.")
+@wait_lock
+@output_option
+@verb
+def command(
+    name: str,
+    peer: str,
+    subject_user: str,
+    scope: str,
+    expires: str,
+    lifetime: timedelta,
+    suspended: bool,
+    no_write: bool,
+    token_life: timedelta,
+    wait: timedelta,
+    output: str,
+) -> None:
+    """Declare the grant NAME, apply it alone, and print its invitation once.
+
+    All of it is checked before anything is written. Until the manifest is committed and applied,
+    the grant is `not in git yet`, and no loop removes it.
+    """
+    found = settings()
+    spec = GrantSpec(
+        peer=peer,
+        subject_user_id=subject_user,
+        expires_at=_expires(expires),
+        scope=_scope(scope),
+        lifetime=lifetime,
+        suspended=suspended,
+    )
+    inviting = inviter(found, token_life)
+    setting = source_of(found, None)
+    source = Source("grant create", ()) if no_write and setting.is_git else existing(setting)
+    say_gateway(found)
+    with database(found, "grant create") as opened:
+        declaring = declare(source, _specs(opened, source, name, spec))
+        _refuse_held_or_live(opened, name, peer)
+        if not no_write:
+            declaring.write()
+        try:
+            document = _apply(opened, declaring, inviting, wait, name)
+        except BaseException:
+            if not no_write:
+                declaring.remove()
+            raise
+    if output != "table":
+        print_document(document, output)
+        return
+    if not no_write:
+        for draft in declaring.drafts:
+            click.echo(f"wrote {draft.path}")
+    click.echo(f"grant/{name} is {document['status']}")
+    invitation = document["invitation"]
+    click.echo(f"invitation, until {invitation['expiresAt']}, shown once:")
+    click.echo(f"  {invitation['url']}")
+    if not no_write:
+        click.echo("  next: commit the manifest; hand the invitation to the peer, in secret")
+
+
+def _specs(opened: Database, source: Source, name: str, spec: GrantSpec) -> list[tuple[str, Spec]]:
+    """Return the grant, and before it its peer where the source does not declare that."""
+    declared = declared_peer(source, spec.peer)
+    if declared is not None:
+        return [(name, spec)]
+    with opened.transaction() as tx:
+        rows = [row for row in list_peers(tx, ["pending", "active"]) if row["name"] == spec.peer]
+    display = rows[0]["displayName"] if rows else spec.peer
+    endpoint = rows[0]["endpoint"] if rows else None
+    return [(spec.peer, PeerSpec(Direction.INBOUND, display, endpoint)), (name, spec)]
+
+
+def _refuse_held_or_live(opened: Database, name: str, peer: str) -> None:
+    with opened.transaction() as tx:
+        grants = [row for row in list_grants(tx) if row["name"] == name]
+        peers = [row for row in list_peers(tx) if row["name"] == peer]
+    for row in grants:
+        if row["status"] not in ("revoked", "expired"):
+            raise Refused(
+                "name_taken",
+                f"grant {name!r} is {row['status']} already",
+                hint=f"a new invitation for it: mosaic federation grant invite {name}",
+            )
+        if row["hold"] is not None and row["hold"]["kind"] == HoldKind.REVOKE:
+            raise Refused(
+                "state_conflict",
+                f"grant {name!r} was revoked by {row['hold']['by']}",
+                hint=f"lift that first: mosaic federation grant resume {name}",
+            )
+    for row in peers:
+        if row["hold"] is not None:
+            raise Refused(
+                "state_conflict",
+                f"peer {peer!r} was revoked by {row['hold']['by']}",
+                hint="remove its manifest and apply, then declare it again",
+            )
+
+
+def _apply(
+    opened: Database, declaring: Declaring, inviting: Inviter, wait: timedelta, name: str
+) -> dict[str, Any]:
+    by = Provenance(f"user:{actor_name()}", declaring.desired.label, managed=False)
+    options = Options(wait=wait, only=declaring.only, inviting=inviting.inviting)
+    done = apply(opened, declaring.desired, by, options)
+    with opened.transaction() as tx:
+        row = show_grant(tx, name)
+    minted = dict(done.invited)[name]
+    return {**row, "invitation": inviting.document(minted)}
+
+
+def _expires(text: str) -> datetime:
+    now = datetime.now(UTC)
+    try:
+        at = parse_rfc3339(text) if "T" in text.upper() else now + parse_duration(text)
+    except (ValueError, OverflowError):
+        raise NeedsEdit(
+            "value_invalid",
+            f"--expires: got {text!r}, expected an RFC 3339 time or a duration",
+            hint="write 2027-06-30T00:00:00Z, or 90d",
+        ) from None
+    if at <= now:
+        raise NeedsEdit(
+            "value_invalid", f"--expires: {text!r} has passed", hint="choose a later time"
+        )
+    return at.replace(microsecond=0)
+
+
+def _scope(text: str) -> Scope:
+    """Return the scope of a file, of standard input (`-`) or of JSON itself."""
+    if text == "-":
+        return load_scope(sys.stdin.read(), "stdin")
+    if text.lstrip().startswith("{"):
+        return load_scope(text, "--scope")
+    path = Path(text)
+    try:
+        return load_scope(path.read_text(), text)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise NeedsEdit(
+            "value_invalid",
+            f"--scope: {text!r} cannot be read: {reason}",
+            hint='name a file, or write JSON such as {"resources": […], "maxRowsPerQuery": 500}',
+        ) from None

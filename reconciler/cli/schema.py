@@ -1,0 +1,24 @@
+"""`schema`: the JSON Schema of what a manifest may say, and the HTTP contract."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from reconciler.cli.context import verb
+from reconciler.manifest.schema import MODELS, json_schema
+
+
+@click.command()
+@click.argument("kind", type=click.Choice([*MODELS, "openapi"]))
+@verb
+def command(kind: str) -> None:
+    """Print the JSON Schema of KIND, or the OpenAPI document of the endpoint."""
+    if kind == "openapi":
+        from reconciler.web.openapi import openapi_document
+
+        document = openapi_document()
+    else:
+        document = json_schema(kind)
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

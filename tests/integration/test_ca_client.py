@@ -1,0 +1,306 @@
+"""The client of step-ca against a real one: what it signs, refuses, revokes, and leaves unsaid."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+from reconciler.clients.ca import (
+    MAX_IN_FLIGHT,
+    CaClient,
+    NotSent,
+    Rejected,
+    SignAnswer,
+    Signed,
+    Unanswered,
+)
+from reconciler.clients.ca_wire import Timeouts
+from reconciler.core.x509 import ExpectedLeaf, GrantIdentity, check_leaf
+from reconciler.crypto.authority import GATEWAY, PEERS, new_authority
+from reconciler.crypto.certificates import read_certificate, read_crl, subject_key_id, verify_chain
+from reconciler.crypto.csr import VerifiedCsr, make_csr, read_csr
+from reconciler.crypto.keys import generate_key, spki_sha256
+from reconciler.crypto.ott import Provisioner
+from reconciler.errors import NeedsEdit, Refused, Retry
+from tests.support.authority import Authority, authority
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+T = TypeVar("T")
+
+IDENTITY = GrantIdentity("0197a000-0000-7000-8000-000000000001", "maria@alpha.example")
+IMPATIENT = Timeouts(connect_s=1, read_s=1, total_s=2)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def own_authority(tmp_path: Path) -> Iterator[Authority]:
+    with authority(tmp_path) as found:
+        yield found
+
+
+def run(client: CaClient, ask: Callable[[CaClient], Awaitable[T]]) -> T:
+    async def closing() -> T:
+        async with client:
+            return await ask(client)
+
+    return asyncio.run(closing())
+
+
+def impatient(ca: Authority, url: str = "", timeouts: Timeouts = IMPATIENT) -> CaClient:
+    ours = [Provisioner.load(ca.folder / f"{name}.json") for name in (PEERS, GATEWAY)]
+    return CaClient(url or ca.url, ca.roots, *ours, timeouts=timeouts)
+
+
+def new_csr(common_name: str = "") -> VerifiedCsr:
+    return read_csr(make_csr(generate_key(), common_name))
+
+
+def new_serial() -> str:
+    return format(secrets.randbits(158) | 1 << 157, "x")
+
+
+def end(life: timedelta = HOUR) -> datetime:
+    return (datetime.now(UTC) + life).replace(microsecond=0)
+
+
+def sign(client: CaClient, serial: str = "", life: timedelta = HOUR) -> Awaitable[SignAnswer]:
+    return client.sign_grant(new_csr(), IDENTITY, serial or new_serial(), end(life))
+
+
+async def revoked_serials(client: CaClient, ca: Authority) -> frozenset[str]:
+    return read_crl(await client.crl(), ca.material.intermediate).serials
+
+
+@pytest.mark.parametrize("common_name", ["", "somebody else"])
+def test_a_csr_becomes_the_certificate_that_was_asked_for(
+    shared_authority: Authority, common_name: str
+) -> None:
+    csr, serial, not_after = new_csr(common_name), new_serial(), end()
+
+    answer = run(
+        shared_authority.client(), lambda ca: ca.sign_grant(csr, IDENTITY, serial, not_after)
+    )
+
+    assert isinstance(answer, Signed), answer
+    facts = read_certificate(answer.leaf)
+    issuer = shared_authority.material.issuer_key_id
+    crl_url = f"https://127.0.0.1/federation/v1/ca/crl/{issuer}"
+    check_leaf(facts, ExpectedLeaf(IDENTITY, serial, csr.spki_sha256, not_after, crl_url))
+    assert facts.not_after == not_after
+    assert subject_key_id(answer.chain[0]) == issuer
+    verify_chain(answer.leaf, answer.chain, shared_authority.roots, datetime.now(UTC))
+
+
+def test_many_signs_at_once_are_all_answered(shared_authority: Authority) -> None:
+    async def many(client: CaClient) -> list[SignAnswer]:
+        return await asyncio.gather(*(sign(client) for _ in range(3 * MAX_IN_FLIGHT)))
+
+    answers = run(shared_authority.client(), many)
+    assert all(isinstance(each, Signed) for each in answers), answers
+
+
+@pytest.mark.parametrize(
+    ("life", "status", "told"), [(timedelta(days=8), 403, "maximum"), (-HOUR, 400, "past")]
+)
+def test_an_end_that_the_ca_does_not_allow_is_rejected(
+    shared_authority: Authority, life: timedelta, status: int, told: str
+) -> None:
+    answer = run(shared_authority.client(), lambda ca: sign(ca, life=life))
+    assert isinstance(answer, Rejected)
+    assert (answer.status, told in answer.reason) == (status, True)
+
+
+def test_a_provisioner_that_the_ca_does_not_know_is_rejected(shared_authority: Authority) -> None:
+    stranger = new_authority("Other", datetime.now(UTC)).provisioners[PEERS]
+    path = shared_authority.folder / "stranger.json"
+    path.write_text(json.dumps(stranger))
+    client = CaClient(shared_authority.url, shared_authority.roots, Provisioner.load(path))
+    answer = run(client, sign)
+    assert isinstance(answer, Rejected)
+    assert answer.status == 401
+
+
+def test_the_gateways_own_certificate_has_its_names_and_its_chain(
+    shared_authority: Authority,
+) -> None:
+    key, names = generate_key(), ("gateway.example", "127.0.0.1")
+    csr = make_csr(key, names[0])
+
+    leaf, *chain = run(shared_authority.client(), lambda ca: ca.sign_server(csr, names, HOUR))
+
+    facts = read_certificate(leaf)
+    assert set(facts.general_names) == {"dns:gateway.example", "ip:127.0.0.1"}
+    assert facts.spki_sha256 == spki_sha256(key.public_key())
+    assert HOUR - timedelta(minutes=1) < facts.not_after - datetime.now(UTC) <= HOUR
+    verify_chain(leaf, chain, shared_authority.roots, datetime.now(UTC))
+
+
+def test_a_server_certificate_that_may_not_be_is_refused(shared_authority: Authority) -> None:
+    csr = make_csr(generate_key())
+    with pytest.raises(Refused, match="maximum") as caught:
+        run(
+            shared_authority.client(),
+            lambda ca: ca.sign_server(csr, ("gateway.example",), timedelta(days=2)),
+        )
+    assert caught.value.code == "ca_refused"
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_revoked_serial_is_in_the_crl_whether_or_not_it_was_signed(
+    shared_authority: Authority, signed: bool
+) -> None:
+    serial = new_serial()
+
+    async def story(client: CaClient) -> None:
+        if signed:
+            assert isinstance(await sign(client, serial), Signed)
+        assert serial not in await revoked_serials(client, shared_authority)
+        await client.revoke(serial, "the grant has ended")
+        assert serial in await revoked_serials(client, shared_authority)
+        await client.revoke(serial, "once more")  # done already is done
+
+    run(shared_authority.client(), story)
+
+
+def test_the_ca_tells_what_it_is(shared_authority: Authority) -> None:
+    async def story(client: CaClient) -> None:
+        assert await client.health() == "ok"
+        assert (await client.version()).startswith("0.")
+        assert await client.intermediates() == (shared_authority.material.intermediate,)
+        listed = await client.provisioners()
+        ours = shared_authority.material.provisioners
+        assert {(each.type, each.name, each.kid) for each in listed} == {
+            ("JWK", name, document["kid"]) for name, document in ours.items()
+        }
+
+    run(shared_authority.client(), story)
+
+
+def test_without_its_provisioner_a_client_says_which_setting_is_missing(
+    shared_authority: Authority,
+) -> None:
+    client = CaClient(shared_authority.url, shared_authority.roots)
+    with pytest.raises(NeedsEdit, match="'peers'") as caught:
+        run(client, sign)
+    assert "MOSAIC_CA_PROVISIONERS" in caught.value.hint
+
+
+@pytest.mark.parametrize("roots", [[], [""], ["\n"], ["nonsense"]])
+def test_a_client_without_a_root_trusts_nobody_and_not_the_system(roots: list[str]) -> None:
+    with pytest.raises(NeedsEdit) as caught:
+        CaClient("https://127.0.0.1:1", roots)
+    assert caught.value.code == "config_invalid"
+    assert "MOSAIC_CA_ROOT" in caught.value.hint
+
+
+def test_a_ca_of_another_root_is_sent_nothing(shared_authority: Authority) -> None:
+    other = new_authority("Other", datetime.now(UTC))
+    ours = Provisioner.load(shared_authority.folder / f"{PEERS}.json")
+    answer = run(CaClient(shared_authority.url, [other.root], ours), sign)
+    assert isinstance(answer, NotSent)
+    assert "CERTIFICATE_VERIFY_FAILED" in answer.reason
+
+
+def test_proxies_of_the_environment_are_not_asked(
+    shared_authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert run(shared_authority.client(), lambda ca: ca.health()) == "ok"
+
+
+def test_a_ca_that_is_down_was_sent_nothing(own_authority: Authority) -> None:
+    client = impatient(own_authority)
+    own_authority.stop()
+
+    async def story(client: CaClient) -> None:
+        assert isinstance(await sign(client), NotSent)
+        for ask in (client.revoke(new_serial(), "x"), client.crl(), client.health()):
+            with pytest.raises(Retry) as caught:
+                await ask
+            assert caught.value.code == "ca_unavailable"
+            assert "ca status" in caught.value.hint
+
+    run(client, story)
+
+
+def test_a_ca_that_stops_while_it_signs_leaves_the_serial_in_doubt(
+    own_authority: Authority,
+) -> None:
+    serial = new_serial()
+
+    async def story(client: CaClient) -> SignAnswer:
+        assert await client.health() == "ok"  # a connection is open, so the request does leave
+        stop(own_authority)
+        return await sign(client, serial)
+
+    try:
+        answer = run(impatient(own_authority), story)
+    finally:
+        resume(own_authority)
+    assert isinstance(answer, Unanswered), answer
+
+    async def settle(client: CaClient) -> None:
+        await client.revoke(serial, "nobody knows")
+        assert serial in await revoked_serials(client, own_authority)
+
+    run(impatient(own_authority, timeouts=Timeouts()), settle)
+
+
+def test_a_ca_that_does_not_even_shake_hands_was_sent_nothing(own_authority: Authority) -> None:
+    client = impatient(own_authority)
+    stop(own_authority)  # the kernel still accepts, and nobody speaks TLS
+    try:
+        assert isinstance(run(client, sign), NotSent)
+    finally:
+        resume(own_authority)
+
+
+def test_a_ca_that_fails_inside_leaves_the_serial_in_doubt(
+    own_authority: Authority,
+) -> None:
+    (own_authority.folder / "templates" / "peer.tpl").write_text("{{ broken")
+    answer = run(impatient(own_authority, timeouts=Timeouts()), sign)
+    assert isinstance(answer, Unanswered)
+    assert "HTTP 500" in answer.reason
+
+
+def test_no_more_than_eight_are_in_flight_and_the_rest_wait(
+    own_authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.clients.ca.SLOT_WAIT_S", 0.2)
+
+    async def story(client: CaClient) -> list[SignAnswer]:
+        await client.health()
+        stop(own_authority)
+        return await asyncio.gather(*(sign(client) for _ in range(MAX_IN_FLIGHT + 3)))
+
+    try:
+        answers = run(impatient(own_authority), story)
+    finally:
+        resume(own_authority)
+    busy = [each for each in answers if isinstance(each, NotSent) and "busy" in each.reason]
+    assert len(busy) == 3
+
+
+def stop(ca: Authority) -> None:
+    assert ca.process is not None
+    ca.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.1)
+
+
+def resume(ca: Authority) -> None:
+    assert ca.process is not None
+    ca.process.send_signal(signal.SIGCONT)

@@ -1,0 +1,178 @@
+"""The client of step-ca against a server that answers wrongly, late, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.clients.ca import CaClient, SignAnswer, Unanswered
+from reconciler.clients.ca_wire import MAX_JSON, CaWire, NoAnswer, Timeouts
+from reconciler.core.x509 import GrantIdentity
+from reconciler.crypto.authority import PEERS, new_authority
+from reconciler.crypto.csr import make_csr, read_csr
+from reconciler.crypto.keys import generate_key
+from reconciler.crypto.ott import Provisioner
+from tests.support.liar import server_certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+IDENTITY = GrantIdentity("0197a000-0000-7000-8000-000000000001", "maria@alpha.example")
+IMPATIENT = Timeouts(connect_s=1, read_s=1, total_s=2)
+LIAR = new_authority("Liar", datetime.now(UTC))
+
+
+class Wire:
+    """A server with the CA's certificate that counts requests and answers with given bytes."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.answer: Callable[[ssl.SSLSocket], None] = lambda _: None
+        self.url = ""
+
+
+@pytest.fixture
+def wire(tmp_path: Path) -> Iterator[Wire]:
+    path = tmp_path / "server.pem"
+    path.write_bytes(server_certificate(LIAR, "127.0.0.1"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    with serve(context) as found:
+        yield found
+
+
+@contextmanager
+def serve(context: ssl.SSLContext) -> Iterator[Wire]:
+    found = Wire()
+    listening = socket.create_server(("127.0.0.1", 0))
+    found.url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+
+    def accept() -> None:
+        while True:
+            try:
+                raw, _ = listening.accept()
+            except OSError:
+                return
+            with raw, context.wrap_socket(raw, server_side=True) as secure:
+                secure.settimeout(10)
+                if secure.recv(65536):
+                    found.requests += 1
+                    found.answer(secure)
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def http(status: str, body: bytes, headers: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\n{headers}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def say(data: bytes) -> Callable[[ssl.SSLSocket], None]:
+    return lambda secure: secure.sendall(data)
+
+
+def drip(secure: ssl.SSLSocket) -> None:
+    try:
+        secure.sendall(b"HTTP/1.1 201 Created\r\ncontent-length: 1000\r\n\r\n")
+        for _ in range(60):
+            secure.sendall(b" ")
+            time.sleep(0.1)
+    except OSError:
+        pass  # the client has had enough
+
+
+async def sign(client: CaClient) -> SignAnswer:
+    csr = read_csr(make_csr(generate_key()))
+    return await client.sign_grant(csr, IDENTITY, "1f", datetime.now(UTC) + timedelta(hours=1))
+
+
+@pytest.fixture
+def client(wire: Wire, tmp_path: Path) -> CaClient:
+    path = tmp_path / "peers.json"
+    path.write_text(json.dumps(LIAR.provisioners[PEERS]))
+    return CaClient(wire.url, [LIAR.root], Provisioner.load(path), timeouts=IMPATIENT)
+
+
+CHAINLESS: dict[str, Any] = {"crt": LIAR.root, "certChain": "nonsense"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        say(b""),
+        say(b"SSH-2.0-nonsense\r\n"),
+        say(b"HTTP/1.1 201 Created\r\ncontent-length: 1000\r\n\r\n{"),
+        say(http("201 Created", b"")),
+        say(http("201 Created", b"[]")),
+        say(http("201 Created", b"[" * 50_000)),
+        say(http("201 Created", json.dumps(CHAINLESS).encode())),
+        say(http("201 Created", b" " * (MAX_JSON + 1))),
+        say(http("200 OK", b"{}")),
+        say(http("302 Found", b"", "location: https://127.0.0.1:1/\r\n")),
+        say(http("503 Service Unavailable", b"\xff\x1b[2J")),
+        drip,
+    ],
+)
+def test_any_answer_that_is_none_leaves_the_serial_in_doubt_and_is_asked_for_once(
+    wire: Wire, client: CaClient, answer: Callable[[ssl.SSLSocket], None]
+) -> None:
+    async def story() -> SignAnswer:
+        async with client:
+            return await sign(client)
+
+    wire.answer = answer
+    began = time.monotonic()
+    result = asyncio.run(story())
+    assert isinstance(result, Unanswered), result
+    assert result.reason.isprintable()
+    assert wire.requests == 1
+    assert time.monotonic() - began < 2 * IMPATIENT.total_s
+
+
+def test_a_connection_that_breaks_when_it_is_used_again_is_in_doubt(
+    wire: Wire, client: CaClient
+) -> None:
+    def twice(secure: ssl.SSLSocket) -> None:
+        secure.sendall(http("200 OK", b'{"status":"ok"}'))
+        secure.recv(65536)  # the request to sign: read, and never answered
+        wire.requests += 1
+
+    async def story() -> SignAnswer:
+        async with client:
+            await client.health()
+            return await sign(client)
+
+    wire.answer = twice
+    assert isinstance(asyncio.run(story()), Unanswered)
+    assert wire.requests == 2
+
+
+def test_a_crl_may_be_long_but_has_an_end(wire: Wire) -> None:
+    async def get(limit: int) -> int:
+        channel = CaWire(wire.url, [LIAR.root], IMPATIENT)
+        try:
+            return len((await channel.send("GET", "/1.0/crl", limit=limit)).body)
+        finally:
+            await channel.close()
+
+    wire.answer = say(http("200 OK", b"x" * (2 * MAX_JSON)))
+    assert asyncio.run(get(2 * MAX_JSON)) == 2 * MAX_JSON
+    with pytest.raises(NoAnswer, match="larger than"):
+        asyncio.run(get(2 * MAX_JSON - 1))

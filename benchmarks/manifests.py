@@ -9,12 +9,12 @@ from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only 
 from ruamel.yaml.events import StreamEndEvent
 
 from benchmarks.measure import Figure, compare
+from reconciler.core.files import Source, SourceFile
 from reconciler.core.ids import GrantId, PeerId
 from reconciler.core.observed import Observed, ObservedGrant, ObservedPeer
 from reconciler.core.plan import plan
 from reconciler.core.states import GrantStatus, PeerStatus
 from reconciler.manifest.load import load
-from reconciler.source.files import Source, SourceFile
 
 GRANTS = 2000
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.core.files import Source, SourceFile
 from reconciler.core.spec import GrantSpec, Kind, PeerSpec, Spec
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load
 from reconciler.manifest.schema import SCHEMAS_URL
 from reconciler.manifest.write import manifest_text, write_new
-from reconciler.source.files import Source, SourceFile
 from reconciler.source.read import folder_of, read_source
 
 if TYPE_CHECKING:

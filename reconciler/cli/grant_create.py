@@ -21,13 +21,13 @@ from reconciler.cli.context import (
 from reconciler.cli.declaring import Declaring, declare, declared_peer, existing
 from reconciler.cli.inviting import Inviter, inviter
 from reconciler.cli.output import output_option, print_document
+from reconciler.core.files import Source
 from reconciler.core.spec import Direction, GrantSpec, PeerSpec, Spec
 from reconciler.core.states import HoldKind
 from reconciler.core.times import parse_duration, parse_rfc3339
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load_scope
 from reconciler.reconcile import Options, apply
-from reconciler.source.files import Source
 from reconciler.store.apply import Provenance
 from reconciler.store.grants import list_grants, show_grant
 from reconciler.store.locks import actor_name

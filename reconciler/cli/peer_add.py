@@ -15,6 +15,7 @@ from reconciler.cli.declaring import declare, declared_peer, existing
 from reconciler.cli.output import output_option, print_document, show_facts
 from reconciler.cli.people import away
 from reconciler.config import Settings, require
+from reconciler.core.files import Source
 from reconciler.core.invitation import Invitation, parse_invitation
 from reconciler.core.spec import Direction, Kind, PeerSpec
 from reconciler.core.times import rfc3339
@@ -22,7 +23,6 @@ from reconciler.crypto.keyring import FileKeyring
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.join import CheckReport, Joiner, check, join
 from reconciler.reconcile import Options, apply
-from reconciler.source.files import Source
 from reconciler.store.apply import Provenance
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.peers import list_peers, show_peer

@@ -17,8 +17,8 @@ from reconciler.manifest.reader import Document, Path, path_text, read_documents
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.core.files import Source, SourceFile
     from reconciler.core.scope import Scope
-    from reconciler.source.files import Source, SourceFile
 
 _Found = tuple[Document, Declared[PeerSpec] | Declared[GrantSpec]]
 

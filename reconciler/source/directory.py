@@ -6,9 +6,9 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.files import MAX_FILE, SUFFIXES, Source, SourceFile
 from reconciler.core.text import printable
 from reconciler.errors import NeedsEdit, Problem
-from reconciler.source.files import MAX_FILE, SUFFIXES, Source, SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from reconciler.errors import NeedsEdit
 from reconciler.source.directory import read_directory
 
 if TYPE_CHECKING:
+    from reconciler.core.files import Source
     from reconciler.core.values import SourceSetting
-    from reconciler.source.files import Source
 
 
 def read_source(setting: SourceSetting) -> Source:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.core.files import Source, SourceFile
 from reconciler.core.guard import Limits
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import PrivateKey, generate_key
 from reconciler.crypto.proof import make_proof
 from reconciler.manifest.load import load
 from reconciler.reconcile import Judged, Options, apply
-from reconciler.source.files import Source, SourceFile
 from reconciler.store import tokens
 from reconciler.store.apply import Provenance
 from reconciler.store.tx import Database

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.core.files import Source, SourceFile
 from reconciler.errors import InvalidManifests, Problem
 from reconciler.manifest.load import load
-from reconciler.source.files import Source, SourceFile
 
 if TYPE_CHECKING:
     from reconciler.core.spec import Desired

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.core.files import MAX_FILE
 from reconciler.errors import InvalidManifests
 from reconciler.manifest.load import load, load_scope
 from reconciler.manifest.reader import read_documents
-from reconciler.source.files import MAX_FILE
 from tests.support.manifests import GRANT, PEER, loaded, problems, source
 
 FULL: Final = MAX_FILE

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.core.files import MAX_FILE
 from reconciler.errors import InvalidManifests, NeedsEdit
 from reconciler.manifest.load import load
 from reconciler.source.directory import MAX_FOLDERS, read_directory
-from reconciler.source.files import MAX_FILE
 from tests.support.manifests import PEER
 
 if TYPE_CHECKING:

@@ -118,6 +118,23 @@ class FileKeyring:
             raise _invalid(f"a data key wrapped under {key_id!r} was altered") from None
 
 
+def add_key(folder: Path) -> str:
+    """Write a fresh key into a keyring; return its id. It wraps nothing until it is primary."""
+    key = os.urandom(KEY_BYTES)
+    _write(folder / f"{key_id(key)}.key", _PREFIX + base64.b64encode(key).decode() + "\n")
+    return key_id(key)
+
+
+def make_primary(folder: Path, wanted: str) -> None:
+    """Let a key of the keyring wrap from now on."""
+    _write(folder / "primary", f"{wanted}\n")
+
+
+def remove_key(folder: Path, unwanted: str) -> None:
+    """Remove a key that seals nothing any more."""
+    (folder / f"{unwanted}.key").unlink()
+
+
 def key_id(key: bytes) -> str:
     """Return the id of a key: 16 hex digits that tell nothing of it."""
     return hashlib.sha256(b"mosaic-federation key id v1\x00" + key).hexdigest()[:16]

@@ -1,0 +1,37 @@
+"""`export`: the live rows as manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from reconciler.cli.context import database, settings, verb
+from reconciler.core.observed import ObservedGrant, ObservedPeer
+from reconciler.errors import Refused
+from reconciler.manifest.schema import SCHEMAS_URL
+from reconciler.manifest.write import manifest_text, write_new
+from reconciler.store.observe import observe
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", required=False)
+@verb
+def command(folder: str | None) -> None:
+    """Write the live peers and grants as manifests, to standard output or a new folder DIR."""
+    with database(settings(), "export") as opened, opened.transaction() as tx:
+        observed = observe(tx)
+    rows: list[ObservedPeer | ObservedGrant] = [
+        row for row in (*observed.peers, *observed.grants) if not row.ended
+    ]
+    texts = [(row, manifest_text(row.name, row.spec, SCHEMAS_URL)) for row in rows]
+    if folder is None:
+        click.echo("---\n".join(text for _, text in texts), nl=False)
+        return
+    target = Path(folder)
+    if target.exists():
+        raise Refused("name_taken", f"{target} exists already", hint="name a new folder")
+    for row, text in texts:
+        kind = "peers" if isinstance(row, ObservedPeer) else "grants"
+        write_new(target / kind / f"{row.name}.yaml", text)
+    click.echo(f"wrote {len(texts)} manifests into {target}")

@@ -1,0 +1,20 @@
+"""`keys add`: a new sealing key, beside the others."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.context import settings, verb
+from reconciler.config import require
+from reconciler.crypto.keyring import FileKeyring, add_key
+
+
+@click.command()
+@verb
+def command() -> None:
+    """Make a new key. Give it to every replica, and back it up, before `keys rotate` uses it."""
+    folder = require(settings().keyring, "keyring")
+    FileKeyring.load(folder)
+    added = add_key(folder)
+    click.echo(f"added {added} to {folder}")
+    click.echo(f"  next: back the keyring up, then `mosaic federation keys rotate {added}`")

@@ -15,7 +15,7 @@ from reconciler.embedded.account import server_account
 from reconciler.embedded.binaries import server_binaries
 from reconciler.embedded.cluster import Cluster
 from reconciler.store import probe
-from reconciler.store.schema import upgrade
+from reconciler.store.migrate import upgrade
 from reconciler.store.tx import Database
 
 if TYPE_CHECKING:

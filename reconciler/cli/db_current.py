@@ -16,7 +16,10 @@ from reconciler.store.tx import Database
 @verb
 def command(output: str) -> None:
     """Show the database's migration, and the newest that this version knows."""
-    with database_url(settings()) as url:
-        found = revisions(Database(url, application_name("db current")))
+    with (
+        database_url(settings()) as url,
+        Database(url, application_name("db current")).transaction() as tx,
+    ):
+        found = revisions(tx)
     facts = {"current": found.current, "head": found.head, "upToDate": found.up_to_date}
     show_facts(facts, output)

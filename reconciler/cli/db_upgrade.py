@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli.context import database_url, say_gateway, settings, verb
 from reconciler.store.locks import application_name
-from reconciler.store.schema import upgrade
+from reconciler.store.migrate import upgrade
 from reconciler.store.tx import Database
 
 

@@ -21,9 +21,8 @@ def command(folder: str | None) -> None:
     """Write the live peers and grants as manifests, to standard output or a new folder DIR."""
     with database(settings(), "export") as opened, opened.transaction() as tx:
         observed = observe(tx)
-    rows: list[ObservedPeer | ObservedGrant] = [
-        row for row in (*observed.peers, *observed.grants) if not row.ended
-    ]
+    rows: list[ObservedPeer | ObservedGrant] = [row for row in observed.peers if not row.ended]
+    rows += [row for row in observed.grants if not row.ended]
     texts = [(row, manifest_text(row.name, row.spec, SCHEMAS_URL)) for row in rows]
     if folder is None:
         click.echo("---\n".join(text for _, text in texts), nl=False)

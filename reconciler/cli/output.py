@@ -11,7 +11,6 @@ from typing import Any, Final, TypeVar
 import click
 
 from reconciler.core.text import printable
-from reconciler.manifest.write import yaml_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
@@ -36,6 +35,8 @@ def output_option(function: F) -> F:
 def print_document(document: object, output: str) -> None:
     """Print a document as `json` or `yaml`."""
     if output == "yaml":
+        from reconciler.manifest.write import yaml_text
+
         click.echo(yaml_text(document), nl=False)
     else:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -15,7 +15,7 @@ from reconciler.embedded.init import create_home
 from reconciler.embedded.supervise import supervised
 from reconciler.loops.run import Loop
 from reconciler.store.locks import actor_name, application_name
-from reconciler.store.schema import upgrade
+from reconciler.store.migrate import upgrade
 from reconciler.store.tx import Database
 
 if TYPE_CHECKING:

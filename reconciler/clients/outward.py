@@ -31,6 +31,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAX_ANSWER: Final = 256 * 1024  # octets; sixteen certificates, or an answer with a wide scope
 HTTPS_PORT: Final = 443
 
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL 1.1 to 3.5, of HTTP
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052 2.1: an IPv4 address inside
 
 
@@ -259,6 +260,8 @@ def _reason(error: httpx.HTTPError | OSError) -> str:
         why = why.split(" (_ssl")[0] or text
         late = "expired" in why or "not yet valid" in why
         return f"its certificate does not verify: {why}" + (": check the clocks" if late else "")
+    if any(sign in text for sign in _NO_TLS):
+        return "it does not speak TLS on this port"
     if isinstance(error, httpx.ConnectError):
         return text or "no connection"
     return "the connection broke before the answer was whole"

@@ -61,9 +61,7 @@ class FileKeyring:
         """Make the folder with one key, or complete what an interrupted run began."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not any(folder.glob("*.key")):
-            key = os.urandom(KEY_BYTES)
-            text = _PREFIX + base64.b64encode(key).decode() + "\n"
-            _write(folder / f"{key_id(key)}.key", text)
+            add_key(folder)
         if not (folder / "primary").exists():
             _write(folder / "primary", next(iter(sorted(folder.glob("*.key")))).stem + "\n")
         return cls.load(folder)

@@ -23,7 +23,7 @@ from reconciler.embedded.ca_files import CaPlan, write_ca
 from reconciler.embedded.files import private_folder, write_once
 from reconciler.errors import Retry
 from reconciler.store.locks import application_name
-from reconciler.store.schema import upgrade
+from reconciler.store.migrate import upgrade
 from reconciler.store.tx import Database
 
 if TYPE_CHECKING:

@@ -1,26 +1,17 @@
-"""The schema: brought up to date by Alembic, and compared with what this version expects."""
+"""The schema that this version expects, compared with what the database has. Imports no Alembic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
-import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-
-from reconciler.errors import NeedsEdit, Refused
-from reconciler.resources import data_dir
+from reconciler.errors import MosaicError, NeedsEdit, Refused
 
 if TYPE_CHECKING:
     from reconciler.store.tx import Database, Tx
 
-MIGRATION_LOCK: Final = 0x6D6F73_6D6967  # "mosmig", of pg_advisory_xact_lock
-LOCK_TIMEOUT: Final = "20s"
-MIN_SERVER: Final = 150_000  # server_version_num of PostgreSQL 15
+MIGRATIONS: Final = ("0001",)  # oldest first; a test holds them and the files together
+HEAD: Final = MIGRATIONS[-1]
 
 EXPECTED_TRIGGERS: Final = frozenset(
     {
@@ -50,65 +41,46 @@ class Revisions:
         return self.current == self.head
 
 
-def upgrade(database: Database) -> Revisions:
-    """Run every missing migration, each in one transaction, under an advisory lock.
-
-    Raises:
-        NeedsEdit: `config_invalid`: the server is older than PostgreSQL 15.
-        Refused: `schema_differs`: the database is newer than this version knows.
-    """
-    with database.connection() as connection:
-        connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        _check_server(connection)
-        config = _config()
-        known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current is not None and current not in known:
-            raise Refused(
-                "schema_differs",
-                f"the database is at migration {current!r}, which this version does not know",
-                hint="install the version that ran it, or a later one",
-            )
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return revisions(database)
-
-
-def revisions(database: Database) -> Revisions:
+def revisions(tx: Tx) -> Revisions:
     """Return the database's migration and our newest."""
-    with database.connection() as connection:
-        return _revisions(connection)
+    table = tx.row("SELECT to_regclass('alembic_version') IS NOT NULL AS there")
+    if table is None or not table["there"]:
+        return Revisions(None, HEAD)
+    row = tx.row("SELECT version_num FROM alembic_version")
+    return Revisions(row["version_num"] if row is not None else None, HEAD)
 
 
 def require_current(database: Database) -> None:
-    """Raise `NeedsEdit` (`schema_missing`) unless the database is at our newest migration."""
-    _require(revisions(database))
+    """Raise unless the database is at our newest migration.
+
+    Raises:
+        NeedsEdit: `schema_missing`: migrations have to be run.
+        Refused: `schema_differs`: the database is newer than this version knows.
+    """
+    with database.transaction() as tx:
+        require_current_in(tx)
 
 
 def require_current_in(tx: Tx) -> None:
     """Do as `require_current`, in a transaction that is open."""
-    _require(_revisions(tx.connection))
-
-
-def _revisions(connection: sa.Connection) -> Revisions:
-    return Revisions(MigrationContext.configure(connection).get_current_revision(), _head())
-
-
-@cache
-def _head() -> str:
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return head
-
-
-def _require(found: Revisions) -> None:
+    found = revisions(tx)
+    if found.current is not None and found.current not in MIGRATIONS:
+        raise unknown_migration(found.current)
     if not found.up_to_date:
         raise NeedsEdit(
             "schema_missing",
             f"the database is at migration {found.current!r}, expected {found.head!r}",
             hint="run `mosaic federation db upgrade`",
         )
+
+
+def unknown_migration(current: str) -> MosaicError:
+    """Return the refusal of a database that a later version has migrated."""
+    return Refused(
+        "schema_differs",
+        f"the database is at migration {current!r}, which this version does not know",
+        hint="install the version that ran it, or a later one",
+    )
 
 
 def differences(tx: Tx) -> tuple[str, ...]:
@@ -131,19 +103,3 @@ def differences(tx: Tx) -> tuple[str, ...]:
         *(f"the trigger {name} is disabled" for name in off),
         *(f"the constraint {row['conname']} is not validated" for row in loose),
     )
-
-
-def _check_server(connection: sa.Connection) -> None:
-    version = int(connection.execute(sa.text("SHOW server_version_num")).scalar_one())
-    if version < MIN_SERVER:
-        raise NeedsEdit(
-            "config_invalid",
-            f"the server is PostgreSQL {version // 10_000}, expected 15 or later",
-            hint="use a newer server",
-        )
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(data_dir("migrations")).replace("%", "%%"))
-    return config

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
@@ -102,6 +101,9 @@ class AsyncDatabase:
     """A database as servers and loops use it: a pool whose connections run store functions."""
 
     def __init__(self, url: str, application_name: str, pool_size: int = POOL_SIZE) -> None:
+        # late: most commands are synchronous, and this pulls in the ORM
+        from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+
         self._engine = create_async_engine(
             _url(url),
             pool_size=pool_size,

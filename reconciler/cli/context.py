@@ -54,15 +54,23 @@ DURATION: Final = DurationType()
 
 def verb(function: F) -> F:
     """Add the options that every verb takes: `--home`, `-v`, `--log-level`."""
+    return _verb(function, "warning")
 
+
+def long_running(function: F) -> F:
+    """Add what `verb` adds to one that runs until it is told to stop: it logs what it does."""
+    return _verb(function, "info")
+
+
+def _verb(function: F, default_level: str) -> F:
     @click.option("--home", help="The folder of an embedded gateway.", metavar="DIR")
-    @click.option("-v", "--verbose", is_flag=True, help="Log what is done: --log-level info.")
+    @click.option("-v", "--verbose", is_flag=True, help="Log all that is done: --log-level debug.")
     @click.option("--log-level", type=click.Choice(LEVELS), help="What is logged to stderr.")
     @functools.wraps(function)
     def wrapped(
         *args: Any, home: str | None, verbose: bool, log_level: str | None, **kwargs: Any
     ) -> Any:
-        configure(log_level or ("info" if verbose else "warning"))
+        configure(log_level or ("debug" if verbose else default_level))
         click.get_current_context().obj = home
         return function(*args, **kwargs)
 

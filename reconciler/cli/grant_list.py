@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli.context import database, settings, verb
 from reconciler.cli.output import output_option, show_list
-from reconciler.cli.people import away, held, live_certificate, state
+from reconciler.cli.people import end_of, held, live_certificate, state
 from reconciler.core.states import GrantStatus
 from reconciler.store.grants import list_grants
 
@@ -15,7 +15,7 @@ COLUMNS = (
     ("STATUS", state),
     ("PEER", lambda row: row["peer"]),
     ("SUBJECT", lambda row: row["subjectUserId"]),
-    ("ENDS", lambda row: away(row["expiresAt"])),
+    ("ENDS", end_of),
     ("CERTIFICATE ENDS", live_certificate),
     ("HELD", held),
 )

@@ -44,6 +44,11 @@ def away(text: str | None) -> str:
     raise AssertionError("unreachable")
 
 
+def end_of(row: Row) -> str:
+    """Return when a grant ends, or how long ago it was revoked."""
+    return away(row["revokedAt"] or row["expiresAt"])
+
+
 def live_certificate(row: Row) -> str:
     """Return when the newest issued certificate of a grant ends, or `-`."""
     issued = [each for each in row["certificates"] if each["status"] == "issued"]

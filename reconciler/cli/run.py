@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import database, say_gateway, settings, source_of, verb
+from reconciler.cli.context import database, long_running, say_gateway, settings, source_of
 from reconciler.cli.signals import until_signal
 from reconciler.loops.run import Loop
 from reconciler.store.locks import actor_name
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--source", metavar="DIR", help="The folder of manifests.")
-@verb
+@long_running
 def command(source: str | None) -> None:
     """Reconcile again and again: when a manifest changes, and by a timer, until a signal."""
     asyncio.run(_run(settings(source=source)))

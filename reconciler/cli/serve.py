@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import require_home, settings, verb
+from reconciler.cli.context import long_running, require_home, settings
 from reconciler.cli.serving import opened_gateway, serve_until
 from reconciler.cli.signals import until_signal
 from reconciler.embedded.supervise import supervised
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--listen", metavar="HOST:PORT", help="The address to listen on.")
 @click.option("--public-url", metavar="URL", help="The URL under which peers reach it.")
-@verb
+@long_running
 def command(listen: str | None, public_url: str | None) -> None:
     """Run the HTTPS endpoint, and the workers that carry revocations to the CA, until a signal.
 

@@ -1,0 +1,146 @@
+"""The database holds its invariants itself: whatever program writes, these cannot become untrue."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from reconciler.errors import MosaicError
+from reconciler.store.migrate import alembic_config, upgrade
+from reconciler.store.schema import HEAD, MIGRATIONS, differences, require_current
+from reconciler.store.tx import Database
+from tests.support.enrolling import Rows, grant_manifest, peer_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def rows(database_url: str) -> Rows:
+    found = Rows(database_url)
+    found.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    found.invite("beta-tasks")
+    return found
+
+
+def test_the_known_migrations_are_the_files_in_order() -> None:
+    scripts = ScriptDirectory.from_config(alembic_config())
+
+    assert tuple(each.revision for each in scripts.walk_revisions())[::-1] == MIGRATIONS
+    assert scripts.get_current_head() == HEAD
+
+
+def test_upgrades_at_once_run_each_migration_once(empty_database_url: str) -> None:
+    done: list[str | None] = []
+
+    def run() -> None:
+        done.append(upgrade(Database(empty_database_url, "tests")).current)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    assert done == [HEAD] * 4
+
+
+def test_an_empty_database_is_told_apart_from_a_newer_one(
+    empty_database_url: str, database_url: str
+) -> None:
+    with pytest.raises(MosaicError, match="expected '0001'") as missing:
+        require_current(Database(empty_database_url, "tests"))
+    assert missing.value.code == "schema_missing"
+    Rows(database_url).run("UPDATE alembic_version SET version_num = '9999'")
+    for refused in (require_current, upgrade):
+        check: Callable[[Database], object] = refused
+        with pytest.raises(MosaicError, match="does not know") as newer:
+            check(Database(database_url, "tests"))
+        assert newer.value.code == "schema_differs"
+
+
+def test_a_disabled_trigger_and_a_loose_constraint_are_told(rows: Rows) -> None:
+    with rows.database.transaction() as tx:
+        assert differences(tx) == ()
+    rows.run("ALTER TABLE federation_grants DISABLE TRIGGER federation_grants_moves")
+    rows.run("DROP TRIGGER federation_peers_kept ON federation_peers")
+
+    with rows.database.transaction() as tx:
+        assert differences(tx) == (
+            "the trigger federation_peers_kept is missing",
+            "the trigger federation_grants_moves is disabled",
+        )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE federation_grants SET status = 'active'",  # without activated_at
+        "UPDATE federation_grants SET status = 'active', activated_at = now(), suspended = true",
+        "UPDATE federation_grants SET status = 'suspended', activated_at = now()",
+        "UPDATE federation_grants SET subject_user_id = 'a b'",
+        "UPDATE federation_grants SET lifetime = '8 days'",
+        """UPDATE federation_grants SET scope = '{"resources": [{"type": "credentials"}],
+            "maxRowsPerQuery": 1}'""",
+        """UPDATE federation_grants SET scope = '{"resources": [], "maxRowsPerQuery": 10001}'""",
+        """UPDATE federation_grants SET hold = '{"kind": "revoke", "by": "", "at": "",
+            "reason": ""}'""",  # revoked by hand, and not revoked
+        "UPDATE federation_peers SET status = 'revoked'",  # without revoked_at
+        "UPDATE federation_peers SET client_key_pem = 'MSEAL1'",  # an inbound peer holds no key
+        "UPDATE federation_peers SET endpoint_url = 'http://x'",
+        "UPDATE federation_peers SET direction = 'outbound'",  # without an endpoint
+        "UPDATE federation_enrollment_tokens SET status = 'claimed'",  # by nobody
+        (
+            "UPDATE federation_enrollment_tokens SET status = 'spent', claimed_spki = 'x',"
+            " claimed_at = now()"
+        ),  # never claimed
+        (
+            "INSERT INTO federation_enrollment_tokens (id, grant_id, public_id, mac, expires_at,"
+            " created_by) SELECT gen_random_uuid(), grant_id, repeat('a', 16), mac, now(), 'x'"
+            " FROM federation_enrollment_tokens"
+        ),  # a second usable token
+        (
+            "INSERT INTO federation_certificates (id, grant_id, serial, spki_sha256, csr_pem,"
+            " lease_until) SELECT gen_random_uuid(), id, 'ab', repeat('a', 64), '', now()"
+            " FROM federation_grants"
+        ),  # allowed by neither token nor predecessor
+        "DELETE FROM federation_grants",
+        "DELETE FROM federation_peers",
+        "TRUNCATE federation_certificates CASCADE",
+        "DELETE FROM federation_audit_log",
+        "UPDATE federation_audit_log SET actor = 'nobody'",
+        "TRUNCATE federation_audit_log",
+        "DELETE FROM federation_audit_head",
+    ],
+)
+def test_a_row_cannot_be_made_untrue(rows: Rows, statement: str) -> None:
+    with pytest.raises(MosaicError):
+        rows.run(statement)
+
+
+def test_a_status_moves_only_as_the_table_of_moves_says(rows: Rows) -> None:
+    rows.apply(peer_manifest())  # revokes the grant
+
+    for status in ("pending", "active", "expired"):
+        with pytest.raises(MosaicError, match="illegal move"):
+            rows.run(
+                "UPDATE federation_grants SET revoked_at = NULL, activated_at = now(),"
+                f" status = '{status}'"
+            )
+
+
+def test_a_revoked_peers_key_is_gone(rows: Rows) -> None:
+    rows.run(
+        "INSERT INTO federation_peers (id, name, direction, display_name, endpoint_url,"
+        " spec_digest, client_key_pem, csr_pem) VALUES (gen_random_uuid(), 'alpha', 'outbound',"
+        " 'Alpha', 'https://x', '', 'MSEAL1 and more', '')"
+    )
+
+    with pytest.raises(MosaicError, match="key_erased"):
+        rows.run(
+            "UPDATE federation_peers SET status = 'revoked', revoked_at = now()"
+            " WHERE name = 'alpha'"
+        )

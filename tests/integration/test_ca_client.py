@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from reconciler.clients.ca import (
-    MAX_IN_FLIGHT,
-    CaClient,
-    NotSent,
-    Rejected,
-    SignAnswer,
-    Signed,
-    Unanswered,
-)
+from reconciler.clients.ca import MAX_IN_FLIGHT as MOST
+from reconciler.clients.ca import CaClient, NotSent, Rejected, SignAnswer, Signed, Unanswered
 from reconciler.clients.ca_wire import Timeouts
 from reconciler.core.x509 import ExpectedLeaf, GrantIdentity, check_leaf
 from reconciler.crypto.authority import GATEWAY, PEERS, new_authority
@@ -103,7 +96,7 @@ def test_a_csr_becomes_the_certificate_that_was_asked_for(
 
 def test_many_signs_at_once_are_all_answered(shared_authority: Authority) -> None:
     async def many(client: CaClient) -> list[SignAnswer]:
-        return await asyncio.gather(*(sign(client) for _ in range(3 * MAX_IN_FLIGHT)))
+        return await asyncio.gather(*(sign(client) for _ in range(3 * MOST)))
 
     answers = run(shared_authority.client(), many)
     assert all(isinstance(each, Signed) for each in answers), answers
@@ -285,7 +278,7 @@ def test_no_more_than_eight_are_in_flight_and_the_rest_wait(
     async def story(client: CaClient) -> list[SignAnswer]:
         await client.health()
         stop(own_authority)
-        return await asyncio.gather(*(sign(client) for _ in range(MAX_IN_FLIGHT + 3)))
+        return await asyncio.gather(*(sign(client) for _ in range(MOST + 3)))
 
     try:
         answers = run(impatient(own_authority), story)

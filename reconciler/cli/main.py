@@ -10,11 +10,14 @@ import json
 import logging
 import os
 import sys
+import traceback
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from reconciler.core.text import printable
+from reconciler.core.words import nearest
 from reconciler.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -68,6 +71,16 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that `args` begin with; a mistyped one is told the nearest verb."""
+        if args and args[0] not in self._verbs and not args[0].startswith("-"):
+            close = nearest(args[0], self._verbs, cutoff=0.5)
+            meant = f" (did you mean {close!r}?)" if close else ""
+            ctx.fail(f"there is no command {printable(args[0])!r}{meant}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help of the verbs from the table, without importing them."""
         with formatter.section("Commands"):
@@ -102,26 +115,48 @@ def run(arguments: list[str]) -> int:
         _tell("interrupted", "interrupted", "", EXIT_INTERRUPTED, as_json=as_json)
         return EXIT_INTERRUPTED
     except MosaicError as error:
-        if isinstance(error, InvalidManifests) and not as_json:
-            for problem in error.problems:
-                click.echo(str(problem), err=True)
-        logging.getLogger(__name__).debug("%s", error.code, exc_info=error)
-        _tell(error.code, error.message, error.hint, error.exit_code, as_json=as_json)
-        return error.exit_code
+        return _failed(error, as_json=as_json)
     except BrokenPipeError:
         # who read our output has gone; the interpreter must not fail on it once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    except Exception as error:
-        logging.getLogger(__name__).debug("unexpected", exc_info=error)
-        message = f"{type(error).__name__}: {error}"
-        _tell("internal", f"internal error: {message}", INTERNAL_HINT, EXIT_FAILED, as_json=as_json)
-        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001  # the last place where it can be told
+        return _internal(error, as_json=as_json)
     # click returns the code of its `Exit`, and else what the verb returned: nothing
     return ended if isinstance(ended, int) else EXIT_OK
 
 
+def _failed(error: MosaicError, *, as_json: bool) -> int:
+    hint = error.hint
+    if isinstance(error, InvalidManifests) and as_json:
+        hint = "`mosaic federation validate --output json` lists them; nothing was changed"
+    elif isinstance(error, InvalidManifests):
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+    _trace(error)
+    _tell(error.code, error.message, hint, error.exit_code, as_json=as_json)
+    return error.exit_code
+
+
+def _internal(error: Exception, *, as_json: bool) -> int:
+    # the first line alone: those after it are details, and a database's print the row
+    told = str(error).strip().partition("\n")[0]
+    message = f"internal error: {type(error).__name__}: {printable(told, 500)}"
+    _trace(error)
+    _tell("internal", message, INTERNAL_HINT, EXIT_FAILED, as_json=as_json)
+    return EXIT_FAILED
+
+
+def _trace(error: Exception) -> None:
+    """Print the traceback where `--log-level debug` asked for it."""
+    if logging.getLogger("reconciler").isEnabledFor(logging.DEBUG):
+        click.echo("".join(traceback.format_exception(error)), nl=False, err=True)
+
+
 def _usage(error: click.ClickException, *, as_json: bool) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+        click.echo(error.format_message(), err=True)
+        return EXIT_USAGE
     hint = ""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         hint = f"see `{error.ctx.command_path} --help`"

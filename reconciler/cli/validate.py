@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from reconciler.cli.context import settings, source_of, verb
+from reconciler.core.words import counted
 from reconciler.errors import EXIT_FAILED, InvalidManifests, Problem
 from reconciler.manifest.load import load
 from reconciler.source.read import read_source
@@ -31,13 +32,13 @@ def command(path: str | None, output: str) -> None:
     except InvalidManifests as error:
         _report(error.problems, output)
         if output == "text":
-            count = len(error.problems)
-            click.echo(f"{count} problem{'' if count == 1 else 's'}", err=True)
+            click.echo(counted(len(error.problems), "problem"), err=True)
         raise click.exceptions.Exit(EXIT_FAILED) from None
     if output == "json":
         click.echo("[]")
     elif output == "text":
-        click.echo(f"{len(desired.peers)} peers and {len(desired.grants)} grants are valid")
+        peers, grants = len(desired.peers), len(desired.grants)
+        click.echo(f"valid: {counted(peers, 'peer')} and {counted(grants, 'grant')}")
 
 
 def _report(problems: tuple[Problem, ...], output: str) -> None:

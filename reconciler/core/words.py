@@ -25,3 +25,8 @@ def edits(one: str, other: str) -> int:
         for j, b in enumerate(other, 1):
             before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
     return row[-1]
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count and its noun: `1 grant`, `1,000 grants`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

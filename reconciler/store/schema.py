@@ -69,7 +69,7 @@ def require_current_in(tx: Tx) -> None:
     if not found.up_to_date:
         raise NeedsEdit(
             "schema_missing",
-            f"the database is at migration {found.current!r}, expected {found.head!r}",
+            f"the database is at migration {found.current or 'none'}, expected {found.head}",
             hint="run `mosaic federation db upgrade`",
         )
 

@@ -10,6 +10,7 @@ import click
 
 from reconciler.cli.context import (
     DURATION,
+    can_ask,
     confirm,
     database,
     say_gateway,
@@ -21,7 +22,7 @@ from reconciler.cli.inviting import Inviter, inviter, write_invitation
 from reconciler.cli.planning import guard_options, limits_of, load_source, plan_output, show_plan
 from reconciler.core.plan_json import plan_as_json
 from reconciler.errors import EXIT_REFUSED
-from reconciler.reconcile import Judged, Options, apply, plan
+from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded
 from reconciler.store.apply import Provenance
 from reconciler.store.locks import actor_name
 
@@ -68,7 +69,7 @@ def command(
     with database(found, "apply") as opened:
         expect = None
         if not yes:
-            expect = _approved(opened, desired, Options(limits))
+            expect = _approved(opened, desired, Options(limits), output)
         options = Options(limits, expect, wait, None, inviting.inviting if inviting else None)
         by = Provenance(f"user:{actor_name()}", desired.label, desired.revision, desired.dirty)
         done = apply(opened, desired, by, options)
@@ -84,13 +85,19 @@ def command(
     _report(done, documents)
 
 
-def _approved(opened: Database, desired: Desired, options: Options) -> str:
-    """Show the plan and ask; return the digest that was approved."""
+def _approved(opened: Database, desired: Desired, options: Options, output: str) -> str:
+    """Show the plan and ask; return the digest that was approved.
+
+    Where a document is wanted, standard output is for that alone, and a refusal is an error.
+    """
     with opened.transaction() as tx:
         judged = plan(tx, desired, options.limits)
-    show_plan(judged, desired, "text")
-    if not judged.verdict.allowed:
+    for_people = output == "text"
+    if for_people or can_ask():
+        show_plan(judged, desired, "text", err=not for_people)
+    if not judged.verdict.allowed and for_people:
         raise click.exceptions.Exit(EXIT_REFUSED)
+    refuse_if_guarded(judged.verdict)
     if not judged.plan.empty:
         confirm("Apply these changes?", yes=False)
     return judged.plan.digest

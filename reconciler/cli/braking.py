@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.context import database, say_gateway, settings
+from reconciler.cli.context import confirm, database, say_gateway, settings
 from reconciler.cli.output import print_document
 from reconciler.store.grants import show_grant
 from reconciler.store.locks import actor_name, locked
@@ -25,13 +25,24 @@ def brake(
     act: Callable[[Tx, str], None],
     wait: timedelta,
     output: str,
+    *,
+    question: str = "",
 ) -> dict[str, Any]:
-    """Do `act` (with the actor's name) under the lock; tell and return the state afterwards."""
+    """Do `act` (with the actor's name) under the lock; tell and return the state afterwards.
+
+    A `question` is asked first, once the name is known, and while nothing is locked.
+    """
     found = settings()
     say_gateway(found)
-    with database(found, f"{kind} brake") as opened, locked(opened, wait) as tx:
-        act(tx, f"user:{actor_name()}")
-        row = show_grant(tx, name) if kind == "grant" else show_peer(tx, name)
+    show = show_grant if kind == "grant" else show_peer
+    with database(found, f"{kind} brake") as opened:
+        if question:
+            with opened.transaction() as tx:
+                show(tx, name)
+            confirm(question, yes=False)
+        with locked(opened, wait) as tx:
+            act(tx, f"user:{actor_name()}")
+            row = show(tx, name)
     if output != "table":
         print_document(row, output)
     else:

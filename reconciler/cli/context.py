@@ -16,7 +16,7 @@ import click
 from reconciler.config import Settings, load_settings
 from reconciler.core.times import format_duration, parse_duration
 from reconciler.core.values import SourceSetting
-from reconciler.errors import NeedsEdit
+from reconciler.errors import NeedsEdit, Refused
 from reconciler.log import LEVELS, configure
 
 if TYPE_CHECKING:
@@ -166,17 +166,23 @@ def confirm(question: str, *, yes: bool) -> None:
 
     Raises:
         NeedsEdit: `confirmation_needed`: nobody is there to ask.
-        click.Abort: the answer is no.
+        Refused: `declined`: the answer is no.
     """
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise NeedsEdit(
             "confirmation_needed",
             "there is no terminal to ask on",
             hint="pass --yes to go on without asking",
         )
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise Refused("declined", "the answer was no", hint="nothing was changed")
+
+
+def can_ask() -> bool:
+    """Tell whether a person is there to answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def wait_lock(function: F) -> F:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.braking import brake
-from reconciler.cli.context import confirm, verb, wait_lock
+from reconciler.cli.context import verb, wait_lock
 from reconciler.cli.output import output_option
 from reconciler.store.holds import revoke_grant
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from reconciler.store.tx import Tx
 
 
 @click.command()
@@ -27,5 +29,9 @@ def command(name: str, reason: str, yes: bool, wait: timedelta, output: str) -> 
 
     Its name is not created again until `grant resume`, or until its manifest has left git.
     """
-    confirm(f"Revoke grant {name} and its certificates for good?", yes=yes)
-    brake("grant", name, lambda tx, by: revoke_grant(tx, name, by, reason), wait, output)
+    question = "" if yes else f"Revoke grant {name} and its certificates for good?"
+
+    def act(tx: Tx, by: str) -> None:
+        revoke_grant(tx, name, by, reason)
+
+    brake("grant", name, act, wait, output, question=question)

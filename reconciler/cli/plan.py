@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -47,6 +48,6 @@ def command(
         raise click.exceptions.Exit(EXIT_REFUSED)
     if not judged.plan.empty:
         if output == "text":
-            click.echo(f"Next: mosaic federation apply{f' {path}' if path else ''}")
+            click.echo(f"Next: mosaic federation apply{f' {shlex.quote(path)}' if path else ''}")
         if detailed_exitcode:
             raise click.exceptions.Exit(EXIT_CHANGES)

@@ -75,15 +75,16 @@ def load_source(found: Settings, path: str | None) -> Desired:
     return load(read_source(source))
 
 
-def show_plan(judged: Judged, desired: Desired, output: str) -> None:
+def show_plan(judged: Judged, desired: Desired, output: str, *, err: bool = False) -> None:
     """Print a plan: for people, with colour where one looks, or as the object of the contract."""
     if output == "json":
         document = plan_as_json(judged.plan, judged.verdict, desired)
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    stream = sys.stderr if err else sys.stdout
+    colours = stream.isatty() and not os.environ.get("NO_COLOR")
     for line, colour in plan_lines(judged.plan, judged.verdict):
-        click.echo(click.style(line, fg=colour) if colours and colour else line)
+        click.echo(click.style(line, fg=colour) if colours and colour else line, err=err)
 
 
 def plan_output(function: F) -> F:

@@ -90,18 +90,25 @@ def figures() -> list[Figure]:
     )
     observed = Observed(now, peers, grants)
 
-    def events() -> None:
+    def events(_: None) -> None:
         for text in texts:
             parser = CParser(text)
             while not isinstance(parser.get_event(), StreamEndEvent):
                 pass
 
     return [
-        compare(f"load {GRANTS:,} manifests", lambda: load(source), "the parser's events", events),
+        compare(
+            f"load {GRANTS:,} manifests",
+            lambda _: load(source),
+            "the parser's events",
+            events,
+            lambda: None,
+        ),
         compare(
             f"plan {GRANTS:,} unchanged grants",
-            lambda: plan(desired, observed),
+            lambda _: plan(desired, observed),
             "loading them",
-            lambda: load(source),
+            lambda _: load(source),
+            lambda: None,
         ),
     ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 ROUNDS = 5
 
@@ -35,17 +37,24 @@ class Figure:
 
 
 def compare(
-    name: str, ours: Callable[[], object], floor: str, other: Callable[[], object]
+    name: str,
+    ours: Callable[[T], object],
+    floor: str,
+    other: Callable[[T], object],
+    prepare: Callable[[], T],
 ) -> Figure:
-    """Return the figure of `ours` against `other`, run in turn after one run of each."""
-    ours()
-    other()
-    taken = [(_seconds(ours), _seconds(other)) for _ in range(ROUNDS)]
+    """Return the figure of `ours` against `other`, run in turn after one run of each.
+
+    Both get what `prepare` returns, made anew for each run and outside of its time.
+    """
+    ours(prepare())
+    other(prepare())
+    taken = [(_seconds(ours, prepare()), _seconds(other, prepare())) for _ in range(ROUNDS)]
     ours_s = statistics.median(each[0] for each in taken)
     return Figure(name, floor, ours_s, statistics.median(each[1] for each in taken))
 
 
-def _seconds(run: Callable[[], object]) -> float:
+def _seconds(run: Callable[[T], object], prepared: T) -> float:
     began = time.perf_counter()
-    run()
+    run(prepared)
     return time.perf_counter() - began

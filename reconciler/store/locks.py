@@ -42,13 +42,15 @@ def locked(database: Database, wait: timedelta) -> Iterator[Tx]:
     Raises:
         Retry: `lock_held`, naming the holder where it can be told.
     """
+    held = False
     try:
         with database.transaction(lock_timeout=wait) as tx:
             tx.run("SELECT pg_advisory_xact_lock(:key)", key=APPLY_LOCK)
             tx.run("SELECT set_config('lock_timeout', '15000', true)")
+            held = True
             yield tx
     except Retry as error:
-        if error.code != "lock_held":
+        if error.code != "lock_held" or held:
             raise
         raise Retry(
             "lock_held",

@@ -86,9 +86,16 @@ class Database:
         Raises:
             Retry: `database_unavailable`, or `lock_held` where a row stays locked.
         """
-        with translated(), self._engine.begin() as connection:
-            _set_limits(connection, lock_timeout)
-            yield Tx(connection)
+        try:
+            with translated(), self._engine.begin() as connection:
+                _set_limits(connection, lock_timeout)
+                yield Tx(connection)
+        except _Conflict:
+            raise Retry(
+                "database_unavailable",
+                "another transaction was in the way of this one; nothing was changed",
+                hint="run the command again",
+            ) from None
 
     @contextmanager
     def connection(self) -> Iterator[sa.Connection]:

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.changes import Action
 from reconciler.core.guard import Limits, Verdict, judge
 from reconciler.core.plan import plan as make_plan
-from reconciler.core.selection import select
-from reconciler.core.spec import Kind
+from reconciler.core.selection import narrowed_plan
 from reconciler.core.tokens import DEFAULT_TOKEN_LIFE
 from reconciler.errors import Refused
 from reconciler.store import audit
@@ -62,7 +61,7 @@ class Options:
     """How an apply may go.
 
     `expect` is the digest that a person approved, where one did; `only` narrows it to some objects;
-    `inviting` mints a token for each grant that is created (with `only`: for each that it names).
+    `inviting` mints a token for each grant that is created or replaced.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -77,9 +76,7 @@ def plan(
 ) -> Judged:
     """Return what an apply would do now, and whether it may."""
     observed = observe(tx)
-    if only is not None:
-        desired, observed = select(desired, observed, only)
-    made = make_plan(desired, observed)
+    made = make_plan(desired, observed) if only is None else narrowed_plan(desired, observed, only)
     return Judged(made, judge(made, limits))
 
 
@@ -120,11 +117,8 @@ def _invite(tx: Tx, made: Plan, by: Provenance, options: Options) -> tuple[tuple
     inviting = options.inviting
     if inviting is None:
         return ()
-    if options.only is not None:
-        names = sorted(name for kind, name in options.only if kind is Kind.GRANT)
-    else:
-        created = made.grant_changes(Action.CREATE, Action.REPLACE)
-        names = [change.name for change in created]
+    created = made.grant_changes(Action.CREATE, Action.REPLACE)
+    names = [change.name for change in created]
     return tuple(
         (name, mint(tx, live_grant_id(tx, name), inviting.pepper, inviting.life, by.actor))
         for name in names

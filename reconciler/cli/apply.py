@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,18 @@ from reconciler.cli.context import (
     wait_lock,
 )
 from reconciler.cli.inviting import Inviter, inviter, write_invitation
-from reconciler.cli.planning import guard_options, limits_of, load_source, plan_output, show_plan
+from reconciler.cli.planning import (
+    guard_options,
+    limits_of,
+    load_source,
+    only_of,
+    plan_output,
+    show_plan,
+    target_option,
+)
+from reconciler.cli.saved import SavedPlan, read_plan
 from reconciler.core.plan_json import plan_as_json
-from reconciler.errors import EXIT_REFUSED
+from reconciler.errors import EXIT_REFUSED, NeedsEdit
 from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded
 from reconciler.store.apply import Provenance
 from reconciler.store.locks import actor_name
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.core.guard import MaxRemovals
+    from reconciler.core.selection import Identity
     from reconciler.core.spec import Desired
     from reconciler.store.tx import Database
 
@@ -42,6 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--token-life", type=DURATION, default="1h", show_default=True, help="How long they live."
 )
+@target_option
 @guard_options
 @wait_lock
 @plan_output
@@ -52,6 +64,7 @@ def command(
     invite: bool,
     invite_dir: str | None,
     token_life: timedelta,
+    targets: tuple[Identity, ...],
     max_removals: MaxRemovals | None,
     allow_empty: bool,
     wait: timedelta,
@@ -60,17 +73,23 @@ def command(
     """Make the database what the manifests below PATH declare, in one transaction.
 
     Shows the plan and asks, then applies exactly that plan; with --yes it plans under the lock.
+    PATH may be a plan that `plan --save` wrote: it is applied unasked, exactly, or is stale.
     """
     found = settings()
-    desired = load_source(found, path)
+    saved = _saved(path, targets)
+    desired = load_source(found, saved.source if saved else path)
     inviting = inviter(found, token_life) if invite or invite_dir else None
-    limits = limits_of(max_removals, allow_empty=allow_empty)
+    options = Options(
+        limits=limits_of(max_removals, allow_empty=allow_empty),
+        expect=saved.digest if saved else None,
+        wait=wait,
+        only=only_of(saved.targets if saved else targets),
+        inviting=inviting.inviting if inviting else None,
+    )
     say_gateway(found)
     with database(found, "apply") as opened:
-        expect = None
-        if not yes:
-            expect = _approved(opened, desired, Options(limits), output)
-        options = Options(limits, expect, wait, None, inviting.inviting if inviting else None)
+        if not yes and saved is None:
+            options = replace(options, expect=_approved(opened, desired, options, output))
         by = Provenance(f"user:{actor_name()}", desired.label, desired.revision, desired.dirty)
         done = apply(opened, desired, by, options)
     documents = [] if inviting is None else _invitations(done, inviting, invite_dir)
@@ -80,9 +99,22 @@ def command(
             document["invitations"] = documents
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    if expect is None:
+    if yes or saved is not None:
         show_plan(done, desired, output)
     _report(done, documents)
+
+
+def _saved(path: str | None, targets: tuple[Identity, ...]) -> SavedPlan | None:
+    if path is None or not Path(path).is_file():
+        return None
+    saved = read_plan(Path(path))
+    if targets:
+        raise NeedsEdit(
+            "usage",
+            "--target does not go with a saved plan: it was made for its own",
+            hint="plan again with --target, and save that",
+        )
+    return saved
 
 
 def _approved(opened: Database, desired: Desired, options: Options, output: str) -> str:
@@ -91,7 +123,7 @@ def _approved(opened: Database, desired: Desired, options: Options, output: str)
     Where a document is wanted, standard output is for that alone, and a refusal is an error.
     """
     with opened.transaction() as tx:
-        judged = plan(tx, desired, options.limits)
+        judged = plan(tx, desired, options.limits, options.only)
     for_people = output == "text"
     if for_people or can_ask():
         show_plan(judged, desired, "text", err=not for_people)

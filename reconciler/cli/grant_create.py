@@ -133,11 +133,7 @@ def _refuse_held_or_live(opened: Database, name: str, peer: str) -> None:
         peers = [row for row in list_peers(tx) if row["name"] == peer]
     for row in grants:
         if row["status"] not in ("revoked", "expired"):
-            raise Refused(
-                "name_taken",
-                f"grant {name!r} is {row['status']} already",
-                hint=f"a new invitation for it: mosaic federation grant invite {name}",
-            )
+            raise _taken(name, row["status"])
         if row["hold"] is not None and row["hold"]["kind"] == HoldKind.REVOKE:
             raise Refused(
                 "state_conflict",
@@ -153,6 +149,14 @@ def _refuse_held_or_live(opened: Database, name: str, peer: str) -> None:
             )
 
 
+def _taken(name: str, status: str) -> Refused:
+    return Refused(
+        "name_taken",
+        f"grant {name!r} is {status} already",
+        hint=f"a new invitation for it: mosaic federation grant invite {name}",
+    )
+
+
 def _apply(
     opened: Database, declaring: Declaring, inviting: Inviter, wait: timedelta, name: str
 ) -> dict[str, Any]:
@@ -161,7 +165,9 @@ def _apply(
     done = apply(opened, declaring.desired, by, options)
     with opened.transaction() as tx:
         row = show_grant(tx, name)
-    minted = dict(done.invited)[name]
+    minted = dict(done.invited).get(name)
+    if minted is None:
+        raise _taken(name, row["status"])
     return {**row, "invitation": inviting.document(minted)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,26 +13,34 @@ from reconciler.cli.planning import (
     guard_options,
     limits_of,
     load_source,
+    only_of,
     plan_output,
     show_plan,
+    target_option,
 )
+from reconciler.cli.saved import save_plan
 from reconciler.errors import EXIT_CHANGES, EXIT_REFUSED
 from reconciler.reconcile import plan
 
 if TYPE_CHECKING:
     from reconciler.core.guard import MaxRemovals
+    from reconciler.core.selection import Identity
 
 
 @click.command()
 @click.argument("path", required=False)
+@target_option
 @guard_options
+@click.option("--save", metavar="FILE", help="Write the plan, for `apply FILE`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where changes are pending.")
 @plan_output
 @verb
 def command(
     path: str | None,
+    targets: tuple[Identity, ...],
     max_removals: MaxRemovals | None,
     allow_empty: bool,
+    save: str | None,
     detailed_exitcode: bool,
     output: str,
 ) -> None:
@@ -41,13 +50,22 @@ def command(
     """
     found = settings()
     desired = load_source(found, path)
+    only = only_of(targets)
+    limits = limits_of(max_removals, allow_empty=allow_empty)
     with database(found, "plan") as opened, opened.transaction() as tx:
-        judged = plan(tx, desired, limits_of(max_removals, allow_empty=allow_empty))
+        judged = plan(tx, desired, limits, only)
     show_plan(judged, desired, output)
     if not judged.verdict.allowed:
         raise click.exceptions.Exit(EXIT_REFUSED)
+    if save is not None:
+        save_plan(Path(save), judged, desired, targets)
     if not judged.plan.empty:
         if output == "text":
-            click.echo(f"Next: mosaic federation apply{f' {shlex.quote(path)}' if path else ''}")
+            arguments = [save] if save else [*([path] if path else []), *_flags(targets)]
+            click.echo(f"Next: {shlex.join(['mosaic', 'federation', 'apply', *arguments])}")
         if detailed_exitcode:
             raise click.exceptions.Exit(EXIT_CHANGES)
+
+
+def _flags(targets: tuple[Identity, ...]) -> list[str]:
+    return [word for kind, name in targets for word in ("--target", f"{kind.lower()}/{name}")]

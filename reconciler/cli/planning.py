@@ -15,12 +15,15 @@ from reconciler.cli.context import source_of
 from reconciler.cli.render import plan_lines
 from reconciler.core.guard import Limits, MaxRemovals
 from reconciler.core.plan_json import plan_as_json
+from reconciler.core.spec import Kind
+from reconciler.core.text import printable
 from reconciler.errors import NeedsEdit
 from reconciler.manifest.load import load
 from reconciler.source.read import read_source
 
 if TYPE_CHECKING:
     from reconciler.config import Settings
+    from reconciler.core.selection import Identity
     from reconciler.core.spec import Desired
     from reconciler.reconcile import Judged
 
@@ -37,6 +40,39 @@ class _MaxRemovalsType(click.ParamType["MaxRemovals"]):
             return MaxRemovals.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class _TargetType(click.ParamType["Identity"]):
+    name = "kind/name"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Identity:
+        kind, slash, name = str(value).partition("/")
+        kinds = {str(each).lower(): each for each in Kind}
+        if kind.lower() not in kinds or not slash or not name:
+            self.fail(
+                f"got {printable(value)!r}, expected one such as grant/beta-tasks", param, ctx
+            )
+        return (kinds[kind.lower()], name)
+
+
+def target_option(function: F) -> F:
+    """Add `--target kind/name`, which narrows a plan to some objects."""
+    option = click.option(
+        "--target",
+        "targets",
+        type=_TargetType(),
+        metavar="KIND/NAME",
+        multiple=True,
+        help="Only this object, a peer with its grants; may be given again.",
+    )
+    return option(function)
+
+
+def only_of(targets: tuple[Identity, ...]) -> frozenset[Identity] | None:
+    """Return what a plan is narrowed to, or None: all of it."""
+    return frozenset(targets) or None
 
 
 def guard_options(function: F) -> F:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.changes import Action, NoteKind
-from reconciler.core.guard import LIMIT_PERCENT
+from reconciler.core.guard import LIMIT_COUNT, LIMIT_PERCENT
 from reconciler.core.scope import Effect
 from reconciler.core.text import printable
 
@@ -109,4 +109,7 @@ def _sums(plan: Plan) -> str:
 def _guard(verdict: Verdict) -> str:
     noun = "removal" if verdict.removals == 1 else "removals"
     share = f"{verdict.removals:,} {noun} of {verdict.managed:,} ({verdict.percent:.2f} %)"
-    return f"Guard: {share}, limit {LIMIT_PERCENT:.0f} %."
+    limit = f"limit {LIMIT_PERCENT:.0f} %"
+    if 0 < verdict.removals <= LIMIT_COUNT and verdict.percent > LIMIT_PERCENT:
+        limit = f"and {LIMIT_COUNT} are never too many"
+    return f"Guard: {share}, {limit}."

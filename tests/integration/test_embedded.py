@@ -15,6 +15,8 @@ import pytest
 
 from reconciler.embedded import cluster as clusters
 from reconciler.embedded import processes
+from reconciler.embedded.account import server_account
+from reconciler.embedded.binaries import server_binaries
 from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.files import write_once
 from reconciler.embedded.home import Home, find_home
@@ -291,3 +293,26 @@ def test_a_home_is_found_from_below_as_git_finds_a_repository(home: Home, tmp_pa
 
     assert find_home(below) == home
     assert find_home(Path("/")) is None
+
+
+@as_root
+def test_a_server_that_its_account_cannot_reach_is_copied_and_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = server_account()
+    assert account is not None
+    monkeypatch.setattr("reconciler.embedded.binaries.OUTSIDE", folder / "outside")
+    monkeypatch.setattr("reconciler.embedded.binaries.reachable", lambda _path, _account: False)
+
+    programs = server_binaries(account)
+
+    assert programs.is_relative_to(folder / "outside")
+    as_account = ["setpriv", f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"]
+    told = subprocess.run(
+        [*as_account, programs / "postgres", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.startswith("postgres (PostgreSQL) 18")
+    assert server_binaries(account) == programs

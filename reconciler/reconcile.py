@@ -30,6 +30,8 @@ from reconciler.store.observe import observe
 from reconciler.store.tokens import mint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.core.changes import Plan
     from reconciler.core.selection import Identity
     from reconciler.core.spec import Desired
@@ -61,7 +63,8 @@ class Options:
     """How an apply may go.
 
     `expect` is the digest that a person approved, where one did; `only` narrows it to some objects;
-    `inviting` mints a token for each grant that is created or replaced.
+    `inviting` mints a token for each grant that is created or replaced; `also` is what must be done
+    with the rows or not at all: it is called last, under the lock, and what it raises undoes them.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -69,6 +72,7 @@ class Options:
     wait: timedelta = DEFAULT_WAIT
     only: frozenset[Identity] | None = None
     inviting: Inviting | None = None
+    also: Callable[[Judged], None] | None = None
 
 
 def plan(
@@ -109,7 +113,10 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
         else:
             carry_out(tx, judged.plan, by)  # (5)
             record_run(tx, judged.plan, by)
-        return replace(judged, invited=_invite(tx, judged.plan, by, options))
+        done = replace(judged, invited=_invite(tx, judged.plan, by, options))
+        if options.also is not None:
+            options.also(done)
+        return done
 
 
 def _invite(tx: Tx, made: Plan, by: Provenance, options: Options) -> tuple[tuple[str, Minted], ...]:

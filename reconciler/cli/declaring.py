@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,17 @@ from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load
 from reconciler.manifest.schema import SCHEMAS_URL
 from reconciler.manifest.write import manifest_text, write_new
+from reconciler.reconcile import Judged, Options, apply
 from reconciler.source.read import folder_of, read_source
+from reconciler.store.apply import Provenance
+from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.core.spec import Declared, Desired
     from reconciler.core.values import SourceSetting
+    from reconciler.store.tx import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,37 @@ def declare(
         source.label, (*source.files, *added), source.problems, source.revision, source.dirty
     )
     return Declaring(load(joined), tuple(drafts))
+
+
+def apply_drafts(
+    opened: Database, declaring: Declaring, options: Options, *, write: bool
+) -> Judged:
+    """Apply the drafts alone, as rows that git has not seen yet.
+
+    Their files are written last in the same transaction: no loop sees a manifest before its rows
+    are there, and what fails leaves neither.
+
+    Raises:
+        Retry: `lock_held`. Refused: by the guard, by `options.also`, or `name_taken`.
+    """
+    by = Provenance(f"user:{actor_name()}", declaring.desired.label, managed=False)
+    written = False
+
+    def also(done: Judged) -> None:
+        nonlocal written
+        if options.also is not None:
+            options.also(done)
+        if write:
+            declaring.write()
+            written = True
+
+    try:
+        chosen = replace(options, only=declaring.only, also=also)
+        return apply(opened, declaring.desired, by, chosen)
+    except BaseException:
+        if written:
+            declaring.remove()
+        raise
 
 
 def declared_peer(source: Source, name: str) -> Declared[PeerSpec] | None:

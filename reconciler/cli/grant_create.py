@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,22 +18,23 @@ from reconciler.cli.context import (
     verb,
     wait_lock,
 )
-from reconciler.cli.declaring import Declaring, declare, declared_peer, existing
-from reconciler.cli.inviting import Inviter, inviter
+from reconciler.cli.declaring import apply_drafts, declare, declared_peer, existing
+from reconciler.cli.inviting import inviter
 from reconciler.cli.output import output_option, print_document
+from reconciler.core.changes import Action
 from reconciler.core.files import Source
 from reconciler.core.spec import Direction, GrantSpec, PeerSpec, Spec
 from reconciler.core.states import HoldKind
 from reconciler.core.times import parse_duration, parse_rfc3339
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load_scope
-from reconciler.reconcile import Options, apply
-from reconciler.store.apply import Provenance
+from reconciler.reconcile import Judged, Options
 from reconciler.store.grants import list_grants, show_grant
-from reconciler.store.locks import actor_name
 from reconciler.store.peers import list_peers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.core.scope import Scope
     from reconciler.store.tx import Database
 
@@ -93,14 +94,11 @@ def command(
     with database(found, "grant create") as opened:
         declaring = declare(source, _specs(opened, source, name, spec))
         _refuse_held_or_live(opened, name, peer)
-        if not no_write:
-            declaring.write()
-        try:
-            document = _apply(opened, declaring, inviting, wait, name)
-        except BaseException:
-            if not no_write:
-                declaring.remove()
-            raise
+        options = Options(wait=wait, inviting=inviting.inviting, also=_unless_created(name))
+        done = apply_drafts(opened, declaring, options, write=not no_write)
+        with opened.transaction() as tx:
+            row = show_grant(tx, name)
+    document = {**row, "invitation": inviting.document(dict(done.invited)[name])}
     if output != "table":
         print_document(document, output)
         return
@@ -157,18 +155,15 @@ def _taken(name: str, status: str) -> Refused:
     )
 
 
-def _apply(
-    opened: Database, declaring: Declaring, inviting: Inviter, wait: timedelta, name: str
-) -> dict[str, Any]:
-    by = Provenance(f"user:{actor_name()}", declaring.desired.label, managed=False)
-    options = Options(wait=wait, only=declaring.only, inviting=inviting.inviting)
-    done = apply(opened, declaring.desired, by, options)
-    with opened.transaction() as tx:
-        row = show_grant(tx, name)
-    minted = dict(done.invited).get(name)
-    if minted is None:
-        raise _taken(name, row["status"])
-    return {**row, "invitation": inviting.document(minted)}
+def _unless_created(name: str) -> Callable[[Judged], None]:
+    """Return what refuses an apply in which the grant came to be meanwhile, by somebody else."""
+
+    def refuse(done: Judged) -> None:
+        created = {change.name for change in done.plan.grant_changes(Action.CREATE)}
+        if name not in created:
+            raise _taken(name, "there")
+
+    return refuse
 
 
 def _expires(text: str) -> datetime:

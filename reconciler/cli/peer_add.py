@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from reconciler.cli.context import database, say_gateway, settings, source_of, verb, wait_lock
-from reconciler.cli.declaring import declare, declared_peer, existing
+from reconciler.cli.declaring import apply_drafts, declare, declared_peer, existing
 from reconciler.cli.output import output_option, print_document, show_facts
 from reconciler.cli.people import away
 from reconciler.config import Settings, require
@@ -104,23 +104,16 @@ def _declare(
         )
     if row is not None and (declared is not None or no_write):
         return
-    by = Provenance(f"user:{actor_name()}", source.label, managed=False)
-    only = frozenset({(Kind.PEER, name)})
     if declared is not None:
         from reconciler.manifest.load import load
 
+        by = Provenance(f"user:{actor_name()}", source.label, managed=False)
+        only = frozenset({(Kind.PEER, name)})
         apply(opened, load(source), by, Options(wait=wait, only=only))
         return
     spec = PeerSpec(Direction.OUTBOUND, name, invitation.base_url)
     declaring = declare(source, [(name, spec)])
-    if not no_write:
-        declaring.write()
-    try:
-        apply(opened, declaring.desired, by, Options(wait=wait, only=only))
-    except BaseException:
-        if not no_write:
-            declaring.remove()
-        raise
+    apply_drafts(opened, declaring, Options(wait=wait), write=not no_write)
     if not no_write:
         click.echo(f"wrote {declaring.drafts[0].path}", err=True)
 

@@ -1,0 +1,73 @@
+"""Invitations: one that works a grant, printed once, or written where only its owner reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.cli import PUBLIC_URL, Quick, invitation_of, shell
+from tests.support.command import write
+from tests.support.enrolling import grant_manifest, peer_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path, database_url: str) -> Quick:
+    return shell(tmp_path, database_url)
+
+
+def test_a_new_invitation_voids_the_one_before(mosaic: Quick) -> None:
+    first = invitation_of(mosaic.create("beta-tasks"))
+    again = mosaic.document("grant", "invite", "beta-tasks")
+    second = invitation_of(again)
+    assert first.token != second.token
+    assert (mosaic.token_status(first.token), mosaic.token_status(second.token)) == (
+        "void",
+        "open",
+    )
+    assert {**again, "invitation": None} == {**mosaic.grant("beta-tasks"), "invitation": None}
+    printed = mosaic.ok("grant", "invite", "beta-tasks").out
+    assert printed.count("mosf1_") == 1
+    assert mosaic.token_status(second.token) == "void"
+
+
+def test_an_active_grant_can_be_invited_and_one_that_ended_cannot(mosaic: Quick) -> None:
+    mosaic.create("beta-tasks")
+    mosaic.rows.run(
+        "UPDATE federation_grants SET status = 'active', activated_at = clock_timestamp()"
+    )
+    mosaic.ok("grant", "invite", "beta-tasks")
+    assert mosaic.grant("beta-tasks")["status"] == "active"
+    mosaic.ok("grant", "revoke", "beta-tasks", "--yes")
+    ended = mosaic("grant", "invite", "beta-tasks", "--output", "json")
+    assert (ended.code, ended.error["code"]) == (1, "state_conflict")
+    unknown = mosaic("grant", "invite", "beta-task", "--output", "json")
+    assert (unknown.code, unknown.error["code"]) == (1, "name_unknown")
+    assert "beta-tasks" in unknown.error["hint"]
+
+
+def test_an_apply_that_invites_prints_each_invitation_once(mosaic: Quick) -> None:
+    write(
+        mosaic.cwd / "manifests",
+        beta=peer_manifest(),
+        tasks=grant_manifest("beta-tasks"),
+        notes=grant_manifest("beta-notes"),
+    )
+    done = mosaic.ok("apply", "--yes", "--invite")
+    assert done.out.count("mosf1_") == 2
+    assert done.out.count("shown once") == 2
+    assert "mosf1_" not in mosaic.ok("apply", "--yes", "--invite").out
+
+
+def test_invitations_as_files_are_for_their_owner_alone(mosaic: Quick) -> None:
+    write(mosaic.cwd / "manifests", beta=peer_manifest(), tasks=grant_manifest("beta-tasks"))
+    applied = mosaic.ok("apply", "--yes", "--invite-dir", "handed", "--output", "json")
+    assert "mosf1_" not in applied.out + applied.err
+    (invited,) = applied.document["invitations"]
+    assert set(invited) == {"grant", "expiresAt", "file"}
+    (file,) = (mosaic.cwd / "handed").iterdir()
+    assert (file.name, file.stat().st_mode & 0o777) == ("beta-tasks.invitation", 0o600)
+    assert file.read_text().startswith(f"{PUBLIC_URL}/")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 OWNER: Final = "mosaic"  # role and database
 SOCKET: Final = ".s.PGSQL.5432"
 MAX_SOCKET_PATH: Final = 107  # unix(7): sun_path holds 108 bytes with the final zero
-READY_S: Final = 30.0
+READY_S: Final = 60.0
 POLL_S: Final = 0.03
 STOP: Final = ((signal.SIGINT, 8.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 2.0))  # fast first
 UNSAFE_BUT_FAST: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")

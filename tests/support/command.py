@@ -1,0 +1,126 @@
+"""The command line as a shell runs it: a process, its two outputs and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIMEOUT_S: Final = 60
+COMMAND: Final = (sys.executable, "-m", "reconciler.cli.main", "federation")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        """The error object, which is the last line of standard error."""
+        error = json.loads(self.err.splitlines()[-1])["error"]
+        assert error["exitCode"] == self.code
+        return error
+
+
+@dataclass(frozen=True)
+class Command:
+    """A shell in a folder, with what it has of `MOSAIC_*` variables and no others."""
+
+    cwd: Path
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def __call__(self, *arguments: str, said: str = "", **variables: str) -> Ended:
+        """Run to the end, with no terminal anywhere."""
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=self.cwd,
+            env=self._environ(variables),
+            input=said,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *arguments: str, **variables: str) -> Ended:
+        """Run what must succeed."""
+        done = self(*arguments, **variables)
+        assert done.code == 0, done.err
+        return done
+
+    def document(self, *arguments: str) -> Any:
+        """Run what must succeed, and return what it prints as JSON."""
+        return self.ok(*arguments, "--output", "json").document
+
+    def at_terminal(self, *arguments: str, typed: str = "", **variables: str) -> Ended:
+        """Run on a terminal where a person answers a question; `out` is all that is shown there.
+
+        Ctrl-C (`\\x03`) becomes its signal here: the terminal is not the process's own.
+        """
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=self.cwd,
+            env=self._environ({"TERM": "xterm", "COLUMNS": "80", **variables}),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        ) as process:
+            os.close(theirs)
+            shown = _read(ours, b"[y/N]" if typed else None)
+            if typed == "\x03":
+                process.send_signal(signal.SIGINT)
+            elif typed:
+                os.write(ours, typed.encode())
+            shown += _read(ours)
+            code = process.wait(TIMEOUT_S)
+        os.close(ours)
+        return Ended(code, shown.replace("\r\n", "\n"), "")
+
+    def _environ(self, variables: dict[str, str]) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("MOSAIC_") and name not in ("NO_COLOR", "COLUMNS")
+        }
+        return kept | self.variables | variables
+
+
+def _read(terminal: int, until: bytes | None = None) -> str:
+    """Return what the terminal shows, until it shows that or nobody holds it any more."""
+    shown = b""
+    while until is None or until not in shown:
+        readable, _, _ = select.select([terminal], [], [], TIMEOUT_S)
+        assert readable, f"silent after {shown!r}"
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # EIO: the other side is closed
+            break
+        shown += chunk
+    return shown.decode()
+
+
+def write(folder: Path, **manifests: str) -> None:
+    """Write manifests into a folder, each named by its keyword and `.yaml`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in manifests.items():
+        (folder / f"{name}.yaml").write_text(text)

@@ -78,6 +78,14 @@ class Quick(Command):
         )
         return found
 
+    def enroll(self, grant: str) -> str:
+        """Make a grant's rows those of one that was enrolled under; return the serial."""
+        serial = f"{1 + self.rows.one('SELECT count(*) FROM federation_certificates'):x}{'0' * 38}"
+        token = self.rows.invite(grant)
+        for statement in _ENROLLED:
+            self.rows.run(statement, grant=grant, serial=serial, token=token.public_id)
+        return serial
+
     def manifests(self, folder: str = "manifests") -> list[str]:
         """The names of the files of a source."""
         at = self.cwd / folder
@@ -86,6 +94,32 @@ class Quick(Command):
 
 SCOPE: Final = '{"resources": [{"type": "tasks", "verbs": ["list"]}], "maxRowsPerQuery": 50}'
 GRANTED: Final = ("--peer", "beta", "--subject-user", "maria@alpha.example", "--scope", SCOPE)
+
+
+# what an enrollment leaves behind, as far as lists and plans look at it
+_ENROLLED: Final = (
+    (
+        "UPDATE federation_enrollment_tokens SET status = 'claimed',"
+        " claimed_at = clock_timestamp(), claimed_spki = encode(sha256(CAST(:serial AS bytea)), 'hex') WHERE public_id = :token"
+    ),
+    (
+        "INSERT INTO federation_keys (spki_sha256, grant_id)"
+        " SELECT claimed_spki, grant_id FROM federation_enrollment_tokens WHERE public_id = :token"
+    ),
+    (
+        "INSERT INTO federation_certificates (id, grant_id, token_id, serial, spki_sha256, csr_pem,"
+        " status, cert_pem, chain_pem, answer, fingerprint, not_before, not_after, issued_at)"
+        " SELECT gen_random_uuid(), grant_id, id, :serial, claimed_spki, 'csr', 'issued', 'leaf',"
+        " 'chain', '{}', 'sha256:' || claimed_spki, clock_timestamp(),"
+        " clock_timestamp() + interval '1 day', clock_timestamp()"
+        " FROM federation_enrollment_tokens WHERE public_id = :token"
+    ),
+    "UPDATE federation_enrollment_tokens SET status = 'spent' WHERE public_id = :token",
+    (
+        "UPDATE federation_grants SET status = 'active', activated_at = clock_timestamp()"
+        " WHERE name = :grant AND status = 'pending'"
+    ),
+)
 
 
 def shell(folder: Path, database_url: str) -> Quick:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.audit import Event
-from reconciler.core.changes import Action, AnyChange, GrantChange, PeerChange, Plan
+from reconciler.core.changes import Action, GrantChange, PeerChange, Plan
 from reconciler.core.ids import UUID7_RANDOM_BYTES, uuid7
 from reconciler.core.spec import GrantSpec, PeerSpec
 from reconciler.core.states import GrantStatus, HoldKind, live_grant_status
 from reconciler.errors import Refused
 from reconciler.store import audit, ending
+from reconciler.store.records import event, grant_row, peer_row
 from reconciler.store.tx import as_json
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def carry_out(tx: Tx, plan: Plan, by: Provenance) -> None:
     _create_grants(tx, plan.grant_changes(Action.CREATE, Action.REPLACE), now, by)
     keep_books(tx, plan, by)
     changed = [change for change in plan.changes if change.action is not Action.REVOKE]
-    audit.append(tx, [*events, *(_event(change, by) for change in changed)])
+    audit.append(tx, [*events, *(event(change, by.revision, by.actor) for change in changed)])
 
 
 def revoke_peers(tx: Tx, rows: Sequence[ObservedPeer], actor: str) -> list[Event]:
@@ -123,7 +124,7 @@ def _update_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> None
         " labels jsonb, endpoint_url text, protect boolean, digest text, path text, line integer,"
         " seen text)"
         " WHERE p.id = r.id AND p.spec_digest = r.seen AND p.status <> 'revoked'",
-        rows=as_json([_peer_row(change) for change in changes]),
+        rows=as_json([peer_row(change) for change in changes]),
         revision=by.revision,
         managed=by.managed,
     )
@@ -141,7 +142,7 @@ def _update_grants(tx: Tx, changes: Sequence[GrantChange], by: Provenance) -> No
             ids=[change.row.id for change in changes if change.row is not None],
         )
     }
-    rows = [_grant_row(change) | {"status": _status_after(change, statuses)} for change in changes]
+    rows = [grant_row(change) | {"status": _status_after(change, statuses)} for change in changes]
     touched = tx.run(
         "UPDATE federation_grants AS g SET scope = r.scope, suspended = r.suspended,"
         " status = CAST(r.status AS federation_grant_status), protect = r.protect,"
@@ -172,7 +173,7 @@ def _status_after(change: GrantChange, statuses: dict[Any, GrantStatus]) -> str:
 def _create_peers(tx: Tx, changes: Sequence[PeerChange], now: datetime, by: Provenance) -> None:
     if not changes:
         return
-    rows = [_peer_row(change) | {"id": _new_id(now)} for change in changes]
+    rows = [peer_row(change) | {"id": _new_id(now)} for change in changes]
     tx.run(
         "INSERT INTO federation_peers (id, name, direction, display_name, labels, endpoint_url,"
         " protect, managed, spec_digest, source_path, source_line, revision)"
@@ -191,7 +192,7 @@ def _create_grants(tx: Tx, changes: Sequence[GrantChange], now: datetime, by: Pr
     if not changes:
         return
     rows = [
-        _grant_row(change)
+        grant_row(change)
         | {"id": _new_id(now), "hold": change.kept_hold and change.kept_hold.as_json()}
         for change in changes
     ]
@@ -238,62 +239,6 @@ def _adopt(tx: Tx, table: str, books: Iterable[Bookkeeping[Any, Any]], by: Prove
 
 def _new_id(now: datetime) -> str:
     return str(uuid7(now, os.urandom(UUID7_RANDOM_BYTES)))
-
-
-def _common_row(change: PeerChange | GrantChange) -> dict[str, Any]:
-    assert change.declared is not None
-    return {
-        "id": str(change.row.id) if change.row is not None else None,
-        "seen": change.row.digest if change.row is not None else None,
-        "name": change.name,
-        "digest": change.declared.digest,
-        "path": change.declared.place.path,
-        "line": change.declared.place.line,
-        "protect": change.declared.spec.protect,
-    }
-
-
-def _peer_row(change: PeerChange) -> dict[str, Any]:
-    assert change.declared is not None
-    spec = change.declared.spec
-    return _common_row(change) | {
-        "direction": str(spec.direction),
-        "display_name": spec.display_name,
-        "labels": dict(spec.labels),
-        "endpoint_url": spec.endpoint,
-    }
-
-
-def _grant_row(change: GrantChange) -> dict[str, Any]:
-    assert change.declared is not None
-    spec = change.declared.spec
-    return _common_row(change) | {
-        "peer": spec.peer,
-        "subject_user_id": spec.subject_user_id,
-        "scope": spec.scope.as_json(),
-        "suspended": spec.suspended,
-        "lifetime_s": spec.lifetime.total_seconds(),
-        "expires_at": spec.expires_at.isoformat(),
-    }
-
-
-def _event(change: AnyChange, by: Provenance) -> Event:
-    assert change.declared is not None
-    kind = str(change.kind).lower()
-    verb = {Action.CREATE: "created", Action.UPDATE: "updated", Action.REPLACE: "replaced"}
-    return Event(
-        f"{kind}.{verb[change.action]}",
-        by.actor,
-        f"{kind}/{change.name}",
-        {
-            "reason": change.reason,
-            "place": f"{change.declared.place.path}:{change.declared.place.line}",
-            "revision": by.revision,
-            "digest": change.declared.digest,
-            "spec": change.declared.spec.as_json(),
-            "fields": [field.as_json() for field in change.fields],
-        },
-    )
 
 
 def _stale(message: str) -> Refused:

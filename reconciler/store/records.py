@@ -1,0 +1,70 @@
+"""A change of a plan as the columns of its row, and as the event that the audit log gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.audit import Event
+from reconciler.core.changes import Action
+
+if TYPE_CHECKING:
+    from reconciler.core.changes import AnyChange, GrantChange, PeerChange
+
+
+def _common_row(change: PeerChange | GrantChange) -> dict[str, Any]:
+    assert change.declared is not None
+    return {
+        "id": str(change.row.id) if change.row is not None else None,
+        "seen": change.row.digest if change.row is not None else None,
+        "name": change.name,
+        "digest": change.declared.digest,
+        "path": change.declared.place.path,
+        "line": change.declared.place.line,
+        "protect": change.declared.spec.protect,
+    }
+
+
+def peer_row(change: PeerChange) -> dict[str, Any]:
+    """Return the columns of a peer that is created or updated, for `jsonb_to_recordset`."""
+    assert change.declared is not None
+    spec = change.declared.spec
+    return _common_row(change) | {
+        "direction": str(spec.direction),
+        "display_name": spec.display_name,
+        "labels": dict(spec.labels),
+        "endpoint_url": spec.endpoint,
+    }
+
+
+def grant_row(change: GrantChange) -> dict[str, Any]:
+    """Return the columns of a grant that is created or updated, as `peer_row`."""
+    assert change.declared is not None
+    spec = change.declared.spec
+    return _common_row(change) | {
+        "peer": spec.peer,
+        "subject_user_id": spec.subject_user_id,
+        "scope": spec.scope.as_json(),
+        "suspended": spec.suspended,
+        "lifetime_s": spec.lifetime.total_seconds(),
+        "expires_at": spec.expires_at.isoformat(),
+    }
+
+
+def event(change: AnyChange, revision: str | None, actor: str) -> Event:
+    """Return the audit event of a change that is no revocation."""
+    assert change.declared is not None
+    kind = str(change.kind).lower()
+    verb = {Action.CREATE: "created", Action.UPDATE: "updated", Action.REPLACE: "replaced"}
+    return Event(
+        f"{kind}.{verb[change.action]}",
+        actor,
+        f"{kind}/{change.name}",
+        {
+            "reason": change.reason,
+            "place": f"{change.declared.place.path}:{change.declared.place.line}",
+            "revision": revision,
+            "digest": change.declared.digest,
+            "spec": change.declared.spec.as_json(),
+            "fields": [field.as_json() for field in change.fields],
+        },
+    )

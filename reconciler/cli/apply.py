@@ -16,6 +16,7 @@ from reconciler.cli.context import (
     database,
     say_gateway,
     settings,
+    source_option,
     verb,
     wait_lock,
 )
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 @guard_options
 @wait_lock
 @plan_output
+@source_option
 @verb
 def command(
     path: str | None,

@@ -71,7 +71,19 @@ def _verb(function: F, default_level: str) -> F:
         *args: Any, home: str | None, verbose: bool, log_level: str | None, **kwargs: Any
     ) -> Any:
         configure(log_level or ("debug" if verbose else default_level))
-        click.get_current_context().obj = home
+        _flags()["home"] = home
+        return function(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]  # the same signature, for click
+
+
+def source_option(function: F) -> F:
+    """Add `--source`, for a verb that reads manifests or writes them."""
+
+    @click.option("--source", metavar="DIR", help="The folder of manifests (MOSAIC_SOURCE).")
+    @functools.wraps(function)
+    def wrapped(*args: Any, source: str | None, **kwargs: Any) -> Any:
+        _flags()["source"] = source
         return function(*args, **kwargs)
 
     return wrapped  # type: ignore[return-value]  # the same signature, for click
@@ -79,14 +91,12 @@ def _verb(function: F, default_level: str) -> F:
 
 def settings(**flags: str | None) -> Settings:
     """Return the settings of this command; `flags` are those that it takes itself."""
-    given = {name: text for name, text in flags.items() if text is not None}
-    return load_settings(_flags() | given, os.environ, Path.cwd())
+    return load_settings(_given(flags), os.environ, Path.cwd())
 
 
 def settings_for_new_home(**flags: str | None) -> Settings:
     """Return the settings of a command that may make the home that is named."""
-    given = {name: text for name, text in flags.items() if text is not None}
-    return load_settings(_flags() | given, os.environ, Path.cwd(), making_home=True)
+    return load_settings(_given(flags), os.environ, Path.cwd(), making_home=True)
 
 
 def source_of(found: Settings, path: str | None) -> SourceSetting:
@@ -198,6 +208,17 @@ def wait_lock(function: F) -> F:
     return option(function)
 
 
-def _flags() -> dict[str, str]:
-    home = click.get_current_context().obj
-    return {"home": home} if home else {}
+def source_option(function: F) -> F:
+    """Add `--source`, of a command that has no PATH."""
+    option = click.option("--source", metavar="DIR", help="The folder of manifests.")
+    return option(function)
+
+
+def _flags() -> dict[str, str | None]:
+    """Return the settings that this command was given as flags."""
+    flags: dict[str, str | None] = click.get_current_context().ensure_object(dict)
+    return flags
+
+
+def _given(flags: dict[str, str | None]) -> dict[str, str]:
+    return {name: text for name, text in (_flags() | flags).items() if text is not None}

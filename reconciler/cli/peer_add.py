@@ -10,7 +10,15 @@ from urllib.parse import urlsplit
 
 import click
 
-from reconciler.cli.context import database, say_gateway, settings, source_of, verb, wait_lock
+from reconciler.cli.context import (
+    database,
+    say_gateway,
+    settings,
+    source_of,
+    source_option,
+    verb,
+    wait_lock,
+)
 from reconciler.cli.declaring import apply_drafts, declare, declared_peer, existing
 from reconciler.cli.output import output_option, print_document, show_facts
 from reconciler.cli.people import away
@@ -40,14 +48,17 @@ MAX_LABEL = 63  # RFC 1123 2.1
 @click.argument("invitation")
 @click.option("--name", help="What to call the peer; by default after the invitation's host.")
 @click.option("--check", "only_check", is_flag=True, help="Test it; spend and write nothing.")
+@source_option
 @click.option("--no-write", is_flag=True, help="Write no manifest: commit one yourself.")
 @wait_lock
 @output_option
+@source_option
 @verb
 def command(
     invitation: str,
     name: str | None,
     only_check: bool,
+    source: str | None,
     no_write: bool,
     wait: timedelta,
     output: str,
@@ -57,7 +68,7 @@ def command(
     The key is made here, sealed and stored before the token is spent. The same command again
     finishes what was interrupted; a new invitation replaces the token and keeps the key.
     """
-    found = settings()
+    found = settings(source=source)
     parsed = parse_invitation(sys.stdin.read() if invitation == "-" else invitation)
     keys = FileKeyring.load(require(found.keyring, "keyring"))
     chosen = name or _name_of(parsed)

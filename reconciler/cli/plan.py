@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import database, settings, verb
+from reconciler.cli.context import database, settings, source_option, verb
 from reconciler.cli.planning import (
     guard_options,
     limits_of,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--save", metavar="FILE", help="Write the plan, for `apply FILE`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where changes are pending.")
 @plan_output
+@source_option
 @verb
 def command(
     path: str | None,

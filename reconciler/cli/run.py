@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import database, long_running, say_gateway, settings, source_of
+from reconciler.cli.context import (
+    database,
+    long_running,
+    say_gateway,
+    settings,
+    source_of,
+    source_option,
+)
 from reconciler.cli.signals import until_signal
 from reconciler.loops.run import Loop
 from reconciler.store.locks import actor_name
@@ -17,11 +24,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--source", metavar="DIR", help="The folder of manifests.")
+@source_option
 @long_running
-def command(source: str | None) -> None:
+def command() -> None:
     """Reconcile again and again: when a manifest changes, and by a timer, until a signal."""
-    asyncio.run(_run(settings(source=source)))
+    asyncio.run(_run(settings()))
 
 
 async def _run(found: Settings) -> None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import long_running, require_home, settings_for_new_home, source_of
+from reconciler.cli.context import (
+    long_running,
+    require_home,
+    settings_for_new_home,
+    source_of,
+    source_option,
+)
 from reconciler.cli.serving import opened_gateway, serve_until
 from reconciler.cli.signals import until_signal
 from reconciler.embedded.home import Home
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@source_option
 @long_running
 def command() -> None:
     """Run the gateway of this home until Ctrl-C: PostgreSQL, step-ca, HTTPS endpoint, loop.

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from reconciler.cli.context import settings, source_of, verb
+from reconciler.cli.context import settings, source_of, source_option, verb
 from reconciler.core.words import counted
 from reconciler.errors import EXIT_FAILED, InvalidManifests, Problem
 from reconciler.manifest.load import load
@@ -23,6 +23,7 @@ from reconciler.source.read import read_source
     show_default=True,
     help="github annotates a pull request.",
 )
+@source_option
 @verb
 def command(path: str | None, output: str) -> None:
     """Check the manifests below PATH (or the source of the settings); needs no database."""

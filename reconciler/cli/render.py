@@ -24,9 +24,9 @@ COLOURS: Final = {
     Action.REPLACE: "magenta",
     Action.REVOKE: "red",
 }
-NAME_WIDTH: Final = 31
-REASON_WIDTH: Final = 30
-FIELD_WIDTH: Final = 50
+NAME_WIDTH: Final = 33
+REASON_WIDTH: Final = 28
+FIELD_WIDTH: Final = 56
 MAX_VALUE: Final = 200  # characters of one side of a field
 
 Line = tuple[str, str | None]  # text, and its colour

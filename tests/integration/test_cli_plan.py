@@ -34,9 +34,9 @@ def test_a_plan_reads_as_the_design_shows_it(mosaic: Quick) -> None:
         notes=grant_manifest("beta-notes"),
     )
     assert mosaic.ok("plan", "m").out.splitlines() == [
-        "  ~ grant/beta-tasks              tasks.yaml:4",
-        "      ~ scope.maxRowsPerQuery  500 -> 1000                  WIDENS",
-        "  + grant/beta-notes              notes.yaml:4",
+        "  ~ grant/beta-tasks                tasks.yaml:4",
+        "      ~ scope.maxRowsPerQuery  500 -> 1000                        WIDENS",
+        "  + grant/beta-notes                notes.yaml:4",
         "      + peer  beta",
         "      + subjectUserId  maria@alpha.example",
         "      + expiresAt  2036-06-30T00:00:00Z",

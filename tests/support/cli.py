@@ -100,7 +100,8 @@ GRANTED: Final = ("--peer", "beta", "--subject-user", "maria@alpha.example", "--
 _ENROLLED: Final = (
     (
         "UPDATE federation_enrollment_tokens SET status = 'claimed',"
-        " claimed_at = clock_timestamp(), claimed_spki = encode(sha256(CAST(:serial AS bytea)), 'hex') WHERE public_id = :token"
+        " claimed_at = clock_timestamp(),"
+        " claimed_spki = encode(sha256(CAST(:serial AS bytea)), 'hex') WHERE public_id = :token"
     ),
     (
         "INSERT INTO federation_keys (spki_sha256, grant_id)"

@@ -208,12 +208,6 @@ def wait_lock(function: F) -> F:
     return option(function)
 
 
-def source_option(function: F) -> F:
-    """Add `--source`, of a command that has no PATH."""
-    option = click.option("--source", metavar="DIR", help="The folder of manifests.")
-    return option(function)
-
-
 def _flags() -> dict[str, str | None]:
     """Return the settings that this command was given as flags."""
     flags: dict[str, str | None] = click.get_current_context().ensure_object(dict)

@@ -16,7 +16,6 @@ from reconciler.cli.context import (
     settings,
     source_of,
     source_option,
-    source_option,
     verb,
     wait_lock,
 )
@@ -57,7 +56,6 @@ if TYPE_CHECKING:
     help="Of its certificates, 5m to 7d.",
 )
 @click.option("--suspended", is_flag=True, help="Declare it suspended.")
-@source_option
 @click.option("--no-write", is_flag=True, help="Write no manifest: commit one yourself.")
 @click.option("--token-life", type=DURATION, default="1h", show_default=True, help="Up to 7d.")
 @wait_lock
@@ -72,7 +70,6 @@ def command(
     expires: str,
     lifetime: timedelta,
     suspended: bool,
-    source: str | None,
     no_write: bool,
     token_life: timedelta,
     wait: timedelta,
@@ -83,7 +80,7 @@ def command(
     All of it is checked before anything is written. Until the manifest is committed and applied,
     the grant is `not in git yet`, and no loop removes it.
     """
-    found = settings(source=source)
+    found = settings()
     spec = GrantSpec(
         peer=peer,
         subject_user_id=subject_user,

@@ -48,7 +48,6 @@ MAX_LABEL = 63  # RFC 1123 2.1
 @click.argument("invitation")
 @click.option("--name", help="What to call the peer; by default after the invitation's host.")
 @click.option("--check", "only_check", is_flag=True, help="Test it; spend and write nothing.")
-@source_option
 @click.option("--no-write", is_flag=True, help="Write no manifest: commit one yourself.")
 @wait_lock
 @output_option
@@ -58,7 +57,6 @@ def command(
     invitation: str,
     name: str | None,
     only_check: bool,
-    source: str | None,
     no_write: bool,
     wait: timedelta,
     output: str,
@@ -68,7 +66,7 @@ def command(
     The key is made here, sealed and stored before the token is spent. The same command again
     finishes what was interrupted; a new invitation replaces the token and keeps the key.
     """
-    found = settings(source=source)
+    found = settings()
     parsed = parse_invitation(sys.stdin.read() if invitation == "-" else invitation)
     keys = FileKeyring.load(require(found.keyring, "keyring"))
     chosen = name or _name_of(parsed)

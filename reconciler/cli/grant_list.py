@@ -36,4 +36,5 @@ def command(statuses: tuple[str, ...], output: str) -> None:
     found = settings()
     with database(found, "grant list") as opened, opened.transaction() as tx:
         rows = list_grants(tx, statuses)
-    show_list(rows, COLUMNS, output, "there are no grants")
+    none = f"no grant is {' or '.join(statuses)}" if statuses else "there are no grants"
+    show_list(rows, COLUMNS, output, none)

@@ -36,7 +36,8 @@ def command(statuses: tuple[str, ...], output: str) -> None:
     found = settings()
     with database(found, "peer list") as opened, opened.transaction() as tx:
         rows = list_peers(tx, statuses)
-    show_list(rows, COLUMNS, output, "there are no peers")
+    none = f"no peer is {' or '.join(statuses)}" if statuses else "there are no peers"
+    show_list(rows, COLUMNS, output, none)
 
 
 def _grants(row: dict[str, object]) -> list[str]:

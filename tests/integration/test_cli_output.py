@@ -156,8 +156,8 @@ def test_lists_show_every_state_unless_status_narrows_them(mosaic: Quick) -> Non
 
 def test_a_list_of_nothing_says_so_to_people_and_is_empty_to_scripts(mosaic: Quick) -> None:
     nothing = ("--status", "revoked")
-    assert mosaic.ok("grant", "list", *nothing).out == "there are no grants\n"
-    assert mosaic.ok("peer", "list", *nothing).out == "there are no peers\n"
+    assert mosaic.ok("grant", "list", *nothing).out == "no grant is revoked\n"
+    assert mosaic.ok("peer", "list", *nothing).out == "no peer is revoked\n"
     assert mosaic.document("grant", "list", *nothing) == []
 
 

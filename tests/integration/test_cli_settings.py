@@ -1,0 +1,167 @@
+"""Settings: where they come from, which one wins, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.cli import Quick, shell
+from tests.support.command import write
+from tests.support.enrolling import grant_manifest, peer_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.command import Ended
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path) -> Quick:
+    """A shell beside valid manifests, with no gateway anywhere."""
+    write(tmp_path / "manifests", beta=peer_manifest(), tasks=grant_manifest("beta-tasks"))
+    return Quick(tmp_path)
+
+
+def home(folder: Path, *lines: str) -> Path:
+    """Make what is taken for a home, as far as settings go."""
+    made = folder / ".mosaic"
+    made.mkdir(parents=True)
+    (made / "mosaic.toml").write_text("\n".join(lines))
+    return made
+
+
+def wrong(done: Ended) -> str:
+    """Insist on exit 78 with the error object; return what it says."""
+    assert (done.code, done.out) == (78, "")
+    error = done.error
+    assert set(error) == {"code", "message", "hint", "exitCode"}
+    assert error["code"] == "config_invalid"
+    assert error["hint"]
+    return f"{error['message']}; {error['hint']}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("MOSAIC_LISTEN", "8443", "MOSAIC_LISTEN"),
+        ("MOSAIC_LISTEN", "127.0.0.1:99999", "MOSAIC_LISTEN"),
+        ("MOSAIC_LISTEN", "localhost:http", "MOSAIC_LISTEN"),
+        ("MOSAIC_PUBLIC_URL", "http://gateway.example", "MOSAIC_PUBLIC_URL"),
+        ("MOSAIC_CA_URL", "ca.example", "MOSAIC_CA_URL"),
+        ("MOSAIC_ALLOW_ADDRESSES", "10.0.0.0/33", "MOSAIC_ALLOW_ADDRESSES"),
+        ("MOSAIC_TRUSTED_PROXIES", "everyone", "MOSAIC_TRUSTED_PROXIES"),
+        ("MOSAIC_RATE_LIMIT", "many", "MOSAIC_RATE_LIMIT"),
+        ("MOSAIC_OID_ARC", "1.2.x", "MOSAIC_OID_ARC"),
+        ("MOSAIC_KEYRING", " ", "MOSAIC_KEYRING"),
+        ("MOSAIC_SOURCES", "m", "did you mean MOSAIC_SOURCE?"),
+        ("MOSAIC_LISTNE", "127.0.0.1:1", "did you mean MOSAIC_LISTEN?"),
+        ("MOSAIC_DATABASE_URL_FIL", "x", "did you mean MOSAIC_DATABASE_URL_FILE?"),
+    ],
+)
+def test_a_wrong_variable_is_named_with_what_to_do(
+    mosaic: Quick, variable: str, value: str, said: str
+) -> None:
+    done = mosaic("validate", "manifests", "--output", "json", **{variable: value})
+    assert said in wrong(done)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["MOSAIC_FOO_BAR", "MOSAIC_PORT_8443_TCP", "MOSAIC_GATEWAY_SERVICE_HOST", "MOSAICS", "OTHER"],
+)
+def test_a_variable_of_somebody_else_is_none_of_ours(mosaic: Quick, variable: str) -> None:
+    mosaic.ok("validate", "manifests", **{variable: "anything"})
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('lisen = "127.0.0.1:1"', "there is no setting 'lisen'; did you mean 'listen'?"),
+        ('public_ulr = "https://a.example"', "did you mean 'public_url'?"),
+        ('listen = "8443"', "listen"),
+        ("listen = 8443", "expected text"),
+        ("listen = ", "cannot be read"),
+        ('home = "elsewhere"', "there is no setting 'home'"),
+    ],
+)
+def test_a_wrong_line_of_mosaic_toml_is_named_with_its_file(
+    mosaic: Quick, line: str, said: str
+) -> None:
+    made = home(mosaic.cwd, line)
+    told = wrong(mosaic("validate", "--output", "json"))
+    assert said in told
+    assert str(made / "mosaic.toml") in told
+
+
+def test_no_home_and_a_home_that_is_not_there_exit_with_78(mosaic: Quick) -> None:
+    for arguments in (("plan", "manifests"), ("grant", "list"), ("apply", "manifests", "--yes")):
+        done = mosaic(*arguments, "--output", "json")
+        assert (done.code, done.out, done.error["code"]) == (78, "", "home_missing")
+    named = mosaic("grant", "list", "--home", "nowhere", "--output", "json")
+    assert (named.code, named.error["code"]) == (78, "home_missing")
+    assert f"mosaic federation init --home {mosaic.cwd / 'nowhere'}" in named.error["hint"]
+    by_variable = mosaic("grant", "list", "--output", "json", MOSAIC_HOME="nowhere")
+    assert "MOSAIC_HOME" in by_variable.error["message"]
+
+
+def test_no_source_exits_with_78(mosaic: Quick) -> None:
+    assert "MOSAIC_SOURCE" in wrong(mosaic("validate", "--output", "json"))
+
+
+def test_a_home_is_found_upward_and_its_paths_are_relative_to_its_folder(mosaic: Quick) -> None:
+    home(mosaic.cwd, 'source = "manifests"')
+    below = mosaic.cwd / "some" / "where"
+    below.mkdir(parents=True)
+    assert Quick(below).ok("validate").out == "valid: 1 peer and 1 grant\n"
+
+
+def test_a_flag_wins_over_a_variable_and_that_over_mosaic_toml(mosaic: Quick) -> None:
+    home(mosaic.cwd, 'source = "nowhere"')
+    write(mosaic.cwd / "other", gamma=peer_manifest("gamma"))
+    assert mosaic("validate").code == 1
+    assert mosaic.ok("validate", MOSAIC_SOURCE="manifests").out == "valid: 1 peer and 1 grant\n"
+    argument = mosaic.ok("validate", "other", MOSAIC_SOURCE="manifests")
+    assert argument.out == "valid: 1 peer and 0 grants\n"
+
+
+def test_a_secret_comes_from_a_file_and_is_never_shown(tmp_path: Path, database_url: str) -> None:
+    mosaic = shell(tmp_path, database_url)
+    del mosaic.variables["MOSAIC_DATABASE_URL"]
+    (tmp_path / "url").write_text(f"{database_url}\n")
+    assert mosaic.ok("grant", "list", MOSAIC_DATABASE_URL_FILE="url").out
+    both = mosaic(
+        *("grant", "list", "--output", "json"),
+        MOSAIC_DATABASE_URL_FILE="url",
+        MOSAIC_DATABASE_URL=database_url,
+    )
+    assert "MOSAIC_DATABASE_URL" in wrong(both)
+    missing = mosaic("grant", "list", "--output", "json", MOSAIC_DATABASE_URL_FILE="nowhere")
+    assert "MOSAIC_DATABASE_URL_FILE" in wrong(missing)
+    (tmp_path / "empty").write_text("")
+    empty = mosaic("grant", "list", "--output", "json", MOSAIC_DATABASE_URL_FILE="empty")
+    assert "is empty" in wrong(empty)
+
+
+@pytest.mark.parametrize("url", ["", "mysql://a:s3cret@b/c", "postgresql//s3cret", "s3cret"])
+def test_a_wrong_database_url_is_an_error_that_does_not_show_it(mosaic: Quick, url: str) -> None:
+    done = mosaic("grant", "list", "--output", "json", MOSAIC_DATABASE_URL=url)
+    assert done.code == 78
+    assert "MOSAIC_DATABASE_URL" in done.error["message"]
+    assert "s3cret" not in done.err
+
+
+@pytest.mark.parametrize("content", ["", "nothex", "00" * 31, "00" * 33])
+def test_a_wrong_token_pepper_is_an_error_that_does_not_show_it(
+    tmp_path: Path, database_url: str, content: str
+) -> None:
+    mosaic = shell(tmp_path, database_url)
+    (tmp_path / "pepper").write_text(content)
+    write(tmp_path / "manifests", beta=peer_manifest(), tasks=grant_manifest("beta-tasks"))
+    done = mosaic(
+        *("apply", "--yes", "--invite", "--output", "json"), MOSAIC_TOKEN_PEPPER_FILE="pepper"
+    )
+    told = wrong(done)
+    assert str(tmp_path / "pepper") in told
+    assert content == "" or content not in told
+    assert mosaic.document("grant", "list") == []

@@ -44,6 +44,8 @@ FEDERATION: Final = {
     "grant": ("grant", "Grants: create, list, show, invite, suspend, resume, revoke."),
     "peer": ("peer", "Peers: add, list, show, revoke."),
     "serve": ("serve", "Run the HTTPS endpoint and its workers."),
+    "prepare": ("prepare", "Make the keys, CA and schema that `serve` needs without a home."),
+    "health": ("health", "Tell whether the endpoint of this machine is ready."),
     "ca": ("ca", "The certificate authority: init, install, status."),
     "db": ("db", "The database: upgrade, current, check, url."),
     "keys": ("keys", "The sealing keys: status, add, rotate, rewrap, retire."),

@@ -1,0 +1,64 @@
+"""`health`: whether the endpoint of this machine serves, for a container's health check."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import ssl
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from reconciler.cli.context import settings, verb
+from reconciler.config import require
+from reconciler.errors import Retry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIMEOUT_S: Final = 5.0
+
+
+@click.command()
+@click.option("--listen", metavar="HOST:PORT", help="The address that `serve` listens on.")
+@verb
+def command(listen: str | None) -> None:
+    """Ask the endpoint on this machine whether it is ready; needs no shell and no curl."""
+    found = settings(listen=listen)
+    host, port = found.listen
+    click.echo(_ask(_reachable(host), port, require(found.ca_root, "ca_root")))
+
+
+def _ask(host: str, port: int, root: Path) -> str:
+    try:
+        context = ssl.create_default_context(cafile=root)
+        context.check_hostname = False  # it is reached by an address, and pinned to our own root
+        connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+        connection.request("GET", "/readyz", headers={"Connection": "close"})
+        answer = connection.getresponse()
+        said = json.loads(answer.read(65536))
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise _unready(host, port, str(error)) from None
+    if answer.status != 200:
+        raise _unready(host, port, f"HTTP {answer.status}: {said.get('detail')}")
+    return str(said["status"])
+
+
+def _reachable(host: str) -> str:
+    """Return the address at which a server that listens on `host` is reached from here."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"
+
+
+def _unready(host: str, port: int, reason: str) -> Retry:
+    return Retry(
+        "unavailable",
+        f"the endpoint at {host} port {port} is not ready: {reason}",
+        hint="the log of `serve` says why",
+    )

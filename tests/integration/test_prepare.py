@@ -1,0 +1,109 @@
+"""`prepare`: all that a gateway outside a home needs, made once, and never made twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.command import Command, Ended
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def shell(tmp_path: Path, empty_database_url: str) -> Command:
+    return Command(
+        tmp_path,
+        {
+            "MOSAIC_DATABASE_URL": empty_database_url,
+            "MOSAIC_PUBLIC_URL": "https://alpha.example",
+            "MOSAIC_CA_URL": "https://step-ca:9000",
+            "MOSAIC_CA_ROOT": "trust/root_ca.crt",
+            "MOSAIC_CA_PROVISIONERS": "provisioners",
+            "MOSAIC_KEYRING": "keys",
+            "MOSAIC_TOKEN_PEPPER_FILE": "secrets/token-pepper",
+        },
+    )
+
+
+def prepare(shell: Command, **variables: str) -> Ended:
+    (shell.cwd / "trust").mkdir(exist_ok=True)
+    arguments = ("--ca-dir", "ca", "--seen-as", "/home/step", "--address", ":9000")
+    return shell("prepare", *arguments, **variables)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_prepare_makes_keys_authority_and_schema(shell: Command) -> None:
+    done = prepare(shell)
+    assert done.code == 0, done.err
+    config = json.loads((shell.cwd / "ca/ca.json").read_text())
+    assert config["root"] == "/home/step/root_ca.crt"
+    assert config["address"] == ":9000"
+    assert config["dnsNames"] == ["step-ca", "localhost"]
+    trusted = (shell.cwd / "trust/root_ca.crt").read_bytes()
+    assert trusted == (shell.cwd / "ca/root_ca.crt").read_bytes()
+    assert not (shell.cwd / "ca/root_ca_key").exists()
+    assert (shell.cwd / "root-key/root_ca_key").stat().st_mode & 0o777 == 0o400
+    assert (shell.cwd / "secrets/token-pepper").stat().st_mode & 0o777 == 0o400
+    keys = shell.document("keys", "status")
+    assert [(key["primary"], key["sealed"]) for key in keys] == [(True, 0)]
+
+
+def test_prepare_again_changes_nothing(shell: Command) -> None:
+    assert prepare(shell).code == 0
+    before = files_of(shell.cwd)
+    again = prepare(shell)
+    assert again.code == 0, again.err
+    assert files_of(shell.cwd) == before
+
+
+@pytest.mark.parametrize(
+    ("lost", "named"),
+    [
+        ("keys", "the sealing keys"),
+        ("secrets", "the token pepper"),
+        ("provisioners", "the provisioners' keys"),
+        ("ca", "the CA "),
+    ],
+)
+def test_prepare_makes_nothing_new_for_a_database_that_is_in_use(
+    shell: Command, lost: str, named: str
+) -> None:
+    assert prepare(shell).code == 0
+    shutil.rmtree(shell.cwd / lost)
+    before = files_of(shell.cwd)
+    done = prepare(shell)
+    assert done.code == 78
+    assert named in done.err
+    assert files_of(shell.cwd) == before
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "MOSAIC_DATABASE_URL",
+        "MOSAIC_PUBLIC_URL",
+        "MOSAIC_CA_URL",
+        "MOSAIC_CA_ROOT",
+        "MOSAIC_CA_PROVISIONERS",
+        "MOSAIC_KEYRING",
+        "MOSAIC_TOKEN_PEPPER_FILE",
+    ],
+)
+def test_prepare_names_the_setting_that_is_missing(shell: Command, variable: str) -> None:
+    fewer = Command(shell.cwd, {k: v for k, v in shell.variables.items() if k != variable})
+    done = prepare(fewer)
+    assert done.code == 78
+    assert done.err.splitlines()[0].startswith(f"error: {variable}: ")
+    assert list(shell.cwd.iterdir()) == [shell.cwd / "trust"]

@@ -1,0 +1,46 @@
+#!/bin/sh
+# stand-ins.sh: make, under their real names and tags, images that stand in for those that compose/
+# asks for, where nothing can be pulled. Debian is fetched once, by debootstrap; DOCKER_HOST says
+# which engine gets the images. Each Dockerfile says what differs from the real image.
+#
+# An engine that has an image of that name already keeps it: real ones are used where there are.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/mosaic-federation
+step_ca=$cache/step-ca-0.30.2/step-ca
+
+has() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# standin IMAGE FOLDER [FILE…]: build an image, with files beside its Dockerfile
+standin() {
+    image=$1 folder=$2
+    shift 2
+    has "$image" && return
+    echo "compose: make a stand-in for $image"
+    context=$(mktemp -d)
+    cp -L "$here/stand-ins/$folder"/* "$@" "$context"
+    docker build --quiet --network host --tag "$image" "$context" >/dev/null ||
+        { rm -r "$context"; exit 1; }
+    rm -r "$context"
+}
+
+if ! has mosaic-standin/bookworm; then
+    tarball=$cache/bookworm.tar
+    if [ ! -s "$tarball" ]; then
+        echo 'compose: fetch a minimal Debian (half a minute, once)'
+        root=$(mktemp -d)
+        debootstrap --variant=minbase bookworm "$root" >"$root.log" 2>&1 ||
+            { tail -5 "$root.log" >&2; exit 1; }
+        rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+        mkdir -p "$cache"
+        tar -C "$root" -cf "$tarball.new" .
+        mv "$tarball.new" "$tarball"
+        rm -rf "$root" "$root.log"
+    fi
+    docker import "$tarball" mosaic-standin/bookworm >/dev/null
+fi
+
+standin python:3.11-slim-bookworm python /etc/ssl/certs/ca-certificates.crt
+standin postgres:17-bookworm postgres
+standin smallstep/step-ca:0.30.2 step-ca "$step_ca"
+standin haproxy:3.0-bookworm haproxy

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import ValidationError
 
@@ -15,16 +16,24 @@ from reconciler.manifest.models import API_VERSION, MANIFESTS, PeerManifest, Sco
 from reconciler.manifest.reader import Document, Path, path_text, read_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from reconciler.core.files import Source, SourceFile
     from reconciler.core.scope import Scope
 
-_Found = tuple[Document, Declared[PeerSpec] | Declared[GrantSpec]]
-
 EMPTY_HINT: Final = (
     "a file that an editor cut short must revoke nothing; delete the file to remove it"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What a document says it declares: kind, name, and of a grant the peer."""
+
+    document: Document
+    kind: str
+    name: str
+    peer: str | None
 
 
 def load(source: Source) -> Desired:
@@ -34,20 +43,24 @@ def load(source: Source) -> Desired:
         InvalidManifests: with every problem of every file: invalid is not absent.
     """
     problems: list[Problem] = list(source.problems)
-    found: list[_Found] = []
-    broken_peers: set[str] = set()
+    peers: list[Declared[PeerSpec]] = []
+    grants: list[Declared[GrantSpec]] = []
+    named: list[_Named] = []
     for file in source.files:
-        found.extend(_read_file(file, problems, broken_peers))
-    peers = _by_name(found, Kind.PEER, problems)
-    grants = _by_name(found, Kind.GRANT, problems)
-    for document, grant in grants.values():
-        if grant.spec.peer not in broken_peers:  # its own problems are told, and explain this one
-            problems.extend(_check_peer(document, grant, peers))
+        for document in _read_file(file, problems):
+            declared = _declared(document, problems)
+            named.extend(_named(document))
+            if isinstance(declared, Declared) and isinstance(declared.spec, PeerSpec):
+                peers.append(cast("Declared[PeerSpec]", declared))
+            elif declared is not None:
+                grants.append(cast("Declared[GrantSpec]", declared))
+    problems.extend(_doubled_names(named))
+    problems.extend(_references(named, {each.name: each.spec.direction for each in peers}))
     if problems:
         raise InvalidManifests(problems)
     return Desired(
-        peers=tuple(declared for _, (_, declared) in sorted(peers.items())),
-        grants=tuple(declared for _, (_, declared) in sorted(grants.items())),
+        peers=tuple(sorted(peers, key=lambda each: each.name)),
+        grants=tuple(sorted(grants, key=lambda each: each.name)),
         revision=source.revision,
         dirty=source.dirty,
         label=source.label,
@@ -79,29 +92,29 @@ def load_scope(text: str, label: str) -> Scope:
     return scope_of(model)
 
 
-def _read_file(
-    file: SourceFile, problems: list[Problem], broken_peers: set[str]
-) -> Iterator[_Found]:
+def _read_file(file: SourceFile, problems: list[Problem]) -> Iterator[Document]:
     documents = read_documents(file.path, file.content)
     if not documents:
         message = "the file holds no manifest"
         problems.append(Problem(file.path, 1, 1, "file.empty", "", message, EMPTY_HINT))
     for document in documents:
         problems.extend(document.problems)
-        if () in document.broken:
-            continue
-        declared = _declared(document, problems)
-        if declared is not None:
-            yield document, declared
-        else:
-            broken_peers.update(_peer_named_by(document.value))
+        if () not in document.broken:
+            yield document
 
 
-def _peer_named_by(value: Any) -> Iterator[str]:  # noqa: ANN401 - any YAML value
-    metadata = value.get("metadata") if isinstance(value, dict) else None
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if isinstance(name, str) and value.get("kind") == Kind.PEER:
-        yield name
+def _named(document: Document) -> Iterator[_Named]:
+    """Yield what a document says it declares, whatever else is wrong with it."""
+    kind = _text_at(document.value, "kind")
+    name = _text_at(document.value, "metadata", "name")
+    if kind in MANIFESTS and name is not None:
+        yield _Named(document, kind, name, _text_at(document.value, "spec", "peer"))
+
+
+def _text_at(value: Any, *path: str) -> str | None:  # noqa: ANN401 - any YAML value
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def _declared(
@@ -168,34 +181,37 @@ def _doubled_types(document: Document, scope: tuple[str, ...]) -> Iterator[Probl
         seen.add(kind)
 
 
-def _by_name(found: list[_Found], kind: Kind, problems: list[Problem]) -> dict[str, Any]:
-    by_name: dict[str, _Found] = {}
-    for document, declared in found:
-        if (declared.spec.__class__ is PeerSpec) != (kind is Kind.PEER):
+def _doubled_names(named: Sequence[_Named]) -> Iterator[Problem]:
+    first: dict[tuple[str, str], _Named] = {}
+    for each in named:
+        before = first.setdefault((each.kind, each.name), each)
+        if before is each:
             continue
-        if declared.name in by_name:
-            first = by_name[declared.name][1].place
-            message = f'{kind} "{declared.name}" is declared already, at {first.path}:{first.line}'
-            at = document.mark(("metadata", "name"))
-            problems.append(
-                Problem(document.file, *at, "name.duplicate", "metadata.name", message, "rename it")
-            )
+        line, _ = before.document.mark(("metadata", "name"))
+        at = each.document.mark(("metadata", "name"))
+        place = f"{before.document.file}:{line}"
+        message = f"{each.kind} {shown(each.name)} is declared already, at {place}"
+        yield Problem(
+            each.document.file, *at, "name.duplicate", "metadata.name", message, "rename it"
+        )
+
+
+def _references(named: Sequence[_Named], directions: Mapping[str, Direction]) -> Iterator[Problem]:
+    """Yield a problem for each grant whose peer is not an inbound one of this source.
+
+    A peer with problems of its own counts as declared: those are told, and explain the rest.
+    """
+    peers = {each.name for each in named if each.kind == Kind.PEER}
+    for each in named:
+        if each.kind != Kind.GRANT or each.peer is None:
+            continue
+        if each.peer not in peers:
+            message = f"there is no Peer {shown(each.peer)} in this source"
+            hint = nearest(each.peer, peers) or "declare it, with direction: inbound"
+        elif directions.get(each.peer) is Direction.OUTBOUND:
+            message = f"the Peer {shown(each.peer)} is outbound"
+            hint = "a grant is for a peer that calls us: direction: inbound"
         else:
-            by_name[declared.name] = (document, declared)
-    return by_name
-
-
-def _check_peer(
-    document: Document, grant: Declared[GrantSpec], peers: dict[str, Any]
-) -> Iterator[Problem]:
-    at = document.mark(("spec", "peer"))
-    name = grant.spec.peer
-    if name not in peers:
-        message = f'there is no Peer "{name}" in this source'
-        hint = nearest(name, peers) or "declare it, with direction: inbound"
-    elif peers[name][1].spec.direction is not Direction.INBOUND:
-        message = f'the Peer "{name}" is outbound'
-        hint = "a grant is for a peer that calls us: direction: inbound"
-    else:
-        return
-    yield Problem(document.file, *at, "grant.peer", "spec.peer", message, hint)
+            continue
+        at = each.document.mark(("spec", "peer"))
+        yield Problem(each.document.file, *at, "grant.peer", "spec.peer", message, hint)

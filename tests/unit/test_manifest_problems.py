@@ -453,6 +453,15 @@ def test_the_grants_of_a_peer_with_a_problem_are_not_told_that_it_is_missing() -
     assert [each.code for each in found] == ["field.value"]
 
 
+def test_a_problem_of_a_field_hides_neither_an_unknown_peer_nor_a_doubled_name() -> None:
+    bad = GRANT.replace("list, get", "lst").replace("peer: beta", "peer: bta")
+
+    found = problems(a=PEER + "---\n" + GRANT, b=bad)
+
+    assert {each.code for each in found} == {"scope.verb", "grant.peer", "name.duplicate"}
+    assert {each.file for each in found} == {"b.yaml"}
+
+
 def test_plain_urls_and_times_inside_braces_are_read_as_yaml_1_2_has_it() -> None:
     outbound = "spec: {direction: outbound, endpoint: https://beta.example:8443/x}"
     (found,) = loaded(a=peer("spec: {direction: inbound}", outbound)).peers

@@ -39,16 +39,25 @@ def append(tx: Tx, events: Sequence[Event]) -> None:
 
 
 def verify(tx: Tx) -> tuple[int, Broken | None]:
-    """Return how many entries verify, from the first, and the first that does not."""
+    """Return how many entries verify, from the first, and the first that does not.
+
+    What is appended meanwhile is left to the next time.
+    """
+    end = tx.row(  # one statement, so one snapshot: others may append while we read
+        "SELECT h.seq, h.hash, (SELECT coalesce(max(seq), 0) FROM federation_audit_log) AS newest"
+        " FROM federation_audit_head AS h"
+    )
+    newest_seq = end["newest"] if end is not None else 0
     last = Head(0, GENESIS)
-    for entry in _entries(tx):
+    for entry in _entries(tx, newest_seq):
         if (broken := check_entry(last, entry)) is not None:
             return last.seq, broken
         last = Head(entry.seq, entry.hash)
-    head = tx.row("SELECT seq, hash FROM federation_audit_head")
-    if head is None or (head["seq"], head["hash"]) != (last.seq, last.hash):
-        told = head["seq"] if head else "none"
-        return last.seq, Broken(last.seq + 1, f"the head is at seq {told}: entries are missing")
+    if end is None:
+        return last.seq, Broken(last.seq + 1, "the row that names the newest entry is missing")
+    if (end["seq"], end["hash"]) != (last.seq, last.hash):
+        reason = f"the head is at seq {end['seq']}: entries are missing or not its own"
+        return last.seq, Broken(last.seq + 1, reason)
     return last.seq, None
 
 
@@ -64,12 +73,13 @@ def newest(tx: Tx, limit: int, subject: str | None = None) -> list[dict[str, Any
     return rows[::-1]
 
 
-def _entries(tx: Tx) -> Iterator[Entry]:
+def _entries(tx: Tx, newest_seq: int) -> Iterator[Entry]:
     after = 0
     while page := tx.rows(
         "SELECT seq, at, kind, actor, subject, body, prev, hash FROM federation_audit_log"
-        " WHERE seq > :after ORDER BY seq LIMIT :page",
+        " WHERE seq > :after AND seq <= :newest ORDER BY seq LIMIT :page",
         after=after,
+        newest=newest_seq,
         page=PAGE,
     ):
         for row in page:

@@ -1,0 +1,171 @@
+"""`db` and `audit`: a database that is empty, current, later than we are, or tampered with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from reconciler.errors import MosaicError
+from reconciler.store import audit
+from reconciler.store.tx import Tx
+from tests.support.cli import Quick, shell
+from tests.support.command import write
+from tests.support.enrolling import grant_manifest, peer_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERBS: Final = [
+    ("grant", "list"),
+    ("peer", "show", "beta"),
+    ("plan",),
+    ("apply", "--yes"),
+    ("grant", "suspend", "a"),
+    ("audit", "list"),
+    ("audit", "verify"),
+    ("db", "check"),
+]
+
+
+@pytest.fixture
+def empty(tmp_path: Path, empty_database_url: str) -> Quick:
+    """A shell whose database has nothing in it."""
+    made = shell(tmp_path, empty_database_url)
+    write(tmp_path / "manifests", beta=peer_manifest(), a=grant_manifest("a"))
+    return made
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path, database_url: str) -> Quick:
+    """A shell beside a source that is applied, with a few entries in the log."""
+    made = shell(tmp_path, database_url)
+    write(tmp_path / "manifests", beta=peer_manifest(), a=grant_manifest("a"))
+    made.ok("apply", "--yes")
+    made.ok("grant", "suspend", "a", "--reason", "a leak")
+    made.ok("grant", "resume", "a")
+    return made
+
+
+def tamper(mosaic: Quick, *statements: str) -> None:
+    """Do as somebody who owns the server: with no trigger in the way."""
+    with mosaic.rows.database.transaction() as tx:
+        tx.run("SET LOCAL session_replication_role = 'replica'")
+        for each in statements:
+            tx.run(each)
+
+
+@pytest.mark.parametrize("arguments", VERBS)
+def test_each_verb_says_what_an_empty_database_needs(
+    empty: Quick, arguments: tuple[str, ...]
+) -> None:
+    done = empty(*arguments)
+    assert done.code == 78
+    assert "the database is at migration none, expected" in done.err
+    assert "mosaic federation db upgrade" in done.err
+
+
+def test_an_upgrade_makes_the_schema_and_a_second_one_finds_it(empty: Quick) -> None:
+    before = empty.document("db", "current")
+    assert (before["current"], before["upToDate"]) == (None, False)
+    done = empty.ok("db", "upgrade")
+    assert "acting on the database" in done.err
+    assert empty.ok("db", "upgrade").out == done.out
+    after = empty.document("db", "current")
+    assert after == {"current": before["head"], "head": before["head"], "upToDate": True}
+    assert "in force" in empty.ok("db", "check").out
+    assert empty.document("apply", "--yes")["summary"]["create"] == 2
+
+
+def test_the_url_is_printed_as_psql_takes_it(empty: Quick) -> None:
+    assert empty.ok("db", "url").out.strip() == empty.rows.url
+
+
+def test_a_database_that_a_later_version_migrated_is_left_alone(mosaic: Quick) -> None:
+    mosaic.rows.run("UPDATE alembic_version SET version_num = '9999'")
+    for arguments in (*VERBS[:5], ("db", "upgrade")):
+        done = mosaic(*arguments, "--log-level", "error")
+        assert done.code == 1, arguments
+        assert "'9999', which this version does not know" in done.err
+    assert mosaic.document("db", "current")["upToDate"] is False
+
+
+def test_a_check_names_what_is_not_in_force(mosaic: Quick) -> None:
+    mosaic.rows.run("ALTER TABLE federation_grants DISABLE TRIGGER federation_grants_moves")
+    mosaic.rows.run("DROP TRIGGER federation_audit_head_kept ON federation_audit_head")
+    done = mosaic("db", "check")
+    assert done.code == 1
+    assert done.out.splitlines() == [
+        "the trigger federation_audit_head_kept is missing",
+        "the trigger federation_grants_moves is disabled",
+    ]
+    assert "2 differences" in done.err
+
+
+def test_the_log_lists_what_happened_oldest_first_and_narrows(mosaic: Quick) -> None:
+    entries = mosaic.document("audit", "list")
+    assert [each["seq"] for each in entries] == [1, 2, 3, 4]
+    assert [each["kind"] for each in entries] == [
+        "peer.created",
+        "grant.created",
+        "grant.suspended",
+        "grant.resumed",
+    ]
+    assert tuple(entries[0]) == ("seq", "at", "kind", "actor", "subject", "data")
+    newest = mosaic.document("audit", "list", "--limit", "2")
+    assert newest == entries[2:]
+    assert mosaic.document("audit", "list", "--subject", "peer/beta") == entries[:1]
+    assert mosaic.ok("audit", "list", "--subject", "peer/x").out.startswith("the audit log has no")
+    header = mosaic.ok("audit", "list").out.splitlines()[0]
+    assert header.split() == ["SEQ", "AT", "KIND", "SUBJECT", "ACTOR", "DATA"]
+    assert mosaic.ok("audit", "verify").out == "4 entries verify\n"
+
+
+@pytest.mark.parametrize(
+    ("statement", "seq"),
+    [
+        ("UPDATE federation_audit_log SET actor = 'user:nobody' WHERE seq = 2", 2),
+        ("UPDATE federation_audit_log SET body = replace(body, 'leak', 'test') WHERE seq = 3", 3),
+        ("UPDATE federation_audit_log SET at = at + interval '1 s' WHERE seq = 1", 1),
+        ("UPDATE federation_audit_log SET subject = 'grant/b' WHERE seq = 4", 4),
+        ("DELETE FROM federation_audit_log WHERE seq = 2", 3),
+        ("DELETE FROM federation_audit_log WHERE seq = 4", 4),
+        ("DELETE FROM federation_audit_log", 1),
+        ("UPDATE federation_audit_head SET seq = 3", 5),
+        ("DELETE FROM federation_audit_head", 1),
+    ],
+)
+def test_a_log_that_was_tampered_with_does_not_verify_and_names_the_entry(
+    mosaic: Quick, statement: str, seq: int
+) -> None:
+    tamper(mosaic, statement)
+    done = mosaic("audit", "verify")
+    assert (done.code, done.out) == (1, "")
+    assert f"breaks at seq {seq}:" in done.err
+
+
+def test_what_is_appended_while_the_log_is_verified_breaks_nothing(mosaic: Quick) -> None:
+    class Meanwhile(Tx):
+        """A transaction beside which others append, after each statement."""
+
+        __slots__ = ()
+
+        def rows(self, statement: str, **values: object) -> list[dict[str, Any]]:
+            found = super().rows(statement, **values)
+            mosaic.ok("grant", "suspend", "a")
+            return found
+
+    with mosaic.rows.database.transaction() as tx:
+        count, broken = audit.verify(Meanwhile(tx.connection))
+    assert (count, broken) == (4, None)
+
+
+def test_the_log_is_changed_by_nobody(mosaic: Quick) -> None:
+    for statement in (
+        "UPDATE federation_audit_log SET actor = 'x'",
+        "DELETE FROM federation_audit_log",
+        "TRUNCATE federation_audit_log",
+        "DELETE FROM federation_grants",
+    ):
+        with pytest.raises(MosaicError, match="refused"):
+            mosaic.rows.run(statement)

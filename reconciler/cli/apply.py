@@ -20,7 +20,7 @@ from reconciler.cli.context import (
     verb,
     wait_lock,
 )
-from reconciler.cli.inviting import Inviter, inviter, write_invitation
+from reconciler.cli.inviting import Handout, inviter
 from reconciler.cli.planning import (
     guard_options,
     limits_of,
@@ -80,30 +80,37 @@ def command(
     found = settings()
     saved = _saved(path, targets)
     desired = load_source(found, saved.source if saved else path)
-    inviting = inviter(found, token_life) if invite or invite_dir else None
+    handout = None
+    if invite or invite_dir:
+        handout = Handout(inviter(found, token_life), Path(invite_dir) if invite_dir else None)
     options = Options(
         limits=limits_of(max_removals, allow_empty=allow_empty),
         expect=saved.digest if saved else None,
         wait=wait,
         only=only_of(saved.targets if saved else targets),
-        inviting=inviting.inviting if inviting else None,
+        inviting=handout.inviter.inviting if handout else None,
+        also=handout.hand_out if handout else None,
     )
     say_gateway(found)
     with database(found, "apply") as opened:
         if not yes and saved is None:
             options = replace(options, expect=_approved(opened, desired, options, output))
         by = Provenance(f"user:{actor_name()}", desired.label, desired.revision, desired.dirty)
-        done = apply(opened, desired, by, options)
-    documents = [] if inviting is None else _invitations(done, inviting, invite_dir)
+        try:
+            done = apply(opened, desired, by, options)
+        except BaseException:
+            if handout:
+                handout.withdraw()
+            raise
     if output == "json":
         document = plan_as_json(done.plan, done.verdict, desired)
-        if inviting is not None:
-            document["invitations"] = documents
+        if handout is not None:
+            document["invitations"] = handout.documents
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     if yes or saved is not None:
         show_plan(done, desired, output)
-    _report(done, documents)
+    _report(done, handout.documents if handout else [])
 
 
 def _saved(path: str | None, targets: tuple[Identity, ...]) -> SavedPlan | None:
@@ -152,15 +159,3 @@ def _report(done: Judged, invitations: list[dict[str, Any]]) -> None:
         else:
             click.echo(f"invitation of {each['grant']}, until {each['expiresAt']}, shown once:")
             click.echo(f"  {each['url']}")
-
-
-def _invitations(done: Judged, inviting: Inviter, folder: str | None) -> list[dict[str, Any]]:
-    """Return an object an invitation: with its URL, or with the file that holds it."""
-    documents = []
-    for name, minted in done.invited:
-        document = {"grant": name, **inviting.document(minted)}
-        if folder is not None:
-            written = write_invitation(Path(folder), name, document.pop("url"))
-            document["file"] = str(written)
-        documents.append(document)
-    return documents

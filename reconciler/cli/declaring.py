@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.core.files import Source, SourceFile
-from reconciler.core.spec import GrantSpec, Kind, PeerSpec, Spec
+from reconciler.core.spec import Kind, PeerSpec, Spec
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load
 from reconciler.manifest.schema import SCHEMAS_URL
@@ -16,13 +16,14 @@ from reconciler.reconcile import Judged, Options, apply
 from reconciler.source.read import folder_of, read_source
 from reconciler.store.apply import Provenance
 from reconciler.store.locks import actor_name
+from reconciler.store.observe import observe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.core.spec import Declared, Desired
     from reconciler.core.values import SourceSetting
-    from reconciler.store.tx import Database
+    from reconciler.store.tx import Database, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +92,18 @@ def declare(
     root = folder or Path(source.label)
     taken = {file.path for file in source.files}
     drafts: list[Draft] = []
+    added: list[SourceFile] = []
     for name, spec in specs:
         kind = Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
         path = _file_name(name, kind, taken)
         taken.add(path)
         schemas = "../schemas" if (root.parent / "schemas").is_dir() else SCHEMAS_URL
-        drafts.append(Draft(kind, name, root / path, manifest_text(name, spec, schemas)))
+        text = manifest_text(name, spec, schemas)
+        drafts.append(Draft(kind, name, root / path, text))
+        added.append(SourceFile(path, text.encode()))
     before = load(source)
     for draft in drafts:
         _refuse_taken(before, draft)
-    added = tuple(
-        SourceFile(draft.path.relative_to(root).as_posix(), draft.text.encode()) for draft in drafts
-    )
     joined = Source(
         source.label, (*source.files, *added), source.problems, source.revision, source.dirty
     )
@@ -145,14 +146,16 @@ def declared_peer(source: Source, name: str) -> Declared[PeerSpec] | None:
     return next((each for each in load(source).peers if each.name == name), None)
 
 
-def declared_grant(source: Source, name: str) -> Declared[GrantSpec] | None:
-    """Return the grant of a name that a source declares, or None."""
-    return next((each for each in load(source).grants if each.name == name), None)
+def live_peer(tx: Tx, name: str) -> PeerSpec | None:
+    """Return the spec of the live row of a peer, or None."""
+    rows = (row for row in observe(tx).peers if row.name == name and not row.ended)
+    return next((row.spec for row in rows), None)
 
 
 def _file_name(name: str, kind: Kind, taken: set[str]) -> str:
     plain = f"{name}.yaml"
-    return plain if plain not in taken else f"{name}-{str(kind).lower()}.yaml"
+    lower = {path.lower() for path in taken}  # names that differ only in case are refused
+    return plain if plain not in lower else f"{name}-{str(kind).lower()}.yaml"
 
 
 def _refuse_taken(before: Desired, draft: Draft) -> None:

@@ -19,7 +19,7 @@ from reconciler.cli.context import (
     verb,
     wait_lock,
 )
-from reconciler.cli.declaring import apply_drafts, declare, declared_peer, existing
+from reconciler.cli.declaring import apply_drafts, declare, declared_peer, existing, live_peer
 from reconciler.cli.inviting import inviter
 from reconciler.cli.output import output_option, print_document
 from reconciler.core.changes import Action
@@ -117,14 +117,11 @@ def command(
 
 def _specs(opened: Database, source: Source, name: str, spec: GrantSpec) -> list[tuple[str, Spec]]:
     """Return the grant, and before it its peer where the source does not declare that."""
-    declared = declared_peer(source, spec.peer)
-    if declared is not None:
+    if declared_peer(source, spec.peer) is not None:
         return [(name, spec)]
     with opened.transaction() as tx:
-        rows = [row for row in list_peers(tx, ["pending", "active"]) if row["name"] == spec.peer]
-    display = rows[0]["displayName"] if rows else spec.peer
-    endpoint = rows[0]["endpoint"] if rows else None
-    return [(spec.peer, PeerSpec(Direction.INBOUND, display, endpoint)), (name, spec)]
+        live = live_peer(tx, spec.peer)
+    return [(spec.peer, live or PeerSpec(Direction.INBOUND, spec.peer)), (name, spec)]
 
 
 def _refuse_held_or_live(opened: Database, name: str, peer: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.serving import read_roots
@@ -11,13 +12,13 @@ from reconciler.config import Settings, read_pepper, require
 from reconciler.core.invitation import Invitation
 from reconciler.core.times import rfc3339
 from reconciler.crypto.certificates import fingerprint_of
-from reconciler.errors import Refused
+from reconciler.errors import NeedsEdit, Refused
 from reconciler.reconcile import Inviting
 
 if TYPE_CHECKING:
     from datetime import timedelta
-    from pathlib import Path
 
+    from reconciler.reconcile import Judged
     from reconciler.store.tokens import Minted
 
 
@@ -48,20 +49,54 @@ def inviter(found: Settings, life: timedelta) -> Inviter:
     )
 
 
-def write_invitation(folder: Path, grant: str, url: str) -> Path:
-    """Write an invitation into a folder, for its owner alone (0600).
+@dataclass(slots=True)
+class Handout:
+    """The invitations of an apply: as URLs, or as files that are there only if the apply is.
 
-    Raises:
-        Refused: `name_taken`: there is a file of an earlier one.
+    `documents` has one `{grant, expiresAt}` each, with the `url` or with the `file` that holds it.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    inviter: Inviter
+    folder: Path | None
+    documents: list[dict[str, Any]] = field(default_factory=list, repr=False)
+
+    def hand_out(self, done: Judged) -> None:
+        """Add the invitations of an apply that is about to be committed.
+
+        Raises:
+            Refused: `name_taken`. NeedsEdit: `value_invalid`: no file can be written there.
+        """
+        for name, minted in done.invited:
+            document = {"grant": name, **self.inviter.document(minted)}
+            if self.folder is not None:
+                document["file"] = str(_write(self.folder, name, document.pop("url")))
+            self.documents.append(document)
+
+    def withdraw(self) -> None:
+        """Remove the files again: the apply that they belong to has failed."""
+        for document in self.documents:
+            if "file" in document:
+                Path(document["file"]).unlink(missing_ok=True)
+
+
+def _write(folder: Path, grant: str, url: str) -> Path:
+    """Write an invitation into a folder, for its owner alone (0600)."""
     path = folder / f"{grant}.invitation"
     try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        raise Refused(
-            "name_taken", f"{path} exists already", hint="remove it: a newer one voids it"
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{url}\n")
+    except OSError as error:
+        if isinstance(error, FileExistsError) and folder.is_dir():
+            raise Refused(
+                "name_taken",
+                f"{path} exists already; nothing was changed",
+                hint="remove it: a newer one voids it",
+            ) from None
+        raise NeedsEdit(
+            "value_invalid",
+            f"--invite-dir: {path} cannot be written: {error.strerror}; nothing was changed",
+            hint="name a folder that can be written to",
         ) from None
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{url}\n")
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from reconciler.cli.context import (
     verb,
     wait_lock,
 )
-from reconciler.cli.declaring import apply_drafts, declare, declared_peer, existing
+from reconciler.cli.declaring import apply_drafts, declare, declared_peer, existing, live_peer
 from reconciler.cli.output import output_option, print_document, show_facts
 from reconciler.cli.people import away
 from reconciler.config import Settings, require
@@ -33,7 +34,7 @@ from reconciler.join import CheckReport, Joiner, check, join
 from reconciler.reconcile import Options, apply
 from reconciler.store.apply import Provenance
 from reconciler.store.locks import actor_name, application_name
-from reconciler.store.peers import list_peers, show_peer
+from reconciler.store.peers import show_peer
 from reconciler.store.tx import AsyncDatabase
 
 if TYPE_CHECKING:
@@ -102,16 +103,14 @@ def _declare(
     setting = source_of(found, None)
     source = Source("peer add", ()) if no_write and setting.is_git else existing(setting)
     with opened.transaction() as tx:
-        live = {row["name"]: row for row in list_peers(tx, ["pending", "active"])}
-    row, declared = live.get(name), declared_peer(source, name)
-    directions = {row["direction"] if row else "outbound"}
-    if declared is not None:
-        directions.add(str(declared.spec.direction))
-    if directions != {"outbound"}:
+        live = live_peer(tx, name)
+    declared = declared_peer(source, name)
+    specs = [live, declared.spec if declared is not None else None]
+    if any(each.direction is Direction.INBOUND for each in specs if each is not None):
         raise Refused(
             "name_taken", f"peer {name!r} is an inbound one", hint="choose another: --name NAME"
         )
-    if row is not None and (declared is not None or no_write):
+    if live is not None and (declared is not None or no_write):
         return
     if declared is not None:
         from reconciler.manifest.load import load
@@ -120,7 +119,8 @@ def _declare(
         only = frozenset({(Kind.PEER, name)})
         apply(opened, load(source), by, Options(wait=wait, only=only))
         return
-    spec = PeerSpec(Direction.OUTBOUND, name, invitation.base_url)
+    fresh = PeerSpec(Direction.OUTBOUND, name)
+    spec = replace(live or fresh, endpoint=invitation.base_url)
     declaring = declare(source, [(name, spec)])
     apply_drafts(opened, declaring, Options(wait=wait), write=not no_write)
     if not no_write:

@@ -71,3 +71,49 @@ def test_invitations_as_files_are_for_their_owner_alone(mosaic: Quick) -> None:
     (file,) = (mosaic.cwd / "handed").iterdir()
     assert (file.name, file.stat().st_mode & 0o777) == ("beta-tasks.invitation", 0o600)
     assert file.read_text().startswith(f"{PUBLIC_URL}/")
+
+
+def test_an_invitation_that_cannot_be_written_leaves_the_rows_as_they_were(mosaic: Quick) -> None:
+    write(
+        mosaic.cwd / "manifests",
+        beta=peer_manifest(),
+        tasks=grant_manifest("beta-tasks"),
+        notes=grant_manifest("beta-notes"),
+    )
+    handed = mosaic.cwd / "handed"
+    handed.mkdir()
+    (handed / "beta-tasks.invitation").write_text("an earlier one")
+    taken = mosaic("apply", "--yes", "--invite-dir", "handed", "--output", "json")
+    assert (taken.code, taken.error["code"]) == (1, "name_taken")
+    assert [each.name for each in handed.iterdir()] == ["beta-tasks.invitation"]
+    (mosaic.cwd / "file").write_text("")
+    no_folder = mosaic("apply", "--yes", "--invite-dir", "file", "--output", "json")
+    assert (no_folder.code, no_folder.error["code"]) == (1, "value_invalid")
+    assert "--invite-dir" in no_folder.error["message"]
+    assert mosaic.document("grant", "list") == []
+    (handed / "beta-tasks.invitation").unlink()
+    mosaic.ok("apply", "--yes", "--invite-dir", "handed")
+    assert len(list(handed.iterdir())) == 2
+
+
+def test_an_apply_that_is_asked_for_first_invites_as_well(mosaic: Quick) -> None:
+    write(mosaic.cwd / "manifests", beta=peer_manifest(), tasks=grant_manifest("beta-tasks"))
+    done = mosaic.at_terminal("apply", "--invite", typed="y\n")
+    assert (done.code, done.out.count("mosf1_")) == (0, 1)
+
+
+def test_a_replaced_grant_is_invited_anew_and_an_updated_one_is_not(mosaic: Quick) -> None:
+    write(
+        mosaic.cwd / "manifests",
+        beta=peer_manifest(),
+        tasks=grant_manifest("beta-tasks"),
+        notes=grant_manifest("beta-notes"),
+    )
+    mosaic.ok("apply", "--yes")
+    write(
+        mosaic.cwd / "manifests",
+        tasks=grant_manifest("beta-tasks", subject="other"),
+        notes=grant_manifest("beta-notes", rows=9),
+    )
+    done = mosaic.ok("apply", "--yes", "--invite", "--output", "json").document
+    assert [each["grant"] for each in done["invitations"]] == ["beta-tasks"]

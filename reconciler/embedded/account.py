@@ -7,6 +7,8 @@ import pwd
 import shutil
 import stat
 import subprocess
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from reconciler.embedded.processes import Account
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME: Final = "mosaic-postgres"
+ATTEMPTS: Final = 10
+WAIT_S: Final = 0.1
 
 
 def server_account() -> Account | None:
@@ -53,6 +57,44 @@ def reachable(path: Path, account: Account) -> bool:
     return True
 
 
+def own_folder(folder: Path, account: Account | None) -> None:
+    """Make a folder (0700) of the account, ours where it is None.
+
+    Raises:
+        NeedsEdit: `child_failed`: it is there already, and somebody else's or open to others.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700, parents=True)
+    owner = account.uid if account is not None else os.geteuid()
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        raise _not_ours(folder, owner) from None
+    try:
+        status = os.fstat(handle)
+        if account is not None and status.st_uid == os.geteuid() and not any(folder.iterdir()):
+            os.fchown(handle, account.uid, account.gid)  # just made, now or by one that was killed
+            status = os.fstat(handle)
+        if status.st_uid != owner or status.st_mode & 0o077:
+            raise _not_ours(folder, owner)
+    finally:
+        os.close(handle)
+
+
+def _not_ours(folder: Path, owner: int) -> NeedsEdit:
+    try:
+        found = folder.lstat()
+    except OSError as error:
+        state = f"cannot be looked at: {error.strerror}"
+    else:
+        state = f"has owner {found.st_uid} and mode {stat.filemode(found.st_mode)}"
+    return NeedsEdit(
+        "child_failed",
+        f"{folder} {state}, expected a folder (drwx------) of {owner}",
+        hint="run the command as the user who made the gateway; if nobody did, move that away",
+    )
+
+
 def _create() -> pwd.struct_passwd:
     useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     problem = "there is no useradd"
@@ -65,11 +107,12 @@ def _create() -> pwd.struct_passwd:
             check=False,
         )
         problem = made.stderr.strip()
-    try:
-        return pwd.getpwnam(NAME)  # another process may have made it meanwhile
-    except KeyError:
-        raise NeedsEdit(
-            "child_failed",
-            f"PostgreSQL cannot run as root, and its account cannot be made: {problem}",
-            hint=f"make a system account named {NAME}, or run as another user than root",
-        ) from None
+    for _ in range(ATTEMPTS):
+        with suppress(KeyError):
+            return pwd.getpwnam(NAME)  # made here, or by another process that was first
+        time.sleep(WAIT_S)
+    raise NeedsEdit(
+        "child_failed",
+        f"PostgreSQL cannot run as root, and its account cannot be made: {problem}",
+        hint=f"make a system account named {NAME}, or run as another user than root",
+    )

@@ -48,7 +48,9 @@ def server_binaries(account: Account | None) -> Path:
 
 def outside() -> Path:
     """Return the folder for what has to lie where every account can reach it; root only."""
-    OUTSIDE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not OUTSIDE.is_dir():
+        OUTSIDE.mkdir(parents=True, exist_ok=True)
+        OUTSIDE.chmod(0o755)  # whatever root's umask is
     return OUTSIDE
 
 
@@ -59,6 +61,10 @@ def _copy(package: Path, target: Path) -> None:
         shutil.copytree(package / INSTALLED, fresh / package.name / INSTALLED)
         if libraries.is_dir():
             shutil.copytree(libraries, fresh / libraries.name)
+        for path in (fresh, *fresh.rglob("*")):
+            if not path.is_symlink():  # readable to its account, under every umask of root's
+                runs = path.is_dir() or path.stat().st_mode & 0o100
+                path.chmod(0o755 if runs else 0o644)
         try:
             fresh.rename(target)
         except OSError:

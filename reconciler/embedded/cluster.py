@@ -3,35 +3,52 @@
 We run the wheel's binaries ourselves: passwords for everyone (scram), no TCP, the socket in a
 folder that only the server's account may enter, and no mode changed of what is not ours. A server
 is known by the pid in its `postmaster.pid` together with its working folder, which is its data.
+
+One that runs is never stopped because it takes no connection: it may be recovering, or full. Only
+one that says nothing at all is started anew.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
-import stat
 import subprocess
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from reconciler.embedded import processes
-from reconciler.errors import MosaicError, NeedsEdit, Retry
+from reconciler.embedded.account import own_folder
+from reconciler.errors import MosaicError, Retry
 from reconciler.store import probe
+from reconciler.store.probe import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
     from reconciler.embedded.processes import Account, Identity
 
 OWNER: Final = "mosaic"  # role and database
+PROGRAM: Final = "postgres"
 SOCKET: Final = ".s.PGSQL.5432"
 MAX_SOCKET_PATH: Final = 107  # unix(7): sun_path holds 108 bytes with the final zero
-READY_S: Final = 60.0
-POLL_S: Final = 0.03
-STOP: Final = ((signal.SIGINT, 8.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 2.0))  # fast first
+TELL_S: Final = 3.0
+END_S: Final = 15.0
+INITDB_S: Final = 120.0
+POLL_S: Final = 0.02
+STOP: Final = ((signal.SIGINT, 4.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 1.0))  # fast first
+KILL: Final = ((signal.SIGKILL, 5.0),)
+# How long to wait for one that says nothing, and for one that takes no connection. A disk may be
+# busy; recovery after a crash reads the log of all that was done since the last checkpoint.
+STARTING_S: Final = {Answer.SILENT: 60.0, Answer.BUSY: 300.0}
+RUNNING_S: Final = {Answer.SILENT: 15.0, Answer.BUSY: 10.0}
 UNSAFE_BUT_FAST: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +78,44 @@ class Cluster:
         return f"postgresql://{OWNER}:{quote(self.password, safe='')}@/{database}?host={host}"
 
 
-def ensure_running(cluster: Cluster) -> None:
+def never() -> bool:
+    """Wait as long as it takes."""
+    return False
+
+
+def ensure_running(cluster: Cluster, give_up: Callable[[], bool] = never) -> None:
     """Make the server on first use, start it unless it runs, and wait until it answers.
 
-    The caller holds a lock, so that nobody else starts or stops it meanwhile.
+    The caller holds a lock, so that nobody else starts or stops it meanwhile. `give_up` is asked
+    during the wait.
 
     Raises:
-        MosaicError: `child_failed`, with what the server wrote last.
+        MosaicError: `child_failed`, with what the server wrote; `database_unavailable`: it runs and
+            has no room.
     """
     for folder in (cluster.base, cluster.sockets):
-        _own_folder(folder, cluster.account)
-    if not (cluster.data / "PG_VERSION").exists():
+        own_folder(folder, cluster.account)
+    if not made(cluster):
         _initdb(cluster)
-    if running(cluster) is None or not probe.answers(cluster.url("postgres")):
-        _start(cluster)
+    found = running(cluster)
+    if found is None:
+        _start(cluster, give_up)
+    else:
+        answer = _wait(cluster, lambda: processes.alive(found), RUNNING_S, give_up)
+        if answer is Answer.BUSY:
+            raise Retry(
+                "database_unavailable",
+                "PostgreSQL runs, and takes no connection",
+                hint=f"it recovers, or all are in use: see {cluster.log}",
+            )
+        if answer is Answer.SILENT:
+            _start(cluster, give_up)
     probe.ensure_database(cluster.url("postgres"), OWNER)
+
+
+def made(cluster: Cluster) -> bool:
+    """Tell whether the server has data."""
+    return (cluster.data / "PG_VERSION").exists()
 
 
 def running(cluster: Cluster) -> Identity | None:
@@ -84,10 +124,9 @@ def running(cluster: Cluster) -> Identity | None:
         pid = int((cluster.data / "postmaster.pid").read_text().split("\n", 1)[0])
     except (OSError, ValueError):
         return None
-    found = processes.identify(pid)
     # a pid alone may be a stranger's by now; the server's working folder is its data
-    ours = _working_folder(Path(f"/proc/{pid}")) == cluster.data.resolve()
-    return found if ours else None
+    servers = processes.working_in(cluster.data, PROGRAM)
+    return next((each for each in servers if each.pid == pid), None)
 
 
 def stop(cluster: Cluster) -> None:
@@ -97,28 +136,14 @@ def stop(cluster: Cluster) -> None:
         processes.stop(found, STOP)
 
 
-def _own_folder(folder: Path, account: Account | None) -> None:
-    """Make a folder (0700) of the server's account; refuse one that is somebody else's."""
-    try:
-        folder.mkdir(mode=0o700, parents=True)
-        if account is not None:
-            os.chown(folder, account.uid, account.gid)
-    except FileExistsError:
-        status = folder.lstat()
-        owner = account.uid if account is not None else os.geteuid()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != owner or status.st_mode & 0o077:
-            raise NeedsEdit(
-                "child_failed",
-                f"{folder} is there already, and is not a private folder of the server's account",
-                hint="move it away",
-            ) from None
-
-
 def _initdb(cluster: Cluster) -> None:
     """Make the data folder beside its place, then move it there: whole or not at all."""
     fresh, password = cluster.base / "data.new", cluster.base / "password"
+    # one whose starter was killed would go on, and write into the new one's folder
+    for folder, program in ((cluster.base, "initdb"), (fresh, PROGRAM)):
+        for left in processes.working_in(folder, program):
+            processes.stop(left, KILL)
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.rmtree(cluster.data, ignore_errors=True)
     password.unlink(missing_ok=True)
     with os.fdopen(os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(cluster.password)
@@ -126,6 +151,7 @@ def _initdb(cluster: Cluster) -> None:
             os.fchown(file.fileno(), cluster.account.uid, cluster.account.gid)
     options = ["--username", OWNER, "--auth", "scram-sha-256", "--pwfile", str(password)]
     options += ["--encoding", "UTF8", "--locale", "C", *([] if cluster.durable else ["-N"])]
+    before = _size(cluster.log)
     child = processes.spawn(
         [cluster.binary("initdb"), "--pgdata", fresh, *options],
         log=cluster.log,
@@ -133,54 +159,73 @@ def _initdb(cluster: Cluster) -> None:
         cwd=cluster.base,
     )
     try:
-        code = child.wait(READY_S * 2)
+        code = child.wait(INITDB_S)
     except subprocess.TimeoutExpired:
         child.kill()
         code = child.wait()
     finally:
         password.unlink(missing_ok=True)
     if code != 0:
-        raise _failed(cluster, "PostgreSQL's data folder cannot be made")
+        raise _failed(cluster, "PostgreSQL's data folder cannot be made", before)
     fresh.rename(cluster.data)
 
 
-def _start(cluster: Cluster) -> None:
-    stop(cluster)  # one that runs and does not answer
-    until = time.monotonic() + READY_S
-    _clear_away(cluster, until)
+def _start(cluster: Cluster, give_up: Callable[[], bool]) -> None:
+    stop(cluster)  # one that runs and says nothing
+    _clear_away(cluster)
+    before = _size(cluster.log)
     child = processes.spawn(
         _command(cluster), log=cluster.log, account=cluster.account, cwd=cluster.base
     )
-    while time.monotonic() < until and child.poll() is None:
-        if (cluster.sockets / SOCKET).exists() and probe.answers(cluster.url("postgres")):
-            processes.detach(child)
-            return
+    answer = _wait(cluster, lambda: child.poll() is None, STARTING_S, give_up)
+    if answer is Answer.READY:
+        processes.detach(child)
+        return
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT if answer is Answer.BUSY else signal.SIGKILL)
+        processes.detach(child)
+    raise _failed(cluster, "PostgreSQL did not start", before)
+
+
+def _wait(
+    cluster: Cluster,
+    alive: Callable[[], bool],
+    patience_s: Mapping[Answer, float],
+    give_up: Callable[[], bool],
+) -> Answer:
+    """Wait until a server takes connections; return how it answered last."""
+    began, told = time.monotonic(), False
+    answer = Answer.SILENT
+    while alive() and not give_up():
+        answer = probe.ask(cluster.url("postgres"))
+        waited_s = time.monotonic() - began
+        if answer is Answer.READY or waited_s > patience_s[answer]:
+            return answer
+        if waited_s > TELL_S and not told:
+            told = True
+            _log.warning("PostgreSQL is not ready: %s", answer.value)
         time.sleep(POLL_S)
-    child.kill()
-    child.wait()
-    raise _failed(cluster, "PostgreSQL did not start")
+    return answer if alive() else Answer.SILENT
 
 
-def _clear_away(cluster: Cluster, until: float) -> None:
+def _clear_away(cluster: Cluster) -> None:
     """Remove the lock files of a server that was killed, once the last of its children has ended.
 
     A lock file names a pid, which is easily somebody else's by now, in a container above all. What
-    makes the removal safe is that no process works in the data folder any more.
+    makes the removal safe is that no process of a server works in the data folder any more.
     """
-    data = cluster.data.resolve()
-    while any(_working_folder(pid) == data for pid in Path("/proc").iterdir()):
+    until = time.monotonic() + END_S
+    while left := processes.working_in(cluster.data, PROGRAM):
         if time.monotonic() >= until:
-            raise _failed(cluster, f"processes of a server that was killed still use {data}")
+            pids = ", ".join(str(each.pid) for each in left)
+            raise Retry(
+                "child_failed",
+                f"processes of a server that was killed still use {cluster.data}: {pids}",
+                hint="end them, and run this again",
+            )
         time.sleep(POLL_S)
     for stale in (cluster.data / "postmaster.pid", cluster.sockets / f"{SOCKET}.lock"):
         stale.unlink(missing_ok=True)
-
-
-def _working_folder(process: Path) -> Path | None:
-    try:
-        return (process / "cwd").readlink()
-    except OSError:  # no process, one that has ended, or another user's
-        return None
 
 
 def _command(cluster: Cluster) -> list[str | Path]:
@@ -191,23 +236,24 @@ def _command(cluster: Cluster) -> list[str | Path]:
         "max_connections=100",
         "timezone=UTC",
         "log_timezone=UTC",
+        "log_error_verbosity=terse",  # a DETAIL line prints the row
         *(() if cluster.durable else UNSAFE_BUT_FAST),
     ]
     options = [part for setting in settings for part in ("-c", setting)]
     return [cluster.binary("postgres"), "-D", cluster.data, *options]
 
 
-def _failed(cluster: Cluster, what: str) -> MosaicError:
-    return Retry(
-        "child_failed",
-        f"{what}: {_tail(cluster) or 'it wrote nothing'}",
-        hint=f"see {cluster.log}",
-    )
-
-
-def _tail(cluster: Cluster) -> str:
+def _failed(cluster: Cluster, what: str, before: int) -> MosaicError:
+    """Return the error with what was written to the log after its first `before` bytes."""
     try:
-        lines = cluster.log.read_text(errors="replace").strip().splitlines()
+        written = cluster.log.read_bytes()[before:].decode(errors="replace")
     except FileNotFoundError:
-        return ""
-    return " / ".join(lines[-3:])
+        written = ""
+    said = " / ".join(line.strip() for line in written.strip().splitlines()[-3:])
+    return Retry("child_failed", f"{what}: {said or 'it wrote nothing'}", hint=f"see {cluster.log}")
+
+
+def _size(log: Path) -> int:
+    """Return where the next process writes; a log that is too large makes way for a new one."""
+    size = log.stat().st_size if log.exists() else 0
+    return size if size <= processes.LOG_LIMIT else 0

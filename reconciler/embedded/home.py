@@ -8,6 +8,7 @@ ca/              what step-ca sees: certificates, intermediate key, ca.json, tem
 root-key/        the root's key alone, which can be taken offline
 provisioners/    the private keys of the CA's provisioners (0700)
 postgres/        the database server's data and socket, where its account can reach them
+database-place   the folder that has them, chosen once
 run/, logs/      identities of child processes; what they wrote
 """
 
@@ -31,7 +32,7 @@ class Home:
 
     @property
     def id(self) -> str:
-        """16 hex digits that name this home where paths are shared."""
+        """16 hex digits that name this home where sockets of several homes lie."""
         return hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
 
     @property
@@ -63,6 +64,11 @@ class Home:
     def database_password(self) -> Path:
         """The password of the database's owner."""
         return self.secrets / "database-password"
+
+    @property
+    def database_place(self) -> Path:
+        """The file that names the folder of the database server."""
+        return self.path / "database-place"
 
     @property
     def server_certificate(self) -> Path:

@@ -3,12 +3,16 @@
 Users of the server hold `lock` shared. Whoever starts or stops it holds `run/start.lock` meanwhile,
 and takes `lock` only under it, so that nobody begins to use a server that is being stopped. Locks
 end with their process: after a `kill -9` the next user finds the server, or starts it.
+
+Where the data lie is chosen once and recorded in the home: the modes of the folders above may
+change, and a gateway must never go on with another, empty database.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,29 +22,34 @@ from reconciler.embedded import cluster as clusters
 from reconciler.embedded.account import reachable, server_account
 from reconciler.embedded.binaries import outside, server_binaries
 from reconciler.embedded.cluster import MAX_SOCKET_PATH, SOCKET, Cluster
-from reconciler.embedded.files import locked
+from reconciler.embedded.files import locked, write_once
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconciler.embedded.home import Home
+    from reconciler.embedded.processes import Account
 
 RUNTIME: Final = (Path("/run"), Path("/tmp"))  # noqa: S108 - the folder's owner and mode are checked
 
 
 @contextmanager
-def postgres(home: Home) -> Iterator[str]:
+def postgres(home: Home, give_up: Callable[[], bool] = clusters.never) -> Iterator[str]:
     """Use the home's server: yields the owner's libpq URL, which holds the password.
 
+    `give_up` is asked while the server starts.
+
     Raises:
-        MosaicError: `child_failed`: the server does not start; `home_missing`: init is not done.
+        MosaicError: `child_failed`: the server does not start; `database_unavailable`: it has no
+            room; `home_missing`: init is not done, or the data have gone.
     """
     cluster = cluster_of(home)
     with locked(home.lock, None) as lock:
         with starting(home):
             fcntl.flock(lock, fcntl.LOCK_SH)
-            clusters.ensure_running(cluster)
+            _require_data(home, cluster)
+            clusters.ensure_running(cluster, give_up)
         try:
             yield cluster.url()
         finally:
@@ -64,15 +73,16 @@ def cluster_of(home: Home) -> Cluster:
     try:
         password = home.database_password.read_text().strip()
     except OSError as error:
+        hint = "run `mosaic federation init` again: it completes a home"
+        if isinstance(error, PermissionError):
+            hint = "run the command as the user who made the gateway"
         raise NeedsEdit(
             "home_missing",
             f"{home.database_password} cannot be read: {error.strerror}",
-            hint="run `mosaic federation init` again: it completes a home",
+            hint=hint,
         ) from None
     account = server_account()
-    base = home.path / "postgres"
-    if account is not None and not reachable(base / "data", account):
-        base = outside() / home.id
+    base = _base(home, account)
     return Cluster(
         base=base,
         sockets=_sockets(home, base),
@@ -88,8 +98,52 @@ def remove(home: Home) -> None:
     cluster = cluster_of(home)
     with starting(home):
         clusters.stop(cluster)
-        for folder in (cluster.base, cluster.sockets):
+        inside = cluster.base.is_relative_to(home.path)
+        for folder in (cluster.base if inside else cluster.base.parent, cluster.sockets):
             shutil.rmtree(folder, ignore_errors=True)
+        home.database_place.unlink(missing_ok=True)
+
+
+def _base(home: Home, account: Account | None) -> Path:
+    """Return the server's folder: as recorded, else chosen now and recorded.
+
+    It lies in the home where the account can reach that. Otherwise it is a new folder outside, with
+    a name of its own: what a removed home may have left there is never taken for this one's.
+
+    Raises:
+        NeedsEdit: `child_failed`: the account cannot reach it any more.
+    """
+    if not home.database_place.exists():
+        base = home.path / "postgres"
+        if account is not None and not reachable(base / "data", account):
+            base = _place_outside(home)
+        write_once(home.database_place, f"{base}\n".encode(), 0o444)
+    base = Path(home.database_place.read_text().strip())
+    if account is not None and not reachable(base / "data", account):
+        raise NeedsEdit(
+            "child_failed",
+            f"the account {account.name} cannot reach {base}, where the database lies",
+            hint="let it enter the folders above (chmod o+x), as when the gateway was made",
+        )
+    return base
+
+
+def _place_outside(home: Home) -> Path:
+    place = outside() / secrets.token_hex(8)
+    place.mkdir()
+    place.chmod(0o755)  # whatever root's umask is; the server's own folder in it is closed
+    write_once(place / "home", f"{home.path}\n".encode(), 0o444)  # who finds it knows whose it is
+    return place / "server"
+
+
+def _require_data(home: Home, cluster: Cluster) -> None:
+    """Refuse to begin anew, with an empty database, where a complete home has lost its data."""
+    if home.config.is_file() and not clusters.made(cluster):
+        raise NeedsEdit(
+            "home_missing",
+            f"the database of {home.path} has gone: {cluster.data} is not there",
+            hint=f"restore it from a backup, or remove {home.path} and begin anew",
+        )
 
 
 def _sockets(home: Home, base: Path) -> Path:

@@ -80,6 +80,27 @@ def alive(identity: Identity) -> bool:
     return identify(identity.pid) == identity
 
 
+def working_in(folder: Path, program: str) -> list[Identity]:
+    """Return the processes that run `program` (its file's name) with `folder` as working folder.
+
+    Only what this user may look at is found, so other users' processes are not.
+    """
+    found = []
+    place = folder.resolve()
+    for process in _PROC.iterdir():
+        if not process.name.isdecimal():
+            continue
+        try:
+            here = (process / "cwd").readlink() == place
+            runs = (process / "exe").readlink().name.removesuffix(" (deleted)")
+        except OSError:  # it has ended, or is another user's
+            continue
+        identity = identify(int(process.name)) if here and runs == program else None
+        if identity is not None:
+            found.append(identity)
+    return found
+
+
 def spawn(
     argv: Sequence[str | Path],
     *,

@@ -1,0 +1,123 @@
+"""A home and its certificate authority: made once, completed after a kill, closed to others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.embedded import processes
+from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
+from reconciler.embedded.files import write_once
+from reconciler.embedded.home import Home, find_home
+from reconciler.embedded.init import create_home, remove_home
+from reconciler.embedded.install import find_step_ca
+from reconciler.embedded.stepca import StepCa
+from tests.support.embedded import made_home, open_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with open_folder() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Home]:
+    """Give one home to all: each test leaves it as it found it."""
+    with open_folder() as folder, made_home(folder) as made:
+        yield made
+
+
+def test_nothing_secret_in_a_home_is_open_to_others(home: Home) -> None:
+    secret = [home.keys, home.secrets, home.ca_root_key.parent, home.provisioners, home.ca]
+    for folder in secret:
+        assert folder.stat().st_mode & 0o077 == 0, folder
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert files
+    for name in ("key", "secrets/*", "provisioners/*", "root-key/*"):
+        for path in home.path.glob(name):
+            assert path.stat().st_mode & 0o777 == 0o400, path
+
+
+def test_a_second_init_changes_nothing(home: Home) -> None:
+    before = {path: path.read_bytes() for path in home.path.rglob("*.toml")}
+    pepper = home.token_pepper.read_bytes()
+
+    assert create_home(home) is False
+    assert {path: path.read_bytes() for path in home.path.rglob("*.toml")} == before
+    assert home.token_pepper.read_bytes() == pepper
+
+
+def test_an_interrupted_init_is_completed_with_what_it_chose(folder: Path) -> None:
+    home = Home(folder / ".mosaic")
+    create_home(home)
+    settings, pepper = home.config.read_text(), home.token_pepper.read_text()
+    home.config.rename(home.path / "mosaic.toml.draft")  # killed before its last step
+    (home.ca / CONFIG).rename(folder / "kept")
+
+    (folder / "kept").rename(home.ca / CONFIG)
+    assert create_home(home) is True
+    assert (home.config.read_text(), home.token_pepper.read_text()) == (settings, pepper)
+    remove_home(home)
+
+
+def test_an_interrupted_ca_init_is_completed_with_the_same_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = CaPlan(
+        tmp_path / "ca",
+        tmp_path / "root" / "key",
+        tmp_path / "provisioners",
+        "https://127.0.0.1:1",
+        "127.0.0.1:2",
+    )
+    written: list[Path] = []
+
+    def die_after_three(path: Path, content: bytes, mode: int = 0o400) -> bool:
+        if ".new" not in path.parts and len(written) == 3:
+            raise KeyboardInterrupt
+        if ".new" not in path.parts:
+            written.append(path)
+        return real(path, content, mode)
+
+    real = write_once
+    monkeypatch.setattr("reconciler.embedded.ca_files.write_once", die_after_three)
+    with pytest.raises(KeyboardInterrupt):
+        write_ca(plan)
+    first = {path: path.read_bytes() for path in written}
+    monkeypatch.undo()
+
+    assert write_ca(plan) is True
+    assert {path: path.read_bytes() for path in written} == first
+    assert not (plan.folder / ".new").exists()
+    assert write_ca(plan) is False
+
+
+def test_a_step_ca_that_was_left_behind_is_ended_before_a_new_one_starts(home: Home) -> None:
+    binary = find_step_ca()
+    assert binary is not None
+    left = StepCa(home, binary)
+    left.start()
+    identity = processes.Identity.parse((home.run / "step-ca.identity").read_text())
+    assert identity is not None
+
+    taking_over = StepCa(home, binary)
+    taking_over.start()
+
+    assert not processes.alive(identity)
+    assert taking_over.answers()
+    taking_over.stop()
+    left.stop()
+
+
+def test_a_home_is_found_from_below_as_git_finds_a_repository(home: Home) -> None:
+    below = home.path.parent / "manifests" / "deep"
+    below.mkdir()
+
+    assert find_home(below) == home
+    assert find_home(Path("/")) is None

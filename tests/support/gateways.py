@@ -2,35 +2,64 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
+import tempfile
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.embedded import cluster as clusters
+from reconciler.embedded import processes
+from reconciler.embedded.account import server_account
+from reconciler.embedded.binaries import server_binaries
+from reconciler.embedded.home import Home
+from reconciler.embedded.init import remove_home
+from reconciler.embedded.postgres import cluster_of, postgres
+from tests.support.command import COMMAND, Command
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-COMMAND: Final = (sys.executable, "-m", "reconciler.cli.main", "federation")
+    from reconciler.embedded.processes import Identity
+
 READY_S: Final = 60
+STOP_S: Final = 10  # DESIGN 11: Ctrl-C stops all of it within this
+POLL_S: Final = 0.1
 
 
-@dataclass(frozen=True)
-class Result:
-    """How a command ended."""
+def psql(url: str, statement: str) -> str:
+    """Return what psql prints for a statement, without headings."""
+    program = server_binaries(server_account()) / "psql"
+    asked = [str(program), url, "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-Atc", statement]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
-    code: int
-    out: str
-    err: str
 
-    def json(self) -> Any:
-        """Return standard output as JSON."""
-        return json.loads(self.out)
+@contextmanager
+def gateway_folder(name: str) -> Iterator[TestGateway]:
+    """Give a gateway's folder that other accounts may enter; end what is left in it."""
+    with tempfile.TemporaryDirectory(prefix="mosaic-e2e-", ignore_cleanup_errors=True) as parent:
+        Path(parent).chmod(0o755)  # as root, PostgreSQL runs as another account
+        gateway = TestGateway(Path(parent) / name)
+        gateway.cwd.mkdir()
+        try:
+            yield gateway
+        finally:
+            gateway.end()
+
+
+def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 15) -> None:
+    """Wait until something holds."""
+    until = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < until, f"not within {timeout_s} s: {what}"
+        time.sleep(POLL_S)
 
 
 @dataclass
@@ -39,94 +68,137 @@ class Up:
 
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
+    _changed: threading.Event = field(default_factory=threading.Event)
+    _reader: threading.Thread | None = None
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, wait_s: float = 15) -> int:
-        """Send a signal and return the exit code."""
+    def read(self) -> None:
+        """Collect what it writes, until it ends."""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_for(self, text: str, timeout_s: float = READY_S) -> str:
+        """Return the first line that holds a text, once it is written."""
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            self._changed.clear()
+            for line in list(self.lines):
+                if text in line:
+                    return line
+            assert self.process.poll() is None, self.told
+            self._changed.wait(POLL_S)
+        raise AssertionError(f"no {text!r} in {timeout_s} s:\n{self.told}")
+
+    @property
+    def told(self) -> str:
+        """All that it has written."""
+        return "\n".join(self.lines)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, wait_s: float = STOP_S) -> int:
+        """Send a signal and return the exit code; one that does not end in time is killed."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(wait_s)
+        try:
+            code = self.process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        if self._reader is not None:
+            self._reader.join(STOP_S)
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self.lines.append(line.rstrip())
+                self._changed.set()
 
 
 @dataclass(frozen=True)
-class TestGateway:
-    """One gateway: a folder with `.mosaic/` and `manifests/` in it."""
+class TestGateway(Command):
+    """A shell in the folder of one gateway, with `.mosaic/` and `manifests/` in it."""
 
     __test__ = False
 
-    folder: Path
-    extra_env: dict[str, str] = field(default_factory=dict)
-
     @property
-    def home(self) -> Path:
-        return self.folder / ".mosaic"
+    def home(self) -> Home:
+        """The embedded gateway's home."""
+        return Home(self.cwd / ".mosaic")
 
     @property
     def manifests(self) -> Path:
-        return self.folder / "manifests"
+        """The source."""
+        return self.cwd / "manifests"
 
-    def env(self) -> dict[str, str]:
-        clean = {
-            name: value for name, value in os.environ.items() if not name.startswith("MOSAIC_")
-        }
-        return {**clean, **self.extra_env}
+    def grant(self, name: str) -> Any:
+        """The grant of a name as `grant show` tells it."""
+        return self.document("grant", "show", name)
 
-    def run(self, *argv: str, stdin: str = "", timeout_s: float = 60) -> Result:
-        """Run `mosaic federation …` in the folder, without a terminal."""
-        done = subprocess.run(
-            [*COMMAND, *argv],
-            cwd=self.folder,
-            env=self.env(),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    def ok(self, *argv: str, stdin: str = "") -> Result:
-        """Run a command that must succeed."""
-        result = self.run(*argv, stdin=stdin)
-        assert result.code == 0, f"{argv}\n{result.out}\n{result.err}"
-        return result
-
-    def json(self, *argv: str) -> Any:
-        """Run a command that must succeed and return its JSON."""
-        return self.ok(*argv, "--output", "json").json()
+    def sql(self, statement: str) -> str:
+        """Ask the database with psql, whether or not `up` runs; columns are divided by `|`."""
+        with postgres(self.home) as url:
+            return psql(url, statement)
 
     @contextmanager
-    def up(self) -> Iterator[Up]:
+    def up(self, **variables: str) -> Iterator[Up]:
         """Run `up` until the block ends; it is ready when the block begins."""
-        started = self.start_up()
+        started = self.start_up(**variables)
         try:
             yield started
         finally:
-            code = started.stop()
-            assert code in (0, -signal.SIGKILL), "\n".join(started.lines)
+            assert started.stop() in (0, -signal.SIGKILL), started.told
 
-    def start_up(self) -> Up:
+    def start_up(self, **variables: str) -> Up:
         """Start `up` and wait until it says that it is ready."""
+        started = self.begin_up(**variables)
+        started.wait_for("ready: ")
+        return started
+
+    def begin_up(self, **variables: str) -> Up:
+        """Start `up`."""
         process = subprocess.Popen(
             [*COMMAND, "up"],
-            cwd=self.folder,
-            env=self.env(),
+            cwd=self.cwd,
+            env=self._environ(variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         started = Up(process)
-        ready = threading.Event()
-
-        def read() -> None:
-            assert process.stdout is not None
-            for line in process.stdout:
-                started.lines.append(line.rstrip())
-                if "ready" in line:
-                    ready.set()
-            ready.set()
-
-        threading.Thread(target=read, daemon=True).start()
-        assert ready.wait(READY_S), "\n".join(started.lines)
-        assert process.poll() is None, "\n".join(started.lines)
+        started.read()
         return started
+
+    def end(self) -> None:
+        """Kill what runs in the folder, and remove the home with what of it lies elsewhere."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        remove_home(self.home)
+
+    def processes(self) -> dict[int, str]:
+        """Return the command line by pid of all that works in the folder or was told of it."""
+        folder = f"{self.cwd}/"
+        found = {}
+        for process in Path("/proc").iterdir():
+            if not process.name.isdecimal():
+                continue
+            with suppress(OSError):  # it has ended
+                argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                where = f"{(process / 'cwd').readlink()}/"
+                if argv and (where.startswith(folder) or folder in argv):
+                    found[int(process.name)] = argv
+        found.pop(os.getpid(), None)
+        return found
+
+    def child(self, program: str) -> Identity:
+        """Return the one process of the gateway that runs a program (`postgres`, `step-ca`)."""
+        if program == "postgres":
+            found = clusters.running(cluster_of(self.home))
+        else:
+            recorded = (self.home.run / f"{program}.identity").read_text()
+            found = processes.Identity.parse(recorded)
+        assert found is not None, program
+        assert processes.alive(found), program
+        return found

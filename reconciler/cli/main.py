@@ -129,14 +129,17 @@ def run(arguments: list[str]) -> int:
 
 
 def _failed(error: MosaicError, *, as_json: bool) -> int:
-    hint = error.hint
+    message, hint = error.message, error.hint
     if isinstance(error, InvalidManifests) and as_json:
-        hint = "`mosaic federation validate --output json` lists them; nothing was changed"
+        if error.code == "manifest_invalid":
+            hint = "`mosaic federation validate --output json` lists them; nothing was changed"
+        else:  # nothing that is on disk, so nothing that `validate` would list
+            message = "; ".join(str(problem) for problem in error.problems)
     elif isinstance(error, InvalidManifests):
         for problem in error.problems:
             click.echo(str(problem), err=True)
     _trace(error)
-    _tell(error.code, error.message, hint, error.exit_code, as_json=as_json)
+    _tell(error.code, message, hint, error.exit_code, as_json=as_json)
     return error.exit_code
 
 

@@ -24,6 +24,8 @@ demo: setup ## two gateways on this machine, from manifest to certificate
 
 test: setup ## every test, with coverage; ARGS="-k words" picks some
 	@sh tools/faketime.sh
+	@for each in openssl curl; do command -v $$each >/dev/null \
+		|| sh tools/apt.sh $$each 'a peer of a test enrolls with it' || exit; done
 	@$(BIN)/pytest --cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)
 
 lint: setup ## style, types, layers, and generated files that are out of date

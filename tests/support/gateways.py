@@ -160,7 +160,7 @@ class TestGateway(Command):
         process = subprocess.Popen(
             [*COMMAND, "up"],
             cwd=self.cwd,
-            env=self._environ(variables),
+            env=self.environ(variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -278,7 +278,7 @@ def asked(mosaic: Quick, answer: str, meanwhile: Any) -> tuple[int, str]:
     with subprocess.Popen(
         [*COMMAND, "apply"],
         cwd=mosaic.cwd,
-        env=os.environ | mosaic.variables,
+        env=mosaic.environ(),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

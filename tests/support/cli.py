@@ -37,7 +37,7 @@ class Quick(Command):
         """Run to the end, with no terminal anywhere."""
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, _logging_kept():
-            wanted = self._environ(variables)
+            wanted = self.environ(variables)
             for name in os.environ.keys() - wanted.keys():
                 patch.delenv(name)
             for name, value in wanted.items():

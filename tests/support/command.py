@@ -34,7 +34,10 @@ class Ended:
     @property
     def error(self) -> Any:
         """The error object, which is the last line of standard error."""
-        error = json.loads(self.err.splitlines()[-1])["error"]
+        document = json.loads(self.err.splitlines()[-1])
+        assert list(document) == ["error"]
+        error = document["error"]
+        assert list(error) == ["code", "message", "hint", "exitCode"]
         assert error["exitCode"] == self.code
         return error
 
@@ -51,7 +54,7 @@ class Command:
         done = subprocess.run(
             [*COMMAND, *arguments],
             cwd=self.cwd,
-            env=self._environ(variables),
+            env=self.environ(variables),
             input=said,
             capture_output=True,
             text=True,
@@ -79,7 +82,7 @@ class Command:
         with subprocess.Popen(
             [*COMMAND, *arguments],
             cwd=self.cwd,
-            env=self._environ({"TERM": "xterm", "COLUMNS": "80", **variables}),
+            env=self.environ({"TERM": "xterm", "COLUMNS": "80", **variables}),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -96,13 +99,14 @@ class Command:
         os.close(ours)
         return Ended(code, shown.replace("\r\n", "\n"), "")
 
-    def _environ(self, variables: dict[str, str]) -> dict[str, str]:
+    def environ(self, variables: dict[str, str] | None = None) -> dict[str, str]:
+        """Return the environment of a command, with `variables` on top."""
         kept = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith("MOSAIC_") and name not in ("NO_COLOR", "COLUMNS")
         }
-        return kept | self.variables | variables
+        return kept | self.variables | (variables or {})
 
 
 def _read(terminal: int, until: bytes | None = None) -> str:

@@ -7,6 +7,7 @@ keys, and one that is complete is never changed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.invitation import API_PREFIX
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.authority import CaPlacement, ca_config, new_authority
-from reconciler.embedded.files import private_folder, write_once
+from reconciler.embedded.files import locked, private_folder, write_once
 from reconciler.resources import data_dir
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CONFIG: Final = "ca.json"
 STAGING: Final = ".new"
+LOCK: Final = ".lock"
 COMPLETE: Final = "complete"
 SECRET, PUBLIC = 0o400, 0o444
 
@@ -50,12 +52,21 @@ class CaPlan:
 
 
 def write_ca(plan: CaPlan) -> bool:
-    """Write the files of an authority; return False, and change nothing, where it is complete."""
-    if (plan.folder / CONFIG).exists():
-        return False
+    """Write the files of an authority; return False, and change nothing, where it is complete.
+
+    Of two at once the second waits, and finds it complete.
+    """
     for folder in (plan.folder, plan.root_key.parent, plan.provisioners):
         private_folder(folder)
-    staging = plan.folder / STAGING
+    with locked(plan.folder / LOCK, fcntl.LOCK_EX):
+        return _write(plan, plan.folder / STAGING)
+
+
+def _write(plan: CaPlan, staging: Path) -> bool:
+    if (plan.folder / CONFIG).exists():
+        # left where a run was killed at its very end: it holds the root's key
+        shutil.rmtree(staging, ignore_errors=True)
+        return False
     if not (staging / COMPLETE).exists():
         shutil.rmtree(staging, ignore_errors=True)
         _stage(plan, staging)

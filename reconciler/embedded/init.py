@@ -6,6 +6,7 @@ a second one keeps.
 
 from __future__ import annotations
 
+import fcntl
 import random
 import secrets
 import shutil
@@ -20,7 +21,7 @@ from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded import postgres
 from reconciler.embedded.ca_files import CaPlan, write_ca
-from reconciler.embedded.files import private_folder, write_once
+from reconciler.embedded.files import locked, private_folder, write_once
 from reconciler.errors import Retry
 from reconciler.store.locks import application_name
 from reconciler.store.migrate import upgrade
@@ -43,9 +44,17 @@ def create_home(home: Home, *, public_url: str | None = None, oid_arc: str | Non
     if home.config.is_file():
         return False
     home.path.mkdir(parents=True, exist_ok=True)
-    write_once(home.path / ".gitignore", b"*\n", 0o644)
     for folder in (home.secrets, home.run, home.logs):
         private_folder(folder)
+    with locked(home.run / "init.lock", fcntl.LOCK_EX):
+        if home.config.is_file():  # by the one that was first
+            return False
+        _make(home, public_url, oid_arc)
+    return True
+
+
+def _make(home: Home, public_url: str | None, oid_arc: str | None) -> None:
+    write_once(home.path / ".gitignore", b"*\n", 0o644)
     settings = _settings(home, public_url, oid_arc)
     FileKeyring.create(home.keys)
     write_once(home.token_pepper, secrets.token_hex(PEPPER_BYTES).encode())
@@ -56,7 +65,6 @@ def create_home(home: Home, *, public_url: str | None = None, oid_arc: str | Non
         upgrade(Database(url, application_name("init")))
     write_config(home.config, settings)
     (home.path / DRAFT).unlink(missing_ok=True)
-    return True
 
 
 def remove_home(home: Home) -> None:

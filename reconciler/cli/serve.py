@@ -34,6 +34,6 @@ async def _serve(found: Settings) -> None:
     async with AsyncExitStack() as stack:
         url = found.database_url
         if url is None:
-            url = await stack.enter_async_context(supervised(require_home(found)))
+            url = await stack.enter_async_context(supervised(require_home(found), stop.is_set))
         gateway = await stack.enter_async_context(opened_gateway(found, url))
         await serve_until(stop, found, gateway)

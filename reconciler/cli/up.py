@@ -47,7 +47,7 @@ def command() -> None:
 
 async def _up(found: Settings) -> None:
     stop = until_signal()
-    async with supervised(require_home(found)) as url:
+    async with supervised(require_home(found), stop.is_set) as url:
         database = Database(url, application_name("up"))
         await asyncio.to_thread(upgrade, database)
         loop = Loop(database, source_of(found, None), f"loop:{actor_name()}")

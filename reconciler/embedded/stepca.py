@@ -1,7 +1,7 @@
 """The home's step-ca: started by `up` and `serve` alone, and stopped with them.
 
-A step-ca of a gateway that was killed still holds its database, so it is found by its recorded
-identity and stopped before a new one starts.
+A step-ca of a gateway that was killed still holds its database and its port, so it is found by its
+working folder, which is the CA's, and stopped before a new one starts.
 """
 
 from __future__ import annotations
@@ -15,46 +15,47 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from reconciler.embedded import processes
-from reconciler.embedded.processes import Identity, identify
+from reconciler.embedded.ca_files import CONFIG
 from reconciler.errors import Retry
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
     from pathlib import Path
 
     from reconciler.embedded.home import Home
 
 READY_S: Final = 30.0
-POLL_S: Final = 0.05
-STOP: Final = ((signal.SIGTERM, 4.0), (signal.SIGKILL, 2.0))
+POLL_S: Final = 0.03
+STOP: Final = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0))
 
 
 class StepCa:
     """The step-ca of a home, run from `binary`."""
 
     def __init__(self, home: Home, binary: Path) -> None:
-        self._home, self._binary = home, binary
-        self._identity_file = home.run / "step-ca.identity"
+        self._folder, self._binary = home.ca, binary
+        self._log = home.log_of("step-ca")
         self._child: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, give_up: Callable[[], bool]) -> None:
         """Start it, after ending one that was left behind, and wait until it answers.
 
         Raises:
-            Retry: `child_failed`, with what it wrote last.
+            Retry: `child_failed`, with what it wrote last, or where `give_up` said so.
         """
-        self._stop_recorded()
-        config = self._home.ca / "ca.json"
-        log = self._home.log_of("step-ca")
-        self._child = processes.spawn([self._binary, config], log=log)
-        started = identify(self._child.pid)
-        self._identity_file.write_text(f"{started}\n" if started else "")
+        self.stop()
+        self._child = processes.spawn(
+            [self._binary, self._folder / CONFIG], log=self._log, cwd=self._folder
+        )
         until = time.monotonic() + READY_S
         while not self.answers():
-            if self._child.poll() is not None or time.monotonic() > until:
+            if self._child.poll() is not None or time.monotonic() > until or give_up():
                 self.stop()
                 raise Retry(
-                    "child_failed", f"step-ca did not start: {_tail(log)}", hint=f"see {log}"
+                    "child_failed",
+                    f"step-ca did not start: {_tail(self._log)}",
+                    hint=f"see {self._log}",
                 )
             time.sleep(POLL_S)
 
@@ -63,8 +64,9 @@ class StepCa:
         return self._child is not None and self._child.poll() is None
 
     def stop(self) -> None:
-        """Stop it and reap it."""
-        self._stop_recorded()
+        """Stop it and reap it, and whatever else runs in the CA's folder."""
+        for found in processes.working_in(self._folder, self._binary.resolve().name):
+            processes.stop(found, STOP)
         if self._child is not None:
             self._child.kill()  # nothing, where it has ended
             self._child.wait()
@@ -72,9 +74,9 @@ class StepCa:
 
     def answers(self) -> bool:
         """Ask it for its health, trusting its own root alone."""
-        document = json.loads((self._home.ca / "ca.json").read_text())
+        document = json.loads((self._folder / CONFIG).read_text())
         parts = urlsplit(f"https://{document['address']}")
-        trust = ssl.create_default_context(cafile=str(self._home.ca / "root_ca.crt"))
+        trust = ssl.create_default_context(cafile=str(self._folder / "root_ca.crt"))
         connection = http.client.HTTPSConnection(
             parts.hostname or "127.0.0.1", parts.port, timeout=2, context=trust
         )
@@ -85,15 +87,6 @@ class StepCa:
             return False
         finally:
             connection.close()
-
-    def _stop_recorded(self) -> None:
-        try:
-            recorded = Identity.parse(self._identity_file.read_text())
-        except FileNotFoundError:
-            return
-        if recorded is not None:
-            processes.stop(recorded, STOP)
-        self._identity_file.unlink(missing_ok=True)
 
 
 def _tail(log: Path) -> str:

@@ -10,7 +10,9 @@ import asyncio
 import fcntl
 import logging
 import os
-from contextlib import asynccontextmanager, suppress
+import threading
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from reconciler.embedded import cluster as clusters
@@ -26,69 +28,98 @@ if TYPE_CHECKING:
     from reconciler.embedded.home import Home
 
 LOOK_EVERY_S: Final = 0.5
+STEADY_S: Final = 30.0  # who has run for so long has started well
 MAX_BACKOFF_S: Final = 30.0
 
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def supervised(home: Home) -> AsyncIterator[str]:
+async def supervised(home: Home, ending: Callable[[], bool]) -> AsyncIterator[str]:
     """Run the home's PostgreSQL and step-ca; yields the owner's database URL.
+
+    `ending` tells, from any thread, that a signal has come: nothing is waited for any longer.
 
     Raises:
         Refused: `state_conflict`: another gateway runs this home.
         MosaicError: `child_failed`, `config_invalid`: a child cannot be started.
     """
-    step_ca = StepCa(home, require_step_ca())
-    try:
-        with locked(home.run / "gateway.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as lock:
-            os.truncate(lock, 0)
-            os.write(lock, f"{os.getpid()}\n".encode())
-            with postgres(home) as url:
-                await asyncio.to_thread(step_ca.start)
-                watching = asyncio.create_task(_watch(home, step_ca))
-                try:
-                    yield url
-                finally:
-                    watching.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await watching
-                    step_ca.stop()
-    except BlockingIOError:
-        raise Refused(
-            "state_conflict",
-            f"a gateway runs in {home.path} already (pid {_holder(home)})",
-            hint="use that one, or end it first",
-        ) from None
+    step_ca, leaving = StepCa(home, require_step_ca()), threading.Event()
+
+    def give_up() -> bool:
+        return leaving.is_set() or ending()
+
+    async with AsyncExitStack() as stack:
+        try:
+            lock = stack.enter_context(
+                locked(home.run / "gateway.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+            )
+        except BlockingIOError:
+            raise Refused(
+                "state_conflict",
+                f"a gateway runs in {home.path} already (pid {_holder(home)})",
+                hint="use that one, or end it first",
+            ) from None
+        os.truncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        server = postgres(home, give_up)
+        url = await asyncio.to_thread(server.__enter__)
+        stack.push(server.__exit__)
+        stack.callback(step_ca.stop)
+        await asyncio.to_thread(step_ca.start, give_up)
+        watching = asyncio.create_task(_watch(home, step_ca, give_up))
+        try:
+            yield url
+        finally:
+            leaving.set()
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
 
 
-async def _watch(home: Home, step_ca: StepCa) -> None:
+async def _watch(home: Home, step_ca: StepCa, give_up: Callable[[], bool]) -> None:
     cluster = cluster_of(home)
 
     def start_postgres() -> None:
         with starting(home):
-            clusters.ensure_running(cluster)
+            clusters.ensure_running(cluster, give_up)
 
-    children = (
-        ("PostgreSQL", lambda: clusters.running(cluster) is not None, start_postgres),
-        ("step-ca", step_ca.alive, step_ca.start),
-    )
-    await asyncio.gather(*(_keep(*child) for child in children))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            _keep("PostgreSQL", lambda: clusters.running(cluster) is not None, start_postgres)
+        )
+        group.create_task(_keep("step-ca", step_ca.alive, lambda: step_ca.start(give_up)))
 
 
 async def _keep(name: str, alive: Callable[[], bool], start: Callable[[], None]) -> None:
-    backoff_s = LOOK_EVERY_S
+    backoff_s, started = 0.0, time.monotonic()
     while True:
-        await asyncio.sleep(backoff_s)
+        await asyncio.sleep(LOOK_EVERY_S)
         if alive():
-            backoff_s = LOOK_EVERY_S
             continue
-        _log.warning("%s has ended: it is started again", name)
+        if time.monotonic() - started > STEADY_S:
+            backoff_s = 0.0
+        _log.warning("%s has ended: it is started again in %.0f s", name, backoff_s)
+        await asyncio.sleep(backoff_s)
+        backoff_s = min(max(1.0, backoff_s * 2), MAX_BACKOFF_S)
         try:
-            await asyncio.to_thread(start)
-        except MosaicError as error:
-            backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
-            _log.error("%s: %s; again in %.0f s", name, error.message, backoff_s)
+            await _to_its_end(start)
+        except (MosaicError, OSError) as error:
+            _log.error("%s: %s", name, error)
+        started = time.monotonic()
+
+
+async def _to_its_end(start: Callable[[], None]) -> None:
+    """Run `start` in a thread, which nobody can cancel: what it starts must be there to stop."""
+    running = asyncio.create_task(asyncio.to_thread(start))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({running})
+        running.exception()  # told to nobody: it is ending
+        raise
 
 
 def _holder(home: Home) -> str:

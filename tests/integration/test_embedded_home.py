@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +13,14 @@ import pytest
 
 from reconciler.embedded import processes
 from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
+from reconciler.embedded.cluster import never
 from reconciler.embedded.files import write_once
 from reconciler.embedded.home import Home, find_home
 from reconciler.embedded.init import create_home, remove_home
 from reconciler.embedded.install import find_step_ca
+from reconciler.embedded.postgres import postgres
 from reconciler.embedded.stepca import StepCa
+from reconciler.store import probe
 from tests.support.embedded import made_home, open_folder
 
 if TYPE_CHECKING:
@@ -102,15 +109,15 @@ def test_a_step_ca_that_was_left_behind_is_ended_before_a_new_one_starts(home: H
     binary = find_step_ca()
     assert binary is not None
     left = StepCa(home, binary)
-    left.start()
-    identity = processes.Identity.parse((home.run / "step-ca.identity").read_text())
-    assert identity is not None
+    left.start(never)
+    (identity,) = processes.working_in(home.ca, "step-ca")
 
     taking_over = StepCa(home, binary)
-    taking_over.start()
+    taking_over.start(never)
 
     assert not processes.alive(identity)
     assert taking_over.answers()
+    assert left.alive() is False
     taking_over.stop()
     left.stop()
 
@@ -121,3 +128,65 @@ def test_a_home_is_found_from_below_as_git_finds_a_repository(home: Home) -> Non
 
     assert find_home(below) == home
     assert find_home(Path("/")) is None
+
+
+def test_what_a_ca_init_left_that_was_killed_at_its_very_end_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = CaPlan(
+        tmp_path / "ca",
+        tmp_path / "root" / "key",
+        tmp_path / "provisioners",
+        "https://127.0.0.1:1",
+        "127.0.0.1:2",
+    )
+    with monkeypatch.context() as killed:
+        killed.setattr("reconciler.embedded.ca_files.shutil.rmtree", lambda *_args, **_kw: None)
+        write_ca(plan)
+    assert (plan.folder / ".new" / "root_ca_key").exists()
+
+    assert write_ca(plan) is False
+    assert not (plan.folder / ".new").exists()
+
+
+def test_of_two_inits_at_once_one_makes_the_home_and_the_other_finds_it(folder: Path) -> None:
+    command = [sys.executable, "-m", "reconciler.cli.main", "federation", "init"]
+    running = [
+        subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(3)
+    ]
+
+    said = [each.communicate(timeout=60)[0] for each in running]
+
+    home = Home(folder / ".mosaic")
+    address = json.loads((home.ca / CONFIG).read_text())["address"]
+    assert f'ca_url = "https://{address}"' in home.config.read_text()
+    assert [each.returncode for each in running] == [0, 0, 0], said
+    assert sum("made a gateway" in each for each in said) == 1
+    assert sum("nothing was changed" in each for each in said) == 2
+    remove_home(home)
+
+
+@pytest.mark.parametrize("delay_s", [0.3, 0.7, 0.9, 1.1, 1.4])
+def test_an_init_that_is_killed_anywhere_is_completed_by_the_next(
+    folder: Path, delay_s: float
+) -> None:
+    home = Home(folder / ".mosaic")
+    command = [sys.executable, "-m", "reconciler.cli.main", "federation", "init"]
+    killed = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    time.sleep(delay_s)
+    killed.kill()
+    killed.wait()
+
+    create_home(home)
+
+    with postgres(home) as url:
+        assert probe.answers(url)
+    binary = find_step_ca()
+    assert binary is not None
+    step_ca = StepCa(home, binary)
+    step_ca.start(never)
+    step_ca.stop()
+    remove_home(home)

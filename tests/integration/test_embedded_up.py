@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,11 +21,13 @@ from reconciler.config import load_settings
 from reconciler.embedded import cluster as clusters
 from reconciler.embedded import processes
 from reconciler.embedded.postgres import cluster_of, postgres
+from reconciler.embedded.supervise import supervised
 from reconciler.store import probe
 from tests.support.embedded import made_home, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from reconciler.embedded.home import Home
     from reconciler.embedded.processes import Identity
@@ -120,14 +124,27 @@ def test_children_that_are_killed_are_started_again(home: Home) -> None:
     assert children(home) == []
 
 
-def test_a_signal_during_a_restart_leaves_nothing_running(home: Home) -> None:
-    with up(home) as gateway:
-        for child in children(home):
-            os.kill(child.pid, signal.SIGKILL)
-        time.sleep(0.55)  # about when the supervisor looks
-        gateway.send_signal(signal.SIGTERM)
-        assert gateway.wait(END_S) == 0
-    assert soon(lambda: children(home) == [])
+def test_an_end_in_the_middle_of_a_restart_leaves_nothing_running(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restarting = threading.Event()
+
+    def slow(argv: list[Path], **options: Any) -> subprocess.Popen[bytes]:
+        restarting.set()
+        time.sleep(1)
+        return spawn(argv, **options)
+
+    async def end_in_the_middle() -> None:
+        async with supervised(home, lambda: False):
+            monkeypatch.setattr(processes, "spawn", slow)
+            for child in processes.working_in(home.ca, "step-ca"):
+                os.kill(child.pid, signal.SIGKILL)
+            assert await asyncio.to_thread(restarting.wait, 10)
+
+    spawn = processes.spawn
+    asyncio.run(end_in_the_middle())
+
+    assert children(home) == []
 
 
 @pytest.mark.parametrize("all_of_it", [False, True])

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import tempfile
 import threading
 import time
+import tomllib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
+
+from reconciler.core.invitation import parse_invitation
+from reconciler.crypto.certificates import read_crl
 from reconciler.embedded import cluster as clusters
-from reconciler.embedded import processes
 from reconciler.embedded.account import server_account
 from reconciler.embedded.binaries import server_binaries
 from reconciler.embedded.home import Home
 from reconciler.embedded.init import remove_home
 from reconciler.embedded.postgres import cluster_of, postgres
 from tests.support.command import COMMAND, Command
+from tests.support.enrolling import API, Enrollee
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from reconciler.embedded.processes import Identity
 
 READY_S: Final = 60
 STOP_S: Final = 10  # DESIGN 11: Ctrl-C stops all of it within this
@@ -170,11 +174,38 @@ class TestGateway(Command):
         started.read()
         return started
 
+    @property
+    def public_url(self) -> str:
+        """Where the endpoint is when `up` runs."""
+        return str(tomllib.loads(self.home.config.read_text())["public_url"])
+
+    def tls(self) -> ssl.SSLContext:
+        """Return a context that trusts the gateway's own CA alone."""
+        return ssl.create_default_context(cafile=str(self.home.ca / "root_ca.crt"))
+
+    def client(self) -> httpx.Client:
+        """Return an HTTP client of the endpoint."""
+        return httpx.Client(base_url=self.public_url, verify=self.tls(), trust_env=False)
+
+    def enroll(self, grant: str) -> str:
+        """Invite to a grant, enroll under it with a new key, and return the serial."""
+        invitation = parse_invitation(self.document("grant", "invite", grant)["invitation"]["url"])
+        with self.client() as client:
+            answer = Enrollee().enroll(client, invitation.token)
+        assert answer.status_code == 201, answer.text
+        serial: str = answer.json()["serial"]
+        return serial
+
+    def revoked_serials(self) -> frozenset[str]:
+        """Return the serials on the revocation list that the endpoint serves."""
+        issuer = (self.home.ca / "intermediate_ca.crt").read_text()
+        with self.client() as client:
+            answer = client.get(f"{API}/ca/crl").raise_for_status()
+        return frozenset(read_crl(answer.content, issuer).serials)
+
     def end(self) -> None:
         """Kill what runs in the folder, and remove the home with what of it lies elsewhere."""
-        for pid in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.kill(*self.processes())
         remove_home(self.home)
 
     def processes(self) -> dict[int, str]:
@@ -192,13 +223,18 @@ class TestGateway(Command):
         found.pop(os.getpid(), None)
         return found
 
-    def child(self, program: str) -> Identity:
-        """Return the one process of the gateway that runs a program (`postgres`, `step-ca`)."""
+    def child(self, program: str) -> int:
+        """Return the pid of the gateway's `postgres` (the server's first process) or `step-ca`."""
         if program == "postgres":
             found = clusters.running(cluster_of(self.home))
-        else:
-            recorded = (self.home.run / f"{program}.identity").read_text()
-            found = processes.Identity.parse(recorded)
-        assert found is not None, program
-        assert processes.alive(found), program
-        return found
+            assert found is not None, "PostgreSQL does not run"
+            return found.pid
+        (pid,) = (pid for pid, line in self.processes().items() if f"/{program} " in line)
+        return pid
+
+    def kill(self, *pids: int) -> None:
+        """Send SIGKILL, and wait until nothing of them runs."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not self.processes().keys() & set(pids), "they have ended")

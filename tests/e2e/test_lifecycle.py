@@ -1,0 +1,171 @@
+"""A gateway that is killed, interrupted, started twice, and whose children die under it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.support.command import write
+from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.gateways import STOP_S, TestGateway, gateway_folder, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+LOOP_S: Final = 10  # a folder settles for a second, then a pass
+
+
+@pytest.fixture(scope="module")
+def gamma() -> Iterator[TestGateway]:
+    """Make a gateway with a peer and three grants; each test starts `up` itself."""
+    with gateway_folder("gamma") as made:
+        made.ok("init")
+        grants = {name: grant_manifest(name) for name in ("one", "two", "three")}
+        write(made.manifests, beta=peer_manifest(), **grants)
+        made.ok("apply", "--yes")
+        yield made
+
+
+def everything(gateway: TestGateway) -> Any:
+    return (gateway.document("grant", "list"), gateway.document("peer", "list"))
+
+
+def test_after_a_kill_up_works_and_everything_is_still_there(gamma: TestGateway) -> None:
+    first = gamma.start_up()
+    gamma.enroll("one")
+    before = everything(gamma)
+    first.stop(signal.SIGKILL)
+    assert gamma.child("postgres"), "it was left behind"
+    assert everything(gamma) == before, "commands work with what a kill left behind"
+
+    with gamma.up():
+        assert everything(gamma) == before
+        gamma.enroll("two")
+
+    assert gamma.processes() == {}
+
+
+def test_after_a_kill_of_all_of_it_up_works(gamma: TestGateway) -> None:
+    running = gamma.start_up()
+    gamma.enroll("three")
+    before = everything(gamma)
+    gamma.kill(*gamma.processes())
+    running.stop()
+    assert gamma.processes() == {}
+
+    with gamma.up():
+        assert everything(gamma) == before
+        gamma.enroll("one")
+        gamma.ok("audit", "verify")
+
+    assert gamma.processes() == {}
+
+
+def test_ctrl_c_ends_all_of_it_in_time_whatever_its_clients_do(gamma: TestGateway) -> None:
+    running = gamma.start_up()
+    parts = urlsplit(gamma.public_url)
+    assert parts.hostname is not None
+    with (
+        socket.create_connection((parts.hostname, parts.port or 443)) as silent,
+        socket.create_connection((parts.hostname, parts.port or 443)) as raw,
+        gamma.tls().wrap_socket(raw, server_hostname=parts.hostname) as held,
+    ):
+        held.sendall(b"GET /healthz HTTP/1.1\r\nHost: gamma\r\n\r\n")
+        assert held.recv(12) == b"HTTP/1.1 200"
+        held.sendall(b"POST /federation/v1/enroll HTTP/1.1\r\nHost: gamma\r\n")  # and no more
+        assert silent.fileno() > 0
+
+        began = time.monotonic()
+        code = running.stop(signal.SIGINT)
+
+    assert code == 0, running.told
+    assert time.monotonic() - began < STOP_S
+    assert "Traceback" not in running.told
+    assert gamma.processes() == {}
+
+
+def test_a_second_up_in_the_same_home_is_refused_and_told_who_is_first(gamma: TestGateway) -> None:
+    with gamma.up() as first:
+        second = gamma("up")
+
+        assert second.code == 1
+        assert f"(pid {first.process.pid})" in second.err
+        assert "Traceback" not in second.err
+        with gamma.client() as asked:
+            assert asked.get("/readyz").status_code == 200
+
+
+def test_commands_work_while_up_runs_and_while_it_does_not(gamma: TestGateway) -> None:
+    assert gamma.processes() == {}
+    commands = (("grant", "list"), ("peer", "list"), ("plan",), ("keys", "status"))
+
+    def all_of_them() -> list[Any]:
+        gamma.ok("apply", "--yes")
+        gamma.ok("db", "check")
+        gamma.ok("audit", "verify")
+        return [gamma.document(*each) for each in commands]
+
+    without = all_of_them()
+    with gamma.up():
+        assert all_of_them() == without
+        gamma.ok("ca", "status")
+    assert gamma.processes() == {}
+
+
+@pytest.mark.parametrize("program", ["postgres", "step-ca"])
+def test_a_child_that_dies_under_up_is_started_again(gamma: TestGateway, program: str) -> None:
+    with gamma.up() as running:
+        killed = gamma.child(program)
+        gamma.kill(killed)
+        wait_until(lambda: _enrolls(gamma, "three"), "an enrollment goes on", 30)
+
+        assert gamma.child(program) != killed
+        assert "Traceback" not in running.told
+
+    assert gamma.processes() == {}
+
+
+def test_a_removal_from_git_revokes_within_seconds_and_the_ca_says_so(gamma: TestGateway) -> None:
+    with gamma.up():
+        serial = gamma.enroll("three")
+        (gamma.manifests / "three.yaml").unlink()
+
+        wait_until(lambda: gamma.grant("three")["status"] == "revoked", "it is revoked", LOOP_S)
+        wait_until(lambda: serial in gamma.revoked_serials(), "the list names it", LOOP_S)
+        write(gamma.manifests, three=grant_manifest("three"))
+        wait_until(lambda: gamma.grant("three")["status"] == "pending", "it is new", LOOP_S)
+
+
+def test_the_loop_undoes_neither_a_suspension_nor_a_revocation(gamma: TestGateway) -> None:
+    with gamma.up():
+        gamma.enroll("one")
+        gamma.ok("grant", "suspend", "one", "--reason", "a doubt")
+        gamma.ok("grant", "revoke", "two", "--yes", "--reason", "no doubt")
+
+        write(gamma.manifests, three=grant_manifest("three", rows=77))
+        wait_until(lambda: gamma.grant("three")["scope"]["maxRowsPerQuery"] == 77, "a pass", LOOP_S)
+        held = {"one": "suspended", "two": "revoked", "three": "pending"}
+        assert _statuses(gamma) == held
+
+    gamma.ok("apply", "--yes")
+    assert _statuses(gamma) == held
+
+
+def _statuses(gateway: TestGateway) -> dict[str, str]:
+    """Return the status of each name; of a name's rows the live one is the last."""
+    return {row["name"]: row["status"] for row in gateway.document("grant", "list")}
+
+
+def _enrolls(gateway: TestGateway, grant: str) -> bool:
+    try:
+        gateway.enroll(grant)
+    except (AssertionError, httpx.HTTPError):
+        return False
+    return True

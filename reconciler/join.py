@@ -243,8 +243,9 @@ class _Enrollment:
             raise refusal
         raise Refused(
             "token_spent",
-            "the invitation has been used, and not by this gateway's key",
-            hint="tell the grantor at once: whoever used it holds a certificate of the grant",
+            "the invitation has been used, and not by this peer's key",
+            hint="unless you used it under another name, tell the grantor at once: "
+            "whoever used it holds a certificate of the grant",
         ) from refusal
 
     async def _patiently(self, ask: Callable[[], Awaitable[IssuedAnswer]]) -> IssuedAnswer:

@@ -111,7 +111,7 @@ def source_of(found: Settings, path: str | None) -> SourceSetting:
         raise NeedsEdit(
             "config_invalid",
             "there is no source of manifests",
-            hint="name a folder, or set MOSAIC_SOURCE",
+            hint="run inside a gateway's home, name a folder, or set MOSAIC_SOURCE",
         )
     return found.source
 

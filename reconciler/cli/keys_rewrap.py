@@ -29,4 +29,4 @@ def command() -> None:
             done += count
             if not count:
                 break
-    click.echo(f"{done} values sealed again under {keys.primary}")
+    click.echo(f"sealed again under {keys.primary}: {done}")

@@ -268,7 +268,7 @@ def _unavailable(reason: str) -> Retry:
     return Retry(
         "ca_unavailable",
         f"step-ca does not answer as it should: {reason}",
-        hint="check that it runs: mosaic federation ca status",
+        hint="see that it runs; inside a home, `up` and `serve` start it",
     )
 
 

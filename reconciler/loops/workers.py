@@ -63,7 +63,7 @@ async def revoke_due(gateway: Gateway) -> None:
         _log.warning("%d serials are not revoked at the CA yet: %s", len(due) - len(done), down)
     if done:
         await gateway.database.run(queue.record_revoked, done, _actor())
-        _log.info("%d serials revoked at the CA", len(done))
+        _log.info("revoked at the CA: %d", len(done))
         await refresh_crl(gateway)
 
 

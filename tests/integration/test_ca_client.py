@@ -224,7 +224,7 @@ def test_a_ca_that_is_down_was_sent_nothing(own_authority: Authority) -> None:
             with pytest.raises(Retry) as caught:
                 await ask
             assert caught.value.code == "ca_unavailable"
-            assert "ca status" in caught.value.hint
+            assert "`up` and `serve` start it" in caught.value.hint
 
     run(client, story)
 

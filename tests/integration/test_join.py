@@ -239,7 +239,7 @@ def test_an_invitation_that_another_has_used_says_so(alpha: Alpha, beta: Beta) -
         assert Enrollee().enroll(client, invitation.token).status_code == 201
     error = beta.refused(invitation)
     assert (error.code, beta.held().status) == ("token_spent", PeerStatus.PENDING)
-    assert "not by this gateway's key" in error.message
+    assert "not by this peer's key" in error.message
 
 
 def test_an_active_peer_does_not_spend_another_invitation(alpha: Alpha, beta: Beta) -> None:

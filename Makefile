@@ -11,10 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format bench schemas requirements
+.PHONY: help setup demo test test-compose lint format bench schemas requirements
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
 		printf '  make %-14s %s\n' "$$target" "$$what"; done
 
 setup: $(STAMPS)/step-ca ## build .venv, with the mosaic command and a step-ca
@@ -27,6 +27,9 @@ test: setup ## every test, with coverage; ARGS="-k words" picks some
 	@for each in openssl curl; do command -v $$each >/dev/null \
 		|| sh tools/apt.sh $$each 'a peer of a test enrolls with it' || exit; done
 	@$(BIN)/pytest --cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)
+
+test-compose: setup ## compose/, brought up by a container engine and broken in turn
+	@sh tests/compose/run.sh $(ARGS)
 
 lint: setup ## style, types, layers, and generated files that are out of date
 	@$(BIN)/ruff check --quiet

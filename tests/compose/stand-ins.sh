@@ -15,13 +15,13 @@ has() { docker image inspect "$1" >/dev/null 2>&1; }
 standin() {
     image=$1 folder=$2
     shift 2
-    has "$image" && return
+    ! has "$image" || return 0
     echo "compose: make a stand-in for $image"
     context=$(mktemp -d)
     cp -L "$here/stand-ins/$folder"/* "$@" "$context"
-    docker build --quiet --network host --tag "$image" "$context" >/dev/null ||
-        { rm -r "$context"; exit 1; }
-    rm -r "$context"
+    docker build --network host --tag "$image" "$context" >"$context.log" 2>&1 ||
+        { tail -20 "$context.log" >&2; exit 1; }
+    rm -r "$context" "$context.log"
 }
 
 if ! has mosaic-standin/bookworm; then
@@ -32,6 +32,8 @@ if ! has mosaic-standin/bookworm; then
         debootstrap --variant=minbase bookworm "$root" >"$root.log" 2>&1 ||
             { tail -5 "$root.log" >&2; exit 1; }
         rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+        # a power cut may lose these images, and syncing every file takes half of the time
+        echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
         mkdir -p "$cache"
         tar -C "$root" -cf "$tarball.new" .
         mv "$tarball.new" "$tarball"
@@ -40,7 +42,11 @@ if ! has mosaic-standin/bookworm; then
     docker import "$tarball" mosaic-standin/bookworm >/dev/null
 fi
 
-standin python:3.11-slim-bookworm python /etc/ssl/certs/ca-certificates.crt
-standin postgres:17-bookworm postgres
+standin python:3.11-slim-bookworm python /etc/ssl/certs/ca-certificates.crt &
+python=$!
+standin postgres:17-bookworm postgres &
+postgres=$!
 standin smallstep/step-ca:0.30.2 step-ca "$step_ca"
 standin haproxy:3.0-bookworm haproxy
+wait "$python"
+wait "$postgres"

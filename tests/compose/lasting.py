@@ -1,0 +1,139 @@
+"""What lasts: whatever is killed, removed or made anew, a gateway goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from reconciler.crypto.certificates import read_certificate, read_crl, split_pem
+from tests.compose.peer import Peer, invited
+from tests.compose.stack import LONG_RUNNING, Stack, docker, wait_until
+
+ASK_CA: Final = """
+import asyncio, json
+from reconciler.cli.context import load_settings, os, Path
+from reconciler.cli.serving import read_roots
+from reconciler.clients.ca import CaClient
+async def main():
+    found = load_settings({}, os.environ, Path.cwd())
+    async with CaClient(found.ca_url, read_roots(found.ca_root)) as ca:
+        print(json.dumps([(await ca.crl()).hex(), *(await ca.intermediates())]))
+asyncio.run(main())
+"""
+ROWS: Final = " UNION ALL ".join(
+    f"SELECT json_agg(json_build_array({columns}) ORDER BY id)::text FROM federation_{table}"
+    for table, columns in (
+        ("peers", "id, name, status"),
+        ("grants", "id, name, status, expires_at"),
+        ("certificates", "id, grant_id, serial, status, fingerprint"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What must be the same after whatever was done to the containers."""
+
+    root: str
+    revoked: frozenset[str]
+    rows: str
+    other_rows: str
+
+
+def revoked_at_ca(stack: Stack) -> frozenset[str]:
+    """Return the serials on the list that step-ca itself gives to a gateway."""
+    asked = docker("exec", stack.containers("gateway")[0], "python3", "-c", ASK_CA)
+    crl, *issuers = json.loads(asked)
+    return frozenset(read_crl(bytes.fromhex(crl), issuers[0]).serials)
+
+
+def facts(stack: Stack) -> Facts:
+    return Facts(
+        stack.root(), revoked_at_ca(stack), stack.sql("alpha", ROWS), stack.sql("beta", ROWS)
+    )
+
+
+def goes_on(stack: Stack, peer: Peer, name: str) -> None:
+    """Enroll, pick up and revoke, and see all of it where it has to be seen."""
+    issued = peer.enroll()
+    again = peer.pickup()
+    assert again.status_code == 200, again.text
+    assert again.json() == issued
+    stack.ask("grant", "revoke", name, "--yes")
+    wait_until(lambda: issued["serial"] in revoked_at_ca(stack), f"{name} on the CA's list")
+    assert peer.pickup().json()["code"] == "grant_ended"
+
+
+@pytest.fixture(scope="module")
+def peers(stack: Stack) -> dict[str, Peer]:
+    """A peer for each thing that is done, and one that has been here all the time."""
+    found = invited(stack, [f"after-{each}" for each in (*LONG_RUNNING, "removal", "down", "all")])
+    goes_on(stack, found["after-all"], "after-all")
+    return found
+
+
+@pytest.mark.parametrize("service", LONG_RUNNING)
+def test_a_service_that_is_killed_comes_back_as_it_was(
+    stack: Stack, peers: dict[str, Peer], service: str
+) -> None:
+    before = facts(stack)
+    stack.kill(service)
+    stack.wait_healthy(service, "gateway")
+    assert facts(stack) == before
+    goes_on(stack, peers[f"after-{service}"], f"after-{service}")
+
+
+def test_a_new_container_of_step_ca_is_the_same_ca(stack: Stack, peers: dict[str, Peer]) -> None:
+    before = facts(stack)
+    stack.ok("rm", "--stop", "--force", "step-ca")
+    stack.ok("up", "--detach", "step-ca")
+    stack.wait_healthy("step-ca")
+    assert facts(stack) == before
+    goes_on(stack, peers["after-removal"], "after-removal")
+
+
+def test_ten_enroll_once_each_while_every_service_is_restarted(stack: Stack) -> None:
+    found = invited(stack, [f"one-of-ten-{n}" for n in range(10)])
+    restarting = threading.Thread(target=restart_all, args=(stack,))
+    restarting.start()
+    with ThreadPoolExecutor(10) as pool:
+        started = {}
+        for name, peer in found.items():
+            started[name] = pool.submit(peer.enroll)
+            time.sleep(2.5)
+        issued = {name: each.result() for name, each in started.items()}
+    restarting.join()
+    stack.wait_healthy(*LONG_RUNNING)
+    rows = stack.sql(
+        "alpha",
+        "SELECT json_agg(json_build_array(g.name, g.status, c.serial)) FROM federation_grants g"
+        " JOIN federation_certificates c ON c.grant_id = g.id AND c.status = 'issued'"
+        " WHERE g.name LIKE 'one-of-ten-%'",
+    )
+    held = sorted((name, status, serial) for name, status, serial in json.loads(rows))
+    assert held == sorted((name, "active", each["serial"]) for name, each in issued.items())
+    for name, each in issued.items():
+        assert read_certificate(each["certificate"]).serial == each["serial"], name
+
+
+def restart_all(stack: Stack) -> None:
+    for service in LONG_RUNNING:
+        stack.ok("restart", "--timeout=10", service)
+        time.sleep(1)
+
+
+def test_down_and_up_keeps_everything(stack: Stack, peers: dict[str, Peer]) -> None:
+    before = facts(stack)
+    stack.ok("down", "--timeout=20")
+    stack.ok("up", "--detach")
+    stack.wait_healthy("proxy", "beta-gateway")
+    assert facts(stack) == before
+    assert len(split_pem(before.root)) == 1
+    goes_on(stack, peers["after-down"], "after-down")
+    assert stack.cli("alpha", "audit", "verify").code == 0

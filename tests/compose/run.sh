@@ -47,14 +47,17 @@ own_engine() {
 stop_engine() {
     kill "$engine" 2>/dev/null || true
     wait "$engine" 2>/dev/null || true
+    umount "$work"/exec/netns/* 2>/dev/null || true # of containers that used the host's network
     rm -rf "$work"
 }
 
 began=$(date +%s)
 if ! command -v docker >/dev/null || ! timeout 20 docker info >/dev/null 2>&1; then
     own_engine
-    sh tests/compose/stand-ins.sh
     network='--network host' # a proxy of this machine is reached from it alone
+    sh tests/compose/stand-ins.sh base
+    sh tests/compose/stand-ins.sh others &
+    others=$!
 fi
 
 echo 'compose: build the image'
@@ -63,6 +66,7 @@ log=$(mktemp)
 docker build ${network:-} --build-arg HTTP_PROXY --build-arg HTTPS_PROXY --build-arg NO_PROXY \
     --file compose/Dockerfile --tag mosaic-federation . >"$log" 2>&1 || { tail -30 "$log"; exit 1; }
 rm "$log"
+[ -z "${others:-}" ] || wait "$others"
 docker image prune --force >/dev/null
 
 echo "compose: images are there after $(($(date +%s) - began)) s; bring it up"

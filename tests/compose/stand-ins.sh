@@ -1,9 +1,10 @@
 #!/bin/sh
-# stand-ins.sh: make, under their real names and tags, images that stand in for those that compose/
-# asks for, where nothing can be pulled. Debian is fetched once, by debootstrap; DOCKER_HOST says
-# which engine gets the images. Each Dockerfile says what differs from the real image.
+# stand-ins.sh base|others: make, under their real names and tags, images that stand in for those
+# that compose/ asks for, where nothing can be pulled: the one that ours is built from, or the others.
+# Debian is fetched once, by debootstrap; DOCKER_HOST says which engine gets the images. Each
+# Dockerfile says what differs from the real image.
 #
-# An engine that has an image of that name already keeps it: real ones are used where there are.
+# An image of that name that is there already is kept.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/mosaic-federation
@@ -42,11 +43,11 @@ if ! has mosaic-standin/bookworm; then
     docker import "$tarball" mosaic-standin/bookworm >/dev/null
 fi
 
-standin python:3.11-slim-bookworm python /etc/ssl/certs/ca-certificates.crt &
-python=$!
-standin postgres:17-bookworm postgres &
-postgres=$!
-standin smallstep/step-ca:0.30.2 step-ca "$step_ca"
-standin haproxy:3.0-bookworm haproxy
-wait "$python"
-wait "$postgres"
+case $1 in
+    base) standin python:3.11-slim-bookworm python /etc/ssl/certs/ca-certificates.crt ;;
+    others)
+        standin smallstep/step-ca:0.30.2 step-ca "$step_ca"
+        standin haproxy:3.0-bookworm haproxy
+        standin postgres:17-bookworm postgres
+        ;;
+esac

@@ -152,6 +152,23 @@ def live_peer(tx: Tx, name: str) -> PeerSpec | None:
     return next((row.spec for row in rows), None)
 
 
+def refuse_held_peer(tx: Tx, name: str) -> None:
+    """Raise where an operator has revoked the peer of a name: git cannot create it anew so far.
+
+    Raises:
+        Refused: `state_conflict`.
+    """
+    for row in observe(tx).peers:
+        if row.name == name and row.ended and row.hold is not None and row.held_revoked:
+            reason = f": {row.hold.reason}" if row.hold.reason else ""
+            raise Refused(
+                "state_conflict",
+                f"peer {name!r} was revoked by {row.hold.by}{reason}",
+                hint="apply with its manifest, then without it, and the name is free again; "
+                "or choose another name",
+            )
+
+
 def _file_name(name: str, kind: Kind, taken: set[str]) -> str:
     plain = f"{name}.yaml"
     lower = {path.lower() for path in taken}  # names that differ only in case are refused

@@ -19,7 +19,14 @@ from reconciler.cli.context import (
     verb,
     wait_lock,
 )
-from reconciler.cli.declaring import apply_drafts, declare, declared_peer, existing, live_peer
+from reconciler.cli.declaring import (
+    apply_drafts,
+    declare,
+    declared_peer,
+    existing,
+    live_peer,
+    refuse_held_peer,
+)
 from reconciler.cli.inviting import inviter
 from reconciler.cli.output import output_option, print_document
 from reconciler.core.changes import Action
@@ -31,7 +38,6 @@ from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load_scope
 from reconciler.reconcile import Judged, Options
 from reconciler.store.grants import list_grants, show_grant
-from reconciler.store.peers import list_peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +133,8 @@ def _specs(opened: Database, source: Source, name: str, spec: GrantSpec) -> list
 def _refuse_held_or_live(opened: Database, name: str, peer: str) -> None:
     with opened.transaction() as tx:
         grants = [row for row in list_grants(tx) if row["name"] == name]
-        peers = [row for row in list_peers(tx) if row["name"] == peer]
+        if live_peer(tx, peer) is None:
+            refuse_held_peer(tx, peer)
     for row in grants:
         if row["status"] not in ("revoked", "expired"):
             raise _taken(name, row["status"])
@@ -136,13 +143,6 @@ def _refuse_held_or_live(opened: Database, name: str, peer: str) -> None:
                 "state_conflict",
                 f"grant {name!r} was revoked by {row['hold']['by']}",
                 hint=f"lift that first: mosaic federation grant resume {name}",
-            )
-    for row in peers:
-        if row["hold"] is not None:
-            raise Refused(
-                "state_conflict",
-                f"peer {peer!r} was revoked by {row['hold']['by']}",
-                hint="remove its manifest and apply, then declare it again",
             )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from dataclasses import replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,14 @@ from reconciler.cli.context import (
     verb,
     wait_lock,
 )
-from reconciler.cli.declaring import apply_drafts, declare, declared_peer, existing, live_peer
+from reconciler.cli.declaring import (
+    apply_drafts,
+    declare,
+    declared_peer,
+    existing,
+    live_peer,
+    refuse_held_peer,
+)
 from reconciler.cli.output import output_option, print_document, show_facts
 from reconciler.cli.people import away
 from reconciler.config import Settings, require
@@ -31,6 +39,7 @@ from reconciler.core.times import rfc3339
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.join import CheckReport, Joiner, check, join
+from reconciler.manifest.load import load
 from reconciler.reconcile import Options, apply
 from reconciler.store.apply import Provenance
 from reconciler.store.locks import actor_name, application_name
@@ -38,6 +47,7 @@ from reconciler.store.peers import show_peer
 from reconciler.store.tx import AsyncDatabase
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import timedelta
 
     from reconciler.store.tx import Database
@@ -64,23 +74,24 @@ def command(
 ) -> None:
     """Enroll with another gateway by INVITATION, or `-` to read it from standard input.
 
-    The key is made here, sealed and stored before the token is spent. The same command again
-    finishes what was interrupted; a new invitation replaces the token and keeps the key.
+    Nothing is written before the invitation has proved itself. The key is made here, sealed and
+    stored before the token is spent. The same command again finishes what was interrupted; a new
+    invitation replaces the token and keeps the key.
     """
     found = settings()
     parsed = parse_invitation(sys.stdin.read() if invitation == "-" else invitation)
     keys = FileKeyring.load(require(found.keyring, "keyring"))
-    chosen = name or _name_of(parsed)
     if not only_check:
         say_gateway(found)
     with database(found, "peer add") as opened:
+        adding = _Adding(found, opened, keys, parsed, name or _name_of(parsed), wait)
         if only_check:
-            _show_check(asyncio.run(_check(found, opened.url, keys, parsed)), output)
+            _show_check(asyncio.run(adding.check()), output)
             return
-        _declare(found, opened, chosen, parsed, wait, no_write=no_write)
-        asyncio.run(_join(found, opened.url, keys, chosen, parsed))
+        adding.declare(write=not no_write)
+        asyncio.run(adding.join())
         with opened.transaction() as tx:
-            row = show_peer(tx, chosen)
+            row = show_peer(tx, adding.name)
     if output != "table":
         print_document(row, output)
         return
@@ -90,71 +101,81 @@ def command(
     click.echo(f"  certificate {certificate['serial']}, ends {away(certificate['notAfter'])}")
 
 
-def _declare(
-    found: Settings,
-    opened: Database,
-    name: str,
-    invitation: Invitation,
-    wait: timedelta,
-    *,
-    no_write: bool,
-) -> None:
-    """Make sure that the outbound peer's row is there, and its manifest where one is wanted."""
-    setting = source_of(found, None)
-    source = Source("peer add", ()) if no_write and setting.is_git else existing(setting)
-    with opened.transaction() as tx:
-        live = live_peer(tx, name)
-    declared = declared_peer(source, name)
-    specs = [live, declared.spec if declared is not None else None]
-    if any(each.direction is Direction.INBOUND for each in specs if each is not None):
-        raise Refused(
-            "name_taken", f"peer {name!r} is an inbound one", hint="choose another: --name NAME"
-        )
-    if live is not None and (declared is not None or no_write):
-        return
-    if declared is not None:
-        from reconciler.manifest.load import load
+@dataclass(frozen=True, slots=True)
+class _Adding:
+    """An invitation, the name that its gateway gets here, and what using it needs."""
 
-        by = Provenance(f"user:{actor_name()}", source.label, managed=False)
-        only = frozenset({(Kind.PEER, name)})
-        apply(opened, load(source), by, Options(wait=wait, only=only))
-        return
-    fresh = PeerSpec(Direction.OUTBOUND, name)
-    spec = replace(live or fresh, endpoint=invitation.base_url)
-    declaring = declare(source, [(name, spec)])
-    apply_drafts(opened, declaring, Options(wait=wait), write=not no_write)
-    if not no_write:
-        click.echo(f"wrote {declaring.drafts[0].path}", err=True)
+    found: Settings
+    opened: Database
+    keys: FileKeyring = field(repr=False)
+    invitation: Invitation = field(repr=False)
+    name: str
+    wait: timedelta
 
+    def declare(self, *, write: bool) -> None:
+        """Make sure that the outbound peer's row is there, and its manifest where one is wanted.
 
-async def _join(
-    found: Settings, url: str, keys: FileKeyring, name: str, invitation: Invitation
-) -> None:
-    opened = AsyncDatabase(url, application_name("peer add"), pool_size=2)
-    try:
-        await join(_joiner(found, opened, keys), name, invitation)
-    finally:
-        await opened.close()
+        A peer that is new is declared only once its invitation has proved itself.
 
+        Raises:
+            Refused: `name_taken`, `state_conflict`. InvalidManifests: those of the source.
+        """
+        setting = source_of(self.found, None)
+        source = existing(setting) if write or not setting.is_git else Source("peer add", ())
+        declared = declared_peer(source, self.name)
+        with self.opened.transaction() as tx:
+            live = live_peer(tx, self.name)
+            if live is None:
+                refuse_held_peer(tx, self.name)
+        for spec in (live, declared.spec if declared is not None else None):
+            if spec is not None and spec.direction is Direction.INBOUND:
+                raise Refused(
+                    "name_taken",
+                    f"peer {self.name!r} is an inbound one",
+                    hint="choose another: --name NAME",
+                )
+        options = Options(wait=self.wait)
+        if declared is None and (live is None or write):
+            fresh = PeerSpec(Direction.OUTBOUND, self.name)
+            spec = replace(live or fresh, endpoint=self.invitation.base_url)
+            declaring = declare(source, [(self.name, spec)])
+            if live is None:
+                self._prove()
+            apply_drafts(self.opened, declaring, options, write=write)
+            if write:
+                click.echo(f"wrote {declaring.drafts[0].path}", err=True)
+        elif live is None:
+            self._prove()
+            by = Provenance(f"user:{actor_name()}", source.label, managed=False)
+            only = frozenset({(Kind.PEER, self.name)})
+            apply(self.opened, load(source), by, replace(options, only=only))
 
-async def _check(
-    found: Settings, url: str, keys: FileKeyring, invitation: Invitation
-) -> CheckReport:
-    opened = AsyncDatabase(url, application_name("peer add --check"), pool_size=1)
-    try:
-        return await check(_joiner(found, opened, keys), invitation)
-    finally:
-        await opened.close()
+    async def join(self) -> None:
+        """Enroll, or finish an enrollment that was begun."""
+        async with self._joiner("peer add") as joiner:
+            await join(joiner, self.name, self.invitation)
 
+    async def check(self) -> CheckReport:
+        """Test the invitation; nothing is spent or written."""
+        async with self._joiner("peer add --check") as joiner:
+            return await check(joiner, self.invitation)
 
-def _joiner(found: Settings, opened: AsyncDatabase, keys: FileKeyring) -> Joiner:
-    return Joiner(
-        database=opened,
-        keys=keys,
-        allow_addresses=found.allow_addresses,
-        actor=f"user:{actor_name()}",
-        oid_arc=found.oid_arc,
-    )
+    def _prove(self) -> None:
+        _refuse_clock(asyncio.run(self.check()))
+
+    @asynccontextmanager
+    async def _joiner(self, command: str) -> AsyncIterator[Joiner]:
+        opened = AsyncDatabase(self.opened.url, application_name(command), pool_size=2)
+        try:
+            yield Joiner(
+                database=opened,
+                keys=self.keys,
+                allow_addresses=self.found.allow_addresses,
+                actor=f"user:{actor_name()}",
+                oid_arc=self.found.oid_arc,
+            )
+        finally:
+            await opened.close()
 
 
 def _show_check(report: CheckReport, output: str) -> None:
@@ -168,6 +189,10 @@ def _show_check(report: CheckReport, output: str) -> None:
         "clockOk": report.clock_ok,
     }
     show_facts(facts, output)
+    _refuse_clock(report)
+
+
+def _refuse_clock(report: CheckReport) -> None:
     if not report.clock_ok:
         raise Refused(
             "state_conflict",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
@@ -51,9 +51,9 @@ def load(source: Source) -> Desired:
             declared = _declared(document, problems)
             named.extend(_named(document))
             if isinstance(declared, Declared) and isinstance(declared.spec, PeerSpec):
-                peers.append(cast("Declared[PeerSpec]", declared))
+                peers.append(declared)
             elif declared is not None:
-                grants.append(cast("Declared[GrantSpec]", declared))
+                grants.append(declared)
     problems.extend(_doubled_names(named))
     problems.extend(_references(named, {each.name: each.spec.direction for each in peers}))
     if problems:

@@ -6,9 +6,22 @@ import click
 
 from reconciler.cli.context import database, settings, verb
 from reconciler.cli.output import output_option, show_list
-from reconciler.cli.people import away, held, state
+from reconciler.cli.people import Row, away, held, state
 from reconciler.core.states import PeerStatus
 from reconciler.store.peers import list_peers
+
+
+def _certificate_ends(row: Row) -> str:
+    """Return when the certificate ends that counts today, or `-`."""
+    ours = row.get("certificate")
+    return away(ours["notAfter"]) if ours is not None and ours["status"] == "issued" else "-"
+
+
+def _grants(row: Row) -> list[str]:
+    """Return our grants to an inbound peer, or the one that an outbound peer gave us."""
+    told = row.get("grant")
+    return [str(told["name"])] if told is not None else list(row["grants"])
+
 
 COLUMNS = (
     ("NAME", lambda row: row["name"]),
@@ -16,7 +29,7 @@ COLUMNS = (
     ("DIRECTION", lambda row: row["direction"]),
     ("ENDPOINT", lambda row: row["endpoint"] or "-"),
     ("GRANTS", lambda row: ", ".join(_grants(row)) or "-"),
-    ("CERTIFICATE ENDS", lambda row: away((row.get("certificate") or {}).get("notAfter"))),
+    ("CERTIFICATE ENDS", _certificate_ends),
     ("HELD", held),
 )
 
@@ -38,13 +51,3 @@ def command(statuses: tuple[str, ...], output: str) -> None:
         rows = list_peers(tx, statuses)
     none = f"no peer is {' or '.join(statuses)}" if statuses else "there are no peers"
     show_list(rows, COLUMNS, output, none)
-
-
-def _grants(row: dict[str, object]) -> list[str]:
-    """Return our grants to an inbound peer, or the one that an outbound peer gave us."""
-    told = row.get("grant")
-    if isinstance(told, dict):
-        return [str(told["name"])]
-    ours = row["grants"]
-    assert isinstance(ours, list)
-    return ours

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from reconciler.cli.context import database, say_gateway, settings, verb
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.store.locks import actor_name
-from reconciler.store.sealed import rewrap_batch
+from reconciler.store.sealed import FIRST, rewrap_batch
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 @click.command()
@@ -22,11 +27,10 @@ def command() -> None:
     keys = FileKeyring.load(require(found.keyring, "keyring"))
     say_gateway(found)
     done = 0
+    after: UUID | None = FIRST
     with database(found, "keys rewrap") as opened:
-        while True:
+        while after is not None:
             with opened.transaction() as tx:
-                count = rewrap_batch(tx, keys, f"user:{actor_name()}")
+                count, after = rewrap_batch(tx, keys, f"user:{actor_name()}", after)
             done += count
-            if not count:
-                break
     click.echo(f"sealed again under {keys.primary}: {done}")

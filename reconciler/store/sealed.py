@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from reconciler.core.audit import Event
 from reconciler.crypto.seal import seal, sealed_key_id, unseal
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from reconciler.crypto.seal import KeyWrapper
     from reconciler.store.tx import Tx
 
-BATCH: Final = 100  # rows sealed again in one transaction
+BATCH: Final = 100  # rows looked at in one transaction, and locked meanwhile
+FIRST: Final = UUID(int=0)  # before every row
 
 
 def sealed_by_key(tx: Tx) -> Counter[str]:
@@ -23,23 +25,26 @@ def sealed_by_key(tx: Tx) -> Counter[str]:
     return Counter(sealed_key_id(bytes(row["client_key_pem"])) for row in rows)
 
 
-def rewrap_batch(tx: Tx, keys: KeyWrapper, actor: str) -> int:
-    """Seal up to `BATCH` values, which another key seals, under the primary one; return how many.
+def rewrap_batch(tx: Tx, keys: KeyWrapper, actor: str, after: UUID) -> tuple[int, UUID | None]:
+    """Seal again under the primary key what another seals, in the `BATCH` rows that follow `after`.
+
+    Return how many values that were, and the last row's id; None where there is no more.
 
     Raises:
         NeedsEdit: `keyring_invalid`: a value does not open.
     """
     rows = tx.rows(
-        "SELECT id, name, client_key_pem FROM federation_peers WHERE client_key_pem IS NOT NULL"
-        " ORDER BY id FOR NO KEY UPDATE"
+        "SELECT id, name, client_key_pem FROM federation_peers"
+        " WHERE client_key_pem IS NOT NULL AND id > :after"
+        " ORDER BY id LIMIT :batch FOR NO KEY UPDATE",
+        after=after,
+        batch=BATCH,
     )
-    others = [row for row in rows if sealed_key_id(bytes(row["client_key_pem"])) != keys.primary][
-        :BATCH
-    ]
     events = []
-    for row in others:
-        context = client_key_context(row["id"])
-        old = bytes(row["client_key_pem"])
+    for row in rows:
+        context, old = client_key_context(row["id"]), bytes(row["client_key_pem"])
+        if sealed_key_id(old) == keys.primary:
+            continue
         tx.run(
             "UPDATE federation_peers SET client_key_pem = :sealed WHERE id = :id",
             id=row["id"],
@@ -48,4 +53,4 @@ def rewrap_batch(tx: Tx, keys: KeyWrapper, actor: str) -> int:
         data = {"from": sealed_key_id(old), "to": keys.primary}
         events.append(Event("key.rewrapped", actor, f"peer/{row['name']}", data))
     audit.append(tx, events)
-    return len(others)
+    return len(events), rows[-1]["id"] if rows else None

@@ -15,6 +15,7 @@ def command() -> None:
     """Make a new key. Give it to every replica, and back it up, before `keys rotate` uses it."""
     folder = require(settings().keyring, "keyring")
     FileKeyring.load(folder)
+    click.echo(f"acting on the keyring in {folder}", err=True)
     added = add_key(folder)
-    click.echo(f"added {added} to {folder}")
+    click.echo(f"added {added}")
     click.echo(f"  next: back the keyring up, then `mosaic federation keys rotate {added}`")

@@ -17,13 +17,14 @@ def command(key_id: str | None) -> None:
     """Let the key ID seal from now on; without ID, a new one. What is sealed stays as it is."""
     folder = require(settings().keyring, "keyring")
     keys = FileKeyring.load(folder)
-    chosen = key_id or add_key(folder)
     if key_id is not None and key_id not in keys.ids:
         raise Refused(
             "name_unknown",
             f"the keyring holds no key {key_id!r}",
             hint="`mosaic federation keys status` shows them",
         )
+    click.echo(f"acting on the keyring in {folder}", err=True)
+    chosen = key_id or add_key(folder)
     make_primary(folder, chosen)
     click.echo(f"{chosen} seals from now on")
     click.echo("  next: back the keyring up, then `mosaic federation keys rewrap`")

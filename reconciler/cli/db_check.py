@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from reconciler.cli.context import database, settings, verb
+from reconciler.core.words import counted
 from reconciler.errors import Refused
 from reconciler.store.schema import differences
 
@@ -20,7 +21,7 @@ def command() -> None:
     if found:
         raise Refused(
             "schema_differs",
-            f"{len(found)} differences from what the migrations made",
+            f"{counted(len(found), 'difference')} from what the migrations made",
             hint="find out who changed the schema; restore it from a backup",
         )
     click.echo("the schema is current, and its constraints and triggers are in force")

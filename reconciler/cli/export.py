@@ -8,6 +8,7 @@ import click
 
 from reconciler.cli.context import database, settings, verb
 from reconciler.core.observed import ObservedGrant, ObservedPeer
+from reconciler.core.words import counted
 from reconciler.errors import Refused
 from reconciler.manifest.schema import SCHEMAS_URL
 from reconciler.manifest.write import manifest_text, write_new
@@ -33,4 +34,4 @@ def command(folder: str | None) -> None:
     for row, text in texts:
         kind = "peers" if isinstance(row, ObservedPeer) else "grants"
         write_new(target / kind / f"{row.name}.yaml", text)
-    click.echo(f"wrote {len(texts)} manifests into {target}")
+    click.echo(f"wrote {counted(len(texts), 'manifest')} into {target}")

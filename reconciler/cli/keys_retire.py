@@ -6,6 +6,7 @@ import click
 
 from reconciler.cli.context import confirm, database, say_gateway, settings, verb
 from reconciler.config import require
+from reconciler.core.words import counted
 from reconciler.crypto.keyring import FileKeyring, remove_key
 from reconciler.errors import Refused
 from reconciler.store.sealed import sealed_by_key
@@ -39,7 +40,7 @@ def command(key_id: str, yes: bool) -> None:
         if sealed:
             raise Refused(
                 "key_in_service",
-                f"the key {key_id!r} still seals {sealed} values",
+                f"the key {key_id!r} still seals {counted(sealed, 'value')}",
                 hint="seal them again first: mosaic federation keys rewrap",
             )
         confirm(f"Remove the key {key_id} for good?", yes=yes)

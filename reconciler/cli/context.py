@@ -214,5 +214,11 @@ def _flags() -> dict[str, str | None]:
     return flags
 
 
+def flags_given() -> list[str]:
+    """Return the settings' flags of this command, as another command takes them."""
+    pairs = [(f"--{name}", text) for name, text in _flags().items() if text is not None]
+    return [word for pair in pairs for word in pair]
+
+
 def _given(flags: dict[str, str | None]) -> dict[str, str]:
     return {name: text for name, text in (_flags() | flags).items() if text is not None}

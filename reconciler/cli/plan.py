@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import database, settings, source_option, verb
+from reconciler.cli.context import database, flags_given, settings, source_option, verb
 from reconciler.cli.planning import (
     guard_options,
     limits_of,
@@ -20,10 +20,10 @@ from reconciler.cli.planning import (
 )
 from reconciler.cli.saved import save_plan
 from reconciler.errors import EXIT_CHANGES, EXIT_REFUSED
-from reconciler.reconcile import plan
+from reconciler.reconcile import plan, refuse_if_guarded
 
 if TYPE_CHECKING:
-    from reconciler.core.guard import MaxRemovals
+    from reconciler.core.guard import Limits, MaxRemovals
     from reconciler.core.selection import Identity
 
 
@@ -56,16 +56,24 @@ def command(
     with database(found, "plan") as opened, opened.transaction() as tx:
         judged = plan(tx, desired, limits, only)
     show_plan(judged, desired, output)
+    if output == "json":
+        refuse_if_guarded(judged.verdict)
     if not judged.verdict.allowed:
         raise click.exceptions.Exit(EXIT_REFUSED)
     if save is not None:
         save_plan(Path(save), judged, desired, targets)
     if not judged.plan.empty:
         if output == "text":
-            arguments = [save] if save else [*([path] if path else []), *_flags(targets)]
-            click.echo(f"Next: {shlex.join(['mosaic', 'federation', 'apply', *arguments])}")
+            what = [save] if save else [*([path] if path else []), *_flags(targets)]
+            words = ["mosaic", "federation", "apply", *what, *_exceptions(limits), *flags_given()]
+            click.echo(f"Next: {shlex.join(words)}")
         if detailed_exitcode:
             raise click.exceptions.Exit(EXIT_CHANGES)
+
+
+def _exceptions(limits: Limits) -> list[str]:
+    stated = ["--max-removals", str(limits.max_removals)] if limits.max_removals else []
+    return [*stated, *(["--allow-empty"] if limits.allow_empty else [])]
 
 
 def _flags(targets: tuple[Identity, ...]) -> list[str]:

@@ -36,6 +36,10 @@ class MaxRemovals:
             raise ValueError(f"got {text!r}, expected a whole number, or a share such as 40%")
         return cls(count=int(found[1]))
 
+    def __str__(self) -> str:
+        """Return the text that states the exception."""
+        return str(self.count) if self.percent is None else f"{self.percent:g}%"
+
     def allows(self, removals: int, percent: float) -> bool:
         """Tell whether the figures are within the exception."""
         within_count = self.count is not None and removals <= self.count

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.core.changes import Bookkeeping
-    from reconciler.core.observed import ObservedPeer
     from reconciler.store.tx import Tx
 
 
@@ -54,7 +53,7 @@ def carry_out(tx: Tx, plan: Plan, by: Provenance) -> None:
     events = _revoke_grants(tx, ending_grants, by)
     if len(events) != len(ending_grants):
         raise _stale("a grant that was to be revoked has ended since the plan was made")
-    events += revoke_peers(tx, [change.row for change in ending_peers if change.row], by.actor)
+    events += _revoke_peers(tx, ending_peers, by)
     _update_peers(tx, plan.peer_changes(Action.UPDATE), by)
     _update_grants(tx, plan.grant_changes(Action.UPDATE), by)
     _create_peers(tx, plan.peer_changes(Action.CREATE, Action.REPLACE), now, by)
@@ -62,17 +61,6 @@ def carry_out(tx: Tx, plan: Plan, by: Provenance) -> None:
     keep_books(tx, plan, by)
     changed = [change for change in plan.changes if change.action is not Action.REVOKE]
     audit.append(tx, [*events, *(event(change, by.revision, by.actor) for change in changed)])
-
-
-def revoke_peers(tx: Tx, rows: Sequence[ObservedPeer], actor: str) -> list[Event]:
-    """Revoke peers whose grants have ended; a sealed key is erased. Return the events."""
-    tx.run(
-        "UPDATE federation_peers SET status = 'revoked', revoked_at = clock_timestamp(),"
-        " revoked_reason = 'no longer in git', client_key_pem = NULL"
-        " WHERE id = ANY(:ids) AND status <> 'revoked'",
-        ids=[row.id for row in rows],
-    )
-    return [Event("peer.revoked", actor, f"peer/{row.name}", {"id": str(row.id)}) for row in rows]
 
 
 def keep_books(tx: Tx, plan: Plan, by: Provenance) -> None:
@@ -110,6 +98,28 @@ def _revoke_grants(tx: Tx, changes: Sequence[GrantChange], by: Provenance) -> li
         ids = [c.row.id for c in changes if c.row is not None and c.reason == reason]
         events += ending.revoke_grants(tx, ids, by.actor, reason)
     return events
+
+
+def _revoke_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> list[Event]:
+    """Revoke peers whose grants have ended; a sealed key is erased. Return the events."""
+    for reason in sorted({change.reason for change in changes}):
+        tx.run(
+            "UPDATE federation_peers SET status = 'revoked', revoked_at = clock_timestamp(),"
+            " revoked_reason = :reason, client_key_pem = NULL"
+            " WHERE id = ANY(:ids) AND status <> 'revoked'",
+            ids=[c.row.id for c in changes if c.row is not None and c.reason == reason],
+            reason=reason,
+        )
+    return [
+        Event(
+            "peer.revoked",
+            by.actor,
+            f"peer/{change.name}",
+            {"id": str(change.row.id), "reason": change.reason},
+        )
+        for change in changes
+        if change.row is not None
+    ]
 
 
 def _update_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> None:

@@ -54,7 +54,8 @@ def resume_grant(tx: Tx, name: str, actor: str) -> str:
         Refused: `name_unknown`; `state_conflict`: nothing holds it.
     """
     row = tx.row(
-        "SELECT id, hold FROM federation_grants WHERE name = :name AND hold IS NOT NULL"
+        "SELECT id, hold FROM federation_grants WHERE name = :name AND (hold ->> 'kind' = 'revoke'"
+        " OR (hold IS NOT NULL AND status NOT IN ('revoked', 'expired')))"
         " ORDER BY status IN ('revoked', 'expired'), created_at DESC LIMIT 1",
         name=name,
     )

@@ -8,9 +8,9 @@ import click
 
 from reconciler.cli.context import database, settings, verb
 from reconciler.cli.output import output_option, show_list
+from reconciler.cli.sealing import require_every_key
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring
-from reconciler.errors import NeedsEdit
 from reconciler.store.sealed import sealed_by_key
 
 if TYPE_CHECKING:
@@ -32,17 +32,12 @@ def command(output: str) -> None:
     A key that seals a value and is missing makes it fail (78).
     """
     found = settings()
-    keys = FileKeyring.load(require(found.keyring, "keyring"))
+    folder = require(found.keyring, "keyring")
+    keys = FileKeyring.load(folder)
     with database(found, "keys status") as opened, opened.transaction() as tx:
         sealed = sealed_by_key(tx)
     show_list(key_rows(keys, sealed), COLUMNS, output, "there are no keys")
-    missing = sorted(set(sealed) - set(keys.ids))
-    if missing:
-        raise NeedsEdit(
-            "keyring_invalid",
-            f"values are sealed by keys that are not here: {', '.join(missing)}",
-            hint=f"restore them into {found.keyring} from its backup",
-        )
+    require_every_key(keys, sealed, folder)
 
 
 def key_rows(keys: FileKeyring, sealed: Counter[str]) -> list[dict[str, Any]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.sealing import require_every_key
 from reconciler.clients.ca import CaClient
 from reconciler.config import read_pepper, require
 from reconciler.crypto.authority import GATEWAY, PEERS
@@ -19,6 +21,7 @@ from reconciler.errors import NeedsEdit
 from reconciler.loops.workers import run_workers
 from reconciler.store.locks import application_name
 from reconciler.store.schema import require_current
+from reconciler.store.sealed import sealed_by_key
 from reconciler.store.tx import AsyncDatabase, Database
 from reconciler.web.app import make_app
 from reconciler.web.certificate import ServerCertificate, server_names
@@ -31,28 +34,57 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
 
 
-@asynccontextmanager
-async def opened_gateway(settings: Settings, database_url: str) -> AsyncIterator[Gateway]:
-    """Open what an endpoint needs, once every setting and file of it has been checked.
+@dataclass(frozen=True, slots=True)
+class GatewayFiles:
+    """What an endpoint reads from files, all of it checked, before anything is started."""
+
+    pepper: bytes = field(repr=False)
+    roots: tuple[str, ...]
+    peers: Provisioner
+    gateway: Provisioner
+    keys: FileKeyring
+    keyring: Path
+    ca_url: str
+    public_url: str
+
+
+def read_files(settings: Settings) -> GatewayFiles:
+    """Read what an endpoint needs.
 
     Raises:
-        NeedsEdit: `config_invalid`, `keyring_invalid` or `schema_missing`, naming what is wrong.
+        NeedsEdit: `config_invalid` or `keyring_invalid`, naming what is wrong.
     """
-    pepper = read_pepper(require(settings.token_pepper, "token_pepper_file"))
-    roots = read_roots(require(settings.ca_root, "ca_root"))
     provisioners = require(settings.ca_provisioners, "ca_provisioners")
-    FileKeyring.load(require(settings.keyring, "keyring"))
-    public_url = require(settings.public_url, "public_url")
-    ca = CaClient(
-        require(settings.ca_url, "ca_url"),
-        roots,
-        Provisioner.load(provisioners / f"{PEERS}.json"),
-        Provisioner.load(provisioners / f"{GATEWAY}.json"),
+    keyring = require(settings.keyring, "keyring")
+    return GatewayFiles(
+        pepper=read_pepper(require(settings.token_pepper, "token_pepper_file")),
+        roots=read_roots(require(settings.ca_root, "ca_root")),
+        peers=Provisioner.load(provisioners / f"{PEERS}.json"),
+        gateway=Provisioner.load(provisioners / f"{GATEWAY}.json"),
+        keys=FileKeyring.load(keyring),
+        keyring=keyring,
+        ca_url=require(settings.ca_url, "ca_url"),
+        public_url=require(settings.public_url, "public_url"),
     )
-    require_current(Database(database_url, application_name("serve")))
+
+
+@asynccontextmanager
+async def opened_gateway(
+    files: GatewayFiles, oid_arc: str, database_url: str
+) -> AsyncIterator[Gateway]:
+    """Open what an endpoint needs, once the database has been checked too.
+
+    Raises:
+        NeedsEdit: `schema_missing`; `keyring_invalid`: a key that seals a row is not here.
+    """
+    checked = Database(database_url, application_name("serve"))
+    require_current(checked)
+    with checked.transaction() as tx:
+        require_every_key(files.keys, sealed_by_key(tx), files.keyring)
+    ca = CaClient(files.ca_url, files.roots, files.peers, files.gateway)
     database = AsyncDatabase(database_url, application_name("serve"))
     try:
-        yield Gateway(database, ca, pepper, settings.oid_arc, roots, public_url)
+        yield Gateway(database, ca, files.pepper, oid_arc, files.roots, files.public_url)
     finally:
         await ca.aclose()
         await database.close()

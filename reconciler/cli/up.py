@@ -14,7 +14,7 @@ from reconciler.cli.context import (
     source_of,
     source_option,
 )
-from reconciler.cli.serving import opened_gateway, serve_until
+from reconciler.cli.serving import opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
 from reconciler.embedded.home import Home
 from reconciler.embedded.init import create_home
@@ -46,11 +46,11 @@ def command() -> None:
 
 
 async def _up(found: Settings) -> None:
-    stop = until_signal()
+    stop, files = until_signal(), read_files(found)
     async with supervised(require_home(found), stop.is_set) as url:
         database = Database(url, application_name("up"))
         await asyncio.to_thread(upgrade, database)
         loop = Loop(database, source_of(found, None), f"loop:{actor_name()}")
-        async with opened_gateway(found, url) as gateway:
+        async with opened_gateway(files, found.oid_arc, url) as gateway:
             await serve_until(stop, found, gateway, loop.run)
     click.echo("ended; nothing is left running")

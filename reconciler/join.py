@@ -140,13 +140,18 @@ async def check(joiner: Joiner, invitation: Invitation) -> CheckReport:
     """
     async with joiner.connect(invitation) as client:
         token = await client.token_status(invitation.token)
-        return CheckReport(
-            base_url=invitation.base_url,
-            addresses=client.addresses,
-            pin=invitation.pin,
-            token=token,
-            skew=_skew(joiner, client),
-        )
+        url, pin, skew = invitation.base_url, invitation.pin, _skew(joiner, client)
+        return CheckReport(url, client.addresses, pin, token, skew)
+
+
+def used_elsewhere(refusal: Refused) -> Refused:
+    """Return what a spent token means to a peer whose key did not spend it."""
+    return Refused(
+        refusal.code,
+        "the invitation has been used, and not by this peer's key",
+        hint="unless you used it under another name, tell the grantor at once: "
+        "whoever used it holds a certificate of the grant",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +244,7 @@ class _Enrollment:
         issued = await self._pick_up(key)
         if issued is not None:
             return issued
-        if refusal.code != "token_spent":
-            raise refusal
-        raise Refused(
-            "token_spent",
-            "the invitation has been used, and not by this peer's key",
-            hint="unless you used it under another name, tell the grantor at once: "
-            "whoever used it holds a certificate of the grant",
-        ) from refusal
+        raise used_elsewhere(refusal) if refusal.code == "token_spent" else refusal
 
     async def _patiently(self, ask: Callable[[], Awaitable[IssuedAnswer]]) -> IssuedAnswer:
         """Ask until the answer is no `Retry`, or patience is over."""

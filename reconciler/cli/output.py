@@ -99,11 +99,17 @@ def _lines(value: object) -> list[str]:
         case bool():
             return ["yes" if value else "no"]
         case list() | tuple():
-            return [_one_line(each) for each in value] or ["-"]
+            return [line for each in value for line in _entry(each)] or ["-"]
         case dict():
-            return [_one_line(value)]
+            return [f"{name}: {_one_line(each)}" for name, each in value.items()]
         case _:
             return [str(value)]
+
+
+def _entry(value: object) -> list[str]:
+    """Return the lines of one entry of a list; those of an object hang together."""
+    first, *rest = _lines(value)
+    return [f"- {first}", *(f"  {line}" for line in rest)] if isinstance(value, dict) else [first]
 
 
 def _one_line(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from ruamel.yaml import YAML
@@ -56,6 +56,19 @@ def expire(mosaic: Quick, name: str) -> None:
     )
 
 
+def enroll_acme(mosaic: Quick, told: dict[str, Any]) -> None:
+    """Make the outbound peer's row one that is enrolled under the grant that was `told`."""
+    mosaic.rows.run(
+        "UPDATE federation_peers SET status = 'active', activated_at = clock_timestamp(),"
+        " cert_pem = 'leaf', cert_chain_pem = 'chain', roots_pem = 'root', csr_pem = 'csr',"
+        " cert_serial = 'ab1', cert_fingerprint = 'sha256:00', cert_not_before ="
+        " clock_timestamp(), cert_not_after = clock_timestamp() + interval '1 day',"
+        " remote_grant = CAST(:told AS jsonb), client_key_pem = 'MSEAL1 sealed'::bytea"
+        " WHERE name = 'acme'",
+        told=json.dumps(told),
+    )
+
+
 def test_a_grant_as_json_has_the_names_of_the_contract_in_its_order(mosaic: Quick) -> None:
     serial = mosaic.enroll("beta-tasks")
     listed = mosaic.document("grant", "list")
@@ -98,15 +111,7 @@ def test_an_outbound_peer_adds_its_certificate_and_its_grant_and_never_a_key(
         "status": "active",
         "expiresAt": "2036-01-01T00:00:00Z",
     }
-    mosaic.rows.run(
-        "UPDATE federation_peers SET status = 'active', activated_at = clock_timestamp(),"
-        " cert_pem = 'leaf', cert_chain_pem = 'chain', roots_pem = 'root', csr_pem = 'csr',"
-        " cert_serial = 'ab1', cert_fingerprint = 'sha256:00', cert_not_before ="
-        " clock_timestamp(), cert_not_after = clock_timestamp() + interval '1 day',"
-        " remote_grant = CAST(:told AS jsonb), client_key_pem = 'MSEAL1 sealed'::bytea"
-        " WHERE name = 'acme'",
-        told=json.dumps(told),
-    )
+    enroll_acme(mosaic, told)
     done = mosaic.ok("peer", "show", "acme", "--output", "json")
     shown = done.document
     assert tuple(shown["certificate"]) == CERTIFICATE_NAMES
@@ -200,8 +205,12 @@ def test_control_characters_of_data_reach_no_terminal(mosaic: Quick) -> None:
 
 def test_a_show_is_a_line_a_fact_for_people(mosaic: Quick) -> None:
     lines = mosaic.ok("grant", "show", "beta-tasks").out.splitlines()
-    assert [line.partition(":")[0] for line in lines] == list(GRANT_NAMES)
-    facts = {line.partition(":")[0]: line.partition(":")[2].strip() for line in lines}
+    facts = {
+        line.partition(":")[0]: line.partition(":")[2].strip()
+        for line in lines
+        if not line.startswith(" ")
+    }
+    assert tuple(facts) == GRANT_NAMES
     assert (facts["managed"], facts["protect"], facts["hold"]) == ("yes", "no", "-")
 
 
@@ -210,3 +219,20 @@ def test_a_name_that_is_not_there_is_told_the_nearest(mosaic: Quick, kind: str) 
     done = mosaic(kind, "show", "beta-taks", "--output", "json")
     assert (done.code, done.out, done.error["code"]) == (1, "", "name_unknown")
     assert ("beta-tasks" if kind == "grant" else "beta") in done.error["hint"]
+
+
+def test_a_show_has_a_line_for_each_part_of_a_fact(mosaic: Quick) -> None:
+    serial = mosaic.enroll("beta-tasks")
+    mosaic.ok("grant", "suspend", "beta-tasks", "--reason", "a leak")
+    lines = mosaic.ok("grant", "show", "beta-tasks").out.splitlines()
+    told = [line.partition(":")[2] if line[0] != " " else line for line in lines]
+    parts = {part.strip().removeprefix("- ") for part in told}
+    assert {"kind: suspend", "reason: a leak", f"serial: {serial}", "status: issued"} <= parts
+
+
+def test_the_certificate_of_a_revoked_peer_counts_no_more(mosaic: Quick) -> None:
+    enroll_acme(mosaic, {"name": "alpha-tasks"})
+    assert "in 23h" in mosaic.ok("peer", "list").out
+    mosaic.ok("peer", "revoke", "acme", "--yes")
+    assert "in 23h" not in mosaic.ok("peer", "list").out
+    assert mosaic.document("peer", "show", "acme")["certificate"]["status"] == "revoked"

@@ -214,3 +214,17 @@ def test_each_brake_leaves_an_audit_entry_with_who_and_why(mosaic: Quick) -> Non
     ]
     assert entries[0]["data"]["reason"] == "a leak"
     assert mosaic.ok("audit", "verify").out.endswith("entries verify\n")
+
+
+def test_a_suspension_of_a_grant_that_ended_is_not_lifted_for_the_one_that_followed(
+    mosaic: Quick,
+) -> None:
+    mosaic.ok("grant", "suspend", "beta-tasks", "--reason", "a leak")
+    mosaic.rows.run(
+        "UPDATE federation_grants SET expires_at = clock_timestamp() WHERE name = 'beta-tasks'"
+    )
+    mosaic.ok("apply", "--yes")
+    assert mosaic.grant("beta-tasks")["hold"] is None
+    done = mosaic("grant", "resume", "beta-tasks")
+    assert done.code == 1
+    assert "no operator holds grant 'beta-tasks': it is pending" in done.err

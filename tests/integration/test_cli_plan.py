@@ -13,7 +13,7 @@ from reconciler.store.locks import locked
 from reconciler.store.tx import Database
 from tests.support.cli import Quick
 from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.enrolling import Rows, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -248,3 +248,27 @@ def test_an_apply_is_recorded_and_the_chain_verifies(mosaic: Quick) -> None:
     ] * 2
     assert len(mosaic.document("audit", "list", "--subject", "grant/beta-tasks")) == 1
     assert mosaic.ok("audit", "verify").out == "2 entries verify\n"
+
+
+def test_what_is_to_be_typed_next_carries_the_flags_that_were_given(mosaic: Quick) -> None:
+    mosaic.ok("apply", "m", "--yes")
+    (mosaic.cwd / "m" / "tasks.yaml").unlink()
+    (mosaic.cwd / "m" / "beta.yaml").unlink()
+    planned = mosaic.ok("plan", "--source", "m", "--max-removals", "40%", "--allow-empty")
+    said = planned.out.splitlines()[-1]
+    flags = "--max-removals 40% --allow-empty --source m"
+    assert said == f"Next: mosaic federation apply {flags}"
+    mosaic.ok(*said.removeprefix("Next: mosaic federation ").split(), "--yes")
+
+
+def test_a_replaced_peer_has_not_left_git_and_its_row_says_so(mosaic: Quick) -> None:
+    mosaic.ok("apply", "m", "--yes")
+    (mosaic.cwd / "m" / "tasks.yaml").unlink()
+    outbound = peer_manifest().replace("inbound", "outbound, endpoint: 'https://beta.example'")
+    write(mosaic.cwd / "m", beta=outbound)
+    mosaic.ok("apply", "m", "--yes")
+    rows = Rows(mosaic.variables["MOSAIC_DATABASE_URL"])
+    reason = rows.one("SELECT revoked_reason FROM federation_peers WHERE status = 'revoked'")
+    assert reason == "its direction changes"
+    (audited,) = rows.audited("peer.revoked")
+    assert '"reason":"its direction changes"' in audited["body"].replace(": ", ":")

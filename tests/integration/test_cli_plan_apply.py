@@ -242,7 +242,7 @@ def test_a_refused_plan_as_json_names_every_refusal_and_exits_with_3(mosaic: Qui
     withdraw(mosaic, *"abcd")
     (mosaic.cwd / "manifests" / "beta.yaml").unlink()
     done = mosaic("plan", "--output", "json", "--detailed-exitcode")
-    assert done.code == 3
+    assert (done.code, done.error["code"]) == (3, "guard_removals")
     guard = done.document["guard"]
     assert [each["code"] for each in guard["refusals"]] == ["guard_removals", "guard_empty"]
     assert len(guard["refusals"][0]["objects"]) == 5

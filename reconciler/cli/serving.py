@@ -152,7 +152,7 @@ def read_roots(path: Path) -> tuple[str, ...]:
         raise NeedsEdit(
             "config_invalid",
             f"{path}: the CA's roots cannot be read: {reason}",
-            hint="MOSAIC_CA_ROOT names a PEM bundle; `mosaic federation ca init` writes it",
+            hint="restore it from a backup, or let MOSAIC_CA_ROOT name the bundle of the CA",
         ) from None
 
 

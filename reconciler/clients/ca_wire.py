@@ -140,7 +140,7 @@ def _trusting(roots: str) -> ssl.SSLContext:
         raise NeedsEdit(
             "config_invalid",
             "the roots that step-ca is to be trusted by are not PEM certificates",
-            hint="MOSAIC_CA_ROOT names the file; `mosaic federation ca init` writes it",
+            hint="restore the bundle that MOSAIC_CA_ROOT names, or that of the home",
         ) from None
 
 

@@ -49,7 +49,7 @@ class Provisioner:
             raise NeedsEdit(
                 "config_invalid",
                 f"{path} is not the key of a provisioner: {type(error).__name__}",
-                hint="`mosaic federation ca init` writes it",
+                hint="restore it from a backup; `ca init` writes it for a new CA alone",
             ) from None
 
 

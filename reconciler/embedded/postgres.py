@@ -73,7 +73,7 @@ def cluster_of(home: Home) -> Cluster:
     try:
         password = home.database_password.read_text().strip()
     except OSError as error:
-        hint = "run `mosaic federation init` again: it completes a home"
+        hint = "restore it from a backup of the home"
         if isinstance(error, PermissionError):
             hint = "run the command as the user who made the gateway"
         raise NeedsEdit(
@@ -138,12 +138,16 @@ def _place_outside(home: Home) -> Path:
 
 def _require_data(home: Home, cluster: Cluster) -> None:
     """Refuse to begin anew, with an empty database, where a complete home has lost its data."""
-    if home.config.is_file() and not clusters.made(cluster):
-        raise NeedsEdit(
-            "home_missing",
-            f"the database of {home.path} has gone: {cluster.data} is not there",
-            hint=f"restore it from a backup, or remove {home.path} and begin anew",
-        )
+    if not home.config.is_file() or clusters.made(cluster):
+        return
+    hint = f"restore it from a backup, or remove {home.path} and begin anew"
+    if (home.path / "postgres" / "data").exists():
+        hint = f"it has absolute paths in it: move it back to {cluster.base.parent}"
+    raise NeedsEdit(
+        "home_missing",
+        f"the database of {home.path} has gone: {cluster.data} is not there",
+        hint=hint,
+    )
 
 
 def _sockets(home: Home, base: Path) -> Path:

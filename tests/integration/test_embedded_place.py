@@ -123,6 +123,17 @@ def test_a_home_whose_data_have_gone_is_not_given_an_empty_database(home: Home) 
         pytest.fail("it was used")
 
 
+def test_a_home_that_was_moved_is_told_where_it_belongs(home: Home) -> None:
+    moved = Home(home.path.with_name("moved"))
+    home.path.rename(moved.path)
+    try:
+        with pytest.raises(NeedsEdit) as caught, postgres(moved):
+            pytest.fail("it was used")
+    finally:
+        moved.path.rename(home.path)
+    assert str(home.path) in caught.value.hint
+
+
 @as_root
 def test_the_data_stay_where_they_are_when_the_folders_above_change_mode(folder: Path) -> None:
     parent = folder / "closed"

@@ -1,0 +1,80 @@
+"""`peer add` on whole gateways: a name that was used before, and what a stolen token leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.cli import SCOPE
+from tests.support.gateways import wait_until
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Pair
+    from tests.support.gateways import TestGateway
+
+
+@pytest.fixture(scope="module", autouse=True)
+def granted(alpha: TestGateway) -> None:
+    """Declare a grant that only these tests enroll under."""
+    alpha.ok(
+        *("grant", "create", "visits", "--peer", "beta", "--subject-user", "maria@alpha.example"),
+        *("--scope", SCOPE),
+    )
+
+
+def rows(gateway: TestGateway, name: str) -> list[Any]:
+    return [each for each in gateway.document("peer", "list") if each["name"] == name]
+
+
+def test_the_manifest_and_the_rows_agree_and_the_command_may_be_run_again(pair: Pair) -> None:
+    beta, url = pair.beta, pair.invite("visits")
+    added = beta.ok("peer", "add", url, "--name", "visited")
+    assert added.out.splitlines()[:2] == [
+        "peer/visited is active",
+        "  under its grant visits, on behalf of maria@alpha.example",
+    ]
+    assert url.partition("#")[2] not in (beta.manifests / "visited.yaml").read_text()
+    assert beta.document("plan")["changes"] == []
+    again = beta.ok("peer", "add", "-", "--name", "visited", said=url)
+    assert again.out == added.out
+    assert len(rows(beta, "visited")) == 1
+
+
+def test_a_revoked_peer_is_added_again_once_its_manifest_has_left_the_source(pair: Pair) -> None:
+    beta = pair.beta
+    beta.ok("peer", "add", pair.invite("visits"), "--name", "braked")
+    manifest = beta.manifests / "braked.yaml"
+    wait_until(lambda: bool(rows(beta, "braked")[0]["managed"]), "the loop has seen the manifest")
+    beta.ok("peer", "revoke", "braked", "--reason", "a lost disk", "--yes")
+    url = pair.invite("visits")
+
+    refused = beta("peer", "add", url, "--name", "braked", "--output", "json")
+    assert (refused.code, refused.error["code"]) == (1, "state_conflict")
+    assert refused.error["message"].endswith(": a lost disk")
+    assert manifest.exists()
+
+    manifest.unlink()
+    wait_until(lambda: rows(beta, "braked")[0]["hold"] is None, "the loop has seen it go")
+    beta.ok("peer", "add", url, "--name", "braked")
+    assert [each["status"] for each in rows(beta, "braked")] == ["revoked", "active"]
+    assert (
+        beta.sql("SELECT count(client_key_pem) FROM federation_peers WHERE name = 'braked'") == "1"
+    ), "the key of the revoked one is erased"
+
+
+def test_an_invitation_that_somebody_else_used_is_told_to_both_sides(pair: Pair) -> None:
+    alpha, beta, url = pair.alpha, pair.beta, pair.invite("visits")
+    beta.ok("peer", "add", url, "--name", "thief")
+    before = suspected(alpha)
+
+    late = beta("peer", "add", url, "--name", "late")
+    assert late.code == 1
+    assert "has been used, and not by this peer's key" in late.err
+    assert "tell the grantor at once" in late.err
+    assert suspected(alpha) == before + 1
+
+
+def suspected(alpha: TestGateway) -> int:
+    entries = alpha.document("audit", "list", "--subject", "grant/visits")
+    return sum(each["kind"] == "theft.suspected" for each in entries)

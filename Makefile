@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-compose lint format bench schemas requirements
+.PHONY: help setup demo test test-compose lint format bench schemas docs requirements
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
@@ -37,6 +37,7 @@ lint: setup ## style, types, layers, and generated files that are out of date
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 	@sh tools/schemas.sh --check
+	@$(BIN)/python tools/docs.py --check
 
 format: setup ## let ruff lay out and repair the code
 	@$(BIN)/ruff check --quiet --fix
@@ -47,6 +48,9 @@ bench: setup ## the benchmarks
 
 schemas: setup ## write schemas/ anew from the models
 	@sh tools/schemas.sh
+
+docs: setup ## write anew what the code knows of README.md and docs/
+	@$(BIN)/python tools/docs.py
 
 requirements: setup ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes newer releases
 	@sh tools/requirements.sh $(ARGS)

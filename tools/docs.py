@@ -1,0 +1,161 @@
+"""Write the parts of the documentation that the code itself knows; with --check, only compare.
+
+A part stands between `<!-- made by make docs: NAME -->` and `<!-- end -->` in a Markdown file, and
+NAME says which function of `PARTS` makes it. What stands around it is written by people.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from reconciler.cli.main import mosaic
+from reconciler.config import SETTINGS
+from reconciler.errors import EXIT_MEANINGS, OUTCOMES
+from reconciler.web.openapi import CALLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+FILES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+WIDTH: Final = 100  # columns of the help, as on a terminal that is wide enough
+
+_PART: Final = re.compile(r"(<!-- made by make docs: ([a-z]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_PROGRAM: Final = "mosaic federation"
+
+
+def commands() -> str:
+    """Return the help of every command, as it is printed."""
+    return "\n".join(
+        f"## {context.command_path}\n\n```text\n{context.get_help()}\n```\n"
+        for context in _contexts()
+    )
+
+
+def verbs() -> str:
+    """Return a table of the verbs."""
+    rows = [
+        (f"`{_verb(context)}`", context.command.get_short_help_str(limit=200))
+        for context in _contexts()
+        if not isinstance(context.command, click.Group)
+    ]
+    return _table(("command", "does"), rows)
+
+
+def exits() -> str:
+    """Return the table of exit codes."""
+    return _table(("code", "meaning"), [(str(code), text) for code, text in EXIT_MEANINGS.items()])
+
+
+def settings() -> str:
+    """Return the table of settings."""
+    rows = []
+    for setting in SETTINGS:
+        variable = f"`{setting.variable}`"
+        if setting.secret:
+            variable += f", `{setting.variable}_FILE`"
+        # a home cannot say where it is itself
+        name = "" if setting.name == "home" else f"`{setting.name}`"
+        rows.append((variable, name, setting.meaning))
+    return _table(("variable", "in `mosaic.toml`", "meaning"), rows)
+
+
+def problems() -> str:
+    """Return the table of what an answer that is a problem may say."""
+    told = {code for call in CALLS for code in call.codes}
+    told |= {"rate_limited", "unavailable", "internal", "not_found", "method_not_allowed"}
+    rows = [
+        (str(outcome.status), f"`{code}`", outcome.title)
+        for code, outcome in sorted(OUTCOMES.items(), key=lambda item: (item[1].status, item[0]))
+        if code in told
+    ]
+    return _table(("status", "code", "title"), rows)
+
+
+def calls() -> str:
+    """Return the table of the HTTP calls."""
+    rows = [
+        (f"`{call.method.upper()} {call.path}`", call.summary, ", ".join(call.answers))
+        for call in CALLS
+    ]
+    return _table(("call", "what it is for", "answer"), rows)
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    part.__name__: part for part in (commands, verbs, exits, settings, problems, calls)
+}
+
+
+def renewed(text: str) -> str:
+    """Return a document with its parts made anew.
+
+    Raises:
+        KeyError: there is no part of that name.
+    """
+    return _PART.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n{found[4]}", text)
+
+
+def stale() -> Iterator[str]:
+    """Return the differences of each file that is out of date."""
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        name = str(path.relative_to(ROOT))
+        lines = text.splitlines(), renewed(text).splitlines()
+        if difference := list(difflib.unified_diff(*lines, name, f"{name} as it must be", "", "")):
+            yield "\n".join(difference)
+
+
+def _contexts() -> Iterator[click.Context]:
+    root = mosaic.make_context("mosaic", [], resilient_parsing=True, terminal_width=WIDTH)
+    federation = mosaic.get_command(root, "federation")
+    assert federation is not None
+    yield from _below(federation, "federation", root)
+
+
+def _below(command: click.Command, name: str, parent: click.Context) -> Iterator[click.Context]:
+    context = command.make_context(
+        name, [], parent=parent, resilient_parsing=True, terminal_width=WIDTH
+    )
+    yield context
+    if isinstance(command, click.Group):
+        for verb in command.list_commands(context):
+            found = command.get_command(context, verb)
+            assert found is not None
+            yield from _below(found, verb, context)
+
+
+def _verb(context: click.Context) -> str:
+    """Return a command and its arguments, without the program's name and `[OPTIONS]`."""
+    usage = " ".join(context.command.collect_usage_pieces(context)[1:])
+    path = context.command_path.removeprefix(f"{_PROGRAM} ")
+    return f"{path} {usage}".strip()
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
+
+
+def main() -> int:
+    """Write, or compare; return the exit code."""
+    if sys.argv[1:] == ["--check"]:
+        differences = list(stale())
+        for each in differences:
+            sys.stderr.write(f"{each}\n")
+        if differences:
+            sys.stderr.write("the documentation differs from the code; type: make docs\n")
+        return 1 if differences else 0
+    for path in FILES:
+        path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The documentation: of one mind with the code, and with itself."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from reconciler.config import SETTINGS
+from reconciler.errors import EXIT_MEANINGS
+from reconciler.web.openapi import CALLS
+from tools import docs
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PAGES: Final = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
+
+_LINK: Final = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+_ELSEWHERE: Final = re.compile(r"(?<![\w.])/(?:work|root|tmp|home)/")
+
+
+def rows(page: str, header: str) -> list[list[str]]:
+    """Return the cells of the table below a header line."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    begin = lines.index(header) + 2
+    end = next(n for n in range(begin, len(lines)) if not lines[n].startswith("|"))
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[begin:end]]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and Gitea make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each).strip().lower().replace(" ", "-") for each in headings}
+
+
+def test_what_the_code_knows_is_up_to_date() -> None:
+    assert list(docs.stale()) == [], "type: make docs"
+
+
+def test_a_part_that_has_been_changed_by_hand_is_stale() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert docs.renewed(readme.replace("done, or nothing to do", "well")) == readme
+
+
+def test_exit_codes_of_the_readme_are_those_of_the_table() -> None:
+    shown = {int(code): meaning for code, meaning in rows("README.md", "| code | meaning |")}
+    assert shown == EXIT_MEANINGS
+
+
+def test_settings_of_the_readme_are_all_there_are() -> None:
+    header = "| variable | in `mosaic.toml` | meaning |"
+    shown = {variable.split(",")[0]: meaning for variable, _, meaning in rows("README.md", header)}
+    assert shown == {f"`{each.variable}`": each.meaning for each in SETTINGS}
+
+
+def test_calls_of_the_contract_are_all_there_are() -> None:
+    shown = [call for call, _, _ in rows("docs/http.md", "| call | what it is for | answer |")]
+    assert shown == [f"`{each.method.upper()} {each.path}`" for each in CALLS]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+        found = page.parent / target if target else page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_no_folder_of_the_machine_they_were_written_on(page: Path) -> None:
+    assert not _ELSEWHERE.search(page.read_text(encoding="utf-8"))
+
+
+def test_commands_that_pages_name_exist() -> None:
+    known = set(re.findall(r"^## mosaic federation (.+)$", docs.commands(), re.MULTILINE))
+    groups = {each.split()[0] for each in known if " " in each}
+    for page in PAGES:
+        for words in re.findall(r"mosaic federation ((?:[a-z]+ ?){1,2})", page.read_text("utf-8")):
+            verb, _, rest = words.strip().partition(" ")
+            assert verb in known, f"{page.name}: {words}"
+            if verb in groups and rest:
+                assert f"{verb} {rest}" in known, f"{page.name}: {words}"
+
+
+def test_the_tool_says_what_is_stale_and_exits_with_1(tmp_path: Path) -> None:
+    copy = tmp_path / "checkout"
+    for name in ("tools/docs.py", *(str(page.relative_to(ROOT)) for page in docs.FILES)):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    command = [sys.executable, str(copy / "tools/docs.py"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0
+
+    page = copy / "README.md"
+    page.write_text(page.read_text("utf-8").replace("done, or nothing to do", "well"), "utf-8")
+
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    assert "+| 0 | done, or nothing to do |" in told.stderr
+    assert "make docs" in told.stderr

@@ -32,6 +32,11 @@ ALPHA_URL: Final = "https://alpha.gateway.test:8443"
 LONG_RUNNING: Final = ("postgres", "step-ca", "gateway", "proxy", "reconciler")
 
 
+def program() -> list[str]:
+    """Return what Compose is called here."""
+    return ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -82,11 +87,10 @@ class Stack:
         self, *arguments: str, said: str = "", timeout_s: float = UP_S, **variables: str
     ) -> Ended:
         """Run docker-compose, whichever there is, on both files."""
-        program = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
         files = [word for name in FILES for word in ("--file", str(COMPOSE / name))]
         kept = {name: text for name, text in os.environ.items() if not name.startswith("MOSAIC_")}
         done = subprocess.run(
-            [*program, "--project-name", self.project, *files, *arguments],
+            [*program(), "--project-name", self.project, *files, *arguments],
             env={**kept, **self.variables(), **variables},
             input=said,
             capture_output=True,
@@ -117,6 +121,23 @@ class Stack:
         """Run a command that prints JSON in alpha's first gateway: sooner than in a new one."""
         mosaic = ("mosaic", "federation", *arguments, "--output", "json")
         return json.loads(docker("exec", self.containers("gateway")[0], *mosaic))
+
+    def type(self, *blocks: str) -> None:
+        """Type commands of docs/deploy.md, for alpha alone; the name of the project differs."""
+        kept = {name: text for name, text in os.environ.items() if not name.startswith("MOSAIC_")}
+        project = {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_FILE": str(COMPOSE / FILES[0])}
+        for block in blocks:
+            typed = block.replace("docker compose", " ".join(program()))
+            done = subprocess.run(
+                ["sh", "-euc", typed.replace("mosaic_", f"{self.project}_")],
+                cwd=self.folder,
+                env={**kept, **self.variables(), **project},
+                capture_output=True,
+                text=True,
+                timeout=UP_S,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
 
     def sql(self, gateway: str, statement: str) -> str:
         """Ask a gateway's database, behind its back."""

@@ -1,0 +1,176 @@
+"""Invitations that cannot be used: one line, the next thing to do, and nothing half done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import pytest
+
+from reconciler.core.invitation import parse_invitation
+from reconciler.core.tokens import new_token
+from tests.support.command import COMMAND
+from tests.support.enrolling import API, Enrollee, bearer
+from tests.support.gateways import wait_until
+from tests.support.told import told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.conftest import Pair
+    from tests.support.gateways import TestGateway
+
+AT_ONCE_S: Final = 20
+
+
+def nothing_done(gateway: TestGateway, name: str) -> None:
+    """Check that there is neither a row nor a manifest of a peer."""
+    assert gateway.sql(f"SELECT count(*) FROM federation_peers WHERE name = '{name}'") == "0"
+    assert not (gateway.manifests / f"{name}.yaml").exists()
+
+
+@pytest.fixture(scope="module")
+def invitation(pair: Pair) -> str:
+    """An invitation to a grant that nobody has enrolled under."""
+    scope = '{"resources": [{"type": "notes", "verbs": ["list"]}], "maxRowsPerQuery": 5}'
+    to = ("--peer", "beta", "--subject-user", "maria", "--scope", scope)
+    created = pair.alpha.document("grant", "create", "unused", *to)
+    return str(created["invitation"]["url"])
+
+
+def spelled(invitation: str, token: str) -> str:
+    before, _, after = invitation.partition("#token=")
+    return f"{before}#token={token},{after.partition(',')[2]}"
+
+
+def _another_host(invitation: str) -> str:
+    return invitation.replace(urlsplit(invitation).netloc, "nowhere.invalid", 1)
+
+
+def _a_closed_port(invitation: str) -> str:
+    return invitation.replace(urlsplit(invitation).netloc, "127.0.0.1:1", 1)
+
+
+def _another_path(invitation: str) -> str:
+    return invitation.replace("/enroll#", "/enrol#")
+
+
+def _plain_http(invitation: str) -> str:
+    return invitation.replace("https:", "http:")
+
+
+def _another_pin(invitation: str) -> str:
+    return invitation[:-1] + ("0" if invitation[-1] != "0" else "1")
+
+
+def _no_pin(invitation: str) -> str:
+    return invitation.partition(",ca=")[0]
+
+
+def _an_unknown_token(invitation: str) -> str:
+    return spelled(invitation, new_token(os.urandom(10), os.urandom(32)).spelled())
+
+
+def _a_wrong_secret(invitation: str) -> str:
+    known = parse_invitation(invitation).token
+    other = new_token(os.urandom(10), os.urandom(32))
+    return spelled(invitation, replace(known, secret=other.secret).spelled())
+
+
+def _a_mistyped_token(invitation: str) -> str:
+    token = parse_invitation(invitation).token.spelled()
+    return spelled(invitation, token[:30] + ("x" if token[30] != "x" else "y") + token[31:])
+
+
+def _cut_short(invitation: str) -> str:
+    return invitation[:-20]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_another_host, ("nowhere.invalid", "does not resolve")),
+        (_a_closed_port, ("127.0.0.1:1", "cannot be reached")),
+        (_another_path, ("https://",)),
+        (_plain_http, ("'http'", "https://")),
+        (_another_pin, ("fingerprint", "nothing was sent", "ask the grantor")),
+        (_no_pin, ("no pin",)),
+        (_an_unknown_token, ("token",)),
+        (_a_wrong_secret, ("token",)),
+        (_a_mistyped_token, ("mistyped",)),
+        (_cut_short, ("paste the whole invitation",)),
+    ],
+)
+def test_an_invitation_that_is_not_right_does_nothing_at_all(
+    pair: Pair, invitation: str, change: Callable[[str], str], words: tuple[str, ...]
+) -> None:
+    refused = pair.beta("peer", "add", change(invitation), "--name", "wrong")
+
+    told(refused, 1, *words)
+    nothing_done(pair.beta, "wrong")
+    assert parse_invitation(invitation).token.secret not in refused.err
+    status = "SELECT status FROM federation_grants WHERE name = 'unused'"
+    assert pair.alpha.sql(status) == "pending"
+
+
+def test_an_invitation_that_has_expired_or_was_replaced_is_told_so(pair: Pair) -> None:
+    first = pair.alpha.document("grant", "invite", "unused")["invitation"]["url"]
+    second = pair.alpha.document("grant", "invite", "unused", "--token-life", "1s")
+    time.sleep(1.5)
+
+    told(pair.beta("peer", "add", first, "--name", "wrong"), 1, "withdrawn")
+    expired = pair.beta("peer", "add", second["invitation"]["url"], "--name", "wrong")
+    told(expired, 1, "expired")
+    nothing_done(pair.beta, "wrong")
+
+
+def test_while_the_ca_is_down_the_token_is_kept_and_the_same_command_succeeds_later(
+    pair: Pair,
+) -> None:
+    peer, token = Enrollee(), parse_invitation(pair.invite("unused")).token
+    step_ca = pair.alpha.child("step-ca")
+    os.kill(step_ca, signal.SIGSTOP)
+    try:
+        with pair.alpha.client() as client:
+            refused = peer.enroll(client, token)
+            assert (refused.status_code, refused.json()["code"]) == (503, "ca_unavailable")
+            assert refused.json()["retryable"] is True
+            assert int(refused.headers["Retry-After"]) > 0
+            status = client.get(f"{API}/enroll", headers=bearer(token)).json()["status"]
+            assert status == "claimed", "not spent"
+        link = pair.invite("unused")
+        add = ("peer", "add", link, "--name", "patient")
+        with subprocess.Popen(
+            [*COMMAND, *add],
+            cwd=pair.beta.cwd,
+            env=pair.beta.environ(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as waiting:
+            wait_until(lambda: _claimed(pair, link), "the peer has claimed it", AT_ONCE_S)
+            waiting.send_signal(signal.SIGINT)
+            assert waiting.stderr is not None
+            assert "Traceback" not in waiting.stderr.read()
+            assert waiting.wait() == 130
+        assert pair.beta.document("peer", "show", "patient")["status"] == "pending"
+    finally:
+        os.kill(step_ca, signal.SIGCONT)
+
+    pair.beta.ok(*add)
+
+    assert pair.beta.document("peer", "show", "patient")["status"] == "active"
+    certificates = pair.alpha.grant("unused")["certificates"]
+    assert [each["status"] for each in certificates].count("issued") == 1
+
+
+def _claimed(pair: Pair, link: str) -> bool:
+    token = parse_invitation(link).token
+    with pair.alpha.client() as client:
+        answer = client.get(f"{API}/enroll", headers=bearer(token))
+    return bool(answer.json().get("status") == "claimed")

@@ -1,0 +1,22 @@
+"""What a person is told when something is wrong."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.command import Ended
+
+
+def told(ended: Ended, code: int, *words: str) -> None:
+    """Check that a command failed with one line, a next step, and no traceback."""
+    assert ended.code == code, ended
+    assert "Traceback" not in ended.err
+    lines = [line for line in ended.err.splitlines() if not line.startswith("acting on ")]
+    assert len(lines) == 2, ended.err
+    assert lines[0].startswith("error: ")
+    assert re.fullmatch(r"  \S.*", lines[1]), "the next thing to do"
+    assert "internal error" not in ended.err
+    for word in words:
+        assert word in ended.err, ended.err

@@ -45,8 +45,12 @@ class Declaring:
 
     @property
     def only(self) -> frozenset[tuple[Kind, str]]:
-        """The identities of the drafts."""
-        return frozenset((draft.kind, draft.name) for draft in self.drafts)
+        """The identities to apply: a grant brings its peer where that is new.
+
+        A peer that is named brings all of its grants, and this source may not declare them.
+        """
+        drafted = frozenset((draft.kind, draft.name) for draft in self.drafts)
+        return frozenset(each for each in drafted if each[0] is Kind.GRANT) or drafted
 
     def write(self) -> None:
         """Write the drafts; where one cannot be, none is left."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.cli import GRANTED, Quick, shell
 from tests.support.command import write
-from tests.support.enrolling import peer_manifest
+from tests.support.enrolling import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,17 @@ def test_a_live_peer_that_this_source_does_not_declare_stays_as_it_is(
     assert mosaic.manifests("elsewhere") == ([] if options else ["beta-tasks.yaml", "beta.yaml"])
     kept = mosaic.ok("plan", "manifests")
     assert "0 to add, 0 to change" in kept.out or "nothing to do" in kept.out
+
+
+@pytest.mark.parametrize("options", [(), ("--no-write",)])
+def test_the_other_grants_of_a_peer_outlive_a_grant_that_is_created_elsewhere(
+    mosaic: Quick, options: tuple[str, ...]
+) -> None:
+    write(mosaic.cwd / "manifests", beta=LABELLED, orders=grant_manifest("orders"))
+    mosaic.ok("apply", "--yes")
+    mosaic.variables["MOSAIC_SOURCE"] = "elsewhere"
+    mosaic.create("beta-tasks", *options)
+    assert mosaic.statuses() == {"beta-tasks": "pending", "orders": "pending"}
 
 
 def test_a_file_whose_name_differs_only_in_case_is_not_written(mosaic: Quick) -> None:

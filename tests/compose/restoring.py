@@ -5,8 +5,12 @@ It is not one of the files that `make test-compose` runs: ARGS=tests/compose/res
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.compose.lasting import ROWS, documented, facts, goes_on
-from tests.compose.stack import Stack
+
+if TYPE_CHECKING:
+    from tests.compose.stack import Stack
 
 
 def test_a_restored_backup_is_the_gateway_that_was_backed_up(stack: Stack) -> None:

@@ -22,7 +22,7 @@ from reconciler.core.selection import narrowed_plan
 from reconciler.core.tokens import DEFAULT_TOKEN_LIFE
 from reconciler.errors import Refused
 from reconciler.store import audit
-from reconciler.store.apply import Provenance, carry_out, keep_books, record_run
+from reconciler.store.apply import Provenance, carry_out, record_run
 from reconciler.store.ending import expire_due
 from reconciler.store.grants import live_grant_id
 from reconciler.store.locks import locked
@@ -108,10 +108,8 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
                 hint="nothing was changed; look at a new plan",
             )
         refuse_if_guarded(judged.verdict)  # (4)
-        if judged.plan.empty:
-            keep_books(tx, judged.plan, by)
-        else:
-            carry_out(tx, judged.plan, by)  # (5)
+        carry_out(tx, judged.plan, by)  # (5)
+        if not judged.plan.empty:
             record_run(tx, judged.plan, by)
         done = replace(judged, invited=_invite(tx, judged.plan, by, options))
         if options.also is not None:

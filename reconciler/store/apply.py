@@ -42,6 +42,8 @@ class Provenance:
 def carry_out(tx: Tx, plan: Plan, by: Provenance) -> None:
     """Make the rows what the plan says: revocations, then updates, then creations, audit last.
 
+    A plan without changes still has its books kept.
+
     Raises:
         Refused: `plan_stale`: a row is not what the plan saw.
     """
@@ -58,12 +60,12 @@ def carry_out(tx: Tx, plan: Plan, by: Provenance) -> None:
     _update_grants(tx, plan.grant_changes(Action.UPDATE), by)
     _create_peers(tx, plan.peer_changes(Action.CREATE, Action.REPLACE), now, by)
     _create_grants(tx, plan.grant_changes(Action.CREATE, Action.REPLACE), now, by)
-    keep_books(tx, plan, by)
+    _keep_books(tx, plan, by)
     changed = [change for change in plan.changes if change.action is not Action.REVOKE]
     audit.append(tx, [*events, *(event(change, by.revision, by.actor) for change in changed)])
 
 
-def keep_books(tx: Tx, plan: Plan, by: Provenance) -> None:
+def _keep_books(tx: Tx, plan: Plan, by: Provenance) -> None:
     """Record what is no change: rows that became git's, moved places, holds that are over."""
     if by.managed:
         _adopt(tx, "federation_peers", plan.adopted_peers, by)
@@ -84,11 +86,12 @@ def keep_books(tx: Tx, plan: Plan, by: Provenance) -> None:
 
 
 def _lock(tx: Tx, plan: Plan) -> None:
-    rows = {change.row for change in plan.changes if change.row is not None}
-    peers = {row.id for row in rows if isinstance(row.spec, PeerSpec)}
-    grants = {row.id for row in rows if isinstance(row.spec, GrantSpec)}
-    ending.lock_peers(tx, sorted(peers))
-    ending.lock_grants(tx, sorted(grants))
+    """Lock every live row that is written, those whose books are kept included (DESIGN 5)."""
+    changed = {change.row for change in plan.changes if change.row is not None}
+    peers = {row.id for row in changed if isinstance(row.spec, PeerSpec)}
+    grants = {row.id for row in changed if isinstance(row.spec, GrantSpec)}
+    ending.lock_peers(tx, sorted(peers | {each.row.id for each in plan.adopted_peers}))
+    ending.lock_grants(tx, sorted(grants | {each.row.id for each in plan.adopted_grants}))
 
 
 def _revoke_grants(tx: Tx, changes: Sequence[GrantChange], by: Provenance) -> list[Event]:

@@ -77,7 +77,9 @@ SETTINGS: Final = (
     Setting("source", values.read_text, "where manifests come from: a folder or a git URL"),
     Setting("ref", values.read_text, "the git ref to read; with it, a path is a repository too"),
     Setting("path", values.read_text, "the folder of the manifests within a git repository"),
-    Setting("database_url", values.read_text, "the libpq URL of PostgreSQL 15+", secret=True),
+    Setting(
+        "database_url", values.read_database_url, "the libpq URL of PostgreSQL 15+", secret=True
+    ),
     Setting("ca_url", values.read_https_url, "the URL of step-ca"),
     Setting("ca_root", Path, "the PEM bundle of our CA's roots"),
     Setting("ca_provisioners", Path, "the folder of the provisioners' private keys (serve)"),

@@ -51,6 +51,17 @@ def read_text(text: str) -> str:
     return text
 
 
+def read_database_url(text: str) -> str:
+    """Return a libpq URL of PostgreSQL; raise `ValueError` else, without its text: it is secret."""
+    try:
+        scheme = urlsplit(read_text(text)).scheme
+    except ValueError:  # urlsplit's own would quote user and password
+        scheme = ""
+    if not scheme.startswith("postgres"):
+        raise ValueError("expected postgresql://user@host/name")
+    return text
+
+
 def read_listen(text: str) -> Address:
     """Return host and port of `host:port`; raise `ValueError` else."""
     host, colon, port = text.rpartition(":")

@@ -139,16 +139,15 @@ class ServerCertificate:
         while True:
             try:
                 return await self.renew()
-            except MosaicError as error:
+            except (MosaicError, OSError) as error:  # OSError: no descriptor is left for the key
                 state = (
                     f"the one in use ends {self._current.not_after:%Y-%m-%d %H:%M:%S} UTC"
                     if self._current
                     else "the port opens once there is one"
                 )
                 _log.warning(
-                    "no new server certificate (%s: %s), again in %.0f s; %s",
-                    error.code,
-                    error.message,
+                    "no new server certificate (%s), again in %.0f s; %s",
+                    f"{error.code}: {error}" if isinstance(error, MosaicError) else error,
                     backoff.total_seconds(),
                     state,
                 )

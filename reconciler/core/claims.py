@@ -126,11 +126,11 @@ def judge_enrollment(
         return Declined(refusal, theft=theft)
     if theft:
         return Declined(_gone("token_claimed", "another key has claimed the token"), theft=True)
-    if token.status is TokenStatus.CLAIMED and _claim_is_over(token, now):
-        return Declined(_gone("token_void", "the claim has ended without a certificate"), void=True)
     intents = [each for each in issuances if each.status is IssuanceStatus.INTENT]
     if any(each.in_flight(now) for each in intents):
         return Declined(_in_progress(intents[0], now))
+    if token.status is TokenStatus.CLAIMED and _claim_is_over(token, now):
+        return Declined(_gone("token_void", "the claim has ended without a certificate"), void=True)
     return Go(stale=intents[0] if intents else None)
 
 

@@ -152,6 +152,17 @@ def test_a_claim_that_has_lasted_too_long_makes_the_token_void(token: TokenFacts
     assert verdict.void
 
 
+def test_the_last_attempt_of_a_claim_is_waited_for_by_who_asks_again() -> None:
+    last = issuance(10, IssuanceStatus.INTENT, lease_until=NOW + LEASE)
+    token = replace(CLAIMED, unanswered=MAX_UNANSWERED)
+
+    verdict = judge_enrollment(token, GRANT, OURS, (last,), NOW)
+
+    assert code(verdict) == "enrollment_in_progress"
+    assert isinstance(verdict, Declined)
+    assert not verdict.void
+
+
 def test_not_after_is_the_end_of_the_grant_where_that_comes_first() -> None:
     assert GRANT.not_after(NOW) == NOW + 24 * HOUR
     assert replace(GRANT, expires_at=NOW + HOUR).not_after(NOW) == NOW + HOUR

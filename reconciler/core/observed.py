@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.core.states import GrantStatus, HoldKind, PeerStatus
+from reconciler.core.times import rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,7 +29,7 @@ class Hold:
         return {
             "kind": str(self.kind),
             "by": self.by,
-            "at": self.at.isoformat().replace("+00:00", "Z"),
+            "at": rfc3339(self.at),
             "reason": self.reason,
         }
 

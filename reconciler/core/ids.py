@@ -10,9 +10,7 @@ if TYPE_CHECKING:
 
 PeerId = NewType("PeerId", uuid.UUID)
 GrantId = NewType("GrantId", uuid.UUID)
-TokenId = NewType("TokenId", uuid.UUID)
 IssuanceId = NewType("IssuanceId", uuid.UUID)
-RunId = NewType("RunId", uuid.UUID)
 
 UUID7_RANDOM_BYTES: Final = 10
 SERIAL_RANDOM_BYTES: Final = 20

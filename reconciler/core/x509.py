@@ -19,7 +19,6 @@ OID_CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"  # RFC 5280 4.2.1.12
 
 MIN_RSA_BITS: Final = 3072
 MAX_RSA_BITS: Final = 4096
-MAX_COMMON_NAME: Final = 64  # RFC 5280 appendix A: ub-common-name
 
 # What step-ca puts into the `sans` of a token without taking it for an IP address, a URI or an
 # e-mail address: such a name is looked for in the CSR's own names, and never found there.

@@ -1,4 +1,4 @@
-"""What Alembic runs: on the connection that `reconciler.store.schema` hands it, and no other."""
+"""What Alembic runs: on the connection that `reconciler.store.migrate` hands it, and no other."""
 
 from alembic import context
 

@@ -116,12 +116,12 @@ CREATE TABLE federation_grants (
     CONSTRAINT federation_grants_name_label
         CHECK (name ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'),
     CONSTRAINT federation_grants_subject CHECK (subject_user_id ~ '^[A-Za-z0-9._@-]{1,128}$'),
-    CONSTRAINT federation_grants_scope CHECK (
+    CONSTRAINT federation_grants_scope CHECK (coalesce( -- what is absent makes it unknown
         jsonb_typeof(scope -> 'resources') = 'array'
         AND (scope ->> 'maxRowsPerQuery')::integer BETWEEN 1 AND 10000
         AND NOT jsonb_path_exists(scope,
             '$.resources[*].type ? (!(@ == "tasks" || @ == "projects" || @ == "events"
-                || @ == "notes" || @ == "memory" || @ == "knowledge"))')),
+                || @ == "notes" || @ == "memory" || @ == "knowledge"))'), false)),
     CONSTRAINT federation_grants_lifetime
         CHECK (lifetime BETWEEN interval '5 minutes' AND interval '7 days'),
     CONSTRAINT federation_grants_revoked_told

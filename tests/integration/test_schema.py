@@ -86,6 +86,7 @@ def test_a_disabled_trigger_and_a_loose_constraint_are_told(rows: Rows) -> None:
         """UPDATE federation_grants SET scope = '{"resources": [{"type": "credentials"}],
             "maxRowsPerQuery": 1}'""",
         """UPDATE federation_grants SET scope = '{"resources": [], "maxRowsPerQuery": 10001}'""",
+        "UPDATE federation_grants SET scope = '{}'",
         """UPDATE federation_grants SET hold = '{"kind": "revoke", "by": "", "at": "",
             "reason": ""}'""",  # revoked by hand, and not revoked
         "UPDATE federation_peers SET status = 'revoked'",  # without revoked_at

@@ -26,9 +26,14 @@ def read_directory(root: Path) -> Source:
     Raises:
         NeedsEdit: `source_unreadable`: the folder is missing, is none, or cannot be read.
     """
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise _unreadable(f"{root} {what}")
+    try:
+        kind = root.stat().st_mode
+    except FileNotFoundError:
+        raise _unreadable(f"{root} does not exist") from None
+    except OSError as error:
+        raise _unreadable(f"{root} cannot be read: {error.strerror}") from None
+    if not stat.S_ISDIR(kind):
+        raise _unreadable(f"{root} is not a folder")
     files: list[SourceFile] = []
     problems: list[Problem] = []
     seen: dict[str, str] = {}

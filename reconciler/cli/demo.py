@@ -84,7 +84,7 @@ def _rows(alpha: DemoGateway, beta: DemoGateway) -> None:
     created = _create(alpha, scope)
     invitation = created["invitation"]["url"]
     _peer_add(beta, invitation)
-    certificate = _certificate(beta)
+    certificate = beta.outbound_certificate("alpha")
     facts = certificate.facts
     names = dict(facts.other_names)
 
@@ -175,10 +175,6 @@ def _statuses(alpha: DemoGateway) -> Iterator[str]:
     while time.monotonic() < until:
         yield alpha.json("grant", "show", "beta-notes")["status"]
         time.sleep(0.3)
-
-
-def _certificate(beta: DemoGateway) -> Any:
-    return beta.outbound_certificate("alpha")
 
 
 async def _second_use(invitation: str) -> MosaicError:

@@ -30,9 +30,12 @@ MAX_WAIT: Final = timedelta(hours=1)
 
 
 class DurationType(click.ParamType[timedelta]):
-    """A duration such as `30s`, `5m` or `24h`."""
+    """A duration such as `30s`, `5m` or `24h`, up to `longest`."""
 
     name = "duration"
+
+    def __init__(self, longest: timedelta = timedelta.max) -> None:
+        self._longest = longest
 
     def convert(
         self,
@@ -44,9 +47,12 @@ class DurationType(click.ParamType[timedelta]):
         if isinstance(value, timedelta):
             return value
         try:
-            return parse_duration(value)
+            found = parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if found > self._longest:
+            self.fail(f"got {value!r}, expected up to {format_duration(self._longest)}", param, ctx)
+        return found
 
 
 DURATION: Final = DurationType()
@@ -200,7 +206,7 @@ def wait_lock(function: F) -> F:
     option = click.option(
         "--wait-lock",
         "wait",
-        type=DURATION,
+        type=DurationType(MAX_WAIT),
         default=timedelta(seconds=30),
         show_default=format_duration(timedelta(seconds=30)),
         help="How long to wait for another one that holds the lock.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.audit import Event
 from reconciler.crypto.certificates import read_crl, subject_key_id
-from reconciler.errors import MosaicError
+from reconciler.errors import MosaicError, Retry
 from reconciler.loops.periodic import Job, run_jobs
 from reconciler.store import audit, crl, queue
 from reconciler.store.ending import expire_due
@@ -50,29 +50,30 @@ async def revoke_due(gateway: Gateway) -> None:
     """Revoke at the CA what is due there, and fetch the new list."""
     due = await gateway.database.run(queue.claim_revocations)
     done: list[queue.Due] = []
-    down = ""
+    failed: MosaicError | None = None
     for each in due:
-        error = down or await _revoke(gateway, each)
-        if not error:
+        # a CA that does not answer would hold up the rest past their lease
+        error = failed if isinstance(failed, Retry) else await _revoke(gateway, each)
+        if error is None:
             done.append(each)
             continue
-        # a CA that does not answer would hold up the rest past their lease
-        down = error
-        await gateway.database.run(queue.postpone, each, error)
-    if down:
-        _log.warning("%d serials are not revoked at the CA yet: %s", len(due) - len(done), down)
+        failed = error
+        await gateway.database.run(queue.postpone, each, error.message)
+    if failed is not None:
+        left = len(due) - len(done)
+        _log.warning("%d serials are not revoked at the CA yet: %s", left, failed.message)
     if done:
         await gateway.database.run(queue.record_revoked, done, _actor())
         _log.info("revoked at the CA: %d", len(done))
         await refresh_crl(gateway)
 
 
-async def _revoke(gateway: Gateway, due: queue.Due) -> str:
+async def _revoke(gateway: Gateway, due: queue.Due) -> MosaicError | None:
     try:
         await gateway.ca.revoke(due.serial, f"grant {due.grant} ended or was enrolled anew")
     except MosaicError as error:
-        return error.message
-    return ""
+        return error
+    return None
 
 
 async def recover(gateway: Gateway) -> None:

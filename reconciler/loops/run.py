@@ -106,3 +106,7 @@ class Loop:
                         break
             except FileNotFoundError:
                 continue
+            except (OSError, RuntimeError) as error:  # the kernel gives no more watches
+                _log.warning("%s is not watched, but read by the timer: %s", folder, error)
+                await sleep_unless(stop, PASS_EVERY)
+                yield None

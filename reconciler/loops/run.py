@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 SETTLE_MS: Final = 1000  # a folder settles before it is read
 PASS_EVERY: Final = timedelta(seconds=60)
 RETRY_EVERY: Final = timedelta(seconds=5)
+LOCK_WAIT: Final = timedelta(seconds=5)  # then it is tried again: `up` ends within 10 s
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class Loop:
         try:
             source = read_source(self.source)
             by = Provenance(self.actor, source.label, source.revision, source.dirty)
-            judged = apply(self.database, load(source), by, Options())
+            judged = apply(self.database, load(source), by, Options(wait=LOCK_WAIT))
         except InvalidManifests as error:
             listed = "; ".join(str(problem) for problem in error.problems[:5])
             self._tell(f"nothing is applied: {error.message}: {listed}")

@@ -33,6 +33,13 @@ class Pair:
         finally:
             self.alpha_up = self.alpha.start_up()
 
+    def create(self, name: str) -> str:
+        """Create a grant of alpha's; return the URL of its invitation."""
+        scope = '{"resources": [{"type": "notes", "verbs": ["list"]}], "maxRowsPerQuery": 5}'
+        to = ("--peer", "beta", "--subject-user", "maria", "--scope", scope)
+        created = self.alpha.document("grant", "create", name, *to)
+        return str(created["invitation"]["url"])
+
     def invite(self, grant: str) -> str:
         """Return the URL of a fresh invitation to a grant of alpha's."""
         return str(self.alpha.document("grant", "invite", grant)["invitation"]["url"])

@@ -37,10 +37,7 @@ def nothing_done(gateway: TestGateway, name: str) -> None:
 @pytest.fixture(scope="module")
 def invitation(pair: Pair) -> str:
     """An invitation to a grant that nobody has enrolled under."""
-    scope = '{"resources": [{"type": "notes", "verbs": ["list"]}], "maxRowsPerQuery": 5}'
-    to = ("--peer", "beta", "--subject-user", "maria", "--scope", scope)
-    created = pair.alpha.document("grant", "create", "unused", *to)
-    return str(created["invitation"]["url"])
+    return pair.create("unused")
 
 
 def spelled(invitation: str, token: str) -> str:

@@ -97,7 +97,7 @@ def test_up_does_not_begin_with_a_file_that_is_missing_or_wrong(
 
 
 def test_a_sealing_key_that_is_missing_stops_what_needs_it(delta: TestGateway, pair: Pair) -> None:
-    link = pair.invite("beta-tasks")
+    link = pair.create("sealed")
     delta.ok("peer", "add", link, "--name", "alpha")
     (sealing,) = delta.document("keys", "status")
     keys = delta.home.keys

@@ -80,7 +80,7 @@ def test_openssl_and_curl_enroll_as_the_docs_show(shell: Shell, pair: Pair) -> N
 
 
 def test_the_wrong_gateway_is_sent_nothing(shell: Shell, pair: Pair) -> None:
-    invitation = pair.invite("beta-tasks")
+    invitation = pair.create("kept")
     another_pin = f"{invitation[:-4]}{'0000' if invitation[-4:] != '0000' else '1111'}"
 
     done = shell.type(another_pin, ROOT, KEY, ENROLL)
@@ -88,4 +88,4 @@ def test_the_wrong_gateway_is_sent_nothing(shell: Shell, pair: Pair) -> None:
     assert done.returncode == 1
     assert done.stderr == "this is not the gateway that invited you: stop here\n"
     assert not (shell.folder / "token.header").exists()
-    assert pair.alpha.grant("beta-tasks")["status"] == "pending"
+    assert pair.alpha.grant("kept")["status"] == "pending"

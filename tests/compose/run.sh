@@ -36,12 +36,19 @@ own_engine() {
     trap stop_engine EXIT
     trap 'exit 1' INT TERM HUP
     for _ in $(seq 60); do
-        docker info >/dev/null 2>&1 && return
+        docker info >/dev/null 2>&1 && { clear_engine; return; }
         kill -0 "$engine" 2>/dev/null || break
         sleep 0.5
     done
     tail -5 "$work/log" >&2
     fail 'the engine does not start'
+}
+
+# clear_engine: remove what a run that was killed has left; the engine is ours alone
+clear_engine() {
+    docker ps --all --quiet | xargs -r docker rm --force --volumes >/dev/null
+    docker volume prune --force >/dev/null
+    docker network prune --force >/dev/null
 }
 
 stop_engine() {
@@ -60,11 +67,17 @@ if ! command -v docker >/dev/null || ! timeout 20 docker info >/dev/null 2>&1; t
     others=$!
 fi
 
+# build WORD…: build our image; the first stage has a name, so that pruning leaves its layers
+build() {
+    # shellcheck disable=SC2086 # two words, or none
+    docker build ${network:-} --build-arg HTTP_PROXY --build-arg HTTPS_PROXY --build-arg NO_PROXY \
+        --file compose/Dockerfile "$@" . >"$log" 2>&1 || { tail -30 "$log"; exit 1; }
+}
+
 echo 'compose: build the image'
 log=$(mktemp)
-# shellcheck disable=SC2086 # two words, or none
-docker build ${network:-} --build-arg HTTP_PROXY --build-arg HTTPS_PROXY --build-arg NO_PROXY \
-    --file compose/Dockerfile --tag mosaic-federation . >"$log" 2>&1 || { tail -30 "$log"; exit 1; }
+build --target build --tag mosaic-federation:build
+build --tag mosaic-federation
 rm "$log"
 [ -z "${others:-}" ] || wait "$others"
 docker image prune --force >/dev/null

@@ -18,6 +18,7 @@ from reconciler.core.values import LOOPBACK
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
+from reconciler.embedded.postgres import postgres
 from reconciler.errors import MosaicError
 from tests.support.gateways import psql
 
@@ -170,15 +171,16 @@ def test_row_8_the_lists_tell_the_truth_with_no_timer_running(
 
     with pair.alpha_stopped():
         assert alpha.processes() == {}
-        manifest = alpha.manifests / "short.yaml"
-        end = datetime.now(UTC) + timedelta(seconds=6)  # well after the apply
-        declared = manifest.read_text()
-        assert created["expiresAt"] in declared
-        manifest.write_text(declared.replace(created["expiresAt"], rfc3339(end)))
-        alpha.ok("apply", "--yes")
-        time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 0.1)
-        after = _statuses(alpha, "grant")
-        stored = alpha.sql("SELECT status FROM federation_grants WHERE name = 'short'")
+        with postgres(alpha.home):  # kept, so that no command starts it meanwhile
+            manifest = alpha.manifests / "short.yaml"
+            end = datetime.now(UTC) + timedelta(seconds=10)  # well after the apply
+            declared = manifest.read_text()
+            assert created["expiresAt"] in declared
+            manifest.write_text(declared.replace(created["expiresAt"], rfc3339(end)))
+            alpha.ok("apply", "--yes")
+            time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 0.1)
+            after = _statuses(alpha, "grant")
+            stored = alpha.sql("SELECT status FROM federation_grants WHERE name = 'short'")
 
     assert after.items() >= {**expected, "short": "expired"}.items()
     assert stored == "active", "the row itself was not moved: no timer runs"

@@ -95,7 +95,11 @@ async def _keep(name: str, alive: Callable[[], bool], start: Callable[[], None])
     backoff_s, started = 0.0, time.monotonic()
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
-        if alive():
+        try:
+            if alive():
+                continue
+        except OSError as error:  # no descriptor is left to look with
+            _log.error("%s cannot be looked at: %s", name, error)
             continue
         if time.monotonic() - started > STEADY_S:
             backoff_s = 0.0

@@ -26,7 +26,7 @@ HANDSHAKE_S: Final = 10.0
 CLOSE_S: Final = 2.0  # for a client to answer our close_notify; asyncio would wait for 30 s
 GRACE_S: Final = 4  # for requests in flight once the server stops
 LAST_WORDS_S: Final = 0.5  # for the answers of requests that were cut off
-KEEP_ALIVE_S: Final = 5
+KEEP_ALIVE_S: Final = 15  # longer than clients keep theirs: a request must not meet a closing end
 BACKLOG: Final = 512
 
 _log = logging.getLogger(__name__)

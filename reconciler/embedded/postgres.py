@@ -111,7 +111,8 @@ def _base(home: Home, account: Account | None) -> Path:
     a name of its own: what a removed home may have left there is never taken for this one's.
 
     Raises:
-        NeedsEdit: `child_failed`: the account cannot reach it any more.
+        NeedsEdit: `child_failed`: the account cannot reach it any more; `home_missing`: it is that
+            of another home, of which this one is a copy.
     """
     if not home.database_place.exists():
         base = home.path / "postgres"
@@ -119,6 +120,7 @@ def _base(home: Home, account: Account | None) -> Path:
             base = _place_outside(home)
         write_once(home.database_place, f"{base}\n".encode(), 0o444)
     base = Path(home.database_place.read_text().strip())
+    _require_own(home, base)
     if account is not None and not reachable(base / "data", account):
         raise NeedsEdit(
             "child_failed",
@@ -126,6 +128,19 @@ def _base(home: Home, account: Account | None) -> Path:
             hint="let it enter the folders above (chmod o+x), as when the gateway was made",
         )
     return base
+
+
+def _require_own(home: Home, base: Path) -> None:
+    """Refuse a copy of a home: it would use, change and stop the database of the one it is of."""
+    owner = base.parent
+    if (mark := base.parent / "home").is_file():
+        owner = Path(mark.read_text().strip())
+    if owner.joinpath("mosaic.toml").is_file() and not owner.samefile(home.path):
+        raise NeedsEdit(
+            "home_missing",
+            f"{home.path} is a copy of {owner}, and has no database of its own",
+            hint=f"use that one; for another gateway remove {home.path} and run init there",
+        )
 
 
 def _place_outside(home: Home) -> Path:

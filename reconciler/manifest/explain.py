@@ -76,7 +76,7 @@ def _explain_one(
     elif kind in ("too_short", "too_long"):
         bound = details["ctx"].get("min_length", details["ctx"].get("max_length"))
         word = "at least" if kind == "too_short" else "at most"
-        message = f"got {details['ctx'].get('actual_length', 0)} items, expected {word} {bound}"
+        message = f"got {len(details['input'])} items, expected {word} {bound}"
     return Problem(document.file, *mark, code, path_text(path), message, hint)
 
 

@@ -134,6 +134,16 @@ def test_a_home_that_was_moved_is_told_where_it_belongs(home: Home) -> None:
     assert str(home.path) in caught.value.hint
 
 
+def test_a_copy_of_a_home_leaves_the_database_of_the_other_alone(home: Home) -> None:
+    copy = Home(home.path.with_name("copy"))
+    with postgres(home) as url:
+        shutil.copytree(home.path, copy.path, ignore=shutil.ignore_patterns("postgres"))
+        with pytest.raises(NeedsEdit, match="is a copy of") as caught, postgres(copy):
+            pytest.fail("it was used")
+        assert probe.answers(url)
+    assert caught.value.code == "home_missing"
+
+
 @as_root
 def test_the_data_stay_where_they_are_when_the_folders_above_change_mode(folder: Path) -> None:
     parent = folder / "closed"

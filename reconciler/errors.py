@@ -106,6 +106,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "guard_removals": Outcome(EXIT_REFUSED, 500, "Too many removals"),
     "guard_protected": Outcome(EXIT_REFUSED, 500, "A protected object would be removed"),
     "guard_empty": Outcome(EXIT_REFUSED, 500, "The source has no manifest"),
+    "rewind": Outcome(EXIT_REFUSED, 500, "History was rewound"),
     "key_in_service": Outcome(EXIT_REFUSED, 500, "The key still seals a row"),
     "lock_held": Outcome(EXIT_LOCKED, 500, "Another process holds the lock"),
     "plan_stale": Outcome(EXIT_STALE, 500, "The plan is stale"),

@@ -1,6 +1,6 @@
 """The reconciler: git is the truth, and this is how the rows become what it says.
 
-    desired  = manifest.load(source)            every problem, or none
+    reading  = read(source)                     trusted, no rewind; every problem, or none
     observed = observe(tx)                      one statement, so one snapshot, with its `now`
     plan     = plan(desired, observed)          pure, sorted, deterministic
     verdict  = judge(plan, limits)              refuses with numbers and the way out
@@ -16,13 +16,23 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.changes import Action
+from reconciler.core.commits import refuse_rewind
 from reconciler.core.guard import Limits, Verdict, judge
 from reconciler.core.plan import plan as make_plan
 from reconciler.core.selection import narrowed_plan
 from reconciler.core.tokens import DEFAULT_TOKEN_LIFE
 from reconciler.errors import Refused
+from reconciler.manifest.load import load
+from reconciler.source.read import read_source
 from reconciler.store import audit
-from reconciler.store.apply import Provenance, carry_out, record_run
+from reconciler.store.applied import (
+    Provenance,
+    last_applied,
+    record_applied,
+    record_commit,
+    record_run,
+)
+from reconciler.store.apply import carry_out
 from reconciler.store.ending import expire_due
 from reconciler.store.grants import live_grant_id
 from reconciler.store.locks import locked
@@ -35,10 +45,20 @@ if TYPE_CHECKING:
     from reconciler.core.changes import Plan
     from reconciler.core.selection import Identity
     from reconciler.core.spec import Desired
+    from reconciler.core.values import SourceSetting
     from reconciler.store.tokens import Minted
     from reconciler.store.tx import Database, Tx
 
 DEFAULT_WAIT: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A source as it was read: what it declares, where from, and after which apply."""
+
+    desired: Desired
+    by: Provenance
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +82,43 @@ class Inviting:
 class Options:
     """How an apply may go.
 
-    `expect` is the digest that a person approved, where one did; `only` narrows it to some objects;
-    `inviting` mints a token for each grant that is created or replaced; `also` is what must be done
-    with the rows or not at all: it is called last, under the lock, and what it raises undoes them.
+    `expect` is the digest that a person approved, where one did; `generation` that of the reading,
+    where a newer apply makes it stale; `only` narrows it to some objects; `inviting` mints a token
+    for each grant that is created or replaced; `also` is what must be done with the rows or not at
+    all: it is called last, under the lock, and what it raises undoes them.
     """
 
     limits: Limits = field(default_factory=Limits)
     expect: str | None = None
+    generation: int | None = None
     wait: timedelta = DEFAULT_WAIT
     only: frozenset[Identity] | None = None
     inviting: Inviting | None = None
     also: Callable[[Judged], None] | None = None
+
+
+def read(
+    database: Database, setting: SourceSetting, actor: str, *, allow_rewind: bool = False
+) -> Reading:
+    """Return what a source declares, if it may be applied.
+
+    (1) ask what was applied last; (2) read the files, and how their commit follows that;
+    (3) refuse a rewind; (4) parse all of them.
+
+    Raises:
+        InvalidManifests: with every problem.
+        NeedsEdit: `source_unreadable`.
+        Refused: `rewind`.
+    """
+    with database.transaction() as tx:
+        applied = last_applied(tx)  # (1)
+    source = read_source(setting, applied.revision)  # (2)
+    if source.history is not None and not allow_rewind:
+        refuse_rewind(source.history, source.commit)  # (3)
+    desired = load(source)  # (4)
+    rules = source.history.rules if source.history is not None else None
+    by = Provenance(actor, source.label, source.commit, source.dirty, rules=rules)
+    return Reading(desired, by, applied.generation)
 
 
 def plan(
@@ -88,33 +134,58 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
     """Make the rows what `desired` declares; return what was done.
 
     (1) move what has expired, so that its name is free: true whatever follows, so on its own;
-    (2) take the lock, in the transaction that does all of the rest;
+    (2) take the lock, in the transaction that does all of the rest, and move what has expired
+        while it was waited for;
     (3) plan again: what was approved may have been overtaken;
     (4) let the guard judge;
-    (5) change the rows, revocations first, and append the audit entries last.
+    (5) change the rows, revocations first, and append the audit entries last;
+    (6) record what was applied.
 
     Raises:
         Retry: `lock_held`.
-        Refused: `plan_stale`: the plan is not the one that was approved; or the guard's refusal.
+        Refused: `plan_stale`: the plan is not the one that was approved, or the source was read
+            before the newest apply; or the guard's refusal.
     """
     with database.transaction() as tx:  # (1)
         audit.append(tx, expire_due(tx, by.actor))
     with locked(database, options.wait) as tx:  # (2)
+        expired = expire_due(tx, by.actor)
         judged = plan(tx, desired, options.limits, options.only)  # (3)
-        if options.expect is not None and judged.plan.digest != options.expect:
-            raise Refused(
-                "plan_stale",
-                "the rows or the manifests have changed since the plan was made",
-                hint="nothing was changed; look at a new plan",
-            )
+        _refuse_stale(tx, judged, options)
         refuse_if_guarded(judged.verdict)  # (4)
-        carry_out(tx, judged.plan, by)  # (5)
-        if not judged.plan.empty:
-            record_run(tx, judged.plan, by)
+        record_commit(tx, by)
+        carry_out(tx, judged.plan, by, expired)  # (5)
+        _record(tx, judged, by, options)  # (6)
         done = replace(judged, invited=_invite(tx, judged.plan, by, options))
         if options.also is not None:
             options.also(done)
         return done
+
+
+def _refuse_stale(tx: Tx, judged: Judged, options: Options) -> None:
+    overtaken = options.expect is not None and judged.plan.digest != options.expect
+    older = (
+        options.generation is not None
+        and not judged.plan.empty
+        and last_applied(tx).generation != options.generation
+    )
+    if overtaken or older:
+        raise Refused(
+            "plan_stale",
+            "the rows or the manifests have changed since the plan was made"
+            if overtaken
+            else "another apply came after the source was read",
+            hint="nothing was changed; look at a new plan",
+        )
+
+
+def _record(tx: Tx, judged: Judged, by: Provenance, options: Options) -> None:
+    """Record a run that changed something, and any of a whole source as what was applied last."""
+    whole = by.managed and options.only is None
+    if not judged.plan.empty:
+        record_run(tx, judged.plan, by)
+    if whole and (not judged.plan.empty or last_applied(tx).revision != by.revision):
+        record_applied(tx, by)
 
 
 def _invite(tx: Tx, made: Plan, by: Provenance, options: Options) -> tuple[tuple[str, Minted], ...]:

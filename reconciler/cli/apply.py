@@ -24,9 +24,10 @@ from reconciler.cli.inviting import Handout, inviter
 from reconciler.cli.planning import (
     guard_options,
     limits_of,
-    load_source,
     only_of,
     plan_output,
+    read_manifests,
+    rewind_option,
     show_plan,
     target_option,
 )
@@ -34,8 +35,6 @@ from reconciler.cli.saved import SavedPlan, read_plan
 from reconciler.core.plan_json import plan_as_json
 from reconciler.errors import EXIT_REFUSED, NeedsEdit
 from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded
-from reconciler.store.apply import Provenance
-from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
 )
 @target_option
 @guard_options
+@rewind_option
 @wait_lock
 @plan_output
 @source_option
@@ -69,6 +69,7 @@ def command(
     targets: tuple[Identity, ...],
     max_removals: MaxRemovals | None,
     allow_empty: bool,
+    allow_rewind: bool,
     wait: timedelta,
     output: str,
 ) -> None:
@@ -79,7 +80,6 @@ def command(
     """
     found = settings()
     saved = _saved(path, targets)
-    desired = load_source(found, saved.source if saved else path)
     handout = None
     if invite or invite_dir:
         handout = Handout(inviter(found, token_life), Path(invite_dir) if invite_dir else None)
@@ -93,11 +93,13 @@ def command(
     )
     say_gateway(found)
     with database(found, "apply") as opened:
+        where = saved.source if saved else path
+        reading = read_manifests(found, opened, where, allow_rewind=allow_rewind)
+        desired = reading.desired
         if not yes and saved is None:
             options = replace(options, expect=_approved(opened, desired, options, output))
-        by = Provenance(f"user:{actor_name()}", desired.label, desired.revision, desired.dirty)
         try:
-            done = apply(opened, desired, by, options)
+            done = apply(opened, desired, reading.by, options)
         except BaseException:
             if handout:
                 handout.withdraw()

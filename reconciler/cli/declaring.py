@@ -14,7 +14,7 @@ from reconciler.manifest.schema import SCHEMAS_URL
 from reconciler.manifest.write import manifest_text, write_new
 from reconciler.reconcile import Judged, Options, apply
 from reconciler.source.read import folder_of, read_source
-from reconciler.store.apply import Provenance
+from reconciler.store.applied import Provenance
 from reconciler.store.locks import actor_name
 from reconciler.store.observe import observe
 
@@ -108,9 +108,7 @@ def declare(
     before = load(source)
     for draft in drafts:
         _refuse_taken(before, draft)
-    joined = Source(
-        source.label, (*source.files, *added), source.problems, source.revision, source.dirty
-    )
+    joined = replace(source, files=(*source.files, *added))
     return Declaring(load(joined), tuple(drafts))
 
 

@@ -41,7 +41,7 @@ from reconciler.errors import NeedsEdit, Refused
 from reconciler.join import CheckReport, Joiner, check, join
 from reconciler.manifest.load import load
 from reconciler.reconcile import Options, apply
-from reconciler.store.apply import Provenance
+from reconciler.store.applied import Provenance
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.peers import show_peer
 from reconciler.store.tx import AsyncDatabase

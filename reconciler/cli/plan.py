@@ -12,9 +12,10 @@ from reconciler.cli.context import database, flags_given, settings, source_optio
 from reconciler.cli.planning import (
     guard_options,
     limits_of,
-    load_source,
     only_of,
     plan_output,
+    read_manifests,
+    rewind_option,
     show_plan,
     target_option,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.argument("path", required=False)
 @target_option
 @guard_options
+@rewind_option
 @click.option("--save", metavar="FILE", help="Write the plan, for `apply FILE`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where changes are pending.")
 @plan_output
@@ -41,6 +43,7 @@ def command(
     targets: tuple[Identity, ...],
     max_removals: MaxRemovals | None,
     allow_empty: bool,
+    allow_rewind: bool,
     save: str | None,
     detailed_exitcode: bool,
     output: str,
@@ -50,11 +53,12 @@ def command(
     Exits with 3 where the guard would refuse it.
     """
     found = settings()
-    desired = load_source(found, path)
     only = only_of(targets)
     limits = limits_of(max_removals, allow_empty=allow_empty)
-    with database(found, "plan") as opened, opened.transaction() as tx:
-        judged = plan(tx, desired, limits, only)
+    with database(found, "plan") as opened:
+        desired = read_manifests(found, opened, path, allow_rewind=allow_rewind).desired
+        with opened.transaction() as tx:
+            judged = plan(tx, desired, limits, only)
     show_plan(judged, desired, output)
     if output == "json":
         refuse_if_guarded(judged.verdict)

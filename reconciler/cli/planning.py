@@ -18,14 +18,15 @@ from reconciler.core.plan_json import plan_as_json
 from reconciler.core.spec import Kind
 from reconciler.core.text import printable
 from reconciler.errors import NeedsEdit
-from reconciler.manifest.load import load
-from reconciler.source.read import read_source
+from reconciler.reconcile import read
+from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
     from reconciler.config import Settings
     from reconciler.core.selection import Identity
     from reconciler.core.spec import Desired
-    from reconciler.reconcile import Judged
+    from reconciler.reconcile import Judged, Reading
+    from reconciler.store.tx import Database
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,12 +95,25 @@ def limits_of(max_removals: MaxRemovals | None, *, allow_empty: bool) -> Limits:
     return Limits(max_removals, allow_empty)
 
 
-def load_source(found: Settings, path: str | None) -> Desired:
-    """Return what the source declares.
+def rewind_option(function: F) -> F:
+    """Add `--allow-rewind`."""
+    option = click.option(
+        "--allow-rewind",
+        is_flag=True,
+        help="Let a commit be read that does not follow the applied one, once.",
+    )
+    return option(function)
+
+
+def read_manifests(
+    found: Settings, opened: Database, path: str | None, *, allow_rewind: bool = False
+) -> Reading:
+    """Return what the source declares, by the one who runs this command.
 
     Raises:
         InvalidManifests: with every problem.
         NeedsEdit: `usage`: PATH is a file; `source_unreadable`.
+        Refused: `rewind`.
     """
     source = source_of(found, path)
     if not source.is_git and Path(source.location).is_file():
@@ -108,7 +122,7 @@ def load_source(found: Settings, path: str | None) -> Desired:
             f"{path or source.location} is a file, and a source is a folder: all of it is applied",
             hint="name the folder; --target kind/name narrows what is applied",
         )
-    return load(read_source(source))
+    return read(opened, source, f"user:{actor_name()}", allow_rewind=allow_rewind)
 
 
 def show_plan(judged: Judged, desired: Desired, output: str, *, err: bool = False) -> None:

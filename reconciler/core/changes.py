@@ -166,6 +166,12 @@ class Plan:
         """`sha256:…` over actions, kinds, names and spec digests, in order."""
         return digest_of([PLAN_FORMAT_VERSION, [change.identity() for change in self.changes]])
 
+    @property
+    def created(self) -> tuple[tuple[Kind, str], ...]:
+        """The objects that get a row of their own."""
+        new = (Action.CREATE, Action.REPLACE)
+        return tuple((c.kind, c.name) for c in self.changes if c.action in new)
+
     def peer_changes(self, *actions: Action) -> tuple[PeerChange, ...]:
         """Return the changes to peers of these actions, in order."""
         wanted = [c for c in self.changes if c.kind is Kind.PEER and c.action in actions]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from reconciler.core.commits import Commit, History
     from reconciler.errors import Problem
 
 MAX_FILE: Final = 256 * 1024  # octets
@@ -22,10 +23,15 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """All manifest files of a source, sorted by path; `label` says where they came from."""
+    """All manifest files of a source, sorted by path; `label` says where they came from.
+
+    `commit` is the one that was read, None where no repository holds the files; `dirty` tells
+    that they differ from it. `history` is there for a git source only.
+    """
 
     label: str
     files: tuple[SourceFile, ...]
     problems: tuple[Problem, ...] = ()
-    revision: str | None = None
+    commit: Commit | None = None
     dirty: bool = False
+    history: History | None = None

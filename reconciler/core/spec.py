@@ -14,6 +14,7 @@ from reconciler.core.times import format_duration, rfc3339
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from reconciler.core.commits import Commit
     from reconciler.core.scope import Scope
 
 DEFAULT_LIFETIME: Final = timedelta(hours=24)
@@ -124,9 +125,14 @@ class Desired:
 
     peers: tuple[Declared[PeerSpec], ...] = ()
     grants: tuple[Declared[GrantSpec], ...] = ()
-    revision: str | None = None
+    commit: Commit | None = None
     dirty: bool = False
     label: str = field(default="", compare=False)
+
+    @property
+    def revision(self) -> str | None:
+        """The hash of the commit that was read."""
+        return self.commit.id if self.commit is not None else None
 
     @property
     def empty(self) -> bool:

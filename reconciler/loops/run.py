@@ -16,10 +16,8 @@ from watchfiles import awatch
 
 from reconciler.errors import InvalidManifests, MosaicError, Retry
 from reconciler.loops.periodic import sleep_unless
-from reconciler.manifest.load import load
-from reconciler.reconcile import Options, apply
-from reconciler.source.read import folder_of, read_source
-from reconciler.store.apply import Provenance
+from reconciler.reconcile import Options, apply, read
+from reconciler.source.read import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,22 +53,22 @@ class Loop:
     def one_pass(self) -> bool:
         """Read, plan and apply once; return whether to try again soon. Errors are logged."""
         try:
-            source = read_source(self.source)
-            by = Provenance(self.actor, source.label, source.revision, source.dirty)
-            judged = apply(self.database, load(source), by, Options(wait=LOCK_WAIT))
+            reading = read(self.database, self.source, self.actor)
+            options = Options(wait=LOCK_WAIT, generation=reading.generation)
+            judged = apply(self.database, reading.desired, reading.by, options)
         except InvalidManifests as error:
             listed = "; ".join(str(problem) for problem in error.problems[:5])
             self._tell(f"nothing is applied: {error.message}: {listed}")
             return False
         except MosaicError as error:
             self._tell(f"nothing is applied: {error.message}; {error.hint}")
-            return isinstance(error, Retry)
+            return isinstance(error, Retry) or error.code == "plan_stale"
         self.trouble = ""
         summary = judged.plan.summary
         if not judged.plan.empty:
             _log.info(
                 "applied %s: %d added, %d changed, %d replaced, %d removed",
-                source.label,
+                reading.by.source,
                 summary.create,
                 summary.update,
                 summary.replace,

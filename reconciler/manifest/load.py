@@ -61,7 +61,7 @@ def load(source: Source) -> Desired:
     return Desired(
         peers=tuple(sorted(peers, key=lambda each: each.name)),
         grants=tuple(sorted(grants, key=lambda each: each.name)),
-        revision=source.revision,
+        commit=source.commit,
         dirty=source.dirty,
         label=source.label,
     )

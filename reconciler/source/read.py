@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from reconciler.core.values import SourceSetting
 
 
-def read_source(setting: SourceSetting) -> Source:
-    """Return the files of a source.
+def read_source(setting: SourceSetting, applied: str | None = None) -> Source:
+    """Return the files of a source; of a repository, with how it follows the `applied` commit.
 
     Raises:
         NeedsEdit: `source_unreadable`, or `config_invalid` for a git repository.

@@ -6,17 +6,20 @@ queue for the CA. Rows are locked in the order peer, grant, token, issuance (DES
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from reconciler.core.audit import Event
 from reconciler.store.tx import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from reconciler.core.observed import Hold
     from reconciler.store.tx import Tx
+
+NOTHING_MORE: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 def lock_grants(tx: Tx, ids: Sequence[UUID]) -> None:
@@ -36,9 +39,18 @@ def lock_peers(tx: Tx, ids: Sequence[UUID]) -> None:
 
 
 def revoke_grants(
-    tx: Tx, ids: Sequence[UUID], actor: str, reason: str, hold: Hold | None = None
+    tx: Tx,
+    ids: Sequence[UUID],
+    actor: str,
+    reason: str,
+    *,
+    hold: Hold | None = None,
+    told: Mapping[str, object] = NOTHING_MORE,
 ) -> list[Event]:
-    """Revoke grants that have not ended, and what hangs on them; return the events to append."""
+    """Revoke grants that have not ended, and what hangs on them; return the events to append.
+
+    `told` is what the events say beside the reason.
+    """
     lock_grants(tx, ids)
     ended = tx.rows(
         "UPDATE federation_grants SET status = 'revoked', revoked_at = clock_timestamp(),"
@@ -48,7 +60,7 @@ def revoke_grants(
         reason=reason,
         hold=as_json(hold.as_json()) if hold else None,
     )
-    return _end_what_hangs(tx, ended, actor, "grant.revoked", reason)
+    return _end_what_hangs(tx, ended, actor, "grant.revoked", {"reason": reason, **told})
 
 
 def expire_due(tx: Tx, actor: str) -> list[Event]:
@@ -63,11 +75,12 @@ def expire_due(tx: Tx, actor: str) -> list[Event]:
         " AND expires_at <= clock_timestamp() RETURNING id, name",
         ids=[row["id"] for row in due],
     )
-    return _end_what_hangs(tx, ended, actor, "grant.expired", "its expiresAt has passed")
+    told = {"reason": "its expiresAt has passed"}
+    return _end_what_hangs(tx, ended, actor, "grant.expired", told)
 
 
 def _end_what_hangs(
-    tx: Tx, ended: list[dict[str, object]], actor: str, kind: str, reason: str
+    tx: Tx, ended: list[dict[str, object]], actor: str, kind: str, told: Mapping[str, object]
 ) -> list[Event]:
     if not ended:
         return []
@@ -79,7 +92,7 @@ def _end_what_hangs(
             kind,
             actor,
             f"grant/{row['name']}",
-            {"id": str(row["id"]), "reason": reason, "serials": serials.get(row["id"], [])},
+            {"id": str(row["id"]), "serials": serials.get(row["id"], []), **told},
         )
         for row in sorted(ended, key=lambda row: str(row["name"]))
     ]

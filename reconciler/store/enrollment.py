@@ -23,14 +23,13 @@ from reconciler.core.claims import (
 )
 from reconciler.core.ids import (
     SERIAL_RANDOM_BYTES,
-    UUID7_RANDOM_BYTES,
     IssuanceId,
     serial_from,
-    uuid7,
 )
 from reconciler.core.states import TokenStatus
 from reconciler.errors import Refused
 from reconciler.store import audit, ending, facts
+from reconciler.store.ids import new_id
 from reconciler.store.issuing import Attempt
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def _new_attempt(
     predecessor_id: IssuanceId | None = None,
 ) -> Attempt:
     return Attempt(
-        issuance_id=IssuanceId(uuid7(now, os.urandom(UUID7_RANDOM_BYTES))),
+        issuance_id=IssuanceId(new_id(now)),
         serial=serial_from(os.urandom(SERIAL_RANDOM_BYTES)),
         grant=grant,
         not_after=grant.not_after(now),

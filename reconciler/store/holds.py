@@ -41,7 +41,8 @@ def revoke_grant(tx: Tx, name: str, actor: str, reason: str) -> None:
     grant_id = live_grant_id(tx, name)
     hold = Hold(HoldKind.REVOKE, actor, tx.now(), reason)
     _drop_older_hold(tx, "federation_grants", name)
-    events = ending.revoke_grants(tx, [grant_id], actor, reason or "revoked by an operator", hold)
+    said = reason or "revoked by an operator"
+    events = ending.revoke_grants(tx, [grant_id], actor, said, hold=hold)
     audit.append(tx, events)
 
 

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core.audit import Event
 from reconciler.core.changes import Action
+from reconciler.core.spec import PeerSpec
 
 if TYPE_CHECKING:
-    from reconciler.core.changes import AnyChange, GrantChange, PeerChange
+    from reconciler.core.changes import AnyChange, Bookkeeping, GrantChange, PeerChange
+    from reconciler.store.applied import Provenance
+    from reconciler.store.writing import NewIds
 
 
 def _common_row(change: PeerChange | GrantChange) -> dict[str, Any]:
@@ -50,21 +53,42 @@ def grant_row(change: GrantChange) -> dict[str, Any]:
     }
 
 
-def event(change: AnyChange, revision: str | None, actor: str) -> Event:
-    """Return the audit event of a change that is no revocation."""
+def provenance(by: Provenance) -> dict[str, object]:
+    """Return what an event says of where its change came from."""
+    return {"from": by.as_json()}
+
+
+def adopted_event(book: Bookkeeping[Any, Any], by: Provenance) -> Event:
+    """Return the audit event of a row that becomes git's without a change."""
+    kind = "peer" if isinstance(book.declared.spec, PeerSpec) else "grant"
+    place = f"{book.declared.place.path}:{book.declared.place.line}"
+    return Event(
+        f"{kind}.adopted",
+        by.actor,
+        f"{kind}/{book.row.name}",
+        {"id": str(book.row.id), "place": place} | provenance(by),
+    )
+
+
+def event(change: AnyChange, by: Provenance, ids: NewIds) -> Event:
+    """Return the audit event of a change that is no revocation; `id` is the row's that lives on."""
     assert change.declared is not None
+    new = ids.get((change.kind, change.name))
+    old = change.row.id if change.row is not None else None
     kind = str(change.kind).lower()
     verb = {Action.CREATE: "created", Action.UPDATE: "updated", Action.REPLACE: "replaced"}
     return Event(
         f"{kind}.{verb[change.action]}",
-        actor,
+        by.actor,
         f"{kind}/{change.name}",
         {
+            "id": str(new or old),
+            "replaces": str(old) if change.action is Action.REPLACE else None,
             "reason": change.reason,
             "place": f"{change.declared.place.path}:{change.declared.place.line}",
-            "revision": revision,
             "digest": change.declared.digest,
             "spec": change.declared.spec.as_json(),
             "fields": [field.as_json() for field in change.fields],
-        },
+        }
+        | provenance(by),
     )

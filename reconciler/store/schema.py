@@ -10,7 +10,7 @@ from reconciler.errors import MosaicError, NeedsEdit, Refused
 if TYPE_CHECKING:
     from reconciler.store.tx import Database, Tx
 
-MIGRATIONS: Final = ("0001",)  # oldest first; a test holds them and the files together
+MIGRATIONS: Final = ("0001", "0002")  # oldest first; a test holds them and the files together
 HEAD: Final = MIGRATIONS[-1]
 
 EXPECTED_TRIGGERS: Final = frozenset(
@@ -24,7 +24,18 @@ EXPECTED_TRIGGERS: Final = frozenset(
         )
         for what in ("moves", "kept")
     }
-    | {"federation_audit_log_append_only", "federation_audit_head_kept"}
+    | {
+        f"{table}_by_hand"
+        for table in ("federation_peers", "federation_grants", "federation_certificates")
+    }
+    | {
+        "federation_audit_log_append_only",
+        "federation_audit_head_kept",
+        "federation_hand_changes_append_only",
+        "federation_keys_kept",
+        "federation_reconcile_runs_kept",
+        "federation_commits_kept",
+    }
 )
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.audit import Event
 from reconciler.core.claims import token_invalid
-from reconciler.core.ids import UUID7_RANDOM_BYTES, uuid7
 from reconciler.core.tokens import (
     MAX_TOKEN_LIFE,
     PUBLIC_ID_RANDOM_BYTES,
@@ -23,6 +22,7 @@ from reconciler.errors import NeedsEdit, Refused
 from reconciler.store import audit
 from reconciler.store.ending import void_tokens
 from reconciler.store.facts import grant_facts
+from reconciler.store.ids import new_id
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -73,7 +73,7 @@ def mint(tx: Tx, grant_id: UUID, pepper: bytes, life: timedelta, actor: str) -> 
         "INSERT INTO federation_enrollment_tokens"
         " (id, grant_id, public_id, mac, expires_at, created_by)"
         " VALUES (:id, :grant, :public_id, :mac, :expires_at, :actor)",
-        id=uuid7(now, os.urandom(UUID7_RANDOM_BYTES)),
+        id=new_id(now),
         grant=grant_id,
         public_id=token.public_id,
         mac=token_mac(pepper, token),

@@ -233,7 +233,8 @@ def _set_limits(connection: sa.Connection, lock_timeout: timedelta | None) -> No
             "SELECT set_config('lock_timeout', :lock, true),"
             " set_config('statement_timeout', :statement, true),"
             " set_config('idle_in_transaction_session_timeout', :idle, true),"
-            " set_config('timezone', 'UTC', true)"
+            " set_config('timezone', 'UTC', true),"
+            " set_config('mosaic.writer', 'on', true)"  # else a trigger notes a change by hand
         ),
         limits,
     )

@@ -15,7 +15,7 @@ from reconciler.crypto.proof import make_proof
 from reconciler.manifest.load import load
 from reconciler.reconcile import Judged, Options, apply
 from reconciler.store import tokens
-from reconciler.store.apply import Provenance
+from reconciler.store.applied import Provenance
 from reconciler.store.tx import Database
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import click
 
 from reconciler.config import Settings, load_settings
+from reconciler.core.text import printable
 from reconciler.core.times import format_duration, parse_duration
 from reconciler.core.values import SourceSetting
 from reconciler.errors import NeedsEdit, Refused
@@ -173,7 +174,8 @@ def say_gateway(found: Settings) -> None:
         where = f"the gateway in {require_home(found).path}"
     else:
         parts = urlsplit(found.database_url)
-        where = f"the database {parts.path.lstrip('/')} on {parts.hostname or 'its socket'}"
+        host = parts.hostname or "".join(parse_qs(parts.query).get("host", ["its socket"]))
+        where = f"the database {parts.path.lstrip('/')} on {printable(host, 255)}"
     click.echo(f"acting on {where}", err=True)
 
 

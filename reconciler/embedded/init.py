@@ -7,6 +7,7 @@ a second one keeps.
 from __future__ import annotations
 
 import fcntl
+import json
 import random
 import secrets
 import shutil
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from reconciler.config import write_config
+from reconciler.core.invitation import API_PREFIX
 from reconciler.core.tokens import PEPPER_BYTES
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded import postgres
-from reconciler.embedded.ca_files import CaPlan, write_ca
+from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.files import locked, private_folder, write_once
-from reconciler.errors import Retry
+from reconciler.errors import NeedsEdit, Refused, Retry
 from reconciler.store.locks import application_name
 from reconciler.store.migrate import upgrade
 from reconciler.store.tx import Database
@@ -39,9 +41,11 @@ def create_home(home: Home, *, public_url: str | None = None, oid_arc: str | Non
     """Make the home: settings, keys, authority, database. Return False where it was complete.
 
     Raises:
+        Refused: `state_conflict`: it is complete, with another URL or arc than is asked for.
         MosaicError: what could not be made, and what to do; run it again afterwards.
     """
     if home.config.is_file():
+        _refuse_other(home, public_url, oid_arc)
         return False
     home.path.mkdir(parents=True, exist_ok=True)
     for folder in (home.secrets, home.run, home.logs):
@@ -51,6 +55,18 @@ def create_home(home: Home, *, public_url: str | None = None, oid_arc: str | Non
             return False
         _make(home, public_url, oid_arc)
     return True
+
+
+def _refuse_other(home: Home, public_url: str | None, oid_arc: str | None) -> None:
+    """Refuse what a complete home cannot become: its certificates carry both."""
+    written = tomllib.loads(home.config.read_text())
+    for name, asked in (("public_url", public_url), ("oid_arc", oid_arc)):
+        if asked is not None and asked != written.get(name, asked):
+            raise Refused(
+                "state_conflict",
+                f"the {name} of {home.path} is fixed: it has {written[name]!r}, not {asked!r}",
+                hint="make another gateway: mosaic federation init --home FOLDER",
+            )
 
 
 def _make(home: Home, public_url: str | None, oid_arc: str | None) -> None:
@@ -78,19 +94,40 @@ def _settings(home: Home, public_url: str | None, oid_arc: str | None) -> dict[s
     draft = home.path / DRAFT
     if not draft.is_file():
         port, ca_port = _free_ports()
-        url = public_url or f"https://127.0.0.1:{port}"
-        write_config(
-            draft,
-            {
-                "listen": f"127.0.0.1:{port}",
-                "public_url": url,
-                "source": SOURCE,
-                "ca_url": f"https://127.0.0.1:{ca_port}",
-                "oid_arc": oid_arc or DEFAULT_OID_ARC,
-            },
-        )
+        chosen = {
+            "listen": f"127.0.0.1:{port}",
+            "public_url": public_url or f"https://127.0.0.1:{port}",
+            "source": SOURCE,
+            "ca_url": f"https://127.0.0.1:{ca_port}",
+            "oid_arc": oid_arc or DEFAULT_OID_ARC,
+        }
+        if (home.ca / CONFIG).is_file():  # mosaic.toml was lost: what the CA has is what holds
+            chosen |= _as_the_ca_has(home)
+        write_config(draft, chosen)
     settings: dict[str, str] = tomllib.loads(draft.read_text())
     return settings
+
+
+def _as_the_ca_has(home: Home) -> dict[str, str]:
+    """Return the settings that an authority fixes, where one is there already."""
+    try:
+        document = json.loads((home.ca / CONFIG).read_text())
+        options = document["authority"]["provisioners"][0]["options"]
+        fixed = {
+            "public_url": document["crl"]["idpURL"].partition(API_PREFIX)[0],
+            "ca_url": f"https://{document['address']}",
+            "oid_arc": options["x509"]["templateData"]["oidArc"],
+        }
+    except (OSError, ValueError, LookupError, TypeError):
+        raise NeedsEdit(
+            "config_invalid",
+            f"{home.ca / CONFIG}: it does not say what the gateway was",
+            hint="restore the home from its backup",
+        ) from None
+    own = urlsplit(fixed["public_url"])
+    if own.hostname == "127.0.0.1" and own.port is not None:
+        fixed["listen"] = own.netloc
+    return fixed
 
 
 def _ca_plan(home: Home, settings: dict[str, str]) -> CaPlan:

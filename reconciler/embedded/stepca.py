@@ -11,12 +11,13 @@ import json
 import signal
 import ssl
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from reconciler.embedded import processes
 from reconciler.embedded.ca_files import CONFIG
-from reconciler.errors import Retry
+from reconciler.errors import NeedsEdit, Retry
 
 if TYPE_CHECKING:
     import subprocess
@@ -74,19 +75,32 @@ class StepCa:
 
     def answers(self) -> bool:
         """Ask it for its health, trusting its own root alone."""
-        document = json.loads((self._folder / CONFIG).read_text())
-        parts = urlsplit(f"https://{document['address']}")
-        trust = ssl.create_default_context(cafile=str(self._folder / "root_ca.crt"))
-        connection = http.client.HTTPSConnection(
-            parts.hostname or "127.0.0.1", parts.port, timeout=2, context=trust
-        )
         try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200
+            with closing(self._connection()) as connection:
+                connection.request("GET", "/health")
+                return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
-        finally:
-            connection.close()
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        """Return a connection to where `ca.json` says that it listens.
+
+        Raises:
+            NeedsEdit: `config_invalid`: the file does not say it.
+            OSError: a file is missing.
+        """
+        path = self._folder / CONFIG
+        try:
+            parts = urlsplit(f"https://{json.loads(path.read_text())['address']}")
+            host, port = parts.hostname or "127.0.0.1", parts.port
+        except (ValueError, KeyError, TypeError):
+            raise NeedsEdit(
+                "config_invalid",
+                f"{path}: it does not say where step-ca listens",
+                hint="restore it from a backup of the home",
+            ) from None
+        trust = ssl.create_default_context(cafile=str(self._folder / "root_ca.crt"))
+        return http.client.HTTPSConnection(host, port, timeout=2, context=trust)
 
 
 def _tail(log: Path) -> str:

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 
 from reconciler.errors import NeedsEdit
 from reconciler.resources import data_dir
-from reconciler.store.schema import MIGRATIONS, Revisions, revisions, unknown_migration
+from reconciler.store.schema import HEAD, MIGRATIONS, Revisions, revisions, unknown_migration
 
 if TYPE_CHECKING:
     from reconciler.store.tx import Database
@@ -22,12 +22,20 @@ MIN_SERVER: Final = 150_000  # server_version_num of PostgreSQL 15
 
 
 def upgrade(database: Database) -> Revisions:
-    """Run every missing migration, in one transaction, under an advisory lock.
+    """Run the missing migrations, each in a transaction of its own, under an advisory lock.
 
     Raises:
         NeedsEdit: `config_invalid`: the server is older than PostgreSQL 15.
         Refused: `schema_differs`: the database is newer than this version knows.
     """
+    while _step(database):
+        pass
+    with database.transaction() as tx:
+        return revisions(tx)
+
+
+def _step(database: Database) -> bool:
+    """Run the next migration; return whether there may be another."""
     with database.connection() as connection:
         connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
@@ -35,11 +43,12 @@ def upgrade(database: Database) -> Revisions:
         current = MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in MIGRATIONS:
             raise unknown_migration(current)
+        if current == HEAD:
+            return False
         config = alembic_config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    with database.transaction() as tx:
-        return revisions(tx)
+        command.upgrade(config, MIGRATIONS[MIGRATIONS.index(current) + 1 if current else 0])
+        return True
 
 
 def _check_server(connection: sa.Connection) -> None:

@@ -91,17 +91,16 @@ class Database:
                 _set_limits(connection, lock_timeout)
                 yield Tx(connection)
         except _Conflict:
-            raise Retry(
-                "database_unavailable",
-                "another transaction was in the way of this one; nothing was changed",
-                hint="run the command again",
-            ) from None
+            raise _in_the_way() from None
 
     @contextmanager
     def connection(self) -> Iterator[sa.Connection]:
-        """Open a bare connection, for migrations only."""
-        with translated(), self._engine.begin() as connection:
-            yield connection
+        """Open a bare connection, for migrations only; raises what a transaction does."""
+        try:
+            with translated(), self._engine.begin() as connection:
+                yield connection
+        except _Conflict:
+            raise _in_the_way() from None
 
 
 class AsyncDatabase:
@@ -154,6 +153,14 @@ class AsyncDatabase:
 
 class _Conflict(Exception):
     """Two transactions were in each other's way; running one again is safe."""
+
+
+def _in_the_way() -> Retry:
+    return Retry(
+        "database_unavailable",
+        "another transaction was in the way of this one; nothing was changed",
+        hint="run the command again",
+    )
 
 
 @contextmanager

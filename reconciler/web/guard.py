@@ -113,10 +113,10 @@ class Guard:
             await self._answer(stopping, exchange, request)(scope, exchange.receive, exchange.send)
 
     def _admit(self, scope: Scope, address: str) -> None:
+        if scope["path"] in PROBES:
+            return  # a busy gateway is no dead one
         if self._in_flight > MAX_IN_FLIGHT:
             raise Retry("unavailable", f"more than {MAX_IN_FLIGHT} requests at once")
-        if scope["path"] in PROBES:
-            return
         if wait_s := self._limiter.wait_s(address, time.monotonic()):
             raise Retry(
                 "rate_limited",

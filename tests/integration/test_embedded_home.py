@@ -20,6 +20,7 @@ from reconciler.embedded.init import create_home, remove_home
 from reconciler.embedded.install import find_step_ca
 from reconciler.embedded.postgres import postgres
 from reconciler.embedded.stepca import StepCa
+from reconciler.errors import MosaicError
 from reconciler.store import probe
 from tests.support.embedded import made_home, open_folder
 
@@ -49,6 +50,21 @@ def test_nothing_secret_in_a_home_is_open_to_others(home: Home) -> None:
     for name in ("key", "secrets/*", "provisioners/*", "root-key/*"):
         for path in home.path.glob(name):
             assert path.stat().st_mode & 0o777 == 0o400, path
+
+
+def test_what_a_home_is_fixed_to_is_not_changed_in_silence(home: Home) -> None:
+    for fixed in ({"public_url": "https://other.example"}, {"oid_arc": "1.2.3.4"}):
+        with pytest.raises(MosaicError, match="is fixed") as refused:
+            create_home(home, **fixed)
+        assert refused.value.code == "state_conflict"
+
+
+def test_a_lost_configuration_is_written_again_as_the_authority_has_it(home: Home) -> None:
+    before = home.config.read_bytes()
+    home.config.unlink()
+
+    assert create_home(home) is True
+    assert home.config.read_bytes() == before
 
 
 def test_a_second_init_changes_nothing(home: Home) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli.context import settings, verb
 from reconciler.cli.output import output_option, show_facts
 from reconciler.cli.serving import read_roots
-from reconciler.clients.ca import CaClient
+from reconciler.clients.ca import CaClient, CaProvisioner
 from reconciler.config import Settings, require
-from reconciler.crypto.authority import GATEWAY, PEERS
+from reconciler.crypto.authority import CLAIMS, GATEWAY, PEERS, TEMPLATES
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.ott import Provisioner
 from reconciler.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @click.command()
@@ -28,8 +31,7 @@ def command(output: str) -> None:
     if not found["provisionersAreOurs"]:
         raise Refused(
             "ca_refused",
-            "the CA's provisioners are not exactly ours: "
-            f"got {', '.join(found['provisioners'])}, expected {', '.join(found['expected'])}",
+            f"the CA's provisioners are not exactly ours: {'; '.join(found['differences'])}",
             hint="restore its ca.json from the one that `ca init` wrote, and start it again",
         )
 
@@ -43,6 +45,10 @@ async def _status(found: Settings) -> dict[str, Any]:
         listed = await ca.provisioners()
         expected = sorted(f"JWK {each.name} {each.kid}" for each in ours)
         seen = sorted(f"{each.type} {each.name} {each.kid}" for each in listed)
+        differences = [
+            *([] if seen == expected else [f"got {seen}, expected {expected}"]),
+            *(each for one in listed for each in _differences(one, found.oid_arc)),
+        ]
         return {
             "url": url,
             "version": await ca.version(),
@@ -51,5 +57,21 @@ async def _status(found: Settings) -> dict[str, Any]:
             "intermediates": [fingerprint_of(each) for each in await ca.intermediates()],
             "provisioners": seen,
             "expected": expected,
-            "provisionersAreOurs": seen == expected,
+            "provisionersAreOurs": not differences,
+            "differences": differences,
         }
+
+
+def _differences(listed: CaProvisioner, oid_arc: str) -> Iterator[str]:
+    """Yield how a provisioner's claims and template differ from ours."""
+    ours = CLAIMS.get(listed.name, {})
+    for name in sorted(ours.keys() | listed.claims.keys()):
+        got, expected = listed.claims.get(name), ours.get(name)
+        if got != expected:
+            yield f"{listed.name}: {name}: got {got!r}, expected {expected!r}"
+    template = str(listed.options.get("templateFile", "")).rpartition("/")[2]
+    if template != TEMPLATES.get(listed.name):
+        yield f"{listed.name}: template: got {template!r}, expected {TEMPLATES.get(listed.name)!r}"
+    arc = (listed.options.get("templateData") or {}).get("oidArc")
+    if arc != oid_arc:
+        yield f"{listed.name}: oidArc: got {arc!r}, expected {oid_arc!r}"

@@ -76,11 +76,13 @@ SignAnswer = Signed | NotSent | Rejected | Unanswered
 
 @dataclass(frozen=True, slots=True)
 class CaProvisioner:
-    """A provisioner as the CA lists it."""
+    """A provisioner as the CA lists it: `claims` are its own, `options` those of its template."""
 
     name: str
     type: str
     kid: str
+    claims: dict[str, Any]
+    options: dict[str, Any]
 
 
 class CaClient:
@@ -198,7 +200,13 @@ class CaClient:
         document = await self._get_json("/1.0/provisioners?limit=100")
         try:
             return tuple(
-                CaProvisioner(each["name"], each["type"], str(each.get("key", {}).get("kid")))
+                CaProvisioner(
+                    each["name"],
+                    each["type"],
+                    str(each.get("key", {}).get("kid")),
+                    each.get("claims") or {},
+                    (each.get("options") or {}).get("x509") or {},
+                )
                 for each in document["provisioners"] or ()
             )
         except (KeyError, TypeError, AttributeError):

@@ -75,6 +75,25 @@ def new_authority(name: str, now: datetime) -> CaMaterial:
     )
 
 
+def _claims(shortest: str, longest: str, default: str) -> dict[str, Any]:
+    return {
+        "minTLSCertDuration": shortest,
+        "maxTLSCertDuration": longest,
+        "defaultTLSCertDuration": default,
+        "disableRenewal": True,
+        "allowRenewalAfterExpiry": False,
+        "disableSmallstepExtensions": True,
+    }
+
+
+# spelled as step-ca lists them, so that `ca status` compares them as they are
+CLAIMS: Final = {
+    PEERS: _claims("1m0s", "169h0m0s", "24h0m0s"),
+    GATEWAY: _claims("5m0s", "25h0m0s", "24h0m0s"),
+}
+TEMPLATES: Final = {PEERS: "peer.tpl", GATEWAY: "server.tpl"}
+
+
 def ca_config(placement: CaPlacement, provisioners: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return `ca.json`: our two provisioners, the CRL, and nothing else.
 
@@ -83,11 +102,6 @@ def ca_config(placement: CaPlacement, provisioners: dict[str, dict[str, Any]]) -
     """
     at = placement.folder
     data = {"oidArc": placement.oid_arc, "crlUrl": placement.crl_url}
-    claims = {
-        PEERS: _claims("1m", "169h", "24h"),
-        GATEWAY: _claims("5m", "25h", "24h"),
-    }
-    templates = {PEERS: "peer.tpl", GATEWAY: "server.tpl"}
     return {
         "root": f"{at}/root_ca.crt",
         "federatedRoots": None,
@@ -116,10 +130,10 @@ def ca_config(placement: CaPlacement, provisioners: dict[str, dict[str, Any]]) -
                     "type": "JWK",
                     "name": name,
                     "key": provisioners[name]["public"],
-                    "claims": claims[name],
+                    "claims": CLAIMS[name],
                     "options": {
                         "x509": {
-                            "templateFile": f"{at}/templates/{templates[name]}",
+                            "templateFile": f"{at}/templates/{TEMPLATES[name]}",
                             "templateData": data,
                         }
                     },
@@ -128,17 +142,6 @@ def ca_config(placement: CaPlacement, provisioners: dict[str, dict[str, Any]]) -
             ],
         },
         "tls": {"minVersion": 1.2, "maxVersion": 1.3, "renegotiation": False},
-    }
-
-
-def _claims(shortest: str, longest: str, default: str) -> dict[str, Any]:
-    return {
-        "minTLSCertDuration": shortest,
-        "maxTLSCertDuration": longest,
-        "defaultTLSCertDuration": default,
-        "disableRenewal": True,
-        "allowRenewalAfterExpiry": False,
-        "disableSmallstepExtensions": True,
     }
 
 

@@ -1,7 +1,4 @@
-"""A backup that is restored, as docs/deploy.md says it.
-
-It is not one of the files that `make test-compose` runs: ARGS=tests/compose/restoring.py adds it.
-"""
+"""A backup that is restored, as docs/deploy.md says it; last, since it takes the volumes away."""
 
 from __future__ import annotations
 

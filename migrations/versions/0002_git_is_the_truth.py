@@ -75,8 +75,9 @@ CREATE TABLE federation_hand_changes (
 CREATE INDEX federation_hand_changes_row ON federation_hand_changes (row_id, id);
 CREATE FUNCTION federation_note_hand_change() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    before jsonb := CASE TG_OP WHEN 'UPDATE' THEN to_jsonb(OLD) - 'client_key_pem' ELSE '{}' END;
-    after jsonb := to_jsonb(NEW) - 'client_key_pem';
+    sealed text[] := ARRAY['client_key_pem', 'next_client_key_pem'];
+    before jsonb := CASE TG_OP WHEN 'UPDATE' THEN to_jsonb(OLD) - sealed ELSE '{}' END;
+    after jsonb := to_jsonb(NEW) - sealed;
 BEGIN
     INSERT INTO federation_hand_changes (of_table, row_id, name, old, new)
     SELECT TG_TABLE_NAME, NEW.id, coalesce(after ->> 'name', after ->> 'serial'),

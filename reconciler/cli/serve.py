@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.context import long_running, require_home, settings
-from reconciler.cli.serving import opened_gateway, read_files, serve_until
+from reconciler.cli.serving import keeping, opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
 from reconciler.embedded.supervise import supervised
 
@@ -36,4 +36,4 @@ async def _serve(found: Settings) -> None:
         if url is None:
             url = await stack.enter_async_context(supervised(require_home(found), stop.is_set))
         gateway = await stack.enter_async_context(opened_gateway(files, found.oid_arc, url))
-        await serve_until(stop, found, gateway)
+        await serve_until(stop, found, gateway, keeping(files, found, gateway))

@@ -18,8 +18,11 @@ from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.ott import Provisioner
 from reconciler.enroll import Gateway
 from reconciler.errors import NeedsEdit
+from reconciler.join import Joiner
+from reconciler.loops.periodic import run_jobs
+from reconciler.loops.renewals import Renewals
 from reconciler.loops.workers import run_workers
-from reconciler.store.locks import application_name
+from reconciler.store.locks import actor_name, application_name
 from reconciler.store.schema import require_current
 from reconciler.store.sealed import sealed_by_key
 from reconciler.store.tx import AsyncDatabase, Database
@@ -137,6 +140,16 @@ async def serve_until(
         raise failed.exceptions[0] from None
     finally:
         telling.cancel()
+
+
+def keeping(
+    files: GatewayFiles, settings: Settings, gateway: Gateway
+) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """Return what renews the certificates that this gateway holds of others."""
+    actor, arc = f"worker:{actor_name()}", settings.oid_arc
+    joiner = Joiner(gateway.database, files.keys, settings.allow_addresses, actor, arc)
+    renewals = Renewals(joiner)
+    return lambda stop: run_jobs([renewals.job()], stop)
 
 
 def read_roots(path: Path) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from reconciler.cli.context import (
     source_of,
     source_option,
 )
-from reconciler.cli.serving import opened_gateway, read_files, serve_until
+from reconciler.cli.serving import keeping, opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
 from reconciler.embedded.home import Home
 from reconciler.embedded.init import create_home
@@ -52,5 +52,5 @@ async def _up(found: Settings) -> None:
         await asyncio.to_thread(upgrade, database)
         loop = Loop(database, source_of(found, None), f"loop:{actor_name()}")
         async with opened_gateway(files, found.oid_arc, url) as gateway:
-            await serve_until(stop, found, gateway, loop.run)
+            await serve_until(stop, found, gateway, loop.run, keeping(files, found, gateway))
     click.echo("ended; nothing is left running")

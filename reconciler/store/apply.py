@@ -116,7 +116,8 @@ def _revoke_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> list
     for reason in sorted({change.reason for change in changes}):
         tx.run(
             "UPDATE federation_peers SET status = 'revoked', revoked_at = clock_timestamp(),"
-            " revoked_reason = :reason, client_key_pem = NULL"
+            " revoked_reason = :reason, client_key_pem = NULL,"
+            " next_client_key_pem = NULL, next_csr_pem = NULL"
             " WHERE id = ANY(:ids) AND status <> 'revoked'",
             ids=[c.row.id for c in changes if c.row is not None and c.reason == reason],
             reason=reason,

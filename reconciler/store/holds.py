@@ -100,7 +100,8 @@ def revoke_peer(tx: Tx, name: str, actor: str, reason: str) -> None:
     hold = Hold(HoldKind.REVOKE, actor, tx.now(), reason)
     tx.run(
         "UPDATE federation_peers SET status = 'revoked', revoked_at = clock_timestamp(),"
-        " revoked_reason = :reason, hold = CAST(:hold AS jsonb), client_key_pem = NULL"
+        " revoked_reason = :reason, hold = CAST(:hold AS jsonb), client_key_pem = NULL,"
+        " next_client_key_pem = NULL, next_csr_pem = NULL"
         " WHERE id = :id",
         id=row["id"],
         reason=reason or "revoked by an operator",

@@ -14,6 +14,7 @@ from reconciler.core.audit import Event
 from reconciler.core.ids import PeerId
 from reconciler.core.states import PeerStatus
 from reconciler.core.times import rfc3339
+from reconciler.crypto.certificates import split_pem
 from reconciler.crypto.seal import SealContext
 from reconciler.errors import Refused
 from reconciler.store import audit
@@ -58,13 +59,19 @@ class Outbound:
     status: PeerStatus
     sealed_key: bytes | None = field(default=None, repr=False)
     csr_pem: str | None = field(default=None, repr=False)
+    roots: tuple[str, ...] = field(default=(), repr=False)
+    next_sealed_key: bytes | None = field(default=None, repr=False)
+    next_csr_pem: str | None = field(default=None, repr=False)
     certificate: HeldCertificate | None = None
     grant: dict[str, Any] | None = None
 
 
+NEXT_KEY: Final = "next_client_key_pem"  # the column
+
 _ROW: Final = (
     "SELECT id, name, endpoint_url, status::text AS status, client_key_pem, csr_pem, cert_pem,"
-    " cert_serial, cert_fingerprint, cert_not_before, cert_not_after, remote_grant"
+    " cert_serial, cert_fingerprint, cert_not_before, cert_not_after, remote_grant, roots_pem,"
+    " next_client_key_pem, next_csr_pem"
     " FROM federation_peers WHERE direction = 'outbound' AND status <> 'revoked'"
 )
 
@@ -85,9 +92,9 @@ def find(tx: Tx, name: str) -> Outbound:
     return _outbound(row)
 
 
-def client_key_context(peer_id: UUID) -> SealContext:
+def client_key_context(peer_id: UUID, column: str = "client_key_pem") -> SealContext:
     """Return the place of an outbound peer's sealed key."""
-    return SealContext("client key", "federation_peers", "client_key_pem", str(peer_id))
+    return SealContext("client key", "federation_peers", column, str(peer_id))
 
 
 def store_pending(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outbound:
@@ -98,8 +105,8 @@ def store_pending(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outboun
     """
     _lock(tx, held)
     tx.run(
-        "UPDATE federation_peers SET client_key_pem = :sealed, csr_pem = :csr, roots_pem = :roots"
-        " WHERE id = :id",
+        "UPDATE federation_peers SET client_key_pem = :sealed, csr_pem = :csr, roots_pem = :roots,"
+        " next_client_key_pem = NULL, next_csr_pem = NULL WHERE id = :id",
         id=held.id,
         sealed=key.sealed,
         csr=key.csr_pem,
@@ -108,6 +115,63 @@ def store_pending(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outboun
     data = {"id": str(held.id), "replaced": held.csr_pem is not None}
     audit.append(tx, [Event("peer.key_stored", actor, f"peer/{held.name}", data)])
     return find(tx, held.name)
+
+
+def with_certificates(tx: Tx) -> list[Outbound]:
+    """Return the active outbound peers, the one whose certificate ends first before the others."""
+    found = tx.rows(f"{_ROW} AND status = 'active' ORDER BY cert_not_after, id")
+    return [_outbound(row) for row in found]
+
+
+def store_next(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outbound:
+    """Store the key that `held` is renewed with; the row's own where another was first.
+
+    Raises:
+        Refused: `state_conflict`: the row has changed, or is revoked.
+    """
+    _lock(tx, held)
+    stored = tx.run(
+        "UPDATE federation_peers SET next_client_key_pem = :sealed, next_csr_pem = :csr"
+        " WHERE id = :id AND next_csr_pem IS NULL",
+        id=held.id,
+        sealed=key.sealed,
+        csr=key.csr_pem,
+    )
+    if stored:
+        data = {"id": str(held.id)}
+        audit.append(tx, [Event("peer.next_key_stored", actor, f"peer/{held.name}", data)])
+    return find(tx, held.name)
+
+
+def renewed(
+    tx: Tx, held: Outbound, key: ClientKey, leaf: SignedLeaf, grant: RemoteGrant, actor: str
+) -> None:
+    """Store a certificate that has been verified for the next key of `held`, and that key.
+
+    Raises:
+        Refused: `state_conflict`: the row has changed, or is revoked.
+    """
+    _lock(tx, held)
+    tx.run(
+        "UPDATE federation_peers SET client_key_pem = :sealed, csr_pem = :csr,"
+        " next_client_key_pem = NULL, next_csr_pem = NULL WHERE id = :id",
+        id=held.id,
+        sealed=key.sealed,
+        csr=key.csr_pem,
+    )
+    _store_certificate(tx, held, leaf, grant, key.roots)
+    data = _certificate_data(held, leaf, grant)
+    audit.append(tx, [Event("peer.renewed", actor, f"peer/{held.name}", data)])
+
+
+def tell_grant(tx: Tx, held: Outbound, grant: RemoteGrant) -> None:
+    """Keep what the other side told of its grant last."""
+    tx.run(
+        "UPDATE federation_peers SET remote_grant = CAST(:grant AS jsonb)"
+        " WHERE id = :id AND status = 'active'",
+        id=held.id,
+        grant=as_json(grant.as_json()),
+    )
 
 
 def activate(
@@ -124,6 +188,15 @@ def activate(
         Refused: `state_conflict`: the row has changed, or is revoked.
     """
     _lock(tx, held)
+    _store_certificate(tx, held, leaf, grant, roots)
+    data = _certificate_data(held, leaf, grant)
+    audit.append(tx, [Event("peer.enrolled", actor, f"peer/{held.name}", data)])
+    return find(tx, held.name)
+
+
+def _store_certificate(
+    tx: Tx, held: Outbound, leaf: SignedLeaf, grant: RemoteGrant, roots: tuple[str, ...]
+) -> None:
     tx.run(
         "UPDATE federation_peers SET status = 'active',"
         " activated_at = COALESCE(activated_at, clock_timestamp()), cert_pem = :pem,"
@@ -140,15 +213,16 @@ def activate(
         not_after=leaf.facts.not_after,
         grant=as_json(grant.as_json()),
     )
-    data = {
+
+
+def _certificate_data(held: Outbound, leaf: SignedLeaf, grant: RemoteGrant) -> dict[str, str]:
+    return {
         "id": str(held.id),
         "grantId": grant.id,
         "serial": leaf.facts.serial,
         "fingerprint": leaf.facts.fingerprint,
         "notAfter": rfc3339(leaf.facts.not_after),
     }
-    audit.append(tx, [Event("peer.enrolled", actor, f"peer/{held.name}", data)])
-    return find(tx, held.name)
 
 
 def stored_certificate(tx: Tx, name: str) -> tuple[str, bytes]:
@@ -192,7 +266,7 @@ def _outbound(row: dict[str, Any]) -> Outbound:
             not_before=row["cert_not_before"],
             not_after=row["cert_not_after"],
         )
-    sealed = row["client_key_pem"]
+    sealed, next_sealed = row["client_key_pem"], row["next_client_key_pem"]
     return Outbound(
         id=PeerId(row["id"]),
         name=row["name"],
@@ -200,6 +274,9 @@ def _outbound(row: dict[str, Any]) -> Outbound:
         status=PeerStatus(row["status"]),
         sealed_key=None if sealed is None else bytes(sealed),
         csr_pem=row["csr_pem"],
+        roots=split_pem(row["roots_pem"]) if row["roots_pem"] else (),
+        next_sealed_key=None if next_sealed is None else bytes(next_sealed),
+        next_csr_pem=row["next_csr_pem"],
         certificate=certificate,
         grant=row["remote_grant"],
     )

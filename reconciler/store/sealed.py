@@ -9,20 +9,23 @@ from uuid import UUID
 from reconciler.core.audit import Event
 from reconciler.crypto.seal import seal, sealed_key_id, unseal
 from reconciler.store import audit
-from reconciler.store.outbound import client_key_context
+from reconciler.store.outbound import NEXT_KEY, client_key_context
 
 if TYPE_CHECKING:
     from reconciler.crypto.seal import KeyWrapper
     from reconciler.store.tx import Tx
 
 BATCH: Final = 100  # rows looked at in one transaction, and locked meanwhile
+COLUMNS: Final = ("client_key_pem", NEXT_KEY)
 FIRST: Final = UUID(int=0)  # before every row
 
 
 def sealed_by_key(tx: Tx) -> Counter[str]:
     """Return how many values each key id seals."""
-    rows = tx.rows("SELECT client_key_pem FROM federation_peers WHERE client_key_pem IS NOT NULL")
-    return Counter(sealed_key_id(bytes(row["client_key_pem"])) for row in rows)
+    rows = tx.rows(
+        "SELECT unnest(ARRAY[client_key_pem, next_client_key_pem]) AS sealed FROM federation_peers"
+    )
+    return Counter(sealed_key_id(bytes(row["sealed"])) for row in rows if row["sealed"])
 
 
 def rewrap_batch(tx: Tx, keys: KeyWrapper, actor: str, after: UUID) -> tuple[int, UUID | None]:
@@ -34,19 +37,19 @@ def rewrap_batch(tx: Tx, keys: KeyWrapper, actor: str, after: UUID) -> tuple[int
         NeedsEdit: `keyring_invalid`: a value does not open.
     """
     rows = tx.rows(
-        "SELECT id, name, client_key_pem FROM federation_peers"
-        " WHERE client_key_pem IS NOT NULL AND id > :after"
+        "SELECT id, name, client_key_pem, next_client_key_pem FROM federation_peers"
+        " WHERE num_nonnulls(client_key_pem, next_client_key_pem) > 0 AND id > :after"
         " ORDER BY id LIMIT :batch FOR NO KEY UPDATE",
         after=after,
         batch=BATCH,
     )
     events = []
-    for row in rows:
-        context, old = client_key_context(row["id"]), bytes(row["client_key_pem"])
+    for row, column in ((row, column) for row in rows for column in COLUMNS if row[column]):
+        context, old = client_key_context(row["id"], column), bytes(row[column])
         if sealed_key_id(old) == keys.primary:
             continue
         tx.run(
-            "UPDATE federation_peers SET client_key_pem = :sealed WHERE id = :id",
+            f"UPDATE federation_peers SET {column} = :sealed WHERE id = :id",
             id=row["id"],
             sealed=seal(unseal(old, context, keys), context, keys),
         )

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import secrets
+import socket
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.core.values import RateLimit
 from reconciler.store import probe
+from reconciler.web.app import make_app
 from tests.support.authority import Authority, authority
-from tests.support.web import Parts
+from tests.support.enrolling import Rows, grant_manifest, peer_manifest
+from tests.support.grantor import Alpha, Trouble, url_of
+from tests.support.joining import Beta, beta_of
+from tests.support.web import Parts, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from reconciler.embedded.cluster import Cluster
+
+OFF = RateLimit(0.0, 0)
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +38,47 @@ def web_parts(shared_authority: Authority, server: Cluster, template: str) -> Pa
     """What the endpoint's tests serve: they change no rows that another one of them reads."""
     probe.ensure_database(server.url("postgres"), "web", template)
     return Parts(server.url("web"), shared_authority.roots, shared_authority.client)
+
+
+@pytest.fixture(scope="module")
+def alpha_address() -> tuple[str, int]:
+    """Where alpha serves, and where its proofs and its certificates say that it does."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return "127.0.0.1", free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def alpha_authority(
+    tmp_path_factory: pytest.TempPathFactory, alpha_address: tuple[str, int]
+) -> Iterator[Authority]:
+    with authority(tmp_path_factory.mktemp("ca"), url_of(alpha_address)) as found:
+        yield found
+
+
+@pytest.fixture
+def alpha(
+    alpha_authority: Authority,
+    alpha_address: tuple[str, int],
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Alpha]:
+    rows = Rows(database_url)
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    made: list[Trouble] = []
+
+    def with_trouble(*args: Any, **kwargs: Any) -> Any:
+        made.append(Trouble(make_app(*args, **kwargs)))
+        return made[0]
+
+    monkeypatch.setattr("tests.support.web.make_app", with_trouble)
+    url = url_of(alpha_address)
+    parts = Parts(rows.url, alpha_authority.roots, alpha_authority.client, public_url=url)
+    with serving(parts, rate_limit=OFF, address=alpha_address) as running:
+        yield Alpha(rows, running, alpha_authority, made[0])
+
+
+@pytest.fixture
+def beta(server: Cluster, template: str, tmp_path: Path, alpha_address: tuple[str, int]) -> Beta:
+    name = f"beta_{secrets.token_hex(4)}"
+    probe.ensure_database(server.url("postgres"), name, template)
+    return beta_of(server.url(name), tmp_path / "keys", url_of(alpha_address))

@@ -3,135 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import socket
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.invitation import Invitation
 from reconciler.core.states import PeerStatus
-from reconciler.core.values import RateLimit
 from reconciler.core.x509 import OID_CLIENT_AUTH
-from reconciler.crypto.certificates import fingerprint_of, read_certificate
+from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.keys import spki_sha256
 from reconciler.errors import MosaicError, Refused, Retry
 from reconciler.join import Joiner, check, join
-from reconciler.store import audit, outbound, probe
-from reconciler.web.app import make_app
-from tests.support.authority import authority
-from tests.support.enrolling import Enrollee, Rows, grant_manifest, peer_manifest
-from tests.support.joining import Beta, beta_of
-from tests.support.web import Parts, Running, serving
+from reconciler.store import audit, outbound
+from tests.support.enrolling import Enrollee, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
     from reconciler.core.tokens import Token
-    from reconciler.embedded.cluster import Cluster
-    from tests.support.authority import Authority
-
-OFF = RateLimit(0.0, 0)
-ENROLL = "/federation/v1/enroll"
-
-
-def url_of(address: tuple[str, int]) -> str:
-    return f"https://{address[0]}:{address[1]}"
-
-
-@dataclass
-class Trouble:
-    """What stands between: enrollments that are refused before, or whose answer is lost after."""
-
-    app: ASGIApp
-    refuse: int = 0
-    lose: int = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        enrolls = scope.get("path") == ENROLL and scope.get("method") == "POST"
-        if enrolls and self.refuse:
-            self.refuse -= 1
-            await _unavailable(send)
-        elif enrolls and self.lose:
-            self.lose -= 1
-            await self.app(scope, receive, _into_nothing)
-            await _unavailable(send)
-        else:
-            await self.app(scope, receive, send)
-
-
-async def _into_nothing(message: Message) -> None:
-    pass
-
-
-async def _unavailable(send: Send) -> None:
-    headers = [(b"retry-after", b"1"), (b"content-length", b"0")]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
-
-
-@dataclass
-class Alpha:
-    """The grantor: its rows, its endpoint, and the trouble on the way to it."""
-
-    rows: Rows
-    running: Running
-    authority: Authority
-    trouble: Trouble
-
-    def invitation(self, grant: str = "beta-tasks", token: Token | None = None) -> Invitation:
-        pin = fingerprint_of(self.authority.material.root)
-        return Invitation(self.running.url, token or self.rows.invite(grant), pin)
-
-
-@pytest.fixture(scope="module")
-def address() -> tuple[str, int]:
-    """Where alpha serves, and where its proofs and its certificates say that it does."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return "127.0.0.1", free.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def own_authority(
-    tmp_path_factory: pytest.TempPathFactory, address: tuple[str, int]
-) -> Iterator[Authority]:
-    with authority(tmp_path_factory.mktemp("ca"), url_of(address)) as found:
-        yield found
-
-
-@pytest.fixture
-def alpha(
-    own_authority: Authority,
-    address: tuple[str, int],
-    database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Alpha]:
-    rows = Rows(database_url)
-    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    made: list[Trouble] = []
-
-    def with_trouble(*args: Any, **kwargs: Any) -> Any:
-        made.append(Trouble(make_app(*args, **kwargs)))
-        return made[0]
-
-    monkeypatch.setattr("tests.support.web.make_app", with_trouble)
-    url = url_of(address)
-    parts = Parts(rows.url, own_authority.roots, own_authority.client, public_url=url)
-    with serving(parts, rate_limit=OFF, address=address) as running:
-        yield Alpha(rows, running, own_authority, made[0])
-
-
-@pytest.fixture
-def beta(server: Cluster, template: str, tmp_path: Path, address: tuple[str, int]) -> Beta:
-    name = f"beta_{secrets.token_hex(4)}"
-    probe.ensure_database(server.url("postgres"), name, template)
-    return beta_of(server.url(name), tmp_path / "keys", url_of(address))
+    from tests.support.grantor import Alpha
+    from tests.support.joining import Beta
 
 
 def token_status(alpha: Alpha, token: Token) -> str:

@@ -51,7 +51,7 @@ def test_upgrades_at_once_run_each_migration_once(empty_database_url: str) -> No
 def test_an_empty_database_is_told_apart_from_a_newer_one(
     empty_database_url: str, database_url: str
 ) -> None:
-    with pytest.raises(MosaicError, match="expected 0002") as missing:
+    with pytest.raises(MosaicError, match="expected 0003") as missing:
         require_current(Database(empty_database_url, "tests"))
     assert missing.value.code == "schema_missing"
     Rows(database_url).run("UPDATE alembic_version SET version_num = '9999'")

@@ -1,0 +1,154 @@
+"""What we hold of another gateway is renewed without a token, and never lost on the way."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.core.states import PeerStatus
+from reconciler.crypto.certificates import read_certificate
+from reconciler.crypto.keyring import FileKeyring, add_key, make_primary
+from reconciler.crypto.keys import spki_sha256
+from reconciler.errors import MosaicError
+from reconciler.loops.renewals import Renewals, renew
+from reconciler.store.sealed import FIRST, rewrap_batch, sealed_by_key
+from tests.support.grantor import RENEW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.join import Joiner
+    from tests.support.grantor import Alpha
+    from tests.support.joining import Beta
+
+ISSUED = "SELECT count(*) FROM federation_certificates WHERE status = 'issued'"
+AGED = (
+    "UPDATE federation_peers SET cert_not_before = cert_not_before - interval '20 hours',"
+    " cert_not_after = cert_not_after - interval '20 hours'"
+)
+
+
+@pytest.fixture
+def joined(alpha: Alpha, beta: Beta) -> Beta:
+    """A peer whose certificate is two thirds through its life, as its row has it."""
+    beta.join(alpha.invitation())
+    beta.rows.run(AGED)
+    alpha.trouble.path = RENEW
+    return beta
+
+
+def pass_once(beta: Beta, renewals: list[Renewals] | None = None) -> Renewals:
+    """Let the job run once; with the same `Renewals` as before where one is given."""
+    kept = renewals if renewals is not None else []
+
+    async def run(joiner: Joiner) -> Renewals:
+        made = kept[0] if kept else Renewals(joiner)
+        made.joiner = joiner
+        kept[:] = [made]
+        await made.renew_due()
+        return made
+
+    found: Renewals = beta.run(run)
+    return found
+
+
+def test_a_certificate_is_renewed_with_a_new_key_before_it_ends(alpha: Alpha, joined: Beta) -> None:
+    before = joined.held()
+    pass_once(joined)
+
+    after = joined.held()
+    assert after.status is PeerStatus.ACTIVE
+    assert before.certificate is not None
+    assert after.certificate is not None
+    assert after.certificate.serial != before.certificate.serial
+    assert after.certificate.not_after > before.certificate.not_after
+    facts = read_certificate(after.certificate.pem)
+    assert facts.spki_sha256 == spki_sha256(joined.key().public_key()), "the stored key is its own"
+    assert (after.next_sealed_key, after.next_csr_pem) == (None, None)
+    assert alpha.rows.one(ISSUED) == 2, "the old one holds until it ends"
+
+
+def test_nothing_is_asked_before_two_thirds_of_a_life(alpha: Alpha, beta: Beta) -> None:
+    beta.join(alpha.invitation())
+    before = beta.held()
+    pass_once(beta)
+    assert beta.held() == before
+    assert alpha.rows.one(ISSUED) == 1
+
+
+def test_a_lost_answer_costs_nothing(alpha: Alpha, joined: Beta) -> None:
+    alpha.trouble.lose = 1
+    with pytest.raises(MosaicError):
+        joined.run(lambda joiner: renew(joiner, joined.held()))
+    kept = joined.held()
+    assert kept.next_csr_pem is not None, "the next key was stored before anything was sent"
+    assert alpha.rows.one(ISSUED) == 2
+
+    joined.run(lambda joiner: renew(joiner, joined.held()))
+    assert joined.held().csr_pem == kept.next_csr_pem, "by the key that was stored"
+    assert alpha.rows.one(ISSUED) == 2, "and by the certificate that was signed"
+
+
+def test_a_failure_is_tried_again_ever_more_seldom(alpha: Alpha, joined: Beta) -> None:
+    alpha.trouble.refuse = 2
+    kept: list[Renewals] = []
+    pass_once(joined, kept)
+    pass_once(joined, kept)  # it waits
+    assert alpha.trouble.refuse == 1
+    failures, until = kept[0].waiting["alpha"]
+    assert failures == 1
+    assert until > datetime.now(UTC)
+
+    kept[0].waiting["alpha"] = (5, datetime.now(UTC) - timedelta(seconds=1))
+    pass_once(joined, kept)
+    assert kept[0].waiting["alpha"][1] > datetime.now(UTC) + timedelta(minutes=10)
+
+
+def test_a_grant_that_has_ended_is_told_in_the_row(alpha: Alpha, joined: Beta) -> None:
+    alpha.rows.run(
+        "UPDATE federation_grants SET status = 'revoked', revoked_at = now(),"
+        " revoked_reason = 'for this test'"
+    )
+    kept = pass_once(joined)
+
+    assert "alpha" in kept.waiting
+    held = joined.held()
+    assert held.grant is not None
+    assert held.grant["status"] == "revoked"
+    assert held.status is PeerStatus.ACTIVE
+
+
+def test_two_gateways_of_one_database_renew_with_one_key(alpha: Alpha, joined: Beta) -> None:
+    seen = joined.held()
+
+    async def both(joiner: Joiner) -> None:
+        await renew(joiner, seen)
+        with pytest.raises(MosaicError, match="changed by another"):
+            await renew(joiner, seen)
+
+    joined.run(both)
+    assert alpha.rows.one(ISSUED) == 2
+
+
+def test_a_next_key_is_sealed_rewrapped_and_erased_with_its_peer(
+    alpha: Alpha, joined: Beta, tmp_path: Path
+) -> None:
+    alpha.trouble.refuse = 1
+    pass_once(joined)
+    old = joined.keys.primary
+    make_primary(tmp_path / "keys", add_key(tmp_path / "keys"))
+    joined.keys = FileKeyring.load(tmp_path / "keys")
+    with joined.rows.database.transaction() as tx:
+        assert sealed_by_key(tx) == {old: 2}
+        rewrap_batch(tx, joined.keys, "user:tests", FIRST)
+        assert sealed_by_key(tx) == {joined.keys.primary: 2}
+    joined.run(lambda joiner: renew(joiner, joined.held()))
+    alpha.trouble.refuse = 1
+    joined.rows.run(AGED)
+    pass_once(joined)
+    raw = joined.rows.one("SELECT next_client_key_pem FROM federation_peers")
+    assert b"PRIVATE KEY" not in bytes(raw)
+    joined.rows.apply()  # the manifest is gone
+    assert joined.rows.one("SELECT next_client_key_pem IS NULL FROM federation_peers")

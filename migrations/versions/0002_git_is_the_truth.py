@@ -73,7 +73,8 @@ CREATE TABLE federation_hand_changes (
     new jsonb NOT NULL
 );
 CREATE INDEX federation_hand_changes_row ON federation_hand_changes (row_id, id);
-CREATE FUNCTION federation_note_hand_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION federation_note_hand_change() RETURNS trigger LANGUAGE plpgsql
+SET timezone TO 'UTC' SET intervalstyle TO 'postgres' AS $$ -- values read as we read rows
 DECLARE
     sealed text[] := ARRAY['client_key_pem', 'next_client_key_pem'];
     before jsonb := CASE TG_OP WHEN 'UPDATE' THEN to_jsonb(OLD) - sealed ELSE '{}' END;
@@ -97,9 +98,34 @@ ALTER TABLE federation_grants ADD CONSTRAINT federation_grants_scope_verbs CHECK
     AND NOT jsonb_path_exists(scope, '$.resources[*] ? (!exists(@.type) || !exists(@.verbs))'));
 """
 
+# What is written by hand must be readable: one row that is not would stop every plan.
+READABLE = """
+ALTER TABLE federation_grants
+    ADD CONSTRAINT federation_grants_scope_shape CHECK (
+        coalesce(jsonb_typeof(scope -> 'maxRowsPerQuery'), '') = 'number'
+        AND NOT jsonb_path_exists(scope, '$.resources[*] ? (@.type() != "object"
+            || @.verbs.type() != "array" || @.filter.type() != "object"
+            || @.filter.teams.type() != "array" || @.filter.personal.type() != "boolean"
+            || exists(@.filter.teams[*] ? (@.type() != "string")))')),
+    ADD CONSTRAINT federation_grants_end CHECK (
+        expires_at >= '0001-01-01 00:00:00+00' AND expires_at < '10000-01-01 00:00:00+00'),
+    ADD CONSTRAINT federation_grants_hold_at CHECK (
+        hold ->> 'at' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?Z$');
+ALTER TABLE federation_peers
+    ADD CONSTRAINT federation_peers_labels CHECK (jsonb_typeof(labels) = 'object'
+        AND NOT jsonb_path_exists(labels, '$.* ? (@.type() != "string")')),
+    ADD CONSTRAINT federation_peers_hold_at CHECK (
+        hold ->> 'at' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?Z$');
+"""
+
+# A revocation that the CA's list lacks is carried to the CA again.
+MOVES = """
+INSERT INTO federation_moves VALUES ('federation_certificates', 'revoked', 'revoking');
+"""
+
 
 def upgrade() -> None:
-    for statements in (COMMITS, APPLIED, HAND_CHANGES, SCOPE):
+    for statements in (COMMITS, APPLIED, HAND_CHANGES, SCOPE, READABLE, MOVES):
         op.execute(statements)
     for table in WATCHED:
         op.execute(

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from reconciler.core.observed import Hold, LiveCertificate, ObservedGrant, ObservedPeer
-from reconciler.core.spec import Declared, GrantSpec, Kind, PeerSpec, Place, digest_of
+from reconciler.core.spec import Declared, GrantSpec, Kind, PeerSpec, Place, digest_of, spec_digest
 from reconciler.core.states import HoldKind
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Change(Generic[RowT, SpecT]):
             str(self.action),
             str(self.kind),
             self.name,
-            self.row.digest if self.row is not None else None,
+            spec_digest(self.row.spec) if self.row is not None else None,
             self.declared.digest if self.declared is not None else None,
         )
 
@@ -95,17 +95,18 @@ AnyChange = PeerChange | GrantChange
 
 
 class NoteKind(StrEnum):
-    """Why an object that git and the rows disagree about is left as it is."""
+    """What a plan has to say of an object beside its changes."""
 
     NOT_IN_GIT_YET = "not_in_git_yet"
     HELD_SUSPENDED = "held_suspended"
     HELD_REVOKED = "held_revoked"
     ENDED = "ended"
+    CHANGED_BY_HAND = "changed_by_hand"  # the plan restores what git declares
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Note:
-    """An object that the plan leaves alone, why, and the command that changes that."""
+    """An object that the plan leaves alone, or that was changed by hand; why, and the command."""
 
     kind: Kind
     name: str
@@ -116,10 +117,20 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Bookkeeping(Generic[RowT, SpecT]):
-    """A row whose declaration means the same: it becomes git's, or its place has moved."""
+    """A row whose declaration means the same: it becomes git's, or is mended in its books."""
 
     row: RowT
     declared: Declared[SpecT]
+
+    @property
+    def digest(self) -> str:
+        """What the row's digest has to be; one that has ended keeps what it ended with."""
+        return self.row.digest if self.row.ended else self.declared.digest
+
+    @property
+    def mends(self) -> bool:
+        """Whether the stored digest was changed by hand: the columns say what is declared."""
+        return self.row.digest != self.digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,30 @@ class LiveCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class ByHand:
+    """The newest change of a row outside of our transactions: by which role, from where, when.
+
+    `digest` is the `spec_digest` that it wrote, None where it left that as it was.
+    """
+
+    role: str
+    application: str
+    address: str | None
+    at: datetime
+    digest: str | None = None
+
+    def __str__(self) -> str:
+        """Return who and when, for people."""
+        return f"{self.role} at {rfc3339(self.at.replace(microsecond=0))}"
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedPeer:
-    """A row of `federation_peers`: the live one of its name, or an ended one under a hold."""
+    """A row of `federation_peers`: the live one of its name, or an ended one under a hold.
+
+    `spec` is what its columns say, `digest` what was stored beside them when they were written: a
+    change by hand sets the two apart.
+    """
 
     id: PeerId
     name: str
@@ -57,6 +79,7 @@ class ObservedPeer:
     revision: str | None = None
     hold: Hold | None = None
     certificates: tuple[LiveCertificate, ...] = ()
+    by_hand: ByHand | None = None
 
     @property
     def ended(self) -> bool:
@@ -73,7 +96,8 @@ class ObservedPeer:
 class ObservedGrant:
     """A row of `federation_grants`: the live one of its name, or an ended one under a hold.
 
-    `status` is as readers see it: `expired` once `expires_at` has passed, whatever the column says.
+    `spec` and `digest` are as a peer's. `status` is as readers see it: `expired` once `expires_at`
+    has passed, whatever the column says.
     """
 
     id: GrantId
@@ -87,6 +111,7 @@ class ObservedGrant:
     revision: str | None = None
     hold: Hold | None = None
     certificates: tuple[LiveCertificate, ...] = ()
+    by_hand: ByHand | None = None
 
     @property
     def ended(self) -> bool:

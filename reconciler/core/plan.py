@@ -22,7 +22,7 @@ from reconciler.core.changes import (
     Summary,
 )
 from reconciler.core.diff import FieldChange, declared_fields, diff
-from reconciler.core.spec import Declared, Desired, GrantSpec, Kind, PeerSpec
+from reconciler.core.spec import Declared, Desired, GrantSpec, Kind, PeerSpec, Spec, spec_digest
 from reconciler.core.states import HoldKind
 
 if TYPE_CHECKING:
@@ -99,13 +99,11 @@ def _plan_peers(side: _Side[ObservedPeer, PeerSpec]) -> Iterator[PeerChange]:
         if row is None:
             if name not in side.held:
                 yield _create(Kind.PEER, declared)
-        elif row.digest != declared.digest and (fields := diff(row.spec, declared.spec)):
+        elif fields := _differing(row.spec, declared.spec):
             if row.spec.direction is not declared.spec.direction:
                 yield _replace(Kind.PEER, row, declared, "its direction changes", fields)
             else:
-                yield Change(
-                    Action.UPDATE, Kind.PEER, name, "changed in git", row, declared, fields
-                )
+                yield _update(Kind.PEER, row, declared, fields)
     for name, row in side.live.items():
         if name not in side.declared and row.managed:
             yield _revoke(Kind.PEER, row, "no longer in git")
@@ -139,7 +137,7 @@ def _plan_live_grant(
     *,
     may_begin: bool,
 ) -> Iterator[GrantChange]:
-    fields = diff(row.spec, declared.spec) if row.digest != declared.digest else ()
+    fields = _differing(row.spec, declared.spec)
     reason = _replacement_reason(row, declared, gone)
     if reason and may_begin:
         yield _replace(Kind.GRANT, row, declared, reason, fields)
@@ -148,7 +146,7 @@ def _plan_live_grant(
     elif fields and declared.spec.expires_at <= now:
         yield _revoke(Kind.GRANT, row, "its expiresAt is set to a time that has passed")
     elif fields:
-        yield Change(Action.UPDATE, Kind.GRANT, row.name, "changed in git", row, declared, fields)
+        yield _update(Kind.GRANT, row, declared, fields)
 
 
 def _replacement_reason(
@@ -161,6 +159,34 @@ def _replacement_reason(
     if row.spec.peer in gone:
         return f"its peer {row.spec.peer!r} is replaced"
     return ""
+
+
+def _differing(columns: Spec, declared: Spec) -> tuple[FieldChange, ...]:
+    """Return what the columns say otherwise; the stored digest is no proof of what they say."""
+    return diff(columns, declared) if columns != declared else ()
+
+
+def changed_by_hand(row: ObservedPeer | ObservedGrant) -> str:
+    """Return how what the row declares was changed outside of an apply; empty where it was not.
+
+    The columns disagree with their digest, or the digest itself was written by hand.
+    """
+    by_hand = row.by_hand
+    if spec_digest(row.spec) == row.digest and (by_hand is None or by_hand.digest != row.digest):
+        return ""
+    if by_hand is None:
+        return "changed by hand, and no trigger saw by whom"
+    return f"changed by hand by {by_hand}"
+
+
+def _update(
+    kind: Kind, row: RowT, declared: Declared[SpecT], fields: tuple[FieldChange, ...]
+) -> Change[RowT, SpecT]:
+    by_hand = changed_by_hand(row)
+    reason = by_hand or "changed in git"
+    if by_hand and row.digest not in (declared.digest, spec_digest(row.spec)):
+        reason = f"changed in git, and {by_hand}"
+    return Change(Action.UPDATE, kind, row.name, reason, row, declared, fields)
 
 
 def _create(kind: Kind, declared: Declared[SpecT]) -> Change[Any, SpecT]:
@@ -194,6 +220,10 @@ def _notes(
             detail = f"suspended by {row.hold.by}: {row.hold.reason or 'no reason given'}"
             command = f"mosaic federation {verb} resume {name}"
             yield Note(kind, name, NoteKind.HELD_SUSPENDED, detail, command)
+    for change in changes:
+        if change.row is not None and change.fields and (detail := changed_by_hand(change.row)):
+            command = f"mosaic federation drift {verb}/{change.name}"
+            yield Note(kind, change.name, NoteKind.CHANGED_BY_HAND, detail, command)
     for name, row in side.held.items():
         if name in side.declared and row.hold is not None:
             detail = f"revoked by {row.hold.by}: {row.hold.reason or 'no reason given'}"
@@ -230,8 +260,9 @@ def _bookkeeping(
         row = side.live.get(name) or side.held.get(name)
         if row is None or name in changing:
             continue
-        if not row.managed or row.place != declared.place:
-            yield Bookkeeping(row, declared)
+        book = Bookkeeping(row, declared)
+        if not row.managed or row.place != declared.place or book.mends:
+            yield book
 
 
 def _summary(

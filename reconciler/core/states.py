@@ -97,6 +97,7 @@ ISSUANCE_MOVES: Final = frozenset(
         (IssuanceStatus.ISSUED, IssuanceStatus.REVOKING),
         (IssuanceStatus.REVOKING, IssuanceStatus.REVOKED),
         (IssuanceStatus.REVOKING, IssuanceStatus.ABANDONED),
+        (IssuanceStatus.REVOKED, IssuanceStatus.REVOKING),  # the CA's list lacks it
     }
 )
 

@@ -13,7 +13,7 @@ from reconciler.core.changes import Action, GrantChange, PeerChange, Plan
 from reconciler.core.spec import GrantSpec, PeerSpec
 from reconciler.store import audit, ending
 from reconciler.store.ids import new_id
-from reconciler.store.records import adopted_event, event, provenance
+from reconciler.store.records import book_events, event, provenance
 from reconciler.store.writing import (
     adopt,
     create_grants,
@@ -77,7 +77,7 @@ def _keep_books(tx: Tx, plan: Plan, by: Provenance) -> list[Event]:
         adopt(tx, "federation_peers", plan.adopted_peers, by)
         adopt(tx, "federation_grants", plan.adopted_grants, by)
         books: list[Bookkeeping[Any, Any]] = [*plan.adopted_peers, *plan.adopted_grants]
-        events += [adopted_event(each, by) for each in books if not each.row.managed]
+        events += [told for each in books for told in book_events(each, by)]
     for table, rows in (
         ("federation_peers", plan.released_peers),
         ("federation_grants", plan.released_grants),

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from reconciler.core.ids import GrantId, PeerId
-from reconciler.core.observed import Hold, LiveCertificate, Observed, ObservedGrant, ObservedPeer
+from reconciler.core.observed import (
+    ByHand,
+    Hold,
+    LiveCertificate,
+    Observed,
+    ObservedGrant,
+    ObservedPeer,
+)
 from reconciler.core.scope import scope_from_json
 from reconciler.core.spec import Direction, GrantSpec, PeerSpec, Place
 from reconciler.core.states import GrantStatus, HoldKind, PeerStatus
@@ -24,18 +31,26 @@ WITH live AS (
     FROM federation_certificates AS certificates
     WHERE certificates.status = 'issued' AND certificates.not_after > statement_timestamp()
     GROUP BY certificates.grant_id
+), hands AS (
+    SELECT DISTINCT ON (row_id) row_id, jsonb_build_object('role', by_role,
+        'application', application, 'address', host(address), 'at', at,
+        'digest', new ->> 'spec_digest') AS by_hand
+    FROM federation_hand_changes WHERE of_table <> 'federation_certificates'
+    ORDER BY row_id, id DESC
 ), peers AS (
     SELECT id, name, direction, display_name, endpoint_url, labels, protect, status, hold, managed,
-        spec_digest, source_path, source_line, revision, cert_serial, cert_not_after
-    FROM federation_peers WHERE status <> 'revoked' OR hold IS NOT NULL
+        spec_digest, source_path, source_line, revision, cert_serial, cert_not_after, by_hand
+    FROM federation_peers LEFT JOIN hands ON row_id = id
+    WHERE status <> 'revoked' OR hold IS NOT NULL
 ), grants AS (
     SELECT g.id, g.name, g.peer_id, p.name AS peer, g.subject_user_id, g.scope,
         g.status_now AS status, g.suspended, g.protect, g.hold,
         extract(epoch FROM g.lifetime) AS lifetime_s, g.expires_at, g.managed, g.spec_digest,
-        g.source_path, g.source_line, g.revision, live.certificates
+        g.source_path, g.source_line, g.revision, live.certificates, by_hand
     FROM federation_grants_now AS g
     JOIN federation_peers AS p ON p.id = g.peer_id
     LEFT JOIN live ON live.grant_id = g.id
+    LEFT JOIN hands ON row_id = g.id
     WHERE g.status_now NOT IN ('revoked', 'expired') OR g.hold ->> 'kind' = 'revoke'
 )
 SELECT statement_timestamp() AS now,
@@ -73,6 +88,13 @@ def _place(row: dict[str, Any]) -> Place | None:
     return Place(row["source_path"], row["source_line"])
 
 
+def by_hand_from(document: dict[str, Any] | None) -> ByHand | None:
+    """Return a change by hand of its JSON."""
+    if document is None:
+        return None
+    return ByHand(**(document | {"at": datetime.fromisoformat(document["at"])}))
+
+
 def _peer(row: dict[str, Any]) -> ObservedPeer:
     certificates: tuple[LiveCertificate, ...] = ()
     if row["cert_serial"] is not None:
@@ -95,6 +117,7 @@ def _peer(row: dict[str, Any]) -> ObservedPeer:
         revision=row["revision"],
         hold=hold_from(row["hold"]),
         certificates=certificates,
+        by_hand=by_hand_from(row["by_hand"]),
     )
 
 
@@ -122,4 +145,5 @@ def _grant(row: dict[str, Any]) -> ObservedGrant:
             LiveCertificate(each["serial"], row["peer"], datetime.fromisoformat(each["not_after"]))
             for each in row["certificates"] or ()
         ),
+        by_hand=by_hand_from(row["by_hand"]),
     )

@@ -58,16 +58,25 @@ def provenance(by: Provenance) -> dict[str, object]:
     return {"from": by.as_json()}
 
 
-def adopted_event(book: Bookkeeping[Any, Any], by: Provenance) -> Event:
-    """Return the audit event of a row that becomes git's without a change."""
+def book_events(book: Bookkeeping[Any, Any], by: Provenance) -> list[Event]:
+    """Return the audit events of a row that becomes git's, or whose digest is mended.
+
+    A place that moved has none.
+    """
     kind = "peer" if isinstance(book.declared.spec, PeerSpec) else "grant"
+    subject = f"{kind}/{book.row.name}"
     place = f"{book.declared.place.path}:{book.declared.place.line}"
-    return Event(
-        f"{kind}.adopted",
-        by.actor,
-        f"{kind}/{book.row.name}",
-        {"id": str(book.row.id), "place": place} | provenance(by),
-    )
+    told = {"id": str(book.row.id), "place": place} | provenance(by)
+    events = [] if book.row.managed else [Event(f"{kind}.adopted", by.actor, subject, told)]
+    if book.mends:
+        mended = {
+            "reason": "its stored digest was changed by hand",
+            "digest": book.digest,
+            "spec": book.declared.spec.as_json(),
+            "fields": [{"path": "digest", "old": book.row.digest, "new": book.digest}],
+        }
+        events.append(Event(f"{kind}.reverted", by.actor, subject, told | mended))
+    return events
 
 
 def event(change: AnyChange, by: Provenance, ids: NewIds) -> Event:
@@ -86,6 +95,7 @@ def event(change: AnyChange, by: Provenance, ids: NewIds) -> Event:
             "replaces": str(old) if change.action is Action.REPLACE else None,
             "reason": change.reason,
             "place": f"{change.declared.place.path}:{change.declared.place.line}",
+            "managed": by.managed,
             "digest": change.declared.digest,
             "spec": change.declared.spec.as_json(),
             "fields": [field.as_json() for field in change.fields],

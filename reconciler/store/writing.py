@@ -134,20 +134,23 @@ def create_grants(tx: Tx, changes: Sequence[GrantChange], ids: NewIds, by: Prove
 
 
 def adopt(tx: Tx, table: str, books: Iterable[Bookkeeping[Any, Any]], by: Provenance) -> None:
-    """Make rows git's, and keep where their manifests stand."""
+    """Make rows git's, and keep where their manifests stand and what they declare."""
     rows = [
         {
             "id": str(each.row.id),
             "path": each.declared.place.path,
             "line": each.declared.place.line,
+            "digest": each.digest,
         }
         for each in books
     ]
     if rows:
         tx.run(
             f"UPDATE {table} AS t SET managed = true, source_path = r.path,"
-            " source_line = r.line, revision = coalesce(t.revision, :revision)"
-            " FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, path text, line integer)"
+            " source_line = r.line, spec_digest = r.digest,"
+            " revision = coalesce(t.revision, :revision)"
+            " FROM jsonb_to_recordset(CAST(:rows AS jsonb))"
+            " AS r(id uuid, path text, line integer, digest text)"
             " WHERE t.id = r.id",
             rows=as_json(rows),
             revision=by.revision,

@@ -54,7 +54,9 @@ def _carry_out(
             del by_id[change.row.id]
     for each in adopted:
         row = by_id[each.row.id]
-        by_id[each.row.id] = replace(row, managed=True, place=each.declared.place)
+        by_id[each.row.id] = replace(
+            row, managed=True, place=each.declared.place, digest=each.digest
+        )
 
 
 def _updated(row: Row, declared: Declared[Spec]) -> Row:

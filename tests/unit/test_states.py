@@ -22,7 +22,7 @@ from reconciler.core.states import (
 if TYPE_CHECKING:
     from enum import StrEnum
 
-MIGRATION = Path(__file__).resolve().parents[2] / "migrations/versions/0001_first.py"
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations/versions"
 
 TABLES = {
     "federation_peers": states.PEER_MOVES,
@@ -39,7 +39,7 @@ TYPES: dict[str, type[StrEnum]] = {
 
 
 def test_the_database_allows_the_moves_of_the_core_and_no_other() -> None:
-    text = MIGRATION.read_text(encoding="utf-8")
+    text = "".join(each.read_text(encoding="utf-8") for each in MIGRATIONS.glob("*.py"))
     written = set(re.findall(r"\('(federation_\w+)', '(\w+)', '(\w+)'\)", text))
     assert written == {
         (table, str(old), str(new)) for table, moves in TABLES.items() for old, new in moves
@@ -48,7 +48,7 @@ def test_the_database_allows_the_moves_of_the_core_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", TYPES)
 def test_the_database_knows_the_statuses_of_the_core(name: str) -> None:
-    text = MIGRATION.read_text(encoding="utf-8")
+    text = (MIGRATIONS / "0001_first.py").read_text(encoding="utf-8")
     found = re.search(rf"CREATE TYPE {name} AS ENUM\s+\(([^)]*)\)", text)
     assert found is not None
     assert re.findall(r"'(\w+)'", found[1]) == [str(each) for each in TYPES[name]]

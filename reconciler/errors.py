@@ -89,6 +89,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "scope_invalid": Outcome(EXIT_FAILED, 500, "The scope is invalid"),
     "value_invalid": Outcome(EXIT_FAILED, 500, "A value is invalid"),
     "source_unreadable": Outcome(EXIT_FAILED, 500, "The source cannot be read"),
+    "source_unavailable": Outcome(EXIT_FAILED, 500, "The source cannot be reached now"),
     "name_unknown": Outcome(EXIT_FAILED, 500, "There is no such object"),
     "name_taken": Outcome(EXIT_FAILED, 500, "The name is taken"),
     "state_conflict": Outcome(EXIT_FAILED, 500, "The object's state does not allow this"),

@@ -1,0 +1,112 @@
+"""A child process whose time and output are bounded, and of which nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+MAX_ERRORS: Final = 16 * 1024  # octets of standard error that are kept: the last ones
+_CHUNK: Final = 64 * 1024
+
+
+class TooMuchOutput(Exception):
+    """The process wrote more than it may; it was killed."""
+
+
+class TookTooLong(Exception):
+    """The process ran longer than it may; it was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a process may use: seconds from start to end, octets of standard output."""
+
+    seconds: float
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended: its exit code (negative: the signal), and what it wrote."""
+
+    code: int
+    output: bytes
+    errors: bytes
+
+
+def run_process(
+    words: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    bounds: Bounds,
+    input: bytes | None = None,  # noqa: A002 - as subprocess calls it
+) -> Ended:
+    """Run `words` in a session of its own, and kill all of that session at its bounds.
+
+    Raises:
+        TookTooLong, TooMuchOutput.
+        OSError: it could not be started.
+    """
+    with ExitStack() as stack:
+        stdin = stack.enter_context(tempfile.TemporaryFile()) if input else subprocess.DEVNULL
+        if input and not isinstance(stdin, int):
+            stdin.write(input)
+            stdin.seek(0)
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=dict(env),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        stack.enter_context(process)
+        stack.callback(_kill, process)
+        return _collect(process, bounds)
+
+
+def _collect(process: subprocess.Popen[bytes], bounds: Bounds) -> Ended:
+    deadline = time.monotonic() + bounds.seconds
+    output, errors = bytearray(), bytearray()
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ, output)
+        selector.register(process.stderr, selectors.EVENT_READ, errors)
+        while selector.get_map():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TookTooLong
+            for key, _ in selector.select(left):
+                chunk = os.read(key.fd, _CHUNK)
+                key.data.extend(chunk)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+            del errors[:-MAX_ERRORS]
+            if len(output) > bounds.output:
+                raise TooMuchOutput
+    try:
+        code = process.wait(max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TookTooLong from None
+    return Ended(code, bytes(output), bytes(errors))
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End whatever of the process's session is left; its leader is not reaped before."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

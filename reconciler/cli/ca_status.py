@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @verb
 def command(output: str) -> None:
     """Show version, health and root pin, and that the provisioners are exactly ours."""
-    found = asyncio.run(_status(settings()))
+    found = asyncio.run(ca_facts(settings()))
     show_facts(found, output)
     if not found["provisionersAreOurs"]:
         raise Refused(
@@ -36,7 +36,12 @@ def command(output: str) -> None:
         )
 
 
-async def _status(found: Settings) -> dict[str, Any]:
+async def ca_facts(found: Settings) -> dict[str, Any]:
+    """Return what the CA is, and how its provisioners differ from ours.
+
+    Raises:
+        Retry: `ca_unavailable`. NeedsEdit: `config_invalid`.
+    """
     roots = read_roots(require(found.ca_root, "ca_root"))
     folder = require(found.ca_provisioners, "ca_provisioners")
     ours = [Provisioner.load(folder / f"{name}.json") for name in (PEERS, GATEWAY)]

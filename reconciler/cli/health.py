@@ -17,6 +17,8 @@ from reconciler.errors import Retry
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reconciler.config import Settings
+
 TIMEOUT_S: Final = 5.0
 
 
@@ -25,9 +27,17 @@ TIMEOUT_S: Final = 5.0
 @verb
 def command(listen: str | None) -> None:
     """Ask the endpoint on this machine whether it is ready; needs no shell and no curl."""
-    found = settings(listen=listen)
+    click.echo(ask_ready(settings(listen=listen)))
+
+
+def ask_ready(found: Settings) -> str:
+    """Return what the endpoint of this machine says of itself.
+
+    Raises:
+        Retry: `unavailable`: it does not answer, or is not ready.
+    """
     host, port = found.listen
-    click.echo(_ask(_reachable(host), port, require(found.ca_root, "ca_root")))
+    return _ask(_reachable(host), port, require(found.ca_root, "ca_root"))
 
 
 def _ask(host: str, port: int, root: Path) -> str:

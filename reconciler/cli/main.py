@@ -35,6 +35,7 @@ FEDERATION: Final = {
     "init": ("init", "Make an embedded gateway here."),
     "up": ("up", "Run the gateway of this home, all of it, in this terminal."),
     "demo": ("demo", "Two gateways on this machine, from manifest to certificate."),
+    "doctor": ("doctor", "Look at all that a gateway needs; say what is wrong, and what to do."),
     "validate": ("validate", "Check manifests; report every problem at once."),
     "plan": ("plan", "Show what an apply would do."),
     "apply": ("apply", "Make the database what the manifests declare."),

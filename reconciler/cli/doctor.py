@@ -1,0 +1,207 @@
+"""`doctor`: everything that a gateway needs, looked at once; what is wrong, and what to type."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from reconciler.cli.ca_status import ca_facts
+from reconciler.cli.context import database, require_home, settings, source_of, verb
+from reconciler.cli.health import ask_ready
+from reconciler.cli.output import output_option, print_document
+from reconciler.cli.sealing import require_every_key
+from reconciler.config import read_pepper, require
+from reconciler.core.text import printable
+from reconciler.core.words import counted
+from reconciler.crypto.keyring import FileKeyring
+from reconciler.embedded.install import require_step_ca, version_of
+from reconciler.errors import EXIT_FAILED, MosaicError, NeedsEdit, Refused, Retry
+from reconciler.manifest.load import load
+from reconciler.source.read import read_source
+from reconciler.store.audit import verify
+from reconciler.store.schema import differences
+from reconciler.store.sealed import sealed_by_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.config import Settings
+    from reconciler.store.tx import Database
+
+MAX_SKEW: Final = timedelta(seconds=5)  # between this clock and the database's
+OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
+COLOURS: Final = {OK: "green", WARNING: "yellow", FAILED: "red", SKIPPED: "bright_black"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; `hint` says what to type where it is not well."""
+
+    check: str
+    state: str
+    detail: str
+    hint: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """Return the object of `--output json`."""
+        return {
+            "check": self.check,
+            "state": self.state,
+            "detail": self.detail,
+            "hint": self.hint,
+        }
+
+
+@click.command()
+@output_option
+@verb
+def command(output: str) -> None:
+    """Look at settings, database, keys, audit log, source, CA and endpoint; change nothing.
+
+    Exits with 1 where a check fails; that something does not run now is a warning.
+    """
+    found = _examine(settings())
+    if output != "table":
+        print_document([each.as_json() for each in found], output)
+    else:
+        for each in found:
+            state = click.style(f"{each.state:<8}", fg=COLOURS[each.state])
+            click.echo(f"{state} {each.check:<14} {printable(each.detail, 500)}")
+            if each.hint:
+                click.echo(f"{'':<23} -> {printable(each.hint, 500)}")
+    if any(each.state == FAILED for each in found):
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Doctor:
+    found: list[Finding] = field(default_factory=list)
+
+    def check(self, name: str, look: Callable[[], str], *, may_be_down: bool = False) -> bool:
+        """Note what `look` returns, or why it failed; `may_be_down` takes a `Retry` for a warning.
+
+        Return whether it is well.
+        """
+        try:
+            detail = look()
+        except MosaicError as error:
+            state = WARNING if may_be_down and isinstance(error, Retry) else FAILED
+            self.found.append(Finding(name, state, error.message, error.hint))
+            return False
+        self.found.append(Finding(name, OK, detail))
+        return True
+
+    def skip(self, name: str, why: str) -> None:
+        """Note that a check was not made."""
+        self.found.append(Finding(name, SKIPPED, why))
+
+
+def _examine(setting: Settings) -> list[Finding]:
+    doctor = _Doctor()
+    with ExitStack() as stack:
+        opened: list[Database] = []
+
+        def connect() -> str:
+            opened.append(stack.enter_context(database(setting, "doctor")))
+            with opened[0].transaction() as tx:
+                version = tx.row("SHOW server_version")
+            return f"PostgreSQL {version['server_version'] if version else '?'}, schema current"
+
+        if doctor.check("database", connect):
+            _with_database(doctor, setting, opened[0])
+        else:
+            for name in ("schema", "clock", "audit log", "sealing keys"):
+                doctor.skip(name, "the database is not there")
+        doctor.check("token pepper", lambda: _pepper(setting))
+        doctor.check("source", lambda: _source(setting))
+        if setting.home is not None and setting.database_url is None:
+            doctor.check("step-ca", _step_ca)
+        doctor.check("CA", lambda: _ca(setting), may_be_down=True)
+        doctor.check("endpoint", lambda: _endpoint(setting), may_be_down=True)
+    return doctor.found
+
+
+def _with_database(doctor: _Doctor, setting: Settings, opened: Database) -> None:
+    def schema() -> str:
+        with opened.transaction() as tx:
+            found = differences(tx)
+        if found:
+            raise Refused("schema_differs", "; ".join(found), hint="see mosaic federation db check")
+        return "constraints and triggers are in force"
+
+    def clock() -> str:
+        with opened.transaction() as tx:
+            skew = datetime.now(UTC) - tx.now()
+        if abs(skew) > MAX_SKEW:
+            raise Refused(
+                "state_conflict",
+                f"this clock is {skew.total_seconds():+.1f} s from the database's",
+                hint="set the clocks: proofs and certificates are judged by them",
+            )
+        return f"{skew.total_seconds():+.1f} s from the database's"
+
+    def audit_log() -> str:
+        with opened.transaction() as tx:
+            count, broken = verify(tx)
+        if broken is not None:
+            raise Refused(
+                "audit_broken",
+                f"it breaks at seq {broken.seq}: {broken.reason}",
+                hint="see mosaic federation audit verify",
+            )
+        return f"{count:,} entries verify"
+
+    def keys() -> str:
+        folder = require(setting.keyring, "keyring")
+        ring = FileKeyring.load(folder)
+        with opened.transaction() as tx:
+            sealed = sealed_by_key(tx)
+        require_every_key(ring, sealed, folder)
+        return f"{counted(len(ring.ids), 'key')}, {counted(sealed.total(), 'sealed value')}"
+
+    doctor.check("schema", schema)
+    doctor.check("clock", clock)
+    doctor.check("audit log", audit_log)
+    doctor.check("sealing keys", keys)
+
+
+def _pepper(setting: Settings) -> str:
+    read_pepper(require(setting.token_pepper, "token_pepper_file"))
+    return "32 bytes"
+
+
+def _source(setting: Settings) -> str:
+    source = source_of(setting, None)
+    desired = load(read_source(source))
+    peers, grants = counted(len(desired.peers), "peer"), counted(len(desired.grants), "grant")
+    return f"{desired.label}: {peers} and {grants}"
+
+
+def _step_ca() -> str:
+    binary = require_step_ca()
+    version = version_of(binary)
+    return f"{binary} {'.'.join(map(str, version or ()))}"
+
+
+def _ca(setting: Settings) -> str:
+    facts: dict[str, Any] = asyncio.run(ca_facts(setting))
+    if facts["differences"]:
+        raise Refused(
+            "ca_refused", "; ".join(facts["differences"]), hint="see mosaic federation ca status"
+        )
+    return f"step-ca {facts['version']} at {facts['url']}, its provisioners are ours"
+
+
+def _endpoint(setting: Settings) -> str:
+    if setting.home is None and setting.database_url is None:
+        require_home(setting)
+    if setting.ca_root is None:
+        raise NeedsEdit(
+            "config_invalid", "MOSAIC_CA_ROOT is not set", hint="name the bundle of the CA's roots"
+        )
+    return f"{setting.public_url}: {ask_ready(setting)}"

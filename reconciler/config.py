@@ -7,11 +7,12 @@ this module reads the environment for a setting.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from reconciler.core import values
+from reconciler.core.text import without_credentials
 from reconciler.core.tokens import PEPPER_BYTES
 from reconciler.core.values import (
     DEFAULT_RATE_LIMIT,
@@ -56,6 +57,11 @@ class Settings:
     allowed_signers: Path | None = None
     rate_limit: RateLimit = DEFAULT_RATE_LIMIT
 
+    @property
+    def cache(self) -> str | None:
+        """The folder for what may be deleted at any time, in the home; None without one."""
+        return str(self.home.path / "cache") if self.home is not None else None
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -74,9 +80,11 @@ class Setting:
 
 SETTINGS: Final = (
     Setting("home", Path, "the folder of an embedded gateway (default .mosaic, searched upward)"),
-    Setting("source", values.read_text, "where manifests come from: a folder or a git URL"),
-    Setting("ref", values.read_text, "the git ref to read; with it, a path is a repository too"),
-    Setting("path", values.read_text, "the folder of the manifests within a git repository"),
+    Setting("source", values.read_git_word, "where manifests come from: a folder or a git URL"),
+    Setting(
+        "ref", values.read_git_word, "the git ref to read; with it, a path is a repository too"
+    ),
+    Setting("path", values.read_git_word, "the folder of the manifests within a git repository"),
     Setting(
         "database_url", values.read_database_url, "the libpq URL of PostgreSQL 15+", secret=True
     ),
@@ -252,13 +260,12 @@ def _read(name: str, given: _Given) -> Any:  # noqa: ANN401 - each setting has i
         if not given.text.strip():
             raise _wrong(given.said_by, "got nothing, expected a path", "write it, or unset it")
         return given.base / given.text
-    if name == "source" and "://" not in given.text and not given.text.startswith("git@"):
-        return str(given.base / values.read_text(given.text))
     try:
-        return setting.read(given.text)
+        read = setting.read(given.text)
     except ValueError as error:
-        shown = "a value" if setting.secret else repr(given.text[:200])
+        shown = "a value" if setting.secret else repr(without_credentials(given.text[:200]))
         raise _wrong(given.said_by, f"got {shown}: {error}", "correct it") from None
+    return str(given.base / read) if name == "source" and not values.is_url(read) else read
 
 
 def _settings(found: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
@@ -269,12 +276,19 @@ def _settings(found: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
     ref, path = found.pop("ref", None), found.pop("path", None)
     location = found.pop("source", None)
     if location is not None:
-        made["source"] = SourceSetting(location, ref, path)
+        made["source"] = _source(SourceSetting(location, ref, path), home)
     if "token_pepper_file" in found:
         found["token_pepper"] = found.pop("token_pepper_file")
     if home is not None and "database_url" not in found:
         made |= _of_a_home(home)
     return Settings(**made | found)
+
+
+def _source(given: SourceSetting, home: Home | None) -> SourceSetting:
+    if given.path is not None and not given.is_git:
+        message = "it is a folder within a git repository, and the source is none"
+        raise _wrong(_BY_NAME["path"].variable, message, "set MOSAIC_REF too, or name a git URL")
+    return replace(given, cache=Settings(home=home).cache)
 
 
 def _of_a_home(home: Home) -> dict[str, Any]:

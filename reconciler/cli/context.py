@@ -16,7 +16,7 @@ import click
 from reconciler.config import Settings, load_settings
 from reconciler.core.text import printable
 from reconciler.core.times import format_duration, parse_duration
-from reconciler.core.values import SourceSetting
+from reconciler.core.values import SourceSetting, is_url
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.log import LEVELS, configure
 
@@ -85,12 +85,20 @@ def _verb(function: F, default_level: str) -> F:
 
 
 def source_option(function: F) -> F:
-    """Add `--source`, for a verb that reads manifests or writes them."""
+    """Add `--source`, `--ref` and `--path`, for a verb that reads manifests or writes them."""
 
-    @click.option("--source", metavar="DIR", help="The folder of manifests (MOSAIC_SOURCE).")
+    @click.option(
+        "--source", metavar="DIR|URL", help="A folder of manifests, or a git URL (MOSAIC_SOURCE)."
+    )
+    @click.option("--ref", help="The git ref to read: a branch, a tag, a hash (MOSAIC_REF).")
+    @click.option(
+        "--path", "within", metavar="DIR", help="The folder within the repository (MOSAIC_PATH)."
+    )
     @functools.wraps(function)
-    def wrapped(*args: Any, source: str | None, **kwargs: Any) -> Any:
-        _flags()["source"] = source
+    def wrapped(
+        *args: Any, source: str | None, ref: str | None, within: str | None, **kwargs: Any
+    ) -> Any:
+        _flags().update(source=source, ref=ref, path=within)
         return function(*args, **kwargs)
 
     return wrapped  # type: ignore[return-value]  # the same signature, for click
@@ -107,13 +115,14 @@ def settings_for_new_home(**flags: str | None) -> Settings:
 
 
 def source_of(found: Settings, path: str | None) -> SourceSetting:
-    """Return the source: a command's PATH, else the setting.
+    """Return the source: a command's PATH, with the flags `--ref` and `--path`; else the setting.
 
     Raises:
         NeedsEdit: `config_invalid`: neither is there.
     """
     if path is not None:
-        return SourceSetting(str(Path.cwd() / path))
+        flags, location = _flags(), path if is_url(path) else str(Path.cwd() / path)
+        return SourceSetting(location, flags.get("ref"), flags.get("path"), found.cache)
     if found.source is None:
         raise NeedsEdit(
             "config_invalid",

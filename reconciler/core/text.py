@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 MAX_SHOWN: Final = 60  # characters
@@ -19,3 +20,8 @@ def printable(text: str, limit: int = MAX_SHOWN) -> str:
 def shown(value: object) -> str:
     """Return `value` as `printable` text in double quotes."""
     return f'"{printable(str(value))}"'
+
+
+def without_credentials(text: str) -> str:
+    """Return `text` with the user and password of every URL in it cut out."""
+    return re.sub(r"(://)[^/\s]*@", r"\1", text)

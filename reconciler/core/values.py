@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,16 +21,28 @@ LOOPBACK: Final[tuple[Network, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class SourceSetting:
-    """Where manifests come from: a folder, or a git repository, a ref and a path within."""
+    """Where manifests come from: a folder, or a git repository, a ref and a path within.
+
+    `cache` is the folder that keeps mirrors of repositories elsewhere; None: the user's own.
+    """
 
     location: str
     ref: str | None = None
     path: str | None = None
+    cache: str | None = field(default=None, compare=False)
 
     @property
     def is_git(self) -> bool:
         """Whether it names a repository: a URL, or a path with a ref."""
-        return self.ref is not None or "://" in self.location or self.location.startswith("git@")
+        return self.ref is not None or is_url(self.location)
+
+
+def is_url(location: str) -> bool:
+    """Tell whether a source is no path here: a URL, `user@host:path`, or a helper of git's (`::`).
+
+    A folder of such a name is written with `./` before it.
+    """
+    return bool(re.match(r"[A-Za-z0-9+.-]+(?:://|::)|[A-Za-z0-9._-]+@[^/]+:", location, re.ASCII))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,13 @@ def read_text(text: str) -> str:
     """Return the text; raise `ValueError` where it is empty or not printable."""
     if not text.strip() or not text.isprintable():
         raise ValueError("expected text")
+    return text
+
+
+def read_git_word(text: str) -> str:
+    """Return a source, a ref or a path; raise `ValueError` where it could be git's option."""
+    if read_text(text).startswith("-"):
+        raise ValueError("it begins with a dash")
     return text
 
 

@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.text import printable
+from reconciler.core.text import printable, without_credentials
 from reconciler.core.words import nearest
 from reconciler.errors import NeedsEdit, Retry
+from reconciler.source.names import unreadable
 from reconciler.source.process import Bounds, Ended, TookTooLong, TooMuchOutput, run_process
 
 if TYPE_CHECKING:
@@ -191,11 +192,6 @@ def said(ended: Ended) -> str:
     return printable(without_credentials(line), MAX_MESSAGE)
 
 
-def without_credentials(text: str) -> str:
-    """Return `text` with the user and password of every URL in it cut out."""
-    return re.sub(r"(://)[^/\s@]*@", r"\1", text)
-
-
 def refuse_dash(text: str, what: str) -> None:
     """Raise where git could take `text` for an option.
 
@@ -217,15 +213,6 @@ def unknown_ref(ref: str, known: list[str]) -> NeedsEdit:
         hint = f"{meant}it has {others}{', …' if len(short) > 5 else ''}"
     return NeedsEdit(
         "source_unreadable", f"the repository has no ref {printable(ref)!r}", hint=hint
-    )
-
-
-def unreadable(message: str) -> NeedsEdit:
-    """Return the error of a source that cannot be read."""
-    return NeedsEdit(
-        "source_unreadable",
-        message,
-        hint="check the source, its ref and its path; nothing was read, nothing was changed",
     )
 
 

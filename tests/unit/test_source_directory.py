@@ -11,7 +11,8 @@ import pytest
 from reconciler.core.files import MAX_FILE
 from reconciler.errors import InvalidManifests, NeedsEdit
 from reconciler.manifest.load import load
-from reconciler.source.directory import MAX_FOLDERS, read_directory
+from reconciler.source.directory import read_directory
+from reconciler.source.names import MAX_FOLDERS
 from tests.support.manifests import PEER
 
 if TYPE_CHECKING:

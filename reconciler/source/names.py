@@ -1,0 +1,98 @@
+"""Which files of a source are manifests, and which names are refused: one rule for every source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.files import MAX_FILE, SUFFIXES
+from reconciler.core.text import printable
+from reconciler.errors import NeedsEdit, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_FOLDERS: Final = 64  # folders inside one another
+MAX_FILES: Final = 100_000
+_MAX_NAME: Final = 255  # characters that are shown
+
+
+def hidden(name: str) -> bool:
+    """Tell whether a path is skipped: a part of it begins with a dot."""
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+
+
+def is_manifest(name: str) -> bool:
+    """Tell whether a path is read as a manifest, by its ending."""
+    return name.endswith(SUFFIXES)
+
+
+class Names:
+    """The names of one source, judged one after the other, in order."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, str] = {}
+
+    def problem(self, name: str) -> Problem | None:
+        """Return what is wrong with the next name, relative to the source, if anything is."""
+        if not name.isprintable():
+            message = "the name has a character in it that does not print"
+            return _problem(name, "file.name", message, "rename it")
+        if not {"", ".", ".."}.isdisjoint(name.split("/")):
+            message = 'the name has an empty part, "." or ".." in it'
+            return _problem(name, "file.name", message, "make the tree anew with git add")
+        twin = self._seen.setdefault(name.lower(), name)
+        if twin != name:
+            message = f'the name differs from "{twin}" only in case'
+            return _problem(name, "file.case", message, "rename one of them")
+        return None
+
+
+def link(name: str) -> Problem:
+    """Return the problem of a symbolic link."""
+    return _problem(name, "file.link", "symbolic links are not followed", "copy the file")
+
+
+def special(name: str) -> Problem:
+    """Return the problem of what is neither a file nor a folder."""
+    return _problem(name, "file.special", "this is not a regular file", "remove it")
+
+
+def submodule(name: str) -> Problem:
+    """Return the problem of a submodule."""
+    message = "this is a submodule, which is not followed"
+    return _problem(name, "file.special", message, "copy its files, or name another --path")
+
+
+def twice(name: str) -> Problem:
+    """Return the problem of a name that a tree holds more than once."""
+    message = "the tree holds this name twice"
+    return _problem(name, "file.name", message, "make the tree anew with git add")
+
+
+def too_large(name: str) -> Problem:
+    """Return the problem of a file with more than `MAX_FILE` octets."""
+    message = f"the file is larger than {MAX_FILE // 1024} KiB"
+    return _problem(name, "file.too_large", message, "split it")
+
+
+def refuse_size(where: str, names: Sequence[str]) -> None:
+    """Raise where a source holds more than can be meant.
+
+    Raises:
+        NeedsEdit: `source_unreadable`: it has too many files, or one of them lies too deep.
+    """
+    if len(names) > MAX_FILES:
+        raise unreadable(f"{where} holds more than {MAX_FILES:,} manifest files")
+    if any(name.count("/") > MAX_FOLDERS for name in names):
+        raise unreadable(f"the folders below {where} are nested deeper than {MAX_FOLDERS}")
+
+
+def unreadable(message: str) -> NeedsEdit:
+    """Return the error of a source that cannot be read."""
+    return NeedsEdit(
+        "source_unreadable", message, hint="check the source; nothing was read, nothing was changed"
+    )
+
+
+def _problem(name: str, code: str, message: str, hint: str) -> Problem:
+    return Problem(printable(name, _MAX_NAME), 1, 1, code, "", message, hint)

@@ -16,6 +16,7 @@ from reconciler.cli.context import (
     database,
     say_gateway,
     settings,
+    source_of,
     source_option,
     verb,
     wait_lock,
@@ -80,6 +81,7 @@ def command(
     """
     found = settings()
     saved = _saved(path, targets)
+    source = replace(saved.source, cache=found.cache) if saved else source_of(found, path)
     handout = None
     if invite or invite_dir:
         handout = Handout(inviter(found, token_life), Path(invite_dir) if invite_dir else None)
@@ -93,8 +95,7 @@ def command(
     )
     say_gateway(found)
     with database(found, "apply") as opened:
-        where = saved.source if saved else path
-        reading = read_manifests(found, opened, where, allow_rewind=allow_rewind)
+        reading = read_manifests(opened, source, allow_rewind=allow_rewind)
         desired = reading.desired
         if not yes and saved is None:
             options = replace(options, expect=_approved(opened, desired, options, output))

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import database, flags_given, settings, source_option, verb
+from reconciler.cli.context import (
+    database,
+    flags_given,
+    settings,
+    source_of,
+    source_option,
+    verb,
+)
 from reconciler.cli.planning import (
     guard_options,
     limits_of,
@@ -19,7 +26,7 @@ from reconciler.cli.planning import (
     show_plan,
     target_option,
 )
-from reconciler.cli.saved import save_plan
+from reconciler.cli.saved import SavedPlan, save_plan
 from reconciler.errors import EXIT_CHANGES, EXIT_REFUSED
 from reconciler.reconcile import plan, refuse_if_guarded
 
@@ -53,10 +60,11 @@ def command(
     Exits with 3 where the guard would refuse it.
     """
     found = settings()
+    source = source_of(found, path)
     only = only_of(targets)
     limits = limits_of(max_removals, allow_empty=allow_empty)
     with database(found, "plan") as opened:
-        desired = read_manifests(found, opened, path, allow_rewind=allow_rewind).desired
+        desired = read_manifests(opened, source, allow_rewind=allow_rewind).desired
         with opened.transaction() as tx:
             judged = plan(tx, desired, limits, only)
     show_plan(judged, desired, output)
@@ -65,7 +73,7 @@ def command(
     if not judged.verdict.allowed:
         raise click.exceptions.Exit(EXIT_REFUSED)
     if save is not None:
-        save_plan(Path(save), judged, desired, targets)
+        save_plan(Path(save), judged, desired, SavedPlan(source, judged.plan.digest, targets))
     if not judged.plan.empty:
         if output == "text":
             what = [save] if save else [*([path] if path else []), *_flags(targets)]

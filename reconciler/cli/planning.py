@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli.context import source_of
 from reconciler.cli.render import plan_lines
 from reconciler.core.guard import Limits, MaxRemovals
 from reconciler.core.plan_json import plan_as_json
@@ -22,9 +21,9 @@ from reconciler.reconcile import read
 from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
-    from reconciler.config import Settings
     from reconciler.core.selection import Identity
     from reconciler.core.spec import Desired
+    from reconciler.core.values import SourceSetting
     from reconciler.reconcile import Judged, Reading
     from reconciler.store.tx import Database
 
@@ -106,20 +105,19 @@ def rewind_option(function: F) -> F:
 
 
 def read_manifests(
-    found: Settings, opened: Database, path: str | None, *, allow_rewind: bool = False
+    opened: Database, source: SourceSetting, *, allow_rewind: bool = False
 ) -> Reading:
     """Return what the source declares, by the one who runs this command.
 
     Raises:
         InvalidManifests: with every problem.
-        NeedsEdit: `usage`: PATH is a file; `source_unreadable`.
+        NeedsEdit: `usage`: it is a file; `source_unreadable`.
         Refused: `rewind`.
     """
-    source = source_of(found, path)
     if not source.is_git and Path(source.location).is_file():
         raise NeedsEdit(
             "usage",
-            f"{path or source.location} is a file, and a source is a folder: all of it is applied",
+            f"{source.location} is a file, and a source is a folder: all of it is applied",
             hint="name the folder; --target kind/name narrows what is applied",
         )
     return read(opened, source, f"user:{actor_name()}", allow_rewind=allow_rewind)

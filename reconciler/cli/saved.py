@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.changes import PLAN_FORMAT_VERSION
 from reconciler.core.plan_json import plan_as_json
 from reconciler.core.spec import Kind
+from reconciler.core.values import SourceSetting
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
@@ -22,21 +23,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """What of a saved plan decides: the source it was made from, its digest and its targets."""
+    """What of a saved plan decides: the source it was made from, its digest and its targets.
 
-    source: str
+    The source of one that was read from a repository names the commit, not the ref that moves.
+    """
+
+    source: SourceSetting
     digest: str
     targets: tuple[Identity, ...]
 
 
-def save_plan(path: Path, judged: Judged, desired: Desired, targets: tuple[Identity, ...]) -> None:
-    """Write a plan as the object of the contract, with its targets; whole or not at all.
+def save_plan(path: Path, judged: Judged, desired: Desired, saved: SavedPlan) -> None:
+    """Write a plan as the object of the contract, with what it takes to apply it; whole or not.
 
     Raises:
         NeedsEdit: `value_invalid`: it cannot be written there.
     """
     document = plan_as_json(judged.plan, judged.verdict, desired)
-    document["targets"] = [[str(kind), name] for kind, name in targets]
+    document["targets"] = [[str(kind), name] for kind, name in saved.targets]
+    document["reading"] = {
+        "location": saved.source.location,
+        "ref": desired.revision if saved.source.is_git else None,
+        "path": saved.source.path,
+    }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -69,8 +78,10 @@ def read_plan(path: Path) -> SavedPlan:
 def _saved(document: Any) -> SavedPlan:
     if document["formatVersion"] != PLAN_FORMAT_VERSION:
         raise ValueError("another format")
-    source, digest = document["source"]["path"], document["digest"]
-    if not isinstance(source, str) or not isinstance(digest, str):
+    digest, reading = document["digest"], document["reading"]
+    location, ref, path = reading["location"], reading["ref"], reading["path"]
+    texts = (digest, location, ref or "", path or "")
+    if not all(isinstance(each, str) for each in texts):
         raise TypeError("not texts")
     targets = tuple((Kind(kind), str(name)) for kind, name in document["targets"])
-    return SavedPlan(source, digest, targets)
+    return SavedPlan(SourceSetting(location, ref, path), digest, targets)

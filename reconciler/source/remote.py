@@ -96,6 +96,8 @@ class Remote:
         with _alone(folder):
             if not (folder / "HEAD").is_file():
                 _make(folder, "sha1" if len(there) == 40 else "sha256")
+            if FULL_HASH.fullmatch(name) and _held(repository, f"{name}^{{commit}}") == name:
+                return repository, name  # an object does not change
             kept = f"refs/mosaic/{hashlib.sha256(name.encode()).hexdigest()[:40]}"
             if _held(repository, kept) != there:
                 _tidy(folder)

@@ -30,6 +30,7 @@ def read_source(setting: SourceSetting, applied: str | None = None) -> Source:
         NeedsEdit: `source_unreadable`.
         Retry: `source_unavailable`: a remote repository cannot be fetched.
     """
+    refuse_dash(setting.location, "the source")
     if setting.is_git:
         return _read_repository(setting, applied)
     source = read_directory(folder_of(setting))
@@ -72,7 +73,6 @@ def _read_repository(setting: SourceSetting, applied: str | None) -> Source:
 
 def _open(location: Path) -> tuple[Repository, str]:
     """Return the repository that holds a folder here, and the folder's path within, with a `/`."""
-    refuse_dash(str(location), "the path")
     ended = run_git(("rev-parse", "--absolute-git-dir", "--show-prefix"), cwd=location)
     folder, _, prefix = ended.output.decode("utf-8", "surrogateescape").partition("\n")
     if ended.code != 0:

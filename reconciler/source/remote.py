@@ -56,7 +56,7 @@ class Remote:
         Raises:
             NeedsEdit: `source_unreadable`: its protocol is not allowed, or it holds credentials.
         """
-        refuse_dash(location, "the URL")
+        refuse_dash(location, "the source")
         shown = printable(without_credentials(location), 200)
         if not location.isprintable() or " " in location:
             raise unreadable(f"the URL {shown!r} has a character in it that none may have")

@@ -1,0 +1,132 @@
+"""Repositories elsewhere: over TLS with credentials, over SSH, and what is not followed there."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.core.values import SourceSetting
+from reconciler.crypto.authority import new_authority
+from reconciler.errors import Retry
+from reconciler.source.read import read_source
+from tests.support.liar import Liar, Said, lying
+from tests.support.manifests import PEER
+from tests.support.repositories import Checkout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from reconciler.core.files import Source
+
+REFS = "GET /x.git/info/refs?service=git-upload-pack"
+ASKS = Said(401, b"", (("www-authenticate", 'Basic realm="git"'),))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Checkout:
+    return Checkout.make(tmp_path / "repository", beta=PEER)
+
+
+@pytest.fixture
+def liar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
+    """A web server whose root we trust, as an operator with a private CA does."""
+    ca = new_authority("Git", datetime.now(UTC))
+    (tmp_path / "root.pem").write_text(ca.root)
+    monkeypatch.setenv("GIT_SSL_CAINFO", str(tmp_path / "root.pem"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with lying(ca) as made:
+        yield made
+
+
+def serve(liar: Liar, repository: Checkout) -> None:
+    """Serve a repository as files, which is all that git's HTTP protocol needs."""
+    bare = repository.path.with_name("bare.git")
+    repository.git("clone", "-q", "--bare", ".", str(bare))
+    subprocess.run(["git", "update-server-info"], cwd=bare, check=True)
+    for path in (each for each in bare.rglob("*") if each.is_file()):
+        liar.say(f"GET /x.git/{path.relative_to(bare)}", Said(200, path.read_bytes()))
+    liar.say(REFS, Said(200, (bare / "info" / "refs").read_bytes()))
+
+
+def read(location: str, tmp_path: Path) -> Source:
+    return read_source(SourceSetting(location, "main", cache=str(tmp_path / "cache")))
+
+
+def test_a_repository_is_read_over_https(liar: Liar, repository: Checkout, tmp_path: Path) -> None:
+    serve(liar, repository)
+    found = read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
+    assert [file.path for file in found.files] == ["manifests/beta.yaml"]
+    assert found.commit is not None
+    assert found.commit.id == repository.head
+
+
+def test_credentials_come_from_netrc(liar: Liar, repository: Checkout, tmp_path: Path) -> None:
+    serve(liar, repository)
+    (listed,) = liar.answers[REFS]
+    liar.say(REFS, ASKS, listed)
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login reader password s3cret\n")
+    netrc.chmod(0o600)
+    assert len(read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path).files) == 1
+    sent = {headers.get("Authorization") for _, headers, _ in liar.heard}
+    assert f"Basic {base64.b64encode(b'reader:s3cret').decode()}" in sent
+
+
+def test_without_credentials_nobody_is_asked(liar: Liar, tmp_path: Path) -> None:
+    liar.say(REFS, ASKS)
+    with pytest.raises(Retry, match="cannot be fetched: fatal: could not read Username") as caught:
+        read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
+    assert caught.value.code == "source_unavailable"
+
+
+def test_a_redirect_is_not_followed(liar: Liar, repository: Checkout, tmp_path: Path) -> None:
+    serve(liar, repository)
+    moved = REFS.replace("/x.git", "/moved.git").removeprefix("GET ")
+    liar.say(f"GET {moved}", *liar.answers[REFS])
+    liar.say(REFS, Said(302, b"", (("location", moved),)))
+    with pytest.raises(Retry, match="cannot be fetched"):
+        read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
+    assert liar.calls() == [REFS]
+
+
+def test_a_server_with_another_root_is_not_talked_to(
+    liar: Liar, repository: Checkout, tmp_path: Path
+) -> None:
+    serve(liar, repository)
+    (tmp_path / "root.pem").write_text(new_authority("Other", datetime.now(UTC)).root)
+    with pytest.raises(Retry, match="certificate"):
+        read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
+    assert liar.calls() == []
+
+
+@pytest.mark.parametrize("location", ["ssh://git@git.example{path}", "git@git.example:{path}"])
+def test_a_repository_is_read_over_the_operators_ssh(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    said = tmp_path / "said"
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "$@" >> {said}\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
+    found = read(location.format(path=repository.path), tmp_path)
+    assert [file.path for file in found.files] == ["manifests/beta.yaml"]
+    assert "git@git.example git-upload-pack" in said.read_text()
+
+
+@pytest.mark.parametrize("wrong", ["corrupt", "dotdot"])
+def test_what_is_fetched_is_checked(repository: Checkout, tmp_path: Path, wrong: str) -> None:
+    blob = repository.object("blob", PEER.encode())
+    tree = repository.tree(("40000", b"..", repository.tree(("100644", b"a.yaml", blob))))
+    if wrong == "corrupt":
+        commit = repository.object("commit", b"tree %b\nauthor nobody\n\nx\n" % tree.encode())
+        (repository.path / ".git" / "refs" / "heads" / "main").write_text(f"{commit}\n")
+    else:
+        repository.commit_tree(tree, "main")
+    with pytest.raises(Retry, match="cannot be fetched") as caught:
+        read(repository.url, tmp_path)
+    assert "nothing was changed" in caught.value.hint

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 READING: Final = Bounds(seconds=60.0, output=64 * 1024 * 1024)
-FETCHING: Final = Bounds(seconds=300.0, output=16 * 1024 * 1024)
+FETCHING: Final = Bounds(seconds=300.0, output=16 * 1024 * 1024, file=2 * 1024 * 1024 * 1024)
 MAX_MESSAGE: Final = 300  # characters of what git says
+MAX_NEAR: Final = 1000  # refs that a mistyped one is compared with
 
 FULL_HASH: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)  # SHA-1, SHA-256
+SHA1_HEX: Final = 40  # digits
 
 _KEPT: Final = frozenset(
     {
@@ -121,6 +123,12 @@ class Repository:
         more = {"GIT_ALLOW_PROTOCOL": self.protocol or _NO_PROTOCOL, **(env or {})}
         return run_git(words, cwd=self.folder, env=more, bounds=bounds, input=input)
 
+    def object(self, name: str) -> str | None:
+        """Return the full hash of what git names so, which begins with no dash; None if nothing."""
+        ended = self.ask("rev-parse", "--verify", "-q", "--end-of-options", name)
+        found = ended.output.decode("ascii", "replace").strip()
+        return found if ended.code == 0 and FULL_HASH.fullmatch(found) else None
+
     def resolve(self, ref: str) -> str:
         """Return the full hash of the commit that `ref` names: a branch before a tag of its name.
 
@@ -129,14 +137,11 @@ class Repository:
         """
         refuse_dash(ref, "the ref")
         names: tuple[str, ...] = (ref,)
-        if not (ref.startswith("refs/") or FULL_HASH.fullmatch(ref)):
+        if not (ref == "HEAD" or ref.startswith("refs/") or FULL_HASH.fullmatch(ref)):
             names = (f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/remotes/{ref}", ref)
         for name in names:
-            ended = self.ask(
-                "rev-parse", "--verify", "-q", "--end-of-options", f"{name}^{{commit}}"
-            )
-            found = ended.output.decode("ascii", "replace").strip()
-            if ended.code == 0 and FULL_HASH.fullmatch(found):
+            found = self.object(f"{name}^{{commit}}")
+            if found is not None:
                 return found
         heads = self.run("for-each-ref", "--format=%(refname)", "refs/heads", "refs/tags")
         raise unknown_ref(ref, heads.decode("utf-8", "replace").splitlines())
@@ -154,7 +159,7 @@ def run_git(
 
     Raises:
         NeedsEdit: `source_unreadable`: there is no git, or it prints too much.
-        Retry: `source_unavailable`: it takes too long.
+        Retry: `source_unavailable`: it takes too long, or is killed.
     """
     kept = {name: text for name, text in os.environ.items() if name in _KEPT}
     kept.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
@@ -162,7 +167,7 @@ def run_git(
     options = [word for each in _CONFIG for word in ("-c", each)]
     words = ["git", "--no-pager", *options, *args]
     try:
-        return run_process(words, cwd=cwd, env=made, bounds=bounds, input=input)
+        ended = run_process(words, cwd=cwd, env=made, bounds=bounds, input=input)
     except FileNotFoundError:
         raise NeedsEdit(
             "source_unreadable",
@@ -172,15 +177,14 @@ def run_git(
     except OSError as error:
         raise unreadable(f"git cannot be run in {cwd}: {error.strerror}") from None
     except TookTooLong:
-        raise Retry(
-            "source_unavailable",
-            f"git {_verb(args)} took longer than {bounds.seconds:g} s, and was ended",
-            hint="nothing was changed; try again",
-        ) from None
+        raise _ended(args, f"took longer than {bounds.seconds:g} s, and was ended") from None
     except TooMuchOutput:
         raise unreadable(
             f"git {_verb(args)} printed more than {bounds.output // 1024 // 1024} MiB"
         ) from None
+    if ended.code < 0:
+        raise _ended(args, f"was ended by signal {-ended.code}")
+    return ended
 
 
 def said(ended: Ended) -> str:
@@ -207,13 +211,18 @@ def unknown_ref(ref: str, known: list[str]) -> NeedsEdit:
     short = sorted(re.sub(r"^refs/(?:heads|tags)/", "", name) for name in known)
     hint = "the repository has neither branches nor tags"
     if short:
-        close = nearest(ref, short, cutoff=0.6)
+        close = nearest(ref, short[:MAX_NEAR], cutoff=0.6)
         meant = f"did you mean {printable(close)!r}? " if close else ""
         others = ", ".join(printable(name) for name in short[:5])
         hint = f"{meant}it has {others}{', …' if len(short) > 5 else ''}"
     return NeedsEdit(
         "source_unreadable", f"the repository has no ref {printable(ref)!r}", hint=hint
     )
+
+
+def _ended(args: tuple[str, ...], how: str) -> Retry:
+    hint = "nothing was changed; try again"
+    return Retry("source_unavailable", f"git {_verb(args)} {how}", hint=hint)
 
 
 def _verb(args: tuple[str, ...]) -> str:

@@ -1,23 +1,28 @@
-"""A child process whose time and output are bounded, and of which nothing is left behind."""
+"""Child processes whose time, output and files are bounded, and of which nothing is left behind."""
 
 from __future__ import annotations
 
 import os
+import resource
 import selectors
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 MAX_ERRORS: Final = 16 * 1024  # octets of standard error that are kept: the last ones
 _CHUNK: Final = 64 * 1024
+
+_running: Final[set[subprocess.Popen[bytes]]] = set()
+_guard: Final = threading.Lock()
 
 
 class TooMuchOutput(Exception):
@@ -30,10 +35,11 @@ class TookTooLong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a process may use: seconds from start to end, octets of standard output."""
+    """What a process may use: seconds from start to end, octets of output and of each file."""
 
     seconds: float
     output: int
+    file: int = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,29 @@ def run_process(
             start_new_session=True,
         )
         stack.enter_context(process)
-        stack.callback(_kill, process)
+        stack.enter_context(_listed(process))
+        with suppress(ProcessLookupError):  # what it starts inherits it
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (bounds.file, bounds.file))
         return _collect(process, bounds)
+
+
+def end_running() -> None:
+    """Kill every process that runs: one that is told to stop waits for no fetch."""
+    with _guard:
+        for process in _running:
+            _kill(process)
+
+
+@contextmanager
+def _listed(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    with _guard:
+        _running.add(process)
+    try:
+        yield
+    finally:
+        with _guard:
+            _running.discard(process)
+            _kill(process)
 
 
 def _collect(process: subprocess.Popen[bytes], bounds: Bounds) -> Ended:

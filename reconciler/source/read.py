@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.commits import History
 from reconciler.core.files import Source
-from reconciler.core.text import printable
+from reconciler.core.text import printable, without_credentials
 from reconciler.core.values import is_url
 from reconciler.errors import NeedsEdit
 from reconciler.source.directory import read_directory
@@ -45,9 +45,10 @@ def folder_of(setting: SourceSetting) -> Path:
         NeedsEdit: `config_invalid`: it is a git repository.
     """
     if setting.is_git:
+        shown = printable(without_credentials(setting.location), 255)
         raise NeedsEdit(
             "config_invalid",
-            f"the source {setting.location!r} is a git repository, and a folder is needed",
+            f"the source {shown} is a git repository, and a folder is needed",
             hint="check it out, name the folder by --source, and unset MOSAIC_REF",
         )
     return Path(setting.location)

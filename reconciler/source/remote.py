@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 import time
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from reconciler.errors import NeedsEdit, Retry
 from reconciler.source.git import (
     FETCHING,
     FULL_HASH,
+    SHA1_HEX,
     Repository,
     refuse_dash,
     run_git,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.source.process import Ended
 
 LISTING: Final = Bounds(seconds=60.0, output=16 * 1024 * 1024)
+LOCK_WAIT_S: Final = 30
 PROTOCOLS: Final = ("https", "ssh", "file")
 MANY_PACKS: Final = 50  # each fetch leaves one; then they become one
 
@@ -93,18 +96,21 @@ class Remote:
         name, there = self._look_up(ref)
         folder = cache_folder(cache) / f"{hashlib.sha256(self.url.encode()).hexdigest()[:32]}.git"
         repository = Repository(folder, self.protocol)
+        kept = f"refs/mosaic/{hashlib.sha256(name.encode()).hexdigest()[:40]}"
         with _alone(folder):
-            if not (folder / "HEAD").is_file():
-                _make(folder, "sha1" if len(there) == 40 else "sha256")
-            if FULL_HASH.fullmatch(name) and _held(repository, f"{name}^{{commit}}") == name:
+            if not folder.exists():
+                _make(folder, "sha1" if len(there) == SHA1_HEX else "sha256")
+            if name == there and repository.object(f"{name}^{{commit}}") == name:
                 return repository, name  # an object does not change
-            kept = f"refs/mosaic/{hashlib.sha256(name.encode()).hexdigest()[:40]}"
-            if _held(repository, kept) != there:
+            if repository.object(kept) != there:
                 _tidy(folder)
                 self._fetch_ref(repository, f"+{name}:{kept}")
             if len(list(folder.glob("objects/pack/*.pack"))) > MANY_PACKS:
-                repository.run("repack", "-a", "-d", "-k", "-q", bounds=FETCHING)
-        return repository, repository.resolve(kept)
+                repository.ask("repack", "-a", "-d", "-k", "-q", bounds=FETCHING)
+        commit = repository.object(f"{kept}^{{commit}}")
+        if commit is None:
+            raise unreadable(f"{printable(name)!r} of {printable(self.url, 200)} names no commit")
+        return repository, commit
 
     def _look_up(self, ref: str | None) -> tuple[str, str]:
         """Return the full name of a ref at the remote and the object that it names there."""
@@ -177,11 +183,13 @@ def cache_folder(named: str | None) -> Path:
     ]
     for folder in (each / "git" for each in wanted):
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.parent.parent.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
         except OSError:
             continue
         found = folder.parent.lstat(), folder.lstat()
-        if any(each.st_uid != os.geteuid() or each.st_mode & 0o022 for each in found):
+        if any(each.st_uid != os.geteuid() or each.st_mode & 0o002 for each in found):
             raise unreadable(f"{folder} belongs to somebody else, or others may write to it")
         if os.access(folder, os.W_OK):
             return folder
@@ -189,10 +197,14 @@ def cache_folder(named: str | None) -> Path:
 
 
 def _make(folder: Path, object_format: str) -> None:
+    """Make an empty mirror, whole or not at all."""
+    fresh = folder.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
     words = ("init", "--quiet", "--bare", "--template=", f"--object-format={object_format}")
-    ended = run_git((*words, "--", str(folder)), cwd=folder.parent)
+    ended = run_git((*words, "--", str(fresh)), cwd=folder.parent)
     if ended.code != 0:
         raise unreadable(f"{folder} cannot be made: {said(ended)}")
+    fresh.rename(folder)
 
 
 def _tidy(folder: Path) -> None:
@@ -202,15 +214,10 @@ def _tidy(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _held(repository: Repository, ref: str) -> str:
-    ended = repository.ask("rev-parse", "--verify", "-q", "--end-of-options", ref)
-    return ended.output.decode("ascii", "replace").strip()
-
-
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of a mirror, beside it; wait for another's fetch as long as one may take."""
-    deadline = time.monotonic() + FETCHING.seconds
+    """Hold the lock of a mirror, beside it; wait a while for another's fetch."""
+    deadline = time.monotonic() + LOCK_WAIT_S
     descriptor = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while True:
@@ -221,8 +228,8 @@ def _alone(folder: Path) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise Retry(
                         "source_unavailable",
-                        f"another process has been fetching into {folder} for too long",
-                        hint="end it, or try again",
+                        f"another process has been fetching into {folder} for {LOCK_WAIT_S} s",
+                        hint="nothing was changed; try again",
                     ) from None
                 time.sleep(0.05)
         yield

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.files import MAX_FILE, SourceFile
 from reconciler.core.text import printable
-from reconciler.source.git import FULL_HASH, READING, refuse_dash
+from reconciler.source.git import READING, refuse_dash
 from reconciler.source.names import (
     Names,
     hidden,
@@ -83,10 +83,8 @@ def subtree(repository: Repository, commit: str, path: str) -> str:
     Raises:
         NeedsEdit: `source_unreadable`: the commit has no such folder.
     """
-    ended = repository.ask("rev-parse", "--verify", "-q", "--end-of-options", f"{commit}:{path}")
-    found = ended.output.decode("ascii", "replace").strip()
-    kind = repository.ask("cat-file", "-t", found).output.strip() if ended.code == 0 else b""
-    if kind != b"tree" or not FULL_HASH.fullmatch(found):
+    found = repository.object(f"{commit}:{path}")
+    if found is None or repository.run("cat-file", "-t", found).strip() != b"tree":
         raise unreadable(f"{commit[:12]} has no folder {printable(path)!r}")
     return found
 

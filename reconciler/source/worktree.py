@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import MosaicError
-from reconciler.source.git import run_git, said
+from reconciler.source.git import SHA1_HEX, run_git, said
 from reconciler.source.history import COMMIT_WORDS, parse_commit
 from reconciler.source.names import hidden, is_manifest
 from reconciler.source.tree import entries
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _NONE: Final = ("not a git repository", "does not have any commits yet", "bad default revision")
-SHA1_HEX: Final = 40  # digits
 
 
 def commit_of(root: Path, files: Sequence[SourceFile]) -> tuple[Commit | None, bool]:

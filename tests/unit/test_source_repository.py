@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from reconciler.core.values import SourceSetting, is_url
 from reconciler.errors import InvalidManifests, NeedsEdit, Retry
 from reconciler.manifest.load import load
 from reconciler.source.git import Repository, said
-from reconciler.source.process import Bounds, Ended
+from reconciler.source.process import Bounds, Ended, end_running
 from reconciler.source.read import read_source
 from reconciler.source.remote import Remote, cache_folder
 from tests.support.manifests import GRANT, PEER
@@ -396,6 +397,23 @@ def test_a_git_that_hangs_is_ended_with_all_its_children(
     while any(_runs(each) for each in pids.read_text().split()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_what_is_told_to_stop_waits_for_no_git(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, program = tmp_path / "begun", tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {begun}\nsleep 300\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(repository.read)
+        while not begun.exists():
+            time.sleep(0.01)
+        end_running()
+        with pytest.raises(Retry, match="git rev-parse was ended by signal 9"):
+            reading.result(10)
 
 
 def _runs(pid: str) -> bool:

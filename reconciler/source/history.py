@@ -39,7 +39,10 @@ def parse_commit(printed: bytes) -> Commit:
 
 
 def relation(repository: Repository, applied: str | None, read: str) -> Relation:
-    """Return how the commit that was read follows the one that was applied last."""
+    """Return how the commit that was read follows the one that was applied last.
+
+    A shallow clone cannot tell a rewind from history that it lacks: there it is unknown.
+    """
     if applied is None:
         return Relation.FIRST
     if applied == read:
@@ -50,6 +53,7 @@ def relation(repository: Repository, applied: str | None, read: str) -> Relation
         case 0:
             return Relation.FORWARD
         case 1:
-            return Relation.REWIND
+            shallow = repository.run("rev-parse", "--is-shallow-repository").strip() == b"true"
+            return Relation.UNKNOWN if shallow else Relation.REWIND
         case _:
             return Relation.UNKNOWN

@@ -316,6 +316,18 @@ def test_the_commit_that_was_read_is_related_to_the_applied_one(
     assert history.relation is relation
 
 
+def test_a_shallow_clone_does_not_call_a_rewind_what_it_cannot_know(repository: Checkout) -> None:
+    first = repository.head
+    for subject in ("second", "third"):
+        repository.commit(subject)
+    shallow = Checkout(repository.path.with_name("shallow"))
+    repository.git("clone", "-q", "--depth=1", repository.url, str(shallow.path))
+    shallow.git("fetch", "-q", "--depth=1", "origin", f"{first}:refs/heads/first")
+    history = shallow.read(applied=first).history
+    assert history is not None
+    assert history.relation is Relation.UNKNOWN
+
+
 def test_the_rules_of_trust_are_those_at_the_root_of_the_commit(repository: Checkout) -> None:
     rules = repository.path / ".mosaic-trust.yaml"
     rules.write_text("signers: []\n")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.core.commits import Relation
 from reconciler.core.values import SourceSetting
 from reconciler.crypto.authority import new_authority
 from reconciler.errors import Retry
@@ -130,3 +133,56 @@ def test_what_is_fetched_is_checked(repository: Checkout, tmp_path: Path, wrong:
     with pytest.raises(Retry, match="cannot be fetched") as caught:
         read(repository.url, tmp_path)
     assert "nothing was changed" in caught.value.hint
+
+
+def test_readers_of_one_mirror_take_turns(repository: Checkout, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: read(repository.url, tmp_path).commit, range(12)))
+    assert {each.id for each in found if each} == {repository.head}
+    assert None not in found
+
+
+def test_what_a_killed_fetch_leaves_is_in_nobodys_way(repository: Checkout, tmp_path: Path) -> None:
+    read(repository.url, tmp_path)
+    (mirror,) = (tmp_path / "cache" / "git").glob("*.git")
+    (ref,) = (mirror / "refs" / "mosaic").iterdir()
+    left = (ref.with_suffix(".lock"), mirror / "objects" / "pack" / "tmp_pack_x")
+    for path in (*left, mirror / "packed-refs.lock"):
+        path.touch()
+    mirror.with_suffix(".new").mkdir()
+    tip = repository.commit("later")
+    commit = read(repository.url, tmp_path).commit
+    assert commit is not None
+    assert commit.id == tip
+    assert not any(path.exists() for path in left)
+
+
+def test_packs_of_a_mirror_become_one_and_keep_the_applied_commit(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.source.remote.MANY_PACKS", 3)
+    read(repository.url, tmp_path)
+    applied = repository.head
+    for number in range(4):
+        repository.write(beta=f"{PEER}# {number}\n")
+        repository.commit("forced", "--amend")
+        read(repository.url, tmp_path)
+    (mirror,) = (tmp_path / "cache" / "git").glob("*.git")
+    assert len(list(mirror.glob("objects/pack/*.pack"))) <= 3
+    setting = SourceSetting(repository.url, "main", cache=str(tmp_path / "cache"))
+    history = read_source(setting, applied).history
+    assert history is not None
+    assert history.relation is Relation.REWIND
+
+
+def test_a_mirror_that_another_process_fills_is_waited_for(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.source.remote.LOCK_WAIT_S", 0.2)
+    read(repository.url, tmp_path)
+    (lock,) = (tmp_path / "cache" / "git").glob("*.lock")
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Retry, match="another process has been fetching"):
+            read(repository.url, tmp_path)
+    read(repository.url, tmp_path)

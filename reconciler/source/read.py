@@ -12,7 +12,7 @@ from reconciler.core.text import printable, without_credentials
 from reconciler.core.values import is_url
 from reconciler.errors import NeedsEdit
 from reconciler.source.directory import read_directory
-from reconciler.source.git import Repository, refuse_dash, run_git
+from reconciler.source.git import Repository, refuse_dash, run_git, said
 from reconciler.source.history import read_commit, relation
 from reconciler.source.names import unreadable
 from reconciler.source.remote import Remote
@@ -77,5 +77,7 @@ def _open(location: Path) -> tuple[Repository, str]:
     ended = run_git(("rev-parse", "--absolute-git-dir", "--show-prefix"), cwd=location)
     folder, _, prefix = ended.output.decode("utf-8", "surrogateescape").partition("\n")
     if ended.code != 0:
-        raise unreadable(f"{location} is in no git repository")
+        none = b"not a git repository" in ended.errors
+        why = "is in no git repository" if none else f"cannot be read by git: {said(ended)}"
+        raise unreadable(f"{location} {why}")
     return Repository(Path(folder)), prefix.rstrip("\n")

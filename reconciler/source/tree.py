@@ -144,7 +144,8 @@ def read_blobs(repository: Repository, wanted: Sequence[Entry]) -> list[bytes]:
         header = f"{entry.id} blob {entry.size}\n".encode()
         start, end = at + len(header), at + len(header) + entry.size
         if bytes(answer[at:start]) != header or bytes(answer[end : end + 1]) != b"\n":
-            raise unreadable(f"the object {entry.id[:12]} of {printable(entry.name)} is damaged")
+            where = f"{entry.id[:12]} ({printable(entry.name)})"
+            raise unreadable(f"the object {where} is missing or damaged")
         blobs.append(bytes(answer[start:end]))
         at = end + 1
     return blobs

@@ -6,6 +6,7 @@ filters, and would call a manifest clean that git ignores and an apply would not
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from typing import TYPE_CHECKING, Final
@@ -37,15 +38,15 @@ def commit_of(root: Path, files: Sequence[SourceFile]) -> tuple[Commit | None, b
         head = run_git((*COMMIT_WORDS, "--"), cwd=root)
         if head.code != 0:
             if not any(each in head.errors.decode("utf-8", "replace") for each in _NONE):
-                _log.warning("the commit of %s is not known: %s", root, said(head))
+                _tell(root, said(head))
             return None, False
         commit = parse_commit(head.output)
         listed = run_git(("ls-tree", "-r", "-z", "-l", commit.id), cwd=root)
         if listed.code != 0:
-            _log.warning("the commit of %s is not known: %s", root, said(listed))
+            _tell(root, said(listed))
             return None, False
     except MosaicError as error:
-        _log.warning("the commit of %s is not known: %s", root, error.message)
+        _tell(root, error.message)
         return None, False
     committed = {
         entry.name: entry.id
@@ -54,6 +55,12 @@ def commit_of(root: Path, files: Sequence[SourceFile]) -> tuple[Commit | None, b
     }
     found = {file.path: _blob_id(file.content, commit.id) for file in files}
     return commit, committed != found
+
+
+@functools.cache
+def _tell(root: Path, why: str) -> None:
+    """Log it once a process: a loop reads again and again."""
+    _log.warning("the commit of %s is not known: %s", root, why)
 
 
 def _blob_id(content: bytes, like: str) -> str:

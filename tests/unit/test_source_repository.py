@@ -465,3 +465,31 @@ def test_the_hash_of_a_sha256_repository_is_as_long_as_it_is(tmp_path: Path) -> 
     remote = SourceSetting(made.url, "main", cache=str(tmp_path / "cache"))
     for found in (made.read(), read_source(remote), read_source(SourceSetting(str(path)))):
         assert (found.commit and found.commit.id, found.dirty) == (tip, False)
+
+
+@pytest.mark.parametrize("how", ["url", "uploadpack", "vcs"])
+def test_an_object_that_is_missing_is_not_fetched(
+    repository: Checkout, tmp_path: Path, how: str
+) -> None:
+    ran, program = tmp_path / "ran", tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o755)
+    away = repository.path.with_name("away")
+    repository.git("clone", "-q", "--bare", ".", str(away))
+    values = {
+        "url": {"url": f"ext::{program}"},
+        "uploadpack": {"url": str(away), "uploadpack": str(program)},
+        "vcs": {"url": str(program), "vcs": "ext"},
+    }
+    for name, value in {**values[how], "promisor": "true", "partialclonefilter": "x"}.items():
+        repository.git("config", f"remote.origin.{name}", value)
+    repository.git("config", "protocol.ext.allow", "always")
+    repository.git("config", "core.repositoryFormatVersion", "1")
+    repository.git("config", "extensions.partialClone", "origin")
+    blob = repository.git("rev-parse", "HEAD:manifests/beta.yaml")
+    (repository.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(NeedsEdit, match="is missing or damaged"):
+        repository.read()
+    assert not ran.exists()
+    subprocess.run(["git", "cat-file", "-p", blob], cwd=repository.path, check=False)
+    assert ran.exists()  # as git by itself would have

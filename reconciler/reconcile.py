@@ -37,6 +37,7 @@ from reconciler.store.ending import expire_due
 from reconciler.store.grants import live_grant_id
 from reconciler.store.locks import locked
 from reconciler.store.observe import observe
+from reconciler.store.reconcilers import refuse_if_paused
 from reconciler.store.tokens import mint
 
 if TYPE_CHECKING:
@@ -84,8 +85,9 @@ class Options:
 
     `expect` is the digest that a person approved, where one did; `generation` that of the reading,
     where a newer apply makes it stale; `only` narrows it to some objects; `inviting` mints a token
-    for each grant that is created or replaced; `also` is what must be done with the rows or not at
-    all: it is called last, under the lock, and what it raises undoes them.
+    for each grant that is created or replaced; `heeds_pause` is for loops, which a person may have
+    paused; `also` is what must be done with the rows or not at all: it is called last, under the
+    lock, and what it raises undoes them.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -94,6 +96,7 @@ class Options:
     wait: timedelta = DEFAULT_WAIT
     only: frozenset[Identity] | None = None
     inviting: Inviting | None = None
+    heeds_pause: bool = False
     also: Callable[[Judged], None] | None = None
 
 
@@ -144,11 +147,12 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
     Raises:
         Retry: `lock_held`.
         Refused: `plan_stale`: the plan is not the one that was approved, or the source was read
-            before the newest apply; or the guard's refusal.
+            before the newest apply; `reconciler_paused`; or the guard's refusal.
     """
-    with database.transaction() as tx:  # (1)
-        audit.append(tx, expire_due(tx, by.actor))
+    expire(database, by.actor)  # (1)
     with locked(database, options.wait) as tx:  # (2)
+        if options.heeds_pause:
+            refuse_if_paused(tx)
         expired = expire_due(tx, by.actor)
         judged = plan(tx, desired, options.limits, options.only)  # (3)
         _refuse_stale(tx, judged, options)
@@ -160,6 +164,12 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
         if options.also is not None:
             options.also(done)
         return done
+
+
+def expire(database: Database, actor: str) -> None:
+    """Move the grants whose end has passed, by the database's clock, with what hangs on them."""
+    with database.transaction() as tx:
+        audit.append(tx, expire_due(tx, actor))
 
 
 def _refuse_stale(tx: Tx, judged: Judged, options: Options) -> None:

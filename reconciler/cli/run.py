@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli.context import (
+    DURATION,
     database,
     long_running,
     say_gateway,
@@ -16,24 +19,85 @@ from reconciler.cli.context import (
     source_option,
 )
 from reconciler.cli.signals import until_signal
+from reconciler.core.push import MIN_SECRET
+from reconciler.core.values import Address, read_listen
+from reconciler.errors import NeedsEdit
 from reconciler.loops.run import Loop
+from reconciler.loops.triggers import PASS_EVERY, Triggers
 from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from reconciler.config import Settings
 
 
+@dataclass(frozen=True, slots=True)
+class _Hook:
+    """Where to listen for pushes, and the secret that they are signed with."""
+
+    listen: Address
+    secret: bytes = field(repr=False)
+
+
 @click.command()
+@click.option(
+    "--poll",
+    type=DURATION,
+    default=PASS_EVERY,
+    show_default="1m",
+    help="How often a repository is fetched, and rows are compared.",
+)
+@click.option("--webhook", metavar="HOST:PORT", help="Listen for pushes of a forge there (HTTP).")
+@click.option(
+    "--webhook-secret-file", metavar="FILE", help="The secret that the forge signs them with."
+)
 @source_option
 @long_running
-def command() -> None:
-    """Reconcile again and again: when a manifest changes, and by a timer, until a signal."""
-    asyncio.run(_run(settings()))
+def command(poll: timedelta, webhook: str | None, webhook_secret_file: str | None) -> None:
+    """Reconcile again and again: when the source changes, and by a timer, until a signal."""
+    hook = _hook(webhook, webhook_secret_file)
+    asyncio.run(_run(settings(), poll, hook))
 
 
-async def _run(found: Settings) -> None:
+async def _run(found: Settings, poll: timedelta, hook: _Hook | None) -> None:
     stop = until_signal()
     say_gateway(found)
     with database(found, "run") as opened:
-        loop = Loop(opened, source_of(found, None), f"loop:{actor_name()}")
-        await loop.run(stop)
+        triggers = Triggers(source_of(found, None), poll)
+        loop = Loop(opened, triggers, f"loop:{actor_name()}")
+        if hook is None:
+            await loop.run(stop)
+            return
+        from reconciler.web.server import bind  # the web's libraries only where one listens
+        from reconciler.web.webhook import serve_webhook, webhook_app
+
+        app, listener = webhook_app(hook.secret, triggers.pushed.set), bind(hook.listen)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serve_webhook(app, listener, stop))
+            group.create_task(loop.run(stop))
+
+
+def _hook(listen: str | None, secret_file: str | None) -> _Hook | None:
+    """Return where to listen for pushes, and their secret, where both are given."""
+    if listen is None and secret_file is None:
+        return None
+    if listen is None or secret_file is None:
+        raise _wrong("--webhook and --webhook-secret-file go together", "give both, or neither")
+    try:
+        address, secret = read_listen(listen), Path(secret_file).read_bytes().strip()
+    except ValueError as error:
+        raise _wrong(f"--webhook: got {listen!r}: {error}", "correct it") from None
+    except OSError as error:
+        said = f"{secret_file}: it cannot be read: {error.strerror}"
+        raise _wrong(said, "name a readable file") from None
+    if len(secret) < MIN_SECRET:
+        raise _wrong(
+            f"{secret_file}: the secret has {len(secret)} octets, expected {MIN_SECRET} or more",
+            "make one: openssl rand -hex 32",
+        )
+    return _Hook(address, secret)
+
+
+def _wrong(message: str, hint: str) -> NeedsEdit:
+    return NeedsEdit("config_invalid", message, hint=hint)

@@ -20,6 +20,7 @@ from reconciler.embedded.home import Home
 from reconciler.embedded.init import create_home
 from reconciler.embedded.supervise import supervised
 from reconciler.loops.run import Loop
+from reconciler.loops.triggers import Triggers
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.migrate import upgrade
 from reconciler.store.tx import Database
@@ -50,7 +51,7 @@ async def _up(found: Settings) -> None:
     async with supervised(require_home(found), stop.is_set) as url:
         database = Database(url, application_name("up"))
         await asyncio.to_thread(upgrade, database)
-        loop = Loop(database, source_of(found, None), f"loop:{actor_name()}")
+        loop = Loop(database, Triggers(source_of(found, None)), f"loop:{actor_name()}")
         async with opened_gateway(files, found.oid_arc, url) as gateway:
             await serve_until(stop, found, gateway, loop.run, keeping(files, found, gateway))
     click.echo("ended; nothing is left running")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+from reconciler.core.text import printable, without_credentials
 from reconciler.core.x509 import DEFAULT_OID_ARC
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -35,6 +36,12 @@ class SourceSetting:
     def is_git(self) -> bool:
         """Whether it names a repository: a URL, or a path with a ref."""
         return self.ref is not None or is_url(self.location)
+
+    @property
+    def shown(self) -> str:
+        """The source as outputs name it: without credentials."""
+        ref = f"@{self.ref}" if self.ref is not None else ""
+        return printable(f"{without_credentials(self.location)}{ref}", 255)
 
 
 def is_url(location: str) -> bool:

@@ -1,35 +1,34 @@
 """The loop: whatever changes in the source or in the rows, the rows become what the source says.
 
-A change of a file starts a pass, and so does a timer, for drift and expiry. A refusal by the guard
-waits for the next change or a person; a lock that is held is tried again. Holds win over git.
+A pass that fails changes nothing, is told once, and shows in `status`. What may pass by itself (a
+lock that is held, a fetch that failed) is tried again, ever more seldom; a refusal or an invalid
+manifest waits for the next change, or for a person. Holds win over git, and so does a pause.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from watchfiles import awatch
-
+from reconciler.core.guard import Limits
 from reconciler.errors import InvalidManifests, MosaicError, Retry
-from reconciler.loops.periodic import sleep_unless
-from reconciler.reconcile import Options, apply, read
-from reconciler.source.read import folder_of
+from reconciler.reconcile import Options, Reading, apply, expire, read
+from reconciler.source.process import end_running
+from reconciler.store.reconcilers import record_pass
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from reconciler.core.values import SourceSetting
+    from reconciler.loops.triggers import Triggers
+    from reconciler.reconcile import Judged
     from reconciler.store.tx import Database
 
 _log = logging.getLogger(__name__)
 
-SETTLE_MS: Final = 1000  # a folder settles before it is read
-PASS_EVERY: Final = timedelta(seconds=60)
-RETRY_EVERY: Final = timedelta(seconds=5)
+RETRY_EVERY: Final = timedelta(seconds=5)  # after the first failure; then twice as long each time
+LONGEST_RETRY: Final = timedelta(minutes=5)
 LOCK_WAIT: Final = timedelta(seconds=5)  # then it is tried again: `up` ends within 10 s
 
 
@@ -38,34 +37,48 @@ class Loop:
     """The loop over one source. `trouble` is the last error, told once as long as it stays."""
 
     database: Database
-    source: SourceSetting
+    triggers: Triggers
     actor: str
+    limits: Limits = field(default_factory=Limits)
     trouble: str = ""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Reconcile until `stop`; a transaction under way is finished first."""
-        async for _ in self._triggers(stop):
-            again = await asyncio.to_thread(self.one_pass)
-            while again and not stop.is_set():
-                await sleep_unless(stop, RETRY_EVERY)
-                again = await asyncio.to_thread(self.one_pass)
+        """Reconcile until `stop`; a transaction under way is finished first, a fetch is not."""
+        ending = asyncio.create_task(_end_fetches(stop))
+        try:
+            await self._run(stop)
+        finally:
+            ending.cancel()
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        async for _ in self.triggers.next(stop):
+            failures = 0
+            while await asyncio.to_thread(self.one_pass) and not stop.is_set():
+                await self.triggers.wait(stop, retry_after(failures, random.random()))  # noqa: S311
+                failures += 1
 
     def one_pass(self) -> bool:
         """Read, plan and apply once; return whether to try again soon. Errors are logged."""
+        reading: Reading | None = None
         try:
-            reading = read(self.database, self.source, self.actor)
-            options = Options(wait=LOCK_WAIT, generation=reading.generation)
-            judged = apply(self.database, reading.desired, reading.by, options)
-        except InvalidManifests as error:
-            listed = "; ".join(str(problem) for problem in error.problems[:5])
-            self._tell(f"nothing is applied: {error.message}: {listed}")
-            return False
+            expire(self.database, self.actor)  # true whatever the source says
+            reading = read(self.database, self.triggers.source, self.actor)
+            options = Options(
+                self.limits, wait=LOCK_WAIT, generation=reading.generation, heeds_pause=True
+            )
+            done = apply(self.database, reading.desired, reading.by, options)
         except MosaicError as error:
-            self._tell(f"nothing is applied: {error.message}; {error.hint}")
+            self._failed(error, reading)
             return isinstance(error, Retry) or error.code == "plan_stale"
+        self._done(reading, done)
+        return False
+
+    def _done(self, reading: Reading, done: Judged) -> None:
+        if self.trouble:
+            _log.info("it goes on: %s", reading.by.source)
         self.trouble = ""
-        summary = judged.plan.summary
-        if not judged.plan.empty:
+        summary = done.plan.summary
+        if not done.plan.empty:
             _log.info(
                 "applied %s: %d added, %d changed, %d replaced, %d removed",
                 reading.by.source,
@@ -74,38 +87,37 @@ class Loop:
                 summary.replace,
                 summary.revoke,
             )
-        return False
+        self._record(reading, None)
 
-    def _tell(self, trouble: str) -> None:
+    def _failed(self, error: MosaicError, reading: Reading | None) -> None:
+        message = error.message
+        if isinstance(error, InvalidManifests):
+            message += ": " + "; ".join(str(problem) for problem in error.problems[:5])
+        trouble = f"nothing is applied: {message}; {error.hint}"
         if trouble != self.trouble:
             _log.error("%s", trouble)
         self.trouble = trouble
+        self._record(reading, error)
 
-    async def _triggers(self, stop: asyncio.Event) -> AsyncIterator[None]:
-        folder = folder_of(self.source)
-        yield None
-        while not stop.is_set():
-            if not folder.is_dir():
-                await sleep_unless(stop, RETRY_EVERY)
-                yield None
-                continue
-            timeout_ms = int(PASS_EVERY.total_seconds() * 1000)
-            watching = awatch(
-                folder,
-                debounce=SETTLE_MS,
-                step=SETTLE_MS,
-                stop_event=stop,
-                rust_timeout=timeout_ms,
-                yield_on_timeout=True,
-            )
-            try:
-                async for _ in watching:
-                    yield None
-                    if not folder.is_dir():
-                        break
-            except FileNotFoundError:
-                continue
-            except (OSError, RuntimeError) as error:  # the kernel gives no more watches
-                _log.warning("%s is not watched, but read by the timer: %s", folder, error)
-                await sleep_unless(stop, PASS_EVERY)
-                yield None
+    def _record(self, reading: Reading | None, failure: MosaicError | None) -> None:
+        source = reading.by.source if reading is not None else self.triggers.source.shown
+        revision = reading.by.revision if reading is not None else None
+        try:
+            with self.database.transaction() as tx:
+                record_pass(tx, self.actor, source, revision, failure)
+        except MosaicError as error:  # the log has told of the pass
+            _log.warning("the pass is not recorded: %s", error.message)
+
+
+async def _end_fetches(stop: asyncio.Event) -> None:
+    await stop.wait()
+    end_running()
+
+
+def retry_after(failures: int, spread: float) -> timedelta:
+    """Return how long to wait after so many failures: doubling, and apart from other replicas.
+
+    `spread` is from 0 to 1, and takes up to a half off.
+    """
+    longest: timedelta = min(RETRY_EVERY * 2 ** min(failures, 10), LONGEST_RETRY)
+    return longest * (1 - spread / 2)

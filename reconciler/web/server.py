@@ -54,7 +54,7 @@ class Server:
         self._ended.clear()
         try:
             if await self._certified():
-                await self._serve(_bind(self._listen))
+                await self._serve(bind(self._listen))
         finally:
             self._ended.set()
 
@@ -172,7 +172,8 @@ async def _cancel(task: asyncio.Task[object]) -> None:
         await task
 
 
-def _bind(listen: Address) -> socket.socket:
+def bind(listen: Address) -> socket.socket:
+    """Return a socket that listens there, or raise `config_invalid`."""
     host, port = listen
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.core.values import SourceSetting
 from reconciler.loops.run import Loop
+from reconciler.loops.triggers import Triggers
 from reconciler.store.locks import locked
 from tests.support.cli import GRANTED, PUBLIC_URL, SCOPE, Quick, invitation_of, shell
 from tests.support.command import write
@@ -281,7 +282,8 @@ def test_a_loop_elsewhere_removes_a_created_grant_only_once_git_has_had_it(
 ) -> None:
     mosaic.create("beta-tasks")
     write(mosaic.cwd / "elsewhere", gamma=peer_manifest("gamma"))
-    loop = Loop(mosaic.rows.database, SourceSetting(str(mosaic.cwd / "elsewhere")), "loop:tests")
+    elsewhere = Triggers(SourceSetting(str(mosaic.cwd / "elsewhere")))
+    loop = Loop(mosaic.rows.database, elsewhere, "loop:tests")
     assert loop.one_pass() is False
     assert mosaic.statuses() == {"beta-tasks": "pending"}
     mosaic.ok("apply", "--yes")

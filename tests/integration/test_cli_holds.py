@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.core.values import SourceSetting
 from reconciler.loops.run import Loop
+from reconciler.loops.triggers import Triggers
 from reconciler.store.locks import locked
 from tests.support.cli import Quick, invitation_of, shell
 from tests.support.command import write
@@ -41,7 +42,7 @@ def reconcile(mosaic: Quick) -> list[Any]:
     applied = mosaic.document("apply", "--yes")
     assert applied["changes"] == []
     source = SourceSetting(str(mosaic.cwd / "manifests"))
-    loop = Loop(mosaic.rows.database, source, "loop:tests")
+    loop = Loop(mosaic.rows.database, Triggers(source), "loop:tests")
     assert loop.one_pass() is False
     assert loop.trouble == ""
     notes: list[Any] = applied["notes"]

@@ -1,0 +1,121 @@
+"""What each reconciler's last pass came to, for `status`; and whether a person has paused them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.audit import Event
+from reconciler.core.times import rfc3339
+from reconciler.errors import Refused
+from reconciler.store import audit
+from reconciler.store.tx import as_json
+
+if TYPE_CHECKING:
+    from reconciler.errors import MosaicError
+    from reconciler.store.tx import Tx
+
+FORGET_AFTER: Final = timedelta(days=7)  # a replica that was never seen again
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Who has paused the loops, when, and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+    def as_json(self) -> dict[str, str]:
+        """Return the JSON form that the row and outputs share."""
+        return {"by": self.by, "at": rfc3339(self.at), "reason": self.reason}
+
+
+def record_pass(
+    tx: Tx, actor: str, source: str, revision: str | None, failure: MosaicError | None
+) -> None:
+    """Record how a pass of the loop `actor` ended; what fails, fails since its first time."""
+    tx.run(
+        "DELETE FROM federation_reconcilers WHERE at < clock_timestamp() - CAST(:age AS interval)",
+        age=FORGET_AFTER,
+    )
+    tx.run(
+        "INSERT INTO federation_reconcilers AS r"
+        " (actor, source, revision, failing_since, code, message, hint)"
+        " VALUES (:actor, :source, :revision,"
+        " CASE WHEN CAST(:code AS text) IS NULL THEN NULL ELSE clock_timestamp() END,"
+        " :code, :message, :hint)"
+        " ON CONFLICT (actor) DO UPDATE SET at = clock_timestamp(), source = excluded.source,"
+        " revision = coalesce(excluded.revision, r.revision),"
+        " failing_since = CASE WHEN excluded.code IS NULL THEN NULL"
+        " ELSE coalesce(r.failing_since, excluded.failing_since) END,"
+        " code = excluded.code, message = excluded.message, hint = excluded.hint",
+        actor=actor,
+        source=source,
+        revision=revision,
+        code=failure.code if failure else None,
+        message=failure.message if failure else None,
+        hint=failure.hint if failure else None,
+    )
+
+
+def passes(tx: Tx) -> list[dict[str, Any]]:
+    """Return the last pass of each reconciler, the newest first."""
+    return tx.rows(
+        "SELECT actor, at, source, revision, failing_since, code, message, hint"
+        " FROM federation_reconcilers ORDER BY at DESC, actor"
+    )
+
+
+def paused(tx: Tx) -> Pause | None:
+    """Return the pause that is in force, or None."""
+    row = tx.row("SELECT paused FROM federation_applied WHERE paused IS NOT NULL")
+    if row is None:
+        return None
+    said = row["paused"]
+    return Pause(said["by"], datetime.fromisoformat(said["at"]), said["reason"])
+
+
+def refuse_if_paused(tx: Tx) -> None:
+    """Raise where a person has paused the loops.
+
+    Raises:
+        Refused: `reconciler_paused`.
+    """
+    if (found := paused(tx)) is not None:
+        raise Refused(
+            "reconciler_paused",
+            f"paused by {found.by}: {found.reason}",
+            hint="go on with: mosaic federation resume",
+        )
+
+
+def pause(tx: Tx, actor: str, reason: str) -> Pause:
+    """Keep every loop from changing a row, until `resume`; one that is paused stays as it is."""
+    made = Pause(actor, tx.now(), reason)
+    changed = tx.run(
+        "UPDATE federation_applied SET paused = CAST(:paused AS jsonb) WHERE paused IS NULL",
+        paused=as_json(made.as_json()),
+    )
+    if changed:
+        audit.append(tx, [Event("reconciler.paused", actor, "reconciler", {"reason": reason})])
+    return paused(tx) or made
+
+
+def resume(tx: Tx, actor: str) -> None:
+    """Let the loops go on.
+
+    Raises:
+        Refused: `state_conflict`: nobody has paused them.
+    """
+    found = paused(tx)
+    if found is None:
+        raise Refused(
+            "state_conflict",
+            "nobody has paused the reconciler",
+            hint="see mosaic federation status",
+        )
+    tx.run("UPDATE federation_applied SET paused = NULL")
+    lifted = {"lifted": found.as_json()}
+    audit.append(tx, [Event("reconciler.resumed", actor, "reconciler", lifted)])

@@ -1,0 +1,93 @@
+"""The webhook of the loop: a push to the source starts a pass, and does nothing else.
+
+Plain HTTP, for a proxy or a forge on the same machine. What it is sent is only counted as a sign to
+look at the source: nothing in it is believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from reconciler.core.push import is_authentic, is_push
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+
+    from starlette.requests import Request
+
+
+MAX_BODY: Final = 1024 * 1024  # octets; a push of many commits is long
+READ_S: Final = 10.0
+PATH: Final = "/webhook"
+
+_log = logging.getLogger(__name__)
+
+
+def webhook_app(secret: bytes, pushed: Callable[[], None]) -> Starlette:
+    """Return the application: `pushed` is called for each push that is authentic."""
+
+    async def receive(request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return _answer(413, "the body is too large, or came too slowly")
+        if not is_authentic(request.headers, body, secret):
+            _log.warning("a webhook without the right signature is refused")
+            return _answer(401, "the signature is missing or wrong")
+        if not is_push(request.headers):
+            return Response(status_code=204)
+        pushed()
+        return _answer(202, "the source will be read")
+
+    return Starlette(routes=[Route(PATH, receive, methods=["POST"])])
+
+
+async def serve_webhook(app: Starlette, listener: socket.socket, stop: asyncio.Event) -> None:
+    """Serve what connects to a socket that is bound, until `stop` is set."""
+    server = _Plain(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=32,
+            timeout_graceful_shutdown=2,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await stop.wait()
+    server.should_exit = True
+    await serving
+
+
+class _Plain(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: they are the command's."""
+        yield
+
+
+async def _body(request: Request) -> bytes | None:
+    read = bytearray()
+    try:
+        async with asyncio.timeout(READ_S):
+            async for chunk in request.stream():
+                read += chunk
+                if len(read) > MAX_BODY:
+                    return None
+    except TimeoutError:
+        return None
+    return bytes(read)
+
+
+def _answer(status: int, detail: str) -> Response:
+    return JSONResponse({"status": status, "detail": detail}, status)

@@ -1,0 +1,43 @@
+"""A loop that stops itself (SIGSTOP) where a test wants it: `python -m … URL SOURCE AT`.
+
+AT is `reading` (what it has read grows old) or `holding` (it holds the lock, in its transaction).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from reconciler import reconcile
+from reconciler.core.values import SourceSetting
+from reconciler.loops import run
+from reconciler.loops.triggers import Triggers
+from reconciler.store import tx
+from reconciler.store.tx import Database
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main(url: str, source: str, at: str) -> None:
+    tx.IDLE_TIMEOUT_MS = 1500  # type: ignore[misc]  # else a minute
+    module, name = (run, "apply") if at == "reading" else (reconcile, "carry_out")
+    kept = getattr(module, name)
+
+    def stopping(*args: object, **kwargs: object) -> object:
+        setattr(module, name, kept)
+        _tell("stopping")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return kept(*args, **kwargs)
+
+    setattr(module, name, stopping)
+    loop = run.Loop(Database(url, "stopped"), Triggers(SourceSetting(source)), "loop:stopped")
+    _tell(f"again {loop.one_pass()} {loop.trouble}")
+    _tell(f"again {loop.one_pass()} {loop.trouble}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -9,13 +9,13 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from reconciler.core.times import format_duration, rfc3339
+from reconciler.core.scope import Scope, scope_from_json
+from reconciler.core.times import format_duration, parse_duration, parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.core.commits import Commit
-    from reconciler.core.scope import Scope
 
 DEFAULT_LIFETIME: Final = timedelta(hours=24)
 MIN_LIFETIME: Final = timedelta(minutes=5)
@@ -102,6 +102,27 @@ def canonical_json(document: object) -> str:
 def digest_of(document: object) -> str:
     """Return `sha256:<hex>` of the canonical JSON of `document`."""
     return f"sha256:{hashlib.sha256(canonical_json(document).encode()).hexdigest()}"
+
+
+def spec_from_json(kind: Kind, document: dict[str, Any]) -> Spec:
+    """Return the spec of a canonical form that `as_json` wrote (trusted: our own audit log)."""
+    if kind is Kind.PEER:
+        return PeerSpec(
+            direction=Direction(document["direction"]),
+            display_name=document["displayName"],
+            endpoint=document["endpoint"],
+            labels=tuple(sorted(document["labels"].items())),
+            protect=document["protect"],
+        )
+    return GrantSpec(
+        peer=document["peer"],
+        subject_user_id=document["subjectUserId"],
+        expires_at=parse_rfc3339(document["expiresAt"]),
+        scope=scope_from_json(document["scope"]),
+        lifetime=parse_duration(document["certificate"]["lifetime"]),
+        suspended=document["suspended"],
+        protect=document["protect"],
+    )
 
 
 def spec_digest(spec: Spec) -> str:

@@ -60,7 +60,8 @@ def revoke_grants(
         reason=reason,
         hold=as_json(hold.as_json()) if hold else None,
     )
-    return _end_what_hangs(tx, ended, actor, "grant.revoked", {"reason": reason, **told})
+    said = {"reason": reason, **({"hold": hold.as_json()} if hold else {}), **told}
+    return _end_what_hangs(tx, ended, actor, "grant.revoked", said)
 
 
 def expire_due(tx: Tx, actor: str) -> list[Event]:

@@ -129,7 +129,7 @@ def _activate(tx: Tx, attempt: Attempt, grant: GrantFacts, token: TokenFacts) ->
     tx.run("UPDATE federation_enrollment_tokens SET status = 'spent' WHERE id = :id", id=token.id)
     if after is grant.status:
         return []
-    data = {"from": str(grant.status), "to": str(after)}
+    data = {"id": str(grant.id), "from": str(grant.status), "to": str(after)}
     return [Event("grant.enrolled", attempt.by, attempt.subject, data)]
 
 

@@ -108,6 +108,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "guard_protected": Outcome(EXIT_REFUSED, 500, "A protected object would be removed"),
     "guard_empty": Outcome(EXIT_REFUSED, 500, "The source has no manifest"),
     "reconciler_paused": Outcome(EXIT_REFUSED, 500, "The reconciler is paused"),
+    "guard_widening": Outcome(EXIT_REFUSED, 500, "Something would be widened"),
     "rewind": Outcome(EXIT_REFUSED, 500, "History was rewound"),
     "key_in_service": Outcome(EXIT_REFUSED, 500, "The key still seals a row"),
     "lock_held": Outcome(EXIT_LOCKED, 500, "Another process holds the lock"),

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.changes import Action
 from reconciler.core.commits import refuse_rewind
 from reconciler.core.guard import Limits, Verdict, judge
-from reconciler.core.plan import plan as make_plan
-from reconciler.core.selection import narrowed_plan
+from reconciler.core.selection import Selection, narrowed_plan
 from reconciler.core.tokens import DEFAULT_TOKEN_LIFE
 from reconciler.errors import Refused
 from reconciler.manifest.load import load
 from reconciler.source.read import read_source
 from reconciler.store import audit
 from reconciler.store.applied import (
+    Applied,
     Provenance,
     last_applied,
     record_applied,
@@ -44,22 +44,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.core.changes import Plan
-    from reconciler.core.selection import Identity
     from reconciler.core.spec import Desired
     from reconciler.core.values import SourceSetting
     from reconciler.store.tokens import Minted
     from reconciler.store.tx import Database, Tx
 
+EVERYTHING: Final = Selection()
 DEFAULT_WAIT: Final = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A source as it was read: what it declares, where from, and after which apply."""
+    """A source as it was read: what it declares, where from, and after which apply, if asked."""
 
     desired: Desired
     by: Provenance
-    generation: int
+    generation: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,52 +84,51 @@ class Options:
     """How an apply may go.
 
     `expect` is the digest that a person approved, where one did; `generation` that of the reading,
-    where a newer apply makes it stale; `only` narrows it to some objects; `inviting` mints a token
-    for each grant that is created or replaced; `heeds_pause` is for loops, which a person may have
-    paused; `also` is what must be done with the rows or not at all: it is called last, under the
-    lock, and what it raises undoes them.
+    where a newer apply makes it stale; `selection` narrows it to some objects; `inviting` mints a
+    token for each grant that is created or replaced; `heeds_pause` is for loops, which a person may
+    have paused; `also` is what must be done with the rows or not at all: it is called last, under
+    the lock, and what it raises undoes them.
     """
 
     limits: Limits = field(default_factory=Limits)
     expect: str | None = None
     generation: int | None = None
     wait: timedelta = DEFAULT_WAIT
-    only: frozenset[Identity] | None = None
+    selection: Selection = field(default_factory=Selection)
     inviting: Inviting | None = None
     heeds_pause: bool = False
     also: Callable[[Judged], None] | None = None
 
 
 def read(
-    database: Database, setting: SourceSetting, actor: str, *, allow_rewind: bool = False
+    setting: SourceSetting,
+    actor: str,
+    applied: Applied | None = None,
+    *,
+    allow_rewind: bool = False,
 ) -> Reading:
-    """Return what a source declares, if it may be applied.
+    """Return what a source declares, if it may be applied after what was `applied` last.
 
-    (1) ask what was applied last; (2) read the files, and how their commit follows that;
-    (3) refuse a rewind; (4) parse all of them.
+    (1) read the files, and how their commit follows that one; (2) refuse a rewind; (3) parse all.
 
     Raises:
         InvalidManifests: with every problem.
-        NeedsEdit: `source_unreadable`.
+        NeedsEdit: `source_unreadable`. Retry: `source_unavailable`.
         Refused: `rewind`.
     """
-    with database.transaction() as tx:
-        applied = last_applied(tx)  # (1)
-    source = read_source(setting, applied.revision)  # (2)
+    source = read_source(setting, applied.revision if applied is not None else None)  # (1)
     if source.history is not None and not allow_rewind:
-        refuse_rewind(source.history, source.commit)  # (3)
-    desired = load(source)  # (4)
+        refuse_rewind(source.history, source.commit)  # (2)
+    desired = load(source)  # (3)
     rules = source.history.rules if source.history is not None else None
     by = Provenance(actor, source.label, source.commit, source.dirty, rules=rules)
-    return Reading(desired, by, applied.generation)
+    return Reading(desired, by, applied.generation if applied is not None else None)
 
 
-def plan(
-    tx: Tx, desired: Desired, limits: Limits, only: frozenset[Identity] | None = None
-) -> Judged:
+def plan(tx: Tx, desired: Desired, limits: Limits, selection: Selection = EVERYTHING) -> Judged:
     """Return what an apply would do now, and whether it may."""
     observed = observe(tx)
-    made = make_plan(desired, observed) if only is None else narrowed_plan(desired, observed, only)
+    made = narrowed_plan(desired, observed, selection)
     return Judged(made, judge(made, limits))
 
 
@@ -154,7 +153,7 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
         if options.heeds_pause:
             refuse_if_paused(tx)
         expired = expire_due(tx, by.actor)
-        judged = plan(tx, desired, options.limits, options.only)  # (3)
+        judged = plan(tx, desired, options.limits, options.selection)  # (3)
         _refuse_stale(tx, judged, options)
         refuse_if_guarded(judged.verdict)  # (4)
         record_commit(tx, by)
@@ -191,7 +190,7 @@ def _refuse_stale(tx: Tx, judged: Judged, options: Options) -> None:
 
 def _record(tx: Tx, judged: Judged, by: Provenance, options: Options) -> None:
     """Record a run that changed something, and any of a whole source as what was applied last."""
-    whole = by.managed and options.only is None
+    whole = by.managed and options.selection.whole
     if not judged.plan.empty:
         record_run(tx, judged.plan, by)
     if whole and (not judged.plan.empty or last_applied(tx).revision != by.revision):

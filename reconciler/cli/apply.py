@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.cli.asked import Asked, asking
 from reconciler.cli.context import (
     DURATION,
     can_ask,
     confirm,
-    database,
     say_gateway,
     settings,
     source_of,
@@ -22,26 +22,15 @@ from reconciler.cli.context import (
     wait_lock,
 )
 from reconciler.cli.inviting import Handout, inviter
-from reconciler.cli.planning import (
-    guard_options,
-    limits_of,
-    only_of,
-    plan_output,
-    read_manifests,
-    rewind_option,
-    show_plan,
-    target_option,
-)
+from reconciler.cli.planning import is_file, opened_reading, plan_output, show_plan
 from reconciler.cli.saved import SavedPlan, read_plan
 from reconciler.core.plan_json import plan_as_json
-from reconciler.errors import EXIT_REFUSED, NeedsEdit
+from reconciler.errors import EXIT_REFUSED, MosaicError, NeedsEdit
 from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from reconciler.core.guard import MaxRemovals
-    from reconciler.core.selection import Identity
     from reconciler.core.spec import Desired
     from reconciler.store.tx import Database
 
@@ -54,9 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--token-life", type=DURATION, default="1h", show_default=True, help="How long they live."
 )
-@target_option
-@guard_options
-@rewind_option
+@asking
 @wait_lock
 @plan_output
 @source_option
@@ -67,10 +54,7 @@ def command(
     invite: bool,
     invite_dir: str | None,
     token_life: timedelta,
-    targets: tuple[Identity, ...],
-    max_removals: MaxRemovals | None,
-    allow_empty: bool,
-    allow_rewind: bool,
+    asked: Asked,
     wait: timedelta,
     output: str,
 ) -> None:
@@ -80,30 +64,32 @@ def command(
     PATH may be a plan that `plan --save` wrote: it is applied unasked, exactly, or is stale.
     """
     found = settings()
-    saved = _saved(path, targets)
+    saved = _saved(path, asked)
     source = replace(saved.source, cache=found.cache) if saved else source_of(found, path)
+    chosen = saved.asked if saved else asked
     handout = None
     if invite or invite_dir:
         handout = Handout(inviter(found, token_life), Path(invite_dir) if invite_dir else None)
     options = Options(
-        limits=limits_of(max_removals, allow_empty=allow_empty),
+        limits=chosen.limits,
         expect=saved.digest if saved else None,
         wait=wait,
-        only=only_of(saved.targets if saved else targets),
+        selection=chosen.selection,
         inviting=handout.inviter.inviting if handout else None,
         also=handout.hand_out if handout else None,
     )
     say_gateway(found)
-    with database(found, "apply") as opened:
-        reading = read_manifests(opened, source, allow_rewind=allow_rewind)
+    with opened_reading(found, source, chosen, "apply") as (opened, reading):
         desired = reading.desired
+        options = replace(options, generation=reading.generation)
         if not yes and saved is None:
             options = replace(options, expect=_approved(opened, desired, options, output))
         try:
             done = apply(opened, desired, reading.by, options)
-        except BaseException:
+        except BaseException as error:
             if handout:
                 handout.withdraw()
+            _summarise(error, output)
             raise
     if output == "json":
         document = plan_as_json(done.plan, done.verdict, desired)
@@ -116,17 +102,25 @@ def command(
     _report(done, handout.documents if handout else [])
 
 
-def _saved(path: str | None, targets: tuple[Identity, ...]) -> SavedPlan | None:
-    if path is None or not Path(path).is_file():
+def _saved(path: str | None, asked: Asked) -> SavedPlan | None:
+    if path is None or not is_file(path):
         return None
     saved = read_plan(Path(path))
-    if targets:
+    if words := asked.words():
         raise NeedsEdit(
             "usage",
-            "--target does not go with a saved plan: it was made for its own",
-            hint="plan again with --target, and save that",
+            f"{words[0]} does not go with a saved plan: it was made for its own",
+            hint=f"plan again with {words[0]}, and save that",
         )
     return saved
+
+
+def _summarise(error: BaseException, output: str) -> None:
+    """Say what an apply that failed has left: all of it is one transaction."""
+    if output != "json":
+        why = error.message if isinstance(error, MosaicError) else type(error).__name__
+        click.echo(f"Summary: nothing was done, and nothing is half done. Failed: {why}.", err=True)
+        click.echo("  The same command may be run again at once.", err=True)
 
 
 def _approved(opened: Database, desired: Desired, options: Options, output: str) -> str:
@@ -135,7 +129,7 @@ def _approved(opened: Database, desired: Desired, options: Options, output: str)
     Where a document is wanted, standard output is for that alone, and a refusal is an error.
     """
     with opened.transaction() as tx:
-        judged = plan(tx, desired, options.limits, options.only)
+        judged = plan(tx, desired, options.limits, options.selection)
     for_people = output == "text"
     if for_people or can_ask():
         show_plan(judged, desired, "text", err=not for_people)

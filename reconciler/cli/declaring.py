@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.core.files import Source, SourceFile
+from reconciler.core.selection import Selection
 from reconciler.core.spec import Kind, PeerSpec, Spec
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load
@@ -44,13 +45,14 @@ class Declaring:
     drafts: tuple[Draft, ...]
 
     @property
-    def only(self) -> frozenset[tuple[Kind, str]]:
+    def selection(self) -> Selection:
         """The identities to apply: a grant brings its peer where that is new.
 
         A peer that is named brings all of its grants, and this source may not declare them.
         """
         drafted = frozenset((draft.kind, draft.name) for draft in self.drafts)
-        return frozenset(each for each in drafted if each[0] is Kind.GRANT) or drafted
+        grants = frozenset(each for each in drafted if each[0] is Kind.GRANT)
+        return Selection(only=grants or drafted)
 
     def write(self) -> None:
         """Write the drafts; where one cannot be, none is left."""
@@ -135,7 +137,7 @@ def apply_drafts(
             written = True
 
     try:
-        chosen = replace(options, only=declaring.only, also=also)
+        chosen = replace(options, selection=declaring.selection, also=also)
         return apply(opened, declaring.desired, by, chosen)
     except BaseException:
         if written:

@@ -34,6 +34,7 @@ from reconciler.cli.people import away
 from reconciler.config import Settings, require
 from reconciler.core.files import Source
 from reconciler.core.invitation import Invitation, parse_invitation
+from reconciler.core.selection import Selection
 from reconciler.core.spec import Direction, Kind, PeerSpec
 from reconciler.core.times import rfc3339
 from reconciler.crypto.keyring import FileKeyring
@@ -147,8 +148,8 @@ class _Adding:
         elif live is None:
             self._prove()
             by = Provenance(f"user:{actor_name()}", source.label, managed=False)
-            only = frozenset({(Kind.PEER, self.name)})
-            apply(self.opened, load(source), by, replace(options, only=only))
+            alone = Selection(only=frozenset({(Kind.PEER, self.name)}))
+            apply(self.opened, load(source), by, replace(options, selection=alone))
 
     async def join(self) -> None:
         """Enroll, or finish an enrollment that was begun."""

@@ -6,22 +6,26 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reconciler.cli.context import database
+from reconciler.cli.markdown import plan_markdown
 from reconciler.cli.render import plan_lines
-from reconciler.core.guard import Limits, MaxRemovals
 from reconciler.core.plan_json import plan_as_json
-from reconciler.core.spec import Kind
-from reconciler.core.text import printable
 from reconciler.errors import NeedsEdit
 from reconciler.reconcile import read
+from reconciler.store.applied import last_applied
 from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
-    from reconciler.core.selection import Identity
+    from collections.abc import Iterator
+
+    from reconciler.cli.asked import Asked
+    from reconciler.config import Settings
     from reconciler.core.spec import Desired
     from reconciler.core.values import SourceSetting
     from reconciler.reconcile import Judged, Reading
@@ -30,104 +34,52 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _MaxRemovalsType(click.ParamType["MaxRemovals"]):
-    name = "N|N%"
+@contextmanager
+def opened_reading(
+    found: Settings, source: SourceSetting, asked: Asked, command: str
+) -> Iterator[tuple[Database, Reading]]:
+    """Open the database, beside what the source declares, as read by the one who runs this.
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> MaxRemovals:
-        try:
-            return MaxRemovals.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _TargetType(click.ParamType["Identity"]):
-    name = "kind/name"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Identity:
-        kind, slash, name = str(value).partition("/")
-        kinds = {str(each).lower(): each for each in Kind}
-        if kind.lower() not in kinds or not slash or not name:
-            self.fail(
-                f"got {printable(value)!r}, expected one such as grant/beta-tasks", param, ctx
-            )
-        return (kinds[kind.lower()], name)
-
-
-def target_option(function: F) -> F:
-    """Add `--target kind/name`, which narrows a plan to some objects."""
-    option = click.option(
-        "--target",
-        "targets",
-        type=_TargetType(),
-        metavar="KIND/NAME",
-        multiple=True,
-        help="Only this object, a peer with its grants; may be given again.",
-    )
-    return option(function)
-
-
-def only_of(targets: tuple[Identity, ...]) -> frozenset[Identity] | None:
-    """Return what a plan is narrowed to, or None: all of it."""
-    return frozenset(targets) or None
-
-
-def guard_options(function: F) -> F:
-    """Add the exceptions that one run may state: `--max-removals` and `--allow-empty`."""
-    empty = click.option(
-        "--allow-empty", is_flag=True, help="Let an empty source remove what is managed, once."
-    )
-    removals = click.option(
-        "--max-removals",
-        type=_MaxRemovalsType(),
-        metavar="N|N%",
-        help="Let so many objects, or such a share, be removed, once.",
-    )
-    return removals(empty(function))
-
-
-def limits_of(max_removals: MaxRemovals | None, *, allow_empty: bool) -> Limits:
-    """Return the limits of one run."""
-    return Limits(max_removals, allow_empty)
-
-
-def rewind_option(function: F) -> F:
-    """Add `--allow-rewind`."""
-    option = click.option(
-        "--allow-rewind",
-        is_flag=True,
-        help="Let a commit be read that does not follow the applied one, once.",
-    )
-    return option(function)
-
-
-def read_manifests(
-    opened: Database, source: SourceSetting, *, allow_rewind: bool = False
-) -> Reading:
-    """Return what the source declares, by the one who runs this command.
+    A folder is read first: its problems are told where there is no database too. How the commit of
+    a repository follows the applied one, only the database can tell.
 
     Raises:
         InvalidManifests: with every problem.
-        NeedsEdit: `usage`: it is a file; `source_unreadable`.
+        NeedsEdit: `usage`: it is a file; `source_unreadable`; what `database` raises.
         Refused: `rewind`.
     """
-    if not source.is_git and Path(source.location).is_file():
+    if not source.is_git and is_file(source.location):
         raise NeedsEdit(
             "usage",
             f"{source.location} is a file, and a source is a folder: all of it is applied",
             hint="name the folder; --target kind/name narrows what is applied",
         )
-    return read(opened, source, f"user:{actor_name()}", allow_rewind=allow_rewind)
+    actor = f"user:{actor_name()}"
+    early = None if source.is_git else read(source, actor)
+    with database(found, command) as opened:
+        if early is not None:
+            yield opened, early
+            return
+        with opened.transaction() as tx:
+            applied = last_applied(tx)
+        yield opened, read(source, actor, applied, allow_rewind=asked.allow_rewind)
+
+
+def is_file(location: str) -> bool:
+    """Tell whether a path is a file, as far as that can be told."""
+    with suppress(OSError):  # what may not be looked at is told when it is read
+        return Path(location).is_file()
+    return False
 
 
 def show_plan(judged: Judged, desired: Desired, output: str, *, err: bool = False) -> None:
-    """Print a plan: for people, with colour where one looks, or as the object of the contract."""
+    """Print a plan: for people, with colour where one looks; as markdown; or as the contract's."""
     if output == "json":
         document = plan_as_json(judged.plan, judged.verdict, desired)
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    if output == "markdown":
+        click.echo(plan_markdown(judged.plan, judged.verdict, desired), err=err, nl=False)
         return
     stream = sys.stderr if err else sys.stdout
     colours = stream.isatty() and not os.environ.get("NO_COLOR")
@@ -136,12 +88,12 @@ def show_plan(judged: Judged, desired: Desired, output: str, *, err: bool = Fals
 
 
 def plan_output(function: F) -> F:
-    """Add `--output text|json`."""
+    """Add `--output text|json|markdown`."""
     option = click.option(
         "--output",
-        type=click.Choice(["text", "json"]),
+        type=click.Choice(["text", "json", "markdown"]),
         default="text",
         show_default=True,
-        help="How the plan is printed; json is stable for scripts.",
+        help="How it is printed; json is stable for scripts, markdown for a pull request.",
     )
     return option(function)

@@ -9,6 +9,8 @@ from reconciler.core.changes import Action, NoteKind
 from reconciler.core.guard import LIMIT_COUNT, LIMIT_PERCENT
 from reconciler.core.scope import Effect
 from reconciler.core.text import printable
+from reconciler.core.times import rfc3339
+from reconciler.core.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,7 @@ COLOURS: Final = {
 NAME_WIDTH: Final = 33
 REASON_WIDTH: Final = 28
 FIELD_WIDTH: Final = 56
+MAX_CERTIFICATES: Final = 5  # of one change; then they are counted
 MAX_VALUE: Final = 200  # characters of one side of a field
 
 Line = tuple[str, str | None]  # text, and its colour
@@ -38,8 +41,8 @@ def plan_lines(plan: Plan, verdict: Verdict) -> Iterator[Line]:
         yield from _change(change)
     for note in plan.notes:
         yield _note(note), None
-    yield _sums(plan), None
-    yield _guard(verdict), "red" if verdict.refusals else None
+    yield sums(plan), None
+    yield guard_line(verdict), "red" if verdict.refusals else None
     for refusal in verdict.refusals:
         yield f"refused: {refusal.message}", "red"
         if refusal.objects:
@@ -61,17 +64,27 @@ def _change(change: AnyChange) -> Iterator[Line]:
     yield f"  {name:<{NAME_WIDTH}} {printable(said, 200):<{REASON_WIDTH}}  {ends}".rstrip(), colour
     sign = "+" if change.action is Action.CREATE else "~"
     for field in change.fields:
-        yield f"      {sign} {_field(field, change.action)}".rstrip(), colour
+        yield f"      {sign} {field_text(field, change.action)}".rstrip(), colour
+    yield from _certificates(change)
 
 
 def _ends(change: AnyChange) -> str:
-    count = len(change.certificates)
-    if not count:
+    if change.impact is None:
         return ""
-    return f"{count} live certificate{'' if count == 1 else 's'} will be revoked"
+    return f"{counted(len(change.certificates), 'live certificate')} will be {change.impact}"
 
 
-def _field(field: FieldChange, action: Action) -> str:
+def _certificates(change: AnyChange) -> Iterator[Line]:
+    """Yield the certificates that a change touches, the first to end before the others."""
+    for each in change.certificates[:MAX_CERTIFICATES]:
+        until = rfc3339(each.not_after.replace(microsecond=0))
+        yield f"      ! {each.serial} of {each.peer}, until {until}", "red"
+    if (more := len(change.certificates) - MAX_CERTIFICATES) > 0:
+        yield f"      ! and {more:,} more; --output json lists them", "red"
+
+
+def field_text(field: FieldChange, action: Action) -> str:
+    """Return a field that changes: its path, what it was and is, and what that does."""
     if action is Action.CREATE:
         return f"{field.path}  {_value(field.new)}"
     told = "" if field.effect is Effect.NEUTRAL else str(field.effect).upper()
@@ -93,7 +106,8 @@ def _note(note: Note) -> str:
     return f"  {name:<{NAME_WIDTH}} {printable(note.detail, 200)}{command}"
 
 
-def _sums(plan: Plan) -> str:
+def sums(plan: Plan) -> str:
+    """Return the line that counts the changes."""
     summary = plan.summary
     parts = [
         f"{summary.create:,} to add",
@@ -106,7 +120,8 @@ def _sums(plan: Plan) -> str:
     return f"Plan: {', '.join(parts)}, {summary.unchanged:,} unchanged (of {summary.total:,})."
 
 
-def _guard(verdict: Verdict) -> str:
+def guard_line(verdict: Verdict) -> str:
+    """Return the line of the guard's figures."""
     noun = "removal" if verdict.removals == 1 else "removals"
     share = f"{verdict.removals:,} {noun} of {verdict.managed:,} ({verdict.percent:.2f} %)"
     limit = f"limit {LIMIT_PERCENT:.0f} %"

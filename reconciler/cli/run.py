@@ -19,6 +19,7 @@ from reconciler.cli.context import (
     source_option,
 )
 from reconciler.cli.signals import until_signal
+from reconciler.core.guard import Limits
 from reconciler.core.push import MIN_SECRET
 from reconciler.core.values import Address, read_listen
 from reconciler.errors import NeedsEdit
@@ -52,20 +53,26 @@ class _Hook:
 @click.option(
     "--webhook-secret-file", metavar="FILE", help="The secret that the forge signs them with."
 )
+@click.option(
+    "--refuse-widening", is_flag=True, help="Leave whatever grants more than now to a person."
+)
 @source_option
 @long_running
-def command(poll: timedelta, webhook: str | None, webhook_secret_file: str | None) -> None:
+def command(
+    poll: timedelta, webhook: str | None, webhook_secret_file: str | None, refuse_widening: bool
+) -> None:
     """Reconcile again and again: when the source changes, and by a timer, until a signal."""
     hook = _hook(webhook, webhook_secret_file)
-    asyncio.run(_run(settings(), poll, hook))
+    limits = Limits(refuse_widening=refuse_widening)
+    asyncio.run(_run(settings(), poll, limits, hook))
 
 
-async def _run(found: Settings, poll: timedelta, hook: _Hook | None) -> None:
+async def _run(found: Settings, poll: timedelta, limits: Limits, hook: _Hook | None) -> None:
     stop = until_signal()
     say_gateway(found)
     with database(found, "run") as opened:
         triggers = Triggers(source_of(found, None), poll)
-        loop = Loop(opened, triggers, f"loop:{actor_name()}")
+        loop = Loop(opened, triggers, f"loop:{actor_name()}", limits)
         if hook is None:
             await loop.run(stop)
             return

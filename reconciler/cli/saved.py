@@ -7,30 +7,29 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reconciler.cli.asked import Asked
 from reconciler.core.changes import PLAN_FORMAT_VERSION
 from reconciler.core.plan_json import plan_as_json
-from reconciler.core.spec import Kind
 from reconciler.core.values import SourceSetting
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.core.selection import Identity
     from reconciler.core.spec import Desired
     from reconciler.reconcile import Judged
 
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """What of a saved plan decides: the source it was made from, its digest and its targets.
+    """What of a saved plan decides: the source it was made from, its digest, what was asked for.
 
     The source of one that was read from a repository names the commit, not the ref that moves.
     """
 
     source: SourceSetting
     digest: str
-    targets: tuple[Identity, ...]
+    asked: Asked
 
 
 def save_plan(path: Path, judged: Judged, desired: Desired, saved: SavedPlan) -> None:
@@ -40,7 +39,7 @@ def save_plan(path: Path, judged: Judged, desired: Desired, saved: SavedPlan) ->
         NeedsEdit: `value_invalid`: it cannot be written there.
     """
     document = plan_as_json(judged.plan, judged.verdict, desired)
-    document["targets"] = [[str(kind), name] for kind, name in saved.targets]
+    document["asked"] = saved.asked.as_json()
     document["reading"] = {
         "location": saved.source.location,
         "ref": desired.revision if saved.source.is_git else None,
@@ -83,5 +82,5 @@ def _saved(document: Any) -> SavedPlan:
     texts = (digest, location, ref or "", path or "")
     if not all(isinstance(each, str) for each in texts):
         raise TypeError("not texts")
-    targets = tuple((Kind(kind), str(name)) for kind, name in document["targets"])
-    return SavedPlan(SourceSetting(location, ref, path), digest, targets)
+    asked = Asked.from_json(document["asked"])
+    return SavedPlan(SourceSetting(location, ref, path), digest, asked)

@@ -7,11 +7,11 @@ import json
 import click
 
 from reconciler.cli.context import verb
-from reconciler.manifest.schema import MODELS, json_schema
+from reconciler.manifest.schema import KINDS, json_schema
 
 
 @click.command()
-@click.argument("kind", type=click.Choice([*MODELS, "openapi"]))
+@click.argument("kind", type=click.Choice([*KINDS, "openapi"], case_sensitive=False))
 @verb
 def command(kind: str) -> None:
     """Print the JSON Schema of KIND, or the OpenAPI document of the endpoint."""

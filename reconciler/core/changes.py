@@ -25,6 +25,14 @@ class Action(StrEnum):
     CREATE = "create"
 
 
+class Impact(StrEnum):
+    """What a change does to certificates that hold today; each reads after `will be`."""
+
+    REVOKED = "revoked"
+    WITHHELD = "withheld"  # they stay, without authority, until the grant is resumed
+    NARROWED = "narrowed"  # they stay, for less than before
+
+
 _ACTION_ORDER: Final = {action: rank for rank, action in enumerate(Action)}
 
 RowT = TypeVar("RowT", ObservedPeer, ObservedGrant)
@@ -36,7 +44,7 @@ class Change(Generic[RowT, SpecT]):
     """One object that changes.
 
     `row` is what is there (None: create), `declared` what is wanted (None: revoke);
-    `certificates` are the live ones that the change ends.
+    `certificates` are the live ones that the change ends, withholds or narrows.
     """
 
     action: Action
@@ -61,6 +69,15 @@ class Change(Generic[RowT, SpecT]):
         return self.action is Action.UPDATE and any(
             field.path == "suspended" and field.new is True for field in self.fields
         )
+
+    @property
+    def impact(self) -> Impact | None:
+        """What the change does to the live certificates that hang on its row."""
+        if not self.certificates:
+            return None
+        if self.action is not Action.UPDATE:
+            return Impact.REVOKED
+        return Impact.WITHHELD if self.suspends else Impact.NARROWED
 
     @property
     def kept_hold(self) -> Hold | None:

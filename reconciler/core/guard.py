@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.changes import Action, AnyChange, Plan
+from reconciler.core.scope import Effect
+from reconciler.core.spec import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,10 +50,11 @@ class MaxRemovals:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The exceptions that the caller states for one run."""
+    """What the caller states for one run: exceptions, and that nothing may be widened."""
 
     max_removals: MaxRemovals | None = None
     allow_empty: bool = False
+    refuse_widening: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def judge(plan: Plan, limits: Limits) -> Verdict:
         *_too_many(removed, managed, percent, limits),
         *_protected(plan.changes),
         *_empty(plan, limits),
+        *_widening(plan.changes, limits),
     )
     return Verdict(len(removed), managed, percent, refusals)
 
@@ -165,4 +169,25 @@ def _empty(plan: Plan, limits: Limits) -> Iterator[Refusal]:
             "guard_empty",
             f"the source has no manifest, and {plan.managed_before:,} objects are managed",
             "check the path and the ref; --allow-empty allows it once",
+        )
+
+
+def widens(change: AnyChange) -> bool:
+    """Tell whether a change grants what is not granted now: a new grant, or a wider one."""
+    if change.kind is not Kind.GRANT or change.action is Action.REVOKE:
+        return False
+    wider = (Effect.WIDENS, Effect.MIXED)
+    return change.action is not Action.UPDATE or any(f.effect in wider for f in change.fields)
+
+
+def _widening(changes: tuple[AnyChange, ...], limits: Limits) -> Iterator[Refusal]:
+    wider = tuple(change for change in changes if widens(change))
+    if limits.refuse_widening and wider:
+        names = _names(wider)
+        yield Refusal(
+            "guard_widening",
+            f"{', '.join(names)} would be granted more than now ({len(names)} of "
+            f"{len(changes)} changes, limit 0)",
+            "review them; leaving --refuse-widening out allows it once",
+            names,
         )

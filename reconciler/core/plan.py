@@ -22,6 +22,7 @@ from reconciler.core.changes import (
     Summary,
 )
 from reconciler.core.diff import FieldChange, declared_fields, diff
+from reconciler.core.scope import Effect
 from reconciler.core.spec import Declared, Desired, GrantSpec, Kind, PeerSpec, Spec, spec_digest
 from reconciler.core.states import HoldKind
 
@@ -186,7 +187,9 @@ def _update(
     reason = by_hand or "changed in git"
     if by_hand and row.digest not in (declared.digest, spec_digest(row.spec)):
         reason = f"changed in git, and {by_hand}"
-    return Change(Action.UPDATE, kind, row.name, reason, row, declared, fields)
+    narrower = any(field.effect in (Effect.NARROWS, Effect.MIXED) for field in fields)
+    certificates = row.certificates if narrower else ()
+    return Change(Action.UPDATE, kind, row.name, reason, row, declared, fields, certificates)
 
 
 def _create(kind: Kind, declared: Declared[SpecT]) -> Change[Any, SpecT]:

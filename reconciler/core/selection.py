@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.plan import plan
@@ -11,6 +11,8 @@ from reconciler.core.words import nearest
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconciler.core.changes import Plan
     from reconciler.core.observed import Observed, ObservedGrant, ObservedPeer
     from reconciler.core.spec import Desired
@@ -18,51 +20,107 @@ if TYPE_CHECKING:
 Identity = tuple[Kind, str]
 
 
-def narrowed_plan(desired: Desired, observed: Observed, wanted: frozenset[Identity]) -> Plan:
-    """Return the plan of the `wanted` objects, whose guard still judges it against all of them.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects a plan is about: `only` these where any are named, and none of `but`."""
+
+    only: frozenset[Identity] = frozenset()
+    but: frozenset[Identity] = frozenset()
+
+    @property
+    def whole(self) -> bool:
+        """Whether it leaves nothing out."""
+        return not self.only and not self.but
+
+
+def narrowed_plan(desired: Desired, observed: Observed, selection: Selection) -> Plan:
+    """Return the plan of the selected objects, whose guard still judges it against all of them.
 
     Raises:
         Refused: `name_unknown`: neither side knows one of them.
     """
-    narrowed = plan(*select(desired, observed, wanted))
+    if selection.whole:
+        return plan(desired, observed)
+    narrowed = plan(*select(desired, observed, selection))
     rows: list[ObservedPeer | ObservedGrant] = [*observed.peers, *observed.grants]
     managed = sum(row.managed and not row.ended for row in rows)
     return replace(narrowed, source_empty=desired.empty, managed_before=managed)
 
 
-def select(
-    desired: Desired, observed: Observed, wanted: frozenset[Identity]
-) -> tuple[Desired, Observed]:
-    """Return the two sides without the objects that are not `wanted`: those stay as they are.
+def select(desired: Desired, observed: Observed, selection: Selection) -> tuple[Desired, Observed]:
+    """Return the two sides without the objects that are not selected: those stay as they are.
 
-    A grant brings a peer that must be there first, a peer brings its grants, which end with it.
+    - a targeted grant brings a peer that must be there first, a peer its grants;
+    - an excluded peer leaves out its grants, an excluded grant the end of its peer: both would
+      change without it.
 
     Raises:
         Refused: `name_unknown`: neither side knows one of them.
     """
-    _refuse_unknown(desired, observed, wanted)
+    _refuse_unknown(desired, observed, selection.only | selection.but)
+    if selection.only:
+        desired, observed = _only(desired, observed, selection.only)
+    if selection.but:
+        desired, observed = _without(desired, observed, selection.but)
+    return desired, observed
+
+
+def _only(
+    desired: Desired, observed: Observed, wanted: frozenset[Identity]
+) -> tuple[Desired, Observed]:
     live = {row.name for row in observed.peers if not row.ended}
-    named = frozenset(name for kind, name in wanted if kind is Kind.PEER)
-    grants = frozenset(
-        (
-            *(name for kind, name in wanted if kind is Kind.GRANT),
-            *(each.name for each in desired.grants if each.spec.peer in named),
-            *(row.name for row in observed.grants if row.spec.peer in named),
-        )
-    )
+    named = _names(wanted, Kind.PEER)
+    grants = _names(wanted, Kind.GRANT) | _grants_of(desired, observed, named)
     needed = {each.spec.peer for each in desired.grants if each.name in grants} - live
-    peers = named | needed
+    return _kept(desired, observed, peers=named | needed, grants=grants)
+
+
+def _without(
+    desired: Desired, observed: Observed, unwanted: frozenset[Identity]
+) -> tuple[Desired, Observed]:
+    directions = {each.name: each.spec.direction for each in desired.peers}
+    held_by = {row.spec.peer for row in observed.grants if (Kind.GRANT, row.name) in unwanted}
+    stay = {
+        row.name
+        for row in observed.peers
+        if row.name in held_by and directions.get(row.name) is not row.spec.direction
+    }
+    peers = _names(unwanted, Kind.PEER) | stay
+    grants = _names(unwanted, Kind.GRANT) | _grants_of(desired, observed, peers)
+    all_peers = {*(each.name for each in desired.peers), *(row.name for row in observed.peers)}
+    all_grants = {*(each.name for each in desired.grants), *(row.name for row in observed.grants)}
+    return _kept(desired, observed, peers=all_peers - peers, grants=all_grants - grants)
+
+
+def _kept(
+    desired: Desired, observed: Observed, *, peers: Iterable[str], grants: Iterable[str]
+) -> tuple[Desired, Observed]:
+    kept_peers, kept_grants = frozenset(peers), frozenset(grants)
     return (
         replace(
             desired,
-            peers=tuple(each for each in desired.peers if each.name in peers),
-            grants=tuple(each for each in desired.grants if each.name in grants),
+            peers=tuple(each for each in desired.peers if each.name in kept_peers),
+            grants=tuple(each for each in desired.grants if each.name in kept_grants),
         ),
         replace(
             observed,
-            peers=tuple(row for row in observed.peers if row.name in peers),
-            grants=tuple(row for row in observed.grants if row.name in grants),
+            peers=tuple(row for row in observed.peers if row.name in kept_peers),
+            grants=tuple(row for row in observed.grants if row.name in kept_grants),
         ),
+    )
+
+
+def _names(identities: frozenset[Identity], wanted: Kind) -> frozenset[str]:
+    return frozenset(name for kind, name in identities if kind is wanted)
+
+
+def _grants_of(desired: Desired, observed: Observed, peers: Iterable[str]) -> frozenset[str]:
+    named = frozenset(peers)
+    return frozenset(
+        (
+            *(each.name for each in desired.grants if each.spec.peer in named),
+            *(row.name for row in observed.grants if row.spec.peer in named),
+        )
     )
 
 

@@ -18,6 +18,7 @@ from reconciler.core.guard import Limits
 from reconciler.errors import InvalidManifests, MosaicError, Retry
 from reconciler.reconcile import Options, Reading, apply, expire, read
 from reconciler.source.process import end_running
+from reconciler.store.applied import last_applied
 from reconciler.store.reconcilers import record_pass
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ class Loop:
         reading: Reading | None = None
         try:
             expire(self.database, self.actor)  # true whatever the source says
-            reading = read(self.database, self.triggers.source, self.actor)
+            with self.database.transaction() as tx:
+                applied = last_applied(tx)
+            reading = read(self.triggers.source, self.actor, applied)
             options = Options(
                 self.limits, wait=LOCK_WAIT, generation=reading.generation, heeds_pause=True
             )

@@ -1,9 +1,10 @@
-"""The JSON Schemas of what a manifest may say, made from the models that judge it."""
+"""The JSON Schemas of what a manifest may say, made from the models; and of a plan."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from reconciler.core.plan_schema import plan_schema
 from reconciler.manifest.models import GrantManifest, Model, PeerManifest, ScopeModel
 
 SCHEMAS_URL: Final = "https://federation.mosaicstack.dev/schemas/v1"
@@ -16,9 +17,12 @@ MODELS: Final[dict[str, type[Model]]] = {
 }
 
 
+KINDS: Final = (*MODELS, "plan")
+
+
 def json_schema(kind: str) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of `peer`, `grant` or `scope`."""
-    schema = MODELS[kind].model_json_schema(by_alias=True)
+    """Return the JSON Schema (draft 2020-12) of `peer`, `grant`, `scope`, or a `plan`'s JSON."""
+    schema = plan_schema() if kind == "plan" else MODELS[kind].model_json_schema(by_alias=True)
     return {
         "$schema": DIALECT,
         "$id": f"{SCHEMAS_URL}/{kind}.schema.json",

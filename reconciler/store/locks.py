@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from reconciler.store.tx import Database, Tx
 
+MAX_NAME: Final = 63  # octets of an application_name (NAMEDATALEN - 1)
 APPLY_LOCK: Final = 0x6D6F73_61706C  # "mosapl", of pg_advisory_xact_lock
 
 
 def application_name(command: str) -> str:
-    """Return what a connection says of itself: command, user, host and process."""
-    return f"mosaic {command} {actor_name()} pid {os.getpid()}"[:63]
+    """Return what a connection says of itself: command, process, user and host, as far as fits."""
+    return f"mosaic {command} pid {os.getpid()} {actor_name()}"[:MAX_NAME]
 
 
 def actor_name() -> str:
@@ -62,11 +63,16 @@ def locked(database: Database, wait: timedelta) -> Iterator[Tx]:
 def _holder(database: Database) -> str:
     with database.transaction() as tx:
         row = tx.row(
-            "SELECT a.application_name, a.xact_start FROM pg_locks AS l"
+            "SELECT a.application_name, a.xact_start, a.usename, host(a.client_addr) AS address,"
+            " a.pid FROM pg_locks AS l"
             " JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE l.locktype = 'advisory'"
             " AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint) = :key",
             key=APPLY_LOCK,
         )
     if row is None:
         return "it has just been released"
-    return f"{row['application_name']}, since {row['xact_start']:%H:%M:%S} UTC"
+    where = f" at {row['address']}" if row["address"] else ""
+    return (
+        f"{row['application_name']} (as {row['usename']}{where}, backend {row['pid']}),"
+        f" since {row['xact_start']:%H:%M:%S} UTC"
+    )

@@ -39,7 +39,9 @@ WITH live AS (
     ORDER BY row_id, id DESC
 ), peers AS (
     SELECT id, name, direction, display_name, endpoint_url, labels, protect, status, hold, managed,
-        spec_digest, source_path, source_line, revision, cert_serial, cert_not_after, by_hand
+        spec_digest, source_path, source_line, revision, by_hand,
+        CASE WHEN cert_not_after > statement_timestamp() THEN cert_serial END AS cert_serial,
+        cert_not_after
     FROM federation_peers LEFT JOIN hands ON row_id = id
     WHERE status <> 'revoked' OR hold IS NOT NULL
 ), grants AS (

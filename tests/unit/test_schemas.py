@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from reconciler.errors import InvalidManifests
 from reconciler.manifest.load import load
 from reconciler.manifest.reader import read_documents
-from reconciler.manifest.schema import MODELS, json_schema
+from reconciler.manifest.schema import KINDS, json_schema
 from reconciler.source.directory import read_directory
 from tests.support.manifests import GRANT, PEER, loaded
 
@@ -31,7 +31,7 @@ def value_of(text: str) -> Any:
     return document.value
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_schemas_that_are_checked_in_are_the_models(kind: str) -> None:
     expected = json.dumps(json_schema(kind), indent=2, ensure_ascii=False) + "\n"
     path = ROOT / "schemas" / f"{kind}.schema.json"
@@ -40,11 +40,11 @@ def test_the_schemas_that_are_checked_in_are_the_models(kind: str) -> None:
 
 def test_there_is_no_other_schema() -> None:
     assert {path.name for path in (ROOT / "schemas").glob("*.schema.json")} == {
-        f"{kind}.schema.json" for kind in MODELS
+        f"{kind}.schema.json" for kind in KINDS
     }
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_schema_is_a_schema(kind: str) -> None:
     Draft202012Validator.check_schema(json_schema(kind))
 

@@ -67,6 +67,19 @@ def load(source: Source) -> Desired:
     )
 
 
+def declared_in(file: SourceFile) -> tuple[Declared[PeerSpec] | Declared[GrantSpec], ...]:
+    """Return what one file declares, in its order; what it refers to is not looked for.
+
+    Raises:
+        InvalidManifests: with every problem of the file.
+    """
+    problems: list[Problem] = []
+    found = [_declared(document, problems) for document in _read_file(file, problems)]
+    if problems:
+        raise InvalidManifests(problems)
+    return tuple(each for each in found if each is not None)
+
+
 def load_scope(text: str, label: str) -> Scope:
     """Return the scope of a YAML or JSON text.
 

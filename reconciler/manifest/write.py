@@ -25,14 +25,18 @@ def manifest_text(name: str, spec: Spec, schemas: str = "../schemas") -> str:
     metadata: dict[str, Any] = {"name": name}
     if isinstance(spec, PeerSpec) and spec.labels:
         metadata["labels"] = dict(spec.labels)
-    declared = _peer(spec) if isinstance(spec, PeerSpec) else _grant(spec)
     document = {
         "apiVersion": API_VERSION,
         "kind": str(kind),
         "metadata": metadata,
-        "spec": declared,
+        "spec": spec_document(spec),
     }
     return SCHEMA_LINE.format(folder=schemas, kind=str(kind).lower()) + yaml_text(document)
+
+
+def spec_document(spec: Spec) -> dict[str, Any]:
+    """Return the `spec` of a manifest as plain values, with defaults left out."""
+    return _peer(spec) if isinstance(spec, PeerSpec) else _grant(spec)
 
 
 def yaml_text(document: object) -> str:

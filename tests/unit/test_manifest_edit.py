@@ -1,0 +1,129 @@
+"""Manifests edited as text: comments, order and every other document stay as they were written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.core.files import SourceFile
+from reconciler.core.scope import Resource, ResourceType, Verb
+from reconciler.core.spec import GrantSpec, Kind, PeerSpec
+from reconciler.errors import MosaicError
+from reconciler.manifest.edit import edited, removed, renamed
+from reconciler.manifest.load import declared_in
+from reconciler.manifest.write import manifest_text
+from tests.support.strategies import grant_specs, peer_specs
+
+if TYPE_CHECKING:
+    from reconciler.core.spec import Spec
+
+TEXT = """\
+# yaml-language-server: $schema=../schemas/grant.schema.json
+# Who asked for this: the order desk.
+
+---
+apiVersion: federation.mosaicstack.dev/v1
+kind: Peer # the other side
+metadata: {name: beta, labels: {"region": 'eu'}}
+spec:
+    direction: inbound
+    displayName: "Beta GmbH"   # as they spell it
+    protect: false
+---
+apiVersion: federation.mosaicstack.dev/v1
+kind: Grant
+metadata:
+  name: orders
+spec:
+  # in the order in which we talk about it
+  expiresAt: 2036-06-30T00:00:00Z # reviewed yearly
+  peer: beta
+  subjectUserId: maria
+  scope:
+    maxRowsPerQuery: 0500
+    resources:
+    - type: tasks # theirs
+      verbs: [get, list]
+      filter: {teams: [b, a]}
+    - {type: notes, verbs: [list]}
+""".replace("0500", "500")
+
+
+def spec_of(text: str, name: str) -> Spec:
+    return next(d.spec for d in declared_in(SourceFile("x", text.encode())) if d.name == name)
+
+
+def lines_that_differ(one: str, other: str) -> tuple[list[str], list[str]]:
+    before, after = one.splitlines(), other.splitlines()
+    return [x for x in before if x not in after], [x for x in after if x not in before]
+
+
+def test_a_value_is_changed_and_nothing_else() -> None:
+    spec = spec_of(TEXT, "orders")
+    assert isinstance(spec, GrantSpec)
+    wider = replace(spec, scope=replace(spec.scope, max_rows_per_query=900))
+    gone, come = lines_that_differ(TEXT, edited(TEXT, Kind.GRANT, "orders", wider))
+    assert gone == ["    maxRowsPerQuery: 500"]
+    assert come == ["    maxRowsPerQuery: 900"]
+
+
+def test_a_resource_is_added_and_taken_away_beside_comments() -> None:
+    spec = spec_of(TEXT, "orders")
+    assert isinstance(spec, GrantSpec)
+    kept = tuple(each for each in spec.scope.resources if each.type is ResourceType.TASKS)
+    events = Resource(ResourceType.EVENTS, frozenset({Verb.LIST}))
+    other = replace(spec, scope=replace(spec.scope, resources=(*kept, events)), suspended=True)
+    made = edited(TEXT, Kind.GRANT, "orders", other)
+    assert "    - type: tasks # theirs" in made
+    assert "verbs: [get, list]" in made
+    assert "notes" not in made
+    assert "# in the order in which we talk about it" in made
+    assert spec_of(made, "orders") == other
+
+
+def test_an_edit_that_changes_nothing_gives_the_same_text() -> None:
+    for kind, name in ((Kind.PEER, "beta"), (Kind.GRANT, "orders")):
+        assert edited(TEXT, kind, name, spec_of(TEXT, name)) == TEXT
+
+
+def test_labels_are_part_of_a_peer() -> None:
+    spec = spec_of(TEXT, "beta")
+    assert isinstance(spec, PeerSpec)
+    made = edited(TEXT, Kind.PEER, "beta", replace(spec, labels=(("tier", "true"),)))
+    assert spec_of(made, "beta") == replace(spec, labels=(("tier", "true"),))
+    assert "# as they spell it" in made
+
+
+def test_a_renamed_peer_is_followed_by_its_grants() -> None:
+    made = renamed(TEXT, Kind.PEER, "beta", "gamma")
+    gone, come = lines_that_differ(TEXT, made)
+    assert len(gone) == len(come) == 2
+    assert "  peer: gamma" in come
+    assert renamed(TEXT, Kind.GRANT, "nobody", "x") == TEXT
+
+
+def test_a_document_is_taken_out_and_the_last_one_takes_its_file() -> None:
+    made = removed(TEXT, Kind.PEER, "beta")
+    assert made is not None
+    assert made.startswith("# yaml-language-server")
+    assert "# reviewed yearly" in made
+    assert removed(made, Kind.GRANT, "orders") is None
+
+
+def test_what_is_not_declared_is_told() -> None:
+    with pytest.raises(MosaicError, match="does not declare grant/nobody"):
+        edited(TEXT, Kind.GRANT, "nobody", spec_of(TEXT, "orders"))
+
+
+@settings(max_examples=30)
+@given(st.one_of(st.tuples(peer_specs(), peer_specs()), st.tuples(*[grant_specs(("beta",))] * 2)))
+def test_any_manifest_becomes_any_other(pair: tuple[Spec, Spec]) -> None:
+    old, new = pair
+    kind = Kind.PEER if isinstance(old, PeerSpec) else Kind.GRANT
+    made = edited(manifest_text("a", old), kind, "a", new)
+    assert spec_of(made, "a") == new
+    assert edited(made, kind, "a", old).count("\n") >= 1

@@ -43,6 +43,8 @@ FEDERATION: Final = {
     "pause": ("pause", "Keep the loops from applying, on every machine."),
     "resume": ("resume", "Let the loops go on."),
     "status": ("status", "What was applied, what fails, what is paused, what ends soon."),
+    "drift": ("drift", "Show what was changed in the database by hand; put it back."),
+    "rename": ("rename", "Give a peer or a grant another name; nothing of it ends."),
     "export": ("export", "Write the rows as manifests."),
     "schema": ("schema", "Print the JSON Schema of a kind."),
     "grant": ("grant", "Grants: create, list, show, invite, suspend, resume, revoke."),

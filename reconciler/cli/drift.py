@@ -1,0 +1,144 @@
+"""`drift`: what was changed by hand, by whom and when; put back, or made the declared state."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.asked import IdentityType
+from reconciler.cli.context import (
+    confirm,
+    database,
+    say_gateway,
+    settings,
+    verb,
+    wait_lock,
+)
+from reconciler.core.drift import What
+from reconciler.core.text import printable
+from reconciler.core.times import rfc3339
+from reconciler.errors import EXIT_CHANGES, EXIT_FAILED, Refused
+from reconciler.store.drift import drifted, revert
+from reconciler.store.locks import actor_name, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from reconciler.core.drift import Drift
+    from reconciler.core.selection import Identity
+    from reconciler.store.tx import Database
+
+
+@click.command()
+@click.argument("objects", nargs=-1, type=IdentityType(), metavar="[KIND/NAME]...")
+@click.option("--revert", "reverting", is_flag=True, help="Restore what was last applied.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there is drift.")
+@wait_lock
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How it is printed; json is stable for scripts.",
+)
+@verb
+def command(
+    objects: tuple[Identity, ...],
+    reverting: bool,
+    yes: bool,
+    detailed_exitcode: bool,
+    wait: timedelta,
+    output: str,
+) -> None:
+    """Show what was changed in the database by hand, since it was last applied.
+
+    KIND/NAME narrows it; a grant brings its certificates.
+    """
+    found = settings()
+    only = frozenset(objects) or None
+    if reverting:
+        say_gateway(found)
+    with database(found, "drift") as opened:
+        with opened.transaction() as tx:
+            drifts = drifted(tx, only)
+        _show(drifts, output)
+        if reverting and drifts:
+            confirm(f"Put {_count(drifts)} back?", yes=yes)
+            left = _revert(opened, drifts, only, wait)
+            _report(drifts, left)
+            if left:
+                raise click.exceptions.Exit(EXIT_FAILED)
+            return
+    if drifts and detailed_exitcode:
+        raise click.exceptions.Exit(EXIT_CHANGES)
+
+
+def _revert(
+    opened: Database, seen: Sequence[Drift], only: frozenset[Identity] | None, wait: timedelta
+) -> Sequence[Drift]:
+    """Put back what was seen, under the lock; return what could not be.
+
+    Raises:
+        Retry: `lock_held`. Refused: `plan_stale`: something else drifted meanwhile.
+    """
+    with locked(opened, wait) as tx:
+        now = drifted(tx, only)
+        if [each.as_json() for each in now] != [each.as_json() for each in seen]:
+            raise Refused(
+                "plan_stale",
+                "the rows have changed since they were looked at",
+                hint="nothing was changed; run the command again",
+            )
+        revert(tx, now, f"user:{actor_name()}")
+        return drifted(tx, only)
+
+
+def _report(drifts: Sequence[Drift], left: Sequence[Drift]) -> None:
+    still = {each.subject for each in left}
+    done = [each.subject for each in drifts if each.subject not in still]
+    if done:
+        click.echo(f"Done: {', '.join(done)}", err=True)
+    for each in left:
+        click.echo(f"Failed: {each.subject}: {printable(each.remedy, 400)}", err=True)
+
+
+def _show(drifts: Sequence[Drift], output: str) -> None:
+    if output == "json":
+        documents = [each.as_json() for each in drifts]
+        click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+        return
+    if not drifts:
+        click.echo("No drift: every row is as it was last applied.")
+        return
+    for each in drifts:
+        click.echo(f"  ! {each.subject:<33} {_said(each)}")
+        for field in each.fields if each.what is not What.INSERTED else ():
+            old, new = (
+                printable(json.dumps(v, ensure_ascii=False), 200) for v in (field.old, field.new)
+            )
+            effect = "" if str(field.effect) == "neutral" else str(field.effect).upper()
+            click.echo(f"      {field.path}  {old} -> {new}  {effect}".rstrip())
+        if each.remedy:
+            click.echo(f"      {each.remedy}")
+    click.echo(f"Drift: {_count(drifts)}.")
+    click.echo("Next: mosaic federation drift --revert")
+
+
+def _said(drift: Drift) -> str:
+    by = drift.changed_by
+    if drift.what is What.UNLISTED:
+        return "revoked, and the CA's newer list lacks it"
+    if by is None:
+        return f"{drift.what} by hand; no trigger saw by whom"
+    where = f" from {by.address}" if by.address else ""
+    application = f" ({printable(by.application, 80)})" if by.application else ""
+    at = rfc3339(by.at.replace(microsecond=0))
+    return f"{drift.what} by hand by {printable(by.role, 80)}{application}{where} at {at}"
+
+
+def _count(drifts: Sequence[Drift]) -> str:
+    return f"{len(drifts):,} object{'' if len(drifts) == 1 else 's'}"

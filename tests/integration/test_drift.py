@@ -1,0 +1,198 @@
+"""Rows changed by hand: seen, told with who and when, put back; by a plan as well."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from reconciler.core.audit import Event
+from reconciler.store import audit
+from tests.support.cli import Quick, shell
+from tests.support.command import write
+from tests.support.enrolling import grant_manifest, peer_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SCOPE = '{"resources": [{"type": "notes", "verbs": ["list"]}], "maxRowsPerQuery": 9000}'
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path, database_url: str) -> Quick:
+    made = shell(tmp_path, database_url)
+    write(tmp_path / "manifests", beta=peer_manifest(), x=grant_manifest("x"))
+    made.ok("apply", "--yes")
+    return made
+
+
+def by_hand(mosaic: Quick, *statements: str) -> None:
+    """Change rows as a person with psql does: nothing says that it is one of our transactions."""
+    with psycopg.connect(mosaic.variables["MOSAIC_DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("SET timezone TO 'Asia/Tokyo'")
+        for each in statements:
+            connection.execute(each)  # type: ignore[call-overload]  # text of this file
+
+
+def enroll(mosaic: Quick) -> str:
+    serial = mosaic.enroll("x")
+    grant = str(mosaic.rows.one("SELECT id FROM federation_grants WHERE name = 'x'"))
+    with mosaic.rows.database.transaction() as tx:
+        enrolled = Event("grant.enrolled", "peer:beta", "grant/x", {"id": grant})
+        issued = Event("certificate.issued", "peer:beta", "grant/x", {"serial": serial})
+        audit.append(tx, [enrolled, issued])
+    return serial
+
+
+def one(mosaic: Quick) -> Any:
+    (found,) = mosaic.document("drift")
+    return found
+
+
+def test_nothing_drifts_after_an_apply_and_an_enrollment(mosaic: Quick) -> None:
+    enroll(mosaic)
+    assert mosaic.document("drift") == []
+    assert mosaic("drift", "--detailed-exitcode").code == 0
+    mosaic.ok("grant", "suspend", "x")
+    assert mosaic.document("drift") == []
+    mosaic.ok("grant", "resume", "x")
+    mosaic.ok("grant", "revoke", "x", "--yes")
+    assert mosaic.document("drift") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "found", "effect"),
+    [
+        ("expires_at = '2037-01-01T00:00:00Z'", "expiresAt", "2037-01-01T00:00:00Z", "widens"),
+        ("suspended = true", "suspended", True, "narrows"),
+        ("protect = true", "protect", True, "neutral"),
+        ("subject_user_id = 'eve'", "subjectUserId", "eve", "neutral"),
+        ("managed = false", "managed", False, "neutral"),
+        ("spec_digest = 'sha256:0'", "digest", "sha256:0", "neutral"),
+    ],
+)
+def test_a_column_changed_by_hand_is_told_and_put_back(
+    mosaic: Quick, change: str, path: str, found: object, effect: str
+) -> None:
+    by_hand(mosaic, f"UPDATE federation_grants SET {change} WHERE name = 'x'")
+    drift = one(mosaic)
+    (field,) = drift["fields"]
+    assert (field["path"], field["found"], field["effect"]) == (path, found, effect)
+    assert drift["changedBy"]["role"]
+    assert mosaic("drift", "--detailed-exitcode").code == 2
+    refused = mosaic("drift", "--revert")
+    assert (refused.code, "--yes" in refused.err) == (64, True)
+    mosaic.ok("drift", "--revert", "--yes", "grant/x")
+    assert mosaic.document("drift") == []
+    assert mosaic.document("plan")["changes"] == []
+    (entry,) = mosaic.rows.audited("grant.reverted")
+    data = json.loads(entry["body"])["data"]
+    assert data["spec"]["expiresAt"] == "2036-06-30T00:00:00Z"
+    mosaic.ok("audit", "verify")
+
+
+def test_drift_as_json_is_the_contract_field_by_field(mosaic: Quick) -> None:
+    by_hand(mosaic, f"UPDATE federation_grants SET scope = '{_SCOPE}' WHERE name = 'x'")
+    drift = one(mosaic)
+    assert tuple(drift) == (
+        *("kind", "name", "grant", "what", "fields", "changedBy", "source", "remedy"),
+    )
+    assert (drift["kind"], drift["name"], drift["what"]) == ("Grant", "x", "changed")
+    assert drift["source"] == {"path": "x.yaml", "line": 4}
+    assert tuple(drift["changedBy"]) == ("role", "application", "address", "at")
+    assert [tuple(each) for each in drift["fields"]] == [
+        ("path", "applied", "found", "effect")
+    ] * len(drift["fields"])
+    assert mosaic.document("drift", "peer/beta") == []
+    assert mosaic("drift", "grant/nobody").code == 1
+
+
+def test_a_plan_restores_what_git_declares_whatever_the_stored_digest_says(mosaic: Quick) -> None:
+    by_hand(mosaic, "UPDATE federation_grants SET expires_at = '2037-01-01Z' WHERE name = 'x'")
+    plan = mosaic.document("plan")
+    (change,) = plan["changes"]
+    assert change["action"] == "update"
+    assert change["reason"].startswith("changed by hand by ")
+    assert "changed_by_hand" in [note["note"] for note in plan["notes"]]
+    mosaic.ok("apply", "--yes")
+    assert mosaic.document("drift") == []
+    assert mosaic.grant("x")["expiresAt"] == "2036-06-30T00:00:00Z"
+
+
+def test_a_digest_forged_with_the_column_hides_nothing(mosaic: Quick) -> None:
+    by_hand(
+        mosaic,
+        "UPDATE federation_grants SET protect = true, spec_digest = 'sha256:1' WHERE name = 'x'",
+    )
+    assert {field["path"] for field in one(mosaic)["fields"]} == {"protect", "digest"}
+    assert mosaic.document("plan")["changes"]
+    mosaic.ok("apply", "--yes")
+    assert mosaic.document("drift") == []
+
+
+def test_without_the_trigger_the_change_is_seen_and_nobody_is_named(mosaic: Quick) -> None:
+    by_hand(
+        mosaic,
+        "ALTER TABLE federation_grants DISABLE TRIGGER federation_grants_by_hand",
+        "UPDATE federation_grants SET protect = true WHERE name = 'x'",
+        "ALTER TABLE federation_grants ENABLE TRIGGER federation_grants_by_hand",
+    )
+    assert one(mosaic)["changedBy"] is None
+    assert "no trigger saw by whom" in mosaic.ok("drift").out
+
+
+def test_a_hold_erased_by_hand_is_put_back(mosaic: Quick) -> None:
+    mosaic.ok("grant", "suspend", "x", "--reason", "looks odd")
+    by_hand(mosaic, "UPDATE federation_grants SET hold = NULL WHERE name = 'x'")
+    (field,) = one(mosaic)["fields"]
+    assert (field["path"], field["effect"]) == ("hold", "widens")
+    mosaic.ok("drift", "--revert", "--yes")
+    assert mosaic.grant("x")["hold"]["reason"] == "looks odd"
+    assert mosaic.document("drift") == []
+
+
+def test_a_row_inserted_by_hand_is_revoked(mosaic: Quick) -> None:
+    by_hand(
+        mosaic,
+        "INSERT INTO federation_grants (id, name, peer_id, subject_user_id, scope, lifetime,"
+        " expires_at, spec_digest) SELECT gen_random_uuid(), 'evil', peer_id, 'eve', scope,"
+        " lifetime, expires_at, spec_digest FROM federation_grants WHERE name = 'x'",
+    )
+    assert (one(mosaic)["name"], one(mosaic)["what"]) == ("evil", "inserted")
+    mosaic.ok("drift", "--revert", "--yes")
+    assert mosaic.statuses()["evil"] == "revoked"
+    assert mosaic.document("drift") == []
+
+
+def test_what_was_ended_by_hand_stays_ended_and_its_certificates_go_to_the_ca(
+    mosaic: Quick,
+) -> None:
+    serial = enroll(mosaic)
+    by_hand(
+        mosaic,
+        "UPDATE federation_grants SET status = 'revoked', revoked_at = now() WHERE name = 'x'",
+    )
+    drift = one(mosaic)
+    assert drift["what"] == "ended"
+    assert "stays ended" in drift["remedy"]
+    mosaic.ok("drift", "--revert", "--yes")
+    status = "SELECT status FROM federation_certificates WHERE serial = :serial"
+    assert mosaic.rows.one(status, serial=serial) == "revoking"
+    assert mosaic.document("drift") == []
+
+
+def test_a_certificate_called_revoked_by_hand_is_carried_to_the_ca(mosaic: Quick) -> None:
+    serial = enroll(mosaic)
+    by_hand(
+        mosaic,
+        "UPDATE federation_certificates SET status = 'revoking'",
+        "UPDATE federation_certificates SET status = 'revoked', revoked_at = now()",
+    )
+    drift = one(mosaic)
+    assert (drift["kind"], drift["name"], drift["grant"]) == ("Certificate", serial, "x")
+    mosaic.ok("drift", "--revert", "--yes", "grant/x")
+    status = "SELECT status FROM federation_certificates WHERE serial = :serial"
+    assert mosaic.rows.one(status, serial=serial) == "revoking"
+    assert mosaic.document("drift") == []

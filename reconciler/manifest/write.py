@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, Any, Final
+import tempfile
+from pathlib import Path
+from typing import Any, Final
 
 from ruamel.yaml import YAML
 
@@ -12,9 +14,6 @@ from reconciler.core.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Sp
 from reconciler.core.times import format_duration, rfc3339
 from reconciler.errors import Refused
 from reconciler.manifest.models import API_VERSION
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCHEMA_LINE: Final = "# yaml-language-server: $schema={folder}/{kind}.schema.json\n"
 
@@ -71,6 +70,22 @@ def write_new(path: Path, text: str) -> None:
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file's text, whole or not at all; its mode stays."""
+    mode = path.stat().st_mode & 0o777
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        Path(temporary).rename(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def _peer(spec: PeerSpec) -> dict[str, Any]:

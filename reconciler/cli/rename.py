@@ -1,0 +1,91 @@
+"""`rename`: another name for a peer or a grant, and nothing of it ends."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.asked import IdentityType
+from reconciler.cli.context import (
+    database,
+    say_gateway,
+    settings,
+    source_of,
+    source_option,
+    verb,
+    wait_lock,
+)
+from reconciler.errors import NeedsEdit
+from reconciler.manifest.edit import renamed
+from reconciler.manifest.load import load
+from reconciler.manifest.write import replace_file
+from reconciler.source.read import folder_of, read_source
+from reconciler.store.locks import actor_name, locked
+from reconciler.store.renaming import rename
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from pathlib import Path
+
+    from reconciler.core.selection import Identity
+    from reconciler.core.values import SourceSetting
+
+LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+
+@click.command()
+@click.argument("old", type=IdentityType(), metavar="KIND/OLD")
+@click.argument("new", metavar="NEW")
+@click.option("--no-write", is_flag=True, help="Leave the manifests to you.")
+@wait_lock
+@source_option
+@verb
+def command(old: Identity, new: str, no_write: bool, wait: timedelta) -> None:
+    """Give a peer or a grant another name. Its certificates and invitations go on.
+
+    Writes the name into the manifests too, comments and order kept: in git alone it would be a
+    removal and a new object. For a source in git, pause the loop, rename with --no-write, push the
+    new name, and resume.
+    """
+    kind, name = old
+    if not LABEL.fullmatch(new):
+        raise NeedsEdit(
+            "value_invalid",
+            f"got {new!r}, expected a name of a-z, 0-9 and -, up to 63 characters",
+            hint="choose another name",
+        )
+    found = settings()
+    texts = {} if no_write else _rewritten(source_of(found, None), old, new)
+    say_gateway(found)
+    with database(found, "rename") as opened:
+        written: dict[Path, str] = {}
+        try:
+            with locked(opened, wait) as tx:
+                rename(tx, kind, name, new, f"user:{actor_name()}")
+                for path, text in texts.items():
+                    before = path.read_text(encoding="utf-8")
+                    replace_file(path, text)
+                    written[path] = before
+        except BaseException:
+            for path, before in written.items():
+                replace_file(path, before)
+            raise
+    click.echo(f"{kind.lower()}/{name} is {kind.lower()}/{new} now")
+    for path in texts:
+        click.echo(f"  wrote {path}")
+
+
+def _rewritten(source: SourceSetting, old: Identity, new: str) -> dict[Path, str]:
+    """Return the files of the source that name the object, as they have to be; all of it checked.
+
+    Raises:
+        NeedsEdit: `config_invalid` for a repository. InvalidManifests. Refused: `state_conflict`.
+    """
+    folder = folder_of(source)
+    read = read_source(source)
+    load(read)
+    texts = {file.path: file.content.decode() for file in read.files}
+    edited = {path: renamed(text, *old, new) for path, text in texts.items()}
+    return {folder / path: text for path, text in edited.items() if text != texts[path]}

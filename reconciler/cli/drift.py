@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.adopting import Adopting, carry_out, prepare
 from reconciler.cli.asked import IdentityType
 from reconciler.cli.context import (
     confirm,
     database,
     say_gateway,
     settings,
+    source_of,
+    source_option,
     verb,
     wait_lock,
 )
 from reconciler.core.drift import What
 from reconciler.core.text import printable
 from reconciler.core.times import rfc3339
-from reconciler.errors import EXIT_CHANGES, EXIT_FAILED, Refused
+from reconciler.errors import EXIT_CHANGES, EXIT_FAILED, NeedsEdit, Refused
 from reconciler.store.drift import drifted, revert
 from reconciler.store.locks import actor_name, locked
 
@@ -29,12 +32,13 @@ if TYPE_CHECKING:
 
     from reconciler.core.drift import Drift
     from reconciler.core.selection import Identity
-    from reconciler.store.tx import Database
+    from reconciler.store.tx import Database, Tx
 
 
 @click.command()
 @click.argument("objects", nargs=-1, type=IdentityType(), metavar="[KIND/NAME]...")
 @click.option("--revert", "reverting", is_flag=True, help="Restore what was last applied.")
+@click.option("--adopt", "adopting", is_flag=True, help="Write what was found into the source.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there is drift.")
 @wait_lock
@@ -45,10 +49,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="How it is printed; json is stable for scripts.",
 )
+@source_option
 @verb
 def command(
     objects: tuple[Identity, ...],
     reverting: bool,
+    adopting: bool,
     yes: bool,
     detailed_exitcode: bool,
     wait: timedelta,
@@ -60,12 +66,23 @@ def command(
     """
     found = settings()
     only = frozenset(objects) or None
-    if reverting:
+    if reverting and adopting:
+        raise NeedsEdit(
+            "usage", "--revert and --adopt exclude each other", hint="choose one of them"
+        )
+    if reverting or adopting:
         say_gateway(found)
     with database(found, "drift") as opened:
         with opened.transaction() as tx:
             drifts = drifted(tx, only)
         _show(drifts, output)
+        if adopting and drifts:
+            prepared = prepare(source_of(found, None), drifts)
+            files = ", ".join(sorted(prepared.after))
+            confirm(f"Write {_count(drifts)} into {files}?", yes=yes)
+            _adopt(opened, prepared, (drifts, only), wait)
+            click.echo(f"Written: {files}; commit it.", err=True)
+            return
         if reverting and drifts:
             confirm(f"Put {_count(drifts)} back?", yes=yes)
             left = _revert(opened, drifts, only, wait)
@@ -86,15 +103,43 @@ def _revert(
         Retry: `lock_held`. Refused: `plan_stale`: something else drifted meanwhile.
     """
     with locked(opened, wait) as tx:
-        now = drifted(tx, only)
-        if [each.as_json() for each in now] != [each.as_json() for each in seen]:
-            raise Refused(
-                "plan_stale",
-                "the rows have changed since they were looked at",
-                hint="nothing was changed; run the command again",
-            )
+        now = _as_seen(tx, seen, only)
         revert(tx, now, f"user:{actor_name()}")
         return drifted(tx, only)
+
+
+def _adopt(
+    opened: Database,
+    prepared: Adopting,
+    seen: tuple[Sequence[Drift], frozenset[Identity] | None],
+    wait: timedelta,
+) -> None:
+    """Write the files last, in the transaction that keeps the books: both are done, or neither.
+
+    Raises:
+        Retry: `lock_held`. Refused: `plan_stale`: something else drifted, or a file has changed.
+    """
+    written = False
+    try:
+        with locked(opened, wait) as tx:
+            carry_out(tx, prepared, _as_seen(tx, *seen), f"user:{actor_name()}")
+            prepared.write()
+            written = True
+    except BaseException:
+        if written:
+            prepared.undo()
+        raise
+
+
+def _as_seen(tx: Tx, seen: Sequence[Drift], only: frozenset[Identity] | None) -> tuple[Drift, ...]:
+    now = drifted(tx, only)
+    if [each.as_json() for each in now] != [each.as_json() for each in seen]:
+        raise Refused(
+            "plan_stale",
+            "the rows have changed since they were looked at",
+            hint="nothing was changed; run the command again",
+        )
+    return now
 
 
 def _report(drifts: Sequence[Drift], left: Sequence[Drift]) -> None:
@@ -125,7 +170,7 @@ def _show(drifts: Sequence[Drift], output: str) -> None:
         if each.remedy:
             click.echo(f"      {each.remedy}")
     click.echo(f"Drift: {_count(drifts)}.")
-    click.echo("Next: mosaic federation drift --revert")
+    click.echo("Next: mosaic federation drift --revert, or --adopt")
 
 
 def _said(drift: Drift) -> str:

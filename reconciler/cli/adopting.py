@@ -1,0 +1,160 @@
+"""`drift --adopt`: what was changed by hand becomes what the manifests declare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler.core.drift import What
+from reconciler.core.files import Source, SourceFile
+from reconciler.core.spec import Declared, GrantSpec, Kind, PeerSpec, spec_digest
+from reconciler.errors import InvalidManifests, Refused
+from reconciler.manifest.edit import edited
+from reconciler.manifest.load import load
+from reconciler.manifest.write import manifest_text, replace_file, write_new
+from reconciler.source.read import folder_of, read_source
+from reconciler.store import audit
+from reconciler.store.applied import Provenance
+from reconciler.store.drift import adopt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from reconciler.core.drift import Drift
+    from reconciler.core.spec import Desired
+    from reconciler.core.values import SourceSetting
+    from reconciler.store.tx import Tx
+
+AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopting:
+    """A source whose files declare what was found, valid as a whole, before anything is written.
+
+    `before` and `after` are the contents of the files that change, by path; an absent one is new.
+    """
+
+    folder: Path
+    source: Source
+    desired: Desired
+    before: dict[str, bytes]
+    after: dict[str, bytes]
+
+    def write(self) -> None:
+        """Write the files; where one cannot be written, all are as they were.
+
+        Raises:
+            Refused: `plan_stale`: a file is not what was read. `name_taken`: a new one is there.
+        """
+        written: list[str] = []
+        try:
+            for path, content in sorted(self.after.items()):
+                if path not in self.before:
+                    write_new(self.folder / path, content.decode())
+                else:
+                    self._refuse_changed(path)
+                    replace_file(self.folder / path, content.decode())
+                written.append(path)
+        except BaseException:
+            self.undo(written)
+            raise
+
+    def undo(self, paths: Sequence[str] | None = None) -> None:
+        """Make files what they were: all of them, or those that were written so far."""
+        for path in self.after if paths is None else paths:
+            if path in self.before:
+                replace_file(self.folder / path, self.before[path].decode())
+            else:
+                (self.folder / path).unlink(missing_ok=True)
+
+    def _refuse_changed(self, path: str) -> None:
+        if (self.folder / path).read_bytes() != self.before[path]:
+            raise Refused(
+                "plan_stale",
+                f"{path} has changed since it was read",
+                hint="nothing was changed; run the command again",
+            )
+
+
+def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
+    """Return the source with what was found in it, or refuse all of it.
+
+    Raises:
+        InvalidManifests: the source is not valid as it is.
+        NeedsEdit: `config_invalid`: it is a repository, which cannot be written to.
+        Refused: `state_conflict`: what was found cannot be declared, or the manifest has changed
+            since it was applied.
+    """
+    folder = folder_of(setting)
+    source = read_source(setting)
+    files = {file.path: file.content for file in source.files}
+    changed: dict[str, bytes] = {}
+    declared = _by_identity(load(source))
+    for drift in drifts:
+        path, text = _edit(drift, declared, files | changed)
+        changed[path] = text.encode()
+    joined = tuple(SourceFile(path, content) for path, content in sorted((files | changed).items()))
+    try:
+        desired = load(replace(source, files=joined))
+    except InvalidManifests as error:
+        told = "; ".join(str(problem) for problem in error.problems[:3])
+        raise _undeclarable(f"the manifests would not be valid: {told}") from None
+    after = _by_identity(desired)
+    for drift in drifts:
+        assert drift.row is not None
+        if after[drift.row.kind, drift.row.name].digest != spec_digest(drift.row.spec):
+            raise _undeclarable(f"no manifest says what {drift.subject} is")
+    before = {path: files[path] for path in changed if path in files}
+    return Adopting(folder, source, desired, before, changed)
+
+
+def carry_out(tx: Tx, adopting: Adopting, drifts: Sequence[Drift], actor: str) -> None:
+    """Make the rows' books say what the files will."""
+    source = adopting.source
+    by = Provenance(actor, source.label, source.commit, dirty=True)
+    declared = _by_identity(adopting.desired)
+    events = []
+    for drift in drifts:
+        assert drift.row is not None
+        place = declared[drift.row.kind, drift.row.name].place
+        events.append(adopt(tx, drift, place, by))
+    audit.append(tx, events)
+
+
+def _edit(
+    drift: Drift, declared: dict[tuple[Kind, str], AnyDeclared], files: dict[str, bytes]
+) -> tuple[str, str]:
+    row = drift.row
+    if row is None or not drift.declares:
+        raise _undeclarable(f"what drifted of {drift.subject} is nothing that a manifest declares")
+    manifest = declared.get((row.kind, row.name))
+    if manifest is None and drift.what is not What.INSERTED:
+        raise _undeclarable(f"{drift.subject} has no manifest in the source")
+    if manifest is None:
+        path = f"{row.name}.yaml"
+        if path.lower() in {each.lower() for each in files}:
+            path = f"{row.name}-{str(row.kind).lower()}.yaml"
+        return path, manifest_text(row.name, row.spec)
+    applied = drift.account.digest if drift.account is not None else manifest.digest
+    if manifest.digest != applied:
+        raise Refused(
+            "state_conflict",
+            f"{manifest.place.path} has changed since {drift.subject} was applied",
+            hint="apply it first, or undo that change; --revert restores what was applied",
+        )
+    path = manifest.place.path
+    return path, edited(files[path].decode(), row.kind, row.name, row.spec)
+
+
+def _by_identity(desired: Desired) -> dict[tuple[Kind, str], AnyDeclared]:
+    found: dict[tuple[Kind, str], AnyDeclared] = {
+        (Kind.PEER, each.name): each for each in desired.peers
+    }
+    return found | {(Kind.GRANT, each.name): each for each in desired.grants}
+
+
+def _undeclarable(message: str) -> Refused:
+    hint = "name the objects to adopt, such as grant/x; --revert restores what was applied"
+    return Refused("state_conflict", message, hint=hint)

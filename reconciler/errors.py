@@ -33,7 +33,7 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT
 EXIT_MEANINGS: Final[dict[int, str]] = {
     EXIT_OK: "done, or nothing to do",
     EXIT_FAILED: "failed, or an invalid manifest or scope",
-    EXIT_CHANGES: "changes are pending (`plan --detailed-exitcode`)",
+    EXIT_CHANGES: "changes are pending (`plan` and `drift` with `--detailed-exitcode`)",
     EXIT_REFUSED: "refused by a guard or a rewind",
     EXIT_LOCKED: "another process holds the lock",
     EXIT_STALE: "the plan is stale",

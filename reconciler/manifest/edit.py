@@ -18,7 +18,8 @@ from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from reconciler.core.files import SourceFile
-from reconciler.core.spec import GrantSpec, Kind, PeerSpec, Spec
+from reconciler.core.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
+from reconciler.core.times import format_duration
 from reconciler.errors import Refused
 from reconciler.manifest.load import declared_in
 from reconciler.manifest.write import spec_document
@@ -204,6 +205,8 @@ def _merge(node: CommentedMap, wanted: dict[str, Any]) -> None:
 
 
 def _is_default(name: str, value: object) -> bool:
+    if name == "certificate" and isinstance(value, CommentedMap):
+        return str(value.get("lifetime")) == format_duration(DEFAULT_LIFETIME)
     return (name, str(value)) in {("suspended", "false"), ("protect", "false")}
 
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from reconciler.core.audit import Event
+from reconciler.crypto.authority import new_authority
+from reconciler.crypto.certificates import read_crl
 from reconciler.store import audit
+from reconciler.store.crl import store_crl
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from reconciler.crypto.authority import CaMaterial
 
 _SCOPE = '{"resources": [{"type": "notes", "verbs": ["list"]}], "maxRowsPerQuery": 9000}'
 
@@ -244,3 +252,49 @@ def test_a_row_inserted_by_hand_is_adopted_as_a_manifest_of_its_own(mosaic: Quic
     assert "gamma.yaml" in mosaic.manifests()
     assert mosaic.document("drift") == []
     assert mosaic.document("plan")["changes"] == []
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_revocation_that_a_newer_list_lacks_is_carried_to_the_ca_again(
+    mosaic: Quick, listed: bool
+) -> None:
+    serial = enroll(mosaic)
+    material = new_authority("Alpha", datetime.now(UTC))
+    for status, revoked in (("revoking", "NULL"), ("revoked", "now() - interval '1 hour'")):
+        mosaic.rows.run(
+            "UPDATE federation_certificates SET chain_pem = :chain,"
+            f" status = '{status}', revoked_at = {revoked}",
+            chain=material.intermediate,
+        )
+    done = Event("certificate.revoked_at_ca", "worker:tests", "grant/x", {"serial": serial})
+    crl = signed_crl(material, [serial] if listed else [])
+    with mosaic.rows.database.transaction() as tx:
+        audit.append(tx, [done])
+        store_crl(tx, read_crl(crl, material.intermediate), crl)
+    found = mosaic.document("drift")
+    assert [(each["name"], each["what"]) for each in found] == (
+        [] if listed else [(serial, "unlisted")]
+    )
+    mosaic.ok("drift", "--revert", "--yes")
+    status = mosaic.rows.one("SELECT status FROM federation_certificates")
+    assert status == ("revoked" if listed else "revoking")
+    assert mosaic.document("drift") == []
+
+
+def signed_crl(material: CaMaterial, serials: list[str]) -> bytes:
+    """Return a list as the authority signs it, of these serials."""
+    issuer = x509.load_pem_x509_certificate(material.intermediate.encode())
+    key = serialization.load_pem_private_key(material.intermediate_key, None)
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.subject)
+        .last_update(now)
+        .next_update(now + timedelta(hours=1))
+        .add_extension(x509.CRLNumber(1), critical=False)
+    )
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder().serial_number(int(serial, 16))
+        made = made.add_revoked_certificate(entry.revocation_date(now).build())
+    signed = made.sign(key, hashes.SHA256())  # type: ignore[arg-type]  # a CA key signs
+    return signed.public_bytes(serialization.Encoding.DER)

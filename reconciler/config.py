@@ -20,6 +20,7 @@ from reconciler.core.values import (
     Address,
     Network,
     RateLimit,
+    SignatureSetting,
     SourceSetting,
 )
 from reconciler.core.words import edits, nearest
@@ -55,6 +56,8 @@ class Settings:
     allow_addresses: tuple[Network, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
     allowed_signers: Path | None = None
+    signers_keyring: Path | None = None
+    require_signed: bool = False
     rate_limit: RateLimit = DEFAULT_RATE_LIMIT
 
     @property
@@ -99,6 +102,8 @@ SETTINGS: Final = (
     Setting("allow_addresses", values.read_networks, "networks, not global, that may be called"),
     Setting("trusted_proxies", values.read_networks, "networks whose X-Forwarded-For is believed"),
     Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),
+    Setting("signers_keyring", Path, "the OpenPGP public keys of who may sign commits"),
+    Setting("require_signed", values.read_switch, "true: apply signed commits alone"),
     Setting("rate_limit", values.read_rate_limit, "requests of one address (30/s; 0 is off)"),
 )
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
@@ -134,6 +139,24 @@ def load_settings(
             given.setdefault(name, each)
     found = {name: _read(name, each) for name, each in given.items()}
     return _settings(found, home, cwd)
+
+
+def signatures(settings: Settings, *, required: bool = False) -> SignatureSetting | None:
+    """Return whose signatures count, where a flag or a setting requires them.
+
+    Raises:
+        NeedsEdit: `config_invalid`: they are required, and nobody may sign.
+    """
+    if not (required or settings.require_signed):
+        return None
+    files = (settings.allowed_signers, settings.signers_keyring)
+    if not any(files):
+        raise _wrong(
+            _BY_NAME["allowed_signers"].variable,
+            "signed commits are required, and it is not said who may sign",
+            "name a file of allowed signers, or MOSAIC_SIGNERS_KEYRING",
+        )
+    return SignatureSetting(*(str(each) if each is not None else None for each in files))
 
 
 def write_config(path: Path, settings: Mapping[str, str]) -> None:

@@ -20,8 +20,10 @@ from reconciler.core.commits import refuse_rewind
 from reconciler.core.guard import Limits, Verdict, judge
 from reconciler.core.selection import Selection, narrowed_plan
 from reconciler.core.tokens import DEFAULT_TOKEN_LIFE
+from reconciler.core.trust import judge_commits, refuse_unsigned_widenings
 from reconciler.errors import Refused
 from reconciler.manifest.load import load
+from reconciler.manifest.trust import parse_rules
 from reconciler.source.read import read_source
 from reconciler.store import audit
 from reconciler.store.applied import (
@@ -45,7 +47,8 @@ if TYPE_CHECKING:
 
     from reconciler.core.changes import Plan
     from reconciler.core.spec import Desired
-    from reconciler.core.values import SourceSetting
+    from reconciler.core.trust import Trusted
+    from reconciler.core.values import SignatureSetting, SourceSetting
     from reconciler.store.tokens import Minted
     from reconciler.store.tx import Database, Tx
 
@@ -60,6 +63,7 @@ class Reading:
     desired: Desired
     by: Provenance
     generation: int | None
+    trusted: Trusted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,9 @@ class Options:
     `expect` is the digest that a person approved, where one did; `generation` that of the reading,
     where a newer apply makes it stale; `selection` narrows it to some objects; `inviting` mints a
     token for each grant that is created or replaced; `heeds_pause` is for loops, which a person may
-    have paused; `also` is what must be done with the rows or not at all: it is called last, under
-    the lock, and what it raises undoes them.
+    have paused; `trusted` has the commits that widenings must be signed off in; `also` is what must
+    be done with the rows or not at all: it is called last, under the lock, and what it raises
+    undoes them.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -97,6 +102,7 @@ class Options:
     selection: Selection = field(default_factory=Selection)
     inviting: Inviting | None = None
     heeds_pause: bool = False
+    trusted: Trusted | None = None
     also: Callable[[Judged], None] | None = None
 
 
@@ -105,24 +111,35 @@ def read(
     actor: str,
     applied: Applied | None = None,
     *,
+    signatures: SignatureSetting | None = None,
     allow_rewind: bool = False,
 ) -> Reading:
     """Return what a source declares, if it may be applied after what was `applied` last.
 
-    (1) read the files, and how their commit follows that one; (2) refuse a rewind; (3) parse all.
+    (1) read the files, and how their commit follows that one; (2) refuse a rewind; (3) judge the
+    commits since then by their signatures, where `signatures` says whose count; (4) parse all.
 
     Raises:
         InvalidManifests: with every problem.
         NeedsEdit: `source_unreadable`. Retry: `source_unavailable`.
-        Refused: `rewind`.
+        Refused: `rewind`, `commit_untrusted`.
     """
-    source = read_source(setting, applied.revision if applied is not None else None)  # (1)
-    if source.history is not None and not allow_rewind:
-        refuse_rewind(source.history, source.commit)  # (2)
-    desired = load(source)  # (3)
-    rules = source.history.rules if source.history is not None else None
-    by = Provenance(actor, source.label, source.commit, source.dirty, rules=rules)
-    return Reading(desired, by, applied.generation if applied is not None else None)
+    before = applied.revision if applied is not None else None
+    source = read_source(setting, before, signatures)  # (1)
+    history = source.history
+    if history is not None and not allow_rewind:
+        refuse_rewind(history, source.commit)  # (2)
+    trusted = None
+    if history is not None and signatures is not None:
+        held = applied.rules if applied is not None else None
+        rules = parse_rules(held) if held is not None else None
+        trusted = judge_commits(history.commits, rules, history.prefix)  # (3)
+    if history is not None and history.rules is not None:
+        parse_rules(history.rules)  # what would hold from the next apply on
+    desired = load(source)  # (4)
+    told = history.rules if history is not None else None
+    by = Provenance(actor, source.label, source.commit, source.dirty, rules=told)
+    return Reading(desired, by, applied.generation if applied is not None else None, trusted)
 
 
 def plan(tx: Tx, desired: Desired, limits: Limits, selection: Selection = EVERYTHING) -> Judged:
@@ -139,14 +156,14 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
     (2) take the lock, in the transaction that does all of the rest, and move what has expired
         while it was waited for;
     (3) plan again: what was approved may have been overtaken;
-    (4) let the guard judge;
+    (4) let the guard judge, and the rules of trust what is widened;
     (5) change the rows, revocations first, and append the audit entries last;
     (6) record what was applied.
 
     Raises:
         Retry: `lock_held`.
         Refused: `plan_stale`: the plan is not the one that was approved, or the source was read
-            before the newest apply; `reconciler_paused`; or the guard's refusal.
+            before the newest apply; `reconciler_paused`; `commit_untrusted`; or the guard's.
     """
     expire(database, by.actor)  # (1)
     with locked(database, options.wait) as tx:  # (2)
@@ -156,6 +173,7 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
         judged = plan(tx, desired, options.limits, options.selection)  # (3)
         _refuse_stale(tx, judged, options)
         refuse_if_guarded(judged.verdict)  # (4)
+        refuse_unsigned_widenings(judged.plan, options.trusted)
         record_commit(tx, by)
         carry_out(tx, judged.plan, by, expired)  # (5)
         _record(tx, judged, by, options)  # (6)

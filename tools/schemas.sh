@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
-for kind in peer grant scope plan; do
+for kind in peer grant scope trust plan; do
     .venv/bin/mosaic federation schema "$kind" >"$fresh/$kind.schema.json"
 done
 .venv/bin/mosaic federation schema openapi >"$fresh/openapi.json"

@@ -19,6 +19,7 @@ CREATE TABLE federation_commits (
     author text NOT NULL,
     subject text NOT NULL,
     authored_at timestamptz NOT NULL,
+    signer text,
     CONSTRAINT federation_commits_id CHECK (id ~ '^([0-9a-f]{40}|[0-9a-f]{64})$')
 );
 ALTER TABLE federation_peers ADD CONSTRAINT federation_peers_commit

@@ -25,6 +25,7 @@ from reconciler.cli.inviting import Handout, inviter
 from reconciler.cli.planning import is_file, opened_reading, plan_output, show_plan
 from reconciler.cli.saved import SavedPlan, read_plan
 from reconciler.core.plan_json import plan_as_json
+from reconciler.core.trust import refuse_unsigned_widenings
 from reconciler.errors import EXIT_REFUSED, MosaicError, NeedsEdit
 from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded
 
@@ -81,7 +82,7 @@ def command(
     say_gateway(found)
     with opened_reading(found, source, chosen, "apply") as (opened, reading):
         desired = reading.desired
-        options = replace(options, generation=reading.generation)
+        options = replace(options, generation=reading.generation, trusted=reading.trusted)
         if not yes and saved is None:
             options = replace(options, expect=_approved(opened, desired, options, output))
         try:
@@ -136,6 +137,7 @@ def _approved(opened: Database, desired: Desired, options: Options, output: str)
     if not judged.verdict.allowed and for_people:
         raise click.exceptions.Exit(EXIT_REFUSED)
     refuse_if_guarded(judged.verdict)
+    refuse_unsigned_widenings(judged.plan, options.trusted)
     if not judged.plan.empty:
         confirm("Apply these changes?", yes=False)
     return judged.plan.digest

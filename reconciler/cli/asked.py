@@ -24,6 +24,7 @@ class Asked:
     selection: Selection = field(default_factory=Selection)
     limits: Limits = field(default_factory=Limits)
     allow_rewind: bool = False
+    require_signed: bool = False
 
     def words(self) -> list[str]:
         """Return the flags as they are typed."""
@@ -35,6 +36,7 @@ class Asked:
             *(["--allow-empty"] if limits.allow_empty else []),
             *(["--refuse-widening"] if limits.refuse_widening else []),
             *(["--allow-rewind"] if self.allow_rewind else []),
+            *(["--require-signed"] if self.require_signed else []),
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -47,6 +49,7 @@ class Asked:
             "allowEmpty": limits.allow_empty,
             "refuseWidening": limits.refuse_widening,
             "allowRewind": self.allow_rewind,
+            "requireSigned": self.require_signed,
         }
 
     @classmethod
@@ -65,6 +68,7 @@ class Asked:
                 refuse_widening=bool(document["refuseWidening"]),
             ),
             allow_rewind=bool(document["allowRewind"]),
+            require_signed=bool(document["requireSigned"]),
         )
 
 
@@ -98,6 +102,16 @@ class IdentityType(click.ParamType["Identity"]):
                 f"got {printable(value)!r}, expected one such as grant/beta-tasks", param, ctx
             )
         return (kinds[kind.lower()], name)
+
+
+def signed_option(function: F) -> F:
+    """Add `--require-signed`."""
+    option = click.option(
+        "--require-signed",
+        is_flag=True,
+        help="Only commits that allowed signers have signed (MOSAIC_REQUIRE_SIGNED).",
+    )
+    return option(function)
 
 
 def asking(function: F) -> F:
@@ -136,6 +150,7 @@ def asking(function: F) -> F:
         is_flag=True,
         help="Let a commit be read that does not follow the applied one, once.",
     )
+    @signed_option
     @functools.wraps(function)
     def wrapped(
         *args: Any,
@@ -145,12 +160,14 @@ def asking(function: F) -> F:
         allow_empty: bool,
         refuse_widening: bool,
         allow_rewind: bool,
+        require_signed: bool,
         **kwargs: Any,
     ) -> Any:
         asked = Asked(
             Selection(frozenset(targets), frozenset(excludes)),
             Limits(max_removals, allow_empty=allow_empty, refuse_widening=refuse_widening),
             allow_rewind=allow_rewind,
+            require_signed=require_signed,
         )
         return function(*args, asked=asked, **kwargs)
 

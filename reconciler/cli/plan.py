@@ -11,6 +11,7 @@ from reconciler.cli.asked import Asked, asking
 from reconciler.cli.context import flags_given, settings, source_of, source_option, verb
 from reconciler.cli.planning import opened_reading, plan_output, show_plan
 from reconciler.cli.saved import SavedPlan, save_plan
+from reconciler.core.trust import refuse_unsigned_widenings
 from reconciler.errors import EXIT_CHANGES, EXIT_REFUSED
 from reconciler.reconcile import plan, refuse_if_guarded
 
@@ -45,6 +46,7 @@ def command(
         refuse_if_guarded(judged.verdict)
     if not judged.verdict.allowed:
         raise click.exceptions.Exit(EXIT_REFUSED)
+    refuse_unsigned_widenings(judged.plan, reading.trusted)
     if save is not None:
         save_plan(Path(save), judged, desired, SavedPlan(source, judged.plan.digest, asked))
     if not judged.plan.empty:

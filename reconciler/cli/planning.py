@@ -15,6 +15,7 @@ import click
 from reconciler.cli.context import database
 from reconciler.cli.markdown import plan_markdown
 from reconciler.cli.render import plan_lines
+from reconciler.config import signatures
 from reconciler.core.plan_json import plan_as_json
 from reconciler.errors import NeedsEdit
 from reconciler.reconcile import read
@@ -55,14 +56,18 @@ def opened_reading(
             hint="name the folder; --target kind/name narrows what is applied",
         )
     actor = f"user:{actor_name()}"
-    early = None if source.is_git else read(source, actor)
+    signed = signatures(found, required=asked.require_signed)
+    early = None if source.is_git else read(source, actor, signatures=signed)
     with database(found, command) as opened:
         if early is not None:
             yield opened, early
             return
         with opened.transaction() as tx:
             applied = last_applied(tx)
-        yield opened, read(source, actor, applied, allow_rewind=asked.allow_rewind)
+        yield (
+            opened,
+            read(source, actor, applied, signatures=signed, allow_rewind=asked.allow_rewind),
+        )
 
 
 def is_file(location: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.asked import signed_option
 from reconciler.cli.context import (
     DURATION,
     database,
@@ -19,6 +20,7 @@ from reconciler.cli.context import (
     source_option,
 )
 from reconciler.cli.signals import until_signal
+from reconciler.config import signatures
 from reconciler.core.guard import Limits
 from reconciler.core.push import MIN_SECRET
 from reconciler.core.values import Address, read_listen
@@ -29,8 +31,6 @@ from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
     from datetime import timedelta
-
-    from reconciler.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +56,46 @@ class _Hook:
 @click.option(
     "--refuse-widening", is_flag=True, help="Leave whatever grants more than now to a person."
 )
+@signed_option
 @source_option
 @long_running
 def command(
-    poll: timedelta, webhook: str | None, webhook_secret_file: str | None, refuse_widening: bool
+    poll: timedelta,
+    webhook: str | None,
+    webhook_secret_file: str | None,
+    refuse_widening: bool,
+    require_signed: bool,
 ) -> None:
     """Reconcile again and again: when the source changes, and by a timer, until a signal."""
+    found = settings()
     hook = _hook(webhook, webhook_secret_file)
-    limits = Limits(refuse_widening=refuse_widening)
-    asyncio.run(_run(settings(), poll, limits, hook))
+    limits, signed = (
+        Limits(refuse_widening=refuse_widening),
+        signatures(found, required=require_signed),
+    )
 
-
-async def _run(found: Settings, poll: timedelta, limits: Limits, hook: _Hook | None) -> None:
-    stop = until_signal()
-    say_gateway(found)
-    with database(found, "run") as opened:
+    async def run() -> None:
         triggers = Triggers(source_of(found, None), poll)
-        loop = Loop(opened, triggers, f"loop:{actor_name()}", limits)
-        if hook is None:
-            await loop.run(stop)
-            return
-        from reconciler.web.server import bind  # the web's libraries only where one listens
-        from reconciler.web.webhook import serve_webhook, webhook_app
+        with database(found, "run") as opened:
+            loop = Loop(opened, triggers, f"loop:{actor_name()}", limits, signed)
+            await _until_signal(loop, hook)
 
-        app, listener = webhook_app(hook.secret, triggers.pushed.set), bind(hook.listen)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(serve_webhook(app, listener, stop))
-            group.create_task(loop.run(stop))
+    say_gateway(found)
+    asyncio.run(run())
+
+
+async def _until_signal(loop: Loop, hook: _Hook | None) -> None:
+    stop = until_signal()
+    if hook is None:
+        await loop.run(stop)
+        return
+    from reconciler.web.server import bind  # the web's libraries only where one listens
+    from reconciler.web.webhook import serve_webhook, webhook_app
+
+    app, listener = webhook_app(hook.secret, loop.triggers.pushed.set), bind(hook.listen)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve_webhook(app, listener, stop))
+        group.create_task(loop.run(stop))
 
 
 def _hook(listen: str | None, secret_file: str | None) -> _Hook | None:

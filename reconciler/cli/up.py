@@ -16,6 +16,7 @@ from reconciler.cli.context import (
 )
 from reconciler.cli.serving import keeping, opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
+from reconciler.config import signatures
 from reconciler.embedded.home import Home
 from reconciler.embedded.init import create_home
 from reconciler.embedded.supervise import supervised
@@ -51,7 +52,12 @@ async def _up(found: Settings) -> None:
     async with supervised(require_home(found), stop.is_set) as url:
         database = Database(url, application_name("up"))
         await asyncio.to_thread(upgrade, database)
-        loop = Loop(database, Triggers(source_of(found, None)), f"loop:{actor_name()}")
+        loop = Loop(
+            database,
+            Triggers(source_of(found, None)),
+            f"loop:{actor_name()}",
+            signatures=signatures(found),
+        )
         async with opened_gateway(files, found.oid_arc, url) as gateway:
             await serve_until(stop, found, gateway, loop.run, keeping(files, found, gateway))
     click.echo("ended; nothing is left running")

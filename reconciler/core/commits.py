@@ -5,7 +5,7 @@ Pure: git itself is in `reconciler/source`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit: its full hash, its author as `Name <mail>`, its subject line, its author's time."""
+    """A commit: its full hash, its author as `Name <mail>`, its subject line, its author's time.
+
+    `signer` is who signed it, where signatures are asked for.
+    """
 
     id: str
     author: str
     subject: str
     at: datetime
+    signer: str | None = None
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, str | None]:
         """Return the form that rows of the audit log and outputs share."""
-        return {"id": self.id, "author": self.author, "subject": self.subject}
+        return {
+            "id": self.id,
+            "author": self.author,
+            "subject": self.subject,
+            "signer": self.signer,
+        }
 
 
 class Relation(StrEnum):
@@ -55,17 +64,23 @@ class ReadCommit:
     signature: str = "it is not signed"
     signs_off: tuple[str, ...] = ()
 
+    @property
+    def as_read(self) -> Commit:
+        """The commit, with who signed it."""
+        return replace(self.commit, signer=self.signer)
+
 
 @dataclass(frozen=True, slots=True)
 class History:
     """The commits since the applied one, oldest first; of the tip alone where there is none.
 
     `commits` is filled only where signatures are asked for. `rules` is the text of the tip's rules
-    of trust, None where the repository has none.
+    of trust, None where the repository has none; `prefix` the source's path within it, with a `/`.
     """
 
     relation: Relation
     applied: str | None = None
+    prefix: str = ""
     commits: tuple[ReadCommit, ...] = ()
     rules: str | None = None
 

@@ -53,6 +53,21 @@ def is_url(location: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureSetting:
+    """Whose signatures of commits count: the files of SSH's allowed signers and OpenPGP's keys."""
+
+    allowed_signers: str | None = None
+    keyring: str | None = None
+
+
+def read_switch(text: str) -> bool:
+    """Return what `true` or `false` say; raise `ValueError` else."""
+    if text not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return text == "true"
+
+
+@dataclass(frozen=True, slots=True)
 class RateLimit:
     """Requests of one address: `per_s` in the long run, `burst` at once. 0 a second is off."""
 

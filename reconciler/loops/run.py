@@ -22,6 +22,7 @@ from reconciler.store.applied import last_applied
 from reconciler.store.reconcilers import record_pass
 
 if TYPE_CHECKING:
+    from reconciler.core.values import SignatureSetting
     from reconciler.loops.triggers import Triggers
     from reconciler.reconcile import Judged
     from reconciler.store.tx import Database
@@ -41,6 +42,7 @@ class Loop:
     triggers: Triggers
     actor: str
     limits: Limits = field(default_factory=Limits)
+    signatures: SignatureSetting | None = None
     trouble: str = ""
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -65,9 +67,13 @@ class Loop:
             expire(self.database, self.actor)  # true whatever the source says
             with self.database.transaction() as tx:
                 applied = last_applied(tx)
-            reading = read(self.triggers.source, self.actor, applied)
+            reading = read(self.triggers.source, self.actor, applied, signatures=self.signatures)
             options = Options(
-                self.limits, wait=LOCK_WAIT, generation=reading.generation, heeds_pause=True
+                self.limits,
+                wait=LOCK_WAIT,
+                generation=reading.generation,
+                heeds_pause=True,
+                trusted=reading.trusted,
             )
             done = apply(self.database, reading.desired, reading.by, options)
         except MosaicError as error:

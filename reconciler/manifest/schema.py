@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from reconciler.core.plan_schema import plan_schema
 from reconciler.manifest.models import GrantManifest, Model, PeerManifest, ScopeModel
+from reconciler.manifest.trust import TrustRules
 
 SCHEMAS_URL: Final = "https://federation.mosaicstack.dev/schemas/v1"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -14,6 +15,7 @@ MODELS: Final[dict[str, type[Model]]] = {
     "peer": PeerManifest,
     "grant": GrantManifest,
     "scope": ScopeModel,
+    "trust": TrustRules,
 }
 
 
@@ -21,7 +23,7 @@ KINDS: Final = (*MODELS, "plan")
 
 
 def json_schema(kind: str) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of `peer`, `grant`, `scope`, or a `plan`'s JSON."""
+    """Return the JSON Schema (draft 2020-12) of one of `KINDS`."""
     schema = plan_schema() if kind == "plan" else MODELS[kind].model_json_schema(by_alias=True)
     return {
         "$schema": DIALECT,

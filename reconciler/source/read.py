@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.core.commits import History
+from reconciler.core.commits import History, Relation
 from reconciler.core.files import Source
 from reconciler.core.text import printable, without_credentials
 from reconciler.core.values import is_url
@@ -16,15 +16,23 @@ from reconciler.source.git import Repository, refuse_dash, run_git, said
 from reconciler.source.history import read_commit, relation
 from reconciler.source.names import unreadable
 from reconciler.source.remote import Remote
+from reconciler.source.signatures import read_commits
 from reconciler.source.tree import checked_path, read_rules, read_tree, subtree
 from reconciler.source.worktree import commit_of
 
 if TYPE_CHECKING:
-    from reconciler.core.values import SourceSetting
+    from reconciler.core.commits import ReadCommit
+    from reconciler.core.values import SignatureSetting, SourceSetting
 
 
-def read_source(setting: SourceSetting, applied: str | None = None) -> Source:
+def read_source(
+    setting: SourceSetting,
+    applied: str | None = None,
+    signatures: SignatureSetting | None = None,
+) -> Source:
     """Return the files of a source; of a repository, with how it follows the `applied` commit.
+
+    `signatures` asks for the commits since then, and who signed them.
 
     Raises:
         NeedsEdit: `source_unreadable`.
@@ -32,7 +40,13 @@ def read_source(setting: SourceSetting, applied: str | None = None) -> Source:
     """
     refuse_dash(setting.location, "the source")
     if setting.is_git:
-        return _read_repository(setting, applied)
+        return _read_repository(setting, applied, signatures)
+    if signatures is not None:
+        raise NeedsEdit(
+            "config_invalid",
+            "signatures are required, and a folder has no commits to judge",
+            hint="read the repository itself: name its ref by --ref",
+        )
     source = read_directory(folder_of(setting))
     commit, dirty = commit_of(folder_of(setting), source.files)
     return replace(source, commit=commit, dirty=dirty)
@@ -54,7 +68,9 @@ def folder_of(setting: SourceSetting) -> Path:
     return Path(setting.location)
 
 
-def _read_repository(setting: SourceSetting, applied: str | None) -> Source:
+def _read_repository(
+    setting: SourceSetting, applied: str | None, signatures: SignatureSetting | None
+) -> Source:
     """Read one commit; the ref is resolved once, and all else is asked of its hash."""
     path, shown = checked_path(setting.path or ""), setting.location
     if is_url(setting.location):
@@ -66,10 +82,16 @@ def _read_repository(setting: SourceSetting, applied: str | None) -> Source:
         path = checked_path(f"{prefix}{path}")
     label = f"{printable(shown, 255)}@{tip[:12]}{f':{path}' if path else ''}"
     files, problems = read_tree(repository, subtree(repository, tip, path), label)
-    history = History(
-        relation(repository, applied, tip), applied, rules=read_rules(repository, tip)
-    )
-    return Source(label, files, problems, read_commit(repository, tip), history=history)
+    follows = relation(repository, applied, tip)
+    commits: tuple[ReadCommit, ...] = ()
+    commit = read_commit(repository, tip)
+    if signatures is not None:
+        known = follows not in (Relation.FIRST, Relation.UNKNOWN)
+        commits = read_commits(repository, applied if known else None, tip, signatures)
+        commit = commits[-1].as_read if commits else commit
+    rules, prefix = read_rules(repository, tip), f"{path}/" if path else ""
+    history = History(follows, applied, prefix, commits, rules)
+    return Source(label, files, problems, commit, history=history)
 
 
 def _open(location: Path) -> tuple[Repository, str]:

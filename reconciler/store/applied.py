@@ -68,12 +68,14 @@ def record_commit(tx: Tx, by: Provenance) -> None:
     if by.commit is None:
         return
     tx.run(
-        "INSERT INTO federation_commits (id, author, subject, authored_at)"
-        " VALUES (:id, :author, :subject, :at) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO federation_commits AS c (id, author, subject, authored_at, signer)"
+        " VALUES (:id, :author, :subject, :at, :signer) ON CONFLICT (id) DO UPDATE"
+        " SET signer = excluded.signer WHERE c.signer IS NULL AND excluded.signer IS NOT NULL",
         id=by.commit.id,
         author=by.commit.author,
         subject=by.commit.subject,
         at=by.commit.at,
+        signer=by.commit.signer,
     )
 
 

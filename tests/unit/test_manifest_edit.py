@@ -119,7 +119,7 @@ def test_what_is_not_declared_is_told() -> None:
         edited(TEXT, Kind.GRANT, "nobody", spec_of(TEXT, "orders"))
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(st.one_of(st.tuples(peer_specs(), peer_specs()), st.tuples(*[grant_specs(("beta",))] * 2)))
 def test_any_manifest_becomes_any_other(pair: tuple[Spec, Spec]) -> None:
     old, new = pair

@@ -23,15 +23,18 @@ from reconciler.cli.context import (
 )
 from reconciler.cli.inviting import Handout, inviter
 from reconciler.cli.planning import is_file, opened_reading, plan_output, show_plan
+from reconciler.cli.progress import busy
 from reconciler.cli.saved import SavedPlan, read_plan
 from reconciler.core.plan_json import plan_as_json
 from reconciler.core.trust import refuse_unsigned_widenings
+from reconciler.core.words import counted
 from reconciler.errors import EXIT_REFUSED, MosaicError, NeedsEdit
 from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from reconciler.core.changes import Plan
     from reconciler.core.spec import Desired
     from reconciler.store.tx import Database
 
@@ -83,14 +86,17 @@ def command(
     with opened_reading(found, source, chosen, "apply") as (opened, reading):
         desired = reading.desired
         options = replace(options, generation=reading.generation, trusted=reading.trusted)
+        planned = None
         if not yes and saved is None:
-            options = replace(options, expect=_approved(opened, desired, options, output))
+            approved = _approved(opened, desired, options, output)
+            options, planned = replace(options, expect=approved.digest), len(approved.changes)
         try:
-            done = apply(opened, desired, reading.by, options)
+            with busy("applying, or waiting for the lock"):
+                done = apply(opened, desired, reading.by, options)
         except BaseException as error:
             if handout:
                 handout.withdraw()
-            _summarise(error, output)
+            _summarise(error, output, planned)
             raise
     if output == "json":
         document = plan_as_json(done.plan, done.verdict, desired)
@@ -116,16 +122,17 @@ def _saved(path: str | None, asked: Asked) -> SavedPlan | None:
     return saved
 
 
-def _summarise(error: BaseException, output: str) -> None:
+def _summarise(error: BaseException, output: str, planned: int | None) -> None:
     """Say what an apply that failed has left: all of it is one transaction."""
     if output != "json":
         why = error.message if isinstance(error, MosaicError) else type(error).__name__
-        click.echo(f"Summary: nothing was done, and nothing is half done. Failed: {why}.", err=True)
-        click.echo("  The same command may be run again at once.", err=True)
+        left = "every change" if planned is None else counted(planned, "change")
+        click.echo(f"Summary: done: nothing. Failed: {why}. Not attempted: {left}.", err=True)
+        click.echo("  Nothing is half done: the same command may be run again at once.", err=True)
 
 
-def _approved(opened: Database, desired: Desired, options: Options, output: str) -> str:
-    """Show the plan and ask; return the digest that was approved.
+def _approved(opened: Database, desired: Desired, options: Options, output: str) -> Plan:
+    """Show the plan and ask; return what was approved.
 
     Where a document is wanted, standard output is for that alone, and a refusal is an error.
     """
@@ -140,7 +147,7 @@ def _approved(opened: Database, desired: Desired, options: Options, output: str)
     refuse_unsigned_widenings(judged.plan, options.trusted)
     if not judged.plan.empty:
         confirm("Apply these changes?", yes=False)
-    return judged.plan.digest
+    return judged.plan
 
 
 def _report(done: Judged, invitations: list[dict[str, Any]]) -> None:

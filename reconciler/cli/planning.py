@@ -14,6 +14,7 @@ import click
 
 from reconciler.cli.context import database
 from reconciler.cli.markdown import plan_markdown
+from reconciler.cli.progress import busy
 from reconciler.cli.render import plan_lines
 from reconciler.config import signatures
 from reconciler.core.plan_json import plan_as_json
@@ -57,17 +58,19 @@ def opened_reading(
         )
     actor = f"user:{actor_name()}"
     signed = signatures(found, required=asked.require_signed)
-    early = None if source.is_git else read(source, actor, signatures=signed)
+    reading = f"reading {source.shown}"
+    early = None
+    if not source.is_git:
+        with busy(reading):
+            early = read(source, actor, signatures=signed)
     with database(found, command) as opened:
-        if early is not None:
-            yield opened, early
-            return
-        with opened.transaction() as tx:
-            applied = last_applied(tx)
-        yield (
-            opened,
-            read(source, actor, applied, signatures=signed, allow_rewind=asked.allow_rewind),
-        )
+        if early is None:
+            with opened.transaction() as tx:
+                applied = last_applied(tx)
+            with busy(reading):
+                rewind = asked.allow_rewind
+                early = read(source, actor, applied, signatures=signed, allow_rewind=rewind)
+        yield opened, early
 
 
 def is_file(location: str) -> bool:

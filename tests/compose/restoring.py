@@ -1,4 +1,7 @@
-"""A backup that is restored, as docs/deploy.md says it; last, since it takes the volumes away."""
+"""A backup that is restored, as docs/deploy.md says it; last, since it takes the volumes away.
+
+It costs most of a minute: `make test-compose ARGS=tests/compose/restoring.py` adds it.
+"""
 
 from __future__ import annotations
 

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from reconciler.core import values
 from reconciler.core.text import without_credentials
-from reconciler.core.tokens import PEPPER_BYTES
 from reconciler.core.values import (
     DEFAULT_RATE_LIMIT,
     LOOPBACK,
     Address,
     Network,
     RateLimit,
-    SignatureSetting,
     SourceSetting,
 )
 from reconciler.core.words import edits, nearest
@@ -141,24 +139,6 @@ def load_settings(
     return _settings(found, home, cwd)
 
 
-def signatures(settings: Settings, *, required: bool = False) -> SignatureSetting | None:
-    """Return whose signatures count, where a flag or a setting requires them.
-
-    Raises:
-        NeedsEdit: `config_invalid`: they are required, and nobody may sign.
-    """
-    if not (required or settings.require_signed):
-        return None
-    files = (settings.allowed_signers, settings.signers_keyring)
-    if not any(files):
-        raise _wrong(
-            _BY_NAME["allowed_signers"].variable,
-            "signed commits are required, and it is not said who may sign",
-            "name a file of allowed signers, or MOSAIC_SIGNERS_KEYRING",
-        )
-    return SignatureSetting(*(str(each) if each is not None else None for each in files))
-
-
 def write_config(path: Path, settings: Mapping[str, str]) -> None:
     """Write `mosaic.toml`, each value with what it means above it; whole or not at all."""
     lines = ["# What this gateway is. A flag or a MOSAIC_* variable overrides a line.\n"]
@@ -181,26 +161,6 @@ def require(value: T | None, name: str) -> T:
         message = f"it is not set: {setting.meaning}"
         raise _wrong(setting.variable, message, "set it, or run inside a gateway's home")
     return value
-
-
-def read_pepper(path: Path) -> bytes:
-    """Return the token pepper of a file: 32 bytes, in hex.
-
-    Raises:
-        NeedsEdit: `config_invalid`, naming the file; its content is never shown.
-    """
-    try:
-        pepper = bytes.fromhex(path.read_text().strip())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not hex"
-        raise _wrong(str(path), f"it is no token pepper: {reason}", _PEPPER_HINT) from None
-    if len(pepper) != PEPPER_BYTES:
-        message = f"the token pepper has {len(pepper)} bytes, expected {PEPPER_BYTES}"
-        raise _wrong(str(path), message, _PEPPER_HINT)
-    return pepper
-
-
-_PEPPER_HINT: Final = "restore it from its backup: without it no token that was handed out works"
 
 
 def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, _Given]:

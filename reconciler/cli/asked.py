@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,6 +13,11 @@ from reconciler.core.guard import Limits, MaxRemovals
 from reconciler.core.selection import Identity, Selection
 from reconciler.core.spec import Kind
 from reconciler.core.text import printable
+from reconciler.core.values import SignatureSetting
+from reconciler.errors import NeedsEdit
+
+if TYPE_CHECKING:
+    from reconciler.config import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -112,6 +117,24 @@ def signed_option(function: F) -> F:
         help="Only commits that allowed signers have signed (MOSAIC_REQUIRE_SIGNED).",
     )
     return option(function)
+
+
+def signatures(settings: Settings, *, required: bool = False) -> SignatureSetting | None:
+    """Return whose signatures count, where a flag or a setting requires them.
+
+    Raises:
+        NeedsEdit: `config_invalid`: they are required, and nobody may sign.
+    """
+    if not (required or settings.require_signed):
+        return None
+    files = (settings.allowed_signers, settings.signers_keyring)
+    if not any(files):
+        raise NeedsEdit(
+            "config_invalid",
+            "MOSAIC_ALLOWED_SIGNERS: signed commits are required, and it is not said who may sign",
+            hint="name a file of allowed signers, or MOSAIC_SIGNERS_KEYRING",
+        )
+    return SignatureSetting(*(str(each) if each is not None else None for each in files))
 
 
 def asking(function: F) -> F:

@@ -14,8 +14,8 @@ from reconciler.cli.ca_status import ca_facts
 from reconciler.cli.context import database, require_home, settings, source_of, verb
 from reconciler.cli.health import ask_ready
 from reconciler.cli.output import output_option, print_document
-from reconciler.cli.sealing import require_every_key
-from reconciler.config import read_pepper, require
+from reconciler.cli.sealing import read_pepper, require_every_key
+from reconciler.config import require
 from reconciler.core.text import printable
 from reconciler.core.words import counted
 from reconciler.crypto.keyring import FileKeyring

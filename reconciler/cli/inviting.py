@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reconciler.cli.sealing import read_pepper
 from reconciler.cli.serving import read_roots
-from reconciler.config import Settings, read_pepper, require
+from reconciler.config import Settings, require
 from reconciler.core.invitation import Invitation
 from reconciler.core.times import rfc3339
 from reconciler.crypto.certificates import fingerprint_of

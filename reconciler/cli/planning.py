@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reconciler.cli.asked import signatures
 from reconciler.cli.context import database
 from reconciler.cli.markdown import plan_markdown
 from reconciler.cli.progress import busy
 from reconciler.cli.render import plan_lines
-from reconciler.config import signatures
 from reconciler.core.plan_json import plan_as_json
 from reconciler.errors import NeedsEdit
 from reconciler.reconcile import read

@@ -9,7 +9,8 @@ import click
 
 from reconciler.cli import ca_init, db_upgrade
 from reconciler.cli.context import database_url, settings, verb
-from reconciler.config import Settings, read_pepper, require
+from reconciler.cli.sealing import read_pepper
+from reconciler.config import Settings, require
 from reconciler.core.tokens import PEPPER_BYTES
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.ca_files import CONFIG

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.asked import signed_option
+from reconciler.cli.asked import signatures, signed_option
 from reconciler.cli.context import (
     DURATION,
     database,
@@ -20,7 +20,6 @@ from reconciler.cli.context import (
     source_option,
 )
 from reconciler.cli.signals import until_signal
-from reconciler.config import signatures
 from reconciler.core.guard import Limits
 from reconciler.core.push import MIN_SECRET
 from reconciler.core.values import Address, read_listen

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.sealing import require_every_key
+from reconciler.cli.sealing import read_pepper, require_every_key
 from reconciler.clients.ca import CaClient
-from reconciler.config import read_pepper, require
+from reconciler.config import require
 from reconciler.crypto.authority import GATEWAY, PEERS
 from reconciler.crypto.certificates import split_pem
 from reconciler.crypto.keyring import FileKeyring

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.asked import signatures
 from reconciler.cli.context import (
     long_running,
     require_home,
@@ -16,7 +17,6 @@ from reconciler.cli.context import (
 )
 from reconciler.cli.serving import keeping, opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
-from reconciler.config import signatures
 from reconciler.embedded.home import Home
 from reconciler.embedded.init import create_home
 from reconciler.embedded.supervise import supervised

@@ -32,6 +32,8 @@ ALTER TABLE federation_reconcile_runs ADD CONSTRAINT federation_runs_commit
 
 # `generation` counts the applies of a whole source: one that was read before the newest is stale.
 APPLIED = """
+CREATE INDEX federation_audit_log_row
+    ON federation_audit_log ((body::jsonb #>> '{data,id}'));
 CREATE TABLE federation_applied (
     only_row boolean PRIMARY KEY DEFAULT true,
     generation bigint NOT NULL DEFAULT 0,

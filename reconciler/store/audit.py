@@ -49,7 +49,7 @@ def verify(tx: Tx) -> tuple[int, Broken | None]:
     )
     newest_seq = end["newest"] if end is not None else 0
     last = Head(0, GENESIS)
-    for entry in _entries(tx, newest_seq):
+    for entry in entries(tx, newest_seq):
         if (broken := check_entry(last, entry)) is not None:
             return last.seq, broken
         last = Head(entry.seq, entry.hash)
@@ -73,7 +73,8 @@ def newest(tx: Tx, limit: int, subject: str | None = None) -> list[dict[str, Any
     return rows[::-1]
 
 
-def _entries(tx: Tx, newest_seq: int) -> Iterator[Entry]:
+def entries(tx: Tx, newest_seq: int = 2**62) -> Iterator[Entry]:
+    """Yield the entries, oldest first, a page at a time."""
     after = 0
     while page := tx.rows(
         "SELECT seq, at, kind, actor, subject, body, prev, hash FROM federation_audit_log"

@@ -159,7 +159,12 @@ def _store_intent(
         csr=csr.pem,
         lease=LEASE,
     )
-    begun = {**data, "serial": attempt.serial, "spkiSha256": csr.spki_sha256}
+    begun = {
+        **data,
+        "id": str(attempt.grant.id),
+        "serial": attempt.serial,
+        "spkiSha256": csr.spki_sha256,
+    }
     events.append(Event("issuance.begun", attempt.by, attempt.subject, begun))
     audit.append(tx, events)
     return attempt
@@ -172,7 +177,12 @@ def _abandon_stale(tx: Tx, attempt: Attempt, stale: IssuanceFacts) -> Event:
         " next_attempt_at = clock_timestamp() WHERE id = :id AND status = 'intent'",
         id=stale.id,
     )
-    data = {"serial": stale.serial, "reason": "another attempt takes its place", "revoke": True}
+    data = {
+        "id": str(attempt.grant.id),
+        "serial": stale.serial,
+        "reason": "another attempt takes its place",
+        "revoke": True,
+    }
     return Event("issuance.given_up", attempt.by, attempt.subject, data)
 
 
@@ -188,6 +198,7 @@ def _decline(
         ending.void_tokens(tx, [grant.id])
     if declined.theft:
         data = {
+            "id": str(grant.id),
             "code": declined.error.code,
             "token": token.public_id if token is not None else None,
             "spkiSha256": spki_sha256,

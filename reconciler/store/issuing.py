@@ -12,6 +12,7 @@ from reconciler.core.answers import SignedLeaf, issued_answer
 from reconciler.core.audit import Event
 from reconciler.core.claims import Answered, Declined, GrantFacts
 from reconciler.core.states import IssuanceStatus, TokenStatus, enrolled_grant_status
+from reconciler.core.times import rfc3339
 from reconciler.errors import Refused, Retry
 from reconciler.store import audit, ending, facts
 
@@ -66,14 +67,15 @@ def finish(tx: Tx, attempt: Attempt, leaf: SignedLeaf) -> Answered | Declined:
         give_up(tx, attempt, "fenced", revoke=True)
         return refusal
     status = grant.status
-    events = [_issued_event(attempt, leaf)]
+    superseded: dict[object, list[str]] = {}
+    if token is not None:
+        superseded = ending.revoke_issuances(tx, [grant.id], but=attempt.issuance_id)
+    events = [_issued_event(attempt, leaf, superseded.get(grant.id, []))]
     if token is not None:
         status = enrolled_grant_status(suspended=grant.suspended)
         events += _activate(tx, attempt, grant, token)
     body = issued_answer(leaf, grant, status)
     _store_certificate(tx, attempt, leaf, body)
-    if token is not None:
-        ending.revoke_issuances(tx, [grant.id], but=attempt.issuance_id)
     audit.append(tx, events)
     return Answered(body, attempt.serial)
 
@@ -99,7 +101,12 @@ def give_up(tx: Tx, attempt: Attempt, reason: str, *, revoke: bool, counts: bool
         reason=reason[:200],
     )
     if moved:
-        data = {"serial": attempt.serial, "reason": reason[:200], "revoke": revoke}
+        data = {
+            "id": str(attempt.grant.id),
+            "serial": attempt.serial,
+            "reason": reason[:200],
+            "revoke": revoke,
+        }
         audit.append(tx, [Event("issuance.given_up", attempt.by, attempt.subject, data)])
 
 
@@ -149,12 +156,15 @@ def _store_certificate(tx: Tx, attempt: Attempt, leaf: SignedLeaf, body: str) ->
     )
 
 
-def _issued_event(attempt: Attempt, leaf: SignedLeaf) -> Event:
+def _issued_event(attempt: Attempt, leaf: SignedLeaf, superseded: list[str]) -> Event:
     data = {
+        "id": str(attempt.grant.id),
         "serial": attempt.serial,
         "fingerprint": leaf.facts.fingerprint,
         "spkiSha256": attempt.spki_sha256,
-        "notAfter": leaf.facts.not_after.isoformat(),
+        "notBefore": rfc3339(leaf.facts.not_before),
+        "notAfter": rfc3339(leaf.facts.not_after),
+        "supersedes": superseded,
         "renews": str(attempt.predecessor_id) if attempt.predecessor_id else None,
     }
     return Event("certificate.issued", attempt.by, attempt.subject, data)

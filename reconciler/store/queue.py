@@ -61,7 +61,7 @@ def record_revoked(tx: Tx, done: Iterable[Due], actor: str) -> None:
         "   ELSE 'revoked'::federation_issuance_status END,"
         " revoked_at = CASE WHEN cert_pem IS NULL THEN NULL ELSE clock_timestamp() END"
         " FROM federation_grants AS g WHERE g.id = c.grant_id AND c.id = ANY(:ids)"
-        " AND c.status = 'revoking' RETURNING c.serial, g.name, c.status",
+        " AND c.status = 'revoking' RETURNING c.serial, g.id, g.name, c.status",
         ids=ids,
     )
     events = [
@@ -69,7 +69,7 @@ def record_revoked(tx: Tx, done: Iterable[Due], actor: str) -> None:
             "certificate.revoked_at_ca",
             actor,
             f"grant/{row['name']}",
-            {"serial": row["serial"], "status": row["status"]},
+            {"id": str(row["id"]), "serial": row["serial"], "status": row["status"]},
         )
         for row in sorted(rows, key=lambda row: row["serial"])
     ]
@@ -96,7 +96,7 @@ def give_up_stale_intents(tx: Tx, actor: str) -> int:
         " FROM (SELECT id FROM federation_certificates WHERE status = 'intent'"
         "   AND lease_until < clock_timestamp() ORDER BY id LIMIT :batch"
         "   FOR UPDATE SKIP LOCKED) AS stale, federation_grants AS g"
-        " WHERE c.id = stale.id AND g.id = c.grant_id RETURNING c.serial, g.name",
+        " WHERE c.id = stale.id AND g.id = c.grant_id RETURNING c.serial, g.id, g.name",
         batch=BATCH,
     )
     events = [
@@ -104,7 +104,12 @@ def give_up_stale_intents(tx: Tx, actor: str) -> int:
             "issuance.given_up",
             actor,
             f"grant/{row['name']}",
-            {"serial": row["serial"], "reason": "its process ended", "revoke": True},
+            {
+                "id": str(row["id"]),
+                "serial": row["serial"],
+                "reason": "its process ended",
+                "revoke": True,
+            },
         )
         for row in sorted(rows, key=lambda row: row["serial"])
     ]

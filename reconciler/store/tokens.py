@@ -80,7 +80,12 @@ def mint(tx: Tx, grant_id: UUID, pepper: bytes, life: timedelta, actor: str) -> 
         expires_at=now + life,
         actor=actor,
     )
-    data = {"token": token.public_id, "lifeS": int(life.total_seconds()), "voided": voided}
+    data = {
+        "id": str(grant_id),
+        "token": token.public_id,
+        "lifeS": int(life.total_seconds()),
+        "voided": voided,
+    }
     audit.append(tx, [Event("token.minted", actor, f"grant/{grant.name}", data)])
     return Minted(token, now + life)
 

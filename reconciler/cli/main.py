@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from reconciler.core.text import printable
 from reconciler.core.words import nearest
@@ -47,6 +48,8 @@ FEDERATION: Final = {
     "history": ("history", "What happened, to one object or at all."),
     "explain": ("explain", "Why a grant, a peer or a certificate is as it is."),
     "at": ("at", "What was granted to whom at a moment."),
+    "fmt": ("fmt", "Lay out manifests."),
+    "completion": ("completion", "Print what a shell needs to complete this command line."),
     "rename": ("rename", "Give a peer or a grant another name; nothing of it ends."),
     "export": ("export", "Write the rows as manifests."),
     "schema": ("schema", "Print the JSON Schema of a kind."),
@@ -91,6 +94,15 @@ class LazyGroup(click.Group):
             meant = f" (did you mean {close!r}?)" if close else ""
             ctx.fail(f"there is no command {printable(args[0])!r}{meant}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete verbs from the table, without importing them."""
+        verbs = [
+            CompletionItem(verb, help=line)
+            for verb, (_, line) in self._verbs.items()
+            if verb.startswith(incomplete)
+        ]
+        return verbs or super().shell_complete(ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help of the verbs from the table, without importing them."""

@@ -37,7 +37,7 @@ _MAPPING: Final = re.compile(r"^[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\n( +)[^\s#-]", 
 
 
 @dataclass(frozen=True, slots=True)
-class _Document:
+class ManifestDocument:
     """One document's text, and which manifest it is; `before` is what stands before it."""
 
     before: str
@@ -52,7 +52,7 @@ def edited(text: str, kind: Kind, name: str, spec: Spec) -> str:
         Refused: `name_unknown`: no document declares it; `state_conflict`: it cannot be edited.
         InvalidManifests: `text` is no valid file of manifests.
     """
-    before = _specs(text)
+    before = specs_of(text)
     if (kind, name) not in before:
         raise _unknown(kind, name)
 
@@ -75,7 +75,7 @@ def renamed(text: str, kind: Kind, old: str, new: str) -> str:
     """
     changes: dict[Key, Callable[[CommentedMap], None]] = {}
     after: Specs = {}
-    for (its_kind, name), spec in _specs(text).items():
+    for (its_kind, name), spec in specs_of(text).items():
         key, wanted = (its_kind, name), spec
         if key == (kind, old):
             changes[key] = lambda document: _set(document["metadata"], "name", new)
@@ -93,10 +93,10 @@ def removed(text: str, kind: Kind, name: str) -> str | None:
     Raises:
         Refused: `name_unknown`. InvalidManifests: `text` is no valid file of manifests.
     """
-    before = _specs(text)
+    before = specs_of(text)
     if (kind, name) not in before:
         raise _unknown(kind, name)
-    documents = _split(text)
+    documents = split_documents(text)
     kept = [each for each in documents if each.key != (kind, name)]
     if not kept:
         return None
@@ -108,7 +108,7 @@ def removed(text: str, kind: Kind, name: str) -> str | None:
 
 def _changed(text: str, changes: dict[Key, Callable[[CommentedMap], None]], after: Specs) -> str:
     parts = []
-    for document in _split(text):
+    for document in split_documents(text):
         change = changes.get(document.key)
         made = document.text if change is None else _rewritten(document.text, change)
         parts.append(f"{document.before}{made}")
@@ -116,7 +116,7 @@ def _changed(text: str, changes: dict[Key, Callable[[CommentedMap], None]], afte
 
 
 def _checked(text: str, after: Specs) -> str:
-    if _specs(text) != after:
+    if specs_of(text) != after:
         raise Refused(
             "state_conflict",
             "the manifest cannot be edited without changing what else it says",
@@ -125,7 +125,8 @@ def _checked(text: str, after: Specs) -> str:
     return text
 
 
-def _specs(text: str) -> Specs:
+def specs_of(text: str) -> Specs:
+    """Return what a text declares, by kind and name; raise `InvalidManifests` else."""
     declared = declared_in(SourceFile(FILE, text.encode()))
     return {(_kind(each.spec), each.name): each.spec for each in declared}
 
@@ -134,11 +135,11 @@ def _kind(spec: Spec) -> Kind:
     return Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
 
 
-def _split(text: str) -> list[_Document]:
+def split_documents(text: str) -> list[ManifestDocument]:
     """Return the documents of valid manifests: in those, `---` begins a line only as a marker."""
     starts = [found.start() for found in _MARKER.finditer(text)]
     edges = [0, *starts, len(text)] if not starts or starts[0] else [*starts, len(text)]
-    found: list[_Document] = []
+    found: list[ManifestDocument] = []
     waiting = ""
     for start, end in pairwise(edges):
         chunk = text[start:end]
@@ -146,7 +147,7 @@ def _split(text: str) -> list[_Document]:
         marker, newline, rest = chunk.partition("\n") if marked else ("", "", chunk)
         keys = [(_kind(each.spec), each.name) for each in declared_in_text(rest)]
         if keys:
-            found.append(_Document(f"{waiting}{marker}{newline}", rest, keys[0]))
+            found.append(ManifestDocument(f"{waiting}{marker}{newline}", rest, keys[0]))
             waiting = ""
         else:  # comments before the first marker
             waiting += chunk
@@ -170,18 +171,25 @@ class _Verbatim(VersionedResolver):
 
 
 def _rewritten(text: str, change: Callable[[CommentedMap], None]) -> str:
+    made = rewritten(text, change, mapping=_mapping(text), offset=_offset(text))
+    trailing = text[len(text.rstrip("\n")) :]
+    return made.rstrip("\n") + (trailing or "\n")
+
+
+def rewritten(
+    text: str, change: Callable[[CommentedMap], None], *, mapping: int, offset: int
+) -> str:
+    """Return one document's text after `change`, indented so; every other scalar is as it was."""
     yaml = YAML(typ="rt", pure=True)
     yaml.Resolver = _Verbatim
     yaml.preserve_quotes = True
     yaml.width = 4096  # a line is not broken inside a value
-    offset = _offset(text)
-    yaml.indent(mapping=_mapping(text), sequence=offset + 2, offset=offset)
+    yaml.indent(mapping=mapping, sequence=offset + 2, offset=offset)
     document = yaml.load(text)
     change(document)
     out = io.StringIO()
     yaml.dump(document, out)
-    trailing = text[len(text.rstrip("\n")) :]
-    return out.getvalue().rstrip("\n") + (trailing or "\n")
+    return out.getvalue()
 
 
 def _offset(text: str) -> int:

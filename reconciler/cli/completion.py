@@ -1,0 +1,21 @@
+"""`completion`: what a shell needs to complete the command line."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from reconciler.cli.context import verb
+
+VARIABLE = "_MOSAIC_COMPLETE"  # click's: `_<PROGRAM>_COMPLETE`
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@verb
+def command(shell: str) -> None:
+    """Print the completion of SHELL; for bash: source <(mosaic federation completion bash)."""
+    found = get_completion_class(shell)
+    assert found is not None
+    root = click.get_current_context().find_root().command
+    click.echo(found(root, {}, "mosaic", VARIABLE).source())

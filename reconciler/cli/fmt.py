@@ -1,0 +1,94 @@
+"""`fmt`: manifests in the one layout."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.context import settings, source_of, source_option, verb
+from reconciler.core.files import SUFFIXES
+from reconciler.core.values import SourceSetting
+from reconciler.core.words import counted
+from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit
+from reconciler.manifest.fmt import formatted
+from reconciler.manifest.write import replace_file
+from reconciler.source.read import folder_of, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@click.command()
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 where a file would be.")
+@click.option("--diff", is_flag=True, help="Show what would change, and change nothing.")
+@source_option
+@verb
+def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
+    """Lay out the manifests in each PATH, a file or a folder (or those of the source).
+
+    Indentation and space alone: comments, quotes and the order of keys stay, and so does what is
+    declared.
+    """
+    given = [Path(path) for path in paths] or [folder_of(source_of(settings(), None))]
+    files = [file for path in given for file in _files(path)]
+    different = 0
+    for path in files:
+        text = _read(path)
+        try:
+            made = formatted(text)
+        except InvalidManifests as error:
+            raise _at(path, error) from None
+        if made == text:
+            continue
+        different += 1
+        if diff:
+            name = str(path)
+            lines = difflib.unified_diff(
+                text.splitlines(keepends=True), made.splitlines(keepends=True), name, name
+            )
+            click.echo("".join(lines), nl=False)
+        else:
+            click.echo(path)
+        if not check and not diff:
+            replace_file(path, made)
+    if check and different:
+        click.echo(f"{counted(different, 'file')} to lay out: mosaic federation fmt", err=True)
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """Yield a file itself, or the manifests of a folder as a source has them."""
+    if path.is_dir():
+        source = read_source(SourceSetting(str(path)))
+        if source.problems:
+            raise InvalidManifests(source.problems)
+        yield from (path / file.path for file in source.files)
+    elif path.is_file() and path.name.endswith(SUFFIXES) and not path.is_symlink():
+        yield path
+    else:
+        raise NeedsEdit(
+            "source_unreadable",
+            f"{path} is no folder and no manifest (*.yaml, *.yml)",
+            hint="check the path; nothing was changed",
+        )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        hint = "check the file; nothing of it was changed"
+        raise NeedsEdit(
+            "source_unreadable", f"{path} cannot be read: {reason}", hint=hint
+        ) from None
+
+
+def _at(path: Path, error: InvalidManifests) -> InvalidManifests:
+    """Return the problems as those of a path."""
+    return InvalidManifests([replace(each, file=str(path)) for each in error.problems])

@@ -1,0 +1,235 @@
+"""Layout, hooks, the workflow of a pull request and completion: run as they stand."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from ruamel.yaml import YAML
+
+from reconciler.manifest.edit import specs_of
+from reconciler.manifest.fmt import formatted
+from tests.support.cli import Quick, shell
+from tests.support.command import write
+from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.repositories import Checkout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = Path(__file__).parents[2]
+UGLY: Final = """\
+# who asked for it
+
+---
+apiVersion: federation.mosaicstack.dev/v1
+kind: Grant   # theirs
+metadata:
+    name: a
+spec:
+    peer: beta
+    subjectUserId:  'maria'
+    expiresAt: 2036-06-30T00:00:00Z
+    scope:
+        # what they may see
+        resources:
+        - type: tasks
+          verbs:
+          - list
+        maxRowsPerQuery: 5   \n\n\n"""
+PRETTY: Final = """\
+# who asked for it
+
+---
+apiVersion: federation.mosaicstack.dev/v1
+kind: Grant   # theirs
+metadata:
+  name: a
+spec:
+  peer: beta
+  subjectUserId: 'maria'
+  expiresAt: 2036-06-30T00:00:00Z
+  scope:
+        # what they may see
+    resources:
+      - type: tasks
+        verbs:
+          - list
+    maxRowsPerQuery: 5
+"""
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path, database_url: str) -> Quick:
+    return shell(tmp_path, database_url)
+
+
+@pytest.fixture
+def path() -> str:
+    """A PATH on which `mosaic` is the one of these tests."""
+    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def test_a_layout_changes_space_alone_and_is_its_own() -> None:
+    made = formatted(UGLY)
+    assert [line.strip() for line in made.splitlines()] == [
+        line.strip() for line in PRETTY.splitlines()
+    ]
+    assert formatted(made) == made
+    assert specs_of(made) == specs_of(UGLY)
+    for text in (peer_manifest(), grant_manifest("a"), *examples()):
+        assert formatted(formatted(text)) == formatted(text)
+
+
+def examples() -> list[str]:
+    return [path.read_text() for path in sorted((ROOT / "manifests").glob("*.yaml"))]
+
+
+def test_the_examples_are_laid_out(mosaic: Quick) -> None:
+    assert mosaic("fmt", "--check", str(ROOT / "manifests")).code == 0
+
+
+def test_fmt_checks_shows_and_writes(mosaic: Quick) -> None:
+    write(mosaic.cwd / "manifests", a=UGLY, beta=formatted(peer_manifest()))
+    path = mosaic.cwd / "manifests/a.yaml"
+    path.chmod(0o640)
+    checked = mosaic("fmt", "--check")
+    assert checked.code == 1
+    assert checked.out == f"{path}\n"
+    assert "+  name: a" in mosaic.ok("fmt", "--diff").out
+    assert path.read_text() == UGLY
+    mosaic.ok("fmt")
+    assert path.read_text() == formatted(UGLY)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert mosaic.ok("fmt", "--check").out == ""
+
+    path.write_text(UGLY.replace("- list", "- lsit"))
+    bad = mosaic("fmt", "--check")
+    assert bad.code == 1
+    assert "a.yaml:17:13: error[scope.verb]" in bad.err
+    assert mosaic("fmt", "nowhere").code == 1
+
+
+def test_the_hooks_do_what_they_say(mosaic: Quick, path: str) -> None:
+    hooks = {
+        hook["id"]: hook
+        for hook in YAML(typ="safe").load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    }
+    write(mosaic.cwd / "manifests", a=UGLY, beta=formatted(peer_manifest()))
+
+    def run(hook: str, *names: str) -> int:
+        entry = [*shlex.split(hooks[hook]["entry"]), *hooks[hook].get("args", [])]
+        given = names if hooks[hook].get("pass_filenames", True) else ()
+        done = subprocess.run(
+            [*entry, *given], cwd=mosaic.cwd, env={"PATH": path}, check=False, timeout=30
+        )
+        return done.returncode
+
+    assert run("mosaic-validate", "manifests/a.yaml") == 0
+    assert run("mosaic-fmt", "manifests/a.yaml") == 0
+    assert (mosaic.cwd / "manifests/a.yaml").read_text() == formatted(UGLY)
+    write(mosaic.cwd / "manifests", a=UGLY.replace("- list", "- lsit"))
+    assert run("mosaic-validate", "manifests/a.yaml") == 1
+    assert run("mosaic-fmt", "manifests/a.yaml") == 1
+
+
+@contextmanager
+def forge(received: list[Any]) -> Iterator[str]:
+    """A forge's API as far as a comment goes."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append((self.path, self.headers["Authorization"], json.loads(body)))
+            self.send_response(201)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_the_workflow_plans_comments_and_applies(mosaic: Quick, path: str, tmp_path: Path) -> None:
+    workflow = YAML(typ="safe").load((ROOT / "examples/ci/federation.yml").read_text())
+    checkout = Checkout.make(tmp_path / "clone")
+    checkout.write(beta=formatted(peer_manifest()), a=formatted(UGLY))
+    checkout.commit("a pull request")
+    received: list[Any] = []
+
+    def steps(job: str, **variables: str) -> dict[str, int]:
+        """Run the commands of a job as a runner does: bash, -e, one folder, until one fails."""
+        env = {"PATH": path, "MOSAIC_SOURCE": "manifests", **variables}
+        env["MOSAIC_DATABASE_URL"] = mosaic.variables["MOSAIC_DATABASE_URL"]
+        codes: dict[str, int] = {}
+        for step in workflow["jobs"][job]["steps"]:
+            if "run" in step and not any(codes.values()):
+                command = ["bash", "-e", "-o", "pipefail", "-c", step["run"]]
+                done = subprocess.run(command, cwd=checkout.path, env=env, check=False, timeout=60)
+                codes[step["name"]] = done.returncode
+        return codes
+
+    with forge(received) as api:
+        asked = {"API": f"{api}/repos/o/r/issues/7/comments", "TOKEN": "secret"}
+        assert set(steps("plan", **asked).values()) == {0}
+        ((at, authorization, comment),) = received
+        assert (at, authorization) == ("/repos/o/r/issues/7/comments", "Bearer secret")
+        assert comment["body"].startswith("<!-- mosaic federation plan -->\n### Plan: 2 to add")
+        assert mosaic.statuses() == {}
+        assert steps("apply") == {"apply": 0}
+        assert mosaic.statuses() == {"a": "pending"}
+
+        for name in ("beta", "a"):
+            (checkout.path / f"manifests/{name}.yaml").unlink()
+        refused = steps("plan", **asked)
+        assert refused["comment"] == 0, "a reviewer sees why"
+        assert refused["refuse what the guard refuses"] == 3
+        assert "Refused: " in received[-1][2]["body"]
+
+
+@pytest.mark.parametrize("words", ["federation pl", "federation plan --sa", "federation gr"])
+def test_a_shell_completes_without_loading_what_the_verbs_need(
+    mosaic: Quick, path: str, words: str
+) -> None:
+    *before, incomplete = ["mosaic", *words.split()]
+    env = {
+        "PATH": path,
+        "_MOSAIC_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join([*before, incomplete]),
+        "COMP_CWORD": str(len(before)),
+        "PYTHONPROFILEIMPORTTIME": "1",
+    }
+    done = subprocess.run(["mosaic"], env=env, capture_output=True, text=True, check=False)
+    wanted = {"pl": "plan", "--sa": "--save", "gr": "grant"}[incomplete]
+    assert f"plain,{wanted}" in done.stdout.splitlines()
+    if incomplete != "--sa":
+        assert "sqlalchemy" not in done.stderr
+
+
+def test_completion_is_bash(mosaic: Quick, path: str) -> None:
+    script = mosaic.ok("completion", "bash").out
+    done = subprocess.run(
+        ["bash", "-c", f"{script}\ncomplete -p mosaic"],
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "mosaic" in done.stdout, done.stderr

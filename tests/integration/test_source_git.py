@@ -49,8 +49,13 @@ def test_the_commit_lands_on_rows_runs_and_audit_entries(
 ) -> None:
     mosaic.ok("apply", "--yes")
     tip, label = repository.head, f"{repository.url}@{repository.head[:12]}:manifests"
-    who = {"id": tip, "author": "Ada Lovelace <ada@alpha.example>", "subject": "first", "signer": None}
-    columns = "id, author, subject"
+    who = {
+        "id": tip,
+        "author": "Ada Lovelace <ada@alpha.example>",
+        "subject": "first",
+        "signer": None,
+    }
+    columns = "id, author, subject, signer"
     assert mosaic.rows.rows(f"SELECT {columns} FROM federation_commits") == [who]
     assert set(revisions(mosaic).values()) == {tip}
     runs = mosaic.rows.rows("SELECT source, revision, dirty FROM federation_reconcile_runs")

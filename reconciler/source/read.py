@@ -88,6 +88,8 @@ def _read_repository(
     if signatures is not None:
         known = follows not in (Relation.FIRST, Relation.UNKNOWN)
         commits = read_commits(repository, applied if known else None, tip, signatures)
+        if follows is Relation.REWIND and not commits:  # an older commit is judged by itself
+            commits = read_commits(repository, None, tip, signatures)
         commit = commits[-1].as_read if commits else commit
     rules, prefix = read_rules(repository, tip), f"{path}/" if path else ""
     history = History(follows, applied, prefix, commits, rules)

@@ -200,6 +200,15 @@ def test_programs_that_a_repository_names_do_not_verify(trust: Trust, tmp_path: 
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_rewind_to_an_older_commit_is_judged_by_it(trust: Trust) -> None:
+    trust.checkout.git("reset", "-q", "--hard", "HEAD~1")
+    unsigned = trust.checkout.head
+    assert trust.apply().code == 3
+    done = trust.apply("--allow-rewind")
+    assert done.code == 6
+    assert f"{unsigned[:12]} by Ada Lovelace" in done.err
+
+
 def test_a_folder_has_no_commits_to_judge(trust: Trust) -> None:
     folder = str(trust.checkout.path / "manifests")
     done = trust.mosaic("plan", "--require-signed", "--source", folder)

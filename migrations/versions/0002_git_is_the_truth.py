@@ -53,6 +53,7 @@ CREATE TABLE federation_reconcilers (
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     source text NOT NULL,
     revision text,
+    every interval NOT NULL,
     failing_since timestamptz,
     code text,
     message text,

@@ -21,9 +21,10 @@ from reconciler.cli.context import (
 )
 from reconciler.cli.signals import until_signal
 from reconciler.core.guard import Limits
-from reconciler.core.push import MIN_SECRET
+from reconciler.core.push import MIN_SECRET, SIGNING_TOKEN, signing_key
 from reconciler.core.values import Address, read_listen
 from reconciler.errors import NeedsEdit
+from reconciler.loops.periodic import run_jobs
 from reconciler.loops.run import Loop
 from reconciler.loops.triggers import PASS_EVERY, Triggers
 from reconciler.store.locks import actor_name
@@ -73,8 +74,15 @@ def command(
         signatures(found, required=require_signed),
     )
 
+    source = source_of(found, None)
+    if hook is not None and not source.is_git:
+        raise _wrong(
+            f"--webhook is for a repository, and {source.shown} is a folder: that is watched",
+            "leave --webhook out, or name the repository's ref by --ref",
+        )
+
     async def run() -> None:
-        triggers = Triggers(source_of(found, None), poll)
+        triggers = Triggers(source, poll)
         with database(found, "run") as opened:
             loop = Loop(opened, triggers, f"loop:{actor_name()}", limits, signed)
             await _until_signal(loop, hook)
@@ -84,16 +92,17 @@ def command(
 
 
 async def _until_signal(loop: Loop, hook: _Hook | None) -> None:
-    stop = until_signal()
-    if hook is None:
-        await loop.run(stop)
-        return
-    from reconciler.web.server import bind  # the web's libraries only where one listens
-    from reconciler.web.webhook import serve_webhook, webhook_app
+    stop, listening = until_signal(), None
+    if hook is not None:
+        from reconciler.web.server import bind  # the web's libraries only where one listens
+        from reconciler.web.webhook import serve_webhook, webhook_app
 
-    app, listener = webhook_app(hook.secret, loop.triggers.pushed.set), bind(hook.listen)
+        app, listener = webhook_app(hook.secret, loop.triggers.pushed.set), bind(hook.listen)
+        listening = serve_webhook(app, listener, stop)
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve_webhook(app, listener, stop))
+        if listening is not None:
+            group.create_task(listening)
+        group.create_task(run_jobs([loop.expiry()], stop))
         group.create_task(loop.run(stop))
 
 
@@ -114,6 +123,11 @@ def _hook(listen: str | None, secret_file: str | None) -> _Hook | None:
         raise _wrong(
             f"{secret_file}: the secret has {len(secret)} octets, expected {MIN_SECRET} or more",
             "make one: openssl rand -hex 32",
+        )
+    if secret.startswith(SIGNING_TOKEN) and signing_key(secret) is None:
+        raise _wrong(
+            f"{secret_file}: it begins with whsec_, and no key in base64 follows",
+            'make one: echo "whsec_$(openssl rand -base64 32)"',
         )
     return _Hook(address, secret)
 

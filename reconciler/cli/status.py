@@ -48,7 +48,8 @@ def _lines(found: dict[str, Any]) -> Iterator[Line]:
     for each in found["ending"]:
         named = f"{each['kind']} {each['name']}"
         told = f"within {counted(each['withinDays'], 'day')}"
-        colour = "red" if each["withinDays"] == ENDS_WITHIN[0] else None
+        soon = each["kind"] == "grant" and each["withinDays"] == ENDS_WITHIN[0]
+        colour = "red" if soon or each["ends"] <= found["now"] else None
         yield f"ends          {told:<15} {named:<40} {away(each['ends'])}", colour
     for each in found["held"]:
         hold = each["hold"]
@@ -89,7 +90,9 @@ def _applied(applied: dict[str, Any] | None) -> Iterator[Line]:
 
 def _reconciler(each: dict[str, Any]) -> Iterator[Line]:
     failure = each["failure"]
-    yield f"reconciler    {each['actor']}, last pass {away(each['at'])}", None
+    silent = ": it no longer runs, or cannot reach the database" if each["silent"] else ""
+    told = f"{each['actor']}, last pass {away(each['at'])}{silent}"
+    yield f"reconciler    {told}", "yellow" if silent else None
     if failure is not None:
         yield f"              fails since {away(failure['since'])}: {failure['message']}", "red"
         yield f"              {failure['hint']}", None

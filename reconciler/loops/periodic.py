@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_WAIT: Final = timedelta(seconds=60)
+EXPIRE_EVERY: Final = timedelta(seconds=15)  # the clock that ends grants
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A pass that fails changes nothing, is told once, and shows in `status`. What may pass by itself (a
 lock that is held, a fetch that failed) is tried again, ever more seldom; a refusal or an invalid
-manifest waits for the next change, or for a person. Holds win over git, and so does a pause.
+manifest waits for the next change, or for a person. Where another apply came first, the source is
+read again at once. Holds win over git, and so does a pause.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import logging
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.guard import Limits
 from reconciler.errors import InvalidManifests, MosaicError, Retry
+from reconciler.loops.periodic import EXPIRE_EVERY, Job
 from reconciler.reconcile import Options, Reading, apply, expire, read
 from reconciler.source.process import end_running
 from reconciler.store.applied import last_applied
-from reconciler.store.reconcilers import record_pass
+from reconciler.store.reconcilers import Pass, record_pass
 
 if TYPE_CHECKING:
     from reconciler.core.values import SignatureSetting
@@ -32,6 +35,14 @@ _log = logging.getLogger(__name__)
 RETRY_EVERY: Final = timedelta(seconds=5)  # after the first failure; then twice as long each time
 LONGEST_RETRY: Final = timedelta(minutes=5)
 LOCK_WAIT: Final = timedelta(seconds=5)  # then it is tried again: `up` ends within 10 s
+
+
+class After(Enum):
+    """What follows a pass."""
+
+    WAIT = "wait"  # for what starts the next one
+    RETRY = "retry"  # soon, and ever more seldom
+    AGAIN = "again"  # at once
 
 
 @dataclass(slots=True)
@@ -56,12 +67,23 @@ class Loop:
     async def _run(self, stop: asyncio.Event) -> None:
         async for _ in self.triggers.next(stop):
             failures = 0
-            while await asyncio.to_thread(self.one_pass) and not stop.is_set():
-                await self.triggers.wait(stop, retry_after(failures, random.random()))  # noqa: S311
+            while (after := await asyncio.to_thread(self.one_pass)) is not After.WAIT:
+                if stop.is_set():
+                    break
+                if after is After.RETRY or failures:
+                    wait = retry_after(failures, random.random())  # noqa: S311 - no secret
+                    await self.triggers.wait(stop, wait)
                 failures += 1
 
-    def one_pass(self) -> bool:
-        """Read, plan and apply once; return whether to try again soon. Errors are logged."""
+    def expiry(self) -> Job:
+        """Return the timer that ends grants, whatever keeps the passes from coming."""
+        return Job("expiry", EXPIRE_EVERY, self._expire)
+
+    async def _expire(self) -> None:
+        await asyncio.to_thread(expire, self.database, self.actor)
+
+    def one_pass(self) -> After:
+        """Read, plan and apply once; return what follows. Errors are logged."""
         reading: Reading | None = None
         try:
             expire(self.database, self.actor)  # true whatever the source says
@@ -78,9 +100,16 @@ class Loop:
             done = apply(self.database, reading.desired, reading.by, options)
         except MosaicError as error:
             self._failed(error, reading)
-            return isinstance(error, Retry) or error.code == "plan_stale"
+            if error.code == "plan_stale":
+                return After.AGAIN
+            return After.RETRY if isinstance(error, Retry) else After.WAIT
+        except Exception as error:  # noqa: BLE001 - a defect must not end what runs beside
+            _log.exception("the pass failed by a defect")
+            hint = "the log of this reconciler has the trace; please report it"
+            self._failed(MosaicError("internal", type(error).__name__, hint=hint), reading)
+            return After.RETRY
         self._done(reading, done)
-        return False
+        return After.WAIT
 
     def _done(self, reading: Reading, done: Judged) -> None:
         if self.trouble:
@@ -111,9 +140,10 @@ class Loop:
     def _record(self, reading: Reading | None, failure: MosaicError | None) -> None:
         source = reading.by.source if reading is not None else self.triggers.source.shown
         revision = reading.by.revision if reading is not None else None
+        ended = Pass(self.actor, source, revision, self.triggers.every, failure)
         try:
             with self.database.transaction() as tx:
-                record_pass(tx, self.actor, source, revision, failure)
+                record_pass(tx, ended)
         except MosaicError as error:  # the log has told of the pass
             _log.warning("the pass is not recorded: %s", error.message)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.audit import Event
 from reconciler.crypto.certificates import read_crl
 from reconciler.errors import MosaicError, Retry
-from reconciler.loops.periodic import Job, run_jobs
+from reconciler.loops.periodic import EXPIRE_EVERY, Job, run_jobs
 from reconciler.store import audit, crl, queue
 from reconciler.store.ending import expire_due
 from reconciler.store.locks import actor_name
@@ -28,7 +28,6 @@ _log = logging.getLogger(__name__)
 
 REVOKE_EVERY: Final = timedelta(seconds=1)
 RECOVER_EVERY: Final = timedelta(seconds=5)
-EXPIRE_EVERY: Final = timedelta(seconds=15)
 CRL_EVERY: Final = timedelta(seconds=60)
 REFUSALS_EVERY: Final = timedelta(seconds=60)
 

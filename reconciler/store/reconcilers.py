@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from reconciler.store.tx import Tx
 
 FORGET_AFTER: Final = timedelta(days=7)  # a replica that was never seen again
+SILENT_AFTER: Final = timedelta(minutes=15)  # or three of its timer's turns, where that is longer
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """How a pass of the loop `actor` ended; `every` is its timer."""
+
+    actor: str
+    source: str
+    revision: str | None
+    every: timedelta
+    failure: MosaicError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +44,28 @@ class Pause:
         return {"by": self.by, "at": rfc3339(self.at), "reason": self.reason}
 
 
-def record_pass(
-    tx: Tx, actor: str, source: str, revision: str | None, failure: MosaicError | None
-) -> None:
-    """Record how a pass of the loop `actor` ended; what fails, fails since its first time."""
+def record_pass(tx: Tx, ended: Pass) -> None:
+    """Record a pass as the loop's last; what fails, fails since its first time."""
+    failure = ended.failure
     tx.run(
         "DELETE FROM federation_reconcilers WHERE at < clock_timestamp() - CAST(:age AS interval)",
         age=FORGET_AFTER,
     )
     tx.run(
         "INSERT INTO federation_reconcilers AS r"
-        " (actor, source, revision, failing_since, code, message, hint)"
-        " VALUES (:actor, :source, :revision,"
+        " (actor, source, revision, every, failing_since, code, message, hint)"
+        " VALUES (:actor, :source, :revision, :every,"
         " CASE WHEN CAST(:code AS text) IS NULL THEN NULL ELSE clock_timestamp() END,"
         " :code, :message, :hint)"
         " ON CONFLICT (actor) DO UPDATE SET at = clock_timestamp(), source = excluded.source,"
-        " revision = coalesce(excluded.revision, r.revision),"
+        " every = excluded.every, revision = coalesce(excluded.revision, r.revision),"
         " failing_since = CASE WHEN excluded.code IS NULL THEN NULL"
         " ELSE coalesce(r.failing_since, excluded.failing_since) END,"
         " code = excluded.code, message = excluded.message, hint = excluded.hint",
-        actor=actor,
-        source=source,
-        revision=revision,
+        actor=ended.actor,
+        source=ended.source,
+        revision=ended.revision,
+        every=ended.every,
         code=failure.code if failure else None,
         message=failure.message if failure else None,
         hint=failure.hint if failure else None,
@@ -61,10 +73,12 @@ def record_pass(
 
 
 def passes(tx: Tx) -> list[dict[str, Any]]:
-    """Return the last pass of each reconciler, the newest first."""
+    """Return the last pass of each reconciler, the newest first; `silent`: it was due long ago."""
     return tx.rows(
-        "SELECT actor, at, source, revision, failing_since, code, message, hint"
-        " FROM federation_reconcilers ORDER BY at DESC, actor"
+        "SELECT actor, at, source, revision, failing_since, code, message, hint,"
+        " clock_timestamp() > at + greatest(3 * every, CAST(:silent AS interval)) AS silent"
+        " FROM federation_reconcilers ORDER BY at DESC, actor",
+        silent=SILENT_AFTER,
     )
 
 

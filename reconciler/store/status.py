@@ -96,6 +96,7 @@ def _pass(row: dict[str, Any]) -> dict[str, Any]:
         "at": rfc3339(row["at"]),
         "source": row["source"],
         "revision": row["revision"],
+        "silent": row["silent"],
         "failure": failure,
     }
 

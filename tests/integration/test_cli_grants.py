@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.core.values import SourceSetting
-from reconciler.loops.run import Loop
+from reconciler.loops.run import After, Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.locks import locked
 from tests.support.cli import GRANTED, PUBLIC_URL, SCOPE, Quick, invitation_of, shell
@@ -284,7 +284,7 @@ def test_a_loop_elsewhere_removes_a_created_grant_only_once_git_has_had_it(
     write(mosaic.cwd / "elsewhere", gamma=peer_manifest("gamma"))
     elsewhere = Triggers(SourceSetting(str(mosaic.cwd / "elsewhere")))
     loop = Loop(mosaic.rows.database, elsewhere, "loop:tests")
-    assert loop.one_pass() is False
+    assert loop.one_pass() is After.WAIT
     assert mosaic.statuses() == {"beta-tasks": "pending"}
     mosaic.ok("apply", "--yes")
     loop.one_pass()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.core.values import SourceSetting
-from reconciler.loops.run import Loop
+from reconciler.loops.run import After, Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.locks import locked
 from tests.support.cli import Quick, invitation_of, shell
@@ -43,7 +43,7 @@ def reconcile(mosaic: Quick) -> list[Any]:
     assert applied["changes"] == []
     source = SourceSetting(str(mosaic.cwd / "manifests"))
     loop = Loop(mosaic.rows.database, Triggers(source), "loop:tests")
-    assert loop.one_pass() is False
+    assert loop.one_pass() is After.WAIT
     assert loop.trouble == ""
     notes: list[Any] = applied["notes"]
     return notes

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from reconciler.core.values import SourceSetting
-from reconciler.loops.run import LONGEST_RETRY, RETRY_EVERY, Loop, retry_after
+from reconciler.loops.run import LONGEST_RETRY, RETRY_EVERY, After, Loop, retry_after
 from reconciler.loops.triggers import Triggers
 from reconciler.store.tx import Database
 from tests.support.cli import Quick, shell
@@ -131,11 +131,11 @@ def test_a_failed_fetch_changes_nothing_and_shows_in_status(
     mosaic: Quick, checkout: Checkout, database_url: str
 ) -> None:
     loop = git_loop(database_url, checkout)
-    assert loop.one_pass() is False
+    assert loop.one_pass() is After.WAIT
     away = checkout.path.with_name("moved")
     checkout.path.rename(away)
 
-    assert loop.one_pass() is True, "it is tried again soon"
+    assert loop.one_pass() is After.RETRY, "it is tried again soon"
     (told,) = mosaic.document("status")["reconcilers"]
     assert told["failure"]["code"] == "source_unavailable"
     assert told["revision"], "what it read last"
@@ -146,7 +146,7 @@ def test_a_failed_fetch_changes_nothing_and_shows_in_status(
     assert told["failure"]["since"] == since
 
     away.rename(checkout.path)
-    assert loop.one_pass() is False
+    assert loop.one_pass() is After.WAIT
     assert mosaic.document("status")["reconcilers"][0]["failure"] is None
 
 
@@ -156,7 +156,7 @@ def test_an_invalid_manifest_waits_for_a_change(
     checkout.write(bad="kind: Nonsense\n")
     checkout.commit("bad")
     loop = git_loop(database_url, checkout)
-    assert loop.one_pass() is False
+    assert loop.one_pass() is After.WAIT
     assert mosaic.statuses() == {}
     assert "manifest_invalid" in mosaic.ok("status", "--output", "json").out
     assert "fails since" in mosaic.ok("status").out
@@ -184,7 +184,7 @@ def test_a_paused_loop_writes_nothing_until_resume(
 ) -> None:
     mosaic.ok("pause", "--reason", "an audit")
     loop = git_loop(database_url, checkout)
-    assert loop.one_pass() is False
+    assert loop.one_pass() is After.WAIT
     assert mosaic.statuses() == {}
     assert "an audit" in loop.trouble
     assert mosaic.document("status")["paused"]["reason"] == "an audit"
@@ -236,13 +236,15 @@ def test_a_replica_that_slept_with_an_old_reading_writes_nothing_of_it(
     sleeper = stopped(database_url, source, "reading")
     (source / "grant.yaml").write_text(grant_manifest("beta-tasks"))
     mosaic.ok("apply", "--yes")
-    (source / "beta.yaml").write_text(peer_manifest().replace("name: beta", "name: beta, labels: {since: changed}"))
+    (source / "beta.yaml").write_text(
+        peer_manifest().replace("name: beta", "name: beta, labels: {since: changed}")
+    )
     mosaic.ok("apply", "--yes")
     before = snapshot(mosaic.rows)
 
     first, second = woken(sleeper)
-    assert first.startswith("again True nothing is applied: another apply came after")
-    assert second == "again False "
+    assert first.startswith("again again nothing is applied: another apply came after")
+    assert second == "again wait "
     assert snapshot(mosaic.rows) == before
 
 
@@ -255,14 +257,16 @@ def test_a_replica_that_sleeps_with_the_lock_is_survived(
     sleeper = stopped(database_url, source, "holding")
     (source / "grant.yaml").write_text(grant_manifest("beta-tasks"))
     loop = Loop(Database(database_url, "tests"), Triggers(SourceSetting(str(source))), "loop:tests")
-    assert loop.one_pass() is False, "it waited until the server ended the sleeper's transaction"
+    assert loop.one_pass() is After.WAIT, (
+        "it waited until the server ended the sleeper's transaction"
+    )
     assert loop.trouble == ""
     before = snapshot(mosaic.rows)
     assert mosaic.statuses() == {"beta-tasks": "pending"}
 
     first, second = woken(sleeper)
-    assert first.startswith("again True")
-    assert second == "again False "
+    assert first.startswith("again retry")
+    assert second == "again wait "
     assert snapshot(mosaic.rows) == before
 
 

@@ -35,8 +35,8 @@ def main(url: str, source: str, at: str) -> None:
 
     setattr(module, name, stopping)
     loop = run.Loop(Database(url, "stopped"), Triggers(SourceSetting(source)), "loop:stopped")
-    _tell(f"again {loop.one_pass()} {loop.trouble}")
-    _tell(f"again {loop.one_pass()} {loop.trouble}")
+    _tell(f"again {loop.one_pass().value} {loop.trouble}")
+    _tell(f"again {loop.one_pass().value} {loop.trouble}")
 
 
 if __name__ == "__main__":

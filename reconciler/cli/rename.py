@@ -83,6 +83,12 @@ def _rewritten(source: SourceSetting, old: Identity, new: str) -> dict[Path, str
     Raises:
         NeedsEdit: `config_invalid` for a repository. InvalidManifests. Refused: `state_conflict`.
     """
+    if source.is_git:
+        raise NeedsEdit(
+            "config_invalid",
+            f"the source {source.shown} is a git repository: a name cannot be written into it",
+            hint="pause the loop, pass --no-write, push the new name, and resume",
+        )
     folder = folder_of(source)
     read = read_source(source)
     load(read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -45,7 +46,10 @@ def read_directory(root: Path) -> Source:
     files: list[SourceFile] = []
     problems: list[Problem] = []
     names = Names()
-    found = {path.relative_to(root).as_posix(): path for path in _walk(root, problems)}
+    try:
+        found = {path.relative_to(root).as_posix(): path for path in _walk(root, problems)}
+    except OSError as error:  # it may be listed, and what is in it may not be looked at
+        raise unreadable(f"{error.filename} cannot be read: {error.strerror}") from None
     refuse_size(str(root), list(found))
     for relative, path in sorted(found.items()):
         problem = names.problem(relative)
@@ -83,9 +87,9 @@ def _read(path: Path, relative: str) -> bytes | Problem:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if path.is_symlink():
+        if error.errno == errno.ELOOP:
             return link(relative)
-        if path.exists() and not path.is_file():
+        if error.errno == errno.ENXIO:  # a socket
             return special(relative)
         raise unreadable(f"{path} cannot be read: {error.strerror}") from None
     with os.fdopen(descriptor, "rb") as file:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -16,7 +18,9 @@ from reconciler.source.names import MAX_FOLDERS
 from tests.support.manifests import PEER
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+SOMEBODY: Final = 65534
 
 
 def paths(root: Path) -> list[str]:
@@ -131,17 +135,39 @@ def test_the_problems_of_files_and_of_manifests_are_told_together(tmp_path: Path
     ]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-@pytest.mark.parametrize("name", ["a.yaml", "folder"])
-def test_what_may_not_be_read_stops_all(tmp_path: Path, name: str) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "a.yaml").write_text(PEER)
-    (tmp_path / name).chmod(0)
-    try:
-        with pytest.raises(NeedsEdit, match=f"{name} cannot be read"):
-            read_directory(tmp_path)
-    finally:
-        (tmp_path / name).chmod(0o700)
+@pytest.fixture
+def folder_of_somebody() -> Iterator[Path]:
+    """A folder, as seen by somebody who is not root: root reads everything."""
+    root = os.geteuid() == 0
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        if root:
+            os.chown(folder, SOMEBODY, SOMEBODY)
+            os.seteuid(SOMEBODY)
+        try:
+            yield folder
+        finally:
+            for each in (folder, *folder.rglob("*")):
+                each.chmod(0o700)
+            if root:
+                os.seteuid(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("a.yaml", 0), ("folder", 0), ("folder", 0o444), ("folder", 0o111)]
+)
+@pytest.mark.parametrize("inner", ["b.yaml", "deeper/b.yaml"])
+def test_what_may_not_be_read_stops_all(
+    folder_of_somebody: Path, name: str, mode: int, inner: str
+) -> None:
+    source = folder_of_somebody
+    (source / "folder" / inner).parent.mkdir(parents=True)
+    (source / "folder" / inner).write_text(PEER)
+    (source / "a.yaml").write_text(PEER)
+    (source / name).chmod(mode)
+    with pytest.raises(NeedsEdit, match=f"{name}.* cannot be read") as caught:
+        read_directory(source)
+    assert caught.value.code == "source_unreadable"
 
 
 @pytest.mark.parametrize("depth", [MAX_FOLDERS, MAX_FOLDERS + 1])

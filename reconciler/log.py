@@ -5,12 +5,26 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 
-peer_name: ContextVar[str] = ContextVar("peer_name", default="")
+_peer_name: ContextVar[str] = ContextVar("peer_name", default="")
+
+
+@contextmanager
+def about(peer: str) -> Iterator[None]:
+    """Bind the peer's name to each line that is logged within."""
+    token = _peer_name.set(peer)
+    try:
+        yield
+    finally:
+        _peer_name.reset(token)
 
 
 class _Line(logging.Formatter):
@@ -21,7 +35,7 @@ class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         # one line a record: a newline in a message could forge the next one
         line = super().format(record).replace("\r", "\\r").replace("\n", "\\n")
-        bound = peer_name.get()
+        bound = _peer_name.get()
         return f"{line} [peer {bound}]" if bound else line
 
 

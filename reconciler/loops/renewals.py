@@ -26,6 +26,7 @@ from reconciler.crypto.issued import verify_issued
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.seal import seal, unseal
 from reconciler.errors import MosaicError, Refused
+from reconciler.log import about
 from reconciler.loops.periodic import Job
 from reconciler.store import outbound
 from reconciler.store.outbound import NEXT_KEY, ClientKey, client_key_context
@@ -61,18 +62,22 @@ class Renewals:
             if certificate is None or not is_due(certificate, now):  # (1)
                 self.waiting.pop(held.name, None)
                 continue
-            failures, until = self.waiting.get(held.name, (0, now))
-            if now < until:
-                continue
-            try:
-                serial = await renew(self.joiner, held)
-            except MosaicError as error:
-                wait = min(RENEW_EVERY * 2**failures, MAX_WAIT)
-                self.waiting[held.name] = (failures + 1, now + wait)
-                _log.warning("peer %s: not renewed: %s; %s", held.name, error.message, error.hint)
-            else:
-                self.waiting.pop(held.name, None)
-                _log.info("peer %s: renewed, certificate %s", held.name, serial)
+            with about(held.name):
+                await self._attempt(held, now)
+
+    async def _attempt(self, held: Outbound, now: datetime) -> None:
+        failures, until = self.waiting.get(held.name, (0, now))
+        if now < until:
+            return
+        try:
+            serial = await renew(self.joiner, held)
+        except MosaicError as error:
+            wait = min(RENEW_EVERY * 2**failures, MAX_WAIT)
+            self.waiting[held.name] = (failures + 1, now + wait)
+            _log.warning("not renewed: %s; %s", error.message, error.hint)
+        else:
+            self.waiting.pop(held.name, None)
+            _log.info("renewed, certificate %s", serial)
 
 
 def is_due(certificate: HeldCertificate, now: datetime) -> bool:

@@ -30,6 +30,7 @@ from reconciler.core.trust import refuse_unsigned_widenings
 from reconciler.core.words import counted
 from reconciler.errors import EXIT_REFUSED, MosaicError, NeedsEdit
 from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded
+from reconciler.store.reconcilers import paused
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -85,6 +86,7 @@ def command(
     say_gateway(found)
     with opened_reading(found, source, chosen, "apply") as (opened, reading):
         desired = reading.desired
+        _tell_pause(opened)
         options = replace(options, generation=reading.generation, trusted=reading.trusted)
         planned = None
         if not yes and saved is None:
@@ -107,6 +109,14 @@ def command(
     if yes or saved is not None:
         show_plan(done, desired, output)
     _report(done, handout.documents if handout else [])
+
+
+def _tell_pause(opened: Database) -> None:
+    with opened.transaction() as tx:
+        found = paused(tx)
+    if found is not None:
+        click.echo(f"the loops are paused by {found.by}: {found.reason}", err=True)
+        click.echo("  this apply is yours and goes on; they wait for: resume", err=True)
 
 
 def _saved(path: str | None, asked: Asked) -> SavedPlan | None:

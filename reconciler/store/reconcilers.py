@@ -106,7 +106,10 @@ def refuse_if_paused(tx: Tx) -> None:
 
 
 def pause(tx: Tx, actor: str, reason: str) -> Pause:
-    """Keep every loop from changing a row, until `resume`; one that is paused stays as it is."""
+    """Keep every loop from changing a row, until `resume`; one that is paused stays as it is.
+
+    Under the lock: so no loop that saw none is still writing.
+    """
     made = Pause(actor, tx.now(), reason)
     changed = tx.run(
         "UPDATE federation_applied SET paused = CAST(:paused AS jsonb) WHERE paused IS NULL",

@@ -132,9 +132,9 @@ def _unsigned(change: AnyChange, trusted: Trusted, rules: Rules) -> Iterator[_Un
     for rule in rules.rules:
         if not rule.matches(path):
             continue
-        for commit in trusted.commits:
+        for commit in (each for each in trusted.commits if path in each.paths):
             signed = _signers(commit, trusted.commits) & rule.signers
-            if path in commit.paths and len(signed) < rule.widening:
+            if len(signed) < rule.widening:
                 yield _Untrusted(
                     commit,
                     f"it widens {change.kind.lower()}/{change.name}, signed off by"

@@ -1,4 +1,4 @@
-"""Repositories: reading a commit against git's own listing and blobs, a folder against its bytes."""
+"""Repositories: a commit is read against what git itself takes, a folder against its bytes."""
 
 from __future__ import annotations
 

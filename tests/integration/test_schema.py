@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from alembic import command
 from alembic.script import ScriptDirectory
 
 from reconciler.errors import MosaicError
@@ -46,6 +47,31 @@ def test_upgrades_at_once_run_each_migration_once(empty_database_url: str) -> No
         each.join()
 
     assert done == [HEAD] * 4
+
+
+def test_a_database_of_the_first_migration_keeps_its_rows(empty_database_url: str) -> None:
+    database = Database(empty_database_url, "tests")
+    with database.connection() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    rows = Rows(empty_database_url)
+    rows.run(
+        "INSERT INTO federation_peers (id, name, direction, display_name, managed, spec_digest)"
+        " VALUES (gen_random_uuid(), 'beta', 'inbound', 'beta', true, 'sha256:old')"
+    )
+    rows.run(
+        "INSERT INTO federation_grants (id, name, peer_id, subject_user_id, scope, lifetime,"
+        " expires_at, managed, spec_digest) SELECT gen_random_uuid(), 'beta-tasks', id, 'maria',"
+        ' \'{"resources": [{"type": "tasks", "verbs": ["list"]}], "maxRowsPerQuery": 5}\','
+        " interval '1 day', '2036-06-30T00:00:00Z', true, 'sha256:old' FROM federation_peers"
+    )
+
+    assert upgrade(database).current == HEAD
+    with database.transaction() as tx:
+        assert differences(tx) == ()
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    assert rows.one("SELECT count(*) FROM federation_grants WHERE name = 'beta-tasks'") == 2
 
 
 def test_an_empty_database_is_told_apart_from_a_newer_one(

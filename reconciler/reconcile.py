@@ -191,12 +191,7 @@ def expire(database: Database, actor: str) -> None:
 
 def _refuse_stale(tx: Tx, judged: Judged, options: Options) -> None:
     overtaken = options.expect is not None and judged.plan.digest != options.expect
-    older = (
-        options.generation is not None
-        and not judged.plan.empty
-        and last_applied(tx).generation != options.generation
-    )
-    if overtaken or older:
+    if overtaken or (not judged.plan.empty and _is_older(tx, options)):
         raise Refused(
             "plan_stale",
             "the rows or the manifests have changed since the plan was made"
@@ -206,9 +201,15 @@ def _refuse_stale(tx: Tx, judged: Judged, options: Options) -> None:
         )
 
 
+def _is_older(tx: Tx, options: Options) -> bool:
+    """Tell whether an apply came after the source was read."""
+    read_after = options.generation
+    return read_after is not None and last_applied(tx).generation != read_after
+
+
 def _record(tx: Tx, judged: Judged, by: Provenance, options: Options) -> None:
     """Record a run that changed something, and any of a whole source as what was applied last."""
-    whole = by.managed and options.selection.whole
+    whole = by.managed and options.selection.whole and not _is_older(tx, options)
     if not judged.plan.empty:
         record_run(tx, judged.plan, by)
     if whole and (not judged.plan.empty or last_applied(tx).revision != by.revision):

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.core.values import SourceSetting
+from reconciler.reconcile import Options, apply, read
+from reconciler.store.applied import last_applied
+from reconciler.store.tx import Database
 from tests.support.cli import GRANTED, Quick, shell
 from tests.support.enrolling import grant_manifest, peer_manifest
 from tests.support.repositories import Checkout
@@ -65,6 +69,22 @@ def test_the_commit_lands_on_rows_runs_and_audit_entries(
         json.loads(each["body"])["data"]["from"] for each in mosaic.rows.audited("grant.created")
     ]
     assert created == [{"source": label, "commit": who, "dirty": False}] * 2
+
+
+def test_an_older_reading_does_not_take_the_applied_commit_back(
+    mosaic: Quick, repository: Checkout, database_url: str
+) -> None:
+    mosaic.ok("apply", "--yes")
+    source = SourceSetting(str(repository.path), "main", "manifests")
+    database = Database(database_url, "tests")
+    with database.transaction() as tx:
+        older = read(source, "loop:slow", last_applied(tx))
+    repository.commit("nothing of it is a manifest")
+    mosaic.ok("apply", "--yes")
+
+    options = Options(generation=older.generation)
+    assert apply(database, older.desired, older.by, options).plan.empty
+    assert applied(mosaic)["revision"] == repository.head
 
 
 def test_pushes_are_followed_and_a_row_keeps_the_commit_that_changed_it(

@@ -1,30 +1,30 @@
-"""The loop: what starts a pass, what a pass that fails leaves behind, and two of them at once."""
+"""The loop: what starts a pass, and what a pass that fails leaves behind."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import hmac
-import os
 import secrets
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from reconciler.core.values import SourceSetting
+from reconciler.loops.periodic import run_jobs
 from reconciler.loops.run import LONGEST_RETRY, RETRY_EVERY, After, Loop, retry_after
 from reconciler.loops.triggers import Triggers
 from reconciler.store.tx import Database
 from tests.support.cli import Quick, shell
-from tests.support.enrolling import Rows, grant_manifest, peer_manifest
+from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.gateways import wait_until
 from tests.support.repositories import Checkout
 
 if TYPE_CHECKING:
@@ -49,13 +49,6 @@ def git_loop(url: str, checkout: Checkout, every: float = 0.2) -> Loop:
     return Loop(Database(url, "tests"), Triggers(source, timedelta(seconds=every)), "loop:tests")
 
 
-def wait_until(holds: Callable[[], bool], within_s: float = 20) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def while_running(loop: Loop, story: Callable[[], None]) -> None:
     """Run the loop in a thread of its own as long as the story takes."""
     ready: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -70,7 +63,7 @@ def while_running(loop: Loop, story: Callable[[], None]) -> None:
     try:
         story()
     finally:
-        wait_until(lambda: bool(ready))
+        wait_until(lambda: bool(ready), "the loop")
         ready[0][0].call_soon_threadsafe(ready[0][1].set)
         thread.join(15)
     assert not thread.is_alive()
@@ -80,10 +73,10 @@ def test_a_repository_is_polled_and_what_is_pushed_is_applied(
     mosaic: Quick, checkout: Checkout, database_url: str
 ) -> None:
     def story() -> None:
-        wait_until(lambda: mosaic.statuses() == {"beta-tasks": "pending"})
+        wait_until(lambda: mosaic.statuses() == {"beta-tasks": "pending"}, "the grant")
         checkout.write(more=grant_manifest("beta-notes"))
         checkout.commit("more")
-        wait_until(lambda: "beta-notes" in mosaic.statuses())
+        wait_until(lambda: "beta-notes" in mosaic.statuses(), "what was pushed")
 
     while_running(git_loop(database_url, checkout), story)
     assert mosaic.document("status")["applied"]["subject"] == "more"
@@ -106,7 +99,7 @@ def test_a_push_starts_a_pass_long_before_the_timer(
     )
     url = f"http://127.0.0.1:{port}/webhook"
     try:
-        wait_until(lambda: mosaic.statuses() == {"beta-tasks": "pending"})
+        wait_until(lambda: mosaic.statuses() == {"beta-tasks": "pending"}, "the grant")
         checkout.write(more=grant_manifest("beta-notes"))
         checkout.commit("more")
         body = b'{"ref": "refs/heads/main"}'
@@ -119,7 +112,7 @@ def test_a_push_starts_a_pass_long_before_the_timer(
         assert httpx.post(url, content=body, headers=ping).status_code == 204
         assert list(mosaic.statuses()) == ["beta-tasks"]
         assert httpx.post(url, content=body, headers=signed).status_code == 202
-        wait_until(lambda: "beta-notes" in mosaic.statuses())
+        wait_until(lambda: "beta-notes" in mosaic.statuses(), "what was pushed")
         running.send_signal(signal.SIGTERM)
         assert running.wait(10) == 0
     finally:
@@ -179,6 +172,61 @@ def test_expiry_goes_on_while_the_source_is_broken_or_the_loop_is_paused(
     assert waiting == [{"serial": serial, "status": "revoking"}]
 
 
+def test_what_ends_does_so_by_its_own_timer_however_seldom_the_passes_are(
+    mosaic: Quick, checkout: Checkout, database_url: str
+) -> None:
+    loop = git_loop(database_url, checkout, every=600)
+    loop.one_pass()
+    mosaic.enroll("beta-tasks")
+    mosaic.rows.run("UPDATE federation_grants SET expires_at = now() - interval '1 second'")
+    checkout.path.rename(checkout.path.with_name("moved"))
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(run_jobs([loop.expiry()], stop))
+        await asyncio.sleep(0.5)
+        stop.set()
+        await running
+
+    asyncio.run(run())
+    assert mosaic.rows.one("SELECT status::text FROM federation_grants") == "expired"
+    assert mosaic.rows.one("SELECT status::text FROM federation_certificates") == "revoking"
+
+
+def test_a_defect_in_a_pass_is_told_and_tried_again(
+    mosaic: Quick, checkout: Checkout, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = git_loop(database_url, checkout)
+
+    def broken(*_args: object, **_kwargs: object) -> None:
+        raise KeyError("a secret")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reconciler.loops.run.read", broken)
+        assert loop.one_pass() is After.RETRY
+    (told,) = mosaic.document("status")["reconcilers"]
+    assert told["failure"]["code"] == "internal"
+    assert "a secret" not in str(told)
+    assert loop.one_pass() is After.WAIT
+
+
+def test_a_webhook_needs_a_repository_and_a_secret_that_can_be_one(
+    mosaic: Quick, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    hook = ("run", "--webhook", "127.0.0.1:9443", "--webhook-secret-file", str(secret))
+    for text, why in (("short", "has 5 octets"), ("whsec_not base64 at all", "no key in base64")):
+        secret.write_text(text)
+        refused = mosaic(*hook)
+        assert refused.code == 78
+        assert why in refused.err
+        assert text not in refused.err
+    secret.write_text("0123456789abcdef")
+    refused = mosaic(*hook)
+    assert refused.code == 78
+    assert "--webhook is for a repository" in refused.err
+
+
 def test_a_paused_loop_writes_nothing_until_resume(
     mosaic: Quick, checkout: Checkout, database_url: str
 ) -> None:
@@ -205,73 +253,3 @@ def test_retries_wait_twice_as_long_each_time_and_apart_from_others() -> None:
     assert waits[1] == 2 * RETRY_EVERY
     assert waits[-1] == LONGEST_RETRY
     assert retry_after(0, 1.0) == RETRY_EVERY / 2
-
-
-def stopped(url: str, source: Path, at: str) -> subprocess.Popen[str]:
-    """Start a loop that stops itself there; return it once it has stopped."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.stopping", url, str(source), at],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "stopping\n"
-    os.waitpid(process.pid, os.WUNTRACED)
-    return process
-
-
-def woken(process: subprocess.Popen[str]) -> list[str]:
-    process.send_signal(signal.SIGCONT)
-    out, _ = process.communicate(timeout=60)
-    return [line for line in out.splitlines() if line.startswith("again")]
-
-
-def test_a_replica_that_slept_with_an_old_reading_writes_nothing_of_it(
-    mosaic: Quick, tmp_path: Path, database_url: str
-) -> None:
-    source = tmp_path / "manifests"
-    source.mkdir()
-    (source / "beta.yaml").write_text(peer_manifest())
-    sleeper = stopped(database_url, source, "reading")
-    (source / "grant.yaml").write_text(grant_manifest("beta-tasks"))
-    mosaic.ok("apply", "--yes")
-    (source / "beta.yaml").write_text(
-        peer_manifest().replace("name: beta", "name: beta, labels: {since: changed}")
-    )
-    mosaic.ok("apply", "--yes")
-    before = snapshot(mosaic.rows)
-
-    first, second = woken(sleeper)
-    assert first.startswith("again again nothing is applied: another apply came after")
-    assert second == "again wait "
-    assert snapshot(mosaic.rows) == before
-
-
-def test_a_replica_that_sleeps_with_the_lock_is_survived(
-    mosaic: Quick, tmp_path: Path, database_url: str
-) -> None:
-    source = tmp_path / "manifests"
-    source.mkdir()
-    (source / "beta.yaml").write_text(peer_manifest())
-    sleeper = stopped(database_url, source, "holding")
-    (source / "grant.yaml").write_text(grant_manifest("beta-tasks"))
-    loop = Loop(Database(database_url, "tests"), Triggers(SourceSetting(str(source))), "loop:tests")
-    assert loop.one_pass() is After.WAIT, (
-        "it waited until the server ended the sleeper's transaction"
-    )
-    assert loop.trouble == ""
-    before = snapshot(mosaic.rows)
-    assert mosaic.statuses() == {"beta-tasks": "pending"}
-
-    first, second = woken(sleeper)
-    assert first.startswith("again retry")
-    assert second == "again wait "
-    assert snapshot(mosaic.rows) == before
-
-
-def snapshot(rows: Rows) -> Any:
-    return rows.rows(
-        "SELECT name, status::text, spec_digest FROM federation_peers UNION ALL"
-        " SELECT name, status::text, spec_digest FROM federation_grants ORDER BY 1"
-    )

@@ -1,0 +1,135 @@
+"""Loops as processes: one that is told to end, and two of which one is stopped (SIGSTOP)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.core.values import SourceSetting
+from reconciler.loops.run import After, Loop
+from reconciler.loops.triggers import Triggers
+from reconciler.store.tx import Database
+from tests.support.cli import Quick, shell
+from tests.support.enrolling import Rows, grant_manifest, peer_manifest
+from tests.support.gateways import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path, database_url: str) -> Quick:
+    return shell(tmp_path, database_url)
+
+
+def test_a_signal_lets_the_transaction_that_is_under_way_end(
+    mosaic: Quick, tmp_path: Path, database_url: str
+) -> None:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "beta.yaml").write_text(peer_manifest())
+    command = [sys.executable, "-m", "reconciler.cli.main", "federation", "run"]
+    with Database(database_url, "tests").transaction() as tx:
+        tx.run("SELECT 1 FROM federation_audit_head FOR UPDATE")  # what an apply locks last
+        running = subprocess.Popen(
+            command, cwd=tmp_path, env=mosaic.environ({}), stderr=subprocess.PIPE
+        )
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        try:
+            wait_until(lambda: mosaic.rows.one(waiting) > 0, "the head of the audit log")
+            running.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            assert running.poll() is None, "it is in the middle of a transaction"
+        except BaseException:
+            running.kill()
+            raise
+    _, told = running.communicate(timeout=20)
+    assert running.returncode == 0, told
+    assert mosaic.statuses("peer") == {"beta": "pending"}
+
+
+@contextmanager
+def stopped(url: str, source: Path, at: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a loop that stops itself there; give it once it has stopped, and end it at last."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.stopping", url, str(source), at],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "stopping\n"
+        os.waitpid(process.pid, os.WUNTRACED)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def woken(process: subprocess.Popen[str]) -> list[str]:
+    process.send_signal(signal.SIGCONT)
+    out, _ = process.communicate(timeout=60)
+    return [line for line in out.splitlines() if line.startswith("again")]
+
+
+def test_a_replica_that_slept_with_an_old_reading_writes_nothing_of_it(
+    mosaic: Quick, tmp_path: Path, database_url: str
+) -> None:
+    source = tmp_path / "manifests"
+    source.mkdir()
+    (source / "beta.yaml").write_text(peer_manifest())
+    with stopped(database_url, source, "reading") as sleeper:
+        (source / "grant.yaml").write_text(grant_manifest("beta-tasks"))
+        mosaic.ok("apply", "--yes")
+        (source / "beta.yaml").write_text(
+            peer_manifest().replace("name: beta", "name: beta, labels: {since: changed}")
+        )
+        mosaic.ok("apply", "--yes")
+        before = snapshot(mosaic.rows)
+
+        first, second = woken(sleeper)
+        assert first.startswith("again again nothing is applied: another apply came after")
+        assert second == "again wait "
+        assert snapshot(mosaic.rows) == before
+
+
+def test_a_replica_that_sleeps_with_the_lock_is_survived(
+    mosaic: Quick, tmp_path: Path, database_url: str
+) -> None:
+    source = tmp_path / "manifests"
+    source.mkdir()
+    (source / "beta.yaml").write_text(peer_manifest())
+    with stopped(database_url, source, "holding") as sleeper:
+        (source / "grant.yaml").write_text(grant_manifest("beta-tasks"))
+        loop = Loop(
+            Database(database_url, "tests"), Triggers(SourceSetting(str(source))), "loop:tests"
+        )
+        assert loop.one_pass() is After.WAIT, (
+            "it waited until the server ended the sleeper's transaction"
+        )
+        assert loop.trouble == ""
+        before = snapshot(mosaic.rows)
+        assert mosaic.statuses() == {"beta-tasks": "pending"}
+
+        first, second = woken(sleeper)
+        assert first.startswith("again retry")
+        assert second == "again wait "
+        assert snapshot(mosaic.rows) == before
+
+
+def snapshot(rows: Rows) -> Any:
+    return rows.rows(
+        "SELECT name, status::text, spec_digest FROM federation_peers UNION ALL"
+        " SELECT name, status::text, spec_digest FROM federation_grants ORDER BY 1"
+    )

@@ -46,11 +46,13 @@ def test_a_renamed_grant_keeps_its_certificate(mosaic: Quick) -> None:
 
 def test_a_renamed_peer_is_followed_by_its_grants_in_every_file(mosaic: Quick) -> None:
     (before,) = mosaic.rows.rows(HOLDS)
+    drifted = mosaic.document("drift")
     told = mosaic.ok("rename", "peer/beta", "gamma").out
     assert told.count("wrote ") == 3
     (after,) = mosaic.rows.rows(HOLDS)
     assert after == before | {"peer_name": "gamma"}
     assert mosaic.document("plan")["changes"] == []
+    assert mosaic.document("drift") == drifted, "a rename is no change by hand"
     text = (mosaic.cwd / "manifests/beta.yaml").read_text()
     assert text.startswith("# the other side\n")
 

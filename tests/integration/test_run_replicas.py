@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,27 +35,60 @@ def test_a_signal_lets_the_transaction_that_is_under_way_end(
 ) -> None:
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests" / "beta.yaml").write_text(peer_manifest())
-    command = [sys.executable, "-m", "reconciler.cli.main", "federation", "run"]
-    with Database(database_url, "tests").transaction() as tx:
-        tx.run("SELECT 1 FROM federation_audit_head FOR UPDATE")  # what an apply locks last
-        running = subprocess.Popen(
-            command, cwd=tmp_path, env=mosaic.environ({}), stderr=subprocess.PIPE
-        )
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        try:
-            wait_until(lambda: mosaic.rows.one(waiting) > 0, "the head of the audit log")
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with ExitStack() as holding:
+        tx = holding.enter_context(Database(database_url, "tests").transaction())
+        tx.run("SELECT 1 FROM federation_audit_head FOR UPDATE")
+        with replica(mosaic) as running:
+            wait_until(lambda: mosaic.rows.one(waiting) > 0, "the head, which it locks last")
             running.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             assert running.poll() is None, "it is in the middle of a transaction"
-        except BaseException:
-            running.kill()
-            raise
-    _, told = running.communicate(timeout=20)
+            holding.close()
+            _, told = running.communicate(timeout=20)
     assert running.returncode == 0, told
     assert mosaic.statuses("peer") == {"beta": "pending"}
+
+
+def test_of_two_replicas_one_acts_and_the_other_goes_on_when_it_is_gone(
+    mosaic: Quick, tmp_path: Path
+) -> None:
+    source = tmp_path / "manifests"
+    source.mkdir()
+    (source / "beta.yaml").write_text(peer_manifest())
+    with replica(mosaic) as first, replica(mosaic) as second:
+        wait_until(lambda: bool(mosaic.statuses("peer")), "the peer")
+        (source / "one.yaml").write_text(grant_manifest("one"))
+        wait_until(lambda: "one" in mosaic.statuses(), "the first grant")
+        first.kill()
+        (source / "two.yaml").write_text(grant_manifest("two"))
+        wait_until(lambda: "two" in mosaic.statuses(), "the second grant")
+        second.send_signal(signal.SIGTERM)
+        _, told = second.communicate(timeout=20)
+        assert second.returncode == 0, told
+    for event in ("peer.created", "grant.created"):
+        subjects = [row["subject"] for row in mosaic.rows.audited(event)]
+        assert sorted(set(subjects)) == sorted(subjects)
+    assert mosaic.rows.one("SELECT count(*) FROM federation_reconcile_runs") == 3
+
+
+@contextmanager
+def replica(mosaic: Quick) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the loop as a process, and end it at last."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reconciler.cli.main", "federation", "run"],
+        cwd=mosaic.cwd,
+        env=mosaic.environ({}),
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @contextmanager

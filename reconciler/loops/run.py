@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 RETRY_EVERY: Final = timedelta(seconds=5)  # after the first failure; then twice as long each time
 LONGEST_RETRY: Final = timedelta(minutes=5)
+LONGEST_LOOK: Final = timedelta(seconds=30)  # at a folder, which may change meanwhile
 LOCK_WAIT: Final = timedelta(seconds=5)  # then it is tried again: `up` ends within 10 s
 
 
@@ -71,9 +72,13 @@ class Loop:
                 if stop.is_set():
                     break
                 if after is After.RETRY or failures:
-                    wait = retry_after(failures, random.random())  # noqa: S311 - no secret
+                    wait = retry_after(failures, random.random(), self._longest_wait)  # noqa: S311 - no secret
                     await self.triggers.wait(stop, wait)
                 failures += 1
+
+    @property
+    def _longest_wait(self) -> timedelta:
+        return LONGEST_RETRY if self.triggers.source.is_git else LONGEST_LOOK
 
     def expiry(self) -> Job:
         """Return the timer that ends grants, whatever keeps the passes from coming."""
@@ -153,10 +158,10 @@ async def _end_fetches(stop: asyncio.Event) -> None:
     end_running()
 
 
-def retry_after(failures: int, spread: float) -> timedelta:
+def retry_after(failures: int, spread: float, longest_wait: timedelta = LONGEST_RETRY) -> timedelta:
     """Return how long to wait after so many failures: doubling, and apart from other replicas.
 
     `spread` is from 0 to 1, and takes up to a half off.
     """
-    longest: timedelta = min(RETRY_EVERY * 2 ** min(failures, 10), LONGEST_RETRY)
+    longest: timedelta = min(RETRY_EVERY * 2 ** min(failures, 10), longest_wait)
     return longest * (1 - spread / 2)

@@ -8,6 +8,8 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.text import printable
+from reconciler.core.times import rfc3339
 from reconciler.errors import Retry
 
 if TYPE_CHECKING:
@@ -17,12 +19,22 @@ if TYPE_CHECKING:
     from reconciler.store.tx import Database, Tx
 
 MAX_NAME: Final = 63  # octets of an application_name (NAMEDATALEN - 1)
+MIN_USER: Final = 8  # characters of a user's name that a long host's name leaves
 APPLY_LOCK: Final = 0x6D6F73_61706C  # "mosapl", of pg_advisory_xact_lock
 
 
 def application_name(command: str) -> str:
-    """Return what a connection says of itself: command, process, user and host, as far as fits."""
-    return f"mosaic {command} pid {os.getpid()} {actor_name()}"[:MAX_NAME]
+    """Return what a connection says of itself: command, process, user and host.
+
+    Where that does not fit, the user's end and then the host's beginning give way: replicas differ
+    in the end of their names.
+    """
+    said = f"mosaic {command} pid {os.getpid()} "
+    user, _, host = actor_name().encode("ascii", "replace").decode().rpartition("@")
+    room = MAX_NAME - len(said) - 1
+    user = user[: max(room - len(host), MIN_USER)]
+    room -= len(user)
+    return f"{said}{user}@{host if len(host) <= room else f'~{host[1 - room :]}'}"
 
 
 def actor_name() -> str:
@@ -61,18 +73,20 @@ def locked(database: Database, wait: timedelta) -> Iterator[Tx]:
 
 
 def _holder(database: Database) -> str:
+    """Return who holds the lock. Its start is hidden from a role that may not see the holder's."""
     with database.transaction() as tx:
         row = tx.row(
             "SELECT a.application_name, a.xact_start, a.usename, host(a.client_addr) AS address,"
             " a.pid FROM pg_locks AS l"
             " JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE l.locktype = 'advisory'"
+            " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             " AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint) = :key",
             key=APPLY_LOCK,
         )
     if row is None:
         return "it has just been released"
     where = f" at {row['address']}" if row["address"] else ""
-    return (
-        f"{row['application_name']} (as {row['usename']}{where}, backend {row['pid']}),"
-        f" since {row['xact_start']:%H:%M:%S} UTC"
-    )
+    started = row["xact_start"]
+    since = f", since {rfc3339(started.replace(microsecond=0))}" if started is not None else ""
+    who = printable(row["application_name"], MAX_NAME) or "a connection without a name"
+    return f"{who} (as {row['usename']}{where}, backend {row['pid']}){since}"

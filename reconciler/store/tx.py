@@ -26,6 +26,7 @@ T = TypeVar("T")
 STATEMENT_TIMEOUT_MS: Final = 60_000
 IDLE_TIMEOUT_MS: Final = 60_000
 LOCK_TIMEOUT_MS: Final = 15_000
+CLIENT_CHECK_MS: Final = 1_000  # in which a server notices that who waits for a lock was killed
 CONNECT_TIMEOUT_S: Final = 5
 POOL_SIZE: Final = 16  # connections of one gateway process
 ATTEMPTS: Final = 3
@@ -234,12 +235,14 @@ def _set_limits(connection: sa.Connection, lock_timeout: timedelta | None) -> No
         "lock": str(max(lock_ms, 1)),
         "statement": str(STATEMENT_TIMEOUT_MS + lock_ms),
         "idle": str(IDLE_TIMEOUT_MS),
+        "check": str(CLIENT_CHECK_MS),
     }
     connection.execute(
         sa.text(
             "SELECT set_config('lock_timeout', :lock, true),"
             " set_config('statement_timeout', :statement, true),"
             " set_config('idle_in_transaction_session_timeout', :idle, true),"
+            " set_config('client_connection_check_interval', :check, true),"
             " set_config('timezone', 'UTC', true),"
             " set_config('mosaic.writer', 'on', true)"  # else a trigger notes a change by hand
         ),

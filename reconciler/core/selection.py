@@ -34,7 +34,7 @@ class Selection:
 
 
 def narrowed_plan(desired: Desired, observed: Observed, selection: Selection) -> Plan:
-    """Return the plan of the selected objects, whose guard still judges it against all of them.
+    """Return the plan of the selected objects, whose counts and guard are still out of all.
 
     Raises:
         Refused: `name_unknown`: neither side knows one of them.
@@ -44,15 +44,23 @@ def narrowed_plan(desired: Desired, observed: Observed, selection: Selection) ->
     narrowed = plan(*select(desired, observed, selection))
     rows: list[ObservedPeer | ObservedGrant] = [*observed.peers, *observed.grants]
     managed = sum(row.managed and not row.ended for row in rows)
-    return replace(narrowed, source_empty=desired.empty, managed_before=managed)
+    summary = narrowed.summary
+    unchanged = summary.unchanged + managed - narrowed.managed_before
+    return replace(
+        narrowed,
+        summary=replace(summary, unchanged=unchanged),
+        source_empty=desired.empty,
+        managed_before=managed,
+    )
 
 
 def select(desired: Desired, observed: Observed, selection: Selection) -> tuple[Desired, Observed]:
     """Return the two sides without the objects that are not selected: those stay as they are.
 
-    - a targeted grant brings a peer that must be there first, a peer its grants;
+    - a targeted peer brings its grants, a targeted grant a peer that must be there first; where
+      that is replaced for it, its other grants come along;
     - an excluded peer leaves out its grants, an excluded grant the end of its peer: both would
-      change without it.
+      change without it. The peer's other grants change as they would.
 
     Raises:
         Refused: `name_unknown`: neither side knows one of them.
@@ -68,25 +76,28 @@ def select(desired: Desired, observed: Observed, selection: Selection) -> tuple[
 def _only(
     desired: Desired, observed: Observed, wanted: frozenset[Identity]
 ) -> tuple[Desired, Observed]:
-    live = {row.name for row in observed.peers if not row.ended}
-    named = _names(wanted, Kind.PEER)
-    grants = _names(wanted, Kind.GRANT) | _grants_of(desired, observed, named)
-    needed = {each.spec.peer for each in desired.grants if each.name in grants} - live
-    return _kept(desired, observed, peers=named | needed, grants=grants)
+    there = {row.name: row.spec.direction for row in observed.peers if not row.ended}
+    declared = {each.name: each.spec.direction for each in desired.peers}
+    peers = _names(wanted, Kind.PEER)
+    grants = _names(wanted, Kind.GRANT) | _grants_of(desired, observed, peers)
+    called = {each.spec.peer for each in desired.grants if each.name in grants}
+    needed = {name for name in called if there.get(name) is not declared.get(name)}
+    grants |= _grants_of(desired, observed, needed & there.keys())
+    return _kept(desired, observed, peers=peers | needed, grants=grants)
 
 
 def _without(
     desired: Desired, observed: Observed, unwanted: frozenset[Identity]
 ) -> tuple[Desired, Observed]:
-    directions = {each.name: each.spec.direction for each in desired.peers}
-    held_by = {row.spec.peer for row in observed.grants if (Kind.GRANT, row.name) in unwanted}
-    stay = {
+    peers = _names(unwanted, Kind.PEER)
+    grants = _names(unwanted, Kind.GRANT) | _grants_of(desired, observed, peers)
+    declared = {each.name: each.spec.direction for each in desired.peers}
+    held_by = {row.spec.peer for row in observed.grants if row.name in grants}
+    peers |= {
         row.name
         for row in observed.peers
-        if row.name in held_by and directions.get(row.name) is not row.spec.direction
+        if row.name in held_by and declared.get(row.name) is not row.spec.direction
     }
-    peers = _names(unwanted, Kind.PEER) | stay
-    grants = _names(unwanted, Kind.GRANT) | _grants_of(desired, observed, peers)
     all_peers = {*(each.name for each in desired.peers), *(row.name for row in observed.peers)}
     all_grants = {*(each.name for each in desired.grants), *(row.name for row in observed.grants)}
     return _kept(desired, observed, peers=all_peers - peers, grants=all_grants - grants)

@@ -11,7 +11,8 @@ from reconciler.core.changes import Action, NoteKind
 from reconciler.core.guard import Limits, judge
 from reconciler.core.observed import Observed, ObservedGrant, ObservedPeer
 from reconciler.core.plan import plan
-from reconciler.core.spec import Desired, Kind, Place
+from reconciler.core.selection import Identity, Selection, narrowed_plan
+from reconciler.core.spec import Desired, Direction, Kind, Place
 from tests.support.model import applied
 from tests.support.strategies import NOW, desired, observed, shuffled
 
@@ -168,3 +169,42 @@ def test_every_name_is_one_change_at_most(source: Desired, rows: Observed) -> No
     made = plan(source, rows)
     names = [(change.kind, change.name) for change in made.changes]
     assert len(names) == len(set(names))
+
+
+@given(st.data(), *ANYTHING)
+def test_a_plan_of_some_objects_can_be_carried_out_and_leaves_the_others_alone(
+    data: st.DataObject, source: Desired, rows: Observed
+) -> None:
+    known = sorted({*declared_objects(source), *row_objects(rows)})
+    some = st.frozensets(st.sampled_from(known), max_size=3) if known else st.just(frozenset())
+    selection = Selection(data.draw(some), data.draw(some))
+    made = narrowed_plan(source, rows, selection)
+    after = applied(rows, made)
+
+    changed = {(change.kind, change.name) for change in made.changes}
+    assert not changed & selection.but
+    assert changed <= {(change.kind, change.name) for change in plan(source, rows).changes}
+    unlike = {row.id for row in every_row(rows)} - {row.id for row in every_row(after)}
+    for row in every_row(rows):
+        identity = (Kind.PEER if isinstance(row, ObservedPeer) else Kind.GRANT, row.name)
+        assert identity not in selection.but or row.id not in unlike
+    inbound = {
+        row.name for row in after.peers if not row.ended and row.spec.direction is Direction.INBOUND
+    }
+    assert {row.spec.peer for row in after.grants if not row.ended} <= inbound
+    whole = plan(source, rows)
+    assert made.managed_before == whole.managed_before
+    if selection.whole:
+        assert made == whole
+
+
+def declared_objects(source: Desired) -> set[Identity]:
+    peers = {(Kind.PEER, each.name) for each in source.peers}
+    return peers | {(Kind.GRANT, each.name) for each in source.grants}
+
+
+def row_objects(rows: Observed) -> set[Identity]:
+    return {
+        (Kind.PEER if isinstance(row, ObservedPeer) else Kind.GRANT, row.name)
+        for row in every_row(rows)
+    }

@@ -236,6 +236,6 @@ def refuse_if_guarded(verdict: Verdict) -> None:
     first = verdict.refusals[0]
     raise Refused(
         first.code,
-        "; ".join(each.message for each in verdict.refusals),
+        "; ".join(each.told for each in verdict.refusals),
         hint="; ".join(each.hint for each in verdict.refusals),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.changes import Action, AnyChange, Plan
 from reconciler.core.scope import Effect
 from reconciler.core.spec import Kind
+from reconciler.core.words import counted, folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,12 +60,20 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One limit that the plan breaks: `code` as in the errors, and the objects it is about."""
+    """One limit that the plan breaks: `code` as in the errors, and the objects it is about.
+
+    `message` has count, share and limit, `hint` what allows it once, or the commit that does.
+    """
 
     code: str
     message: str
     hint: str
-    objects: tuple[str, ...] = ()
+    objects: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        """The message with its objects, those of a long list as their count."""
+        return f"{self.message}: {folded(self.objects)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +122,8 @@ def judge(plan: Plan, limits: Limits) -> Verdict:
     percent = 100 * len(removed) / managed if managed else 0.0
     refusals = (
         *_too_many(removed, managed, percent, limits),
-        *_protected(plan.changes),
-        *_empty(plan, limits),
+        *_protected(plan),
+        *_empty(plan, removed, limits),
         *_widening(plan.changes, limits),
     )
     return Verdict(len(removed), managed, percent, refusals)
@@ -144,31 +153,32 @@ def _too_many(
     )
 
 
-def _protected(changes: tuple[AnyChange, ...]) -> Iterator[Refusal]:
+def _protected(plan: Plan) -> Iterator[Refusal]:
     protected = tuple(
         change
-        for change in changes
+        for change in plan.changes
         if change.action in (Action.REVOKE, Action.REPLACE)
         and change.row is not None
         and change.row.spec.protect
     )
     if protected:
-        names = _names(protected)
-        verb = "is" if len(names) == 1 else "are"
+        count = counted(len(protected), "protected object")
         yield Refusal(
             "guard_protected",
-            f"{', '.join(names)} {verb} protected and would be removed or replaced",
+            f"{count} would be removed or replaced ({_share(len(protected), plan.managed_before)})",
             "set protect: false in a commit of its own and apply that first",
-            names,
+            _names(protected),
         )
 
 
-def _empty(plan: Plan, limits: Limits) -> Iterator[Refusal]:
+def _empty(plan: Plan, removed: tuple[AnyChange, ...], limits: Limits) -> Iterator[Refusal]:
     if plan.source_empty and plan.managed_before and not limits.allow_empty:
+        removals = counted(len(removed), "removal")
         yield Refusal(
             "guard_empty",
-            f"the source has no manifest, and {plan.managed_before:,} objects are managed",
+            f"the source has no manifest: {removals} ({_share(len(removed), plan.managed_before)})",
             "check the path and the ref; --allow-empty allows it once",
+            _names(removed),
         )
 
 
@@ -183,11 +193,17 @@ def widens(change: AnyChange) -> bool:
 def _widening(changes: tuple[AnyChange, ...], limits: Limits) -> Iterator[Refusal]:
     wider = tuple(change for change in changes if widens(change))
     if limits.refuse_widening and wider:
-        names = _names(wider)
+        share = 100 * len(wider) / len(changes)
         yield Refusal(
             "guard_widening",
-            f"{', '.join(names)} would be granted more than now ({len(names)} of "
-            f"{len(changes)} changes, limit 0)",
+            f"{counted(len(wider), 'object')} would be granted more than now "
+            f"({share:.2f} % of {counted(len(changes), 'change')}, limit 0)",
             "review them; leaving --refuse-widening out allows it once",
-            names,
+            _names(wider),
         )
+
+
+def _share(count: int, managed: int) -> str:
+    """Return the figures of what has no limit but none; a row need not be managed to be kept."""
+    percent = f"{100 * count / managed:.2f} % of {managed:,} managed, " if managed else ""
+    return f"{percent}limit 0"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from reconciler.core.observed import Observed, ObservedGrant, ObservedPeer
+    from reconciler.core.observed import LiveCertificate, Observed, ObservedGrant, ObservedPeer
 
 
 def plan(desired: Desired, observed: Observed) -> Plan:
@@ -187,9 +187,23 @@ def _update(
     reason = by_hand or "changed in git"
     if by_hand and row.digest not in (declared.digest, spec_digest(row.spec)):
         reason = f"changed in git, and {by_hand}"
-    narrower = any(field.effect in (Effect.NARROWS, Effect.MIXED) for field in fields)
-    certificates = row.certificates if narrower else ()
+    certificates = _narrowed(row, declared.spec, fields)
     return Change(Action.UPDATE, kind, row.name, reason, row, declared, fields, certificates)
+
+
+def _narrowed(
+    row: ObservedPeer | ObservedGrant, declared: Spec, fields: tuple[FieldChange, ...]
+) -> tuple[LiveCertificate, ...]:
+    """Return the certificates that an update narrows: by an earlier end, those that outlast it.
+
+    A shorter lifetime is that of the next certificate.
+    """
+    narrower = {field.path for field in fields if field.effect in (Effect.NARROWS, Effect.MIXED)}
+    if narrower - {"expiresAt", "certificate.lifetime"}:
+        return row.certificates
+    if "expiresAt" not in narrower or not isinstance(declared, GrantSpec):
+        return ()
+    return tuple(each for each in row.certificates if each.not_after > declared.expires_at)
 
 
 def _create(kind: Kind, declared: Declared[SpecT]) -> Change[Any, SpecT]:

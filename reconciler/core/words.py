@@ -6,9 +6,10 @@ import difflib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 MAX_WORD: Final = 64  # characters that are compared; the cost grows with their square
+MAX_LISTED: Final = 10  # names of one sentence
 
 
 def nearest(word: str, known: Collection[str], *, cutoff: float = 0.0) -> str:
@@ -30,3 +31,9 @@ def edits(one: str, other: str) -> int:
 def counted(count: int, noun: str) -> str:
     """Return a count and its noun: `1 grant`, `1,000 grants`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def folded(names: Sequence[str], most: int = MAX_LISTED) -> str:
+    """Return names as a list of a sentence, the rest of a long one as its count."""
+    more = f" … and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

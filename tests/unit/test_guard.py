@@ -66,6 +66,16 @@ def test_the_refusal_states_count_share_limit_and_the_way_out() -> None:
     assert refusal.message == "7 removals of 20 managed objects (35.00 %), limit 30 % and 3"
     assert refusal.hint == "check the source; --max-removals 7 allows it once"
     assert refusal.objects[0] == "grant/g000"
+    assert refusal.told == (
+        f"{refusal.message}: grant/g000, grant/g001, grant/g002, grant/g003, grant/g004, "
+        "grant/g005, grant/g006"
+    )
+
+
+def test_a_refusal_of_very_many_names_ten_and_counts_the_rest() -> None:
+    (refusal,) = removal(500, 600).refusals
+    assert len(refusal.objects) == 500
+    assert refusal.told.endswith("grant/g008, grant/g009 … and 490 more")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +115,10 @@ def test_protection_is_judged_by_the_stored_row() -> None:
     (refusal,) = judged(source({0: protected}), source({})).refusals
     assert refusal.code == "guard_protected"
     assert refusal.objects == ("grant/g000",)
+    assert refusal.told == (
+        "1 protected object would be removed or replaced (50.00 % of 2 managed, limit 0):"
+        " grant/g000"
+    )
     dropped_and_replaced = replace(GRANT, subject_user_id="nils")
     assert not judged(source({0: protected}), source({0: dropped_and_replaced})).allowed
     assert judged(source({0: protected}), source({0: GRANT})).allowed
@@ -129,8 +143,12 @@ def test_a_protected_grant_may_be_suspended() -> None:
 
 
 def test_an_empty_source_is_refused_where_managed_rows_live() -> None:
-    verdict = judged(source({}), Desired())
-    assert [each.code for each in verdict.refusals] == ["guard_empty"]
+    (refusal,) = judged(source({}), Desired()).refusals
+    assert refusal.code == "guard_empty"
+    assert refusal.told == (
+        "the source has no manifest: 1 removal (100.00 % of 1 managed, limit 0): peer/beta"
+    )
+    assert "--allow-empty" in refusal.hint
     assert judged(source({}), Desired(), Limits(allow_empty=True)).allowed
 
 
@@ -142,3 +160,34 @@ def test_allow_empty_does_not_lift_the_other_limit() -> None:
     everything = source(dict.fromkeys(range(9), GRANT))
     verdict = judged(everything, Desired(), Limits(allow_empty=True))
     assert [each.code for each in verdict.refusals] == ["guard_removals"]
+
+
+@pytest.mark.parametrize(
+    ("after", "wider"),
+    [
+        ({0: GRANT}, 0),
+        ({0: GRANT, 1: GRANT}, 1),  # a new grant
+        ({0: replace(GRANT, expires_at=NOW + timedelta(days=31))}, 1),
+        ({0: replace(GRANT, expires_at=NOW + timedelta(days=29))}, 0),
+        ({0: replace(GRANT, subject_user_id="nils")}, 1),  # a replacement is a new grant
+        ({0: replace(GRANT, lifetime=timedelta(days=7))}, 1),
+        ({0: replace(GRANT, suspended=True)}, 0),
+        ({0: replace(GRANT, protect=True)}, 0),
+        ({}, 0),
+    ],
+)
+def test_whatever_grants_more_than_now_is_refused_where_that_is_asked_for(
+    after: dict[int, GrantSpec], wider: int
+) -> None:
+    verdict = judged(source({0: GRANT}), source(after), Limits(refuse_widening=True))
+    assert [len(each.objects) for each in verdict.refusals] == [wider] * bool(wider)
+    assert judged(source({0: GRANT}), source(after)).allowed
+
+
+def test_resuming_is_a_widening() -> None:
+    before = source({0: replace(GRANT, suspended=True)})
+    (refusal,) = judged(before, source({0: GRANT}), Limits(refuse_widening=True)).refusals
+    assert refusal.told == (
+        "1 object would be granted more than now (100.00 % of 1 change, limit 0): grant/g000"
+    )
+    assert "--refuse-widening" in refusal.hint

@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from reconciler.core.changes import Action, NoteKind, Plan
+import pytest
+
+from reconciler.core.changes import Action, Impact, NoteKind, Plan
 from reconciler.core.diff import diff
-from reconciler.core.observed import Observed, ObservedGrant
+from reconciler.core.observed import LiveCertificate, Observed, ObservedGrant
 from reconciler.core.plan import plan
 from reconciler.core.scope import Effect, Resource, ResourceType, Scope, Verb
 from reconciler.core.spec import (
@@ -200,3 +202,31 @@ def test_each_field_says_what_it_does_to_authority() -> None:
         ("scope.maxRowsPerQuery", Effect.WIDENS),
         ("certificate.lifetime", Effect.NARROWS),
     ]
+
+
+SOON = LiveCertificate("1a", "beta", NOW + timedelta(hours=1))
+LATER = LiveCertificate("2b", "beta", NOW + timedelta(days=2))
+NARROW = Scope(SCOPE.resources, 5)
+
+
+@pytest.mark.parametrize(
+    ("after", "impact", "certificates"),
+    [
+        (None, Impact.REVOKED, (SOON, LATER)),
+        (replace(GRANT, subject_user_id="nils"), Impact.REVOKED, (SOON, LATER)),
+        (replace(GRANT, suspended=True), Impact.WITHHELD, (SOON, LATER)),
+        (replace(GRANT, scope=NARROW), Impact.NARROWED, (SOON, LATER)),
+        # the later one would outlast the grant's new end, the other ends before it
+        (replace(GRANT, expires_at=NOW + timedelta(days=1)), Impact.NARROWED, (LATER,)),
+        (replace(GRANT, expires_at=NOW + timedelta(days=3)), None, ()),
+        # that of the next certificate
+        (replace(GRANT, lifetime=timedelta(minutes=5)), None, ()),
+        (replace(GRANT, scope=Scope(SCOPE.resources, 500), protect=True), None, ()),
+    ],
+)
+def test_a_change_names_the_live_certificates_that_it_ends_or_narrows(
+    after: GrantSpec | None, impact: Impact | None, certificates: tuple[LiveCertificate, ...]
+) -> None:
+    wanted = source(after) if after is not None else source()
+    (change,) = plan(wanted, rows(GRANT, certificates=(SOON, LATER))).changes
+    assert (change.impact, change.certificates) == (impact, certificates)

@@ -1,0 +1,88 @@
+"""The summary of an apply that failed: what is done, why it failed, what was not attempted."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from reconciler.core.words import counted
+from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# nothing was tried: the words were wrong, or a person did not say yes
+NO_ATTEMPT: Final = frozenset({"usage", "confirmation_needed", "declined"})
+
+
+@dataclass(slots=True)
+class Attempt:
+    """How far an apply has come: all of it is one transaction.
+
+    `planned` is the number of changes, once it is known; `committing` is set when all is written
+    and only the commit is left, `committed` when the database has said that it is there.
+    """
+
+    planned: int | None = None
+    committing: bool = False
+    committed: bool = False
+
+
+@contextmanager
+def summarised() -> Iterator[Attempt]:
+    """Say on standard error what an apply that fails within the block has left.
+
+    Raises:
+        Retry: `database_unavailable`, saying that nobody knows whether it was committed.
+    """
+    attempt = Attempt()
+    try:
+        yield attempt
+    except BaseException as error:
+        if attempt.committed or (isinstance(error, MosaicError) and error.code in NO_ATTEMPT):
+            raise
+        if lost_at_commit(attempt, error):
+            _tell("all of it, or nothing", _why(error), "nothing", "run again to find out")
+            raise _unknown(error) from None
+        left = "every change" if attempt.planned is None else counted(attempt.planned, "change")
+        _tell("nothing", _why(error), left, _then(error))
+        raise
+
+
+def lost_at_commit(attempt: Attempt, error: BaseException) -> bool:
+    """Tell whether an error leaves it open if the changes are there."""
+    refused = isinstance(error, MosaicError) and error.code != "database_unavailable"
+    return attempt.committing and not refused
+
+
+def _unknown(error: BaseException) -> BaseException:
+    if not isinstance(error, MosaicError):
+        return error
+    return Retry(
+        error.code,
+        f"{error.message}; it was lost at the commit: all of the changes are there, or none",
+        hint="run the same command again: it does what is left, or finds nothing to do",
+    )
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, MosaicError):
+        return error.message
+    if isinstance(error, click.exceptions.Exit):
+        return "the guard refuses it"
+    interrupted = isinstance(error, (KeyboardInterrupt, click.Abort))
+    return "interrupted" if interrupted else type(error).__name__
+
+
+def _then(error: BaseException) -> str:
+    if isinstance(error, (Refused, NeedsEdit, click.exceptions.Exit)):
+        return "nothing was changed"
+    return "nothing is half done: the same command may be run again at once"
+
+
+def _tell(done: str, failed: str, left: str, then: str) -> None:
+    click.echo(f"Summary: done: {done}. Failed: {failed}. Not attempted: {left}.", err=True)
+    click.echo(f"  {then}", err=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from reconciler.cli.context import (
     confirm,
     say_gateway,
     settings,
+    source_flags_given,
     source_of,
     source_option,
     verb,
@@ -25,16 +28,17 @@ from reconciler.cli.inviting import Handout, inviter
 from reconciler.cli.planning import is_file, opened_reading, plan_output, show_plan
 from reconciler.cli.progress import busy
 from reconciler.cli.saved import SavedPlan, read_plan
+from reconciler.cli.summary import Attempt, lost_at_commit, summarised
 from reconciler.core.plan_json import plan_as_json
 from reconciler.core.trust import refuse_unsigned_widenings
-from reconciler.core.words import counted
-from reconciler.errors import EXIT_REFUSED, MosaicError, NeedsEdit
+from reconciler.errors import EXIT_REFUSED, NeedsEdit
 from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded
 from reconciler.store.reconcilers import paused
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from reconciler.config import Settings
     from reconciler.core.changes import Plan
     from reconciler.core.spec import Desired
     from reconciler.store.tx import Database
@@ -72,43 +76,71 @@ def command(
     saved = _saved(path, asked)
     source = replace(saved.source, cache=found.cache) if saved else source_of(found, path)
     chosen = saved.asked if saved else asked
-    handout = None
-    if invite or invite_dir:
-        handout = Handout(inviter(found, token_life), Path(invite_dir) if invite_dir else None)
-    options = Options(
-        limits=chosen.limits,
-        expect=saved.digest if saved else None,
-        wait=wait,
-        selection=chosen.selection,
-        inviting=handout.inviter.inviting if handout else None,
-        also=handout.hand_out if handout else None,
-    )
+    handout = _handout(found, token_life, output, invite=invite, folder=invite_dir)
     say_gateway(found)
-    with opened_reading(found, source, chosen, "apply") as (opened, reading):
+    if saved and (words := chosen.words()):
+        click.echo(f"as it was planned: {shlex.join(words)}", err=True)
+    with summarised() as attempt, opened_reading(found, source, chosen, "apply") as opened_read:
+        opened, reading = opened_read
         desired = reading.desired
         _tell_pause(opened)
-        options = replace(options, generation=reading.generation, trusted=reading.trusted)
-        planned = None
+        options = Options(
+            limits=chosen.limits,
+            expect=saved.digest if saved else None,
+            generation=reading.generation,
+            wait=wait,
+            selection=chosen.selection,
+            inviting=handout.inviter.inviting if handout else None,
+            trusted=reading.trusted,
+            also=partial(_about_to_commit, attempt, handout),
+        )
         if not yes and saved is None:
             approved = _approved(opened, desired, options, output)
-            options, planned = replace(options, expect=approved.digest), len(approved.changes)
+            options = replace(options, expect=approved.digest)
+            attempt.planned = len(approved.changes)
         try:
             with busy("applying, or waiting for the lock"):
                 done = apply(opened, desired, reading.by, options)
         except BaseException as error:
-            if handout:
+            if handout and not lost_at_commit(attempt, error):
                 handout.withdraw()
-            _summarise(error, output, planned)
             raise
+        attempt.committed = True
     if output == "json":
         document = plan_as_json(done.plan, done.verdict, desired)
         if handout is not None:
             document["invitations"] = handout.documents
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    if yes or saved is not None:
+    if yes or saved is not None or output == "markdown":
         show_plan(done, desired, output)
     _report(done, handout.documents if handout else [])
+
+
+def _handout(
+    found: Settings, life: timedelta, output: str, *, invite: bool, folder: str | None
+) -> Handout | None:
+    """Return where invitations go, if any are asked for.
+
+    Raises:
+        NeedsEdit: `usage`: what is for everybody to read would have them in it.
+    """
+    if not invite and folder is None:
+        return None
+    if output == "markdown" and folder is None:
+        raise NeedsEdit(
+            "usage",
+            "--invite prints secrets, and --output markdown is for a comment that others read",
+            hint="--invite-dir DIR writes them as files instead",
+        )
+    return Handout(inviter(found, life), Path(folder) if folder is not None else None)
+
+
+def _about_to_commit(attempt: Attempt, handout: Handout | None, done: Judged) -> None:
+    if handout is not None:
+        handout.hand_out(done)
+    attempt.planned = len(done.plan.changes)
+    attempt.committing = True
 
 
 def _tell_pause(opened: Database) -> None:
@@ -123,22 +155,13 @@ def _saved(path: str | None, asked: Asked) -> SavedPlan | None:
     if path is None or not is_file(path):
         return None
     saved = read_plan(Path(path))
-    if words := asked.words():
+    if words := [*asked.words(), *source_flags_given()]:
         raise NeedsEdit(
             "usage",
             f"{words[0]} does not go with a saved plan: it was made for its own",
             hint=f"plan again with {words[0]}, and save that",
         )
     return saved
-
-
-def _summarise(error: BaseException, output: str, planned: int | None) -> None:
-    """Say what an apply that failed has left: all of it is one transaction."""
-    if output != "json":
-        why = error.message if isinstance(error, MosaicError) else type(error).__name__
-        left = "every change" if planned is None else counted(planned, "change")
-        click.echo(f"Summary: done: nothing. Failed: {why}. Not attempted: {left}.", err=True)
-        click.echo("  Nothing is half done: the same command may be run again at once.", err=True)
 
 
 def _approved(opened: Database, desired: Desired, options: Options, output: str) -> Plan:

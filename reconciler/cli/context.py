@@ -237,5 +237,10 @@ def flags_given() -> list[str]:
     return [word for pair in pairs for word in pair]
 
 
+def source_flags_given() -> list[str]:
+    """Return the flags of this command that say where manifests are."""
+    return [f"--{name}" for name in ("source", "ref", "path") if _flags().get(name) is not None]
+
+
 def _given(flags: dict[str, str | None]) -> dict[str, str]:
     return {name: text for name, text in (_flags() | flags).items() if text is not None}

@@ -10,11 +10,10 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from reconciler.cli.render import SIGNS, field_text, guard_line, sums
-from reconciler.core.changes import Action
+from reconciler.cli.render import SIGNS, certificates, ends, field_text, guard_line, sums
+from reconciler.core.changes import Action, Impact
 from reconciler.core.guard import widens
 from reconciler.core.text import printable
-from reconciler.core.times import rfc3339
 from reconciler.core.words import counted
 
 if TYPE_CHECKING:
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
     from reconciler.core.guard import Verdict
     from reconciler.core.spec import Desired
 
-MAX_COMMENT: Final = 60_000  # characters; GitHub takes 65,536
+MAX_COMMENT: Final = 60_000  # characters, beside what closes it; GitHub takes 65,536
+MAX_SPAN: Final = 1_000  # characters of a code span
+MAX_OPEN: Final = 20  # entries of a section that is not folded
 MARKER: Final = "<!-- mosaic federation plan -->"  # by which a workflow finds its own comment
 TITLES: Final = {
     Action.REVOKE: "Removed",
@@ -35,23 +36,56 @@ TITLES: Final = {
 
 
 def plan_markdown(plan: Plan, verdict: Verdict, desired: Desired) -> str:
-    """Return a plan as GitHub-flavoured markdown; cut, and saying so, above `MAX_COMMENT`."""
-    lines: list[str] = []
-    size = 0
-    for line in _lines(plan, verdict, desired):
-        size += len(line) + 1
-        if size > MAX_COMMENT:
-            fence = ["```", ""] if _open(lines) else []
-            cut = "**Cut: the plan is longer than a comment may be.** `mosaic federation plan`"
-            lines += [*fence, f"{cut} shows all of it."]
-            break
-        lines.append(line)
-    return "\n".join(lines) + "\n"
+    """Return a plan as GitHub-flavoured markdown; cut between changes, saying so, where long."""
+    comment = _Comment(list(_head(plan, verdict, desired)))
+    for action, changes in groupby(plan.changes, key=lambda change: change.action):
+        comment.section(TITLES[action], [tuple(_change(each)) for each in changes], fence="diff")
+    comment.section("Left as it is", [(f"- {_note(note)}",) for note in plan.notes])
+    return "\n".join([*comment.lines, *comment.cut()]) + "\n"
 
 
-def _lines(plan: Plan, verdict: Verdict, desired: Desired) -> Iterator[str]:
+class _Comment:
+    """The lines of a comment, and how many entries did not fit in it."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self._size = sum(len(line) + 1 for line in lines)
+        self._left_out = 0
+
+    def section(self, title: str, entries: list[tuple[str, ...]], fence: str = "") -> None:
+        """Add a section that a reader may fold, of entries that fit whole; folded if long."""
+        if not entries:
+            return
+        opened = " open" if len(entries) <= MAX_OPEN else ""
+        self._add(f"<details{opened}><summary><b>{title}</b> ({len(entries):,})</summary>", "")
+        if fence:
+            self._add(f"```{fence}")
+        for entry in entries:
+            if self._left_out or self._size + sum(len(line) + 1 for line in entry) > MAX_COMMENT:
+                self._left_out += 1
+            else:
+                self._add(*entry)
+        if fence:
+            self._add("```")
+        self._add("", "</details>", "")
+
+    def cut(self) -> tuple[str, ...]:
+        """Return what says that something does not fit."""
+        if not self._left_out:
+            return ()
+        entries = "entry is" if self._left_out == 1 else "entries are"
+        missing = f"{self._left_out:,} more {entries} not shown: a comment may not be longer"
+        return (f"**Cut: {missing}.** `mosaic federation plan` shows all of it.",)
+
+    def _add(self, *lines: str) -> None:
+        self.lines += lines
+        self._size += sum(len(line) + 1 for line in lines)
+
+
+def _head(plan: Plan, verdict: Verdict, desired: Desired) -> Iterator[str]:
     yield MARKER
-    yield f"### {'Refused: ' if verdict.refusals else ''}{sums(plan).removesuffix('.')}"
+    sum_line = sums(plan).removesuffix(".")
+    yield f"### {sum_line.replace('Plan:', 'Plan refused:', 1) if verdict.refusals else sum_line}"
     yield ""
     commit = desired.commit
     if commit is not None:
@@ -60,28 +94,15 @@ def _lines(plan: Plan, verdict: Verdict, desired: Desired) -> Iterator[str]:
     else:
         yield guard_line(verdict)
     for refusal in verdict.refusals:
-        yield f"- :no_entry: {code(refusal.message)}: {code(refusal.hint)}"
+        yield f"- :no_entry: {code(refusal.told)}: {code(refusal.hint)}"
     wider = sum(widens(change) for change in plan.changes)
-    ending = [each for change in plan.changes for each in change.certificates]
     if wider:
         yield f"- {counted(wider, 'object')} would be granted **more** than now"
-    if ending:
-        yield f"- {counted(len(ending), 'live certificate')} would be ended, withheld or narrowed"
+    for impact in Impact:
+        touched = sum(len(each.certificates) for each in plan.changes if each.impact is impact)
+        if touched:
+            yield f"- {counted(touched, 'live certificate')} would be **{impact}**"
     yield ""
-    for action, changes in groupby(plan.changes, key=lambda change: change.action):
-        listed = tuple(changes)
-        yield f"**{TITLES[action]}** ({len(listed):,})"
-        yield ""
-        yield "```diff"
-        for change in listed:
-            yield from _change(change)
-        yield "```"
-        yield ""
-    if plan.notes:
-        yield f"**Left as it is** ({len(plan.notes):,})"
-        yield ""
-        for note in plan.notes:
-            yield f"- {_note(note)}"
 
 
 def _change(change: AnyChange) -> Iterator[str]:
@@ -89,12 +110,12 @@ def _change(change: AnyChange) -> Iterator[str]:
     sign = "-" if change.action is Action.REVOKE else "+" if change.action is Action.CREATE else "!"
     place = f"  {change.place.path}:{change.place.line}" if change.place is not None else ""
     name = f"{str(change.kind).lower()}/{change.name}"
-    yield _fenced(f"{sign} {SIGNS[change.action]} {name}{place}  ({change.reason})")
+    said = "; ".join(filter(None, (change.reason, ends(change))))
+    yield _fenced(f"{sign} {SIGNS[change.action]} {name}{place}  ({said})")
     for field in change.fields:
         yield _fenced(f"      {field_text(field, change.action)}")
-    for each in change.certificates:
-        until = rfc3339(each.not_after.replace(microsecond=0))
-        yield _fenced(f"-     {each.serial} of {each.peer}, until {until}: {change.impact}")
+    for line in certificates(change):
+        yield _fenced(f"-     {line}")
 
 
 def _note(note: Note) -> str:
@@ -105,7 +126,7 @@ def _note(note: Note) -> str:
 
 def code(text: str) -> str:
     """Return text as a code span, whatever is in it."""
-    shown = printable(text, 300)
+    shown = printable(text, MAX_SPAN)
     longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
     fence = "`" * (longest + 1)
     return f"{fence} {shown} {fence}" if longest else f"`{shown}`"
@@ -114,7 +135,3 @@ def code(text: str) -> str:
 def _fenced(text: str) -> str:
     """Return a line of a fenced block that cannot end the block."""
     return printable(text, 400).rstrip().replace("```", "'''")
-
-
-def _open(lines: list[str]) -> bool:
-    return sum(line.startswith("```") for line in lines) % 2 == 1

@@ -42,6 +42,8 @@ def command(
         with opened.transaction() as tx:
             judged = plan(tx, desired, asked.limits, asked.selection)
     show_plan(judged, desired, output)
+    if not judged.verdict.allowed and save is not None:
+        click.echo(f"{save} is not written: the plan is refused", err=True)
     if output == "json":
         refuse_if_guarded(judged.verdict)
     if not judged.verdict.allowed:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli.context import database, settings, verb
+from reconciler.cli.summary import tallied
 from reconciler.core.observed import ObservedGrant, ObservedPeer
 from reconciler.core.words import counted
 from reconciler.errors import Refused
@@ -31,7 +32,10 @@ def command(folder: str | None) -> None:
     target = Path(folder)
     if target.exists():
         raise Refused("name_taken", f"{target} exists already", hint="name a new folder")
-    for row, text in texts:
-        kind = "peers" if isinstance(row, ObservedPeer) else "grants"
-        write_new(target / kind / f"{row.name}.yaml", text)
+    again = f"remove what is in {target}, and the same command may be run again"
+    with tallied("manifest", len(texts), then=again) as tally:
+        for row, text in texts:
+            kind = "peers" if isinstance(row, ObservedPeer) else "grants"
+            write_new(target / kind / f"{row.name}.yaml", text)
+            tally.done += 1
     click.echo(f"wrote {counted(len(texts), 'manifest')} into {target}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.context import settings, source_of, source_option, verb
+from reconciler.cli.summary import tallied
 from reconciler.core.files import SUFFIXES
 from reconciler.core.values import SourceSetting
 from reconciler.core.words import counted
@@ -36,29 +37,32 @@ def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
     """
     given = [Path(path) for path in paths] or [folder_of(source_of(settings(), None))]
     files = [file for path in given for file in _files(path)]
-    different = 0
-    for path in files:
-        text = _read(path)
-        try:
-            made = formatted(text)
-        except InvalidManifests as error:
-            raise _at(path, error) from None
-        if made == text:
-            continue
-        different += 1
-        if diff:
-            name = str(path)
-            lines = difflib.unified_diff(
-                text.splitlines(keepends=True), made.splitlines(keepends=True), name, name
-            )
-            click.echo("".join(lines), nl=False)
-        else:
-            click.echo(path)
-        if not check and not diff:
-            replace_file(path, made)
+    made = [(path, *_laid_out(path)) for path in files]  # all of them, before one is written
+    different = [each for each in made if each[1] != each[2]]
+    with tallied("file", len(different)) as tally:
+        for path, before, after in different:
+            if not check and not diff:
+                _write(path, after)
+            tally.done += 1
+            click.echo(_diff(path, before, after) if diff else f"{path}\n", nl=False)
     if check and different:
-        click.echo(f"{counted(different, 'file')} to lay out: mosaic federation fmt", err=True)
+        click.echo(f"{counted(len(different), 'file')} to lay out: mosaic federation fmt", err=True)
         raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def _laid_out(path: Path) -> tuple[str, str]:
+    """Return the text of a file, and as it is to be laid out."""
+    text = _read(path)
+    try:
+        return text, formatted(text)
+    except InvalidManifests as error:
+        raise _at(path, error) from None
+
+
+def _diff(path: Path, before: str, after: str) -> str:
+    name = str(path)
+    old, new = (text.splitlines(keepends=True) for text in (before, after))
+    return "".join(difflib.unified_diff(old, new, name, name))
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -83,9 +87,20 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        hint = "check the file; nothing of it was changed"
+        hint = "check the file; nothing was changed"
         raise NeedsEdit(
             "source_unreadable", f"{path} cannot be read: {reason}", hint=hint
+        ) from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        replace_file(path, text)
+    except OSError as error:
+        raise NeedsEdit(
+            "value_invalid",
+            f"{path} cannot be written: {error.strerror}",
+            hint="it is as it was; check its folder",
         ) from None
 
 

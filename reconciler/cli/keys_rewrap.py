@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.context import database, say_gateway, settings, verb
+from reconciler.cli.summary import tallied
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.store.locks import actor_name
@@ -26,11 +27,10 @@ def command() -> None:
     found = settings()
     keys = FileKeyring.load(require(found.keyring, "keyring"))
     say_gateway(found)
-    done = 0
     after: UUID | None = FIRST
-    with database(found, "keys rewrap") as opened:
+    with database(found, "keys rewrap") as opened, tallied("value") as tally:
         while after is not None:
             with opened.transaction() as tx:
                 count, after = rewrap_batch(tx, keys, f"user:{actor_name()}", after)
-            done += count
-    click.echo(f"sealed again under {keys.primary}: {done}")
+            tally.done += count
+    click.echo(f"sealed again under {keys.primary}: {tally.done}")

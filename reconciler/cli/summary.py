@@ -1,4 +1,4 @@
-"""The summary of an apply that failed: what is done, why it failed, what was not attempted."""
+"""The summary of what failed: what is done, why it failed, what was not attempted."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+AGAIN: Final = "the same command may be run again at once"
 # nothing was tried: the words were wrong, or a person did not say yes
 NO_ATTEMPT: Final = frozenset({"usage", "confirmation_needed", "declined"})
 
@@ -52,6 +53,28 @@ def summarised() -> Iterator[Attempt]:
         raise
 
 
+@dataclass(slots=True)
+class Tally:
+    """How many of several things are done, each of which stands by itself."""
+
+    done: int = 0
+
+
+@contextmanager
+def tallied(noun: str, total: int | None = None, *, then: str = AGAIN) -> Iterator[Tally]:
+    """Say on standard error how far what fails within the block has come.
+
+    `total` is how many things there are, where that is known.
+    """
+    tally = Tally()
+    try:
+        yield tally
+    except BaseException as error:
+        left = "the rest" if total is None else counted(max(total - tally.done - 1, 0), noun)
+        _tell(counted(tally.done, noun), _why(error), left, then)
+        raise
+
+
 def lost_at_commit(attempt: Attempt, error: BaseException) -> bool:
     """Tell whether an error leaves it open if the changes are there."""
     refused = isinstance(error, MosaicError) and error.code != "database_unavailable"
@@ -80,7 +103,7 @@ def _why(error: BaseException) -> str:
 def _then(error: BaseException) -> str:
     if isinstance(error, (Refused, NeedsEdit, click.exceptions.Exit)):
         return "nothing was changed"
-    return "nothing is half done: the same command may be run again at once"
+    return f"nothing is half done: {AGAIN}"
 
 
 def _tell(done: str, failed: str, left: str, then: str) -> None:

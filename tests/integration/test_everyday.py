@@ -119,6 +119,20 @@ def test_fmt_checks_shows_and_writes(mosaic: Quick) -> None:
     assert mosaic("fmt", "nowhere").code == 1
 
 
+def test_fmt_that_fails_says_what_is_laid_out_and_what_is_not(mosaic: Quick) -> None:
+    folder = mosaic.cwd / "manifests"
+    names = ("1", f"2{'x' * 245}", "3", "4")  # there is no room for the second's temporary file
+    write(folder, **dict.fromkeys(names, UGLY))
+    done = mosaic("fmt", *(str(folder / f"{name}.yaml") for name in names))
+    assert done.code == 1
+    assert "Summary: done: 1 file. Failed: " in done.err
+    assert "cannot be written: File name too long. Not attempted: 2 files." in done.err
+    write(folder, **{"4": "a: [\n"})
+    before = (folder / "3.yaml").read_text()
+    assert mosaic("fmt", str(folder / "3.yaml"), str(folder / "4.yaml")).code == 1
+    assert (folder / "3.yaml").read_text() == before
+
+
 def test_the_hooks_do_what_they_say(mosaic: Quick, path: str) -> None:
     hooks = {
         hook["id"]: hook

@@ -21,6 +21,8 @@ from reconciler.source.read import folder_of, read_source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.errors import Problem
+
 
 @click.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
@@ -35,17 +37,8 @@ def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
     declared.
     """
     given = [Path(path) for path in paths] or [folder_of(source_of(settings(), None))]
-    files = [file for path in given for file in _files(path)]
-    different = 0
-    for path in files:
-        text = _read(path)
-        try:
-            made = formatted(text)
-        except InvalidManifests as error:
-            raise _at(path, error) from None
-        if made == text:
-            continue
-        different += 1
+    different = _different([file for path in given for file in _files(path)])
+    for path, (text, made) in different.items():
         if diff:
             name = str(path)
             lines = difflib.unified_diff(
@@ -57,8 +50,30 @@ def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
         if not check and not diff:
             replace_file(path, made)
     if check and different:
-        click.echo(f"{counted(different, 'file')} to lay out: mosaic federation fmt", err=True)
+        click.echo(f"{counted(len(different), 'file')} to lay out: mosaic federation fmt", err=True)
         raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def _different(files: list[Path]) -> dict[Path, tuple[str, str]]:
+    """Return the text of each file that is laid out otherwise, and how it has to be.
+
+    Raises:
+        InvalidManifests: with every problem of all of them: nothing is written then.
+    """
+    found: dict[Path, tuple[str, str]] = {}
+    problems: list[Problem] = []
+    for path in files:
+        text = _read(path)
+        try:
+            made = formatted(text)
+        except InvalidManifests as error:
+            problems += [replace(each, file=str(path)) for each in error.problems]
+            continue
+        if made != text:
+            found[path] = (text, made)
+    if problems:
+        raise InvalidManifests(problems)
+    return found
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -80,15 +95,10 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()  # as its lines end
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         hint = "check the file; nothing of it was changed"
         raise NeedsEdit(
             "source_unreadable", f"{path} cannot be read: {reason}", hint=hint
         ) from None
-
-
-def _at(path: Path, error: InvalidManifests) -> InvalidManifests:
-    """Return the problems as those of a path."""
-    return InvalidManifests([replace(each, file=str(path)) for each in error.problems])

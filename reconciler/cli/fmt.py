@@ -22,6 +22,8 @@ from reconciler.source.read import folder_of, read_source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.errors import Problem
+
 
 @click.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
@@ -36,33 +38,55 @@ def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
     declared.
     """
     given = [Path(path) for path in paths] or [folder_of(source_of(settings(), None))]
-    files = [file for path in given for file in _files(path)]
-    made = [(path, *_laid_out(path)) for path in files]  # all of them, before one is written
-    different = [each for each in made if each[1] != each[2]]
+    different = _different([file for path in given for file in _files(path)])
     with tallied("file", len(different)) as tally:
-        for path, before, after in different:
+        for path, (text, made) in different.items():
             if not check and not diff:
-                _write(path, after)
+                _write(path, made)
             tally.done += 1
-            click.echo(_diff(path, before, after) if diff else f"{path}\n", nl=False)
+            click.echo(_diff(path, text, made) if diff else f"{path}\n", nl=False)
     if check and different:
         click.echo(f"{counted(len(different), 'file')} to lay out: mosaic federation fmt", err=True)
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-def _laid_out(path: Path) -> tuple[str, str]:
-    """Return the text of a file, and as it is to be laid out."""
-    text = _read(path)
-    try:
-        return text, formatted(text)
-    except InvalidManifests as error:
-        raise _at(path, error) from None
+def _different(files: list[Path]) -> dict[Path, tuple[str, str]]:
+    """Return the text of each file that is laid out otherwise, and how it has to be.
+
+    Raises:
+        InvalidManifests: with every problem of all of them: nothing is written then.
+    """
+    found: dict[Path, tuple[str, str]] = {}
+    problems: list[Problem] = []
+    for path in files:
+        text = _read(path)
+        try:
+            made = formatted(text)
+        except InvalidManifests as error:
+            problems += [replace(each, file=str(path)) for each in error.problems]
+            continue
+        if made != text:
+            found[path] = (text, made)
+    if problems:
+        raise InvalidManifests(problems)
+    return found
 
 
 def _diff(path: Path, before: str, after: str) -> str:
     name = str(path)
     old, new = (text.splitlines(keepends=True) for text in (before, after))
     return "".join(difflib.unified_diff(old, new, name, name))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        replace_file(path, text)
+    except OSError as error:
+        raise NeedsEdit(
+            "value_invalid",
+            f"{path} cannot be written: {error.strerror}",
+            hint="it is as it was; check its folder",
+        ) from None
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -84,26 +108,10 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()  # as its lines end
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        hint = "check the file; nothing was changed"
+        hint = "check the file; nothing of it was changed"
         raise NeedsEdit(
             "source_unreadable", f"{path} cannot be read: {reason}", hint=hint
         ) from None
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        replace_file(path, text)
-    except OSError as error:
-        raise NeedsEdit(
-            "value_invalid",
-            f"{path} cannot be written: {error.strerror}",
-            hint="it is as it was; check its folder",
-        ) from None
-
-
-def _at(path: Path, error: InvalidManifests) -> InvalidManifests:
-    """Return the problems as those of a path."""
-    return InvalidManifests([replace(each, file=str(path)) for each in error.problems])

@@ -112,10 +112,16 @@ def test_fmt_checks_shows_and_writes(mosaic: Quick) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
     assert mosaic.ok("fmt", "--check").out == ""
 
-    path.write_text(UGLY.replace("- list", "- lsit"))
-    bad = mosaic("fmt", "--check")
+    path.write_bytes(formatted(UGLY).replace("\n", "\r\n").encode())
+    assert mosaic("fmt", "--check").code == 1
+
+    path.write_text(UGLY)
+    write(mosaic.cwd / "manifests", bad=UGLY.replace("- list", "- lsit"), worse="kind: x\n")
+    bad = mosaic("fmt")
     assert bad.code == 1
-    assert "a.yaml:17:13: error[scope.verb]" in bad.err
+    assert "bad.yaml:17:13: error[scope.verb]" in bad.err
+    assert "worse.yaml:1:7: error[" in bad.err
+    assert path.read_text() == UGLY, "nothing is written where one of them is invalid"
     assert mosaic("fmt", "nowhere").code == 1
 
 
@@ -127,10 +133,6 @@ def test_fmt_that_fails_says_what_is_laid_out_and_what_is_not(mosaic: Quick) -> 
     assert done.code == 1
     assert "Summary: done: 1 file. Failed: " in done.err
     assert "cannot be written: File name too long. Not attempted: 2 files." in done.err
-    write(folder, **{"4": "a: [\n"})
-    before = (folder / "3.yaml").read_text()
-    assert mosaic("fmt", str(folder / "3.yaml"), str(folder / "4.yaml")).code == 1
-    assert (folder / "3.yaml").read_text() == before
 
 
 def test_the_hooks_do_what_they_say(mosaic: Quick, path: str) -> None:
@@ -161,11 +163,26 @@ def forge(received: list[Any]) -> Iterator[str]:
     """A forge's API as far as a comment goes."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            listed = [{"id": n, "body": body} for n, (*_, body) in enumerate(received)]
+            self._answer([{"id": 77, "body": "looks good"}, *listed])
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append((self.path, self.headers["Authorization"], json.loads(body)))
-            self.send_response(201)
+            self._take()
+
+        def do_PATCH(self) -> None:
+            self._take()
+
+        def _take(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"]
+            seen = (self.command, self.path, self.headers["Authorization"], body)
+            received.append(seen)
+            self._answer({"id": len(received)})
+
+        def _answer(self, document: object) -> None:
+            self.send_response(200)
             self.end_headers()
+            self.wfile.write(json.dumps(document).encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -201,11 +218,11 @@ def test_the_workflow_plans_comments_and_applies(mosaic: Quick, path: str, tmp_p
         return codes
 
     with forge(received) as api:
-        asked = {"API": f"{api}/repos/o/r/issues/7/comments", "TOKEN": "secret"}
+        asked = {"API": f"{api}/repos/o/r/issues", "NUMBER": "7", "TOKEN": "secret"}
         assert set(steps("plan", **asked).values()) == {0}
-        ((at, authorization, comment),) = received
-        assert (at, authorization) == ("/repos/o/r/issues/7/comments", "Bearer secret")
-        assert comment["body"].startswith("<!-- mosaic federation plan -->\n### Plan: 2 to add")
+        ((*asking, comment),) = received
+        assert asking == ["POST", "/repos/o/r/issues/7/comments", "Bearer secret"]
+        assert comment.startswith("<!-- mosaic federation plan -->\n### Plan: 2 to add")
         assert mosaic.statuses() == {}
         assert steps("apply") == {"apply": 0}
         assert mosaic.statuses() == {"a": "pending"}
@@ -213,9 +230,14 @@ def test_the_workflow_plans_comments_and_applies(mosaic: Quick, path: str, tmp_p
         for name in ("beta", "a"):
             (checkout.path / f"manifests/{name}.yaml").unlink()
         refused = steps("plan", **asked)
-        assert refused["comment"] == 0, "a reviewer sees why"
+        assert refused["comment, in the place of an earlier one"] == 0, "a reviewer sees why"
         assert refused["refuse what the guard refuses"] == 3
-        assert "Refused: " in received[-1][2]["body"]
+        how, where, _, body = received[-1]
+        assert (how, where) == ("PATCH", "/repos/o/r/issues/comments/0")
+        assert "Refused: " in body
+
+        checkout.write(a=UGLY.replace("- list", "- lsit"))
+        assert steps("plan", **asked) == {"the command": 0, "validate": 1}
 
 
 @pytest.mark.parametrize("words", ["federation pl", "federation plan --sa", "federation gr"])

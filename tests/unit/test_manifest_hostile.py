@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.files import MAX_FILE
@@ -271,6 +271,7 @@ JSON = st.recursive(
 )
 
 
+@example(1_000_000_000_000_000_001)
 @given(JSON)
 def test_json_is_read_as_what_it_says(value: object) -> None:
     text = json.dumps({"value": value})

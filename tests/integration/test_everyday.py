@@ -234,7 +234,7 @@ def test_the_workflow_plans_comments_and_applies(mosaic: Quick, path: str, tmp_p
         assert refused["refuse what the guard refuses"] == 3
         how, where, _, body = received[-1]
         assert (how, where) == ("PATCH", "/repos/o/r/issues/comments/0")
-        assert "Refused: " in body
+        assert body.splitlines()[1].startswith("### Plan refused: ")
 
         checkout.write(a=UGLY.replace("- list", "- lsit"))
         assert steps("plan", **asked) == {"the command": 0, "validate": 1}

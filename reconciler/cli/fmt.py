@@ -14,7 +14,7 @@ from reconciler.cli.summary import tallied
 from reconciler.core.files import SUFFIXES
 from reconciler.core.values import SourceSetting
 from reconciler.core.words import counted
-from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit
+from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit, Refused
 from reconciler.manifest.fmt import formatted
 from reconciler.manifest.write import replace_file
 from reconciler.source.read import folder_of, read_source
@@ -55,6 +55,7 @@ def _different(files: list[Path]) -> dict[Path, tuple[str, str]]:
 
     Raises:
         InvalidManifests: with every problem of all of them: nothing is written then.
+        Refused: `state_conflict`, of the first that cannot be laid out.
     """
     found: dict[Path, tuple[str, str]] = {}
     problems: list[Problem] = []
@@ -65,6 +66,8 @@ def _different(files: list[Path]) -> dict[Path, tuple[str, str]]:
         except InvalidManifests as error:
             problems += [replace(each, file=str(path)) for each in error.problems]
             continue
+        except Refused as error:
+            raise Refused(error.code, f"{path}: {error.message}", hint=error.hint) from None
         if made != text:
             found[path] = (text, made)
     if problems:

@@ -65,7 +65,7 @@ def command(old: Identity, new: str, no_write: bool, wait: timedelta) -> None:
             with locked(opened, wait) as tx:
                 rename(tx, kind, name, new, f"user:{actor_name()}")
                 for path, text in texts.items():
-                    before = path.read_text(encoding="utf-8")
+                    before = path.read_bytes().decode()  # as its lines end
                     replace_file(path, text)
                     written[path] = before
         except BaseException:

@@ -8,41 +8,28 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from reconciler.core.files import SourceFile
 from reconciler.core.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
 from reconciler.core.times import format_duration
 from reconciler.errors import Refused
-from reconciler.manifest.load import declared_in
+from reconciler.manifest.documents import content_of, specs_of, split_documents
 from reconciler.manifest.write import spec_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-Key = tuple[Kind, str]
-Specs = dict[Key, Spec]
+    from reconciler.manifest.documents import Key, Specs
 
-FILE: Final = "edited.yaml"
-_MARKER: Final = re.compile(r"^---(?=[ \t\n]|$)", re.MULTILINE)
 _SEQUENCE: Final = re.compile(r"^( *)[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\n( *)- ", re.MULTILINE)
 _MAPPING: Final = re.compile(r"^[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\n( +)[^\s#-]", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestDocument:
-    """One document's text, and which manifest it is; `before` is what stands before it."""
-
-    before: str
-    text: str
-    key: Key
 
 
 def edited(text: str, kind: Kind, name: str, spec: Spec) -> str:
@@ -96,23 +83,25 @@ def removed(text: str, kind: Kind, name: str) -> str | None:
     before = specs_of(text)
     if (kind, name) not in before:
         raise _unknown(kind, name)
-    documents = split_documents(text)
-    kept = [each for each in documents if each.key != (kind, name)]
-    if not kept:
+    if len(before) == 1:
         return None
-    first, *rest = kept  # what stands at the top of a file is about all of it
+    documents = split_documents(text)
+    # what stands at the top of a file is about all of it
+    first, *rest = (each for each in documents if each.key != (kind, name))
     others = "".join(f"{each.before}{each.text}" for each in rest)
     made = f"{documents[0].before}{first.text}{others}"
     return _checked(made, {key: spec for key, spec in before.items() if key != (kind, name)})
 
 
 def _changed(text: str, changes: dict[Key, Callable[[CommentedMap], None]], after: Specs) -> str:
+    crlf = 0 < text.count("\n") == text.count("\r\n")
     parts = []
-    for document in split_documents(text):
-        change = changes.get(document.key)
+    for document in split_documents(text.replace("\r\n", "\n") if crlf else text):
+        change = changes.get(document.key) if document.key is not None else None
         made = document.text if change is None else _rewritten(document.text, change)
         parts.append(f"{document.before}{made}")
-    return _checked("".join(parts), after)
+    joined = "".join(parts)
+    return _checked(joined.replace("\n", "\r\n") if crlf else joined, after)
 
 
 def _checked(text: str, after: Specs) -> str:
@@ -123,42 +112,6 @@ def _checked(text: str, after: Specs) -> str:
             hint="edit it by hand",
         )
     return text
-
-
-def specs_of(text: str) -> Specs:
-    """Return what a text declares, by kind and name; raise `InvalidManifests` else."""
-    declared = declared_in(SourceFile(FILE, text.encode()))
-    return {(_kind(each.spec), each.name): each.spec for each in declared}
-
-
-def _kind(spec: Spec) -> Kind:
-    return Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
-
-
-def split_documents(text: str) -> list[ManifestDocument]:
-    """Return the documents of valid manifests: in those, `---` begins a line only as a marker."""
-    starts = [found.start() for found in _MARKER.finditer(text)]
-    edges = [0, *starts, len(text)] if not starts or starts[0] else [*starts, len(text)]
-    found: list[ManifestDocument] = []
-    waiting = ""
-    for start, end in pairwise(edges):
-        chunk = text[start:end]
-        marked = chunk.startswith("---")
-        marker, newline, rest = chunk.partition("\n") if marked else ("", "", chunk)
-        keys = [(_kind(each.spec), each.name) for each in declared_in_text(rest)]
-        if keys:
-            found.append(ManifestDocument(f"{waiting}{marker}{newline}", rest, keys[0]))
-            waiting = ""
-        else:  # comments before the first marker
-            waiting += chunk
-    return found
-
-
-def declared_in_text(text: str) -> Iterator[Any]:
-    """Yield what a text declares; nothing, where it holds no document."""
-    stripped = re.sub(r"^#[^\n]*$", "", text, flags=re.MULTILINE).strip()
-    if stripped:
-        yield from declared_in(SourceFile(FILE, text.encode()))
 
 
 class _Verbatim(VersionedResolver):
@@ -179,17 +132,32 @@ def _rewritten(text: str, change: Callable[[CommentedMap], None]) -> str:
 def rewritten(
     text: str, change: Callable[[CommentedMap], None], *, mapping: int, offset: int
 ) -> str:
-    """Return one document's text after `change`, indented so; every other scalar is as it was."""
+    """Return one document's text after `change`, indented so; every other scalar is as it was.
+
+    What stands before and after its content is kept as it is: ruamel drops some of it.
+
+    Raises:
+        Refused: `state_conflict`: ruamel cannot read what the C parser could.
+    """
+    start, end = content_of(text)
     yaml = YAML(typ="rt", pure=True)
     yaml.Resolver = _Verbatim
     yaml.preserve_quotes = True
     yaml.width = 4096  # a line is not broken inside a value
     yaml.indent(mapping=mapping, sequence=offset + 2, offset=offset)
-    document = yaml.load(text)
-    change(document)
     out = io.StringIO()
-    yaml.dump(document, out)
-    return out.getvalue()
+    try:
+        document = yaml.load(text[start:end])
+        change(document)
+        yaml.dump(document, out)
+    except YAMLError as error:
+        what = str(getattr(error, "problem", None) or type(error).__name__)
+        raise Refused(
+            "state_conflict",
+            f"the manifest cannot be edited with its comments kept: {what}",
+            hint="edit it by hand; a tab before a comment is one reason",
+        ) from None
+    return f"{text[:start]}{out.getvalue()}{text[end:]}"
 
 
 def _offset(text: str) -> int:

@@ -5,10 +5,12 @@ What is said, comments and the order of keys stay as they were written.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Refused
-from reconciler.manifest.edit import rewritten, specs_of, split_documents
+from reconciler.manifest.documents import specs_of, split_documents
+from reconciler.manifest.edit import rewritten
 
 if TYPE_CHECKING:
     from ruamel.yaml.comments import CommentedMap
@@ -23,18 +25,26 @@ def formatted(text: str) -> str:
     """
     before = specs_of(text)
     parts: list[str] = []
-    for document in split_documents(text):
-        made = rewritten(document.text, _as_it_is, mapping=2, offset=2)
-        head = "".join(f"{line.rstrip()}\n" for line in document.before.splitlines())
-        parts.append(
-            head + "".join(f"{line.rstrip()}\n" for line in made.splitlines()).rstrip("\n")
-        )
+    for document in split_documents(text.replace("\r\n", "\n")):
+        made = document.before
+        if document.key is not None:
+            made += rewritten(document.text.lstrip(), _as_it_is, mapping=2, offset=2)
+        elif not made.strip("- \t\n"):
+            continue  # a marker after which nothing stands
+        parts.append("\n".join(line.rstrip() for line in made.splitlines()).rstrip("\n"))
     laid_out = "\n".join(parts) + "\n"
-    if specs_of(laid_out) != before:
+    if specs_of(laid_out) != before or _comments(text) - _comments(laid_out):
         raise Refused(
-            "state_conflict", "it cannot be laid out without saying another thing", hint="leave it"
+            "state_conflict",
+            "it cannot be laid out without saying another thing, or a comment less",
+            hint="lay it out by hand",
         )
     return laid_out
+
+
+def _comments(text: str) -> Counter[str]:
+    """Count the lines that are comments, wherever they are indented to."""
+    return Counter(line.strip() for line in text.splitlines() if line.lstrip().startswith("#"))
 
 
 def _as_it_is(document: CommentedMap) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from ruamel.yaml import YAML
 
-from reconciler.manifest.edit import specs_of
+from reconciler.manifest.documents import specs_of
 from reconciler.manifest.fmt import formatted
 from tests.support.cli import Quick, shell
 from tests.support.command import write
@@ -123,6 +123,11 @@ def test_fmt_checks_shows_and_writes(mosaic: Quick) -> None:
     assert "worse.yaml:1:7: error[" in bad.err
     assert path.read_text() == UGLY, "nothing is written where one of them is invalid"
     assert mosaic("fmt", "nowhere").code == 1
+
+    path.write_text(UGLY.replace("Grant   #", "Grant\t#"))
+    refused = mosaic("fmt", str(path))
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith(f"error: {path}: the manifest cannot be edited")
 
 
 def test_fmt_that_fails_says_what_is_laid_out_and_what_is_not(mosaic: Quick) -> None:

@@ -13,7 +13,9 @@ from reconciler.core.files import SourceFile
 from reconciler.core.scope import Resource, ResourceType, Verb
 from reconciler.core.spec import GrantSpec, Kind, PeerSpec
 from reconciler.errors import MosaicError
+from reconciler.manifest.documents import specs_of
 from reconciler.manifest.edit import edited, removed, renamed
+from reconciler.manifest.fmt import formatted
 from reconciler.manifest.load import declared_in
 from reconciler.manifest.write import manifest_text
 from tests.support.strategies import grant_specs, peer_specs
@@ -117,6 +119,58 @@ def test_a_document_is_taken_out_and_the_last_one_takes_its_file() -> None:
 def test_what_is_not_declared_is_told() -> None:
     with pytest.raises(MosaicError, match="does not declare grant/nobody"):
         edited(TEXT, Kind.GRANT, "nobody", spec_of(TEXT, "orders"))
+
+
+def test_windows_lines_stay_windows_lines_in_every_document() -> None:
+    text = TEXT.replace("\n", "\r\n")
+    made = renamed(text, Kind.PEER, "beta", "gamma")
+    assert made == renamed(TEXT, Kind.PEER, "beta", "gamma").replace("\n", "\r\n")
+    assert formatted(text) == formatted(TEXT)
+    less = removed(text, Kind.GRANT, "orders")
+    assert less is not None
+    assert list(specs_of(less)) == [(Kind.PEER, "beta")]
+
+
+@pytest.mark.parametrize("tail", ["---\n# approved in May\n", "...\n# approved in May\n"])
+def test_a_comment_after_the_last_manifest_is_kept(tail: str) -> None:
+    text = TEXT + tail
+    for made in (
+        renamed(text, Kind.GRANT, "orders", "sales"),
+        removed(text, Kind.PEER, "beta"),
+        formatted(text),
+    ):
+        assert made is not None
+        assert made.endswith(tail)
+
+
+def test_a_comment_at_any_line_is_kept_or_the_layout_refused() -> None:
+    flow = peer_in_flow_style()
+    for text in (TEXT, flow):
+        lines = text.splitlines()
+        for at in range(len(lines) + 1):
+            noted = "\n".join([*lines[:at], "# a note", *lines[at:]]) + "\n"
+            made = formatted(noted)
+            assert "# a note" in made
+            assert formatted(made) == made
+            if text is TEXT:
+                assert "# a note" in renamed(noted, Kind.PEER, "beta", "gamma")
+    with pytest.raises(MosaicError, match="or a comment less"):
+        formatted(f"{flow}  # indented, after a mapping in braces\n")
+
+
+def peer_in_flow_style() -> str:
+    metadata = "kind: Peer, metadata: {name: beta}"
+    spec = "spec: {direction: inbound, displayName: Beta}"
+    return f"{{apiVersion: federation.mosaicstack.dev/v1, {metadata}, {spec}}}\n"
+
+
+def test_what_ruamel_cannot_read_is_refused_and_no_defect() -> None:
+    text = TEXT.replace("kind: Peer # the", "kind: Peer\t# the")
+    with pytest.raises(MosaicError, match="with its comments kept"):
+        formatted(text)
+    with pytest.raises(MosaicError, match="with its comments kept") as refused:
+        renamed(text, Kind.PEER, "beta", "gamma")
+    assert refused.value.code == "state_conflict"
 
 
 @settings(deadline=None, max_examples=30)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from reconciler.cli.rewriting import Rewriting
 from reconciler.core.drift import What
 from reconciler.core.files import Source, SourceFile
 from reconciler.core.spec import Declared, GrantSpec, Kind, PeerSpec, spec_digest
 from reconciler.errors import InvalidManifests, Refused
 from reconciler.manifest.edit import edited
 from reconciler.manifest.load import load
-from reconciler.manifest.write import manifest_text, replace_file, write_new
+from reconciler.manifest.write import manifest_text
 from reconciler.source.read import folder_of, read_source
 from reconciler.store import audit
 from reconciler.store.applied import Provenance
@@ -19,7 +20,6 @@ from reconciler.store.drift import adopt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from reconciler.core.drift import Drift
     from reconciler.core.spec import Desired
@@ -31,51 +31,11 @@ AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
 
 @dataclass(frozen=True, slots=True)
 class Adopting:
-    """A source whose files declare what was found, valid as a whole, before anything is written.
+    """A source whose files declare what was found, valid as a whole, before anything is written."""
 
-    `before` and `after` are the contents of the files that change, by path; an absent one is new.
-    """
-
-    folder: Path
     source: Source
     desired: Desired
-    before: dict[str, bytes]
-    after: dict[str, bytes]
-
-    def write(self) -> None:
-        """Write the files; where one cannot be written, all are as they were.
-
-        Raises:
-            Refused: `plan_stale`: a file is not what was read. `name_taken`: a new one is there.
-        """
-        written: list[str] = []
-        try:
-            for path, content in sorted(self.after.items()):
-                if path not in self.before:
-                    write_new(self.folder / path, content.decode())
-                else:
-                    self._refuse_changed(path)
-                    replace_file(self.folder / path, content.decode())
-                written.append(path)
-        except BaseException:
-            self.undo(written)
-            raise
-
-    def undo(self, paths: Sequence[str] | None = None) -> None:
-        """Make files what they were: all of them, or those that were written so far."""
-        for path in self.after if paths is None else paths:
-            if path in self.before:
-                replace_file(self.folder / path, self.before[path].decode())
-            else:
-                (self.folder / path).unlink(missing_ok=True)
-
-    def _refuse_changed(self, path: str) -> None:
-        if (self.folder / path).read_bytes() != self.before[path]:
-            raise Refused(
-                "plan_stale",
-                f"{path} has changed since it was read",
-                hint="nothing was changed; run the command again",
-            )
+    files: Rewriting
 
 
 def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
@@ -107,7 +67,7 @@ def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
         if after[drift.row.kind, drift.row.name].digest != spec_digest(drift.row.spec):
             raise _undeclarable(f"no manifest says what {drift.subject} is")
     before = {path: files[path] for path in changed if path in files}
-    return Adopting(folder, source, desired, before, changed)
+    return Adopting(source, desired, Rewriting(folder, before, changed))
 
 
 def carry_out(tx: Tx, adopting: Adopting, drifts: Sequence[Drift], actor: str) -> None:

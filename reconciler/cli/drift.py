@@ -78,7 +78,7 @@ def command(
         _show(drifts, output)
         if adopting and drifts:
             prepared = prepare(source_of(found, None), drifts)
-            files = ", ".join(sorted(prepared.after))
+            files = ", ".join(sorted(prepared.files.after))
             confirm(f"Write {_count(drifts)} into {files}?", yes=yes)
             _adopt(opened, prepared, (drifts, only), wait)
             click.echo(f"Written: {files}; commit it.", err=True)
@@ -119,16 +119,8 @@ def _adopt(
     Raises:
         Retry: `lock_held`. Refused: `plan_stale`: something else drifted, or a file has changed.
     """
-    written = False
-    try:
-        with locked(opened, wait) as tx:
-            carry_out(tx, prepared, _as_seen(tx, *seen), f"user:{actor_name()}")
-            prepared.write()
-            written = True
-    except BaseException:
-        if written:
-            prepared.undo()
-        raise
+    with prepared.files.with_rows(opened, wait) as tx:
+        carry_out(tx, prepared, _as_seen(tx, *seen), f"user:{actor_name()}")
 
 
 def _as_seen(tx: Tx, seen: Sequence[Drift], only: frozenset[Identity] | None) -> tuple[Drift, ...]:

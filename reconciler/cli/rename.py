@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,17 +18,16 @@ from reconciler.cli.context import (
     verb,
     wait_lock,
 )
+from reconciler.cli.rewriting import Rewriting
 from reconciler.errors import NeedsEdit
 from reconciler.manifest.edit import renamed
 from reconciler.manifest.load import load
-from reconciler.manifest.write import replace_file
 from reconciler.source.read import folder_of, read_source
-from reconciler.store.locks import actor_name, locked
+from reconciler.store.locks import actor_name
 from reconciler.store.renaming import rename
 
 if TYPE_CHECKING:
     from datetime import timedelta
-    from pathlib import Path
 
     from reconciler.core.selection import Identity
     from reconciler.core.values import SourceSetting
@@ -57,27 +57,18 @@ def command(old: Identity, new: str, no_write: bool, wait: timedelta) -> None:
             hint="choose another name",
         )
     found = settings()
-    texts = {} if no_write else _rewritten(source_of(found, None), old, new)
+    files = Rewriting(Path(), {}, {})
+    if not no_write:
+        files = _rewritten(source_of(found, None), old, new)
     say_gateway(found)
-    with database(found, "rename") as opened:
-        written: dict[Path, str] = {}
-        try:
-            with locked(opened, wait) as tx:
-                rename(tx, kind, name, new, f"user:{actor_name()}")
-                for path, text in texts.items():
-                    before = path.read_bytes().decode()  # as its lines end
-                    replace_file(path, text)
-                    written[path] = before
-        except BaseException:
-            for path, before in written.items():
-                replace_file(path, before)
-            raise
+    with database(found, "rename") as opened, files.with_rows(opened, wait) as tx:
+        rename(tx, kind, name, new, f"user:{actor_name()}")
     click.echo(f"{kind.lower()}/{name} is {kind.lower()}/{new} now")
-    for path in texts:
-        click.echo(f"  wrote {path}")
+    for path in sorted(files.after):
+        click.echo(f"  wrote {files.folder / path}")
 
 
-def _rewritten(source: SourceSetting, old: Identity, new: str) -> dict[Path, str]:
+def _rewritten(source: SourceSetting, old: Identity, new: str) -> Rewriting:
     """Return the files of the source that name the object, as they have to be; all of it checked.
 
     Raises:
@@ -92,6 +83,7 @@ def _rewritten(source: SourceSetting, old: Identity, new: str) -> dict[Path, str
     folder = folder_of(source)
     read = read_source(source)
     load(read)
-    texts = {file.path: file.content.decode() for file in read.files}
-    edited = {path: renamed(text, *old, new) for path, text in texts.items()}
-    return {folder / path: text for path, text in edited.items() if text != texts[path]}
+    before = {file.path: file.content for file in read.files}
+    made = {path: renamed(text.decode(), *old, new).encode() for path, text in before.items()}
+    after = {path: text for path, text in made.items() if text != before[path]}
+    return Rewriting(folder, {path: before[path] for path in after}, after)

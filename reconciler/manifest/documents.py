@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -83,6 +84,11 @@ def content_of(text: str) -> tuple[int, int]:
         stop -= len(line)
         end = stop if line.startswith("#") else end
     return start, end
+
+
+def comments(text: str) -> Counter[str]:
+    """Count the lines that are comments, wherever they are indented to."""
+    return Counter(line.strip() for line in text.splitlines() if line.lstrip().startswith("#"))
 
 
 def _declared_in(text: str) -> Iterator[Any]:

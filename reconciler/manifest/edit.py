@@ -20,7 +20,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from reconciler.core.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
 from reconciler.core.times import format_duration
 from reconciler.errors import Refused
-from reconciler.manifest.documents import content_of, specs_of, split_documents
+from reconciler.manifest.documents import comments, content_of, specs_of, split_documents
 from reconciler.manifest.write import spec_document
 
 if TYPE_CHECKING:
@@ -71,7 +71,12 @@ def renamed(text: str, kind: Kind, old: str, new: str) -> str:
             changes[key] = lambda document: _set(document["spec"], "peer", new)
             wanted = replace(spec, peer=new)
         after[key] = wanted
-    return _changed(text, changes, after) if changes else text
+    if not changes:
+        return text
+    made = _changed(text, changes, after)
+    if comments(text) - comments(made):
+        raise _uneditable("a comment less")
+    return made
 
 
 def removed(text: str, kind: Kind, name: str) -> str | None:
@@ -106,12 +111,16 @@ def _changed(text: str, changes: dict[Key, Callable[[CommentedMap], None]], afte
 
 def _checked(text: str, after: Specs) -> str:
     if specs_of(text) != after:
-        raise Refused(
-            "state_conflict",
-            "the manifest cannot be edited without changing what else it says",
-            hint="edit it by hand",
-        )
+        raise _uneditable("another thing")
     return text
+
+
+def _uneditable(what: str) -> Refused:
+    return Refused(
+        "state_conflict",
+        f"the manifest cannot be edited without saying {what}",
+        hint="edit it by hand",
+    )
 
 
 class _Verbatim(VersionedResolver):

@@ -5,11 +5,10 @@ What is said, comments and the order of keys stay as they were written.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Refused
-from reconciler.manifest.documents import specs_of, split_documents
+from reconciler.manifest.documents import comments, specs_of, split_documents
 from reconciler.manifest.edit import rewritten
 
 if TYPE_CHECKING:
@@ -33,18 +32,13 @@ def formatted(text: str) -> str:
             continue  # a marker after which nothing stands
         parts.append("\n".join(line.rstrip() for line in made.splitlines()).rstrip("\n"))
     laid_out = "\n".join(parts) + "\n"
-    if specs_of(laid_out) != before or _comments(text) - _comments(laid_out):
+    if specs_of(laid_out) != before or comments(text) - comments(laid_out):
         raise Refused(
             "state_conflict",
             "it cannot be laid out without saying another thing, or a comment less",
             hint="lay it out by hand",
         )
     return laid_out
-
-
-def _comments(text: str) -> Counter[str]:
-    """Count the lines that are comments, wherever they are indented to."""
-    return Counter(line.strip() for line in text.splitlines() if line.lstrip().startswith("#"))
 
 
 def _as_it_is(document: CommentedMap) -> None:

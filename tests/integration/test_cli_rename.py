@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.store.locks import locked
 from tests.support.cli import Quick, shell
-from tests.support.command import write
+from tests.support.command import COMMAND, write
 from tests.support.enrolling import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
@@ -71,6 +76,57 @@ def test_a_name_that_is_taken_held_or_not_there_changes_nothing(mosaic: Quick) -
         assert says in failed.err
     assert {path: path.read_bytes() for path in (mosaic.cwd / "manifests").iterdir()} == files
     assert mosaic.grant("a")["status"] == "active"
+
+
+def test_a_manifest_that_changes_while_the_lock_is_waited_for_is_not_overwritten(
+    mosaic: Quick,
+) -> None:
+    path = mosaic.cwd / "manifests/a.yaml"
+    edited = path.read_text().replace("maxRowsPerQuery: 500", "maxRowsPerQuery: 5")
+    held, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locked(mosaic.rows.database, timedelta(seconds=5)):
+            held.set()
+            free.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(10)
+    renaming = subprocess.Popen(
+        [*COMMAND, "rename", "grant/a", "orders"],
+        cwd=mosaic.cwd,
+        env=mosaic.environ({}),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"
+    while not mosaic.rows.one(waiting):
+        assert renaming.poll() is None
+        time.sleep(0.05)
+    path.write_text(edited)
+    free.set()
+    holder.join()
+    _, told = renaming.communicate(timeout=20)
+    assert renaming.returncode == 5
+    assert "a.yaml has changed since it was read" in told
+    assert path.read_text() == edited
+    assert "orders" not in mosaic.statuses()
+
+
+def test_a_comment_that_an_edit_would_lose_keeps_it_from_being_made(mosaic: Quick) -> None:
+    path = mosaic.cwd / "manifests/gamma.yaml"
+    path.write_text(
+        "{apiVersion: federation.mosaicstack.dev/v1, kind: Peer, metadata: {name: gamma},"
+        " spec: {direction: inbound, displayName: g}}\n  # about gamma\n"
+    )
+    mosaic.ok("apply", "--yes")
+    text = path.read_text()
+    failed = mosaic("rename", "peer/gamma", "delta")
+    assert failed.code == 1
+    assert "without saying a comment less" in failed.err
+    assert path.read_text() == text
+    assert "delta" not in mosaic.statuses("peer")
 
 
 def test_without_writing_the_rows_alone_are_renamed(mosaic: Quick) -> None:

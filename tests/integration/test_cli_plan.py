@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.cli import Quick, shell
+from tests.support.applied import applied_source, declare, withdraw
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.cli import Quick
 
 CHANGE_NAMES: Final = (
     *("action", "kind", "name", "path", "line", "reason", "fields", "certificates"),
@@ -24,20 +26,7 @@ RESOURCE: Final = "{type: tasks, verbs: [list, get]}"
 @pytest.fixture
 def mosaic(tmp_path: Path, database_url: str) -> Quick:
     """A shell beside an applied source: beta, and four grants to it."""
-    made = shell(tmp_path, database_url)
-    write(tmp_path / "manifests", beta=peer_manifest())
-    write(tmp_path / "manifests" / "grants", **{each: grant_manifest(each) for each in "abcd"})
-    made.ok("apply", "--yes")
-    return made
-
-
-def declare(mosaic: Quick, **grants: str) -> None:
-    write(mosaic.cwd / "manifests" / "grants", **grants)
-
-
-def withdraw(mosaic: Quick, *grants: str) -> None:
-    for each in grants:
-        (mosaic.cwd / "manifests" / "grants" / f"{each}.yaml").unlink()
+    return applied_source(tmp_path, database_url)
 
 
 def change_all_ways(mosaic: Quick) -> None:

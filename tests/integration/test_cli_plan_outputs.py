@@ -9,31 +9,20 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from reconciler.manifest.schema import json_schema
-from tests.support.cli import Quick, shell
+from tests.support.applied import applied_source, declare, withdraw
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.cli import Quick
+
 
 @pytest.fixture
 def mosaic(tmp_path: Path, database_url: str) -> Quick:
     """A shell beside an applied source: beta, and four grants to it."""
-    made = shell(tmp_path, database_url)
-    write(tmp_path / "manifests", beta=peer_manifest())
-    write(tmp_path / "manifests" / "grants", **{each: grant_manifest(each) for each in "abcd"})
-    made.ok("apply", "--yes")
-    return made
-
-
-def declare(mosaic: Quick, **grants: str) -> None:
-    write(mosaic.cwd / "manifests" / "grants", **grants)
-
-
-def withdraw(mosaic: Quick, *grants: str) -> None:
-    for each in grants:
-        (mosaic.cwd / "manifests" / "grants" / f"{each}.yaml").unlink()
+    return applied_source(tmp_path, database_url)
 
 
 def test_markdown_is_for_a_comment_and_obeys_nothing_in_it(mosaic: Quick) -> None:

@@ -10,7 +10,7 @@ from reconciler.cli.context import database, settings, verb
 from reconciler.cli.summary import tallied
 from reconciler.core.observed import ObservedGrant, ObservedPeer
 from reconciler.core.words import counted
-from reconciler.errors import Refused
+from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.schema import SCHEMAS_URL
 from reconciler.manifest.write import manifest_text, write_new
 from reconciler.store.observe import observe
@@ -36,6 +36,14 @@ def command(folder: str | None) -> None:
     with tallied("manifest", len(texts), then=again) as tally:
         for row, text in texts:
             kind = "peers" if isinstance(row, ObservedPeer) else "grants"
-            write_new(target / kind / f"{row.name}.yaml", text)
+            path = target / kind / f"{row.name}.yaml"
+            try:
+                write_new(path, text)
+            except OSError as error:
+                raise NeedsEdit(
+                    "value_invalid",
+                    f"{path} cannot be written: {error.strerror}",
+                    hint="name a folder that can be made and written to",
+                ) from None
             tally.done += 1
     click.echo(f"wrote {counted(len(texts), 'manifest')} into {target}")

@@ -75,3 +75,14 @@ def test_a_folder_is_exported_that_plans_to_nothing_beside_ended_and_held_rows(
     plan = mosaic.document("plan", "out")
     assert plan["changes"] == []
     assert mosaic("export", "out").code == 1, "a folder that is there is not written into"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, database_url: str) -> None:
+    mosaic = shell(tmp_path, database_url)
+    write(tmp_path / "manifests", beta=peer_manifest())
+    mosaic.ok("apply", "--yes")
+    (tmp_path / "file").write_text("in the way")
+    failed = mosaic("export", "file/below")
+    assert failed.code == 1
+    assert "cannot be written: Not a directory" in failed.err
+    assert "internal error" not in failed.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import psycopg
 from psycopg import sql
@@ -10,6 +11,7 @@ from psycopg import sql
 from reconciler.errors import Retry
 
 CONNECT_S = 2
+CREATE_LOCK: Final = 0x6D6F73_637265  # "moscre", of pg_advisory_lock
 
 
 class Answer(enum.Enum):
@@ -39,6 +41,8 @@ def answers(url: str) -> bool:
 def ensure_database(admin_url: str, name: str, template: str = "template1") -> None:
     """Create the database `name` unless it is there; `admin_url` names another one.
 
+    Who was killed while creating it leaves a session that goes on creating: the lock waits for it.
+
     Raises:
         Retry: `database_unavailable`.
     """
@@ -51,6 +55,8 @@ def ensure_database(admin_url: str, name: str, template: str = "template1") -> N
 
 
 def _ensure(connection: psycopg.Connection, name: str, template: str) -> None:
+    connection.execute("SET lock_timeout = '20s'")
+    connection.execute("SELECT pg_advisory_lock(%s)", [CREATE_LOCK])
     found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone()
     if found is None:
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")

@@ -1,0 +1,24 @@
+"""Tests for store/probe: the first database is made once, whoever else makes it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from reconciler.store import probe
+
+if TYPE_CHECKING:
+    from reconciler.embedded.cluster import Cluster
+
+MAKERS = 6
+
+
+def test_many_that_make_one_database_at_once_all_find_it_made(server: Cluster) -> None:
+    admin_url = server.url("postgres")
+
+    with ThreadPoolExecutor(MAKERS) as pool:
+        made = [pool.submit(probe.ensure_database, admin_url, "raced") for _ in range(MAKERS)]
+        for each in made:
+            each.result()
+
+    assert probe.answers(server.url("raced"))

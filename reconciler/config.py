@@ -25,6 +25,7 @@ from reconciler.core.words import edits, nearest
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.embedded.home import Home, find_home
 from reconciler.errors import NeedsEdit
+from reconciler.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -145,9 +146,7 @@ def write_config(path: Path, settings: Mapping[str, str]) -> None:
     for name, value in settings.items():
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         lines.append(f'\n# {_BY_NAME[name].meaning}\n{name} = "{escaped}"\n')
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text("".join(lines))
-    temporary.rename(path)
+    replace_file(path, "".join(lines).encode(), 0o666)
 
 
 def require(value: T | None, name: str) -> T:

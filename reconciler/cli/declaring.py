@@ -12,7 +12,7 @@ from reconciler.core.spec import Kind, PeerSpec, Spec
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load
 from reconciler.manifest.schema import SCHEMAS_URL
-from reconciler.manifest.write import manifest_text, write_new
+from reconciler.manifest.write import manifest_text, write_manifest
 from reconciler.reconcile import Judged, Options, apply
 from reconciler.source.read import folder_of, read_source
 from reconciler.store.applied import Provenance
@@ -59,7 +59,7 @@ class Declaring:
         written: list[Path] = []
         try:
             for draft in self.drafts:
-                write_new(draft.path, draft.text)
+                write_manifest(draft.path, draft.text)
                 written.append(draft.path)
         except BaseException:
             _remove(written)

@@ -12,7 +12,7 @@ from reconciler.core.observed import ObservedGrant, ObservedPeer
 from reconciler.core.words import counted
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.schema import SCHEMAS_URL
-from reconciler.manifest.write import manifest_text, write_new
+from reconciler.manifest.write import manifest_text, write_manifest
 from reconciler.store.observe import observe
 
 
@@ -38,7 +38,7 @@ def command(folder: str | None) -> None:
             kind = "peers" if isinstance(row, ObservedPeer) else "grants"
             path = target / kind / f"{row.name}.yaml"
             try:
-                write_new(path, text)
+                write_manifest(path, text)
             except OSError as error:
                 raise NeedsEdit(
                     "value_invalid",

@@ -15,8 +15,8 @@ from reconciler.core.files import SUFFIXES
 from reconciler.core.values import SourceSetting
 from reconciler.core.words import counted
 from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit, Refused
+from reconciler.files import replace_file
 from reconciler.manifest.fmt import formatted
-from reconciler.manifest.write import replace_file
 from reconciler.source.read import folder_of, read_source
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _diff(path: Path, before: str, after: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        replace_file(path, text)
+        replace_file(path, text.encode())
     except OSError as error:
         raise NeedsEdit(
             "value_invalid",

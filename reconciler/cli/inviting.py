@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from reconciler.core.invitation import Invitation
 from reconciler.core.times import rfc3339
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.errors import NeedsEdit, Refused
+from reconciler.files import write_new
 from reconciler.reconcile import Inviting
 
 if TYPE_CHECKING:
@@ -85,19 +85,17 @@ def _write(folder: Path, grant: str, url: str) -> Path:
     path = folder / f"{grant}.invitation"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"{url}\n")
+        written = write_new(path, f"{url}\n".encode(), 0o600)
     except OSError as error:
-        if isinstance(error, FileExistsError) and folder.is_dir():
-            raise Refused(
-                "name_taken",
-                f"{path} exists already; nothing was changed",
-                hint="remove it: a newer one voids it",
-            ) from None
         raise NeedsEdit(
             "value_invalid",
             f"--invite-dir: {path} cannot be written: {error.strerror}; nothing was changed",
             hint="name a folder that can be written to",
         ) from None
+    if not written:
+        raise Refused(
+            "name_taken",
+            f"{path} exists already; nothing was changed",
+            hint="remove it: a newer one voids it",
+        )
     return path

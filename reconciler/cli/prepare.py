@@ -14,8 +14,9 @@ from reconciler.config import Settings, require
 from reconciler.core.tokens import PEPPER_BYTES
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.ca_files import CONFIG
-from reconciler.embedded.files import private_folder, write_once
+from reconciler.embedded.files import private_folder
 from reconciler.errors import NeedsEdit
+from reconciler.files import write_new
 from reconciler.store.locks import application_name
 from reconciler.store.schema import revisions
 from reconciler.store.tx import Database
@@ -47,7 +48,7 @@ def command(
     FileKeyring.create(places["sealing keys"].parent)
     pepper = places["token pepper"]
     private_folder(pepper.parent)
-    write_once(pepper, secrets.token_hex(PEPPER_BYTES).encode())
+    write_new(pepper, secrets.token_hex(PEPPER_BYTES).encode(), 0o400)
     read_pepper(pepper)
     click.get_current_context().invoke(
         ca_init.command,
@@ -58,7 +59,7 @@ def command(
         address=address,
         dns=dns,
     )
-    write_once(places["CA's root"], (Path(ca_dir) / "root_ca.crt").read_bytes(), 0o444)
+    write_new(places["CA's root"], (Path(ca_dir) / "root_ca.crt").read_bytes(), 0o444)
     click.get_current_context().invoke(db_upgrade.command)
 
 

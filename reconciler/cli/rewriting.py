@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Refused
-from reconciler.manifest.write import replace_file, write_new
+from reconciler.files import replace_file
+from reconciler.manifest.write import write_manifest
 from reconciler.store.locks import locked
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ class Rewriting:
         try:
             for path, content in sorted(self.after.items()):
                 if path not in self.before:
-                    write_new(self.folder / path, content.decode())
+                    write_manifest(self.folder / path, content.decode())
                 else:
                     self._refuse_changed(path)
-                    replace_file(self.folder / path, content.decode())
+                    replace_file(self.folder / path, content)
                 written.append(path)
         except BaseException:
             self._undo(written)
@@ -63,7 +64,7 @@ class Rewriting:
         """Make files what they were."""
         for path in paths:
             if path in self.before:
-                replace_file(self.folder / path, self.before[path].decode())
+                replace_file(self.folder / path, self.before[path])
             else:
                 (self.folder / path).unlink(missing_ok=True)
 

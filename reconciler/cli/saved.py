@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from reconciler.core.changes import PLAN_FORMAT_VERSION
 from reconciler.core.plan_json import plan_as_json
 from reconciler.core.values import SourceSetting
 from reconciler.errors import NeedsEdit
+from reconciler.files import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,12 +45,10 @@ def save_plan(path: Path, judged: Judged, desired: Desired, saved: SavedPlan) ->
         "ref": desired.revision if saved.source.is_git else None,
         "path": saved.source.path,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
-        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-        temporary.rename(path)
+        replace_file(path, text.encode(), 0o666)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise NeedsEdit(
             "value_invalid",
             f"--save: {str(path)!r} cannot be written: {error.strerror}",

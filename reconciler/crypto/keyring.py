@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from reconciler.core.text import shown
 from reconciler.errors import NeedsEdit
+from reconciler.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +64,7 @@ class FileKeyring:
         if not any(folder.glob("*.key")):
             add_key(folder)
         if not (folder / "primary").exists():
-            _write(folder / "primary", next(iter(sorted(folder.glob("*.key")))).stem + "\n")
+            _name_primary(folder, next(iter(sorted(folder.glob("*.key")))).stem)
         return cls.load(folder)
 
     @classmethod
@@ -119,13 +120,14 @@ class FileKeyring:
 def add_key(folder: Path) -> str:
     """Write a fresh key into a keyring; return its id. It wraps nothing until it is primary."""
     key = os.urandom(KEY_BYTES)
-    _write(folder / f"{key_id(key)}.key", _PREFIX + base64.b64encode(key).decode() + "\n")
+    text = _PREFIX + base64.b64encode(key).decode() + "\n"
+    replace_file(folder / f"{key_id(key)}.key", text.encode(), 0o400)
     return key_id(key)
 
 
 def make_primary(folder: Path, wanted: str) -> None:
     """Let a key of the keyring wrap from now on."""
-    _write(folder / "primary", f"{wanted}\n")
+    _name_primary(folder, wanted)
 
 
 def remove_key(folder: Path, unwanted: str) -> None:
@@ -165,15 +167,8 @@ def _check_mode(path: Path) -> None:
         raise _invalid(f"{path} has mode {mode:04o}, expected {wanted}")
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+def _name_primary(folder: Path, name: str) -> None:
+    replace_file(folder / "primary", f"{name}\n".encode(), 0o400)
 
 
 def _invalid(message: str) -> NeedsEdit:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.invitation import API_PREFIX
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.authority import CaPlacement, ca_config, new_authority
-from reconciler.embedded.files import locked, private_folder, write_once
+from reconciler.embedded.files import locked, private_folder
+from reconciler.files import write_new
 from reconciler.resources import data_dir
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _write(plan: CaPlan, staging: Path) -> bool:
         _stage(plan, staging)
     for staged, target in _places(plan, staging):
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        write_once(target, staged.read_bytes(), staged.stat().st_mode & 0o777)
+        write_new(target, staged.read_bytes(), staged.stat().st_mode & 0o777)
     shutil.rmtree(staging)  # it holds the root's key, which may be taken offline
     return True
 
@@ -91,17 +92,17 @@ def _stage(plan: CaPlan, staging: Path) -> None:
     config = ca_config(placement, made.provisioners)
     for folder in ("ca/templates", "provisioners"):
         (staging / folder).mkdir(mode=0o700, parents=True)
-    write_once(staging / "root_ca_key", made.root_key, SECRET)
-    write_once(staging / "ca/root_ca.crt", made.root.encode(), PUBLIC)
-    write_once(staging / "ca/intermediate_ca.crt", made.intermediate.encode(), PUBLIC)
-    write_once(staging / "ca/intermediate_ca_key", made.intermediate_key, SECRET)
+    write_new(staging / "root_ca_key", made.root_key, SECRET)
+    write_new(staging / "ca/root_ca.crt", made.root.encode(), PUBLIC)
+    write_new(staging / "ca/intermediate_ca.crt", made.intermediate.encode(), PUBLIC)
+    write_new(staging / "ca/intermediate_ca_key", made.intermediate_key, SECRET)
     for template in sorted(data_dir("step-ca").glob("*.tpl")):
-        write_once(staging / "ca/templates" / template.name, template.read_bytes(), PUBLIC)
+        write_new(staging / "ca/templates" / template.name, template.read_bytes(), PUBLIC)
     for name, document in made.provisioners.items():
         private = {key: value for key, value in document.items() if key != "public"}
-        write_once(staging / f"provisioners/{name}.json", _json(private), SECRET)
-    write_once(staging / "ca" / CONFIG, _json(config), PUBLIC)
-    write_once(staging / COMPLETE, b"", PUBLIC)
+        write_new(staging / f"provisioners/{name}.json", _json(private), SECRET)
+    write_new(staging / "ca" / CONFIG, _json(config), PUBLIC)
+    write_new(staging / COMPLETE, b"", PUBLIC)
 
 
 def _places(plan: CaPlan, staging: Path) -> list[tuple[Path, Path]]:

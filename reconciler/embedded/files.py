@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and locks that end with their process."""
+"""Folders of their owner alone, and locks that end with their process."""
 
 from __future__ import annotations
 
@@ -10,26 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-def write_once(path: Path, content: bytes, mode: int = 0o400) -> bool:
-    """Write a file that does not exist yet, synced; return whether it was written."""
-    if path.exists():
-        return False
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)  # unlike a rename, never over what another process wrote
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
 
 
 def private_folder(path: Path) -> None:

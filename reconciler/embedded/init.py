@@ -23,8 +23,9 @@ from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded import postgres
 from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
-from reconciler.embedded.files import locked, private_folder, write_once
+from reconciler.embedded.files import locked, private_folder
 from reconciler.errors import NeedsEdit, Refused, Retry
+from reconciler.files import write_new
 from reconciler.store.locks import application_name
 from reconciler.store.migrate import upgrade
 from reconciler.store.tx import Database
@@ -70,11 +71,11 @@ def _refuse_other(home: Home, public_url: str | None, oid_arc: str | None) -> No
 
 
 def _make(home: Home, public_url: str | None, oid_arc: str | None) -> None:
-    write_once(home.path / ".gitignore", b"*\n", 0o644)
+    write_new(home.path / ".gitignore", b"*\n", 0o644)
     settings = _settings(home, public_url, oid_arc)
     FileKeyring.create(home.keys)
-    write_once(home.token_pepper, secrets.token_hex(PEPPER_BYTES).encode())
-    write_once(home.database_password, secrets.token_urlsafe(32).encode())
+    write_new(home.token_pepper, secrets.token_hex(PEPPER_BYTES).encode(), 0o400)
+    write_new(home.database_password, secrets.token_urlsafe(32).encode(), 0o400)
     write_ca(_ca_plan(home, settings))
     (home.path.parent / SOURCE).mkdir(exist_ok=True)
     with postgres.postgres(home) as url:

@@ -22,8 +22,9 @@ from reconciler.embedded import cluster as clusters
 from reconciler.embedded.account import reachable, server_account
 from reconciler.embedded.binaries import outside, server_binaries
 from reconciler.embedded.cluster import MAX_SOCKET_PATH, SOCKET, Cluster
-from reconciler.embedded.files import locked, write_once
+from reconciler.embedded.files import locked
 from reconciler.errors import NeedsEdit
+from reconciler.files import write_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +119,7 @@ def _base(home: Home, account: Account | None) -> Path:
         base = home.path / "postgres"
         if account is not None and not reachable(base / "data", account):
             base = _place_outside(home)
-        write_once(home.database_place, f"{base}\n".encode(), 0o444)
+        write_new(home.database_place, f"{base}\n".encode(), 0o444)
     base = Path(home.database_place.read_text().strip())
     _require_own(home, base)
     if account is not None and not reachable(base / "data", account):
@@ -147,7 +148,7 @@ def _place_outside(home: Home) -> Path:
     place = outside() / secrets.token_hex(8)
     place.mkdir()
     place.chmod(0o755)  # whatever root's umask is; the server's own folder in it is closed
-    write_once(place / "home", f"{home.path}\n".encode(), 0o444)  # who finds it knows whose it is
+    write_new(place / "home", f"{home.path}\n".encode(), 0o444)  # who finds it knows whose it is
     return place / "server"
 
 

@@ -1,19 +1,20 @@
-"""Manifests as text, and files that are written whole or not at all."""
+"""Manifests as text, and as new files."""
 
 from __future__ import annotations
 
 import io
-import os
-import tempfile
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ruamel.yaml import YAML
 
 from reconciler.core.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
 from reconciler.core.times import format_duration, rfc3339
 from reconciler.errors import Refused
+from reconciler.files import write_new
 from reconciler.manifest.models import API_VERSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA_LINE: Final = "# yaml-language-server: $schema={folder}/{kind}.schema.json\n"
 
@@ -50,42 +51,17 @@ def yaml_text(document: object) -> str:
     return text.getvalue()
 
 
-def write_new(path: Path, text: str) -> None:
-    """Write a file that does not exist yet: a temporary file, then a name of its own.
+def write_manifest(path: Path, text: str) -> None:
+    """Write a file that does not exist yet, in a folder that is made where it is missing.
 
     Raises:
         Refused: `name_taken`: the file exists. Nothing is overwritten.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)
-    except FileExistsError:
+    if not write_new(path, text.encode()):
         raise Refused(
             "name_taken", f"{path} exists already", hint="edit it, or choose another name"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Replace a file's text, whole or not at all; its mode stays."""
-    mode = path.stat().st_mode & 0o777
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        Path(temporary).rename(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        )
 
 
 def _peer(spec: PeerSpec) -> dict[str, Any]:

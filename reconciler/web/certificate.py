@@ -17,6 +17,7 @@ from reconciler.crypto.certificates import read_certificate, split_pem, verify_c
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.errors import MosaicError, Refused
+from reconciler.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,14 +186,8 @@ class ServerCertificate:
     def _store(self, pem: bytes) -> None:
         if self._cache is None:
             return
-        temporary = self._cache.with_name(f".{self._cache.name}.new")
         try:
-            temporary.unlink(missing_ok=True)
-            with os.fdopen(
-                os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
-            ) as f:
-                f.write(pem)
-            temporary.rename(self._cache)
+            replace_file(self._cache, pem, 0o600)
         except OSError as error:  # it serves all the same
             _log.warning("the server certificate cannot be kept: %s", error.strerror)
 

@@ -14,13 +14,13 @@ import pytest
 from reconciler.embedded import processes
 from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.cluster import never
-from reconciler.embedded.files import write_once
 from reconciler.embedded.home import Home, find_home
 from reconciler.embedded.init import create_home, remove_home
 from reconciler.embedded.install import find_step_ca
 from reconciler.embedded.postgres import postgres
 from reconciler.embedded.stepca import StepCa
 from reconciler.errors import MosaicError
+from reconciler.files import write_new
 from reconciler.store import probe
 from tests.support.embedded import made_home, open_folder
 
@@ -108,8 +108,8 @@ def test_an_interrupted_ca_init_is_completed_with_the_same_keys(
             written.append(path)
         return real(path, content, mode)
 
-    real = write_once
-    monkeypatch.setattr("reconciler.embedded.ca_files.write_once", die_after_three)
+    real = write_new
+    monkeypatch.setattr("reconciler.embedded.ca_files.write_new", die_after_three)
     with pytest.raises(KeyboardInterrupt):
         write_ca(plan)
     first = {path: path.read_bytes() for path in written}

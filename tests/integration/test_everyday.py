@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parents[2]
+LONGEST_PATH: Final = 4095  # octets: PATH_MAX of Linux, less its end
 UGLY: Final = """\
 # who asked for it
 
@@ -132,9 +133,13 @@ def test_fmt_checks_shows_and_writes(mosaic: Quick) -> None:
 
 def test_fmt_that_fails_says_what_is_laid_out_and_what_is_not(mosaic: Quick) -> None:
     folder = mosaic.cwd / "manifests"
-    names = ("1", f"2{'x' * 245}", "3", "4")  # there is no room for the second's temporary file
-    write(folder, **dict.fromkeys(names, UGLY))
-    done = mosaic("fmt", *(str(folder / f"{name}.yaml") for name in names))
+    write(folder, **dict.fromkeys(("1", "3", "4"), UGLY))
+    full = folder  # to the longest path of all: there is no room for a temporary file in it
+    while (room := LONGEST_PATH - len(str(full)) - len("/2.yaml")) > 1:
+        full /= "d" * min(250, room - 1)
+    write(full, **{"2": UGLY})
+    paths = (folder / "1.yaml", full / "2.yaml", folder / "3.yaml", folder / "4.yaml")
+    done = mosaic("fmt", *(str(path) for path in paths))
     assert done.code == 1
     assert "Summary: done: 1 file. Failed: " in done.err
     assert "cannot be written: File name too long. Not attempted: 2 files." in done.err

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reconciler.core.scope import Resource, ResourceType, Scope, Verb
 from reconciler.core.spec import Direction, GrantSpec, PeerSpec
 from reconciler.errors import Refused
-from reconciler.manifest.write import manifest_text, write_new
+from reconciler.manifest.write import manifest_text, write_manifest
 from tests.support.manifests import PEER, loaded
 from tests.support.strategies import scopes
 
@@ -112,10 +112,10 @@ def test_defaults_are_left_out() -> None:
 
 def test_a_file_is_written_whole_and_never_over_another(tmp_path: Path) -> None:
     path = tmp_path / "new" / "beta.yaml"
-    write_new(path, "größer\n")
+    write_manifest(path, "größer\n")
     assert path.read_bytes() == "größer\n".encode()
     with pytest.raises(Refused, match=r"beta\.yaml exists already") as caught:
-        write_new(path, "other\n")
+        write_manifest(path, "other\n")
     assert caught.value.code == "name_taken"
     assert path.read_bytes() == "größer\n".encode()
     assert [each.name for each in path.parent.iterdir()] == ["beta.yaml"]
@@ -124,5 +124,5 @@ def test_a_file_is_written_whole_and_never_over_another(tmp_path: Path) -> None:
 def test_a_dangling_link_of_that_name_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "beta.yaml").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Refused):
-        write_new(tmp_path / "beta.yaml", "x")
+        write_manifest(tmp_path / "beta.yaml", "x")
     assert not (tmp_path / "elsewhere").exists()

@@ -1,0 +1,67 @@
+"""Files that are there whole or not at all, whatever stops the process or the machine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def write_new(path: Path, content: bytes, mode: int = 0o666) -> bool:
+    """Write a file that does not exist yet; return False, and change nothing, where it does.
+
+    `mode` is that of `open(2)`: the umask takes from it.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    if os.path.lexists(path):
+        return False
+    with _written_beside(path, content, mode) as temporary:
+        try:
+            os.link(temporary, path)  # unlike a rename, never over what another process wrote
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+    return True
+
+
+def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
+    """Give a file another content at once, or make it; None keeps the mode that it has.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    kept = stat.S_IMODE(path.stat().st_mode) if mode is None else None
+    with _written_beside(path, content, 0o600 if mode is None else mode) as temporary:
+        if kept is not None:
+            temporary.chmod(kept)
+        temporary.rename(path)
+
+
+@contextmanager
+def _written_beside(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+    """Give a synced file with the content, in the folder of `path`; then sync the folder."""
+    temporary = path.with_name(f".mosaic-{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

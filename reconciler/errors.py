@@ -100,6 +100,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "peer_refused": Outcome(EXIT_FAILED, 500, "The other gateway refused"),
     "pin_mismatch": Outcome(EXIT_FAILED, 500, "The other gateway has not the pinned root"),
     "audit_broken": Outcome(EXIT_FAILED, 500, "The audit log does not verify"),
+    "checkpoint_untrusted": Outcome(EXIT_FAILED, 500, "The checkpoint is not to be trusted"),
     "declined": Outcome(EXIT_FAILED, 500, "The answer was no"),
     "schema_differs": Outcome(EXIT_FAILED, 500, "The database schema differs"),
     "install_failed": Outcome(EXIT_FAILED, 500, "The installation failed"),

@@ -8,6 +8,7 @@ from reconciler.cli.main import LazyGroup
 
 VERBS = {
     "list": ("audit_list", "Show the newest entries."),
+    "checkpoint": ("audit_checkpoint", "Print what the log comes to now, to keep elsewhere."),
     "verify": ("audit_verify", "Check the chain from its first entry on."),
 }
 

@@ -147,14 +147,14 @@ def _with_database(doctor: _Doctor, setting: Settings, opened: Database) -> None
 
     def audit_log() -> str:
         with opened.transaction() as tx:
-            count, broken = verify(tx)
-        if broken is not None:
+            found = verify(tx)
+        if found.broken is not None:
             raise Refused(
                 "audit_broken",
-                f"it breaks at seq {broken.seq}: {broken.reason}",
+                f"it breaks at seq {found.broken.seq}: {found.broken.reason}",
                 hint="see mosaic federation audit verify",
             )
-        return f"{count:,} entries verify"
+        return f"{found.last.seq:,} entries verify"
 
     def keys() -> str:
         folder = require(setting.keyring, "keyring")

@@ -61,7 +61,7 @@ FEDERATION: Final = {
     "ca": ("ca", "The certificate authority: init, install, status."),
     "db": ("db", "The database: upgrade, current, check, url."),
     "keys": ("keys", "The sealing keys: status, add, rotate, rewrap, retire."),
-    "audit": ("audit", "The audit log: list, verify."),
+    "audit": ("audit", "The audit log: list, verify, checkpoint."),
 }
 INTERNAL_HINT: Final = "run it again with --log-level debug for the traceback"
 

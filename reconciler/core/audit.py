@@ -68,6 +68,19 @@ class Broken:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How far a log verifies: the first entry's hash, the last good one, and what breaks after it.
+
+    `at` is when it was read, by the database's clock.
+    """
+
+    first: bytes
+    last: Head
+    at: datetime
+    broken: Broken | None
+
+
 def chain(head: Head, at: datetime, events: Iterable[Event]) -> tuple[Entry, ...]:
     """Return the entries of `events`, in order, chained to `head`."""
     entries: list[Entry] = []

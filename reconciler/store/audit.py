@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.audit import GENESIS, Broken, Entry, Event, Head, chain, check_entry
+from reconciler.core.audit import (
+    GENESIS,
+    Broken,
+    Entry,
+    Event,
+    Head,
+    Verified,
+    chain,
+    check_entry,
+)
 from reconciler.store.tx import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from reconciler.store.tx import Tx
 
@@ -38,27 +47,41 @@ def append(tx: Tx, events: Sequence[Event]) -> None:
     )
 
 
-def verify(tx: Tx) -> tuple[int, Broken | None]:
-    """Return how many entries verify, from the first, and the first that does not.
+def verify(tx: Tx, known: Sequence[Head] = ()) -> Verified:
+    """Return how far the log verifies, from its first entry on; `known` are entries it must have.
 
     What is appended meanwhile is left to the next time.
     """
     end = tx.row(  # one statement, so one snapshot: others may append while we read
-        "SELECT h.seq, h.hash, (SELECT coalesce(max(seq), 0) FROM federation_audit_log) AS newest"
-        " FROM federation_audit_head AS h"
+        "SELECT now() AS at, h.seq, h.hash,"
+        " (SELECT coalesce(max(seq), 0) FROM federation_audit_log) AS newest"
+        " FROM (VALUES (1)) AS one LEFT JOIN federation_audit_head AS h ON true"
     )
-    newest_seq = end["newest"] if end is not None else 0
-    last = Head(0, GENESIS)
-    for entry in entries(tx, newest_seq):
-        if (broken := check_entry(last, entry)) is not None:
-            return last.seq, broken
+    assert end is not None
+    first, last = GENESIS, Head(0, GENESIS)
+    for entry in entries(tx, end["newest"]):
+        broken = check_entry(last, entry)
+        if broken is None and any(h.seq == entry.seq and h.hash != entry.hash for h in known):
+            broken = Broken(entry.seq, "a checkpoint has another hash for it")
+        if broken is not None:
+            return Verified(first, last, end["at"], broken)
         last = Head(entry.seq, entry.hash)
-    if end is None:
-        return last.seq, Broken(last.seq + 1, "the row that names the newest entry is missing")
+        first = last.hash if last.seq == 1 else first
+    return Verified(first, last, end["at"], _broken_end(last, end, known))
+
+
+def _broken_end(last: Head, end: Mapping[str, Any], known: Sequence[Head]) -> Broken | None:
+    """Return what is wrong with where the log ends, after entries that verify."""
+    expected = max((each.seq for each in known), default=0)
+    if end["seq"] is None:
+        return Broken(last.seq + 1, "the row that names the newest entry is missing")
     if (end["seq"], end["hash"]) != (last.seq, last.hash):
         reason = f"the head is at seq {end['seq']}: entries are missing or not its own"
-        return last.seq, Broken(last.seq + 1, reason)
-    return last.seq, None
+        return Broken(last.seq + 1, reason)
+    if expected > last.seq:
+        reason = f"entries are missing: a checkpoint was taken at seq {expected}"
+        return Broken(last.seq + 1, reason)
+    return None
 
 
 def newest(tx: Tx, limit: int, subject: str | None = None) -> list[dict[str, Any]]:

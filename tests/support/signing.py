@@ -19,12 +19,13 @@ class Signer:
 
     name: str
     key: Path
+    namespace: str = "git"
 
     @property
     def allowed(self) -> str:
         """The line of the allowed-signers file."""
         public = self.key.with_suffix(".pub").read_text().split()
-        return f'{self.name} namespaces="git" {public[0]} {public[1]}\n'
+        return f'{self.name} namespaces="{self.namespace}" {public[0]} {public[1]}\n'
 
     def commit(self, checkout: Checkout, subject: str, *options: str) -> str:
         """Commit all that is there, signed; return the hash."""
@@ -43,6 +44,7 @@ class Signers:
     """The people of a test, and the file of those who may sign."""
 
     folder: Path
+    namespace: str = "git"
     allowed: dict[str, Signer] = field(default_factory=dict)
 
     @property
@@ -51,7 +53,7 @@ class Signers:
 
     def add(self, name: str, *, allow: bool = True) -> Signer:
         """Give somebody a key; and let them sign."""
-        made = Signer(name, self.folder / f"key-{name}")
+        made = Signer(name, self.folder / f"key-{name}", self.namespace)
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(made.key)]
         subprocess.run(words, check=True)
         if allow:

@@ -157,18 +157,30 @@ def _protected(plan: Plan) -> Iterator[Refusal]:
     protected = tuple(
         change
         for change in plan.changes
-        if change.action in (Action.REVOKE, Action.REPLACE)
-        and change.row is not None
-        and change.row.spec.protect
+        if change.row is not None and change.row.spec.protect and _takes_away(change)
     )
     if protected:
         count = counted(len(protected), "protected object")
         yield Refusal(
             "guard_protected",
-            f"{count} would be removed or replaced ({_share(len(protected), plan.managed_before)})",
+            f"{count} would be removed, replaced or ended sooner "
+            f"({_share(len(protected), plan.managed_before)})",
             "set protect: false in a commit of its own and apply that first",
             _names(protected),
         )
+
+
+def _takes_away(change: AnyChange) -> bool:
+    """Tell whether a change removes its row, now or by an earlier end.
+
+    Where git says what was applied last, an earlier end restores what was changed by hand.
+    """
+    if change.action in (Action.REVOKE, Action.REPLACE):
+        return True
+    row, declared = change.row, change.declared
+    if row is None or declared is None or declared.digest == row.digest:
+        return False
+    return any(f.path == "expiresAt" and f.effect is Effect.NARROWS for f in change.fields)
 
 
 def _empty(plan: Plan, removed: tuple[AnyChange, ...], limits: Limits) -> Iterator[Refusal]:

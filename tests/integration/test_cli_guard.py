@@ -67,7 +67,8 @@ def test_what_is_protected_needs_a_commit_of_its_own_that_drops_the_protection(
     done = mosaic("apply", "--yes", "--max-removals", "100%", "--allow-empty", "--output", "json")
     assert (done.code, done.error["code"]) == (3, "guard_protected")
     assert done.error["message"] == (
-        "1 protected object would be removed or replaced (20.00 % of 5 managed, limit 0): grant/a"
+        "1 protected object would be removed, replaced or ended sooner"
+        " (20.00 % of 5 managed, limit 0): grant/a"
     )
     assert "protect: false" in done.error["hint"]
     # dropped in the commit that replaces it
@@ -75,7 +76,7 @@ def test_what_is_protected_needs_a_commit_of_its_own_that_drops_the_protection(
     assert mosaic("apply", "--yes").code == 3
     plan = mosaic("plan")
     assert plan.code == 3
-    assert "refused: 1 protected object would be removed or replaced" in plan.out
+    assert "refused: 1 protected object would be removed, replaced or ended sooner" in plan.out
     # on its own, and then the removal
     declare(mosaic, a=grant_manifest("a"))
     mosaic.ok("apply", "--yes")
@@ -93,7 +94,7 @@ def test_a_protected_peer_stays_and_a_protected_grant_keeps_its_peer(mosaic: Qui
     write(mosaic.cwd / "manifests", beta=peer_manifest("gamma"))
     done = mosaic("apply", "--yes", "--max-removals", "100%")
     assert done.code == 3
-    assert "2 protected objects would be removed or replaced" in done.err
+    assert "2 protected objects would be removed, replaced or ended sooner" in done.err
     assert "grant/a, peer/beta" in done.err
 
 

@@ -116,8 +116,8 @@ def test_protection_is_judged_by_the_stored_row() -> None:
     assert refusal.code == "guard_protected"
     assert refusal.objects == ("grant/g000",)
     assert refusal.told == (
-        "1 protected object would be removed or replaced (50.00 % of 2 managed, limit 0):"
-        " grant/g000"
+        "1 protected object would be removed, replaced or ended sooner"
+        " (50.00 % of 2 managed, limit 0): grant/g000"
     )
     dropped_and_replaced = replace(GRANT, subject_user_id="nils")
     assert not judged(source({0: protected}), source({0: dropped_and_replaced})).allowed
@@ -135,6 +135,28 @@ def test_a_protected_grant_does_not_end_by_a_date_in_the_past() -> None:
     assert not judged(
         source({0: protected}), source({0: replace(protected, expires_at=NOW)})
     ).allowed
+
+
+def test_a_protected_grant_does_not_end_sooner_than_was_applied() -> None:
+    protected = replace(GRANT, protect=True)
+    sooner = replace(protected, expires_at=protected.expires_at - timedelta(days=1))
+    (refusal,) = judged(source({0: protected}), source({0: sooner})).refusals
+    assert refusal.code == "guard_protected"
+    assert judged(source({0: sooner}), source({0: protected})).allowed
+    assert judged(source({0: GRANT}), source({0: sooner})).allowed
+
+
+def test_an_end_that_was_moved_by_hand_is_put_back_though_the_grant_is_protected() -> None:
+    protected = replace(GRANT, protect=True)
+    declared = source({0: protected})
+    there = applied(Observed(NOW), plan(declared, Observed(NOW)))
+    later = replace(protected, expires_at=protected.expires_at + timedelta(days=1))
+    moved = replace(there, grants=tuple(replace(row, spec=later) for row in there.grants))
+    restoring = plan(declared, moved)
+    assert [change.reason for change in restoring.changes] == [
+        "changed by hand, and no trigger saw by whom"
+    ]
+    assert judge(restoring, Limits()).allowed
 
 
 def test_a_protected_grant_may_be_suspended() -> None:

@@ -54,6 +54,7 @@ class Settings:
     oid_arc: str = DEFAULT_OID_ARC
     allow_addresses: tuple[Network, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
+    proxy_protocol: bool = False
     allowed_signers: Path | None = None
     signers_keyring: Path | None = None
     require_signed: bool = False
@@ -100,6 +101,7 @@ SETTINGS: Final = (
     Setting("oid_arc", values.read_oid_arc, "the arc of the OIDs in certificates"),
     Setting("allow_addresses", values.read_networks, "networks, not global, that may be called"),
     Setting("trusted_proxies", values.read_networks, "networks whose X-Forwarded-For is believed"),
+    Setting("proxy_protocol", values.read_switch, "true: they send a PROXY header instead"),
     Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),
     Setting("signers_keyring", Path, "the OpenPGP public keys of who may sign commits"),
     Setting("require_signed", values.read_switch, "true: apply signed commits alone"),
@@ -263,6 +265,10 @@ def _settings(found: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
         found["token_pepper"] = found.pop("token_pepper_file")
     if home is not None and "database_url" not in found:
         made |= _of_a_home(home)
+    if found.get("proxy_protocol") and not found.get("trusted_proxies"):
+        message = "no proxy is named that would send a PROXY header"
+        hint = f"name its network: {_BY_NAME['trusted_proxies'].variable}"
+        raise _wrong(_BY_NAME["proxy_protocol"].variable, message, hint)
     return Settings(**made | found)
 
 

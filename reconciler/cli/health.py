@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
+import socket
 import ssl
 from typing import TYPE_CHECKING, Final
 
@@ -13,11 +14,14 @@ import click
 from reconciler.cli.context import settings, verb
 from reconciler.config import require
 from reconciler.errors import Retry
+from reconciler.web.addresses import is_one_of
+from reconciler.web.proxied import LOCAL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.config import Settings
+    from reconciler.core.values import Network
 
 TIMEOUT_S: Final = 5.0
 
@@ -37,14 +41,19 @@ def ask_ready(found: Settings) -> str:
         Retry: `unavailable`: it does not answer, or is not ready.
     """
     host, port = found.listen
-    return _ask(_reachable(host), port, require(found.ca_root, "ca_root"))
+    naming = found.trusted_proxies if found.proxy_protocol else ()
+    return _ask(_reachable(host), port, require(found.ca_root, "ca_root"), naming)
 
 
-def _ask(host: str, port: int, root: Path) -> str:
+def _ask(host: str, port: int, root: Path, naming: tuple[Network, ...]) -> str:
     try:
         context = ssl.create_default_context(cafile=root)
         context.check_hostname = False  # it is reached by an address, and pinned to our own root
-        connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+        connection = http.client.HTTPSConnection(host, port)
+        raw = socket.create_connection((host, port), TIMEOUT_S)
+        if is_one_of(raw.getsockname()[0], naming):  # a proxy on this machine: speak as it would
+            raw.sendall(LOCAL)
+        connection.sock = context.wrap_socket(raw, server_hostname=host)
         connection.request("GET", "/readyz", headers={"Connection": "close"})
         answer = connection.getresponse()
         said = json.loads(answer.read(65536))

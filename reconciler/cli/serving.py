@@ -106,10 +106,12 @@ async def serve_until(
     cache = settings.home.server_certificate if settings.home is not None else None
     names = server_names(gateway.public_url, settings.listen)
     certificate = ServerCertificate(gateway.ca.sign_server, names, gateway.roots, cache=cache)
+    # where proxies name the client before TLS, they see no header within it
+    proxies, naming = settings.trusted_proxies, settings.proxy_protocol
     app = make_app(
-        gateway, rate_limit=settings.rate_limit, trusted_proxies=settings.trusted_proxies
+        gateway, rate_limit=settings.rate_limit, trusted_proxies=() if naming else proxies
     )
-    server = Server(app, settings.listen, certificate)
+    server = Server(app, settings.listen, certificate, proxies if naming else ())
 
     async def serve() -> None:
         try:

@@ -18,8 +18,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
 from reconciler.errors import MosaicError, Retry
+from reconciler.web.addresses import bucket_of, client_address
 from reconciler.web.problems import problem_response, public_problem
-from reconciler.web.ratelimit import RateLimiter, bucket_of, client_address
+from reconciler.web.ratelimit import RateLimiter
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
+    from reconciler.core.values import Address
 
 HEAD_DEADLINE_S: Final = 10.0  # from the connection, or the first byte after an answer
 MAX_HEAD: Final = 16 * 1024  # octets
@@ -28,15 +29,19 @@ class DeadlineProtocol(H11Protocol):
 
     A request whose head is not whole by its deadline ends the connection, and so does a body that
     still trickles in after its answer. A body that is being read has a deadline of its own there.
+    `client` is who a proxy spoke for, if one did.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, client: Address | None, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(**kwargs)
+        self._proxied_for = client
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start the first head's clock; above `MAX_CONNECTIONS`, hang up."""
         super().connection_made(transport)
+        if self._proxied_for is not None:
+            self.client = self._proxied_for
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
         else:

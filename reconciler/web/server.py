@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from reconciler.errors import NeedsEdit
+from reconciler.web.listener import Listener
 from reconciler.web.protocol import MAX_HEAD, DeadlineProtocol
 
 if TYPE_CHECKING:
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from reconciler.core.values import Address
+    from reconciler.core.values import Address, Network
     from reconciler.web.certificate import ServerCertificate
 
-HANDSHAKE_S: Final = 10.0
-CLOSE_S: Final = 2.0  # for a client to answer our close_notify; asyncio would wait for 30 s
 GRACE_S: Final = 4  # for requests in flight once the server stops
 LAST_WORDS_S: Final = 0.5  # for the answers of requests that were cut off
 KEEP_ALIVE_S: Final = 15  # longer than clients keep theirs: a request must not meet a closing end
@@ -33,10 +32,20 @@ _log = logging.getLogger(__name__)
 
 
 class Server:
-    """An application behind one address: `run` it in a task, and `stop` it from another."""
+    """An application behind one address: `run` it in a task, and `stop` it from another.
 
-    def __init__(self, app: ASGIApp, listen: Address, certificate: ServerCertificate) -> None:
+    Connections from `proxies` begin with a PROXY header, which names the client.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        listen: Address,
+        certificate: ServerCertificate,
+        proxies: tuple[Network, ...] = (),
+    ) -> None:
         self._app, self._listen, self._certificate = app, listen, certificate
+        self._proxies = proxies
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -78,7 +87,8 @@ class Server:
     async def _serve(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
         self.address = (host, port)
-        server = _Uvicorn(self._app, self._certificate.context, self._stopping, self.started)
+        context = self._certificate.context
+        server = _Uvicorn(self._app, context, self._proxies, self._stopping, self.started)
         renewing = asyncio.create_task(self._certificate.keep())
         _log.info("listening on %s port %d", host, port)
         try:
@@ -96,6 +106,7 @@ class _Uvicorn(uvicorn.Server):
         self,
         app: ASGIApp,
         context: ssl.SSLContext,
+        proxies: tuple[Network, ...],
         stopping: asyncio.Event,
         started: asyncio.Event,
     ) -> None:
@@ -114,32 +125,30 @@ class _Uvicorn(uvicorn.Server):
             h11_max_incomplete_event_size=MAX_HEAD,
         )
         super().__init__(config)
-        self._context, self._stopping, self._told = context, stopping, started
-        self.servers: list[asyncio.Server] = []
+        self._context, self._proxies = context, proxies
+        self._stopping, self._told = stopping, started
+        self._listeners: list[Listener] = []
+        self.servers: list[asyncio.Server] = []  # uvicorn's own: there is none
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # they are the caller's
         """Leave signals alone."""
         return nullcontext()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, as uvicorn does, with the timeouts that it does not pass on."""
+        """Listen, in place of uvicorn, which reads no PROXY header and sets no timeout of TLS."""
         loop = asyncio.get_running_loop()
 
-        def connection() -> asyncio.Protocol:
+        def connection(client: Address | None) -> asyncio.Protocol:
             return DeadlineProtocol(
-                config=self.config, server_state=self.server_state, app_state={}, _loop=loop
+                config=self.config,
+                server_state=self.server_state,
+                app_state={},
+                _loop=loop,
+                client=client,
             )
 
-        for listener in sockets or ():
-            server = await loop.create_server(
-                connection,
-                sock=listener,
-                ssl=self._context,
-                backlog=BACKLOG,
-                ssl_handshake_timeout=HANDSHAKE_S,
-                ssl_shutdown_timeout=CLOSE_S,
-            )
-            self.servers.append(server)
+        for socket_ in sockets or ():
+            self._listeners.append(Listener(socket_, connection, self._context, self._proxies))
         self.started = True
         self._told.set()
 
@@ -153,6 +162,7 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let requests end for `GRACE_S`, then cut off what is left."""
+        self._close()
         await super().shutdown(sockets)
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_S)
@@ -160,10 +170,13 @@ class _Uvicorn(uvicorn.Server):
 
     def abort(self) -> None:
         """Close every listener and connection at once."""
-        for server in self.servers:
-            server.close()
+        self._close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+
+    def _close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
 
 
 async def _cancel(task: asyncio.Task[object]) -> None:

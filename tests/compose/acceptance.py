@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 import pytest
@@ -12,7 +13,7 @@ from reconciler.core.x509 import DEFAULT_OID_ARC, grant_id_oid, subject_user_id_
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
-from tests.compose.stack import Stack, wait_until
+from tests.compose.stack import Stack, docker, logs, wait_until
 
 SCOPE: Final = '{"resources": [{"type": "notes", "verbs": ["list"]}], "maxRowsPerQuery": 100}'
 SUBJECT: Final = "maria@alpha.example"
@@ -110,6 +111,19 @@ def test_7_an_unknown_resource_type_is_refused(stack: Stack) -> None:
     assert done.code == 1
     assert "notebooks" in done.err
     assert "beta-wrong" not in {each["name"] for each in stack.ask("grant", "list")}
+
+
+def test_the_gateway_knows_who_calls_behind_the_proxy(
+    stack: Stack, enrolled: Any, joined: Any
+) -> None:
+    told = {
+        address
+        for replica in stack.containers("gateway")
+        for address in re.findall(r" /federation/v1/enroll from (\S+) in ", logs(replica))
+    }
+    assert len(told) == 2  # this test, and beta's operator
+    addresses = "--format={{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    assert not told & set(docker("inspect", addresses, *stack.containers("proxy")).split())
 
 
 def test_8_the_lists_tell_the_truth(stack: Stack, enrolled: Any, joined: Any) -> None:

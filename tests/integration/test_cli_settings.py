@@ -51,6 +51,8 @@ def wrong(done: Ended) -> str:
         ("MOSAIC_CA_URL", "ca.example", "MOSAIC_CA_URL"),
         ("MOSAIC_ALLOW_ADDRESSES", "10.0.0.0/33", "MOSAIC_ALLOW_ADDRESSES"),
         ("MOSAIC_TRUSTED_PROXIES", "everyone", "MOSAIC_TRUSTED_PROXIES"),
+        ("MOSAIC_PROXY_PROTOCOL", "v2", "expected true or false"),
+        ("MOSAIC_PROXY_PROTOCOL", "true", "name its network: MOSAIC_TRUSTED_PROXIES"),
         ("MOSAIC_RATE_LIMIT", "many", "MOSAIC_RATE_LIMIT"),
         ("MOSAIC_OID_ARC", "1.2.x", "MOSAIC_OID_ARC"),
         ("MOSAIC_KEYRING", " ", "MOSAIC_KEYRING"),

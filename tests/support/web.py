@@ -97,6 +97,7 @@ def serving(
     *,
     rate_limit: RateLimit,
     trusted_proxies: tuple[Network, ...] = (),
+    naming_proxies: tuple[Network, ...] = (),
     app: ASGIApp | None = None,
     cache: Path | None = None,
     address: Address = ANY_PORT,
@@ -111,7 +112,7 @@ def serving(
         served = app or make_app(gateway, rate_limit=rate_limit, trusted_proxies=trusted_proxies)
         names = server_names(gateway.public_url, address)
         certificate = ServerCertificate(gateway.ca.sign_server, names, parts.roots, cache=cache)
-        server = Server(served, address, certificate)
+        server = Server(served, address, certificate, naming_proxies)
         running = asyncio.create_task(server.run())
         starting = asyncio.create_task(server.started.wait())
         await asyncio.wait({running, starting}, return_when=asyncio.FIRST_COMPLETED)

@@ -97,15 +97,13 @@ async def expire(gateway: Gateway) -> None:
 
 
 async def refresh_crl(gateway: Gateway) -> None:
-    """Fetch the CA's list, keep it for peers, and revoke again what the list lacks."""
+    """Fetch the CA's list, keep it for peers, and queue again what the list lacks."""
     der = await gateway.ca.crl()
     issuers = await gateway.ca.intermediates()
     facts = read_crl(der, issuers[0])
     await gateway.database.run(crl.store_crl, facts, der)
-    missing = await gateway.database.run(queue.missing_from, facts.serials)
-    for serial in missing:
-        _log.warning("the CA's list lacks the revoked serial %s: revoked again", serial)
-        await gateway.ca.revoke(serial, "the revocation list lacked it")
+    for serial in await gateway.database.run(queue.requeue_missing, facts, _actor()):
+        _log.warning("the CA's list lacks the revoked serial %s: it is revoked again", serial)
 
 
 async def record_refusals(gateway: Gateway) -> None:

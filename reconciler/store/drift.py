@@ -13,7 +13,7 @@ from reconciler.core.scope import scope_from_json
 from reconciler.core.spec import Direction, GrantSpec, Kind, PeerSpec, Place, spec_digest
 from reconciler.core.states import GrantStatus, live_grant_status
 from reconciler.errors import Refused
-from reconciler.store import audit, ending, evidence
+from reconciler.store import audit, ending, evidence, queue
 from reconciler.store.observe import hold_from
 from reconciler.store.tx import as_json
 
@@ -222,16 +222,8 @@ def _requeue(tx: Tx, drift: Drift, actor: str) -> list[Event]:
     """Put a serial into the queue for the CA."""
     certificate = drift.certificate
     assert certificate is not None
-    moved = tx.run(
-        "UPDATE federation_certificates SET status = 'revoking', revoked_at = NULL,"
-        " lease_until = NULL, next_attempt_at = clock_timestamp(), attempts = 0"
-        " WHERE id = :id AND status IN ('revoked', 'issued')",
-        id=certificate.id,
-    )
     reason = "the CA's list lacks it" if drift.what is What.UNLISTED else _whose(drift)
-    told = {"serial": certificate.serial, "reason": reason}
-    subject = f"grant/{certificate.grant}"
-    return [Event("certificate.requeued", actor, subject, told)] if moved else []
+    return queue.requeue(tx, [UUID(certificate.id)], actor, reason)
 
 
 def _whose(drift: Drift) -> str:

@@ -14,9 +14,10 @@ from reconciler.core.claims import LEASE
 from reconciler.store import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
+    from reconciler.crypto.certificates import CrlFacts
     from reconciler.store.tx import Tx
 
 BATCH: Final = 50  # revocations claimed at once
@@ -117,12 +118,39 @@ def give_up_stale_intents(tx: Tx, actor: str) -> int:
     return len(events)
 
 
-def missing_from(tx: Tx, serials: frozenset[str]) -> tuple[str, ...]:
-    """Return the revoked serials, of certificates that have not ended, which a CRL lacks."""
+def requeue_missing(tx: Tx, facts: CrlFacts, actor: str) -> tuple[str, ...]:
+    """Queue the revoked serials, of certificates that have not ended, which a list lacks.
+
+    A list from before a revocation was recorded tells nothing of it. Returns the serials.
+    """
     rows = tx.rows(
-        "SELECT serial FROM federation_certificates WHERE status = 'revoked'"
-        " AND not_after > clock_timestamp() AND NOT serial = ANY(:serials)"
-        " ORDER BY serial",
-        serials=sorted(serials),
+        "SELECT id FROM federation_certificates WHERE status = 'revoked'"
+        " AND not_after > clock_timestamp() AND revoked_at < :made AND NOT serial = ANY(:serials)",
+        made=facts.this_update,
+        serials=sorted(facts.serials),
     )
-    return tuple(row["serial"] for row in rows)
+    if not rows:
+        return ()
+    events = requeue(tx, [row["id"] for row in rows], actor, "the CA's list lacks it")
+    audit.append(tx, events)
+    return tuple(str(event.data["serial"]) for event in events)
+
+
+def requeue(tx: Tx, ids: Sequence[UUID], actor: str, reason: str) -> list[Event]:
+    """Queue issuances for the CA, though they are revoked, or issued; one event each."""
+    rows = tx.rows(
+        "UPDATE federation_certificates AS c SET status = 'revoking', revoked_at = NULL,"
+        " lease_until = NULL, next_attempt_at = clock_timestamp(), attempts = 0"
+        " FROM federation_grants AS g WHERE g.id = c.grant_id AND c.id = ANY(:ids)"
+        " AND c.status IN ('revoked', 'issued') RETURNING c.serial, g.name",
+        ids=list(ids),
+    )
+    return [
+        Event(
+            "certificate.requeued",
+            actor,
+            f"grant/{row['name']}",
+            {"serial": row["serial"], "reason": reason},
+        )
+        for row in sorted(rows, key=lambda row: row["serial"])
+    ]

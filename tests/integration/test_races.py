@@ -188,12 +188,22 @@ def test_what_the_revocation_list_lacks_is_revoked_again(
         serial = peer.enroll(client, rows.invite("beta-tasks")).json()["serial"]
     rows.apply(peer_manifest())
     run_workers_once(rows, own_authority)
+    time.sleep(1)  # a list tells its second, so one of the same second tells nothing
     own_authority.forget()  # its database is lost
     assert serial not in crl_serials(rows, own_authority)
 
-    run_workers_once(rows, own_authority)
+    run_workers_once(rows, own_authority)  # sees it
+    run_workers_once(rows, own_authority)  # carries it to the CA
 
     assert serial in crl_serials(rows, own_authority)
+    told = (
+        "SELECT string_agg(kind, ' ' ORDER BY seq) FROM federation_audit_log"
+        " WHERE kind ~ 'revoked_at_ca|requeued'"
+    )
+    kinds = "certificate.revoked_at_ca certificate.requeued certificate.revoked_at_ca"
+    assert rows.one(told) == kinds
+    run_workers_once(rows, own_authority)
+    assert rows.one(told) == kinds
 
 
 @pytest.mark.timeout(300)

@@ -33,6 +33,7 @@ class Told:
 class Account:
     """What is known of one row. `spec` is canonical JSON, None where no entry tells it."""
 
+    name: str = ""
     spec: dict[str, Any] | None = None
     digest: str = ""
     managed: bool = False
@@ -73,6 +74,7 @@ def accounts(entries: Iterable[Told]) -> Accounts:
             found.rows[row] = Account()
             of_subject.setdefault(entry.subject, []).append(found.rows[row])
         account = found.rows[row]
+        account.name = entry.subject.partition("/")[2]
         _take(account, verb, entry)
         if verb == "replaced" and (before := found.rows.get(entry.data.get("replaces") or "")):
             account.hold = before.held_before

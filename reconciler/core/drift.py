@@ -16,10 +16,11 @@ from reconciler.core.spec import Kind, spec_digest, spec_from_json
 from reconciler.core.times import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from reconciler.core.observed import ByHand, Hold
-    from reconciler.core.spec import Place, Spec
+    from reconciler.core.observed import ByHand
+    from reconciler.core.spec import Spec
+    from reconciler.core.stored import HandChange, StoredCertificate, StoredRow
 
 LIVE: Final = ("active", "suspended")  # the statuses that follow an enrollment
 ENDED: Final = ("revoked", "expired")
@@ -33,48 +34,6 @@ class What(StrEnum):
     ENDED = "ended"  # a status moved to an end, which nothing leaves
     CERTIFICATE = "certificate"  # a certificate's status
     UNLISTED = "unlisted"  # revoked, and the CA's list lacks it
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRow:
-    """A peer or a grant as its columns are: `columns` as JSON, `digest` the stored one."""
-
-    kind: Kind
-    id: str
-    name: str
-    spec: Spec
-    digest: str
-    status: str
-    managed: bool
-    hold: Hold | None
-    place: Place | None
-    columns: Mapping[str, Any]
-
-    @property
-    def subject(self) -> str:
-        """The row's name in the audit log and on the command line."""
-        return f"{str(self.kind).lower()}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCertificate:
-    """A certificate that has not ended: `listed` is False where the CA's newer list lacks it."""
-
-    id: str
-    serial: str
-    grant: str
-    status: str
-    listed: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class HandChange:
-    """A change by hand as the trigger saw it: the columns it wrote, and who."""
-
-    row_id: str
-    old: Mapping[str, Any]
-    new: Mapping[str, Any]
-    by: ByHand
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +67,17 @@ class Drift:
         """Whether what the row declares has changed, and nothing that no manifest can say."""
         if self.row is None or self.what not in (What.CHANGED, What.INSERTED):
             return False
-        own = {"digest", "status", "hold", "managed"}
+        own = {"digest", "status", "hold", "managed", "name"}
         paths = {field.path for field in self.fields}
         return self.what is What.INSERTED or (
             not paths & (own - {"digest"}) and paths != {"digest"}
         )
+
+    @property
+    def names(self) -> bool:
+        """Whether the row is to have the name back that it was given."""
+        ended = self.account is not None and self.account.ended
+        return not ended and any(field.path == "name" for field in self.fields)
 
     def as_json(self) -> dict[str, Any]:
         """Return the object of the contract."""
@@ -155,14 +120,23 @@ def find_drift(
 
     `hands` come newest first.
     """
-    found = [drift for row in rows if (drift := _of_row(row, known, hands)) is not None]
+    rows = tuple(rows)
+    kept = frozenset(row.subject for row in rows if _keeps_name(row, known.rows.get(row.id)))
+    found = [drift for row in rows if (drift := _of_row(row, known, hands, kept)) is not None]
     found.sort(key=lambda each: (each.subject.startswith("grant/"), each.subject))
     of_certificates = (_of_certificate(each, known, hands) for each in certificates)
     lost = [each for each in of_certificates if each is not None]
     return (*found, *sorted(lost, key=lambda each: each.subject))
 
 
-def _of_row(row: StoredRow, known: Accounts, hands: Sequence[HandChange]) -> Drift | None:
+def _keeps_name(row: StoredRow, account: Account | None) -> bool:
+    """Tell whether a row lives under the name that it was given."""
+    return row.status not in ENDED and (account is None or account.name == row.name)
+
+
+def _of_row(
+    row: StoredRow, known: Accounts, hands: Sequence[HandChange], kept: frozenset[str]
+) -> Drift | None:
     account = known.rows.get(row.id)
     if account is None and row.subject in known.older:
         return _older(row, hands)
@@ -192,6 +166,11 @@ def _of_row(row: StoredRow, known: Accounts, hands: Sequence[HandChange]) -> Dri
             f"nobody enrolled, and no row goes back to pending: `mosaic federation grant revoke"
             f" {row.name}` takes it away"
         )
+    elif f"{str(row.kind).lower()}/{account.name}" in kept - {row.subject}:
+        remedy = (
+            f"another row has the name {account.name} by now, so this one cannot have it back:"
+            f" `mosaic federation {str(row.kind).lower()} revoke {row.name}` takes it away"
+        )
     who = _who(row, columns, hands)
     return Drift(What.CHANGED, fields, who, row, None, applied, account, remedy)
 
@@ -208,6 +187,8 @@ def _older(row: StoredRow, hands: Sequence[HandChange]) -> Drift | None:
 
 def _fields(row: StoredRow, account: Account, applied: Spec | None) -> Iterator[FieldChange]:
     live = row.status not in ENDED
+    if live and row.name != account.name:
+        yield FieldChange("name", account.name, row.name, Effect.NEUTRAL)
     if live and applied is not None:
         yield from diff(applied, row.spec)
         if row.digest != account.digest:

@@ -8,10 +8,11 @@ from uuid import UUID
 
 from reconciler.core.accounts import accounts
 from reconciler.core.audit import Event
-from reconciler.core.drift import Drift, StoredRow, What, find_drift
+from reconciler.core.drift import Drift, What, find_drift
 from reconciler.core.scope import scope_from_json
 from reconciler.core.spec import Direction, GrantSpec, Kind, PeerSpec, Place, spec_digest
 from reconciler.core.states import GrantStatus, live_grant_status
+from reconciler.core.stored import StoredRow
 from reconciler.errors import Refused
 from reconciler.store import audit, ending, evidence, queue
 from reconciler.store.observe import hold_from
@@ -70,6 +71,7 @@ def revert(tx: Tx, found: Sequence[Drift], actor: str) -> None:
     rows = [each.row for each in found if each.row is not None]
     ending.lock_peers(tx, sorted(UUID(each.id) for each in rows if each.kind is Kind.PEER))
     ending.lock_grants(tx, sorted(UUID(each.id) for each in rows if each.kind is Kind.GRANT))
+    _free_names(tx, found)
     events: list[Event] = []
     for each in found:
         if each.row is None:
@@ -79,6 +81,14 @@ def revert(tx: Tx, found: Sequence[Drift], actor: str) -> None:
         else:
             events += _end(tx, each, each.row, actor)
     audit.append(tx, events)
+
+
+def _free_names(tx: Tx, found: Sequence[Drift]) -> None:
+    """Take the names that rows were given by hand from them: two may have each other's."""
+    for each in found:
+        if each.row is not None and not each.remedy and each.names:
+            table = _table(each.row.kind)
+            tx.run(f"UPDATE {table} SET name = id::text WHERE id = :id", id=each.row.id)
 
 
 def adopt(tx: Tx, drift: Drift, place: Place, by: Provenance) -> Event:
@@ -120,11 +130,12 @@ def _restore(tx: Tx, drift: Drift, row: StoredRow, actor: str) -> Iterator[Event
     if account.ended and row.status not in ("revoked", "expired"):
         yield from _end(tx, drift, row, actor)
         return
-    if any(field.path == "status" and field.old == "pending" for field in drift.fields):
+    if drift.remedy:
         return
     hold = as_json(account.hold.as_json()) if account.hold is not None else None
     values: dict[str, object] = {
         "id": row.id,
+        "name": account.name,
         "hold": hold,
         "managed": account.managed,
         "digest": account.digest,
@@ -139,10 +150,11 @@ def _restore(tx: Tx, drift: Drift, row: StoredRow, actor: str) -> Iterator[Event
         suspended = spec.suspended or account.hold is not None
         after = live_grant_status(status, suspended=suspended)
         _restore_grant(tx, spec, values | {"status": str(after)})
+    kind = str(row.kind).lower()
     yield Event(
-        f"{str(row.kind).lower()}.reverted",
+        f"{kind}.reverted",
         actor,
-        row.subject,
+        f"{kind}/{account.name}",
         {
             "id": row.id,
             "reason": f"reverted, {_whose(drift)}",
@@ -157,7 +169,7 @@ def _restore(tx: Tx, drift: Drift, row: StoredRow, actor: str) -> Iterator[Event
 
 def _restore_peer(tx: Tx, spec: PeerSpec, values: dict[str, object]) -> None:
     tx.run(
-        "UPDATE federation_peers SET direction = :direction, display_name = :display,"
+        "UPDATE federation_peers SET name = :name, direction = :direction, display_name = :display,"
         " endpoint_url = :endpoint, labels = CAST(:labels AS jsonb), protect = :protect,"
         " hold = CAST(:hold AS jsonb), managed = :managed, spec_digest = :digest WHERE id = :id",
         direction=str(spec.direction),
@@ -170,8 +182,9 @@ def _restore_peer(tx: Tx, spec: PeerSpec, values: dict[str, object]) -> None:
 
 def _restore_grant(tx: Tx, spec: GrantSpec, values: dict[str, object]) -> None:
     tx.run(
-        "UPDATE federation_grants AS g SET peer_id = coalesce((SELECT p.id FROM federation_peers"
-        " AS p WHERE p.name = :peer AND p.status <> 'revoked'), g.peer_id),"
+        "UPDATE federation_grants AS g SET name = :name,"
+        " peer_id = coalesce((SELECT p.id FROM federation_peers AS p"
+        " WHERE p.name = :peer AND p.status <> 'revoked'), g.peer_id),"
         " subject_user_id = :subject, scope = CAST(:scope AS jsonb), suspended = :suspended,"
         " protect = :protect, lifetime = :lifetime, expires_at = :expires,"
         " hold = CAST(:hold AS jsonb), managed = :managed, spec_digest = :digest,"

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.accounts import Told
-from reconciler.core.drift import HandChange, StoredCertificate
 from reconciler.core.observed import ByHand
+from reconciler.core.stored import HandChange, StoredCertificate
 from reconciler.crypto.certificates import read_crl, split_pem, subject_key_id
 from reconciler.errors import Refused
 

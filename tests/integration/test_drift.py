@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -16,6 +15,7 @@ from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import read_crl
 from reconciler.store import audit
 from reconciler.store.crl import store_crl
+from tests.support.by_hand import by_hand
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
@@ -34,14 +34,6 @@ def mosaic(tmp_path: Path, database_url: str) -> Quick:
     write(tmp_path / "manifests", beta=peer_manifest(), x=grant_manifest("x"))
     made.ok("apply", "--yes")
     return made
-
-
-def by_hand(mosaic: Quick, *statements: str) -> None:
-    """Change rows as a person with psql does: nothing says that it is one of our transactions."""
-    with psycopg.connect(mosaic.variables["MOSAIC_DATABASE_URL"], autocommit=True) as connection:
-        connection.execute("SET timezone TO 'Asia/Tokyo'")
-        for each in statements:
-            connection.execute(each)
 
 
 def enroll(mosaic: Quick) -> str:

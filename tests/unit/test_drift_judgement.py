@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from reconciler.core.accounts import Told, accounts
-from reconciler.core.drift import StoredCertificate, StoredRow, What, find_drift
+from reconciler.core.drift import What, find_drift
 from reconciler.core.spec import Direction, Kind, PeerSpec, spec_digest
+from reconciler.core.stored import StoredCertificate, StoredRow
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SPEC = PeerSpec(Direction.INBOUND, "Beta")

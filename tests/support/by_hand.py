@@ -1,0 +1,18 @@
+"""What a person with psql does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+
+if TYPE_CHECKING:
+    from tests.support.cli import Quick
+
+
+def by_hand(mosaic: Quick, *statements: str) -> None:
+    """Change rows as a person with psql does: nothing says that it is one of our transactions."""
+    with psycopg.connect(mosaic.variables["MOSAIC_DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("SET timezone TO 'Asia/Tokyo'")
+        for each in statements:
+            connection.execute(each)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only public name
@@ -14,6 +16,7 @@ from reconciler.core.ids import GrantId, PeerId
 from reconciler.core.observed import Observed, ObservedGrant, ObservedPeer
 from reconciler.core.plan import plan
 from reconciler.core.states import GrantStatus, PeerStatus
+from reconciler.manifest.kept import load_kept
 from reconciler.manifest.load import load
 
 GRANTS = 2000
@@ -104,6 +107,7 @@ def figures() -> list[Figure]:
             events,
             lambda: None,
         ),
+        _kept(source),
         compare(
             f"plan {GRANTS:,} unchanged grants",
             lambda _: plan(desired, observed),
@@ -112,3 +116,15 @@ def figures() -> list[Figure]:
             lambda: None,
         ),
     ]
+
+
+def _kept(source: Source) -> Figure:
+    with TemporaryDirectory() as folder:
+        load_kept(source, Path(folder))
+        return compare(
+            f"load {GRANTS:,} known manifests",
+            lambda _: load_kept(source, Path(folder)),
+            "parsing them",
+            lambda _: load(source),
+            lambda: None,
+        )

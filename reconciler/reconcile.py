@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.changes import Action
@@ -22,6 +23,7 @@ from reconciler.core.selection import Selection, narrowed_plan
 from reconciler.core.tokens import DEFAULT_TOKEN_LIFE
 from reconciler.core.trust import judge_commits, refuse_unsigned_widenings
 from reconciler.errors import Refused
+from reconciler.manifest.kept import load_kept
 from reconciler.manifest.load import load
 from reconciler.manifest.trust import parse_rules
 from reconciler.source.read import read_source
@@ -113,11 +115,13 @@ def read(
     *,
     signatures: SignatureSetting | None = None,
     allow_rewind: bool = False,
+    verify: bool = False,
 ) -> Reading:
     """Return what a source declares, if it may be applied after what was `applied` last.
 
     (1) read the files, and how their commit follows that one; (2) refuse a rewind; (3) judge the
-    commits since then by their signatures, where `signatures` says whose count; (4) parse all.
+    commits since then by their signatures, where `signatures` says whose count; (4) parse what
+    is not known from before, or all of it to `verify`.
 
     Raises:
         InvalidManifests: with every problem.
@@ -136,7 +140,8 @@ def read(
         trusted = judge_commits(history.commits, rules, history.prefix)  # (3)
     if history is not None and history.rules is not None:
         parse_rules(history.rules)  # what would hold from the next apply on
-    desired = load(source)  # (4)
+    known = None if verify or setting.cache is None else Path(setting.cache)
+    desired = load(source) if known is None else load_kept(source, known)  # (4)
     told = history.rules if history is not None else None
     by = Provenance(actor, source.label, source.commit, source.dirty, rules=told)
     return Reading(desired, by, applied.generation if applied is not None else None, trusted)

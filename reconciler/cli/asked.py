@@ -30,6 +30,7 @@ class Asked:
     limits: Limits = field(default_factory=Limits)
     allow_rewind: bool = False
     require_signed: bool = False
+    verify: bool = False
 
     def words(self) -> list[str]:
         """Return the flags as they are typed."""
@@ -173,6 +174,7 @@ def asking(function: F) -> F:
         is_flag=True,
         help="Let a commit be read that does not follow the applied one, once.",
     )
+    @click.option("--verify", is_flag=True, help="Parse every file, whatever is known from before.")
     @signed_option
     @functools.wraps(function)
     def wrapped(
@@ -183,6 +185,7 @@ def asking(function: F) -> F:
         allow_empty: bool,
         refuse_widening: bool,
         allow_rewind: bool,
+        verify: bool,
         require_signed: bool,
         **kwargs: Any,
     ) -> Any:
@@ -191,6 +194,7 @@ def asking(function: F) -> F:
             Limits(max_removals, allow_empty=allow_empty, refuse_widening=refuse_widening),
             allow_rewind=allow_rewind,
             require_signed=require_signed,
+            verify=verify,
         )
         return function(*args, asked=asked, **kwargs)
 

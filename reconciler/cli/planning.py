@@ -62,14 +62,20 @@ def opened_reading(
     early = None
     if not source.is_git:
         with busy(reading):
-            early = read(source, actor, signatures=signed)
+            early = read(source, actor, signatures=signed, verify=asked.verify)
     with database(found, command) as opened:
         if early is None:
             with opened.transaction() as tx:
                 applied = last_applied(tx)
             with busy(reading):
-                rewind = asked.allow_rewind
-                early = read(source, actor, applied, signatures=signed, allow_rewind=rewind)
+                early = read(
+                    source,
+                    actor,
+                    applied,
+                    signatures=signed,
+                    allow_rewind=asked.allow_rewind,
+                    verify=asked.verify,
+                )
         yield opened, early
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +18,7 @@ from reconciler.manifest.models import API_VERSION, MANIFESTS, PeerManifest, Sco
 from reconciler.manifest.reader import Document, Path, path_text, read_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reconciler.core.files import Source, SourceFile
     from reconciler.core.scope import Scope
@@ -24,6 +26,18 @@ if TYPE_CHECKING:
 EMPTY_HINT: Final = (
     "a file that an editor cut short must revoke nothing; delete the file to remove it"
 )
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the collector from looking through values that only grow in number, over and over."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,7 @@ class _Named:
     peer: str | None
 
 
+@uncollected()
 def load(source: Source) -> Desired:
     """Return what a source declares.
 
@@ -43,24 +58,36 @@ def load(source: Source) -> Desired:
         InvalidManifests: with every problem of every file: invalid is not absent.
     """
     problems: list[Problem] = list(source.problems)
-    peers: list[Declared[PeerSpec]] = []
-    grants: list[Declared[GrantSpec]] = []
+    found: list[Declared[PeerSpec] | Declared[GrantSpec]] = []
     named: list[_Named] = []
     for file in source.files:
         for document in _read_file(file, problems):
             declared = _declared(document, problems)
             named.extend(_named(document))
-            if isinstance(declared, Declared) and isinstance(declared.spec, PeerSpec):
-                peers.append(declared)
-            elif declared is not None:
-                grants.append(declared)
+            if declared is not None:
+                found.append(declared)
+    desired = desired_of(source, found)
     problems.extend(_doubled_names(named))
-    problems.extend(_references(named, {each.name: each.spec.direction for each in peers}))
+    problems.extend(_references(named, {each.name: each.spec.direction for each in desired.peers}))
     if problems:
         raise InvalidManifests(problems)
+    return desired
+
+
+def desired_of(
+    source: Source, found: Iterable[Declared[PeerSpec] | Declared[GrantSpec]]
+) -> Desired:
+    """Return what the files of a source declare together, by name."""
+    peers: list[Declared[PeerSpec]] = []
+    grants: list[Declared[GrantSpec]] = []
+    for each in sorted(found, key=lambda each: each.name):
+        if isinstance(each.spec, PeerSpec):
+            peers.append(each)
+        else:
+            grants.append(each)
     return Desired(
-        peers=tuple(sorted(peers, key=lambda each: each.name)),
-        grants=tuple(sorted(grants, key=lambda each: each.name)),
+        peers=tuple(peers),
+        grants=tuple(grants),
         commit=source.commit,
         dirty=source.dirty,
         label=source.label,

@@ -1,0 +1,127 @@
+"""What is kept of files between runs changes neither what they declare nor what is wrong there."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from reconciler.core.files import Source, SourceFile
+from reconciler.errors import InvalidManifests
+from reconciler.manifest import kept
+from reconciler.manifest.kept import load_kept
+from reconciler.manifest.load import declared_in, load
+from reconciler.manifest.write import manifest_text
+from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.strategies import desired as any_desired
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.core.spec import Desired
+
+
+def source(**texts: str) -> Source:
+    files = [SourceFile(f"{name}.yaml", text.encode()) for name, text in sorted(texts.items())]
+    return Source("test", tuple(files))
+
+
+GOOD = source(beta=peer_manifest(), x=grant_manifest("x"), y=grant_manifest("y"))
+
+
+@pytest.fixture
+def warm(tmp_path: Path) -> Path:
+    """Return a cache that has seen GOOD."""
+    assert load_kept(GOOD, tmp_path / "cache") == load(GOOD)
+    return tmp_path / "cache"
+
+
+def test_a_file_that_is_as_it_was_is_not_parsed(
+    warm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def seen(file: SourceFile) -> object:
+        parsed.append(file.path)
+        return declared_in(file)
+
+    monkeypatch.setattr(kept, "declared_in", seen)
+    assert load_kept(GOOD, warm) == load(GOOD)
+    assert parsed == []
+    changed = source(beta=peer_manifest(), x=grant_manifest("x", rows=7), z=grant_manifest("y"))
+    assert load_kept(changed, warm) == load(changed)
+    assert parsed == ["x.yaml"]  # a file of another name that says the same is known
+    again = load_kept(changed, warm)
+    assert [each.place.path for each in again.grants] == ["x.yaml", "z.yaml"]
+    assert parsed == ["x.yaml"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        source(x=grant_manifest("x")),  # its peer is gone
+        source(beta=peer_manifest(), x=grant_manifest("x"), y=grant_manifest("x")),
+        source(beta=peer_manifest(), x=grant_manifest("x"), y="kind: Grant\n"),
+        source(beta=peer_manifest(), x=""),
+        source(
+            beta=peer_manifest().replace("inbound,", "outbound, endpoint: https://b.example,"),
+            x=grant_manifest("x"),
+        ),
+    ],
+)
+def test_every_problem_is_told_as_without(warm: Path, wrong: Source) -> None:
+    with pytest.raises(InvalidManifests) as expected:
+        load(wrong)
+    for _ in range(2):
+        with pytest.raises(InvalidManifests) as found:
+            load_kept(wrong, warm)
+        assert found.value.problems == expected.value.problems
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    ["", "[]", "null", '{"version": "VERSION"}', '{"version": "VERSION", "files": []}', "\0"],
+)
+def test_a_cache_that_cannot_be_read_is_none(warm: Path, spoilt: str) -> None:
+    file = warm / "manifests.json"
+    version = json.loads(file.read_text())["version"]
+    file.write_text(spoilt.replace("VERSION", version))
+    assert load_kept(GOOD, warm) == load(GOOD)
+    assert json.loads(file.read_text())["files"]
+
+
+@pytest.mark.parametrize(
+    "entry", [None, 7, [None], [["Grant", "x", 1]], [["Pear", "x", 1, "", {}]]]
+)
+def test_an_entry_that_is_none_is_parsed_for(warm: Path, entry: object) -> None:
+    file = warm / "manifests.json"
+    document = json.loads(file.read_text())
+    document["files"] = dict.fromkeys(document["files"], entry)
+    file.write_text(json.dumps(document))
+    assert load_kept(GOOD, warm) == load(GOOD)
+
+
+def test_what_another_version_kept_counts_for_nothing(warm: Path) -> None:
+    file = warm / "manifests.json"
+    document = json.loads(file.read_text())
+    nothing: dict[str, list[object]] = {key: [] for key in document["files"]}
+    file.write_text(json.dumps({"version": "another", "files": nothing}))
+    assert load_kept(GOOD, warm) == load(GOOD)
+    assert json.loads(file.read_text()) == document
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    assert load_kept(GOOD, tmp_path / "cache") == load(GOOD)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(any_desired())
+def test_whatever_is_declared_is_the_same_from_the_cache(tmp_path: Path, declared: Desired) -> None:
+    peers = {f"p-{each.name}": manifest_text(each.name, each.spec) for each in declared.peers}
+    grants = {f"g-{each.name}": manifest_text(each.name, each.spec) for each in declared.grants}
+    read = source(**peers, **grants)
+    assert load_kept(read, tmp_path) == load(read)
+    assert load_kept(read, tmp_path) == load(read)

@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def mosaic(tmp_path: Path, database_url: str) -> Quick:
+    grants = {name: grant_manifest(name) for name in "xy"}
+    write(tmp_path / "manifests", beta=peer_manifest(), **grants)
     made = shell(tmp_path, database_url)
-    write(tmp_path / "manifests", beta=peer_manifest(), x=grant_manifest("x"))
     made.ok("apply", "--yes")
     return made
 
 
 def test_rows_that_were_renamed_by_hand_have_their_names_back(mosaic: Quick) -> None:
-    write(mosaic.cwd / "manifests", y=grant_manifest("y"))
-    mosaic.ok("apply", "--yes")
     swapped = ("x", "aside"), ("y", "x"), ("aside", "y")
     by_hand(
         mosaic,

@@ -65,13 +65,13 @@ $(STAMPS)/venv: tools/venv.sh
 # the tests can install into an empty environment without a network.
 $(STAMPS)/wheels: $(STAMPS)/venv requirements-dev.txt
 	@echo 'setup: download the pinned wheels into .wheels'
-	@$(PIP) download --only-binary :all: --require-hashes --dest .wheels \
+	@$(PIP) download --only-binary :all: --no-deps --require-hashes --dest .wheels \
 		--requirement requirements-dev.txt
 	@touch $@
 
 $(STAMPS)/installed: $(STAMPS)/wheels
 	@echo 'setup: install them into .venv'
-	@$(PIP) --isolated install --no-index --find-links .wheels --require-hashes \
+	@$(PIP) --isolated install --no-index --no-deps --find-links .wheels --require-hashes \
 		--requirement requirements-dev.txt
 	@touch $@
 

@@ -1,0 +1,13 @@
+"""The settings: flags, then `MOSAIC_*` variables, then `mosaic.toml`; read once, at the top.
+
+The table `SETTINGS` names every one, with what it means and how its text is read. Nothing below
+this package reads the environment for a setting.
+"""
+
+from __future__ import annotations
+
+from reconciler.config.document import write_config
+from reconciler.config.settings import Settings, load_settings, require
+from reconciler.config.table import SETTINGS, Setting
+
+__all__ = ["SETTINGS", "Setting", "Settings", "load_settings", "require", "write_config"]

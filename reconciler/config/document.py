@@ -1,0 +1,54 @@
+"""`mosaic.toml`: the settings of a home."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+from reconciler.config.table import BY_NAME, SETTINGS, Assignment, invalid
+from reconciler.core.words import nearest
+from reconciler.files import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from reconciler.embedded.home import Home
+
+
+def read_document(home: Home) -> dict[str, Assignment]:
+    """Return the settings of a home by name.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming the file and the key.
+    """
+    try:
+        document = tomllib.loads(home.config.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise invalid(str(home.config), f"it cannot be read: {error}", "correct it") from None
+    known = tuple(setting.name for setting in SETTINGS if setting.name != "home")
+    for key in document:
+        if key not in known:
+            hint = f"did you mean {nearest(key, known)!r}?"
+            raise invalid(str(home.config), f"there is no setting {key!r}", hint)
+    return {
+        key: Assignment(_toml_text(home, key, value), f"{home.config}: {key}", home.path.parent)
+        for key, value in document.items()
+    }
+
+
+def _toml_text(home: Home, key: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ",".join(value)
+    raise invalid(f"{home.config}: {key}", f"got {value!r}, expected text", "write it in quotes")
+
+
+def write_config(path: Path, settings: Mapping[str, str]) -> None:
+    """Write `mosaic.toml`, each value with what it means above it; whole or not at all."""
+    lines = ["# What this gateway is. A flag or a MOSAIC_* variable overrides a line.\n"]
+    for name, value in settings.items():
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'\n# {BY_NAME[name].meaning}\n{name} = "{escaped}"\n')
+    replace_file(path, "".join(lines).encode(), 0o666)

@@ -1,0 +1,162 @@
+"""All settings as one frozen value, made of flags, environment and `mosaic.toml`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reconciler.config.document import read_document
+from reconciler.config.environment import read_environment
+from reconciler.config.table import BY_NAME, Assignment, invalid
+from reconciler.core import values
+from reconciler.core.text import without_credentials
+from reconciler.core.values import (
+    DEFAULT_RATE_LIMIT,
+    LOOPBACK,
+    Address,
+    Network,
+    RateLimit,
+    SourceSetting,
+)
+from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.embedded.home import Home, find_home
+from reconciler.errors import NeedsEdit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, read and checked. `home` is None where no home was found or made yet."""
+
+    home: Home | None = None
+    home_path: Path = Path(".mosaic")
+    source: SourceSetting | None = None
+    database_url: str | None = field(default=None, repr=False)
+    ca_url: str | None = None
+    ca_root: Path | None = None
+    ca_provisioners: Path | None = None
+    listen: Address = ("127.0.0.1", 8443)
+    public_url: str | None = None
+    keyring: Path | None = None
+    token_pepper: Path | None = None
+    oid_arc: str = DEFAULT_OID_ARC
+    allow_addresses: tuple[Network, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
+    proxy_protocol: bool = False
+    allowed_signers: Path | None = None
+    signers_keyring: Path | None = None
+    require_signed: bool = False
+    rate_limit: RateLimit = DEFAULT_RATE_LIMIT
+
+    @property
+    def cache(self) -> str | None:
+        """The folder for what may be deleted at any time, in the home; None without one."""
+        return str(self.home.path / "cache") if self.home is not None else None
+
+
+def load_settings(
+    flags: Mapping[str, str], environ: Mapping[str, str], cwd: Path, *, making_home: bool = False
+) -> Settings:
+    """Return the settings of flags (by name), environment and the home's `mosaic.toml`.
+
+    Paths of flags and variables are relative to `cwd`, those of `mosaic.toml` to the folder that
+    holds the home. A home that is named must exist, unless `making_home`.
+
+    Raises:
+        NeedsEdit: `config_invalid` naming the setting, or `home_missing`.
+    """
+    given = {
+        name: Assignment(text, f"--{name.replace('_', '-')}", cwd) for name, text in flags.items()
+    }
+    for name, each in read_environment(environ, cwd).items():
+        given.setdefault(name, each)
+    home = _home(given.get("home"), cwd, making_home=making_home)
+    if home is not None and home.config.is_file():
+        for name, each in read_document(home).items():
+            given.setdefault(name, each)
+    found = {name: _read(name, each) for name, each in given.items()}
+    return _settings(found, home, cwd)
+
+
+def require(value: T | None, name: str) -> T:
+    """Return the value of a setting that a command cannot do without.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming its variable.
+    """
+    if value is None:
+        setting = BY_NAME[name]
+        message = f"it is not set: {setting.meaning}"
+        raise invalid(setting.variable, message, "set it, or run inside a gateway's home")
+    return value
+
+
+def _home(given: Assignment | None, cwd: Path, *, making_home: bool) -> Home | None:
+    if given is None:
+        return find_home(cwd)
+    home = Home((cwd / given.text).resolve())
+    if home.config.is_file():
+        return home
+    if making_home:
+        return None
+    raise NeedsEdit(
+        "home_missing",
+        f"{given.origin}: {home.path} holds no gateway (no {home.config.name})",
+        hint=f"make one: mosaic federation init --home {home.path}",
+    )
+
+
+def _read(name: str, given: Assignment) -> Any:  # noqa: ANN401 - each setting has its own type
+    setting = BY_NAME[name]
+    if setting.read is Path:
+        if not given.text.strip():
+            raise invalid(given.origin, "got nothing, expected a path", "write it, or unset it")
+        return given.base / given.text
+    try:
+        read = setting.read(given.text)
+    except ValueError as error:
+        shown = "a value" if setting.secret else repr(without_credentials(given.text[:200]))
+        raise invalid(given.origin, f"got {shown}: {error}", "correct it") from None
+    return str(given.base / read) if name == "source" and not values.is_url(read) else read
+
+
+def _settings(found: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
+    made: dict[str, Any] = {
+        "home": home,
+        "home_path": found.pop("home", home.path if home else cwd / ".mosaic"),
+    }
+    ref, path = found.pop("ref", None), found.pop("path", None)
+    location = found.pop("source", None)
+    if location is not None:
+        made["source"] = _source(SourceSetting(location, ref, path), home)
+    if "token_pepper_file" in found:
+        found["token_pepper"] = found.pop("token_pepper_file")
+    if home is not None and "database_url" not in found:
+        made |= _of_a_home(home)
+    if found.get("proxy_protocol") and not found.get("trusted_proxies"):
+        message = "no proxy is named that would send a PROXY header"
+        hint = f"name its network: {BY_NAME['trusted_proxies'].variable}"
+        raise invalid(BY_NAME["proxy_protocol"].variable, message, hint)
+    return Settings(**made | found)
+
+
+def _source(given: SourceSetting, home: Home | None) -> SourceSetting:
+    if given.path is not None and not given.is_git:
+        message = "it is a folder within a git repository, and the source is none"
+        raise invalid(BY_NAME["path"].variable, message, "set MOSAIC_REF too, or name a git URL")
+    return replace(given, cache=Settings(home=home).cache)
+
+
+def _of_a_home(home: Home) -> dict[str, Any]:
+    return {
+        "ca_root": home.ca / "root_ca.crt",
+        "ca_provisioners": home.provisioners,
+        "keyring": home.keys,
+        "token_pepper": home.token_pepper,
+        "allow_addresses": LOOPBACK,
+    }

@@ -38,7 +38,7 @@ from reconciler.core.x509 import ExpectedLeaf, GrantIdentity, check_leaf
 from reconciler.crypto.certificates import read_certificate, subject_key_id, verify_chain
 from reconciler.crypto.csr import read_csr
 from reconciler.crypto.proof import verify_proof
-from reconciler.errors import MosaicError, Retry
+from reconciler.errors import MosaicError, Refused, Retry
 from reconciler.store import enrollment, facts, issuing, tokens
 
 if TYPE_CHECKING:
@@ -171,9 +171,9 @@ async def _sign(gateway: Gateway, attempt: Attempt, csr: VerifiedCsr) -> Answere
         case NotSent(reason=reason):  # (7)
             await _give_up(gateway, attempt, reason, revoke=False, counts=False)
             raise _unavailable()
-        case Rejected(reason=reason):
+        case Rejected(reason=reason, csr_code=code):
             await _give_up(gateway, attempt, reason, revoke=False)
-            raise _unavailable()
+            raise _unreadable_csr(code) if code else _unavailable()
         case Unanswered(reason=reason):
             await _give_up(gateway, attempt, reason, revoke=True)
             raise _unavailable()
@@ -233,6 +233,15 @@ def _find_answer(tx: Tx, spki_sha256: str) -> Answered | Declined:
         return Declined(proof_invalid())
     grant = facts.grant_facts(tx, grant_id)
     return judge_pickup(grant, facts.issuances_of_key(tx, spki_sha256), tx.now())
+
+
+def _unreadable_csr(code: str) -> Refused:
+    return Refused(
+        code,
+        "the certificate authority cannot read the CSR",
+        hint="the token is not spent: make a plain CSR for the same key, "
+        "openssl req -new -sha256 -key KEY -subj / -out CSR",
+    )
 
 
 def _unavailable() -> Retry:

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 MAX_IN_FLIGHT: Final = 8  # signs; step-ca on two cores is fastest there
 SLOT_WAIT_S: Final = 10.0  # for one of them; an attempt's lease is longer than all of it
 MAX_CRL: Final = 16 * 1024 * 1024
+CSR_FAULTS: Final = {  # in a message of 0.30.2: what of our request only the CSR can be to blame for
+    "error decoding json": "csr_malformed",
+    "invalid csr": "csr_malformed",
+    "certificate request does not contain": "csr_names",
+}
 REVOKED_ALREADY: Final = "already revoked"
 REASON_CESSATION: Final = 5  # RFC 5280 5.3.1: cessationOfOperation
 DEFAULT_TIMEOUTS: Final = Timeouts()
@@ -58,10 +63,14 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The CA answered that it will not sign this (4xx)."""
+    """The CA answered that it will not sign this (4xx).
+
+    `csr_code` is the code of what is wrong with the CSR, or empty where it is not the CSR.
+    """
 
     status: int
     reason: str
+    csr_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +229,8 @@ class CaClient:
         except NoAnswer as error:
             return Unanswered(str(error))
         if 400 <= answer.status < 500:
-            return Rejected(answer.status, answer.message)
+            codes = (code for text, code in CSR_FAULTS.items() if text in answer.message)
+            return Rejected(answer.status, answer.message, next(codes, ""))
         if answer.status != 201:
             return Unanswered(f"HTTP {answer.status}: {answer.message}")
         try:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -20,10 +21,12 @@ OID_CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"  # RFC 5280 4.2.1.12
 MIN_RSA_BITS: Final = 3072
 MAX_RSA_BITS: Final = 4096
 
-# What step-ca puts into the `sans` of a token without taking it for an IP address, a URI or an
-# e-mail address: such a name is looked for in the CSR's own names, and never found there.
-_ECHOABLE_NAME: Final = re.compile(r"[A-Za-z0-9 ._-]{1,64}", re.ASCII)
-_IP_LIKE: Final = re.compile(r"[0-9.]+", re.ASCII)
+# spellings that step-ca (x509util.SplitSANs of 0.30.2) surely takes for a name of this kind
+_PLAIN_NAMES: Final = {
+    "dns": re.compile(r"[A-Za-z0-9*_.-]+", re.ASCII),
+    "email": re.compile(r"[A-Za-z0-9+_.-]+@[A-Za-z0-9.-]+", re.ASCII),
+    "uri": re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9_.~/-]+", re.ASCII),
+}
 
 
 def grant_id_oid(arc: str) -> str:
@@ -55,6 +58,11 @@ class CsrFacts:
     key_bits: int
     common_names: tuple[str, ...]
     names: tuple[str, ...]
+
+    @property
+    def listed_names(self) -> tuple[str, ...]:
+        """The names that a token for this CSR lists, each once; `check_csr` has judged the rest."""
+        return tuple(dict.fromkeys(name for name in self.common_names if name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +109,9 @@ class ExpectedLeaf:
 def check_csr(facts: CsrFacts) -> None:
     """Check a CSR against what we sign.
 
-    Only its public key is ever used. Its DNS, IP, URI and e-mail names are refused, because
-    step-ca refuses what it does not expect; everything else in it is ignored.
+    Only its public key is ever used; its subject and its extensions are ignored. DNS, IP, URI and
+    e-mail names are refused, because step-ca refuses what its token does not list; but for one that
+    only repeats the common name.
 
     Raises:
         Refused: `csr_key` or `csr_names`.
@@ -116,27 +125,43 @@ def check_csr(facts: CsrFacts) -> None:
     if not accepted.get(facts.key_type, False):
         raise Refused(
             "csr_key",
-            f"got a key of {facts.key_type} with {facts.key_bits} bits",
+            f"got a key of {facts.key_type}"
+            + (f" with {facts.key_bits} bits" if facts.key_bits else ""),
             hint=f"use P-256, P-384, Ed25519 or RSA of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits",
         )
-    if facts.names:
-        kinds = ", ".join(sorted({name.split(":", 1)[0] for name in facts.names}))
+    foreign = [name for name in facts.names if not _is_own_name(name, facts.common_names)]
+    if foreign:
+        kinds = ", ".join(sorted({name.split(":", 1)[0] for name in foreign}))
         raise Refused(
             "csr_names",
             f"the CSR carries names of the kinds {kinds}",
-            hint="make a CSR without subjectAltName: the certificate's names come from the grant",
-        )
-    if len(facts.common_names) > 1 or not all(map(_may_echo, facts.common_names)):
-        raise Refused(
-            "csr_names",
-            "the CSR's common name is not plain text",
-            hint="leave it out, or use one of up to 64 letters, digits, spaces, '.', '_' and '-'",
+            hint="make a CSR without subjectAltName (one that only repeats the common name is "
+            "ignored): the certificate's names come from the grant",
         )
 
 
-def _may_echo(common_name: str) -> bool:
-    plain = _ECHOABLE_NAME.fullmatch(common_name) is not None
-    return plain and not _IP_LIKE.fullmatch(common_name)
+def _is_own_name(name: str, common_names: tuple[str, ...]) -> bool:
+    """Tell whether a CSR's name only repeats its common name, as the `step` CLI writes it.
+
+    Such a name asks for nothing. It can be passed to step-ca, which wants its one-time token to
+    list exactly the CSR's names, and takes each of the token's for an address, a URI, a mail
+    address or a DNS name by how it is spelled: both must read it alike.
+    """
+    kind, _, value = name.partition(":")
+    if set(common_names) != {value}:
+        return False
+    if _is_address(value):
+        return kind == "ip"
+    plain = _PLAIN_NAMES.get(kind)
+    return plain is not None and plain.fullmatch(value) is not None
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return "%" not in value  # a zone is for Python alone
 
 
 def check_leaf(facts: CertificateFacts, expected: ExpectedLeaf) -> None:

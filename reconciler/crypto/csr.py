@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 MAX_CSR_DER: Final = 4096  # octets
 
 _NAMED_KINDS: Final = ("dns:", "ip:", "uri:", "email:")
-_PEM: Final = re.compile(
-    r"-----BEGIN ((?:NEW )?CERTIFICATE REQUEST)-----([A-Za-z0-9+/=\s]+)-----END \1-----",
-    re.ASCII,
-)
+_LABELS: Final = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+_BEGIN: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----", re.ASCII)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/=\s]+", re.ASCII)
+_SIGNATURE_HASHES: Final = ("sha256", "sha384", "sha512")  # what step-ca verifies and is not broken
+_RSASSA_PSS: Final = bytes.fromhex("06092a864886f70d01010a")  # id-RSASSA-PSS (RFC 8017 A.2.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +74,20 @@ def read_csr(unverified_csr: str) -> VerifiedCsr:
         request = x509.load_der_x509_csr(der)
         public_key = request.public_key()
         names = _san(request)
+        _check_hash(request)
         proved = request.is_signature_valid  # RFC 2986 4.2: the holder has the key
     except UNREADABLE:
         raise _malformed("the CSR cannot be parsed, or its key is of an unknown kind") from None
     if not proved:
-        raise Refused(
-            "csr_signature",
-            "the CSR is not signed by its own key",
-            hint="make the CSR again: openssl req -new -key KEY -subj / -out CSR",
-        )
+        raise _signature("the CSR is not signed by its own key")
     if spki_der(public_key) not in request.tbs_certrequest_bytes:
-        raise Refused(
-            "csr_key",
-            "the CSR's key is not written as RFC 5480 and RFC 3279 want it",
-            hint="name the curve, and write the point uncompressed, as openssl does by default",
-        )
+        raise _unusual_key(request)
     key_type, key_bits = describe_key(public_key)
     facts = CsrFacts(
         spki_sha256=spki_sha256(public_key),
         key_type=key_type,
         key_bits=key_bits,
-        common_names=common_names(request.subject),
+        common_names=_common_names(request),
         names=names,
     )
     check_csr(facts)
@@ -110,18 +104,47 @@ def make_csr(key: PrivateKey, common_name: str = "") -> str:
 
 
 def _der_of(unverified_csr: str) -> bytes:
-    found = _PEM.fullmatch(unverified_csr.strip())
-    if found is None:
-        raise _malformed("got text that is not one PEM block of a certificate request")
-    if len(found[2]) > 2 * MAX_CSR_DER:
+    """Return the DER of the one PEM block; text around it is read over (RFC 7468 2 and 5.2)."""
+    begins = list(_BEGIN.finditer(unverified_csr))
+    labels = [begin[1] for begin in begins]
+    if any(label.endswith("PRIVATE KEY") for label in labels):
+        raise _malformed(
+            "got a private key beside the CSR: it must be taken for stolen",
+            hint="make a new key, and send its CSR alone; never send a key to anybody",
+        )
+    if len(labels) != 1 or labels[0] not in _LABELS:
+        got = ", ".join(labels[:5]) or "none"
+        raise _malformed(f"got the PEM blocks {got}, expected one CERTIFICATE REQUEST")
+    text, end, _ = unverified_csr[begins[0].end() :].partition(f"-----END {labels[0]}-----")
+    if len(text) > 2 * MAX_CSR_DER:
         raise _too_large()
+    if not end or not _BASE64.fullmatch(text):
+        raise _malformed("the PEM block has no end, or what is in it is not base64")
     try:
-        der = base64.b64decode("".join(found[2].split()), validate=True)
+        der = base64.b64decode("".join(text.split()), validate=True)
     except ValueError:
         raise _malformed("the PEM block is not base64") from None
     if len(der) > MAX_CSR_DER:
         raise _too_large()
     return der
+
+
+def _check_hash(request: x509.CertificateSigningRequest) -> None:
+    algorithm = request.signature_hash_algorithm
+    if algorithm is not None and algorithm.name not in _SIGNATURE_HASHES:
+        raise _signature(f"the CSR is signed with {algorithm.name.upper()}, expected SHA-256")
+
+
+def _common_names(request: x509.CertificateSigningRequest) -> tuple[str, ...]:
+    try:
+        return common_names(request.subject)
+    except UNREADABLE:
+        raise Refused(
+            "csr_names",
+            "the CSR's subject has text that is not of the string type that it is declared as",
+            hint="write it as UTF-8 (openssl req -utf8), or leave it out: "
+            "openssl req -new -key KEY -subj / -out CSR",
+        ) from None
 
 
 def _san(request: x509.CertificateSigningRequest) -> tuple[str, ...]:
@@ -132,9 +155,30 @@ def _san(request: x509.CertificateSigningRequest) -> tuple[str, ...]:
     return tuple(name for name in general_names(extension.value) if name.startswith(_NAMED_KINDS))
 
 
-def _malformed(message: str) -> Refused:
-    hint = "send one PEM block: openssl req -new -key KEY -subj / -out CSR"
+def _malformed(
+    message: str, *, hint: str = "send one PEM block: openssl req -new -key KEY -subj / -out CSR"
+) -> Refused:
     return Refused("csr_malformed", message, hint=hint)
+
+
+def _signature(message: str) -> Refused:
+    hint = "make the CSR again: openssl req -new -sha256 -key KEY -subj / -out CSR"
+    return Refused("csr_signature", message, hint=hint)
+
+
+def _unusual_key(request: x509.CertificateSigningRequest) -> Refused:
+    if _RSASSA_PSS in request.tbs_certrequest_bytes:
+        return Refused(
+            "csr_key",
+            "RSA-PSS keys are not accepted",
+            hint="make a key of P-256, or of plain RSA: openssl genpkey -algorithm RSA "
+            "-pkeyopt rsa_keygen_bits:3072",
+        )
+    return Refused(
+        "csr_key",
+        "the CSR's key is not written as RFC 5480 and RFC 3279 want it",
+        hint="name the curve, and write the point uncompressed, as openssl does by default",
+    )
 
 
 def _too_large() -> Refused:

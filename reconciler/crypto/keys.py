@@ -61,4 +61,5 @@ def describe_key(key: object) -> tuple[str, int]:
         case ed25519.Ed25519PublicKey():
             return "Ed25519", 256
         case _:
-            return type(key).__name__, 0
+            name = type(key).__name__.lstrip("_").removesuffix("PublicKey")
+            return name, getattr(key, "key_size", 0)

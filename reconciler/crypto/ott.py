@@ -79,9 +79,9 @@ def grant_ott(
 ) -> str:
     """Return the token that lets step-ca sign this CSR, once, as this grant with this serial.
 
-    `leaf` is the grant's identity and the serial in hex. The CSR's own common name stands among
-    `sans`, because step-ca refuses a CSR whose common name it was not told; the template takes
-    neither.
+    `leaf` is the grant's identity and the serial in hex. `sans` lists the CSR's own names, and
+    nothing else: step-ca refuses a CSR whose common name is not listed, or whose other names are
+    not exactly those that are. The template takes none of them.
     """
     identity, serial = leaf
     subject = grant_common_name(identity.grant_id)
@@ -91,7 +91,7 @@ def grant_ott(
             **time.claims(),
             "aud": f"{audience}/1.0/sign",
             "sub": subject,
-            "sans": [subject, *csr.facts.common_names],
+            "sans": list(csr.facts.listed_names) or [subject],
             "cnf": {"x5rt#S256": csr.digest_b64url},
             "grantId": identity.grant_id,
             "subjectUserId": identity.subject_user_id,

@@ -8,9 +8,14 @@ import secrets
 import signal
 import time
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from reconciler.clients.ca import MAX_IN_FLIGHT as MOST
 from reconciler.clients.ca import CaClient, NotSent, Rejected, SignAnswer, Signed, Unanswered
@@ -74,11 +79,45 @@ async def revoked_serials(client: CaClient, ca: Authority) -> frozenset[str]:
     return read_crl(await client.crl(), ca.material.intermediate).serials
 
 
-@pytest.mark.parametrize("common_name", ["", "somebody else"])
+SUBJECTS: tuple[tuple[tuple[str, ...], tuple[x509.GeneralName, ...]], ...] = (
+    ((), ()),
+    (("",), ()),
+    (("somebody else",), ()),
+    (("Beta, Inc.",), ()),
+    (('Beta (prod) <x> & "y"',), ()),
+    (("B\u00e4ta \u65e5\u672c",), ()),
+    (("*.beta.example",), ()),
+    (("beta:8443",), ()),
+    (("system:node:beta-1",), ()),
+    (("10.0.0.7",), ()),
+    (("a@beta.example",), ()),
+    (("beta", "users"), ()),
+    (("x" * 500,), ()),
+    (("beta",), (x509.DNSName("beta"),)),
+    (("*.beta.example",), (x509.DNSName("*.beta.example"),)),
+    (("10.0.0.7",), (x509.IPAddress(ip_address("10.0.0.7")),)),
+    (("2001:db8::1",), (x509.IPAddress(ip_address("2001:db8::1")),)),
+    (("a+b@beta.example",), (x509.RFC822Name("a+b@beta.example"),)),
+    (("spiffe://beta.example/x",), (x509.UniformResourceIdentifier("spiffe://beta.example/x"),)),
+)
+
+
+@pytest.mark.filterwarnings("ignore:Attribute's length")  # step-ca has no such limit either
+@pytest.mark.parametrize(("common_names", "names"), SUBJECTS, ids=ascii)
 def test_a_csr_becomes_the_certificate_that_was_asked_for(
-    shared_authority: Authority, common_name: str
+    shared_authority: Authority,
+    common_names: tuple[str, ...],
+    names: tuple[x509.GeneralName, ...],
 ) -> None:
-    csr, serial, not_after = new_csr(common_name), new_serial(), end()
+    subject = [
+        x509.NameAttribute(NameOID.COMMON_NAME, name, _validate=False) for name in common_names
+    ]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    request = builder.sign(generate_key(), hashes.SHA256())
+    csr = read_csr(request.public_bytes(serialization.Encoding.PEM).decode())
+    serial, not_after = new_serial(), end()
 
     answer = run(
         shared_authority.client(), lambda ca: ca.sign_grant(csr, IDENTITY, serial, not_after)
@@ -92,6 +131,28 @@ def test_a_csr_becomes_the_certificate_that_was_asked_for(
     assert facts.not_after == not_after
     assert subject_key_id(answer.chain[0]) == issuer
     verify_chain(answer.leaf, answer.chain, shared_authority.roots, datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    ("subject", "string_type", "code"),
+    [("B\u00e4ta", "IA5String", "csr_malformed"), ("B\u00e4ta", "T61String", "csr_names")],
+)
+def test_what_the_ca_cannot_read_is_the_csrs_fault(
+    shared_authority: Authority, subject: str, string_type: str, code: str
+) -> None:
+    attribute = x509.NameAttribute(
+        NameOID.COMMON_NAME, subject, getattr(_ASN1Type, string_type), _validate=False
+    )
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([attribute]))
+    request = builder.sign(generate_key(), hashes.SHA256())
+    csr = read_csr(request.public_bytes(serialization.Encoding.PEM).decode())
+
+    answer = run(
+        shared_authority.client(), lambda ca: ca.sign_grant(csr, IDENTITY, new_serial(), end())
+    )
+
+    assert isinstance(answer, Rejected), answer
+    assert answer.csr_code == code
 
 
 def test_many_signs_at_once_are_all_answered(shared_authority: Authority) -> None:

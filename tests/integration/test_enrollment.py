@@ -7,9 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from reconciler.core.values import RateLimit
 from reconciler.crypto.certificates import read_certificate, verify_chain
+from reconciler.crypto.keys import generate_key
 from tests.support.enrolling import API, Enrollee, Rows, bearer, grant_manifest, peer_manifest
 from tests.support.web import Parts, serving
 
@@ -243,6 +248,20 @@ def test_a_csr_with_names_is_422_and_the_token_is_not_spent(
 
     assert code(Enrollee(csr=csr).enroll(client, token), 422) == "csr_names"
     assert rows.one("SELECT status FROM federation_enrollment_tokens") == "open"
+
+
+def test_a_csr_that_the_ca_cannot_read_is_the_csrs_fault_and_its_key_goes_on(
+    client: httpx.Client, rows: Rows
+) -> None:
+    token, key = rows.invite("beta-tasks"), generate_key()
+    attribute = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "B\u00e4ta", _ASN1Type.IA5String)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([attribute]))
+    unreadable = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    refused = Enrollee(key, csr=unreadable.decode()).enroll(client, token)
+
+    assert code(refused, 400) == "csr_malformed"
+    assert Enrollee(key).enroll(client, token).status_code == 201
 
 
 def test_the_grant_is_told_to_the_key_of_its_certificate(client: httpx.Client, rows: Rows) -> None:

@@ -114,6 +114,20 @@ def settings_for_new_home(**flags: str | None) -> Settings:
     return load_settings(_given(flags), os.environ, Path.cwd(), making_home=True)
 
 
+def source_of_path(path: str) -> SourceSetting:
+    """Return the source that a command's PATH names, whatever the settings say."""
+    try:
+        cache = settings().cache
+    except NeedsEdit:
+        cache = None
+    return _source_at(path, cache)
+
+
+def _source_at(path: str, cache: str | None) -> SourceSetting:
+    flags, location = _flags(), path if is_url(path) else str(Path.cwd() / path)
+    return SourceSetting(location, flags.get("ref"), flags.get("path"), cache)
+
+
 def source_of(found: Settings, path: str | None) -> SourceSetting:
     """Return the source: a command's PATH, with the flags `--ref` and `--path`; else the setting.
 
@@ -121,8 +135,7 @@ def source_of(found: Settings, path: str | None) -> SourceSetting:
         NeedsEdit: `config_invalid`: neither is there.
     """
     if path is not None:
-        flags, location = _flags(), path if is_url(path) else str(Path.cwd() / path)
-        return SourceSetting(location, flags.get("ref"), flags.get("path"), found.cache)
+        return _source_at(path, found.cache)
     if found.source is None:
         raise NeedsEdit(
             "config_invalid",

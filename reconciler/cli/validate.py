@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from reconciler.cli.context import settings, source_of, source_option, verb
+from reconciler.cli.context import settings, source_of, source_of_path, source_option, verb
 from reconciler.core.words import counted
 from reconciler.errors import EXIT_FAILED, InvalidManifests, Problem
 from reconciler.manifest.load import load
@@ -26,8 +26,11 @@ from reconciler.source.read import read_source
 @source_option
 @verb
 def command(path: str | None, output: str) -> None:
-    """Check the manifests below PATH (or the source of the settings); needs no database."""
-    source = source_of(settings(), path)
+    """Check the manifests below PATH (or the source of the settings); needs no database.
+
+    With PATH it needs no settings either.
+    """
+    source = source_of(settings(), None) if path is None else source_of_path(path)
     try:
         desired = load(read_source(source))
     except InvalidManifests as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.config import SETTINGS, Setting
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
@@ -64,8 +65,76 @@ def wrong(done: Ended) -> str:
 def test_a_wrong_variable_is_named_with_what_to_do(
     mosaic: Quick, variable: str, value: str, said: str
 ) -> None:
-    done = mosaic("validate", "manifests", "--output", "json", **{variable: value})
+    done = mosaic("validate", "--source", "manifests", "--output", "json", **{variable: value})
     assert said in wrong(done)
+
+
+# what a namespace with these Services, or a container with these links, gives to every process
+SERVICE_LINKS = {
+    "MOSAIC_CA_SERVICE_HOST": "10.0.0.2",
+    "MOSAIC_CA_SERVICE_PORT": "9000",
+    "MOSAIC_CA_SERVICE_PORT_HTTPS": "9000",
+    "MOSAIC_CA_PORT": "tcp://10.0.0.2:9000",
+    "MOSAIC_CA_PORT_9000_TCP": "tcp://10.0.0.2:9000",
+    "MOSAIC_CA_PORT_9000_TCP_PROTO": "tcp",
+    "MOSAIC_CA_PORT_9000_TCP_PORT": "9000",
+    "MOSAIC_CA_PORT_9000_TCP_ADDR": "10.0.0.2",
+    "MOSAIC_PORT": "tcp://10.0.0.3:8443",
+    "MOSAIC_SERVICE_HOST": "10.0.0.3",
+    "MOSAIC_PATH_PORT": "udp://[fd00::1]:53",
+    "MOSAIC_LISTEN_PORT": "tcp://10.0.0.4:1",
+    "MOSAIC_NAME": "/gateway/mosaic",  # two edits from MOSAIC_HOME
+    "MOSAIC_REF_NAME": "/gateway/mosaic-ref",
+    "MOSAIC_CA_ENV_PATH": "/usr/bin:/bin",
+    "MOSAIC_ENV_MOTD": "two\nlines",
+}
+
+
+@pytest.mark.parametrize("variable", SERVICE_LINKS)
+def test_what_a_platform_injects_for_services_and_links_is_passed_over(
+    mosaic: Quick, variable: str
+) -> None:
+    link = {variable: SERVICE_LINKS[variable]}
+    mosaic.ok("validate", "--source", "manifests", **link)
+
+
+def test_a_near_miss_is_refused_though_it_ends_as_a_service_link_does(mosaic: Quick) -> None:
+    done = mosaic("validate", "--source", "manifests", "--output", "json", MOSAIC_NAME="elsewhere")
+    assert "did you mean MOSAIC_HOME?" in wrong(done)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_an_empty_variable_is_an_unset_one(mosaic: Quick, setting: Setting) -> None:
+    empty = {setting.variable: "", f"{setting.variable}_FILE": ""}
+    mosaic.ok("validate", "--source", "manifests", **empty)
+    mosaic.ok("validate", "--source", "manifests", MOSAIC_LISTNE="")
+
+
+BROKEN_SETTINGS: tuple[dict[str, str], ...] = (
+    {"MOSAIC_HOME": "nowhere"},
+    {"MOSAIC_HOME": "manifests"},
+    {"MOSAIC_LISTNE": "1"},
+    {"MOSAIC_DATABASE_URL": "x"},
+    {"MOSAIC_REF": "main"},
+    {"MOSAIC_DATABASE_URL_FILE": "nowhere"},
+)
+
+
+@pytest.mark.parametrize("variables", BROKEN_SETTINGS, ids=str)
+def test_what_needs_no_settings_looks_at_none(mosaic: Quick, variables: dict[str, str]) -> None:
+    home(mosaic.cwd, "lisen = nowhere")
+    for arguments in (
+        ("validate", "manifests"),
+        ("validate", "manifests", "--home", "nowhere"),
+        ("fmt", "--diff", "manifests"),
+        ("schema", "grant"),
+        ("schema", "openapi"),
+        ("completion", "bash"),
+        ("--help",),
+        ("grant", "create", "--help"),
+    ):
+        done = mosaic(*arguments, **variables)
+        assert (done.code, done.err) == (0, ""), arguments
 
 
 @pytest.mark.parametrize(
@@ -73,7 +142,7 @@ def test_a_wrong_variable_is_named_with_what_to_do(
     ["MOSAIC_FOO_BAR", "MOSAIC_PORT_8443_TCP", "MOSAIC_GATEWAY_SERVICE_HOST", "MOSAICS", "OTHER"],
 )
 def test_a_variable_of_somebody_else_is_none_of_ours(mosaic: Quick, variable: str) -> None:
-    mosaic.ok("validate", "manifests", **{variable: "anything"})
+    mosaic.ok("validate", "--source", "manifests", **{variable: "anything"})
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 MAX_IN_FLIGHT: Final = 8  # signs; step-ca on two cores is fastest there
 SLOT_WAIT_S: Final = 10.0  # for one of them; an attempt's lease is longer than all of it
 MAX_CRL: Final = 16 * 1024 * 1024
-CSR_FAULTS: Final = {  # in a message of 0.30.2: what of our request only the CSR can be to blame for
+# in messages of step-ca 0.30.2: what of a request to sign only the CSR can be to blame for
+CSR_FAULTS: Final = {
     "error decoding json": "csr_malformed",
     "invalid csr": "csr_malformed",
     "certificate request does not contain": "csr_names",

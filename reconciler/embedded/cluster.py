@@ -93,6 +93,7 @@ def ensure_running(cluster: Cluster, give_up: Callable[[], bool] = never) -> Non
         MosaicError: `child_failed`, with what the server wrote; `database_unavailable`: it runs and
             has no room.
     """
+    probe.drop_libpq_environment()  # before the first connection, and before there are threads
     for folder in (cluster.base, cluster.sockets):
         own_folder(folder, cluster.account)
     if not made(cluster):

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import enum
+import os
 from typing import Final
 
 import psycopg
-from psycopg import sql
+from psycopg import pq, sql
 
 from reconciler.errors import Retry
 
 CONNECT_S = 2
 CREATE_LOCK: Final = 0x6D6F73_637265  # "moscre", of pg_advisory_lock
+# what libpq reads besides the variables of its parameters (libpq, "Environment Variables")
+UNLISTED: Final = (
+    "PGDATESTYLE",
+    "PGTZ",
+    "PGGEQO",
+    "PGSERVICEFILE",
+    "PGSYSCONFDIR",
+    "PGLOCALEDIR",
+    "PGREQUIRESSL",
+    "PGOAUTHDEBUG",
+)
 
 
 class Answer(enum.Enum):
@@ -20,6 +32,23 @@ class Answer(enum.Enum):
     READY = "a connection works"
     BUSY = "it takes no connection: it starts, recovers, or has no room"
     SILENT = "nothing answers"
+
+
+def libpq_variables() -> tuple[str, ...]:
+    """Return the name of every environment variable that libpq reads."""
+    listed = (option.envvar for option in pq.Conninfo.get_defaults())
+    return (*(name.decode() for name in listed if name is not None), *UNLISTED)
+
+
+def drop_libpq_environment() -> None:
+    """Remove from this process what the shell says of other PostgreSQL servers.
+
+    A connection string cannot overrule all of it: libpq reads `PGSERVICE`, `PGDATESTYLE`, `PGTZ`
+    and `PGGEQO` whatever a string says, and takes no empty `sslmode`. Only for a process whose
+    server is one that we started: elsewhere these variables mean what libpq says.
+    """
+    for name in libpq_variables():
+        os.environ.pop(name, None)
 
 
 def ask(url: str) -> Answer:

@@ -1,0 +1,84 @@
+"""A gateway with a server of its own, run from a shell that was set up for something else."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.embedded.install import find_step_ca
+from reconciler.store.probe import libpq_variables
+from tests.support.command import write
+from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.gateways import TestGateway, gateway_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# each is valid, and points libpq elsewhere or changes what a session answers
+HOSTILE = {
+    "PGHOSTADDR": "10.9.9.9",
+    "PGPORT": "6432",
+    "PGSERVICE": "prod",
+    "PGOPTIONS": "-c default_transaction_read_only=on -c search_path=elsewhere",
+    "PGDATESTYLE": "German",
+    "PGTZ": "Asia/Kathmandu",
+    "PGCLIENTENCODING": "LATIN1",
+    "PGSSLMODE": "verify-full",
+    "PGSSLCERT": "/nowhere/client.crt",
+    "PGREQUIREAUTH": "none",
+    "PGCHANNELBINDING": "require",
+    "PGTARGETSESSIONATTRS": "read-only",
+    "PGGSSENCMODE": "require",
+    "PGREQUIREPEER": "nobody",
+    "PGUSER": "somebody",
+    "PGPASSWORD": "not the password",
+    "PGDATABASE": "elsewhere",
+    "PGPASSFILE": "/nowhere/pgpass",
+    "PGDATA": "/nowhere/data",
+}
+
+
+@pytest.fixture
+def folder() -> Iterator[TestGateway]:
+    with gateway_folder("theta") as made:
+        yield made
+
+
+def with_step_ca() -> str:
+    """Return a PATH on which a step-ca is, wherever the cache of the user is."""
+    binary = find_step_ca()
+    assert binary is not None
+    return f"{binary.parent}:{os.environ['PATH']}"
+
+
+def works(gateway: TestGateway, **variables: str) -> None:
+    """Make the gateway, apply a grant, and run all of it, with these variables in the shell."""
+    gateway.ok("init", **variables)
+    write(gateway.manifests, beta=peer_manifest(), tasks=grant_manifest("beta-tasks"))
+    gateway.ok("apply", "--yes", **variables)
+    assert "beta-tasks" in gateway.ok("grant", "list", **variables).out
+    with gateway.up(**variables) as running:
+        assert "beta-tasks" in gateway.ok("grant", "list", **variables).out
+    assert "Traceback" not in running.told
+    assert gateway.processes() == {}
+
+
+def test_hostile_libpq_variables_do_not_reach_the_server_that_we_start(folder: TestGateway) -> None:
+    works(folder, **HOSTILE)
+
+
+def test_no_variable_that_libpq_knows_reaches_the_server_that_we_start(folder: TestGateway) -> None:
+    assert set(HOSTILE) - {"PGDATA"} <= set(libpq_variables())
+    works(folder, **dict.fromkeys((*libpq_variables(), "PGDATA"), "poison"))
+
+
+def test_password_and_service_files_of_the_user_do_not_reach_it(folder: TestGateway) -> None:
+    user = folder.cwd.parent / "user"
+    user.mkdir()
+    password_file, services = user / ".pgpass", user / ".pg_service.conf"
+    password_file.write_text("*:*:*:*:wrong\n")
+    password_file.chmod(0o600)
+    services.write_text("[prod]\nhost=10.9.9.9\nport=6432\n")
+    works(folder, HOME=str(user), PGSERVICE="prod", PATH=with_step_ca())

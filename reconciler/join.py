@@ -59,6 +59,7 @@ class Joiner:
     """What joining needs on this side.
 
     `oid_arc` is the arc that is expected of the other side's certificates: see `verify_issued`.
+    `report` is told in words what is being waited for.
     """
 
     database: AsyncDatabase
@@ -68,6 +69,7 @@ class Joiner:
     oid_arc: str = DEFAULT_OID_ARC
     clock: Callable[[], datetime] = utc_now
     patience: timedelta = PATIENCE
+    report: Callable[[str], None] = _log.info
 
     def connect(self, invitation: Invitation) -> AbstractAsyncContextManager[GatewayClient]:
         """Return a client of the invitation's gateway."""
@@ -144,6 +146,26 @@ async def check(joiner: Joiner, invitation: Invitation) -> CheckReport:
         return CheckReport(url, client.addresses, pin, token, skew)
 
 
+async def present_used(joiner: Joiner, invitation: Invitation) -> None:
+    """Present a used invitation with a key that is thrown away; its certificate cannot be had.
+
+    Only a second use tells the grantor that its invitation has been in other hands; a test does
+    not.
+
+    Raises:
+        Refused: `token_spent`, `token_claimed` or another 410.
+    """
+    async with joiner.connect(invitation) as client:
+        try:
+            await client.enroll(invitation.token, make_csr(generate_key()))
+        except Refused as error:
+            raise _explained(error) from None
+
+
+def _explained(refusal: Refused) -> Refused:
+    return used_elsewhere(refusal) if refusal.code == "token_spent" else refusal
+
+
 def used_elsewhere(refusal: Refused) -> Refused:
     """Return what a spent token means to a peer whose key did not spend it."""
     return Refused(
@@ -218,6 +240,7 @@ class _Enrollment:
         """Spend the token on the stored CSR; where it is gone, look whether it went to us."""
         assert held.csr_pem is not None
         csr_pem = held.csr_pem
+        self.joiner.report(f"asking {self.invitation.base_url} for a certificate")
         try:
             return await self._patiently(lambda: self.client.enroll(self.invitation.token, csr_pem))
         except Refused as error:
@@ -244,7 +267,7 @@ class _Enrollment:
         issued = await self._pick_up(key)
         if issued is not None:
             return issued
-        raise used_elsewhere(refusal) if refusal.code == "token_spent" else refusal
+        raise _explained(refusal)
 
     async def _patiently(self, ask: Callable[[], Awaitable[IssuedAnswer]]) -> IssuedAnswer:
         """Ask until the answer is no `Retry`, or patience is over."""
@@ -256,7 +279,7 @@ class _Enrollment:
                 wait_s = max(error.retry_after.total_seconds(), MIN_WAIT_S)
                 if loop.time() + wait_s > self.until_s:
                     raise _again_later(error) from error
-                _log.info("waiting %.0f s: %s", wait_s, error.message)
+                self.joiner.report(f"waiting {wait_s:.0f} s, then trying again: {error.message}")
                 await asyncio.sleep(wait_s)
 
 

@@ -27,7 +27,7 @@ from reconciler.cli.declaring import (
     live_peer,
     refuse_held_peer,
 )
-from reconciler.cli.inviting import inviter
+from reconciler.cli.inviting import inviter, print_invitation
 from reconciler.cli.output import output_option, print_document
 from reconciler.core.changes import Action
 from reconciler.core.files import Source
@@ -112,13 +112,13 @@ def command(
         return
     if not no_write:
         for draft in declaring.drafts:
-            click.echo(f"wrote {draft.path}")
-    click.echo(f"grant/{name} is {document['status']}")
-    invitation = document["invitation"]
-    click.echo(f"invitation, until {invitation['expiresAt']}, shown once:")
-    click.echo(f"  {invitation['url']}")
+            click.echo(f"wrote {draft.path}", err=True)
+    click.echo(f"grant/{name} is {document['status']}", err=True)
+    print_invitation("invitation", document["invitation"])
     if not no_write:
-        click.echo("  next: commit the manifest; hand the invitation to the peer, in secret")
+        click.echo(
+            "next: commit the manifest; hand the invitation to the peer, in secret", err=True
+        )
 
 
 def _specs(opened: Database, source: Source, name: str, spec: GrantSpec) -> list[tuple[str, Spec]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.context import DURATION, database, say_gateway, settings, verb
-from reconciler.cli.inviting import inviter
+from reconciler.cli.inviting import inviter, print_invitation
 from reconciler.cli.output import output_option, print_document
 from reconciler.store.grants import live_grant_id, show_grant
 from reconciler.store.locks import actor_name
@@ -38,5 +38,4 @@ def command(name: str, token_life: timedelta, output: str) -> None:
     if output != "table":
         print_document({**row, "invitation": invitation}, output)
         return
-    click.echo(f"invitation of {name}, until {invitation['expiresAt']}, shown once:")
-    click.echo(f"  {invitation['url']}")
+    print_invitation(f"invitation of {name}", invitation)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from reconciler.cli.sealing import read_pepper
 from reconciler.cli.serving import read_roots
 from reconciler.config import Settings, require
@@ -78,6 +80,12 @@ class Handout:
         for document in self.documents:
             if "file" in document:
                 Path(document["file"]).unlink(missing_ok=True)
+
+
+def print_invitation(name: str, invitation: dict[str, Any]) -> None:
+    """Print an invitation: its bare URL to standard output, what a person reads to stderr."""
+    click.echo(f"{name}, until {invitation['expiresAt']}, shown once:", err=True)
+    click.echo(invitation["url"])
 
 
 def _write(folder: Path, grant: str, url: str) -> Path:

@@ -36,10 +36,11 @@ from reconciler.core.files import Source
 from reconciler.core.invitation import Invitation, parse_invitation
 from reconciler.core.selection import Selection
 from reconciler.core.spec import Direction, Kind, PeerSpec
+from reconciler.core.text import printable
 from reconciler.core.times import rfc3339
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.join import CheckReport, Joiner, check, join
+from reconciler.join import CheckReport, Joiner, check, join, present_used
 from reconciler.manifest.load import load
 from reconciler.reconcile import Options, apply
 from reconciler.store.applied import Provenance
@@ -80,7 +81,7 @@ def command(
     invitation replaces the token and keeps the key.
     """
     found = settings()
-    parsed = parse_invitation(sys.stdin.read() if invitation == "-" else invitation)
+    parsed = parse_invitation(_read_invitation() if invitation == "-" else invitation)
     keys = FileKeyring.load(require(found.keyring, "keyring"))
     if not only_check:
         say_gateway(found)
@@ -162,12 +163,23 @@ class _Adding:
             return await check(joiner, self.invitation)
 
     def _prove(self) -> None:
+        """Raise where the invitation of a new peer is of no use, so that nothing is left behind."""
         try:
-            _require_clock(asyncio.run(self.check()))
+            report = asyncio.run(self.check())
+            _require_clock(report)
+            if report.token.status != "claimed":
+                return
         except Refused as error:
-            # presented all the same: only that leaves the grantor a sign that it was stolen
-            if error.code not in ("token_spent", "token_claimed"):
+            if error.code != "token_spent":
                 raise
+        with self.opened.transaction() as tx:
+            if live_peer(tx, self.name) is not None:
+                return  # the same command, run at the same time, is using it
+        asyncio.run(self._present_used())
+
+    async def _present_used(self) -> None:
+        async with self._joiner("peer add") as joiner:
+            await present_used(joiner, self.invitation)
 
     @asynccontextmanager
     async def _joiner(self, command: str) -> AsyncIterator[Joiner]:
@@ -179,9 +191,20 @@ class _Adding:
                 allow_addresses=self.found.allow_addresses,
                 actor=f"user:{actor_name()}",
                 oid_arc=self.found.oid_arc,
+                report=_say,
             )
         finally:
             await opened.close()
+
+
+def _read_invitation() -> str:
+    if sys.stdin.isatty():
+        _say("paste the invitation, then Enter and Ctrl-D")
+    return sys.stdin.read()
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line, 500), err=True)
 
 
 def _show_check(report: CheckReport, output: str) -> None:

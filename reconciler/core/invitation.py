@@ -23,6 +23,7 @@ API_PREFIX: Final = "/federation/v1"
 ENROLL_PATH: Final = f"{API_PREFIX}/enroll"
 
 _HINT: Final = "paste the whole invitation, from https:// to its end, in quotes"
+_WRAPPERS: Final = ('""', "''", "``", "<>", "\u201c\u201d", "\u2018\u2019")
 _PIN: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
@@ -45,7 +46,9 @@ def parse_invitation(presented: str) -> Invitation:
     Raises:
         NeedsEdit: `invitation_invalid`, saying which part is wrong; never with the token in it.
     """
-    text = presented.strip()
+    text = _unwrapped(presented)
+    if not text:
+        raise _wrong("the invitation is empty")
     if not text.isprintable() or " " in text:  # urlsplit would drop tabs and newlines in silence
         raise _wrong("the invitation has a space, a line break or a control character in it")
     try:
@@ -67,6 +70,17 @@ def parse_invitation(presented: str) -> Invitation:
         raise _wrong("the pin in the invitation is not sha256: and 64 lower-case hex digits")
     base = f"https://{parts.netloc}{parts.path.removesuffix(ENROLL_PATH)}"
     return Invitation(base, token, given["ca"])
+
+
+def _unwrapped(presented: str) -> str:
+    """Return the text without what an editor, a mail or a shell put around it.
+
+    That is a byte order mark, white space, and one pair of quotes or angle brackets.
+    """
+    text = presented.strip().removeprefix("\ufeff").strip()
+    if len(text) > 1 and text[0] + text[-1] in _WRAPPERS:
+        text = text[1:-1].strip()
+    return text
 
 
 def _fragment(parts: SplitResult) -> dict[str, str]:

@@ -27,10 +27,11 @@ CHALLENGES: Final = {  # RFC 9110 11.6.1; RFC 6750 3; RFC 9449 7.1
 }
 
 # What a peer is told of what is ours to repair: the cause goes to the log alone.
+_NOT_ISSUED: Final = "nothing was issued; try again with the same key"
 _OURS: Final = {
-    "ca_unavailable": "nothing was issued; try again with the same key",
-    "ca_refused": "nothing was issued; try again with the same key",
-    "ca_wrong_answer": "nothing was issued; try again with the same key",
+    "ca_unavailable": f"the certificate authority does not answer: {_NOT_ISSUED}",
+    "ca_refused": f"the certificate authority refused: {_NOT_ISSUED}",
+    "ca_wrong_answer": f"the certificate authority answered wrongly: {_NOT_ISSUED}",
     "database_unavailable": "try again with the same key: what was begun can be finished",
     "crl_unavailable": "the certificate authority has not given one yet; try again",
     "unavailable": "the gateway is busy, or about to stop; try again",

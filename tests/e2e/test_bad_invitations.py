@@ -126,6 +126,61 @@ def test_an_invitation_that_has_expired_or_was_replaced_is_told_so(pair: Pair) -
     nothing_done(pair.beta, "wrong")
 
 
+@pytest.mark.parametrize("spent", [True, False], ids=["used", "claimed"])
+def test_an_invitation_that_somebody_has_used_leaves_nothing_here_and_a_sign_there(
+    pair: Pair, spent: bool
+) -> None:
+    grant = f"in-other-hands-{'used' if spent else 'claimed'}"
+    link = pair.create(grant)
+    presented_before = presented(pair, grant)
+    with pair.alpha.client() as client:
+        step_ca = pair.alpha.child("step-ca")
+        if not spent:
+            os.kill(step_ca, signal.SIGSTOP)
+        try:
+            thief = Enrollee().enroll(client, parse_invitation(link).token)
+        finally:
+            os.kill(step_ca, signal.SIGCONT)
+    assert thief.status_code == (201 if spent else 503)
+
+    refused = pair.beta("peer", "add", "-", "--name", "late", said=link)
+
+    told(refused, 1, "has been used" if spent else "claimed")
+    nothing_done(pair.beta, "late")
+    assert presented(pair, grant) == presented_before + 1
+
+
+def presented(pair: Pair, grant: str) -> int:
+    """Return how often a token of a grant was presented by another key than its own."""
+    entries = pair.alpha.document("history", f"grant/{grant}")
+    return len([each for each in entries if each["kind"] == "theft.suspected"])
+
+
+def test_what_is_waited_for_is_told(pair: Pair) -> None:
+    link = pair.create("slow-ca")
+    step_ca = pair.alpha.child("step-ca")
+    os.kill(step_ca, signal.SIGSTOP)
+    try:
+        with subprocess.Popen(
+            [*COMMAND, "peer", "add", link, "--name", "slow"],
+            cwd=pair.beta.cwd,
+            env=pair.beta.environ(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as adding:
+            assert adding.stderr is not None
+            lines = iter(adding.stderr.readline, "")
+            assert any(line.startswith("asking https://") for line in lines)
+            waits = next(line for line in lines if line.startswith("waiting "))
+            assert "the certificate authority does not answer" in waits
+            os.kill(step_ca, signal.SIGCONT)
+            adding.stderr.read()
+            assert adding.wait() == 0
+    finally:
+        os.kill(step_ca, signal.SIGCONT)
+
+
 def test_while_the_ca_is_down_the_token_is_kept_and_the_same_command_succeeds_later(
     pair: Pair,
 ) -> None:

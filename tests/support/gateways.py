@@ -185,7 +185,12 @@ class TestGateway(Command):
 
     def client(self) -> httpx.Client:
         """Return an HTTP client of the endpoint."""
-        return httpx.Client(base_url=self.public_url, verify=self.tls(), trust_env=False)
+        return httpx.Client(
+            base_url=self.public_url,
+            verify=self.tls(),
+            trust_env=False,
+            timeout=60,  # longer than a gateway waits for its CA
+        )
 
     def enroll(self, grant: str) -> str:
         """Invite to a grant, enroll under it with a new key, and return the serial."""

@@ -21,6 +21,21 @@ def test_an_invitation_reads_back() -> None:
     assert parse_invitation(f"  {WHOLE}\n") == invitation
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "\ufeff{}\n",
+        '"{}"\n',
+        "\r\n'{}'\r\n",
+        "<{}>",
+        " \u201c{}\u201d ",
+        '\ufeff"{}"',
+    ],
+)
+def test_what_a_mail_or_an_editor_puts_around_it_is_taken_off(wrapped: str) -> None:
+    assert parse_invitation(wrapped.format(WHOLE)).url() == WHOLE
+
+
 def test_a_gateway_may_live_below_a_path_and_on_an_ipv6_address() -> None:
     presented = WHOLE.replace("alpha.example:8443", "[::1]:8443/beta")
     assert parse_invitation(presented).base_url == "https://[::1]:8443/beta"
@@ -37,7 +52,10 @@ def test_repr_does_not_show_the_token() -> None:
 @pytest.mark.parametrize(
     ("presented", "fact"),
     [
-        ("", "scheme ''"),
+        ("", "the invitation is empty"),
+        (' ""\n', "the invitation is empty"),
+        (f'"{WHOLE}', "scheme"),
+        (f'""{WHOLE}""', "scheme"),
         ("not a url", "a space"),
         (WHOLE.replace("https", "http"), "scheme 'http'"),
         (WHOLE.replace("alpha.example:8443", ""), "expected https://…"),

@@ -34,7 +34,8 @@ _log = logging.getLogger(__name__)
 
 RETRY_EVERY: Final = timedelta(seconds=5)  # after the first failure; then twice as long each time
 LONGEST_RETRY: Final = timedelta(minutes=5)
-LONGEST_LOOK: Final = timedelta(seconds=30)  # at a folder, which may change meanwhile
+LONGEST_RETRY_OF_A_FOLDER: Final = timedelta(seconds=30)  # which costs no fetch
+MOST_LOGGED: Final = 5  # problems of a source
 LOCK_WAIT: Final = timedelta(seconds=5)  # then it is tried again: `up` ends within 10 s
 
 
@@ -43,12 +44,16 @@ class After(Enum):
 
     WAIT = "wait"  # for what starts the next one
     RETRY = "retry"  # soon, and ever more seldom
-    AGAIN = "again"  # at once
+    AGAIN = "again"  # at once, and if that does not help as for RETRY
 
 
 @dataclass(slots=True)
 class Loop:
-    """The loop over one source. `trouble` is the last error, told once as long as it stays."""
+    """The loop over one source.
+
+    `trouble` is the last error, logged once as long as it stays. The next pass is `due` so long
+    after the last, unless something starts it sooner; it has come after so many `failures`.
+    """
 
     database: Database
     triggers: Triggers
@@ -56,29 +61,22 @@ class Loop:
     limits: Limits = field(default_factory=Limits)
     signatures: SignatureSetting | None = None
     trouble: str = ""
+    due: timedelta = timedelta()
+    failures: int = 0
+    _unrecorded: str = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconcile until `stop`; a transaction under way is finished first, a fetch is not."""
         ending = asyncio.create_task(_end_fetches(stop))
         try:
-            await self._run(stop)
+            await self.triggers.begin()  # before the first read, so that no change falls between
+            _log.info("source %s", self.triggers)
+            while not stop.is_set():
+                await asyncio.to_thread(self.one_pass)
+                await self.triggers.next(stop, self.due)
         finally:
+            self.triggers.end()
             ending.cancel()
-
-    async def _run(self, stop: asyncio.Event) -> None:
-        async for _ in self.triggers.next(stop):
-            failures = 0
-            while (after := await asyncio.to_thread(self.one_pass)) is not After.WAIT:
-                if stop.is_set():
-                    break
-                if after is After.RETRY or failures:
-                    wait = retry_after(failures, random.random(), self._longest_wait)  # noqa: S311 - no secret
-                    await self.triggers.wait(stop, wait)
-                failures += 1
-
-    @property
-    def _longest_wait(self) -> timedelta:
-        return LONGEST_RETRY if self.triggers.source.is_git else LONGEST_LOOK
 
     def expiry(self) -> Job:
         """Return the timer that ends grants, whatever keeps the passes from coming."""
@@ -104,21 +102,23 @@ class Loop:
             )
             done = apply(self.database, reading.desired, reading.by, options)
         except MosaicError as error:
-            self._failed(error, reading)
+            after = After.RETRY if isinstance(error, Retry) else After.WAIT
             if error.code == "plan_stale":
-                return After.AGAIN
-            return After.RETRY if isinstance(error, Retry) else After.WAIT
+                after = After.AGAIN
+            self._failed(error, reading, after)
+            return after
         except Exception as error:  # noqa: BLE001 - a defect must not end what runs beside
             _log.exception("the pass failed by a defect")
             hint = "the log of this reconciler has the trace; please report it"
-            self._failed(MosaicError("internal", type(error).__name__, hint=hint), reading)
+            defect = MosaicError("internal", type(error).__name__, hint=hint)
+            self._failed(defect, reading, After.RETRY)
             return After.RETRY
         self._done(reading, done)
         return After.WAIT
 
     def _done(self, reading: Reading, done: Judged) -> None:
         if self.trouble:
-            _log.info("it goes on: %s", reading.by.source)
+            _log.info("recovered: %s is applied again", reading.by.source)
         self.trouble = ""
         summary = done.plan.summary
         if not done.plan.empty:
@@ -130,27 +130,44 @@ class Loop:
                 summary.replace,
                 summary.revoke,
             )
+        self._schedule(After.WAIT)
         self._record(reading, None)
 
-    def _failed(self, error: MosaicError, reading: Reading | None) -> None:
+    def _failed(self, error: MosaicError, reading: Reading | None, after: After) -> None:
         message = error.message
         if isinstance(error, InvalidManifests):
-            message += ": " + "; ".join(str(problem) for problem in error.problems[:5])
+            named = "; ".join(str(problem) for problem in error.problems[:MOST_LOGGED])
+            more = len(error.problems) - MOST_LOGGED
+            message += f": {named}{f'; and {more:,} more' if more > 0 else ''}"
         trouble = f"nothing is applied: {message}; {error.hint}"
         if trouble != self.trouble:
             _log.error("%s", trouble)
         self.trouble = trouble
+        self._schedule(after)
         self._record(reading, error)
+
+    def _schedule(self, after: After) -> None:
+        if after is After.WAIT:
+            self.due, self.failures = self.triggers.every, 0
+            return
+        longest = LONGEST_RETRY if self.triggers.source.is_git else LONGEST_RETRY_OF_A_FOLDER
+        retry = retry_after(self.failures, random.random(), longest)  # noqa: S311 - no secret
+        self.due = timedelta() if after is After.AGAIN and not self.failures else retry
+        self.failures += 1
 
     def _record(self, reading: Reading | None, failure: MosaicError | None) -> None:
         source = reading.by.source if reading is not None else self.triggers.source.shown
         revision = reading.by.revision if reading is not None else None
         ended = Pass(self.actor, source, revision, self.triggers.every, failure)
+        unrecorded = ""
         try:
             with self.database.transaction() as tx:
                 record_pass(tx, ended)
         except MosaicError as error:  # the log has told of the pass
-            _log.warning("the pass is not recorded: %s", error.message)
+            unrecorded = error.message
+        if unrecorded not in ("", self._unrecorded, failure.message if failure else ""):
+            _log.warning("the pass is not recorded: %s", unrecorded)
+        self._unrecorded = unrecorded
 
 
 async def _end_fetches(stop: asyncio.Event) -> None:

@@ -3,47 +3,62 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from watchfiles import awatch
-
-from reconciler.loops.periodic import sleep_unless
+from reconciler.core.times import format_duration
+from reconciler.loops.watch import FolderWatch
 from reconciler.source.read import folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
     from reconciler.core.values import SourceSetting
 
-_log = logging.getLogger(__name__)
-
-SETTLE_MS: Final = 1000  # a folder settles before it is read
 PASS_EVERY: Final = timedelta(seconds=60)  # for drift and expiry, and a poll unless told
-LOOK_EVERY: Final = timedelta(seconds=5)  # for a folder that is not there
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Triggers:
-    """When to look at a source again. Setting `pushed` starts a pass at once."""
+    """When to look at a source again, `every` so often at least; of a folder, when it changes.
+
+    Setting `pushed` starts a pass at once; `webhook` is where pushes are listened for.
+    """
 
     source: SourceSetting
     every: timedelta = PASS_EVERY
+    webhook: str = ""
     pushed: asyncio.Event = field(default_factory=asyncio.Event)
+    _watch: FolderWatch | None = None
 
-    async def next(self, stop: asyncio.Event) -> AsyncIterator[None]:
-        """Yield now, and then each time that a pass is due, until `stop`."""
-        yield None
-        changes = self._polls(stop) if self.source.is_git else self._changes(stop)
-        async for _ in changes:
-            yield None
+    async def begin(self) -> None:
+        """Begin to watch a folder, before it is read for the first time."""
+        if not self.source.is_git:
+            self._watch = FolderWatch(folder_of(self.source))
+            await self._watch.begin()
 
-    async def wait(self, stop: asyncio.Event, longest: timedelta) -> None:
-        """Wait for a push, but not longer than that, nor beyond `stop`."""
+    def end(self) -> None:
+        """End the watch."""
+        if self._watch is not None:
+            self._watch.end()
+
+    def __str__(self) -> str:
+        """Tell people what is watched, how, and how often it is looked at."""
+        every = format_duration(self.every)
+        if self._watch is None:
+            push = f", and when a push is reported to {self.webhook}" if self.webhook else ""
+            return f"{self.source.shown}: polled every {every}{push}"
+        look = f"compared every {format_duration(self._watch.interval)}"
+        if self._watch.polled:
+            how = f"{look}, without events: {self._watch.polled}"
+        else:
+            how = f"watched by file system events, {look}"
+        return f"{self.source.shown}: {how}; a pass every {every} at least"
+
+    async def next(self, stop: asyncio.Event, longest: timedelta) -> None:
+        """Wait until a pass is due, but not longer than that, nor beyond `stop`."""
+        if self._watch is not None:
+            await self._watch.changed(stop, longest)
+            return
         waiting = [asyncio.create_task(each.wait()) for each in (stop, self.pushed)]
         try:
             await asyncio.wait(
@@ -53,42 +68,3 @@ class Triggers:
             for each in waiting:
                 each.cancel()
         self.pushed.clear()
-
-    async def _polls(self, stop: asyncio.Event) -> AsyncIterator[None]:
-        while not stop.is_set():
-            await self.wait(stop, self.every)
-            if not stop.is_set():
-                yield None
-
-    async def _changes(self, stop: asyncio.Event) -> AsyncIterator[None]:
-        folder = folder_of(self.source)
-        while not stop.is_set():
-            if not _is_folder(folder):
-                await sleep_unless(stop, LOOK_EVERY)
-                yield None
-                continue
-            watching = awatch(
-                folder,
-                debounce=SETTLE_MS,
-                step=SETTLE_MS,
-                stop_event=stop,
-                rust_timeout=int(self.every.total_seconds() * 1000),
-                yield_on_timeout=True,
-            )
-            try:
-                async for _ in watching:
-                    yield None
-                    if not _is_folder(folder):
-                        break
-            except FileNotFoundError:
-                continue
-            except (OSError, RuntimeError) as error:  # the kernel gives no more watches
-                _log.warning("%s is not watched, but read by the timer: %s", folder, error)
-                await self.wait(stop, self.every)
-                yield None
-
-
-def _is_folder(path: Path) -> bool:
-    with suppress(OSError):
-        return path.is_dir()
-    return False

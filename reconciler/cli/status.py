@@ -11,6 +11,7 @@ from reconciler.cli.output import output_option, print_document
 from reconciler.cli.people import away
 from reconciler.core.text import printable
 from reconciler.core.words import counted
+from reconciler.errors import Problem
 from reconciler.store.status import ENDS_WITHIN, status
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def _lines(found: dict[str, Any]) -> Iterator[Line]:
     yield from _paused(found["paused"])
     for each in found["reconcilers"]:
         yield from _reconciler(each)
+    yield from _drift(found["drift"])
     for what, counts in found["counts"].items():
         told = ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "none"
         yield f"{what:<13} {told}", None
@@ -88,11 +90,44 @@ def _applied(applied: dict[str, Any] | None) -> Iterator[Line]:
         yield f"              {told}", "yellow" if dirty else None
 
 
+def _drift(drift: dict[str, Any]) -> Iterator[Line]:
+    if drift["count"]:
+        what = counted(drift["count"], "object")
+        yield f"drift         {what} changed in the database by hand", "yellow"
+        yield f"              show with: {drift['next']}", None
+
+
 def _reconciler(each: dict[str, Any]) -> Iterator[Line]:
-    failure = each["failure"]
+    failure, waiting = each["failure"], each["waiting"]
     silent = ": it no longer runs, or cannot reach the database" if each["silent"] else ""
     told = f"{each['actor']}, last pass {away(each['at'])}{silent}"
     yield f"reconciler    {told}", "yellow" if silent else None
     if failure is not None:
         yield f"              fails since {away(failure['since'])}: {failure['message']}", "red"
+        for problem in failure["problems"]:
+            yield f"              {Problem(**problem)}", "red"
+        more = failure["problemCount"] - len(failure["problems"])
+        if more > 0:
+            yield f"              and {more:,} more: mosaic federation validate lists them", None
         yield f"              {failure['hint']}", None
+    if waiting is None and each["watch"] is not None:
+        yield "              it was stopped", None
+    elif waiting is not None and not each["silent"]:
+        yield f"              {_waiting(each, waiting)}", None
+
+
+def _waiting(each: dict[str, Any], waiting: dict[str, str]) -> str:
+    """Return what a reconciler waits for, as people read it."""
+    left = away(waiting["until"])
+    due = left.endswith(" ago")  # it is under way, or about to begin
+    by_timer = "a pass is due" if due else f"next pass {left}"
+    source = f"{each['source']} ({each['watch']})"
+    match waiting["for"]:
+        case "retry":
+            return by_timer if due else f"tries again {left}"
+        case "resume":
+            return f"waits for mosaic federation resume; {by_timer}"
+        case "person":
+            return f"waits for a person, or a change of {source}; {by_timer}"
+        case _:
+            return f"waits for a change of {source}; {by_timer}"

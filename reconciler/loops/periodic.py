@@ -37,18 +37,22 @@ async def run_jobs(jobs: Iterable[Job], stop: asyncio.Event) -> None:
 
 
 async def _repeat(job: Job, stop: asyncio.Event) -> None:
-    failures = 0
+    failures, trouble = 0, ""
     while not stop.is_set():
+        before = trouble
         try:
             await job.run()
-            failures = 0
+            failures, trouble = 0, ""
         except MosaicError as error:
-            failures += 1
-            # the first failure is news; a long outage is told again each time the wait doubles
-            _log.warning("%s: %s; trying again", job.name, error.message)
-        except Exception:  # noqa: BLE001 - a defect in one job must not end the others
-            failures += 1
-            _log.exception("%s: failed; trying again", job.name)
+            failures, trouble = failures + 1, error.message
+        except Exception as error:  # noqa: BLE001 - a defect in one job must not end the others
+            failures, trouble = failures + 1, f"{type(error).__name__}, a defect"
+            if trouble != before:
+                _log.exception("%s: failed by a defect", job.name)
+        if trouble and trouble != before:  # once as long as it stays
+            _log.warning("%s: %s; trying again", job.name, trouble)
+        elif before and not trouble:
+            _log.info("%s: recovered", job.name)
         wait = min(job.every * 2 ** min(failures, 10), max(MAX_WAIT, job.every))
         await sleep_unless(stop, wait)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -22,7 +23,7 @@ from reconciler.loops.periodic import EXPIRE_EVERY, Job
 from reconciler.reconcile import Options, Reading, apply, expire, read
 from reconciler.source.process import end_running
 from reconciler.store.applied import last_applied
-from reconciler.store.reconcilers import Pass, record_pass
+from reconciler.store.reconcilers import Pass, Waiting, record_pass, record_stop
 
 if TYPE_CHECKING:
     from reconciler.core.values import SignatureSetting
@@ -70,10 +71,11 @@ class Loop:
         ending = asyncio.create_task(_end_fetches(stop))
         try:
             await self.triggers.begin()  # before the first read, so that no change falls between
-            _log.info("source %s", self.triggers)
+            _log.info("source %s: %s", self.triggers.source.shown, self.triggers)
             while not stop.is_set():
                 await asyncio.to_thread(self.one_pass)
                 await self.triggers.next(stop, self.due)
+            await asyncio.to_thread(self._record_stop)
         finally:
             self.triggers.end()
             ending.cancel()
@@ -158,7 +160,16 @@ class Loop:
     def _record(self, reading: Reading | None, failure: MosaicError | None) -> None:
         source = reading.by.source if reading is not None else self.triggers.source.shown
         revision = reading.by.revision if reading is not None else None
-        ended = Pass(self.actor, source, revision, self.triggers.every, failure)
+        ended = Pass(
+            actor=self.actor,
+            source=source,
+            revision=revision,
+            every=self.triggers.every,
+            failure=failure,
+            waiting=_waiting(failure),
+            due=self.due,
+            watch=str(self.triggers),
+        )
         unrecorded = ""
         try:
             with self.database.transaction() as tx:
@@ -168,6 +179,27 @@ class Loop:
         if unrecorded not in ("", self._unrecorded, failure.message if failure else ""):
             _log.warning("the pass is not recorded: %s", unrecorded)
         self._unrecorded = unrecorded
+
+    def _record_stop(self) -> None:
+        if self._unrecorded:  # the database was away, and it must not delay the end
+            return
+        with suppress(MosaicError), self.database.transaction() as tx:
+            record_stop(tx, self.actor)
+
+
+def _waiting(failure: MosaicError | None) -> Waiting:
+    """Return what the loop waits for after a pass that ended so."""
+    if failure is None or isinstance(failure, InvalidManifests):
+        return Waiting.CHANGE
+    match failure.code:
+        case "reconciler_paused":
+            return Waiting.RESUME
+        case "source_unreadable":
+            return Waiting.CHANGE
+        case "plan_stale" | "internal":
+            return Waiting.RETRY
+        case _:
+            return Waiting.RETRY if isinstance(failure, Retry) else Waiting.PERSON
 
 
 async def _end_fetches(stop: asyncio.Event) -> None:

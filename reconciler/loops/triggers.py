@@ -30,10 +30,14 @@ class Triggers:
     pushed: asyncio.Event = field(default_factory=asyncio.Event)
     _watch: FolderWatch | None = None
 
-    async def begin(self) -> None:
-        """Begin to watch a folder, before it is read for the first time."""
+    def __post_init__(self) -> None:
+        """Make the watch of a folder; it has not begun yet."""
         if not self.source.is_git:
             self._watch = FolderWatch(folder_of(self.source))
+
+    async def begin(self) -> None:
+        """Begin to watch a folder, before it is read for the first time."""
+        if self._watch is not None:
             await self._watch.begin()
 
     def end(self) -> None:
@@ -42,17 +46,17 @@ class Triggers:
             self._watch.end()
 
     def __str__(self) -> str:
-        """Tell people what is watched, how, and how often it is looked at."""
+        """Tell people how the source is watched, and how often it is looked at."""
         every = format_duration(self.every)
         if self._watch is None:
             push = f", and when a push is reported to {self.webhook}" if self.webhook else ""
-            return f"{self.source.shown}: polled every {every}{push}"
+            return f"polled every {every}{push}"
         look = f"compared every {format_duration(self._watch.interval)}"
         if self._watch.polled:
             how = f"{look}, without events: {self._watch.polled}"
         else:
             how = f"watched by file system events, {look}"
-        return f"{self.source.shown}: {how}; a pass every {every} at least"
+        return f"{how}; a pass every {every} at least"
 
     async def next(self, stop: asyncio.Event, longest: timedelta) -> None:
         """Wait until a pass is due, but not longer than that, nor beyond `stop`."""

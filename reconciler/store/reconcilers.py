@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit import Event
 from reconciler.core.times import rfc3339
-from reconciler.errors import Refused
+from reconciler.errors import InvalidManifests, Refused
 from reconciler.store import audit
 from reconciler.store.tx import as_json
 
@@ -18,17 +19,34 @@ if TYPE_CHECKING:
 
 FORGET_AFTER: Final = timedelta(days=7)  # a replica that was never seen again
 SILENT_AFTER: Final = timedelta(minutes=15)  # or three of its timer's turns, where that is longer
+MAX_PROBLEMS: Final = 20  # of a source, that are kept
+
+
+class Waiting(StrEnum):
+    """What a reconciler waits for after a pass, if its timer does not come first."""
+
+    CHANGE = "change"  # of the source
+    RETRY = "retry"  # of what may pass by itself
+    RESUME = "resume"  # of a pause
+    PERSON = "person"  # who sees to a refusal, or a change
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """How a pass of the loop `actor` ended; `every` is its timer."""
+    """How a pass of the loop `actor` ended, and what follows.
+
+    `every` is its timer; the next pass comes after `due` at the latest. `watch` tells people how
+    the source is watched.
+    """
 
     actor: str
     source: str
     revision: str | None
     every: timedelta
     failure: MosaicError | None
+    waiting: Waiting
+    due: timedelta
+    watch: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +65,26 @@ class Pause:
 def record_pass(tx: Tx, ended: Pass) -> None:
     """Record a pass as the loop's last; what fails, fails since its first time."""
     failure = ended.failure
+    problems = failure.problems if isinstance(failure, InvalidManifests) else None
     tx.run(
         "DELETE FROM federation_reconcilers WHERE at < clock_timestamp() - CAST(:age AS interval)",
         age=FORGET_AFTER,
     )
     tx.run(
         "INSERT INTO federation_reconcilers AS r"
-        " (actor, source, revision, every, failing_since, code, message, hint)"
+        " (actor, source, revision, every, failing_since, code, message, hint, watch, waits_for,"
+        " next_at, problems, problem_count)"
         " VALUES (:actor, :source, :revision, :every,"
         " CASE WHEN CAST(:code AS text) IS NULL THEN NULL ELSE clock_timestamp() END,"
-        " :code, :message, :hint)"
+        " :code, :message, :hint, :watch, :waiting, clock_timestamp() + CAST(:due AS interval),"
+        " CAST(:problems AS jsonb), :problem_count)"
         " ON CONFLICT (actor) DO UPDATE SET at = clock_timestamp(), source = excluded.source,"
         " every = excluded.every, revision = coalesce(excluded.revision, r.revision),"
         " failing_since = CASE WHEN excluded.code IS NULL THEN NULL"
         " ELSE coalesce(r.failing_since, excluded.failing_since) END,"
-        " code = excluded.code, message = excluded.message, hint = excluded.hint",
+        " code = excluded.code, message = excluded.message, hint = excluded.hint,"
+        " watch = excluded.watch, waits_for = excluded.waits_for, next_at = excluded.next_at,"
+        " problems = excluded.problems, problem_count = excluded.problem_count",
         actor=ended.actor,
         source=ended.source,
         revision=ended.revision,
@@ -69,13 +92,27 @@ def record_pass(tx: Tx, ended: Pass) -> None:
         code=failure.code if failure else None,
         message=failure.message if failure else None,
         hint=failure.hint if failure else None,
+        watch=ended.watch,
+        waiting=str(ended.waiting),
+        due=ended.due,
+        problems=as_json([asdict(each) for each in problems[:MAX_PROBLEMS]]) if problems else None,
+        problem_count=len(problems) if problems else None,
+    )
+
+
+def record_stop(tx: Tx, actor: str) -> None:
+    """Record that a loop was told to end: it waits for nothing."""
+    tx.run(
+        "UPDATE federation_reconcilers SET waits_for = NULL, next_at = NULL WHERE actor = :actor",
+        actor=actor,
     )
 
 
 def passes(tx: Tx) -> list[dict[str, Any]]:
     """Return the last pass of each reconciler, the newest first; `silent`: it was due long ago."""
     return tx.rows(
-        "SELECT actor, at, source, revision, failing_since, code, message, hint,"
+        "SELECT actor, at, source, revision, failing_since, code, message, hint, watch, waits_for,"
+        " next_at, problems, problem_count,"
         " clock_timestamp() > at + greatest(3 * every, CAST(:silent AS interval)) AS silent"
         " FROM federation_reconcilers ORDER BY at DESC, actor",
         silent=SILENT_AFTER,

@@ -10,7 +10,7 @@ from reconciler.errors import MosaicError, NeedsEdit, Refused
 if TYPE_CHECKING:
     from reconciler.store.tx import Database, Tx
 
-MIGRATIONS: Final = ("0001", "0002", "0003")  # oldest first; a test holds files to it
+MIGRATIONS: Final = ("0001", "0002", "0003", "0005")  # oldest first; a test holds files to it
 HEAD: Final = MIGRATIONS[-1]
 
 EXPECTED_TRIGGERS: Final = frozenset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.times import rfc3339
+from reconciler.store.drift import drifted
 from reconciler.store.reconcilers import passes, paused
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def status(tx: Tx) -> dict[str, Any]:
         "applied": _applied(tx),
         "paused": held.as_json() if held is not None else None,
         "reconcilers": [_pass(row) for row in passes(tx)],
+        "drift": _drift(tx),
         "counts": _counts(tx),
         "ending": [_ending(row, now) for row in tx.rows(_ENDING, days=max(ENDS_WITHIN))],
         "held": tx.rows(_HELD),
@@ -91,6 +93,11 @@ def _pass(row: dict[str, Any]) -> dict[str, Any]:
     if row["code"] is not None:
         failure = {name: row[name] for name in ("code", "message", "hint")}
         failure["since"] = rfc3339(row["failing_since"])
+        failure["problems"] = row["problems"] or []
+        failure["problemCount"] = row["problem_count"] or 0
+    waiting = None
+    if row["waits_for"] is not None:
+        waiting = {"for": row["waits_for"], "until": rfc3339(row["next_at"])}
     return {
         "actor": row["actor"],
         "at": rfc3339(row["at"]),
@@ -98,7 +105,14 @@ def _pass(row: dict[str, Any]) -> dict[str, Any]:
         "revision": row["revision"],
         "silent": row["silent"],
         "failure": failure,
+        "watch": row["watch"],
+        "waiting": waiting,
     }
+
+
+def _drift(tx: Tx) -> dict[str, Any]:
+    count = len(drifted(tx))
+    return {"count": count, "next": "mosaic federation drift" if count else None}
 
 
 def _counts(tx: Tx) -> dict[str, dict[str, int]]:

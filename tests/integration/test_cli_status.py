@@ -11,11 +11,14 @@ from reconciler.core.values import SourceSetting
 from reconciler.errors import Retry
 from reconciler.loops.run import Loop
 from reconciler.loops.triggers import Triggers
-from reconciler.store.reconcilers import Pass, record_pass
+from reconciler.store.locks import locked
+from reconciler.store.reconcilers import MAX_PROBLEMS, Pass, Waiting, record_pass
 from reconciler.store.tx import Database
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.looping import while_running
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +37,9 @@ def lines(mosaic: Quick, first: str) -> list[str]:
 
 def recorded(mosaic: Quick, actor: str, every: timedelta, failure: Retry | None = None) -> None:
     with mosaic.rows.database.transaction() as tx:
-        record_pass(tx, Pass(actor, "manifests", None, every, failure))
+        waiting = Waiting.RETRY if failure else Waiting.CHANGE
+        told = Pass(actor, "manifests", None, every, failure, waiting, every, "watched")
+        record_pass(tx, told)
 
 
 def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Quick) -> None:
@@ -44,6 +49,7 @@ def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Q
         "applied",
         "paused",
         "reconcilers",
+        "drift",
         "counts",
         "ending",
         "held",
@@ -52,6 +58,7 @@ def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Q
         "revocationLists",
     ]
     assert told["applied"] is None
+    assert told["drift"] == {"count": 0, "next": None}
     assert told["counts"] == {"peers": {}, "grants": {}, "certificates": {}}
     assert "nothing yet" in mosaic.ok("status").out
 
@@ -132,3 +139,102 @@ def test_a_pause_takes_the_lock_stops_loops_and_is_told_to_a_person_who_applies(
         held = mosaic("pause", "--reason", "another", "--wait-lock", "1s")
     assert held.code == 4
     assert mosaic.document("status")["paused"] is None
+
+
+def loop_of(mosaic: Quick) -> Loop:
+    source = SourceSetting(str(mosaic.cwd / "manifests"))
+    return Loop(Database(mosaic.rows.url, "tests"), Triggers(source), "loop:tests")
+
+
+def reconciler_lines(mosaic: Quick) -> list[str]:
+    out = mosaic.ok("status").out.splitlines()
+    first = next(number for number, line in enumerate(out) if line.startswith("reconciler"))
+    below = next(n for n, line in enumerate(out[first + 1 :], first + 1) if line[:1] != " ")
+    return [line.strip() for line in out[first + 1 : below]]
+
+
+def test_every_problem_of_a_failing_pass_is_told_with_its_file_and_line(mosaic: Quick) -> None:
+    for name in ("one", "two"):
+        write(mosaic.cwd / "manifests", **{name: grant_manifest(name).replace("list", "lst")})
+    loop = loop_of(mosaic)
+    loop.one_pass()
+    expected = [
+        line for line in mosaic("validate").out.splitlines() if line.startswith(("one", "two"))
+    ]
+    assert len(expected) == 2
+    told = reconciler_lines(mosaic)
+    assert told[1:3] == expected
+    assert told[3] == "correct the places named above; nothing was changed"
+    failure = mosaic.document("status")["reconcilers"][0]["failure"]
+    assert failure["problemCount"] == 2
+    assert failure["problems"] == mosaic("validate", "--output", "json").document
+
+    for name in ("one", "two"):
+        (mosaic.cwd / "manifests" / f"{name}.yaml").unlink()
+    loop.one_pass()
+    assert mosaic.document("status")["reconcilers"][0]["failure"] is None
+
+
+def test_more_problems_than_fit_are_counted_and_the_command_that_lists_them_is_named(
+    mosaic: Quick,
+) -> None:
+    names = [f"g{number}" for number in range(MAX_PROBLEMS + 3)]
+    write(mosaic.cwd / "manifests", **dict.fromkeys(names, "kind: Nonsense\n"))
+    total = len(mosaic("validate", "--output", "json").document)
+    loop_of(mosaic).one_pass()
+    failure = mosaic.document("status")["reconcilers"][0]["failure"]
+    assert (len(failure["problems"]), failure["problemCount"]) == (MAX_PROBLEMS, total)
+    more = f"and {total - MAX_PROBLEMS} more: mosaic federation validate lists them"
+    assert more in reconciler_lines(mosaic)
+
+
+def test_what_the_loop_waits_for_is_told(mosaic: Quick, database_url: str) -> None:
+    def waiting() -> tuple[str, str]:
+        (told,) = mosaic.document("status")["reconcilers"]
+        return told["waiting"]["for"], reconciler_lines(mosaic)[-1]
+
+    source = mosaic.cwd / "manifests"
+    watched = f"{source} (watched by file system events, compared every 2s; a pass every 1m"
+    loop = loop_of(mosaic)
+    loop.one_pass()
+    what, line = waiting()
+    assert what == "change"
+    assert line.startswith(f"waits for a change of {watched}")
+    assert "; next pass in " in line
+
+    mosaic.ok("pause", "--reason", "an audit")
+    loop.one_pass()
+    what, line = waiting()
+    assert what == "resume"
+    assert line.startswith("waits for mosaic federation resume; next pass in ")
+    mosaic.ok("resume")
+
+    with locked(mosaic.rows.database, timedelta(seconds=60)):
+        loop.one_pass()
+        what, line = waiting()
+    assert what == "retry"
+    assert line.startswith(("tries again in ", "a pass is due"))
+    assert "another process holds the lock: tests" in mosaic.ok("status").out
+
+    (source / "beta.yaml").unlink()
+    loop.one_pass()
+    what, line = waiting()
+    assert what == "person"
+    assert line.startswith(f"waits for a person, or a change of {watched}")
+
+
+def test_a_loop_that_was_stopped_waits_for_nothing(mosaic: Quick) -> None:
+    def story() -> None:
+        wait_until(lambda: mosaic.document("status")["reconcilers"], "a pass")
+
+    while_running(loop_of(mosaic), story)
+    assert mosaic.document("status")["reconcilers"][0]["waiting"] is None
+    assert reconciler_lines(mosaic) == ["it was stopped"]
+
+
+def test_drift_is_counted_and_the_command_that_shows_it_is_named(mosaic: Quick) -> None:
+    mosaic.ok("apply", "--yes")
+    mosaic.rows.run("UPDATE federation_peers SET display_name = 'by hand'")
+    assert mosaic.document("status")["drift"] == {"count": 1, "next": "mosaic federation drift"}
+    assert lines(mosaic, "drift") == ["drift         1 object changed in the database by hand"]
+    assert "by hand" in mosaic.ok("drift").out

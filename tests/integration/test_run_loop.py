@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -24,11 +23,11 @@ from reconciler.loops.triggers import Triggers
 from reconciler.store.tx import Database
 from tests.support.cli import Quick, shell
 from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.gateways import wait_until
+from tests.support.looping import while_running
 from tests.support.repositories import Checkout
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -47,26 +46,6 @@ def checkout(tmp_path: Path) -> Checkout:
 def git_loop(url: str, checkout: Checkout, every: float = 0.2) -> Loop:
     source = SourceSetting(checkout.url, "main", "manifests", cache=str(checkout.path.parent / "c"))
     return Loop(Database(url, "tests"), Triggers(source, timedelta(seconds=every)), "loop:tests")
-
-
-def while_running(loop: Loop, story: Callable[[], None]) -> None:
-    """Run the loop in a thread of its own as long as the story takes."""
-    ready: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        ready.append((asyncio.get_running_loop(), stop))
-        await loop.run(stop)
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
-    thread.start()
-    try:
-        story()
-    finally:
-        wait_until(lambda: bool(ready), "the loop")
-        ready[0][0].call_soon_threadsafe(ready[0][1].set)
-        thread.join(15)
-    assert not thread.is_alive()
 
 
 def test_a_repository_is_polled_and_what_is_pushed_is_applied(

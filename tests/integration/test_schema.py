@@ -77,7 +77,7 @@ def test_a_database_of_the_first_migration_keeps_its_rows(empty_database_url: st
 def test_an_empty_database_is_told_apart_from_a_newer_one(
     empty_database_url: str, database_url: str
 ) -> None:
-    with pytest.raises(MosaicError, match="expected 0003") as missing:
+    with pytest.raises(MosaicError, match=f"expected {HEAD}") as missing:
         require_current(Database(empty_database_url, "tests"))
     assert missing.value.code == "schema_missing"
     Rows(database_url).run("UPDATE alembic_version SET version_num = '9999'")

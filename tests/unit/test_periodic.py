@@ -1,0 +1,41 @@
+"""Jobs that run again and again: a failure is told once when it begins, once when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Retry
+from reconciler.loops.periodic import Job, run_jobs
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_a_failure_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    away = Retry("ca_unavailable", "the CA is away")
+    outcomes: list[Exception | None] = [away, away, away, None, KeyError("a"), None, None]
+
+    async def run() -> None:
+        stop, left = asyncio.Event(), iter(outcomes)
+
+        async def work() -> None:
+            outcome = next(left, None)
+            if outcome is not None:
+                raise outcome
+            if left.__length_hint__() == 0:  # type: ignore[attr-defined]
+                stop.set()
+
+        await run_jobs([Job("revocations", timedelta(milliseconds=1), work)], stop)
+
+    with caplog.at_level(logging.INFO, "reconciler.loops.periodic"):
+        asyncio.run(run())
+    assert caplog.messages == [
+        "revocations: the CA is away; trying again",
+        "revocations: recovered",
+        "revocations: failed by a defect",
+        "revocations: KeyError, a defect; trying again",
+        "revocations: recovered",
+    ]

@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from reconciler.clients.gateway import GatewayClient, utc_now
+from reconciler.clients.invitation_check import explain_used, require_clock
 from reconciler.core.times import rfc3339
+from reconciler.core.values import ProxyRules
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.issued import verify_issued
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
-from reconciler.crypto.proof import PROOF_SKEW
 from reconciler.crypto.seal import seal, unseal
 from reconciler.errors import Refused, Retry
 from reconciler.store import outbound
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.answers import SignedLeaf
     from reconciler.core.invitation import Invitation
-    from reconciler.core.remote import IssuedAnswer, TokenState
+    from reconciler.core.remote import IssuedAnswer
     from reconciler.core.values import Network
     from reconciler.crypto.keys import PrivateKey
     from reconciler.crypto.seal import KeyWrapper
@@ -67,34 +68,16 @@ class Joiner:
     allow_addresses: tuple[Network, ...]
     actor: str
     oid_arc: str = DEFAULT_OID_ARC
+    peer_proxy: ProxyRules = field(default_factory=ProxyRules)
     clock: Callable[[], datetime] = utc_now
     patience: timedelta = PATIENCE
     report: Callable[[str], None] = _log.info
 
-    def connect(self, invitation: Invitation) -> AbstractAsyncContextManager[GatewayClient]:
-        """Return a client of the invitation's gateway."""
+    def connect(self, base_url: str, pin: str) -> AbstractAsyncContextManager[GatewayClient]:
+        """Return a client of the gateway at a URL whose root has the pin."""
         return GatewayClient.pinned(
-            invitation.base_url, invitation.pin, self.allow_addresses, clock=self.clock
+            base_url, pin, self.allow_addresses, rules=self.peer_proxy, clock=self.clock
         )
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What `peer add --check` found: all of it as it must be, but for the clock, perhaps.
-
-    `skew` is how far our clock is ahead of theirs, to about a second; None where that is not told.
-    """
-
-    base_url: str
-    addresses: tuple[str, ...]
-    pin: str
-    token: TokenState
-    skew: timedelta | None
-
-    @property
-    def clock_ok(self) -> bool:
-        """Whether a proof of ours would be taken for one of now (DESIGN 13: 60 s)."""
-        return self.skew is None or abs(self.skew) <= PROOF_SKEW
 
 
 async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
@@ -107,10 +90,10 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
     """
     held = await joiner.database.run(outbound.find, name)
     _check_host(held, invitation)
-    async with joiner.connect(invitation) as client:  # (1)
+    async with joiner.connect(invitation.base_url, invitation.pin) as client:  # (1)
         until_s = asyncio.get_running_loop().time() + joiner.patience.total_seconds()
         enrollment = _Enrollment(joiner, client, invitation, until_s)
-        enrollment.check_clock()
+        require_clock(client, joiner.clock())
         key, issued = await enrollment.earlier(held)  # (2)
         if key is not None and issued is not None and _holds(held, key, issued):
             await enrollment.refuse_unless_spent(held)
@@ -134,66 +117,12 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
     return done
 
 
-async def check(joiner: Joiner, invitation: Invitation) -> CheckReport:
-    """Test an invitation: name, addresses, pin, clock and token. Nothing is spent or written.
-
-    Raises:
-        MosaicError: the first of these that is not as it must be, but for the clock.
-    """
-    async with joiner.connect(invitation) as client:
-        token = await client.token_status(invitation.token)
-        url, pin, skew = invitation.base_url, invitation.pin, _skew(joiner, client)
-        return CheckReport(url, client.addresses, pin, token, skew)
-
-
-async def present_used(joiner: Joiner, invitation: Invitation) -> None:
-    """Present a used invitation with a key that is thrown away; its certificate cannot be had.
-
-    Only a second use tells the grantor that its invitation has been in other hands; a test does
-    not.
-
-    Raises:
-        Refused: `token_spent`, `token_claimed` or another 410.
-    """
-    async with joiner.connect(invitation) as client:
-        try:
-            await client.enroll(invitation.token, make_csr(generate_key()))
-        except Refused as error:
-            raise _explained(error) from None
-
-
-def _explained(refusal: Refused) -> Refused:
-    return used_elsewhere(refusal) if refusal.code == "token_spent" else refusal
-
-
-def used_elsewhere(refusal: Refused) -> Refused:
-    """Return what a spent token means to a peer whose key did not spend it."""
-    return Refused(
-        refusal.code,
-        "the invitation has been used, and not by this peer's key",
-        hint="unless you used it under another name, tell the grantor at once: "
-        "whoever used it holds a certificate of the grant",
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Enrollment:
     joiner: Joiner
     client: GatewayClient
     invitation: Invitation
     until_s: float  # of the loop's clock: when patience is over
-
-    def check_clock(self) -> None:
-        """Raise where the other side's clock, if it tells it, is too far from ours."""
-        skew = _skew(self.joiner, self.client)
-        if skew is not None and abs(skew) > PROOF_SKEW:
-            apart = "ahead of" if skew > timedelta() else "behind"
-            raise Refused(
-                "proof_invalid",
-                f"this clock is {abs(skew.total_seconds()):.0f} s {apart} the other gateway's, "
-                "which takes no proof of ours so",
-                hint="set the clock, then run the same command again; nothing was spent",
-            )
 
     async def earlier(self, held: Outbound) -> tuple[PrivateKey | None, IssuedAnswer | None]:
         """Return the stored key, where it can go on, and a certificate that it was issued."""
@@ -267,7 +196,7 @@ class _Enrollment:
         issued = await self._pick_up(key)
         if issued is not None:
             return issued
-        raise _explained(refusal)
+        raise explain_used(refusal)
 
     async def _patiently(self, ask: Callable[[], Awaitable[IssuedAnswer]]) -> IssuedAnswer:
         """Ask until the answer is no `Retry`, or patience is over."""
@@ -285,10 +214,6 @@ class _Enrollment:
 
 def _open(joiner: Joiner, held: Outbound, sealed: bytes) -> PrivateKey:
     return load_private_key(unseal(sealed, client_key_context(held.id), joiner.keys))
-
-
-def _skew(joiner: Joiner, client: GatewayClient) -> timedelta | None:
-    return None if client.server_time is None else joiner.clock() - client.server_time
 
 
 def _holds(held: Outbound, key: PrivateKey, issued: IssuedAnswer) -> bool:

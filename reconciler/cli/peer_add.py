@@ -31,6 +31,7 @@ from reconciler.cli.declaring import (
 )
 from reconciler.cli.output import output_option, print_document, show_facts
 from reconciler.cli.people import away
+from reconciler.clients.invitation_check import CheckReport, check_invitation, present_used
 from reconciler.config import Settings, require
 from reconciler.core.files import Source
 from reconciler.core.invitation import Invitation, parse_invitation
@@ -40,7 +41,7 @@ from reconciler.core.text import printable
 from reconciler.core.times import rfc3339
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.join import CheckReport, Joiner, check, join, present_used
+from reconciler.join import Joiner, join
 from reconciler.manifest.load import load
 from reconciler.reconcile import Options, apply
 from reconciler.store.applied import Provenance
@@ -159,8 +160,12 @@ class _Adding:
 
     async def check(self) -> CheckReport:
         """Test the invitation; nothing is spent or written."""
-        async with self._joiner("peer add --check") as joiner:
-            return await check(joiner, self.invitation)
+        invitation = self.invitation
+        async with (
+            self._joiner("peer add --check") as joiner,
+            joiner.connect(invitation.base_url, invitation.pin) as client,
+        ):
+            return await check_invitation(client, invitation, joiner.clock())
 
     def _prove(self) -> None:
         """Raise where the invitation of a new peer is of no use, so that nothing is left behind."""
@@ -178,8 +183,12 @@ class _Adding:
         asyncio.run(self._present_used())
 
     async def _present_used(self) -> None:
-        async with self._joiner("peer add") as joiner:
-            await present_used(joiner, self.invitation)
+        invitation = self.invitation
+        async with (
+            self._joiner("peer add") as joiner,
+            joiner.connect(invitation.base_url, invitation.pin) as client,
+        ):
+            await present_used(client, invitation)
 
     @asynccontextmanager
     async def _joiner(self, command: str) -> AsyncIterator[Joiner]:
@@ -191,6 +200,7 @@ class _Adding:
                 allow_addresses=self.found.allow_addresses,
                 actor=f"user:{actor_name()}",
                 oid_arc=self.found.oid_arc,
+                peer_proxy=self.found.peer_proxy,
                 report=_say,
             )
         finally:
@@ -211,6 +221,7 @@ def _show_check(report: CheckReport, output: str) -> None:
     facts: dict[str, Any] = {
         "gateway": report.base_url,
         "addresses": list(report.addresses),
+        "proxy": report.proxy,
         "pin": report.pin,
         "tokenStatus": report.token.status,
         "tokenExpiresAt": rfc3339(report.token.expires_at),

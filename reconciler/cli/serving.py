@@ -148,8 +148,14 @@ def keeping(
     files: GatewayFiles, settings: Settings, gateway: Gateway
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
     """Return what renews the certificates that this gateway holds of others."""
-    actor, arc = f"worker:{actor_name()}", settings.oid_arc
-    joiner = Joiner(gateway.database, files.keys, settings.allow_addresses, actor, arc)
+    joiner = Joiner(
+        gateway.database,
+        files.keys,
+        settings.allow_addresses,
+        actor=f"worker:{actor_name()}",
+        oid_arc=settings.oid_arc,
+        peer_proxy=settings.peer_proxy,
+    )
     renewals = Renewals(joiner)
     return lambda stop: run_jobs([renewals.job()], stop)
 

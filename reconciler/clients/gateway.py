@@ -21,6 +21,7 @@ from reconciler.clients.answers import (
 )
 from reconciler.clients.outward import (
     DEFAULT_LIMITS,
+    DIRECT,
     Answer,
     Channel,
     Destination,
@@ -28,6 +29,7 @@ from reconciler.clients.outward import (
     find,
     wrong_answer,
 )
+from reconciler.clients.proxy import proxy_name
 from reconciler.core.invitation import API_PREFIX
 from reconciler.crypto.certificates import fingerprint_of, pick_pinned_root, split_pem
 from reconciler.crypto.csr import digest_of_pem
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.remote import IssuedAnswer, RemoteGrant, TokenState
     from reconciler.core.tokens import Token
-    from reconciler.core.values import Network
+    from reconciler.core.values import Network, ProxyRules
     from reconciler.crypto.keys import PrivateKey
 
 ROOTS_PATH: Final = f"{API_PREFIX}/ca/roots"
@@ -67,6 +69,7 @@ class GatewayClient:
     ) -> None:
         self._to, self._channel, self._clock = to, channel, clock
         self.addresses = tuple(str(address) for address in to.addresses)
+        self.proxy = None if to.proxy is None else proxy_name(to.proxy)
         self.roots = roots
         self.server_time: datetime | None = None
 
@@ -78,6 +81,7 @@ class GatewayClient:
         pin: str,
         allow_addresses: tuple[Network, ...],
         *,
+        rules: ProxyRules = DIRECT,
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], datetime] = utc_now,
     ) -> AsyncIterator[Self]:
@@ -87,7 +91,7 @@ class GatewayClient:
             MosaicError: `pin_mismatch`, `peer_unreachable`, `peer_address_refused`,
                 `peer_wrong_answer`.
         """
-        to = await find(base_url, allow_addresses, limits)
+        to = await find(base_url, allow_addresses, limits, rules)
         async with Channel(to, _unverified(), limits) as first:
             root = pick_pinned_root(_bundle(await first.send("GET", ROOTS_PATH)), pin)
         async with Channel(to, _trusting(root), limits) as channel:

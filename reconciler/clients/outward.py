@@ -17,22 +17,25 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx
 
+from reconciler.clients.addresses import literal_address, may_reach
+from reconciler.clients.proxy import UNUSED_HINT, proxy_for, proxy_name, proxy_transport
 from reconciler.core.text import printable, shown
+from reconciler.core.values import ProxyRules
 from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
+    from reconciler.clients.addresses import IpAddress
     from reconciler.core.values import Network
 
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
+UNREACHABLE_HINT: Final = "check the name, the port and the network between, then try again"
 MAX_ANSWER: Final = 256 * 1024  # octets; sixteen certificates, or an answer with a wide scope
 HTTPS_PORT: Final = 443
+DIRECT: Final = ProxyRules()
 
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL 1.1 to 3.5, of HTTP
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052 2.1: an IPv4 address inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,16 @@ DEFAULT_LIMITS: Final = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A base URL without a slash at its end, and the addresses that its host was found to have."""
+    """A base URL without a slash at its end, and the addresses that its host was found to have.
+
+    There are none where it is reached through `proxy`, which looks the name up. `hint` is what to
+    do where it cannot be reached.
+    """
 
     base_url: str
     addresses: tuple[IpAddress, ...]
+    proxy: httpx.Proxy | None = None
+    hint: str = UNREACHABLE_HINT
 
     @property
     def host(self) -> str:
@@ -81,47 +90,62 @@ class Answer:
             return None
 
 
-async def find(base_url: str, allow_addresses: tuple[Network, ...], limits: Limits) -> Destination:
-    """Resolve the host of an https URL and judge all of its addresses.
+async def find(
+    base_url: str,
+    allow_addresses: tuple[Network, ...],
+    limits: Limits,
+    rules: ProxyRules = DIRECT,
+) -> Destination:
+    """Resolve the host of an https URL and judge all of its addresses; or its name, for a proxy.
 
     Raises:
-        NeedsEdit: `invitation_invalid`: it is no https URL.
+        NeedsEdit: `invitation_invalid`: it is no https URL; `config_invalid`: no HTTP proxy.
         Refused: `peer_address_refused`: one of the addresses is not global, nor allowed.
         Retry: `peer_unreachable`: the name does not resolve.
     """
     url = _read_url(base_url)
     host, port = url.raw_host.decode(), url.port or HTTPS_PORT
+    proxy = proxy_for(rules, host, port)
+    if proxy is not None:
+        literal = literal_address(host)
+        _judge(url.host, () if literal is None else (literal,), allow_addresses)
+        return Destination(
+            str(url).rstrip("/"), (), proxy, f"check the proxy {proxy_name(proxy)}, then try again"
+        )
+    hint = UNREACHABLE_HINT + (UNUSED_HINT if rules.url is not None and not rules.used else "")
+    addresses = await _resolve(url, host, port, limits, hint)
+    _judge(url.host, addresses, allow_addresses)
+    return Destination(str(url).rstrip("/"), addresses, hint=hint)
+
+
+async def _resolve(
+    url: httpx.URL, host: str, port: int, limits: Limits, hint: str
+) -> tuple[IpAddress, ...]:
     try:
         async with asyncio.timeout(limits.connect_s):
-            found = await asyncio.get_running_loop().getaddrinfo(
+            entries = await asyncio.get_running_loop().getaddrinfo(
                 host, port, type=socket.SOCK_STREAM
             )
     except TimeoutError:
-        raise unreachable(url.host, f"its name did not resolve in {limits.connect_s:g} s") from None
+        reason = f"its name did not resolve in {limits.connect_s:g} s"
+        raise unreachable(url.host, reason, hint) from None
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "its name cannot be looked up"
-        raise unreachable(url.host, f"its name does not resolve: {reason}") from None
-    texts = dict.fromkeys(str(entry[4][0]) for entry in found)
-    addresses = tuple(ipaddress.ip_address(text) for text in texts)
+        raise unreachable(url.host, f"its name does not resolve: {reason}", hint) from None
+    texts = dict.fromkeys(str(entry[4][0]) for entry in entries)
+    return tuple(ipaddress.ip_address(text) for text in texts)
+
+
+def _judge(
+    host: str, addresses: tuple[IpAddress, ...], allow_addresses: tuple[Network, ...]
+) -> None:
     for address in addresses:
         if not may_reach(address, allow_addresses):
             raise Refused(
                 "peer_address_refused",
-                f"{printable(url.host)} leads to {address}, which is not a public address",
+                f"{printable(host)} leads to {address}, which is not a public address",
                 hint=f"if that is meant, allow it: MOSAIC_ALLOW_ADDRESSES={address}",
             )
-    return Destination(str(url).rstrip("/"), addresses)
-
-
-def may_reach(address: IpAddress, allow_addresses: tuple[Network, ...]) -> bool:
-    """Tell whether an address is global (RFC 6890) or allowed; what it embeds must be, too."""
-    if any(address in network for network in allow_addresses):
-        return True
-    embedded = _embedded(address)
-    if embedded is not None:
-        return may_reach(embedded, allow_addresses)
-    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
-    return address.is_global and not address.is_multicast and not site_local
 
 
 class Channel:
@@ -130,7 +154,9 @@ class Channel:
     def __init__(self, to: Destination, tls: ssl.SSLContext, limits: Limits) -> None:
         self._to, self._limits = to, limits
         self._http = httpx.AsyncClient(
-            transport=_Pinned(to.addresses, tls),
+            transport=_Pinned(to.addresses, tls)
+            if to.proxy is None
+            else proxy_transport(to.proxy, tls),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(limits.read_s, connect=limits.connect_s),
@@ -163,9 +189,11 @@ class Channel:
             async with asyncio.timeout(self._limits.total_s):
                 return await self._exchange(method, f"{self._to.base_url}{path}", headers, json)
         except TimeoutError:
-            raise unreachable(host, f"no answer within {self._limits.total_s:g} s") from None
+            reason = f"no answer within {self._limits.total_s:g} s"
+            raise unreachable(host, reason, self._to.hint) from None
         except (httpx.HTTPError, OSError) as error:  # OSError: TLS that breaks while it is read
-            raise unreachable(host, _reason(error)) from None  # its cause holds the request
+            reason = _reason(error, self._to.proxy)
+            raise unreachable(host, reason, self._to.hint) from None  # its cause holds the request
 
     async def _exchange(
         self,
@@ -206,12 +234,12 @@ class _Pinned(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def unreachable(host: str, reason: str) -> Retry:
+def unreachable(host: str, reason: str, hint: str = UNREACHABLE_HINT) -> Retry:
     """Return the error of a gateway that cannot be talked to."""
     return Retry(
         "peer_unreachable",
         f"the other gateway {printable(host)} cannot be reached: {reason}",
-        hint="check the name, the port and the network between, then try again",
+        hint=hint,
     )
 
 
@@ -239,18 +267,11 @@ def _read_url(base_url: str) -> httpx.URL:
     return url
 
 
-def _embedded(address: IpAddress) -> IpAddress | None:
-    """Return the IPv4 address that an IPv6 address leads to, or None."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped or address.sixtofour
-
-
-def _reason(error: httpx.HTTPError | OSError) -> str:
+def _reason(error: httpx.HTTPError | OSError, proxy: httpx.Proxy | None) -> str:
     """Return the error in plain words: what OpenSSL and the kernel say is kept, cut short."""
     text = printable(str(error), 200)
+    if isinstance(error, httpx.ProxyError):
+        return f"the proxy answered: {text or 'nothing'}"
     if isinstance(error, httpx.ConnectTimeout):
         return "no connection in time"
     if isinstance(error, httpx.TimeoutException):
@@ -263,5 +284,5 @@ def _reason(error: httpx.HTTPError | OSError) -> str:
     if any(sign in text for sign in _NO_TLS):
         return "it does not speak TLS on this port"
     if isinstance(error, httpx.ConnectError):
-        return text or "no connection"
+        return f"{'' if proxy is None else 'through the proxy: '}{text or 'no connection'}"
     return "the connection broke before the answer was whole"

@@ -16,8 +16,10 @@ from reconciler.core.values import (
     LOOPBACK,
     Address,
     Network,
+    ProxyRules,
     RateLimit,
     SourceSetting,
+    read_proxy_rules,
 )
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.embedded.home import Home, find_home
@@ -46,6 +48,7 @@ class Settings:
     token_pepper: Path | None = None
     oid_arc: str = DEFAULT_OID_ARC
     allow_addresses: tuple[Network, ...] = ()
+    peer_proxy: ProxyRules = field(default_factory=ProxyRules)
     trusted_proxies: tuple[Network, ...] = ()
     proxy_protocol: bool = False
     allowed_signers: Path | None = None
@@ -80,6 +83,7 @@ def load_settings(
         for name, each in read_document(home).items():
             given.setdefault(name, each)
     found = {name: _read(name, each) for name, each in given.items()}
+    found["peer_proxy"] = read_proxy_rules(environ, used=found.get("peer_proxy", False))
     return _settings(found, home, cwd)
 
 

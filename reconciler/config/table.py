@@ -58,6 +58,9 @@ SETTINGS: Final = (
     Setting("token_pepper_file", Path, "the file of the token pepper, 32 bytes in hex"),
     Setting("oid_arc", values.read_oid_arc, "the arc of the OIDs in certificates"),
     Setting("allow_addresses", values.read_networks, "networks, not global, that may be called"),
+    Setting(
+        "peer_proxy", values.read_peer_proxy, "environment: peers are reached through HTTPS_PROXY"
+    ),
     Setting("trusted_proxies", values.read_networks, "networks whose X-Forwarded-For is believed"),
     Setting("proxy_protocol", values.read_switch, "true: they send a PROXY header instead"),
     Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from reconciler.core.text import printable, without_credentials
 from reconciler.core.x509 import DEFAULT_OID_ARC
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = tuple[str, int]  # host and port
@@ -58,6 +61,36 @@ class SignatureSetting:
 
     allowed_signers: str | None = None
     keyring: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyRules:
+    """The HTTP proxy that the environment names, and whether peers are reached through it.
+
+    `url` may hold a password; `bypass` are the entries of NO_PROXY.
+    """
+
+    url: str | None = field(default=None, repr=False)
+    bypass: tuple[str, ...] = ()
+    used: bool = False
+
+
+def read_proxy_rules(environ: Mapping[str, str], *, used: bool) -> ProxyRules:
+    """Return the rules of `https_proxy`, `all_proxy` and `no_proxy`; lower case first, as curl."""
+    names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    url = next((environ[name] for name in names if environ.get(name)), None)
+    if url is not None and "://" not in url:
+        url = f"http://{url}"
+    bypass = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    entries = tuple(entry.strip() for entry in bypass.split(",") if entry.strip())
+    return ProxyRules(url, entries, used)
+
+
+def read_peer_proxy(text: str) -> bool:
+    """Return whether `environment` is asked for, and not `off`; raise `ValueError` else."""
+    if text not in ("off", "environment"):
+        raise ValueError("expected off or environment")
+    return text == "environment"
 
 
 def read_switch(text: str) -> bool:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from reconciler.clients.gateway import GatewayClient
 from reconciler.core.claims import renew_after
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.csr import make_csr
@@ -32,6 +31,7 @@ from reconciler.store import outbound
 from reconciler.store.outbound import NEXT_KEY, ClientKey, client_key_context
 
 if TYPE_CHECKING:
+    from reconciler.clients.gateway import GatewayClient
     from reconciler.crypto.keys import PrivateKey
     from reconciler.join import Joiner
     from reconciler.store.outbound import HeldCertificate, Outbound
@@ -104,9 +104,7 @@ async def renew(joiner: Joiner, held: Outbound) -> str:
     sealed_for = client_key_context(held.id, NEXT_KEY)
     following = load_private_key(unseal(held.next_sealed_key, sealed_for, joiner.keys))
     pin = fingerprint_of(held.roots[0])
-    async with GatewayClient.pinned(
-        held.endpoint, pin, joiner.allow_addresses, clock=joiner.clock
-    ) as client:
+    async with joiner.connect(held.endpoint, pin) as client:
         try:
             issued = await client.renew(current, held.next_csr_pem)  # (3)
         except Refused as error:

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.clients.invitation_check import CheckReport, check_invitation
 from reconciler.core.states import PeerStatus
 from reconciler.core.x509 import OID_CLIENT_AUTH
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.keys import spki_sha256
 from reconciler.errors import MosaicError, Refused, Retry
-from reconciler.join import Joiner, check, join
+from reconciler.join import Joiner, join
 from reconciler.store import audit, outbound
 from tests.support.enrolling import Enrollee, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reconciler.core.invitation import Invitation
     from reconciler.core.tokens import Token
     from tests.support.grantor import Alpha
     from tests.support.joining import Beta
@@ -271,6 +273,11 @@ def test_two_at_once_hold_one_certificate(alpha: Alpha, beta: Beta) -> None:
     assert set(refused) <= {"state_conflict"}
     assert certificates(alpha) == ["issued"]
     assert beta.held() == done[0]
+
+
+async def check(joiner: Joiner, invitation: Invitation) -> CheckReport:
+    async with joiner.connect(invitation.base_url, invitation.pin) as client:
+        return await check_invitation(client, invitation, joiner.clock())
 
 
 def test_a_check_spends_and_writes_nothing(alpha: Alpha, beta: Beta) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.clients.gateway import GatewayClient
-from reconciler.clients.outward import Limits
+from reconciler.clients.outward import DIRECT, Limits
 from reconciler.core.tokens import new_token
 from reconciler.core.values import LOOPBACK
 from reconciler.crypto.authority import new_authority
@@ -23,7 +23,7 @@ from tests.support.liar import API, Liar, Said
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from reconciler.core.values import Network
+    from reconciler.core.values import Network, ProxyRules
 
 CA = new_authority("Alpha", datetime.now(UTC))
 PIN = fingerprint_of(CA.root)
@@ -61,10 +61,11 @@ def call(
     pin: str = PIN,
     allow: tuple[Network, ...] = LOOPBACK,
     limits: Limits = QUICK,
+    rules: ProxyRules = DIRECT,
 ) -> Any:
     async def run() -> Any:
         url = liar if isinstance(liar, str) else liar.url
-        async with GatewayClient.pinned(url, pin, allow, limits=limits) as client:
+        async with GatewayClient.pinned(url, pin, allow, limits=limits, rules=rules) as client:
             return await ask(client)
 
     return asyncio.run(run())

@@ -7,6 +7,11 @@ from typing import Final
 
 MAX_SHOWN: Final = 60  # characters
 
+_TOKEN: Final = re.compile(
+    r"([?&][\w-]*(?:token|password|secret|key|signature|auth)=|\b(?:basic|bearer) +)[^\s&#'\"]+",
+    re.IGNORECASE,
+)
+
 
 def printable(text: str, limit: int = MAX_SHOWN) -> str:
     """Return `text` cut at `limit` characters; what does not print stands as its escape."""
@@ -23,5 +28,5 @@ def shown(value: object) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """Return `text` with the user and password of every URL in it cut out."""
-    return re.sub(r"(://)[^/\s]*@", r"\1", text)
+    """Return `text` without what a URL in it holds of credentials: a user, a password, a token."""
+    return _TOKEN.sub(r"\1…", re.sub(r"(://)[^/\s]*@", r"\1", text))

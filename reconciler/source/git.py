@@ -1,19 +1,17 @@
-"""git, run so that nothing which a repository holds is obeyed: no hook, filter, prompt or redirect.
-
-Only what the operator's environment says of reaching a host is kept: a proxy, an SSH agent or
-command, `~/.netrc`, a bundle of roots.
-"""
+"""git, run so that nothing that a repository holds is obeyed: no hook, filter or redirect."""
 
 from __future__ import annotations
 
-import os
+import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.text import printable, without_credentials
+from reconciler.core.text import printable
 from reconciler.core.words import nearest
 from reconciler.errors import NeedsEdit, Retry
+from reconciler.source.environment import NO_PROTOCOL, OPTIONS, environment
+from reconciler.source.faults import lines_of, said
 from reconciler.source.names import unreadable
 from reconciler.source.process import Bounds, Ended, TookTooLong, TooMuchOutput, run_process
 
@@ -21,66 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+_log = logging.getLogger(__name__)
+
 READING: Final = Bounds(seconds=60.0, output=64 * 1024 * 1024)
 FETCHING: Final = Bounds(seconds=300.0, output=16 * 1024 * 1024, file=2 * 1024 * 1024 * 1024)
-MAX_MESSAGE: Final = 300  # characters of what git says
 MAX_NEAR: Final = 1000  # refs that a mistyped one is compared with
 
 FULL_HASH: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)  # SHA-1, SHA-256
 SHA1_HEX: Final = 40  # digits
-
-_KEPT: Final = frozenset(
-    {
-        "PATH",
-        "HOME",  # curl reads ~/.netrc
-        "TMPDIR",
-        "SSH_AUTH_SOCK",
-        "GIT_SSH_COMMAND",
-        "GIT_SSL_CAINFO",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "https_proxy",
-        "HTTPS_PROXY",
-        "all_proxy",
-        "ALL_PROXY",
-        "no_proxy",
-        "NO_PROXY",
-    }
-)
-_FIXED: Final = {
-    "LC_ALL": "C",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "",  # empty: neither it, nor core.askPass, nor SSH_ASKPASS
-    "GIT_PROTOCOL_FROM_USER": "0",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_GRAFT_FILE": "/dev/null",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_LITERAL_PATHSPECS": "1",
-}
-_NO_PROTOCOL: Final = "none"
-_CONFIG: Final = (
-    "safe.directory=*",  # a mounted checkout is somebody else's; what that guards against is off
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.attributesFile=/dev/null",
-    "core.commitGraph=false",  # a file of the repository that may lie about parents
-    "log.showSignature=false",
-    "submodule.recurse=false",
-    "fetch.recurseSubmodules=false",
-    "fetch.fsckObjects=true",
-    "fetch.unpackLimit=1",
-    "gc.auto=0",
-    "maintenance.auto=false",
-    "credential.helper=",
-    "protocol.allow=never",
-    "http.followRedirects=false",
-    "http.lowSpeedLimit=1000",  # octets a second
-    "http.lowSpeedTime=30",  # seconds
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +66,7 @@ class Repository:
     ) -> Ended:
         """Return how `git args…` ended, whatever its exit code; else as `run`."""
         words = (f"--git-dir={self.folder}", *args)
-        more = {"GIT_ALLOW_PROTOCOL": self.protocol or _NO_PROTOCOL, **(env or {})}
+        more = {"GIT_ALLOW_PROTOCOL": self.protocol or NO_PROTOCOL, **(env or {})}
         return run_git(words, cwd=self.folder, env=more, bounds=bounds, input=input)
 
     def object(self, name: str) -> str | None:
@@ -158,22 +104,18 @@ def run_git(
     """Run git hardened, in `cwd`; return how it ended.
 
     Raises:
-        NeedsEdit: `source_unreadable`: there is no git, or it prints too much.
+        NeedsEdit: `source_unreadable`: there is no git, it is too old, or it prints too much.
         Retry: `source_unavailable`: it takes too long, or is killed.
     """
-    kept = {name: text for name, text in os.environ.items() if name in _KEPT}
-    kept.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
-    made = {**kept, **_FIXED, "GIT_ALLOW_PROTOCOL": _NO_PROTOCOL, **(env or {})}
-    options = [word for each in _CONFIG for word in ("-c", each)]
-    words = ["git", "--no-pager", *options, *args]
+    words = ["git", "--no-pager", *(word for each in OPTIONS for word in ("-c", each)), *args]
     try:
-        ended = run_process(words, cwd=cwd, env=made, bounds=bounds, input=input)
+        with environment(env or {}) as made:
+            ended = run_process(words, cwd=cwd, env=made, bounds=bounds, input=input)
     except FileNotFoundError:
-        raise NeedsEdit(
-            "source_unreadable",
-            "there is no git program on the PATH" if cwd.is_dir() else f"{cwd} does not exist",
-            hint="install git, or name a folder of manifests" if cwd.is_dir() else "check the path",
-        ) from None
+        raise unreadable(f"{cwd} does not exist") from None
+    except NotADirectoryError:
+        hint = "name a folder; of a bundle: make a clone of it with git clone, and name that"
+        raise NeedsEdit("source_unreadable", f"{cwd} is a file", hint=hint) from None
     except OSError as error:
         raise unreadable(f"git cannot be run in {cwd}: {error.strerror}") from None
     except TookTooLong:
@@ -182,18 +124,11 @@ def run_git(
         raise unreadable(
             f"git {_verb(args)} printed more than {bounds.output // 1024 // 1024} MiB"
         ) from None
+    for line in lines_of(ended):
+        _log.debug("git %s: %s", _verb(args), line)
     if ended.code < 0:
         raise _ended(args, f"was ended by signal {-ended.code}")
     return ended
-
-
-def said(ended: Ended) -> str:
-    """Return what git said of its failure: the telling line, printable, without credentials."""
-    lines = ended.errors.decode("utf-8", "replace").splitlines()
-    told = [line for line in lines if line.strip()]
-    fatal = [line for line in told if line.startswith(("fatal:", "error:"))]
-    line = (fatal or told or [f"it ended with {ended.code}"])[0]
-    return printable(without_credentials(line), MAX_MESSAGE)
 
 
 def refuse_dash(text: str, what: str) -> None:

@@ -13,9 +13,10 @@ from reconciler.source.names import unreadable
 if TYPE_CHECKING:
     from reconciler.source.git import Repository
 
-COMMIT_FORMAT: Final = "--format=%H%x00%an <%ae>%x00%s%x00%at%x00"
+COMMIT_FORMAT: Final = "--format=%H%x00%an <%ae>%x00%s%x00%at%x00%ct%x00"
 COMMIT_WORDS: Final = ("log", "-1", "--no-show-signature", "--encoding=UTF-8", COMMIT_FORMAT)
 MAX_TEXT: Final = 200  # characters of an author or a subject
+_NEVER: Final = datetime.fromtimestamp(0, UTC)
 
 
 def read_commit(repository: Repository, commit: str) -> Commit:
@@ -28,14 +29,24 @@ def read_commit(repository: Repository, commit: str) -> Commit:
 
 
 def parse_commit(printed: bytes) -> Commit:
-    """Return the commit that git printed by `COMMIT_FORMAT`."""
+    """Return the commit that git printed by `COMMIT_FORMAT`.
+
+    Its time is its author's, else its committer's; 1970 where a malformed commit has neither.
+    """
     fields = printed.decode("utf-8", "replace").split("\0")
-    try:
-        identity, author, subject, seconds = fields[:4]
-        at = datetime.fromtimestamp(int(seconds), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise unreadable(f"the commit {printable(fields[0])} has no author's time") from None
+    if len(fields) < 5 or not FULL_HASH.fullmatch(fields[0]):
+        raise unreadable("git printed something else than a commit")
+    identity, author, subject, *times = fields[:5]
+    at = next((at for at in map(_moment, times) if at is not None), _NEVER)
     return Commit(identity, printable(author, MAX_TEXT), printable(subject, MAX_TEXT), at)
+
+
+def _moment(seconds: str) -> datetime | None:
+    """Return the time that git printed; None where a malformed commit has none."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def relation(repository: Repository, applied: str | None, read: str) -> Relation:

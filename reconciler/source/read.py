@@ -12,7 +12,8 @@ from reconciler.core.text import printable, without_credentials
 from reconciler.core.values import is_url
 from reconciler.errors import NeedsEdit
 from reconciler.source.directory import read_directory
-from reconciler.source.git import Repository, refuse_dash, run_git, said
+from reconciler.source.faults import said
+from reconciler.source.git import Repository, refuse_dash, run_git
 from reconciler.source.history import read_commit, relation
 from reconciler.source.names import unreadable
 from reconciler.source.remote import Remote

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from reconciler.core.text import printable, without_credentials
 from reconciler.errors import NeedsEdit, Retry
+from reconciler.source.faults import said, unfetched
 from reconciler.source.git import (
     FETCHING,
     FULL_HASH,
@@ -24,7 +25,6 @@ from reconciler.source.git import (
     Repository,
     refuse_dash,
     run_git,
-    said,
     unknown_ref,
 )
 from reconciler.source.names import unreadable
@@ -32,8 +32,6 @@ from reconciler.source.process import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from reconciler.source.process import Ended
 
 LISTING: Final = Bounds(seconds=60.0, output=16 * 1024 * 1024)
 LOCK_WAIT_S: Final = 30
@@ -90,7 +88,8 @@ class Remote:
         `ref` is a branch, a tag, a full name or a full hash; None is the remote's HEAD.
 
         Raises:
-            NeedsEdit: `source_unreadable`: there is no such ref.
+            NeedsEdit: `source_unreadable`: there is no such ref; `source_unavailable`: the remote
+                refuses, or what it sends is damaged.
             Retry: `source_unavailable`: the remote cannot be reached, or another fetch takes long.
         """
         name, there = self._look_up(ref)
@@ -140,7 +139,7 @@ class Remote:
             bounds=LISTING,
         )
         if ended.code != 0:
-            raise self._unavailable(ended)
+            raise unfetched(self.url, ended)
         lines = ended.output.decode("utf-8", "replace").splitlines()
         pairs = [line.split("\t", 1) for line in lines if "\t" in line]
         return {name: found for found, name in pairs if FULL_HASH.fullmatch(found)}
@@ -159,14 +158,7 @@ class Remote:
             bounds=FETCHING,
         )
         if ended.code != 0:
-            raise self._unavailable(ended)
-
-    def _unavailable(self, ended: Ended) -> Retry:
-        return Retry(
-            "source_unavailable",
-            f"{printable(self.url, 200)} cannot be fetched: {said(ended)}",
-            hint="nothing was changed; check the URL, the network and the credentials",
-        )
+            raise unfetched(self.url, ended)
 
 
 def cache_folder(named: str | None) -> Path:

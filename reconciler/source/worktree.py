@@ -12,7 +12,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import MosaicError
-from reconciler.source.git import SHA1_HEX, run_git, said
+from reconciler.source.faults import said
+from reconciler.source.git import SHA1_HEX, run_git
 from reconciler.source.history import COMMIT_WORDS, parse_commit
 from reconciler.source.names import hidden, is_manifest
 from reconciler.source.tree import entries

@@ -14,7 +14,7 @@ import pytest
 from reconciler.core.commits import Relation
 from reconciler.core.values import SourceSetting
 from reconciler.crypto.authority import new_authority
-from reconciler.errors import Retry
+from reconciler.errors import NeedsEdit, Retry
 from reconciler.source.read import read_source
 from tests.support.liar import Liar, Said, lying
 from tests.support.manifests import PEER
@@ -82,7 +82,7 @@ def test_credentials_come_from_netrc(liar: Liar, repository: Checkout, tmp_path:
 
 def test_without_credentials_nobody_is_asked(liar: Liar, tmp_path: Path) -> None:
     liar.say(REFS, ASKS)
-    with pytest.raises(Retry, match="cannot be fetched: fatal: could not read Username") as caught:
+    with pytest.raises(NeedsEdit, match="could not read Username") as caught:
         read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
     assert caught.value.code == "source_unavailable"
 
@@ -92,7 +92,7 @@ def test_a_redirect_is_not_followed(liar: Liar, repository: Checkout, tmp_path: 
     moved = REFS.replace("/x.git", "/moved.git").removeprefix("GET ")
     liar.say(f"GET {moved}", *liar.answers[REFS])
     liar.say(REFS, Said(302, b"", (("location", moved),)))
-    with pytest.raises(Retry, match="cannot be fetched"):
+    with pytest.raises(NeedsEdit, match="returned error: 302"):
         read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
     assert liar.calls() == [REFS]
 
@@ -102,7 +102,7 @@ def test_a_server_with_another_root_is_not_talked_to(
 ) -> None:
     serve(liar, repository)
     (tmp_path / "root.pem").write_text(new_authority("Other", datetime.now(UTC)).root)
-    with pytest.raises(Retry, match="certificate"):
+    with pytest.raises(NeedsEdit, match="certificate"):
         read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
     assert liar.calls() == []
 
@@ -130,7 +130,7 @@ def test_what_is_fetched_is_checked(repository: Checkout, tmp_path: Path, wrong:
         (repository.path / ".git" / "refs" / "heads" / "main").write_text(f"{commit}\n")
     else:
         repository.commit_tree(tree, "main")
-    with pytest.raises(Retry, match="cannot be fetched") as caught:
+    with pytest.raises(NeedsEdit, match="cannot be fetched") as caught:
         read(repository.url, tmp_path)
     assert "nothing was changed" in caught.value.hint
 

@@ -17,7 +17,8 @@ from reconciler.core.files import MAX_FILE, Source
 from reconciler.core.values import SourceSetting, is_url
 from reconciler.errors import InvalidManifests, NeedsEdit, Retry
 from reconciler.manifest.load import load
-from reconciler.source.git import Repository, said
+from reconciler.source.faults import said
+from reconciler.source.git import Repository
 from reconciler.source.process import Bounds, Ended, end_running
 from reconciler.source.read import read_source
 from reconciler.source.remote import Remote, cache_folder
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HEX: Final = r"[0-9a-f]{12}"
+VERSIONED: Final = '[ "$1" != --version ] || exec echo git version 2.39.5\n'
 
 
 @pytest.fixture
@@ -153,7 +155,7 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
 def test_what_git_says_is_one_printable_line_without_credentials() -> None:
     errors = b"warning: x\nfatal: no 'https://u:s3cret@h.example/x'\x1b[31m\nmore\n"
     line = said(Ended(128, b"", errors))
-    assert line == "fatal: no 'https://h.example/x'\\x1b[31m"
+    assert line == "warning: x; fatal: no 'https://h.example/x'\\x1b[31m; more"
 
 
 @pytest.mark.parametrize(
@@ -399,7 +401,7 @@ def test_a_git_that_hangs_is_ended_with_all_its_children(
 ) -> None:
     pids, program = tmp_path / "pids", tmp_path / "bin" / "git"
     program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\nsleep 300 & echo $! $$ > {pids}\nwait\n")
+    program.write_text(f"#!/bin/sh\n{VERSIONED}sleep 300 & echo $! $$ > {pids}\nwait\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     with pytest.raises(Retry, match="git log took longer than 1 s") as caught:
@@ -416,7 +418,7 @@ def test_what_is_told_to_stop_waits_for_no_git(
 ) -> None:
     begun, program = tmp_path / "begun", tmp_path / "bin" / "git"
     program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\ntouch {begun}\nsleep 300\n")
+    program.write_text(f"#!/bin/sh\n{VERSIONED}touch {begun}\nsleep 300\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     with ThreadPoolExecutor(1) as pool:

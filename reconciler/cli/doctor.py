@@ -22,6 +22,7 @@ from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.install import require_step_ca, version_of
 from reconciler.errors import EXIT_FAILED, MosaicError, NeedsEdit, Refused, Retry
 from reconciler.manifest.load import load
+from reconciler.source.environment import git_version
 from reconciler.source.read import read_source
 from reconciler.store.audit import verify
 from reconciler.store.schema import differences
@@ -118,6 +119,7 @@ def _examine(setting: Settings) -> list[Finding]:
             for name in ("schema", "clock", "audit log", "sealing keys"):
                 doctor.skip(name, "the database is not there")
         doctor.check("token pepper", lambda: _pepper(setting))
+        _git(doctor, setting)
         doctor.check("source", lambda: _source(setting))
         if setting.home is not None and setting.database_url is None:
             doctor.check("step-ca", _step_ca)
@@ -173,6 +175,18 @@ def _with_database(doctor: _Doctor, setting: Settings, opened: Database) -> None
 def _pepper(setting: Settings) -> str:
     read_pepper(require(setting.token_pepper, "token_pepper_file"))
     return "32 bytes"
+
+
+def _git(doctor: _Doctor, setting: Settings) -> None:
+    """Note git's version; a folder is read without, but the commit that it is of is not known."""
+    try:
+        version = ".".join(map(str, git_version()))
+    except NeedsEdit as error:
+        needed = setting.source is not None and setting.source.is_git
+        state = FAILED if needed else WARNING
+        doctor.found.append(Finding("git", state, error.message, error.hint))
+    else:
+        doctor.found.append(Finding("git", OK, f"git {version}"))
 
 
 def _source(setting: Settings) -> str:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
     from tests.support.gateways import TestGateway
 
 
 def states(findings: list[dict[str, Any]]) -> dict[str, str]:
     return {each["check"]: each["state"] for each in findings}
+
+
+def test_gits_version_is_told_and_one_that_is_too_old_is_named(
+    gateway: TestGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "ok       git            git 2." in gateway("doctor").out
+    old = tmp_path / "git"
+    old.write_text("#!/bin/sh\necho git version 2.25.1\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    told = gateway("doctor")
+    assert told.code == 0, "a folder is read without git"
+    assert f"warning  git            {old} is git 2.25, expected 2.30 or later" in told.out
+    assert "-> install a later git" in told.out
 
 
 def test_a_gateway_that_runs_is_well(alpha: TestGateway) -> None:

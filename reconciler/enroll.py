@@ -62,6 +62,8 @@ def _utc_now() -> datetime:
 class Gateway:
     """What an endpoint needs. `roots` are PEM texts; `public_url` has no slash at its end.
 
+    `former_urls` are where peers may still look for a gateway that moves.
+
     `refusals` counts what was refused by (code, peer's address), until a timer records the sums.
     """
 
@@ -71,12 +73,17 @@ class Gateway:
     oid_arc: str
     roots: tuple[str, ...]
     public_url: str
+    former_urls: tuple[str, ...] = ()
     clock: Callable[[], datetime] = _utc_now
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def url(self, path: str) -> str:
         """Return the public URL of a path below the API's prefix."""
         return f"{self.public_url}{API_PREFIX}{path}"
+
+    def urls(self, path: str) -> tuple[str, ...]:
+        """Return every URL of a path that peers may use, the public one first."""
+        return tuple(f"{url}{API_PREFIX}{path}" for url in (self.public_url, *self.former_urls))
 
 
 async def enroll(
@@ -203,7 +210,7 @@ def _check(
         serial=attempt.serial,
         spki_sha256=attempt.spki_sha256,
         not_after=attempt.not_after,
-        crl_url=gateway.url(f"/ca/crl/{issuer}"),
+        crl_urls=gateway.urls(f"/ca/crl/{issuer}"),
     )
     check_leaf(leaf_facts, expected)
     return SignedLeaf(answer.leaf, answer.chain, leaf_facts)
@@ -224,7 +231,7 @@ async def _known_token(gateway: Gateway, presented_token: str) -> KnownToken:
 
 
 def _proof(gateway: Gateway, presented_proof: str, method: str, path: str) -> VerifiedProof:
-    return verify_proof(presented_proof, method, gateway.url(path), gateway.clock())
+    return verify_proof(presented_proof, method, gateway.urls(path), gateway.clock())
 
 
 def _find_answer(tx: Tx, spki_sha256: str) -> Answered | Declined:

@@ -19,5 +19,5 @@
   ],
   "keyUsage": ["digitalSignature"],
   "extKeyUsage": ["clientAuth"],
-  "crlDistributionPoints": [{{ toJson .crlUrl }}]
+  "crlDistributionPoints": {{ toJson .crlUrls }}
 }

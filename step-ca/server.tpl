@@ -5,5 +5,5 @@
   "sans": {{ toJson .SANs }},
   "keyUsage": ["digitalSignature"],
   "extKeyUsage": ["serverAuth"],
-  "crlDistributionPoints": [{{ toJson .crlUrl }}]
+  "crlDistributionPoints": {{ toJson .crlUrls }}
 }

@@ -9,9 +9,10 @@ import click
 
 from reconciler.cli.context import settings, verb
 from reconciler.cli.output import output_option, show_facts
-from reconciler.cli.serving import read_roots
+from reconciler.cli.placement import read_roots
 from reconciler.clients.ca import CaClient, CaProvisioner
 from reconciler.config import Settings, require
+from reconciler.core.places import read_places
 from reconciler.crypto.authority import CLAIMS, GATEWAY, PEERS, TEMPLATES
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.ott import Provisioner
@@ -52,7 +53,7 @@ async def ca_facts(found: Settings) -> dict[str, Any]:
         seen = sorted(f"{each.type} {each.name} {each.kid}" for each in listed)
         differences = [
             *([] if seen == expected else [f"got {seen}, expected {expected}"]),
-            *(each for one in listed for each in _differences(one, found.oid_arc)),
+            *(each for one in listed for each in _differences(one, found)),
         ]
         return {
             "url": url,
@@ -67,7 +68,7 @@ async def ca_facts(found: Settings) -> dict[str, Any]:
         }
 
 
-def _differences(listed: CaProvisioner, oid_arc: str) -> Iterator[str]:
+def _differences(listed: CaProvisioner, found: Settings) -> Iterator[str]:
     """Yield how a provisioner's claims and template differ from ours."""
     ours = CLAIMS.get(listed.name, {})
     for name in sorted(ours.keys() | listed.claims.keys()):
@@ -77,6 +78,14 @@ def _differences(listed: CaProvisioner, oid_arc: str) -> Iterator[str]:
     template = str(listed.options.get("templateFile", "")).rpartition("/")[2]
     if template != TEMPLATES.get(listed.name):
         yield f"{listed.name}: template: got {template!r}, expected {TEMPLATES.get(listed.name)!r}"
-    arc = (listed.options.get("templateData") or {}).get("oidArc")
-    if arc != oid_arc:
-        yield f"{listed.name}: oidArc: got {arc!r}, expected {oid_arc!r}"
+    try:
+        places = read_places(listed.options.get("templateData") or {})
+    except ValueError as error:
+        yield f"{listed.name}: {error}"
+        return
+    for name, got, wanted in (
+        ("oidArc", places.oid_arc, found.oid_arc),
+        ("crlUrls", places.public_url, found.public_url),
+    ):
+        if wanted is not None and got != wanted:
+            yield f"{listed.name}: {name}: got {got!r}, expected {wanted!r}"

@@ -14,12 +14,14 @@ from reconciler.cli.ca_status import ca_facts
 from reconciler.cli.context import database, require_home, settings, source_of, verb
 from reconciler.cli.health import ask_ready
 from reconciler.cli.output import output_option, print_document
+from reconciler.cli.placement import port_warning, public_url_facts
 from reconciler.cli.sealing import read_pepper, require_every_key
 from reconciler.config import require
 from reconciler.core.text import printable
 from reconciler.core.words import counted
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.install import require_step_ca, version_of
+from reconciler.embedded.supervise import gateway_runs
 from reconciler.errors import EXIT_FAILED, MosaicError, NeedsEdit, Refused, Retry
 from reconciler.manifest.load import load
 from reconciler.source.environment import git_version
@@ -94,8 +96,16 @@ class _Doctor:
             state = WARNING if may_be_down and isinstance(error, Retry) else FAILED
             self.found.append(Finding(name, state, error.message, error.hint))
             return False
+        except OSError as error:
+            hint = "run it as who owns the gateway's files"
+            self.found.append(Finding(name, FAILED, f"{error.filename}: {error.strerror}", hint))
+            return False
         self.found.append(Finding(name, OK, detail))
         return True
+
+    def warn(self, name: str, what: str, hint: str) -> None:
+        """Note what works, though it may not be meant."""
+        self.found.append(Finding(name, WARNING, what, hint))
 
     def skip(self, name: str, why: str) -> None:
         """Note that a check was not made."""
@@ -121,8 +131,16 @@ def _examine(setting: Settings) -> list[Finding]:
         doctor.check("token pepper", lambda: _pepper(setting))
         _git(doctor, setting)
         doctor.check("source", lambda: _source(setting))
-        if setting.home is not None and setting.database_url is None:
+        if setting.embedded:
             doctor.check("step-ca", _step_ca)
+        doctor.check("public URL", lambda: public_url_facts(setting), may_be_down=True)
+        if warning := port_warning(setting):
+            doctor.warn("listen", warning, "nothing, where one does: listen (MOSAIC_LISTEN)")
+        if setting.embedded and not gateway_runs(require_home(setting)):
+            home = require_home(setting).path
+            hint = f"mosaic federation up --home {home}"
+            doctor.warn("gateway", f"it is stopped: neither `up` nor `serve` runs in {home}", hint)
+            return doctor.found
         doctor.check("CA", lambda: _ca(setting), may_be_down=True)
         doctor.check("endpoint", lambda: _endpoint(setting), may_be_down=True)
     return doctor.found

@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from reconciler.cli.context import settings_for_new_home, verb
+from reconciler.cli.context import settings_for_new_home, source_option, verb
+from reconciler.cli.placement import port_warning
+from reconciler.config import unstored_texts
 from reconciler.embedded.home import Home
 from reconciler.embedded.init import create_home
+from reconciler.embedded.install import find_step_ca
+
+if TYPE_CHECKING:
+    from reconciler.config import Settings
 
 
 @click.command()
-@click.option("--public-url", metavar="URL", help="The URL under which peers reach it; fixed.")
+@click.option("--public-url", metavar="URL", help="The URL under which peers reach the gateway.")
+@click.option("--listen", metavar="HOST:PORT", help="The address to listen on.")
 @click.option("--oid-arc", metavar="OID", help="The arc of the OIDs in certificates; fixed.")
+@source_option
 @verb
-def command(public_url: str | None, oid_arc: str | None) -> None:
+def command(public_url: str | None, listen: str | None, oid_arc: str | None) -> None:
     """Make an embedded gateway in .mosaic/: keys, certificate authority, PostgreSQL, settings.
 
-    Safe to run again: it completes what was interrupted, and changes nothing that is complete.
+    What flags and variables set is written into its mosaic.toml. Safe to run again: it completes
+    what was interrupted, and changes nothing that is complete.
     """
-    found = settings_for_new_home(public_url=public_url, oid_arc=oid_arc)
-    home = Home(found.home_path.resolve())
-    made = create_home(
-        home,
-        public_url=found.public_url if public_url else None,
-        oid_arc=found.oid_arc if oid_arc else None,
-    )
-    if not made:
-        click.echo(f"{home.path} is complete already; nothing was changed")
+    found = settings_for_new_home(public_url=public_url, listen=listen, oid_arc=oid_arc)
+    made = make_home(found)
+    if made is None:
+        click.echo(f"{found.home_path.resolve()} is complete already; nothing was changed")
         return
+    first = ""
+    if made.source is not None and not made.source.is_git:
+        first = f"put manifests into {made.assigned['source'].text.rstrip('/')}/, then "
+    click.echo(f"  next: {first}`mosaic federation up`")
+
+
+def make_home(found: Settings) -> Settings | None:
+    """Make the home of these settings, and say so; return None where it was complete.
+
+    Raises:
+        MosaicError: as `create_home`.
+    """
+    home = Home(found.home_path.resolve())
+    if not create_home(home, unstored_texts(found)):
+        return None
     click.echo(f"made a gateway in {home.path}")
-    click.echo("  next: put manifests into manifests/, then `mosaic federation up`")
+    made = settings_for_new_home(home=str(home.path))
+    if warning := port_warning(made):
+        click.echo(f"  warning: {warning}", err=True)
+    if find_step_ca() is None:
+        click.echo("  it needs step-ca: mosaic federation ca install")
+    return made

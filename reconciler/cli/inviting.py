@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.cli.placement import read_roots
 from reconciler.cli.sealing import read_pepper
-from reconciler.cli.serving import read_roots
 from reconciler.config import Settings, require
 from reconciler.core.invitation import Invitation
 from reconciler.core.times import rfc3339

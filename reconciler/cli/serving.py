@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
+from reconciler.cli.placement import places_in_home, places_of_ca, read_roots
 from reconciler.cli.sealing import read_pepper, require_every_key
 from reconciler.clients.ca import CaClient
 from reconciler.config import require
+from reconciler.core.origin import server_names
 from reconciler.crypto.authority import GATEWAY, PEERS
-from reconciler.crypto.certificates import split_pem
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.ott import Provisioner
 from reconciler.enroll import Gateway
-from reconciler.errors import NeedsEdit
+from reconciler.errors import MosaicError, Retry
 from reconciler.join import Joiner
 from reconciler.loops.periodic import run_jobs
 from reconciler.loops.renewals import Renewals
@@ -27,14 +29,21 @@ from reconciler.store.schema import require_current
 from reconciler.store.sealed import sealed_by_key
 from reconciler.store.tx import AsyncDatabase, Database
 from reconciler.web.app import make_app
-from reconciler.web.certificate import ServerCertificate, server_names
+from reconciler.web.certificate import ServerCertificate
 from reconciler.web.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
     from pathlib import Path
 
     from reconciler.config import Settings
+    from reconciler.core.places import Places
+
+T = TypeVar("T")
+
+MAX_BACKOFF_S: Final = 30.0  # between two questions to a CA that does not answer
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,7 @@ class GatewayFiles:
     keyring: Path
     ca_url: str
     public_url: str
+    former_urls: tuple[str, ...]
 
 
 def read_files(settings: Settings) -> GatewayFiles:
@@ -57,6 +67,7 @@ def read_files(settings: Settings) -> GatewayFiles:
     Raises:
         NeedsEdit: `config_invalid` or `keyring_invalid`, naming what is wrong.
     """
+    former = places_in_home(settings).former_urls if settings.embedded else ()
     provisioners = require(settings.ca_provisioners, "ca_provisioners")
     keyring = require(settings.keyring, "keyring")
     return GatewayFiles(
@@ -68,6 +79,7 @@ def read_files(settings: Settings) -> GatewayFiles:
         keyring=keyring,
         ca_url=require(settings.ca_url, "ca_url"),
         public_url=require(settings.public_url, "public_url"),
+        former_urls=former,
     )
 
 
@@ -87,7 +99,9 @@ async def opened_gateway(
     ca = CaClient(files.ca_url, files.roots, files.peers, files.gateway)
     database = AsyncDatabase(database_url, application_name("serve"))
     try:
-        yield Gateway(database, ca, files.pepper, oid_arc, files.roots, files.public_url)
+        yield Gateway(
+            database, ca, files.pepper, oid_arc, files.roots, files.public_url, files.former_urls
+        )
     finally:
         await ca.aclose()
         await database.close()
@@ -103,45 +117,88 @@ async def serve_until(
 
     What fails for good (a port that is taken) stops all of it and is raised.
     """
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_serve(stop, settings, gateway))
+            group.create_task(run_workers(gateway, stop))
+            for other in besides:
+                group.create_task(_run(other, stop))
+    except* MosaicError as failed:
+        raise failed.exceptions[0] from None
+
+
+async def _serve(stop: asyncio.Event, settings: Settings, gateway: Gateway) -> None:
+    """Run the endpoint until `stop` is set, and set it once that has ended."""
+    try:
+        if not settings.embedded:
+            places = await _unless(stop, _places(settings, gateway))
+            if places is None:
+                return
+            gateway = replace(gateway, former_urls=places.former_urls)
+        server = _server(settings, gateway)
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(_tell(server, gateway.public_url))
+            ending = group.create_task(_end(stop, server))
+            try:
+                await server.run()
+            finally:
+                telling.cancel()
+                ending.cancel()
+    except* MosaicError as failed:
+        raise failed.exceptions[0] from None
+    finally:
+        stop.set()
+
+
+def _server(settings: Settings, gateway: Gateway) -> Server:
     cache = settings.home.server_certificate if settings.home is not None else None
-    names = server_names(gateway.public_url, settings.listen)
+    names = server_names((gateway.public_url, *gateway.former_urls), settings.listen)
     certificate = ServerCertificate(gateway.ca.sign_server, names, gateway.roots, cache=cache)
     # where proxies name the client before TLS, they see no header within it
     proxies, naming = settings.trusted_proxies, settings.proxy_protocol
     app = make_app(
         gateway, rate_limit=settings.rate_limit, trusted_proxies=() if naming else proxies
     )
-    server = Server(app, settings.listen, certificate, proxies if naming else ())
+    return Server(app, settings.listen, certificate, proxies if naming else ())
 
-    async def serve() -> None:
+
+async def _tell(server: Server, public_url: str) -> None:
+    await server.started.wait()
+    host, port = server.address
+    click.echo(f"ready: {public_url} (listening on {host} port {port})")
+
+
+async def _end(stop: asyncio.Event, server: Server) -> None:
+    await stop.wait()
+    await server.stop()
+
+
+async def _places(settings: Settings, gateway: Gateway) -> Places:
+    """Return the places of a CA elsewhere, as soon as it tells them.
+
+    Raises:
+        MosaicError: as `places_of_ca`, but for what time mends.
+    """
+    backoff_s = 1.0
+    while True:
         try:
-            await server.run()
-        finally:
-            stop.set()
+            return await places_of_ca(settings, gateway.ca)
+        except Retry as error:
+            _log.warning("%s; again in %.0f s, and the port opens then", error, backoff_s)
+        await asyncio.sleep(backoff_s)
+        backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
 
-    async def end() -> None:
-        await stop.wait()
-        await server.stop()
 
-    async def tell() -> None:
-        await server.started.wait()
-        click.echo(
-            f"ready: {gateway.public_url} (listening on {server.address[0]} "
-            f"port {server.address[1]})"
-        )
-
-    telling = asyncio.create_task(tell())
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
+    """Return what `work` does, or None once `stop` is set, which cancels it."""
+    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(serve())
-            group.create_task(end())
-            group.create_task(run_workers(gateway, stop))
-            for other in besides:
-                group.create_task(_run(other, stop))
-    except* NeedsEdit as failed:
-        raise failed.exceptions[0] from None
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
     finally:
-        telling.cancel()
+        task.cancel()
+        stopping.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 def keeping(
@@ -158,23 +215,6 @@ def keeping(
     )
     renewals = Renewals(joiner)
     return lambda stop: run_jobs([renewals.job()], stop)
-
-
-def read_roots(path: Path) -> tuple[str, ...]:
-    """Return the PEM texts of a bundle of roots.
-
-    Raises:
-        NeedsEdit: `config_invalid`, naming the file.
-    """
-    try:
-        return split_pem(path.read_text())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise NeedsEdit(
-            "config_invalid",
-            f"{path}: the CA's roots cannot be read: {reason}",
-            hint="restore it from a backup, or let MOSAIC_CA_ROOT name the bundle of the CA",
-        ) from None
 
 
 async def _run(other: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:

@@ -15,11 +15,11 @@ from reconciler.cli.context import (
     source_of,
     source_option,
 )
+from reconciler.cli.init import make_home
 from reconciler.cli.serving import keeping, opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
-from reconciler.embedded.home import Home
-from reconciler.embedded.init import create_home
 from reconciler.embedded.supervise import supervised
+from reconciler.errors import NeedsEdit
 from reconciler.loops.run import Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.locks import actor_name, application_name
@@ -40,10 +40,14 @@ def command() -> None:
     """
     found = settings_for_new_home()
     if found.home is None:
-        home = Home(found.home_path.resolve())
-        create_home(home)
-        click.echo(f"made a gateway in {home.path}")
+        make_home(found)
         found = settings_for_new_home()
+    if not found.embedded:
+        raise NeedsEdit(
+            "config_invalid",
+            f"{found.origin_of('database_url')}: `up` runs the PostgreSQL of a home, and no other",
+            hint="unset it, or run the parts of this gateway: mosaic federation serve",
+        )
     asyncio.run(_up(found))
 
 

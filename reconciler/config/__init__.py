@@ -7,7 +7,15 @@ this package reads the environment for a setting.
 from __future__ import annotations
 
 from reconciler.config.document import write_config
-from reconciler.config.settings import Settings, load_settings, require
+from reconciler.config.settings import Settings, load_settings, require, unstored_texts
 from reconciler.config.table import SETTINGS, Setting
 
-__all__ = ["SETTINGS", "Setting", "Settings", "load_settings", "require", "write_config"]
+__all__ = [
+    "SETTINGS",
+    "Setting",
+    "Settings",
+    "load_settings",
+    "require",
+    "unstored_texts",
+    "write_config",
+]

@@ -6,6 +6,7 @@ import tomllib
 from typing import TYPE_CHECKING
 
 from reconciler.config.table import BY_NAME, SETTINGS, Assignment, invalid
+from reconciler.core.text import without_credentials
 from reconciler.core.words import nearest
 from reconciler.files import replace_file
 
@@ -25,14 +26,17 @@ def read_document(home: Home) -> dict[str, Assignment]:
     try:
         document = tomllib.loads(home.config.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise invalid(str(home.config), f"it cannot be read: {error}", "correct it") from None
+        reason = getattr(error, "strerror", None) or error
+        raise invalid(str(home.config), f"it cannot be read: {reason}", "correct it") from None
     known = tuple(setting.name for setting in SETTINGS if setting.name != "home")
     for key in document:
         if key not in known:
             hint = f"did you mean {nearest(key, known)!r}?"
             raise invalid(str(home.config), f"there is no setting {key!r}", hint)
     return {
-        key: Assignment(_toml_text(home, key, value), f"{home.config}: {key}", home.path.parent)
+        key: Assignment(
+            _toml_text(home, key, value), f"{home.config}: {key}", home.path.parent, stored=True
+        )
         for key, value in document.items()
     }
 
@@ -46,9 +50,14 @@ def _toml_text(home: Home, key: str, value: object) -> str:
 
 
 def write_config(path: Path, settings: Mapping[str, str]) -> None:
-    """Write `mosaic.toml`, each value with what it means above it; whole or not at all."""
+    """Write `mosaic.toml`, each value with what it means above it; whole or not at all.
+
+    Only its owner may read one whose source holds a password.
+    """
     lines = ["# What this gateway is. A flag or a MOSAIC_* variable overrides a line.\n"]
     for name, value in settings.items():
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         lines.append(f'\n# {BY_NAME[name].meaning}\n{name} = "{escaped}"\n')
-    replace_file(path, "".join(lines).encode(), 0o666)
+    source = settings.get("source", "")
+    mode = 0o666 if without_credentials(source) == source else 0o600
+    replace_file(path, "".join(lines).encode(), mode)

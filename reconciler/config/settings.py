@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,7 +34,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, read and checked. `home` is None where no home was found or made yet."""
+    """All settings, read and checked. `home` is None where no home was found or made yet.
+
+    `assigned` are the texts that they were read from, by name.
+    """
 
     home: Home | None = None
     home_path: Path = Path(".mosaic")
@@ -55,6 +59,17 @@ class Settings:
     signers_keyring: Path | None = None
     require_signed: bool = False
     rate_limit: RateLimit = DEFAULT_RATE_LIMIT
+    assigned: Mapping[str, Assignment] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether PostgreSQL and step-ca are the home's own."""
+        return self.home is not None and self.database_url is None
+
+    def origin_of(self, name: str) -> str:
+        """Return who set a setting, as an error names it: a flag, a variable, or file and key."""
+        assigned = self.assigned.get(name)
+        return assigned.origin if assigned is not None else BY_NAME[name].variable
 
     @property
     def cache(self) -> str | None:
@@ -84,7 +99,35 @@ def load_settings(
             given.setdefault(name, each)
     found = {name: _read(name, each) for name, each in given.items()}
     found["peer_proxy"] = read_proxy_rules(environ, used=found.get("peer_proxy", False))
-    return _settings(found, home, cwd)
+    return replace(_settings(found, home, cwd), assigned=given)
+
+
+def unstored_texts(settings: Settings) -> dict[str, str]:
+    """Return what flags and variables set, by name, as the `mosaic.toml` of a new home says it.
+
+    Raises:
+        NeedsEdit: `config_invalid`: a home has its own of one of them, or it is no text.
+    """
+    folder = settings.home_path.resolve().parent
+    texts: dict[str, str] = {}
+    for name, assignment in settings.assigned.items():
+        if assignment.stored or name == "home":
+            continue
+        if not BY_NAME[name].in_home:
+            raise invalid(
+                assignment.origin,
+                "a home has a PostgreSQL and a certificate authority of its own",
+                "unset it; for a gateway without a home: mosaic federation prepare, then serve",
+            )
+        value = _read(name, assignment)
+        if isinstance(value, Path) or (name == "source" and not values.is_url(value)):
+            path = Path(os.path.normpath(value))
+            value = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+        texts[name] = value if isinstance(value, str) else assignment.text
+        if not texts[name].isprintable():
+            message = f"got {texts[name]!r}, expected printable text"
+            raise invalid(assignment.origin, message, "correct it")
+    return texts
 
 
 def require(value: T | None, name: str) -> T:

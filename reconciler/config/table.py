@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core import values
+from reconciler.core.origin import read_origin
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
@@ -17,12 +18,16 @@ PREFIX: Final = "MOSAIC_"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its variable is `MOSAIC_` and the name in capitals; `read` parses its text."""
+    """One setting: its variable is `MOSAIC_` and the name in capitals; `read` parses its text.
+
+    `in_home` is false for what a home has of its own, so that nobody else's can be named.
+    """
 
     name: str
     read: Callable[[str], Any]
     meaning: str
     secret: bool = False
+    in_home: bool = True
 
     @property
     def variable(self) -> str:
@@ -32,11 +37,15 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A setting's text, and who set it: the name that an error shows. Paths start at `base`."""
+    """A setting's text, and who set it: the name that an error shows. Paths start at `base`.
+
+    `stored` tells that it stands in `mosaic.toml`.
+    """
 
     text: str = field(repr=False)
     origin: str
     base: Path
+    stored: bool = False
 
 
 SETTINGS: Final = (
@@ -47,13 +56,17 @@ SETTINGS: Final = (
     ),
     Setting("path", values.read_git_word, "the folder of the manifests within a git repository"),
     Setting(
-        "database_url", values.read_database_url, "the libpq URL of PostgreSQL 15+", secret=True
+        "database_url",
+        values.read_database_url,
+        "the libpq URL of PostgreSQL 15+",
+        secret=True,
+        in_home=False,
     ),
-    Setting("ca_url", values.read_https_url, "the URL of step-ca"),
-    Setting("ca_root", Path, "the PEM bundle of our CA's roots"),
+    Setting("ca_url", read_origin, "the URL of step-ca"),
+    Setting("ca_root", Path, "the PEM bundle of our CA's roots", in_home=False),
     Setting("ca_provisioners", Path, "the folder of the provisioners' private keys (serve)"),
     Setting("listen", values.read_listen, "the address of the HTTPS endpoint, host:port"),
-    Setting("public_url", values.read_https_url, "the URL under which peers reach the endpoint"),
+    Setting("public_url", read_origin, "the URL under which peers reach the endpoint"),
     Setting("keyring", Path, "the folder of the sealing keys"),
     Setting("token_pepper_file", Path, "the file of the token pepper, 32 bytes in hex"),
     Setting("oid_arc", values.read_oid_arc, "the arc of the OIDs in certificates"),

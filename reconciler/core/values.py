@@ -138,25 +138,24 @@ def read_database_url(text: str) -> str:
 
 def read_listen(text: str) -> Address:
     """Return host and port of `host:port`; raise `ValueError` else."""
-    host, colon, port = text.rpartition(":")
+    host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise ValueError("expected host:port, such as 127.0.0.1:8443")
+    if not (re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) and 0 < int(port) < 65536):
+        raise ValueError("expected host:port with a port of 1 to 65535, such as 127.0.0.1:8443")
+    if not (_is_address(host) or re.fullmatch(_HOST_NAME, host, re.ASCII)):
+        raise ValueError("expected host:port with a name or an address, such as 127.0.0.1:8443")
     return host, int(port)
 
 
-def read_https_url(text: str) -> str:
-    """Return an https origin without a slash at its end; raise `ValueError` else."""
+_HOST_NAME: Final = r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*"
+
+
+def _is_address(host: str) -> bool:
     try:
-        parts = urlsplit(text)
-        known = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        ipaddress.ip_address(host)
     except ValueError:
-        known = False
-        parts = urlsplit("")
-    bare = not (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
-    if not known or parts.scheme != "https" or not bare:
-        raise ValueError("expected https://host or https://host:port, and nothing after it")
-    return f"https://{parts.netloc}"
+        return False
+    return True
 
 
 def read_networks(text: str) -> tuple[Network, ...]:
@@ -169,8 +168,9 @@ def read_networks(text: str) -> tuple[Network, ...]:
 
 
 def read_oid_arc(text: str) -> str:
-    """Return a dotted OID; raise `ValueError` else."""
-    if len(text) > 64 or not re.fullmatch(r"[0-2](?:\.(?:0|[1-9][0-9]{0,9})){2,}", text, re.ASCII):
+    """Return a dotted OID; raise `ValueError` else. Below 0 and 1 are 40 arcs each (X.660 7.6)."""
+    pattern = r"(?:[01]\.[1-3]?[0-9]|2\.(?:0|[1-9][0-9]{0,9}))(?:\.(?:0|[1-9][0-9]{0,9}))+"
+    if len(text) > 64 or not re.fullmatch(pattern, text, re.ASCII):
         raise ValueError(f"expected an OID such as {DEFAULT_OID_ARC}")
     return text
 

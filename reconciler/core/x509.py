@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.places import agree
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
@@ -97,13 +98,16 @@ class GrantIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedLeaf:
-    """What the CA was asked to sign; `not_after` is the latest end that is accepted."""
+    """What the CA was asked to sign; `not_after` is the latest end that is accepted.
+
+    `crl_urls` are the places of our revocation list: more than one while the gateway moves.
+    """
 
     identity: GrantIdentity
     serial: str
     spki_sha256: str
     not_after: datetime
-    crl_url: str
+    crl_urls: tuple[str, ...]
 
 
 def check_csr(facts: CsrFacts) -> None:
@@ -172,7 +176,7 @@ def check_leaf(facts: CertificateFacts, expected: ExpectedLeaf) -> None:
     (3) it carries the grant: both OIDs exactly once, the URI, and no other name;
     (4) it is for client authentication only, and no CA;
     (5) it ends no later than asked;
-    (6) it points at our revocation list.
+    (6) it points at our revocation list, and at no other.
 
     Raises:
         Refused: `ca_wrong_answer`, with the point that differs.
@@ -181,7 +185,8 @@ def check_leaf(facts: CertificateFacts, expected: ExpectedLeaf) -> None:
     check_enrolled(facts, expected.spki_sha256, expected.identity)  # (2) (3) (4)
     if facts.not_after > expected.not_after:  # (5)
         raise _differs("notAfter", facts.not_after.isoformat(), expected.not_after.isoformat())
-    _expect("CRL distribution point", facts.crl_urls, (expected.crl_url,))  # (6)
+    if not agree(facts.crl_urls, expected.crl_urls):  # (6)
+        raise _differs("CRL distribution points", facts.crl_urls, expected.crl_urls)
 
 
 def check_enrolled(facts: CertificateFacts, spki_sha256: str, identity: GrantIdentity) -> None:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 from joserfc.jwk import ECKey
 
+from reconciler.core.places import Places, template_data
 from reconciler.crypto.certificates import subject_key_id
 from reconciler.crypto.keys import generate_key, private_key_pem
 
@@ -101,7 +102,8 @@ def ca_config(placement: CaPlacement, provisioners: dict[str, dict[str, Any]]) -
     clock is behind ours would refuse every certificate of exactly the maximum.
     """
     at = placement.folder
-    data = {"oidArc": placement.oid_arc, "crlUrl": placement.crl_url}
+    named = (placement.crl_url,)
+    data = template_data(Places(placement.oid_arc, placement.crl_url, named, named))
     return {
         "root": f"{at}/root_ca.crt",
         "federatedRoots": None,

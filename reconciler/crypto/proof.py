@@ -17,7 +17,7 @@ from reconciler.core.x509 import MAX_RSA_BITS, MIN_RSA_BITS
 from reconciler.crypto.keys import PrivateKey, describe_key, private_key_pem, spki_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from joserfc.jws import JWSAlgModel  # type: ignore[attr-defined]  # its only public name
 
@@ -66,7 +66,9 @@ def make_proof(
     return jwt.encode(header, payload, signer, registry=_registry())
 
 
-def verify_proof(presented_proof: str, method: str, url: str, now: datetime) -> VerifiedProof:
+def verify_proof(
+    presented_proof: str, method: str, urls: Collection[str], now: datetime
+) -> VerifiedProof:
     """Return what a presented proof proves (RFC 9449 4.3; numbers as there).
 
     Raises:
@@ -93,7 +95,7 @@ def verify_proof(presented_proof: str, method: str, url: str, now: datetime) -> 
     )
     if not well_formed or claims.get("htm") != method:  # (8)
         raise proof_invalid()
-    if not _same_url(claims.get("htu"), url):  # (9)
+    if not any(_same_url(claims.get("htu"), url) for url in urls):  # (9)
         raise proof_invalid()
     assert isinstance(iat, int)
     assert isinstance(jti, str)

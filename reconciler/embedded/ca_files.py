@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.invitation import API_PREFIX
+from reconciler.core.places import crl_url_at
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.authority import CaPlacement, ca_config, new_authority
 from reconciler.embedded.files import locked, private_folder
@@ -80,12 +80,11 @@ def _write(plan: CaPlan, staging: Path) -> bool:
 
 def _stage(plan: CaPlan, staging: Path) -> None:
     made = new_authority(plan.name, datetime.now(UTC))
-    crl_url = f"{plan.public_url}{API_PREFIX}/ca/crl/{made.issuer_key_id}"
     placement = CaPlacement(
         folder=plan.seen_as or str(plan.folder),
         address=plan.address,
         dns_names=plan.dns_names,
-        crl_url=crl_url,
+        crl_url=crl_url_at(plan.public_url, made.issuer_key_id),
         oid_arc=plan.oid_arc,
         database=plan.database,
     )

@@ -7,23 +7,29 @@ a second one keeps.
 from __future__ import annotations
 
 import fcntl
-import json
 import random
 import secrets
 import shutil
 import socket
 import tomllib
+from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from reconciler.config import write_config
-from reconciler.core.invitation import API_PREFIX
+from reconciler.config.document import read_document
+from reconciler.core.origin import address_of, origin_at, read_origin
 from reconciler.core.tokens import PEPPER_BYTES
+from reconciler.core.values import SourceSetting, read_listen
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded import postgres
+from reconciler.embedded.ca_config import read_ca_config
 from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.files import locked, private_folder
+from reconciler.embedded.install import find_step_ca
+from reconciler.embedded.trial import try_settings
 from reconciler.errors import NeedsEdit, Refused, Retry
 from reconciler.files import write_new
 from reconciler.store.locks import application_name
@@ -31,6 +37,9 @@ from reconciler.store.migrate import upgrade
 from reconciler.store.tx import Database
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from reconciler.embedded.home import Home
 
 PORTS: Final = range(20_000, 32_000)  # below what Linux gives to outgoing connections
@@ -38,46 +47,84 @@ SOURCE: Final = "manifests"
 DRAFT: Final = "mosaic.toml.draft"
 
 
-def create_home(home: Home, *, public_url: str | None = None, oid_arc: str | None = None) -> bool:
+def create_home(home: Home, wanted: Mapping[str, str] = MappingProxyType({})) -> bool:
     """Make the home: settings, keys, authority, database. Return False where it was complete.
 
+    `wanted` are texts for its `mosaic.toml`, by setting. What cannot be changed later is tried
+    before anything is written, where a step-ca is here.
+
     Raises:
-        Refused: `state_conflict`: it is complete, with another URL or arc than is asked for.
+        Refused: `state_conflict`: it is complete, with another URL or arc than is wanted.
         MosaicError: what could not be made, and what to do; run it again afterwards.
     """
-    if home.config.is_file():
-        _refuse_other(home, public_url, oid_arc)
-        return False
-    home.path.mkdir(parents=True, exist_ok=True)
-    for folder in (home.secrets, home.run, home.logs):
-        private_folder(folder)
-    with locked(home.run / "init.lock", fcntl.LOCK_EX):
-        if home.config.is_file():  # by the one that was first
+    try:
+        if home.config.is_file():
+            (home.path / DRAFT).unlink(missing_ok=True)
+            _refuse_other(home, _stored(home), wanted)
             return False
-        _make(home, public_url, oid_arc)
+        home.path.mkdir(parents=True, exist_ok=True)
+        for folder in (home.secrets, home.run, home.logs):
+            private_folder(folder)
+        with locked(home.run / "init.lock", fcntl.LOCK_EX):
+            if home.config.is_file():  # by the one that was first
+                return False
+            _make(home, wanted)
+    except OSError as error:
+        raise NeedsEdit(
+            "config_invalid",
+            f"the gateway cannot be made in {home.path}: {error.strerror}"
+            + (f": {error.filename}" if error.filename else ""),
+            hint="see that its folder can be written to, or name another one: --home DIR",
+        ) from error
     return True
 
 
-def _refuse_other(home: Home, public_url: str | None, oid_arc: str | None) -> None:
-    """Refuse what a complete home cannot become: its certificates carry both."""
-    written = tomllib.loads(home.config.read_text())
-    for name, asked in (("public_url", public_url), ("oid_arc", oid_arc)):
-        if asked is not None and asked != written.get(name, asked):
+def _stored(home: Home) -> dict[str, str]:
+    return {name: assignment.text for name, assignment in read_document(home).items()}
+
+
+def _refuse_other(home: Home, has: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Refuse what an authority cannot become: its certificates carry both."""
+    hints = {
+        "public_url": "move the gateway: mosaic federation ca move {}",
+        "oid_arc": "an arc cannot be changed; make another gateway:"
+        " mosaic federation init --home FOLDER",
+    }
+    for name, hint in hints.items():
+        if name in wanted.keys() & has and wanted[name] not in (has[name], _spelled(has[name])):
             raise Refused(
                 "state_conflict",
-                f"the {name} of {home.path} is fixed: it has {written[name]!r}, not {asked!r}",
-                hint="make another gateway: mosaic federation init --home FOLDER",
+                f"the {name} of {home.path} is fixed: it is {has[name]!r}, not {wanted[name]!r}",
+                hint=hint.format(wanted[name]),
             )
 
 
-def _make(home: Home, public_url: str | None, oid_arc: str | None) -> None:
+def _spelled(text: str) -> str:
+    """Return a URL as settings spell it now; other texts as they are."""
+    with suppress(ValueError):
+        return read_origin(text)
+    return text
+
+
+def _make(home: Home, wanted: Mapping[str, str]) -> None:
     write_new(home.path / ".gitignore", b"*\n", 0o644)
-    settings = _settings(home, public_url, oid_arc)
-    FileKeyring.create(home.keys)
-    write_new(home.token_pepper, secrets.token_hex(PEPPER_BYTES).encode(), 0o400)
+    settings = _settings(home, wanted)
+    folder = home.path.parent
+
+    def place(name: str, own: Path) -> Path:
+        return folder / settings[name] if name in settings else own
+
+    plan = _ca_plan(home, settings, place("ca_provisioners", home.provisioners))
+    keyring = place("keyring", home.keys)
+    keyring.parent.mkdir(parents=True, exist_ok=True)
+    FileKeyring.create(keyring)
+    pepper = place("token_pepper_file", home.token_pepper)
+    pepper.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_new(pepper, secrets.token_hex(PEPPER_BYTES).encode(), 0o400)
     write_new(home.database_password, secrets.token_urlsafe(32).encode(), 0o400)
-    write_ca(_ca_plan(home, settings))
-    (home.path.parent / SOURCE).mkdir(exist_ok=True)
+    write_ca(plan)
+    if not SourceSetting(settings["source"], settings.get("ref")).is_git:
+        (folder / settings["source"]).mkdir(parents=True, exist_ok=True)
     with postgres.postgres(home) as url:
         upgrade(Database(url, application_name("init")))
     write_config(home.config, settings)
@@ -91,53 +138,78 @@ def remove_home(home: Home) -> None:
     shutil.rmtree(home.path, ignore_errors=True)
 
 
-def _settings(home: Home, public_url: str | None, oid_arc: str | None) -> dict[str, str]:
+def _settings(home: Home, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of `mosaic.toml`, written as a draft that a next run goes on with."""
     draft = home.path / DRAFT
-    if not draft.is_file():
-        port, ca_port = _free_ports()
-        chosen = {
-            "listen": f"127.0.0.1:{port}",
-            "public_url": public_url or f"https://127.0.0.1:{port}",
-            "source": SOURCE,
-            "ca_url": f"https://127.0.0.1:{ca_port}",
-            "oid_arc": oid_arc or DEFAULT_OID_ARC,
-        }
-        if (home.ca / CONFIG).is_file():  # mosaic.toml was lost: what the CA has is what holds
-            chosen |= _as_the_ca_has(home)
-        write_config(draft, chosen)
-    settings: dict[str, str] = tomllib.loads(draft.read_text())
-    return settings
+    has_draft = draft.is_file()
+    chosen: dict[str, str] = tomllib.loads(draft.read_text()) if has_draft else {}
+    if has_draft and any(wanted.get(name, has) != has for name, has in chosen.items()):
+        # it never was complete, so nobody holds a certificate of its authority
+        for made in (home.ca, home.ca_root_key.parent, home.provisioners):
+            shutil.rmtree(made, ignore_errors=True)
+    if (home.ca / CONFIG).is_file():
+        if not has_draft:  # mosaic.toml was lost: what the CA has is what holds
+            chosen = _defaults(wanted) | _as_the_ca_has(home)
+            _refuse_other(home, chosen, wanted)
+        chosen |= wanted
+    else:
+        chosen |= wanted
+        chosen = _defaults(chosen) | chosen
+        _try(home, chosen)
+    write_config(draft, chosen)
+    return chosen
+
+
+def _defaults(chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return what is not chosen: free ports, and a URL and an address that fit each other."""
+    port, ca_port = _free_ports()
+    url = ""
+    if "listen" in chosen:
+        address = read_listen(chosen["listen"])
+        port = address[1]
+        with suppress(ValueError):  # 0.0.0.0, say, is no address to connect to
+            url = read_origin(origin_at(address))
+    elif "public_url" in chosen:
+        port = urlsplit(chosen["public_url"]).port or port
+    return {
+        "listen": f"127.0.0.1:{port}",
+        "public_url": url or f"https://127.0.0.1:{port}",
+        "source": SOURCE,
+        "ca_url": f"https://127.0.0.1:{ca_port}",
+        "oid_arc": DEFAULT_OID_ARC,
+    }
+
+
+def _try(home: Home, settings: Mapping[str, str]) -> None:
+    step_ca = find_step_ca()
+    if step_ca is not None:
+        url, arc = settings["public_url"], settings["oid_arc"]
+        try_settings(home.run / "trial", step_ca, url, arc, read_listen(settings["listen"]))
 
 
 def _as_the_ca_has(home: Home) -> dict[str, str]:
     """Return the settings that an authority fixes, where one is there already."""
-    try:
-        document = json.loads((home.ca / CONFIG).read_text())
-        options = document["authority"]["provisioners"][0]["options"]
-        fixed = {
-            "public_url": document["crl"]["idpURL"].partition(API_PREFIX)[0],
-            "ca_url": f"https://{document['address']}",
-            "oid_arc": options["x509"]["templateData"]["oidArc"],
-        }
-    except (OSError, ValueError, LookupError, TypeError):
-        raise NeedsEdit(
-            "config_invalid",
-            f"{home.ca / CONFIG}: it does not say what the gateway was",
-            hint="restore the home from its backup",
-        ) from None
-    own = urlsplit(fixed["public_url"])
+    document, places = read_ca_config(home.ca)
+    fixed = {
+        "public_url": places.public_url,
+        "ca_url": f"https://{document['address']}",
+        "oid_arc": places.oid_arc,
+    }
+    own = urlsplit(places.public_url)
     if own.hostname == "127.0.0.1" and own.port is not None:
         fixed["listen"] = own.netloc
     return fixed
 
 
-def _ca_plan(home: Home, settings: dict[str, str]) -> CaPlan:
+def _ca_plan(home: Home, settings: Mapping[str, str], provisioners: Path) -> CaPlan:
+    host, port = address_of(settings["ca_url"])
     return CaPlan(
         folder=home.ca,
         root_key=home.ca_root_key,
-        provisioners=home.provisioners,
+        provisioners=provisioners,
         public_url=settings["public_url"],
-        address=urlsplit(settings["ca_url"]).netloc,
+        address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        dns_names=tuple(dict.fromkeys(("127.0.0.1", "localhost", host))),
         name=f"Mosaic {home.path.parent.name}"[:48],
         oid_arc=settings["oid_arc"],
     )

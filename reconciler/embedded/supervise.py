@@ -77,6 +77,15 @@ async def supervised(home: Home, ending: Callable[[], bool]) -> AsyncIterator[st
                 await watching
 
 
+def gateway_runs(home: Home) -> bool:
+    """Tell whether an `up` or a `serve` runs in the home; it may, where this account cannot ask."""
+    try:
+        with locked(home.run / "gateway.lock", fcntl.LOCK_SH | fcntl.LOCK_NB):
+            return False
+    except OSError:
+        return True
+
+
 async def _watch(home: Home, step_ca: StepCa, give_up: Callable[[], bool]) -> None:
     cluster = cluster_of(home)
 

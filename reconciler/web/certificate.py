@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import urlsplit
 
 from reconciler.core.claims import renew_after
 from reconciler.crypto.certificates import read_certificate, split_pem, verify_chain
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from reconciler.core.values import Address
 
 LIFETIME: Final = timedelta(hours=24)
 FIRST_BACKOFF: Final = timedelta(seconds=1)
@@ -60,21 +57,6 @@ class _Identity:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def server_names(public_url: str, listen: Address) -> tuple[str, ...]:
-    """Return the names of the certificate: the public host first, and what reaches us locally."""
-    names = (urlsplit(public_url).hostname or "", listen[0], "localhost")
-    return tuple(dict.fromkeys(filter(None, map(_as_certified, names))))
-
-
-def _as_certified(host: str) -> str:
-    """Return a host as certificates spell it; empty for one that names no machine (`0.0.0.0`)."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower()
-    return "" if address.is_unspecified else str(address)
 
 
 class ServerCertificate:

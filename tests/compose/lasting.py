@@ -19,7 +19,7 @@ from tests.compose.stack import CHECKOUT, LONG_RUNNING, Stack, docker, wait_unti
 ASK_CA: Final = """
 import asyncio, json
 from reconciler.cli.context import load_settings, os, Path
-from reconciler.cli.serving import read_roots
+from reconciler.cli.placement import read_roots
 from reconciler.clients.ca import CaClient
 async def main():
     found = load_settings({}, os.environ, Path.cwd())

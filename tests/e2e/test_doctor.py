@@ -40,8 +40,10 @@ def test_a_gateway_that_runs_is_well(alpha: TestGateway) -> None:
 def test_what_is_broken_is_told_with_what_to_do(gateway: TestGateway) -> None:
     stopped = gateway("doctor", "--output", "json")
     assert stopped.code == 0, "that it does not run now is a warning"
-    warned = {name for name, state in states(stopped.document).items() if state != "ok"}
-    assert warned == {"CA", "endpoint"}
+    (warned,) = (each for each in stopped.document if each["state"] != "ok")
+    assert (warned["check"], warned["state"]) == ("gateway", "warning")
+    assert "it is stopped" in warned["detail"]
+    assert warned["hint"] == f"mosaic federation up --home {gateway.home.path}"
 
     pepper = gateway.home.token_pepper
     pepper.chmod(0o600)

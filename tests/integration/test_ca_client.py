@@ -127,7 +127,7 @@ def test_a_csr_becomes_the_certificate_that_was_asked_for(
     facts = read_certificate(answer.leaf)
     issuer = shared_authority.material.issuer_key_id
     crl_url = f"https://127.0.0.1/federation/v1/ca/crl/{issuer}"
-    check_leaf(facts, ExpectedLeaf(IDENTITY, serial, csr.spki_sha256, not_after, crl_url))
+    check_leaf(facts, ExpectedLeaf(IDENTITY, serial, csr.spki_sha256, not_after, (crl_url,)))
     assert facts.not_after == not_after
     assert subject_key_id(answer.chain[0]) == issuer
     verify_chain(answer.leaf, answer.chain, shared_authority.roots, datetime.now(UTC))

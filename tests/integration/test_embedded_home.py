@@ -55,7 +55,7 @@ def test_nothing_secret_in_a_home_is_open_to_others(home: Home) -> None:
 def test_what_a_home_is_fixed_to_is_not_changed_in_silence(home: Home) -> None:
     for fixed in ({"public_url": "https://other.example"}, {"oid_arc": "1.2.3.4"}):
         with pytest.raises(MosaicError, match="is fixed") as refused:
-            create_home(home, **fixed)
+            create_home(home, fixed)
         assert refused.value.code == "state_conflict"
 
 

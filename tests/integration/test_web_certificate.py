@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import Response
 
+from reconciler.core.origin import server_names
 from reconciler.core.values import RateLimit
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import Refused, Retry
 from reconciler.web import certificate as certificates
-from reconciler.web.certificate import ServerCertificate, server_names
+from reconciler.web.certificate import ServerCertificate
 from reconciler.web.server import Server
 from tests.support.authority import Authority, authority
 from tests.support.web import ANY_PORT, Parts, Running, serving
@@ -174,7 +175,7 @@ def test_the_port_stays_closed_until_the_ca_signs_and_stop_ends_the_waiting(
     ],
 )
 def test_the_names_of_the_certificate(public_url: str, host: str, names: tuple[str, ...]) -> None:
-    assert server_names(public_url, (host, 8443)) == names
+    assert server_names((public_url,), (host, 8443)) == names
 
 
 def test_an_expired_or_foreign_certificate_of_the_ca_is_not_served(web_parts: Parts) -> None:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 
+from reconciler.core.origin import server_names
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.enroll import Gateway
 from reconciler.store.tx import AsyncDatabase
 from reconciler.web.app import make_app
-from reconciler.web.certificate import ServerCertificate, server_names
+from reconciler.web.certificate import ServerCertificate
 from reconciler.web.server import Server
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def serving(
     async def run() -> None:
         gateway = parts.gateway()
         served = app or make_app(gateway, rate_limit=rate_limit, trusted_proxies=trusted_proxies)
-        names = server_names(gateway.public_url, address)
+        names = server_names((gateway.public_url,), address)
         certificate = ServerCertificate(gateway.ca.sign_server, names, parts.roots, cache=cache)
         server = Server(served, address, certificate, naming_proxies)
         running = asyncio.create_task(server.run())

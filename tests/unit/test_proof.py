@@ -63,7 +63,7 @@ def by_hand(header: dict[str, Any]) -> str:
 
 
 def verify(presented: str, now: datetime = NOW) -> VerifiedProof:
-    return verify_proof(presented, "POST", URL, now)
+    return verify_proof(presented, "POST", (URL,), now)
 
 
 def refused(presented: str, now: datetime = NOW) -> None:
@@ -217,7 +217,7 @@ def test_a_url_is_compared_without_query_and_case_of_the_host(url: str) -> None:
 def test_the_default_port_may_be_left_out() -> None:
     claims = CLAIMS | {"htu": "https://alpha.example/x"}
     presented = signed(HEADER, json.dumps(claims).encode())
-    verify_proof(presented, "POST", "https://alpha.example:443/x", NOW)
+    verify_proof(presented, "POST", ("https://alpha.example:443/x",), NOW)
 
 
 @pytest.mark.parametrize("seconds", [-60, 0, 60])

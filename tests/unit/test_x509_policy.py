@@ -25,7 +25,7 @@ ARC = "1.3.6.1.4.1.99999"
 GRANT_ID = "0197f000-0000-7000-8000-000000000001"
 CSR = CsrFacts("ab" * 32, "P-256", 256, (), ())
 EXPECTED = ExpectedLeaf(
-    GrantIdentity(GRANT_ID, "maria@alpha.example"), "1f", "ab" * 32, END, "https://a/crl"
+    GrantIdentity(GRANT_ID, "maria@alpha.example"), "1f", "ab" * 32, END, ("https://a/crl",)
 )
 LEAF = CertificateFacts(
     serial="1f",
@@ -168,8 +168,9 @@ ONE, TWO = LEAF.other_names
         ),
         ("CA flag", {"is_ca": True}),
         ("notAfter", {"not_after": END + timedelta(seconds=1)}),  # (5)
-        ("CRL distribution point", {"crl_urls": ()}),  # (6)
-        ("CRL distribution point", {"crl_urls": ("https://a/crl/",)}),
+        ("CRL distribution points", {"crl_urls": ()}),  # (6)
+        ("CRL distribution points", {"crl_urls": ("https://a/crl/",)}),
+        ("CRL distribution points", {"crl_urls": ("https://a/crl", "https://b/crl")}),
     ],
 )
 def test_a_leaf_that_differs_is_refused_by_name(what: str, changed: dict[str, Any]) -> None:

@@ -1,0 +1,140 @@
+"""Where the settings say that the gateway is, compared with what its certificates say.
+
+Both are fixed in the CA's configuration. A gateway whose settings differ would refuse whatever its
+CA signs, so this is looked at before a port is bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from reconciler.clients.ca import CaClient
+from reconciler.config import require
+from reconciler.core.origin import address_of
+from reconciler.core.places import Places, read_places
+from reconciler.crypto.authority import PEERS
+from reconciler.crypto.certificates import split_pem
+from reconciler.embedded.ca_config import read_ca_config
+from reconciler.errors import NeedsEdit, Refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.config import Settings
+
+
+def read_roots(path: Path) -> tuple[str, ...]:
+    """Return the PEM texts of a bundle of roots.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming the file.
+    """
+    try:
+        return split_pem(path.read_text())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise NeedsEdit(
+            "config_invalid",
+            f"{path}: the CA's roots cannot be read: {reason}",
+            hint="restore it from a backup, or let MOSAIC_CA_ROOT name the bundle of the CA",
+        ) from None
+
+
+def places_in_home(settings: Settings) -> Places:
+    """Return what the CA of a home is configured with, once the settings agree with it.
+
+    Raises:
+        NeedsEdit: `config_invalid`, with both values and what to type.
+    """
+    assert settings.home is not None
+    _, places = read_ca_config(settings.home.ca)
+    check_places(settings, places)
+    return places
+
+
+async def places_of_ca(settings: Settings, ca: CaClient) -> Places:
+    """Return what a CA elsewhere says that it is configured with, once the settings agree.
+
+    Raises:
+        Retry: `ca_unavailable`. Refused: `ca_refused`: it has no provisioner of ours.
+        NeedsEdit: `config_invalid`, with both values and what to type.
+    """
+    for each in await ca.provisioners():
+        if each.name == PEERS:
+            try:
+                places = read_places(each.options.get("templateData") or {})
+            except ValueError as error:
+                raise _not_ours(str(error)) from None
+            check_places(settings, places)
+            return places
+    raise _not_ours(f"it has no provisioner {PEERS!r}")
+
+
+def public_url_facts(settings: Settings) -> str:
+    """Return where the gateway is, once settings and CA agree about it.
+
+    Raises:
+        MosaicError: as `places_in_home` and `places_of_ca`.
+    """
+    places = places_in_home(settings) if settings.embedded else asyncio.run(_ask(settings))
+    moving = f"; it moves from {', '.join(places.former_urls)}" if places.moving else ""
+    return f"{places.public_url}, as the CA's certificates say{moving}"
+
+
+async def _ask(settings: Settings) -> Places:
+    roots = read_roots(require(settings.ca_root, "ca_root"))
+    async with CaClient(require(settings.ca_url, "ca_url"), roots) as ca:
+        return await places_of_ca(settings, ca)
+
+
+def check_places(settings: Settings, places: Places) -> None:
+    """Compare the settings with the CA's.
+
+    Raises:
+        NeedsEdit: `config_invalid`, with both values and what to type.
+    """
+    public_url = require(settings.public_url, "public_url")
+    if public_url != places.public_url:
+        raise NeedsEdit(
+            "config_invalid",
+            f"{settings.origin_of('public_url')}: got {public_url!r}, but the certificates of this"
+            f" gateway's CA say {places.public_url!r}",
+            hint=f"set public_url (MOSAIC_PUBLIC_URL) to {places.public_url}, or move the gateway:"
+            f" {move_command(settings, public_url)}",
+        )
+    if settings.oid_arc != places.oid_arc:
+        raise NeedsEdit(
+            "config_invalid",
+            f"{settings.origin_of('oid_arc')}: got {settings.oid_arc!r}, but the certificates of"
+            f" this gateway's CA have {places.oid_arc!r}",
+            hint=f"set oid_arc (MOSAIC_OID_ARC) to {places.oid_arc}: the arc of a CA cannot be"
+            " changed",
+        )
+
+
+def move_command(settings: Settings, url: str) -> str:
+    """Return what to type to move the gateway of these settings."""
+    where = "" if settings.embedded else " --dir DIR (the folder of the CA's ca.json)"
+    return f"mosaic federation ca move {url}{where}"
+
+
+def port_warning(settings: Settings) -> str | None:
+    """Return what is said where the endpoint listens on another port than its URL has."""
+    if settings.public_url is None:
+        return None
+    public, own = address_of(settings.public_url)[1], settings.listen[1]
+    if public == own:
+        return None
+    return (
+        f"peers reach {settings.public_url} at port {public}, and the gateway listens on port"
+        f" {own}: a proxy or the network must pass one on to the other"
+    )
+
+
+def _not_ours(reason: str) -> Refused:
+    return Refused(
+        "ca_refused",
+        f"the CA does not say where this gateway is: {reason}",
+        hint="restore its ca.json from the one that `ca init` wrote, and start it again",
+    )

@@ -1,99 +1,107 @@
-"""A folder of manifests, read with care: no links followed, nothing that could stall a read."""
+"""A folder of manifests, read with care: nothing outside it, nothing that could stall a read.
+
+Where a link was repointed during the read, or the folder was replaced (the kubelet swaps `..data`
+so), all of it is read anew: what is returned is of one generation.
+"""
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
-from reconciler.core.files import MAX_FILE, Source, SourceFile
-from reconciler.errors import Problem
-from reconciler.source.names import (
-    MAX_FOLDERS,
-    Names,
-    hidden,
-    is_manifest,
-    link,
-    refuse_size,
-    special,
-    too_large,
-    unreadable,
-)
+from reconciler.core.files import Source, SourceFile
+from reconciler.errors import Retry
+from reconciler.source.folder_listing import FolderChanged, FolderListing
+from reconciler.source.listing import choose, counts
+from reconciler.source.names import content_problem, refuse_total, special, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    Ignored = Callable[[list[str]], frozenset[str]]
 
-def read_directory(root: Path) -> Source:
+READINGS: Final = 5
+PAUSE_S: Final = 0.05  # before the second reading, and longer before each that follows
+
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def read_directory(
+    root: Path,
+    *,
+    submodules: frozenset[str] = frozenset(),
+    ignored: Ignored = lambda _: frozenset(),
+) -> Source:
     """Return the `*.yaml` and `*.yml` files below `root`; names that begin with a dot are skipped.
 
-    A link, a special file, one that is too large or whose name differs from another's only in case
-    becomes a problem of the source, beside those of the manifests.
+    A link that ends at a regular file within is read as that file. Any other, a special file, one
+    that is too large or whose name is easily mistaken becomes a problem of the source, beside those
+    of the manifests. `submodules` are those that git knows; `ignored` picks what git ignores.
 
     Raises:
         NeedsEdit: `source_unreadable`: the folder is missing, is none, or cannot be read.
+        Retry: `source_unavailable`: it changes each time that it is read.
     """
-    try:
-        kind = root.stat().st_mode
-    except FileNotFoundError:
-        raise unreadable(f"{root} does not exist") from None
-    except OSError as error:
-        raise unreadable(f"{root} cannot be read: {error.strerror}") from None
-    if not stat.S_ISDIR(kind):
-        raise unreadable(f"{root} is not a folder")
-    files: list[SourceFile] = []
-    problems: list[Problem] = []
-    names = Names()
-    try:
-        found = {path.relative_to(root).as_posix(): path for path in _walk(root, problems)}
-    except OSError as error:  # it may be listed, and what is in it may not be looked at
-        raise unreadable(f"{error.filename} cannot be read: {error.strerror}") from None
-    refuse_size(str(root), list(found))
-    for relative, path in sorted(found.items()):
-        problem = names.problem(relative)
-        if problem is not None:
-            problems.append(problem)
-            continue
-        read = _read(path, relative)
-        if isinstance(read, Problem):
-            problems.append(read)
-        else:
-            files.append(SourceFile(relative, read))
+    for reading in range(READINGS):
+        time.sleep(PAUSE_S * reading)
+        try:
+            return _read(root, submodules, ignored)
+        except FolderChanged as change:
+            last = change
+    raise Retry(
+        "source_unavailable",
+        f"{root} changed while it was read, {READINGS} times: {last}",
+        hint="nothing was changed; try again when what writes to it has finished",
+    )
+
+
+def _read(root: Path, submodules: frozenset[str], ignored: Ignored) -> Source:
+    with _opened(root) as top:
+        listing = FolderListing(str(root), top, submodules)
+        skipped = _skipped(listing, ignored)
+        manifests, problems = choose(listing, str(root), ignored=skipped)
+        files: list[SourceFile] = []
+        total = 0
+        for each in manifests:
+            content = listing.read(each.place)
+            problem = special(each.name) if content is None else content_problem(each.name, content)
+            if problem is not None:
+                problems.append(problem)
+                continue
+            assert content is not None
+            total += len(content)
+            refuse_total(str(root), total)
+            files.append(SourceFile(each.name, content))
+        listing.refuse_changed()
     return Source(str(root), tuple(files), tuple(problems))
 
 
-def _walk(root: Path, problems: list[Problem]) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise unreadable(f"{error.filename} cannot be read: {error.strerror}")
-
-    for folder, folders, names in os.walk(root, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not hidden(name))
-        base = root.__class__(folder)
-        if len(base.relative_to(root).parts) > MAX_FOLDERS:  # os.walk itself recurses
-            raise unreadable(f"the folders below {root} are nested deeper than {MAX_FOLDERS}")
-        for name in list(folders):
-            if (base / name).is_symlink():
-                folders.remove(name)
-                relative = (base / name).relative_to(root).as_posix()
-                problems.append(link(relative))
-        for name in names:
-            if not hidden(name) and is_manifest(name):
-                yield base / name
+def _skipped(listing: FolderListing, ignored: Ignored) -> frozenset[str]:
+    """Return the names that git ignores; what else may not be looked into stops all."""
+    wanted = [each.name for each in listing.entries() if counts(each)]
+    skipped = ignored([*wanted, *listing.closed])
+    for name, error in listing.closed.items():
+        if name not in skipped:
+            raise unreadable(f"{listing.root}/{name} cannot be read: {error.strerror}")
+    return skipped
 
 
-def _read(path: Path, relative: str) -> bytes | Problem:
+@contextmanager
+def _opened(root: Path) -> Iterator[int]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return link(relative)
-        if error.errno == errno.ENXIO:  # a socket
-            return special(relative)
-        raise unreadable(f"{path} cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return special(relative)
-        content = file.read(MAX_FILE + 1)
-    return too_large(relative) if len(content) > MAX_FILE else content
+        if not stat.S_ISDIR(root.stat().st_mode):
+            raise unreadable(f"{root} is not a folder")
+        descriptor = os.open(root, _FOLDER)
+    except FileNotFoundError:
+        raise unreadable(f"{root} does not exist") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise unreadable(f"{root} cannot be read: {reason}") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

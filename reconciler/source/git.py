@@ -89,6 +89,9 @@ class Repository:
             found = self.object(f"{name}^{{commit}}")
             if found is not None:
                 return found
+        for name in names:
+            if self.object(name) is not None:
+                raise unreadable(f"{printable(ref)!r} names no commit")
         heads = self.run("for-each-ref", "--format=%(refname)", "refs/heads", "refs/tags")
         raise unknown_ref(ref, heads.decode("utf-8", "replace").splitlines())
 
@@ -144,8 +147,10 @@ def refuse_dash(text: str, what: str) -> None:
 def unknown_ref(ref: str, known: list[str]) -> NeedsEdit:
     """Return the error for a ref that is not among `known`, full names."""
     short = sorted(re.sub(r"^refs/(?:heads|tags)/", "", name) for name in known)
-    hint = "the repository has neither branches nor tags"
-    if short:
+    hint = "the repository has no commit yet, on any branch or tag"
+    if short and re.fullmatch("[0-9a-f]{7,63}", ref):
+        hint = "if that is an abbreviated hash, name all of its hash"
+    elif short:
         close = nearest(ref, short[:MAX_NEAR], cutoff=0.6)
         meant = f"did you mean {printable(close)!r}? " if close else ""
         others = ", ".join(printable(name) for name in short[:5])

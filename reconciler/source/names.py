@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 MAX_FOLDERS: Final = 64  # folders inside one another
 MAX_FILES: Final = 100_000
+MAX_TOTAL: Final = 256 * 1024 * 1024  # octets of all manifests
+LOST_AND_FOUND: Final = "lost+found"  # at the top of a file system, for fsck; root's alone
+LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _MAX_NAME: Final = 255  # characters that are shown
 
 
@@ -24,6 +27,16 @@ def hidden(name: str) -> bool:
 def is_manifest(name: str) -> bool:
     """Tell whether a path is read as a manifest, by its ending."""
     return name.endswith(SUFFIXES)
+
+
+def mistakable(name: str) -> bool:
+    """Tell whether a path ends as a manifest's does, but for case and spaces."""
+    return name.strip().lower().endswith(SUFFIXES)
+
+
+def passed_over(folder: str) -> bool:
+    """Tell whether nothing in a folder of this name is read."""
+    return folder == LOST_AND_FOUND or hidden(folder)
 
 
 class Names:
@@ -47,9 +60,19 @@ class Names:
         return None
 
 
-def link(name: str) -> Problem:
-    """Return the problem of a symbolic link."""
-    return _problem(name, "file.link", "symbolic links are not followed", "copy the file")
+def link(name: str, reason: str) -> Problem:
+    """Return the problem of a symbolic link that is not read, for where it leads."""
+    message = f"the symbolic link {reason}"
+    hint = "let it lead to a regular file within the source, or copy the file"
+    return _problem(name, "file.link", message, hint)
+
+
+def mistaken(name: str) -> Problem:
+    """Return the problem of a name that is nearly a manifest's."""
+    suffix = name[name.rstrip().rindex(".") :]
+    meant = suffix.strip().lower()
+    message = f'the name ends in "{printable(suffix)}", and only {" and ".join(SUFFIXES)} are read'
+    return _problem(name, "file.name", message, f"rename it to {meant}")
 
 
 def special(name: str) -> Problem:
@@ -75,16 +98,37 @@ def too_large(name: str) -> Problem:
     return _problem(name, "file.too_large", message, "split it")
 
 
-def refuse_size(where: str, names: Sequence[str]) -> None:
+def content_problem(name: str, content: bytes) -> Problem | None:
+    """Return what is wrong with the content of a file, before it is parsed."""
+    if len(content) > MAX_FILE:
+        return too_large(name)
+    if content.startswith(LFS_POINTER):
+        message = "this is a pointer of Git LFS, not the manifest that it stands for"
+        hint = "keep manifests in git itself: git lfs untrack the pattern, and commit the file anew"
+        return _problem(name, "file.lfs", message, hint)
+    return None
+
+
+def refuse_size(where: str, names: Sequence[str], manifests: int) -> None:
     """Raise where a source holds more than can be meant.
 
     Raises:
         NeedsEdit: `source_unreadable`: it has too many files, or one of them lies too deep.
     """
-    if len(names) > MAX_FILES:
+    if manifests > MAX_FILES:
         raise unreadable(f"{where} holds more than {MAX_FILES:,} manifest files")
     if any(name.count("/") > MAX_FOLDERS for name in names):
         raise unreadable(f"the folders below {where} are nested deeper than {MAX_FOLDERS}")
+
+
+def refuse_total(where: str, octets: int) -> None:
+    """Raise where the manifests of a source are larger, together, than can be meant.
+
+    Raises:
+        NeedsEdit: `source_unreadable`.
+    """
+    if octets > MAX_TOTAL:
+        raise unreadable(f"the manifests of {where} are more than {MAX_TOTAL // 1024 // 1024} MiB")
 
 
 def unreadable(message: str) -> NeedsEdit:

@@ -10,12 +10,12 @@ import subprocess
 import tempfile
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 MAX_ERRORS: Final = 16 * 1024  # octets of standard error that are kept: the last ones
@@ -70,17 +70,19 @@ def run_process(
         if input and not isinstance(stdin, int):
             stdin.write(input)
             stdin.seek(0)
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=dict(env),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with _guard:  # it is listed before anybody can look for it
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=dict(env),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            _running.add(process)
         stack.enter_context(process)
-        stack.enter_context(_listed(process))
+        stack.callback(_unlist, process)
         with suppress(ProcessLookupError):  # what it starts inherits it
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (bounds.file, bounds.file))
         return _collect(process, bounds)
@@ -93,16 +95,10 @@ def end_running() -> None:
             _kill(process)
 
 
-@contextmanager
-def _listed(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _unlist(process: subprocess.Popen[bytes]) -> None:
     with _guard:
-        _running.add(process)
-    try:
-        yield
-    finally:
-        with _guard:
-            _running.discard(process)
-            _kill(process)
+        _running.discard(process)
+        _kill(process)
 
 
 def _collect(process: subprocess.Popen[bytes], bounds: Bounds) -> Ended:

@@ -12,18 +12,18 @@ from reconciler.core.text import printable, without_credentials
 from reconciler.core.values import is_url
 from reconciler.errors import NeedsEdit
 from reconciler.source.directory import read_directory
-from reconciler.source.faults import said
-from reconciler.source.git import Repository, refuse_dash, run_git
+from reconciler.source.git import refuse_dash
 from reconciler.source.history import read_commit, relation
 from reconciler.source.names import unreadable
 from reconciler.source.remote import Remote
 from reconciler.source.signatures import read_commits
-from reconciler.source.tree import checked_path, read_rules, read_tree, subtree
-from reconciler.source.worktree import commit_of
+from reconciler.source.tree import checked_path, list_tree, read_rules, read_tree
+from reconciler.source.worktree import Checkout, locate
 
 if TYPE_CHECKING:
     from reconciler.core.commits import ReadCommit
     from reconciler.core.values import SignatureSetting, SourceSetting
+    from reconciler.source.listing import Manifest
 
 
 def read_source(
@@ -48,9 +48,16 @@ def read_source(
             "signatures are required, and a folder has no commits to judge",
             hint="read the repository itself: name its ref by --ref",
         )
-    source = read_directory(folder_of(setting))
-    commit, dirty = commit_of(folder_of(setting), source.files)
-    return replace(source, commit=commit, dirty=dirty)
+    return _read_folder(folder_of(setting))
+
+
+def _read_folder(folder: Path) -> Source:
+    """Read a folder as it lies there; in a checkout, as git would take it."""
+    checkout = Checkout.of(folder) if folder.is_dir() else None
+    if checkout is None:
+        return read_directory(folder)
+    source = read_directory(folder, submodules=checkout.submodules(), ignored=checkout.ignored)
+    return replace(source, commit=checkout.commit, dirty=checkout.differs(source.files))
 
 
 def folder_of(setting: SourceSetting) -> Path:
@@ -77,12 +84,17 @@ def _read_repository(
     if is_url(setting.location):
         repository, tip = Remote.parse(setting.location).fetch(setting.ref, setting.cache)
     else:
-        repository, prefix = _open(Path(setting.location))
+        place = locate(Path(setting.location))
+        if place is None:
+            raise unreadable(f"{setting.location} is in no git repository")
+        repository = place.repository
         tip = repository.resolve(setting.ref or "HEAD")
-        shown = setting.location.removesuffix(f"/{prefix.rstrip('/')}")
-        path = checked_path(f"{prefix}{path}")
+        shown = setting.location.removesuffix(f"/{place.prefix.rstrip('/')}")
+        path = checked_path(f"{place.prefix}{path}")
+    listing = list_tree(repository, tip, path)
+    path = listing.prefix.rstrip("/")
     label = f"{printable(shown, 255)}@{tip[:12]}{f':{path}' if path else ''}"
-    files, problems = read_tree(repository, subtree(repository, tip, path), label)
+    read = read_tree(listing, label)
     follows = relation(repository, applied, tip)
     commits: tuple[ReadCommit, ...] = ()
     commit = read_commit(repository, tip)
@@ -92,17 +104,27 @@ def _read_repository(
         if follows is Relation.REWIND and not commits:  # an older commit is judged by itself
             commits = read_commits(repository, None, tip, signatures)
         commit = commits[-1].as_read if commits else commit
-    rules, prefix = read_rules(repository, tip), f"{path}/" if path else ""
-    history = History(follows, applied, prefix, commits, rules)
-    return Source(label, files, problems, commit, history=history)
+    commits = _with_linked(commits, read.manifests, listing.prefix)
+    history = History(follows, applied, listing.prefix, commits, read_rules(repository, tip))
+    return Source(label, read.files, read.problems, commit, history=history)
 
 
-def _open(location: Path) -> tuple[Repository, str]:
-    """Return the repository that holds a folder here, and the folder's path within, with a `/`."""
-    ended = run_git(("rev-parse", "--absolute-git-dir", "--show-prefix"), cwd=location)
-    folder, _, prefix = ended.output.decode("utf-8", "surrogateescape").partition("\n")
-    if ended.code != 0:
-        none = b"not a git repository" in ended.errors
-        why = "is in no git repository" if none else f"cannot be read by git: {said(ended)}"
-        raise unreadable(f"{location} {why}")
-    return Repository(Path(folder)), prefix.rstrip("\n")
+def _with_linked(
+    commits: tuple[ReadCommit, ...], manifests: tuple[Manifest, ...], prefix: str
+) -> tuple[ReadCommit, ...]:
+    """Return the commits with the manifests that they change through a link.
+
+    Who changes what a link leads to changes the manifest of the link's name.
+    """
+    linked = {
+        f"{prefix}{each.name}": {f"{prefix}{place}" for place in (each.place, *each.links)}
+        for each in manifests
+        if each.links
+    }
+
+    def changed(commit: ReadCommit) -> ReadCommit:
+        own = set(commit.paths)
+        more = {name for name, places in linked.items() if not own.isdisjoint(places)}
+        return replace(commit, paths=tuple(sorted(own | more)))
+
+    return tuple(map(changed, commits)) if linked else commits

@@ -243,7 +243,7 @@ def test_what_git_could_take_for_an_option_is_a_wrong_setting(
 
 
 def test_validate_tells_every_problem_of_a_tree(mosaic: Quick, repository: Checkout) -> None:
-    (repository.path / "manifests" / "link.yaml").symlink_to("beta.yaml")
+    (repository.path / "manifests" / "link.yaml").symlink_to("../beta.yaml")
     repository.write(c=grant_manifest("c", peer="nobody"))
     repository.commit("wrong")
     done = mosaic("validate", "--output", "json")

@@ -107,6 +107,21 @@ def test_a_signer_who_is_no_longer_allowed_is_told(trust: Trust) -> None:
     trust.untrusted(commit, "by none of the allowed signers")
 
 
+def test_who_changes_what_a_link_leads_to_changes_the_manifest(trust: Trust) -> None:
+    eve = trust.people.add("eve")
+    folder = trust.checkout.path / "manifests"
+    (folder / ".data").mkdir()
+    (folder / ".data" / "g.txt").write_text(grant_manifest("g", rows=4))
+    (folder / "g.yaml").unlink()
+    (folder / "g.yaml").symlink_to(".data/g.txt")
+    commit = trust.ada.commit(trust.checkout, "By a link")
+    trust.grace.sign_off(trust.checkout, commit)
+    trust.ok()
+    (folder / ".data" / "g.txt").write_text(grant_manifest("g", rows=3))
+    commit = eve.commit(trust.checkout, "Not her file")
+    trust.untrusted(commit, "eve may not change manifests/g.yaml")
+
+
 def test_a_signed_commit_that_was_changed_is_told(trust: Trust) -> None:
     trust.ada.commit(trust.checkout, "Right")
     raw = trust.checkout.git("cat-file", "commit", "HEAD").replace("Right", "Wrong")

@@ -71,17 +71,29 @@ def test_a_source_that_is_no_folder_is_an_error(tmp_path: Path, name: str, fact:
     assert (caught.value.code, caught.value.exit_code) == ("source_unreadable", 1)
 
 
-def test_links_to_files_and_folders_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "a.yaml").write_text(PEER)
-    (tmp_path / "file.yaml").symlink_to("real/a.yaml")
-    (tmp_path / "folder").symlink_to("real")
-    (tmp_path / "nowhere.yaml").symlink_to("none")
-    (tmp_path / "round.yaml").symlink_to("round.yaml")
-    expected = "1:1: error[file.link] symbolic links are not followed (copy the file)"
-    assert told(tmp_path) == [
-        f"{name}:{expected}" for name in ("file.yaml", "folder", "nowhere.yaml", "round.yaml")
-    ]
+@pytest.mark.parametrize("name", ["BETA.YAML", "beta.Yml", "beta.yaml ", "sub/beta.YML"])
+def test_a_name_that_nearly_ends_as_a_manifests_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(PEER)
+    (problem,) = read_directory(tmp_path).problems
+    assert (problem.file, problem.code) == (name, "file.name")
+    assert problem.hint == f"rename it to {Path(name.strip()).suffix.lower()}"
+
+
+def test_a_pointer_of_lfs_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / "beta.yaml").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\n"
+        "size 12345\n"
+    )
+    (problem,) = read_directory(tmp_path).problems
+    assert problem.code == "file.lfs"
+    assert "pointer of Git LFS" in problem.message
+
+
+def test_lost_and_found_is_not_looked_into(folder_of_somebody: Path) -> None:
+    (folder_of_somebody / "a.yaml").write_text(PEER)
+    (folder_of_somebody / "lost+found").mkdir(mode=0)
+    assert paths(folder_of_somebody) == ["a.yaml"]
 
 
 @pytest.mark.timeout(20)

@@ -345,39 +345,6 @@ def test_the_rules_of_trust_are_those_at_the_root_of_the_commit(repository: Chec
         repository.read()
 
 
-def test_a_folder_of_a_checkout_has_its_commit_and_is_dirty_where_it_differs(
-    repository: Checkout,
-) -> None:
-    folder = repository.path / "manifests"
-
-    def state() -> tuple[str | None, bool]:
-        found = read_source(SourceSetting(str(folder)))
-        return found.commit.id if found.commit else None, found.dirty
-
-    index = (repository.path / ".git" / "index").read_bytes()
-    (folder / "notes.txt").write_text("not read, so no difference")
-    (folder / "beta.yaml").touch()
-    assert state() == (repository.head, False)
-    (folder / "beta.yaml").write_text(f"{PEER}# changed\n")
-    assert state() == (repository.head, True)
-    (folder / "beta.yaml").write_text(PEER)
-    (repository.path / ".gitignore").write_text("new.yaml\n")
-    (folder / "new.yaml").write_text(GRANT)
-    assert state() == (repository.head, True)
-    (folder / "new.yaml").unlink()
-    (folder / "beta.yaml").unlink()
-    assert state() == (repository.head, True)
-    assert (repository.path / ".git" / "index").read_bytes() == index
-
-
-def test_a_folder_without_a_commit_has_none(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q", str(tmp_path / "new")], check=True)
-    (tmp_path / "plain").mkdir()
-    for name in ("new", "plain"):
-        found = read_source(SourceSetting(str(tmp_path / name)))
-        assert (found.commit, found.dirty) == (None, False)
-
-
 def test_without_git_a_folder_is_read_and_a_repository_says_so(
     repository: Checkout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -490,7 +457,7 @@ def test_an_object_that_is_missing_is_not_fetched(
     repository.git("config", "extensions.partialClone", "origin")
     blob = repository.git("rev-parse", "HEAD:manifests/beta.yaml")
     (repository.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
-    with pytest.raises(NeedsEdit, match="is missing or damaged"):
+    with pytest.raises(NeedsEdit, match="is missing: this is a partial clone"):
         repository.read()
     assert not ran.exists()
     subprocess.run(["git", "cat-file", "-p", blob], cwd=repository.path, check=False)

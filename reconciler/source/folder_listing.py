@@ -1,0 +1,243 @@
+"""What a folder holds, opened beneath its descriptor: no open follows a link, or leaves the folder.
+
+Every name is opened one part after the other. A link is read as text, once, and its text is walked
+by us: one that is swapped during the read leads nowhere else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.files import MAX_FILE
+from reconciler.source.listing import Entry, Kind
+from reconciler.source.names import MAX_FOLDERS, hidden, passed_over, unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.source.listing import Listing
+
+_BENEATH: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CHANGED: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
+
+
+class FolderChanged(Exception):
+    """The folder is not as it was listed; it may be read anew."""
+
+
+@dataclass(slots=True)
+class FolderListing:
+    """A folder by its descriptor `top`. `closed` are the folders in it that may not be read."""
+
+    root: str
+    top: int
+    submodules: frozenset[str] = frozenset()
+    closed: dict[str, OSError] = field(default_factory=dict)
+    _entries: list[Entry] | None = None
+    _targets: dict[str, str] = field(default_factory=dict)
+    _repository: str | None = None
+
+    def entries(self) -> list[Entry]:
+        """Return every file, link and special file that is shown, and the repositories within."""
+        if self._entries is None:
+            self._repository = _repository_of(self.root)
+            self._entries = [Entry(name, Kind.SUBMODULE) for name in self.submodules]
+            self._entries += self._walk(self.top, "", 0)
+        return self._entries
+
+    def _walk(self, folder: int, prefix: str, depth: int) -> Iterator[Entry]:
+        with os.scandir(folder) as listed:
+            found = list(listed)
+        for each in found:
+            name = f"{prefix}{_text(each.name)}"
+            kind = _kind_of(each)
+            if (passed_over if kind is Kind.FOLDER else hidden)(each.name):
+                continue
+            if kind is not Kind.FOLDER:
+                yield Entry(name, kind)
+            elif depth > MAX_FOLDERS:  # its name is deep enough to be refused
+                yield Entry(f"{name}/", Kind.SPECIAL)
+            elif name not in self.submodules:
+                yield from self._enter(folder, each.name, name, depth)
+
+    def _enter(self, above: int, part: str, name: str, depth: int) -> Iterator[Entry]:
+        try:
+            descriptor = os.open(part, _BENEATH, dir_fd=above)
+        except OSError as error:
+            if error.errno in _CHANGED:
+                raise FolderChanged(f"{name}: {error.strerror}") from None
+            self.closed[name] = error
+            return
+        try:
+            if self._repository is not None and _is_repository(descriptor):
+                yield Entry(name, Kind.SUBMODULE)
+            else:
+                yield from self._walk(descriptor, f"{name}/", depth + 1)
+        except PermissionError as error:  # it may be listed, and what is in it may not be looked at
+            self.closed[name] = error
+        finally:
+            os.close(descriptor)
+
+    def kind(self, name: str) -> Kind | None:
+        """Return what a name is; None where nothing is.
+
+        Raises:
+            NeedsEdit: `source_unreadable`: it may not be looked at.
+        """
+        if name in self.submodules:
+            return Kind.SUBMODULE
+        try:
+            with self._above(name) as (folder, part):
+                mode = os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode
+        except PermissionError as error:
+            raise unreadable(f"{self.root}/{name} cannot be read: {error.strerror}") from None
+        except (OSError, ValueError):
+            return None
+        return _kind_of_mode(mode)
+
+    def target(self, name: str) -> str:
+        """Return the text of a link, as it was when it was read first."""
+        if name not in self._targets:
+            try:
+                self._targets[name] = self._readlink(name)
+            except OSError as error:
+                raise FolderChanged(f"{name}: {error.strerror}") from None
+        return self._targets[name]
+
+    def _readlink(self, name: str) -> str:
+        with self._above(name) as (folder, part):
+            return _text(os.readlink(part, dir_fd=folder))
+
+    def around(self) -> tuple[Listing, str] | None:
+        """Return the repository that holds the folder; for a folder in none, the file system."""
+        physical = os.path.realpath(self.root)
+        above = _repository_of(self.root) or "/"
+        if above == physical:
+            return None
+        prefix = os.path.relpath(physical, above)
+        return _Surroundings(above), f"{_text(prefix)}/"
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of a file, or of its first octets; None where it is no regular one."""
+        try:
+            with self._above(name) as (folder, part):
+                descriptor = os.open(part, _FILE, dir_fd=folder)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # a socket
+                return None
+            if error.errno in _CHANGED:
+                raise FolderChanged(f"{name}: {error.strerror}") from None
+            raise unreadable(f"{self.root}/{name} cannot be read: {error.strerror}") from None
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            try:
+                return file.read(MAX_FILE + 1)
+            except OSError as error:
+                raise unreadable(f"{self.root}/{name} cannot be read: {error.strerror}") from None
+
+    def refuse_changed(self) -> None:
+        """Raise where the folder was replaced, or a link that was followed leads elsewhere now."""
+        here, now = os.fstat(self.top), None
+        with suppress(OSError):
+            now = Path(self.root).stat()
+        if now is None or (here.st_dev, here.st_ino) != (now.st_dev, now.st_ino):
+            raise FolderChanged("it was replaced")
+        for name, target in self._targets.items():
+            with suppress(OSError):
+                if self._readlink(name) == target:
+                    continue
+            raise FolderChanged(f"{name} was repointed")
+
+    @contextmanager
+    def _above(self, name: str) -> Iterator[tuple[int, str]]:
+        """Give the folder that holds a name, opened part by part, and the name's last part."""
+        *folders, part = name.split("/")
+        descriptor = os.dup(self.top)
+        try:
+            for each in folders:
+                inner = os.open(_native(each), _BENEATH, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = inner
+            yield descriptor, _native(part)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What lies around a source, where only what a link outside leads to is asked for."""
+
+    top: str
+
+    def entries(self) -> tuple[Entry, ...]:
+        return ()
+
+    def kind(self, name: str) -> Kind | None:
+        try:
+            return _kind_of_mode(os.lstat(_native(f"{self.top}/{name}")).st_mode)
+        except (OSError, ValueError):
+            return None
+
+    def target(self, name: str) -> str:
+        try:
+            return _text(str(Path(_native(f"{self.top}/{name}")).readlink()))
+        except OSError as error:
+            raise FolderChanged(f"{name}: {error.strerror}") from None
+
+    def around(self) -> None:
+        return None
+
+
+def _kind_of(entry: os.DirEntry[str]) -> Kind:
+    if entry.is_symlink():
+        return Kind.LINK
+    if entry.is_dir(follow_symlinks=False):
+        return Kind.FOLDER
+    return Kind.FILE if entry.is_file(follow_symlinks=False) else Kind.SPECIAL
+
+
+def _kind_of_mode(mode: int) -> Kind:
+    kinds = ((stat.S_ISLNK, Kind.LINK), (stat.S_ISDIR, Kind.FOLDER), (stat.S_ISREG, Kind.FILE))
+    return next((kind for test, kind in kinds if test(mode)), Kind.SPECIAL)
+
+
+def _repository_of(root: str) -> str | None:
+    """Return the nearest folder at or above `root` that has a `.git`."""
+    physical = Path(os.path.realpath(root))
+    above = (physical, *physical.parents)
+    return next((str(each) for each in above if os.path.lexists(each / ".git")), None)
+
+
+def _is_repository(folder: int) -> bool:
+    """Tell whether git would take a folder for a repository of its own, and not look into it."""
+    with suppress(OSError):
+        if stat.S_ISDIR(os.stat(".git", dir_fd=folder).st_mode):
+            parts = ("HEAD", "objects", "refs")
+            return all(_kind_at(f".git/{part}", folder) is not None for part in parts)
+        descriptor = os.open(".git", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(8) == b"gitdir: "
+    return False
+
+
+def _kind_at(name: str, folder: int) -> Kind | None:
+    with suppress(OSError):
+        return _kind_of_mode(os.stat(name, dir_fd=folder).st_mode)
+    return None
+
+
+def _text(name: str) -> str:
+    """Return a name as git has it, whatever the locale: UTF-8, and what is none escaped."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
+def _native(name: str) -> str:
+    return os.fsdecode(name.encode("utf-8", "surrogateescape"))

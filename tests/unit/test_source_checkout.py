@@ -1,0 +1,174 @@
+"""Checkouts and clones as people have them: changed, sparse, partial, new, elsewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.core.values import SourceSetting
+from reconciler.errors import NeedsEdit
+from reconciler.source.read import read_source
+from tests.support.manifests import GRANT, PEER
+from tests.support.repositories import Checkout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.core.files import Source
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Checkout:
+    return Checkout.make(tmp_path / "repository", beta=PEER)
+
+
+def names(source: Source) -> list[str]:
+    assert not source.problems
+    return [file.path for file in source.files]
+
+
+def test_a_folder_of_a_checkout_has_its_commit_and_is_dirty_where_it_differs(
+    repository: Checkout,
+) -> None:
+    folder = repository.path / "manifests"
+
+    def state() -> tuple[str | None, bool]:
+        found = read_source(SourceSetting(str(folder)))
+        return found.commit.id if found.commit else None, found.dirty
+
+    index = (repository.path / ".git" / "index").read_bytes()
+    (folder / "notes.txt").write_text("not read, so no difference")
+    (folder / "beta.yaml").touch()
+    assert state() == (repository.head, False)
+    (folder / "beta.yaml").write_text(f"{PEER}# changed\n")
+    assert state() == (repository.head, True)
+    (folder / "beta.yaml").write_text(PEER)
+    (repository.path / ".gitignore").write_text("new.yaml\n")
+    (folder / "new.yaml").write_text(GRANT)
+    assert state() == (repository.head, False)  # git ignores it, so it is not read
+    (folder / "newer.yaml").write_text(GRANT)
+    assert state() == (repository.head, True)
+    (folder / "newer.yaml").unlink()
+    (folder / "beta.yaml").unlink()
+    assert state() == (repository.head, True)
+    assert (repository.path / ".git" / "index").read_bytes() == index
+
+
+@pytest.mark.parametrize("how", ["attributes", "autocrlf"])
+def test_line_ends_of_a_checkout_are_no_difference(repository: Checkout, how: str) -> None:
+    if how == "attributes":
+        (repository.path / ".gitattributes").write_text("*.yaml text eol=crlf\n")
+        repository.commit("attributes")
+    else:
+        repository.git("config", "core.autocrlf", "true")
+    beta = repository.path / "manifests" / "beta.yaml"
+    beta.unlink()
+    repository.git("checkout", "--", "manifests")
+    assert b"\r\n" in beta.read_bytes()
+    assert repository.git("status", "--porcelain") == ""
+    source = read_source(SourceSetting(str(repository.path / "manifests")))
+    assert (source.commit and source.commit.id, source.dirty) == (repository.head, False)
+    beta.write_bytes(beta.read_bytes() + b"# changed\r\n")
+    assert read_source(SourceSetting(str(repository.path / "manifests"))).dirty
+
+
+def test_a_sparse_checkout_that_leaves_manifests_out_is_refused(repository: Checkout) -> None:
+    repository.write(grants=GRANT)
+    (repository.path / "other").mkdir()
+    (repository.path / "other" / "x").write_text("x")
+    repository.commit("more")
+    repository.git("sparse-checkout", "init", "--cone")
+    repository.git("sparse-checkout", "set", "other")
+    (repository.path / "manifests").mkdir()
+    folder = SourceSetting(str(repository.path / "manifests"))
+    with pytest.raises(
+        NeedsEdit, match=r"leaves out 2 manifests: beta\.yaml, grants\.yaml"
+    ) as caught:
+        read_source(folder)
+    assert caught.value.hint.startswith("git sparse-checkout disable")
+    assert names(repository.read(path="manifests")) == ["beta.yaml", "grants.yaml"]
+    repository.git("sparse-checkout", "disable")
+    assert names(read_source(folder)) == ["beta.yaml", "grants.yaml"]
+
+
+@pytest.mark.parametrize("kind", ["tree:0", "blob:none"])
+def test_a_partial_clone_says_what_it_lacks_and_its_hint_works(
+    repository: Checkout, tmp_path: Path, kind: str
+) -> None:
+    repository.git("config", "uploadpack.allowFilter", "true")
+    partial = Checkout(tmp_path / "partial.git")
+    repository.git("clone", "-q", "--bare", f"--filter={kind}", repository.url, str(partial.path))
+    with pytest.raises(NeedsEdit, match="this is a partial clone, and it lacks objects") as caught:
+        partial.read(path="manifests")
+    assert "clone it anew without --filter" in caught.value.hint
+    command = re.search(r"complete the clone: git (.*), or", caught.value.hint)
+    assert command is not None
+    partial.git(*command[1].split())
+    assert names(partial.read(path="manifests")) == ["beta.yaml"]
+
+
+def test_a_repository_without_a_commit_says_so(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    new = Checkout(tmp_path / "new")
+    new.git("init", "-q", "-b", "main")
+    for setting in (
+        SourceSetting(str(new.path), "HEAD"),
+        SourceSetting(new.url, None, cache=str(tmp_path / "cache")),
+    ):
+        with pytest.raises(NeedsEdit, match="no ref 'HEAD'") as caught:
+            read_source(setting)
+        assert caught.value.hint == "the repository has no commit yet, on any branch or tag"
+
+
+def test_a_ref_that_is_no_commit_and_a_bundle_are_named_for_what_they_are(
+    repository: Checkout, tmp_path: Path
+) -> None:
+    repository.git("tag", "tree", "HEAD^{tree}")
+    for location in (str(repository.path), repository.url):
+        with pytest.raises(NeedsEdit, match="names no commit"):
+            read_source(SourceSetting(location, "tree", cache=str(tmp_path / "cache")))
+    repository.git("bundle", "create", "-q", "all.bundle", "--all")
+    with pytest.raises(NeedsEdit, match=r"all\.bundle is a file") as caught:
+        read_source(SourceSetting(str(repository.path / "all.bundle"), "main"))
+    assert "git clone" in caught.value.hint
+
+
+def test_an_abbreviated_hash_is_read_here_and_named_by_the_hint_elsewhere(
+    repository: Checkout, tmp_path: Path
+) -> None:
+    short = repository.head[:10]
+    assert names(repository.read(short)) == ["manifests/beta.yaml"]
+    with pytest.raises(NeedsEdit, match=f"no ref '{short}'") as caught:
+        read_source(SourceSetting(repository.url, short, cache=str(tmp_path / "cache")))
+    assert "name all of its hash" in caught.value.hint
+
+
+def test_a_work_tree_elsewhere_is_told(repository: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    repository.git("config", "core.worktree", str(tmp_path / "elsewhere"))
+    assert names(repository.read(path="manifests")) == ["beta.yaml"]
+    with pytest.raises(NeedsEdit, match=r"outside of the work tree .*core\.worktree"):
+        read_source(SourceSetting(str(repository.path / "manifests"), "main"))
+    source = read_source(SourceSetting(str(repository.path / "manifests")))
+    assert (names(source), source.commit) == (["beta.yaml"], None)
+
+
+def test_a_path_that_is_a_link_names_the_folder_that_it_leads_to(repository: Checkout) -> None:
+    (repository.path / "current").symlink_to("manifests")
+    repository.commit("link")
+    with pytest.raises(NeedsEdit, match=r"'current' of .* is a symbolic link") as caught:
+        repository.read(path="current")
+    assert caught.value.hint.endswith("--path manifests")
+    within = read_source(SourceSetting(str(repository.path / "current"), "main"))
+    assert names(within) == names(read_source(SourceSetting(str(repository.path / "current"))))
+
+
+def test_a_folder_without_a_commit_has_none(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path / "new")], check=True)
+    (tmp_path / "plain").mkdir()
+    for name in ("new", "plain"):
+        found = read_source(SourceSetting(str(tmp_path / name)))
+        assert (found.commit, found.dirty) == (None, False)

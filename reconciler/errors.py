@@ -104,6 +104,8 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "declined": Outcome(EXIT_FAILED, 500, "The answer was no"),
     "schema_differs": Outcome(EXIT_FAILED, 500, "The database schema differs"),
     "install_failed": Outcome(EXIT_FAILED, 500, "The installation failed"),
+    "file_unusable": Outcome(EXIT_FAILED, 500, "A file cannot be used"),
+    "output_unwritable": Outcome(EXIT_FAILED, 500, "The output cannot be written"),
     "child_failed": Outcome(EXIT_FAILED, 500, "A child process failed"),
     "guard_removals": Outcome(EXIT_REFUSED, 500, "Too many removals"),
     "guard_protected": Outcome(EXIT_REFUSED, 500, "A protected object would be removed"),

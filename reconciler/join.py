@@ -154,7 +154,7 @@ class _Enrollment:
             f"the peer {held.name!r} is active: its certificate holds until "
             f"{rfc3339(held.certificate.not_after)}; the invitation was not used",
             hint="to enroll under another grant, end this peer first: "
-            f"mosaic federation peer revoke {held.name}",
+            f"`mosaic federation peer revoke {held.name}`",
         )
 
     async def new_key(self, held: Outbound) -> tuple[Outbound, PrivateKey]:

@@ -60,12 +60,13 @@ def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
         desired = load(replace(source, files=joined))
     except InvalidManifests as error:
         told = "; ".join(str(problem) for problem in error.problems[:3])
-        raise _undeclarable(f"the manifests would not be valid: {told}") from None
+        restore = "`mosaic federation drift --revert` restores what was applied"
+        raise _undeclarable(f"the manifests would not be valid: {told}", restore) from None
     after = _by_identity(desired)
     for drift in drifts:
         assert drift.row is not None
         if after[drift.row.kind, drift.row.name].digest != spec_digest(drift.row.spec):
-            raise _undeclarable(f"no manifest says what {drift.subject} is")
+            raise _undeclarable(f"no manifest says what {drift.subject} is", _restore(drift))
     before = {path: files[path] for path in changed if path in files}
     return Adopting(source, desired, Rewriting(folder, before, changed))
 
@@ -88,10 +89,12 @@ def _edit(
 ) -> tuple[str, str]:
     row = drift.row
     if row is None or not drift.declares:
-        raise _undeclarable(f"what drifted of {drift.subject} is nothing that a manifest declares")
+        what = f"what drifted of {drift.subject} is nothing that a manifest declares"
+        raise _undeclarable(what, _restore(drift))
     manifest = declared.get((row.kind, row.name))
     if manifest is None and drift.what is not What.INSERTED:
-        raise _undeclarable(f"{drift.subject} has no manifest in the source")
+        remedy = f"write its manifest, and apply; or {_restore(drift)}"
+        raise _undeclarable(f"{drift.subject} has no manifest in the source", remedy)
     if manifest is None:
         path = f"{row.name}.yaml"
         if path.lower() in {each.lower() for each in files}:
@@ -102,7 +105,7 @@ def _edit(
         raise Refused(
             "state_conflict",
             f"{manifest.place.path} has changed since {drift.subject} was applied",
-            hint="apply it first, or undo that change; --revert restores what was applied",
+            hint=f"apply it first, or undo that change; {_restore(drift)}",
         )
     path = manifest.place.path
     return path, edited(files[path].decode(), row.kind, row.name, row.spec)
@@ -115,6 +118,15 @@ def _by_identity(desired: Desired) -> dict[tuple[Kind, str], AnyDeclared]:
     return found | {(Kind.GRANT, each.name): each for each in desired.grants}
 
 
-def _undeclarable(message: str) -> Refused:
-    hint = "name the objects to adopt, such as grant/x; --revert restores what was applied"
+def _restore(drift: Drift) -> str:
+    """Return what to type about a drift that no manifest can declare."""
+    line = f"`mosaic federation drift {drift.identity} --revert`"
+    if drift.row is not None and drift.names and drift.account is not None:
+        old = f"{str(drift.row.kind).lower()}/{drift.account.name}"
+        renaming = f"`mosaic federation rename {old} {drift.row.name}`"
+        return f"{line} gives it its name back; then {renaming} renames it in the source too"
+    return f"{line} restores what was applied" if drift.reverts else drift.remedy
+
+
+def _undeclarable(message: str, hint: str) -> Refused:
     return Refused("state_conflict", message, hint=hint)

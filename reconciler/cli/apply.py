@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import replace
 from functools import partial
@@ -25,6 +24,7 @@ from reconciler.cli.context import (
     wait_lock,
 )
 from reconciler.cli.inviting import Handout, inviter
+from reconciler.cli.output import json_text
 from reconciler.cli.planning import is_file, opened_reading, plan_output, show_plan
 from reconciler.cli.progress import busy
 from reconciler.cli.saved import SavedPlan, read_plan
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("path", required=False)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--invite", is_flag=True, help="Mint an invitation for each grant it creates.")
 @click.option("--invite-dir", metavar="DIR", help="Write them as files (0600) instead.")
 @click.option(
@@ -110,7 +110,7 @@ def command(
         document = plan_as_json(done.plan, done.verdict, desired)
         if handout is not None:
             document["invitations"] = handout.documents
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json_text(document))
         return
     if yes or saved is not None or output == "markdown":
         show_plan(done, desired, output)

@@ -7,12 +7,13 @@ import os
 import sys
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import click
 
+from reconciler.cli.invocation import with_home
+from reconciler.cli.streams import working_directory
 from reconciler.config import Settings, load_settings
 from reconciler.core.text import printable
 from reconciler.core.times import format_duration, parse_duration
@@ -106,12 +107,12 @@ def source_option(function: F) -> F:
 
 def settings(**flags: str | None) -> Settings:
     """Return the settings of this command; `flags` are those that it takes itself."""
-    return load_settings(_given(flags), os.environ, Path.cwd())
+    return load_settings(_given(flags), os.environ, working_directory())
 
 
 def settings_for_new_home(**flags: str | None) -> Settings:
     """Return the settings of a command that may make the home that is named."""
-    return load_settings(_given(flags), os.environ, Path.cwd(), making_home=True)
+    return load_settings(_given(flags), os.environ, working_directory(), making_home=True)
 
 
 def source_of_path(path: str) -> SourceSetting:
@@ -124,8 +125,9 @@ def source_of_path(path: str) -> SourceSetting:
 
 
 def _source_at(path: str, cache: str | None) -> SourceSetting:
-    flags, location = _flags(), path if is_url(path) else str(Path.cwd() / path)
-    return SourceSetting(location, flags.get("ref"), flags.get("path"), cache)
+    flags, location = _flags(), path if is_url(path) else str(working_directory() / path)
+    ref, within = flags.get("ref") or None, flags.get("path") or None
+    return SourceSetting(location, ref, within, cache, "--ref")
 
 
 def source_of(found: Settings, path: str | None) -> SourceSetting:
@@ -184,7 +186,8 @@ def require_home(found: Settings) -> Any:
     if found.home is None:
         raise NeedsEdit(
             "home_missing",
-            f"there is no gateway in {Path.cwd()} or above, and MOSAIC_DATABASE_URL is not set",
+            f"there is no gateway in {working_directory()} or above,"
+            " and MOSAIC_DATABASE_URL is not set",
             hint="run `mosaic federation init` here",
         )
     return found.home
@@ -238,15 +241,26 @@ def wait_lock(function: F) -> F:
     return option(function)
 
 
+def say_next(text: str) -> None:
+    """Say what to do now; its quoted command lines act on the home that this command was given."""
+    click.echo(with_home(text, home_given()))
+
+
+def home_given() -> str | None:
+    """Return the home that this command was given as a flag."""
+    return _flags().get("home")
+
+
 def _flags() -> dict[str, str | None]:
     """Return the settings that this command was given as flags."""
     flags: dict[str, str | None] = click.get_current_context().ensure_object(dict)
     return flags
 
 
-def flags_given() -> list[str]:
+def flags_given(*names: str) -> list[str]:
     """Return the settings' flags of this command, as another command takes them."""
-    pairs = [(f"--{name}", text) for name, text in _flags().items() if text is not None]
+    flags = _flags()
+    pairs = [(f"--{each}", text) for each in names if (text := flags.get(each)) is not None]
     return [word for pair in pairs for word in pair]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.files import Source, SourceFile
 from reconciler.core.selection import Selection
 from reconciler.core.spec import Kind, PeerSpec, Spec
+from reconciler.core.values import folder_options
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load
 from reconciler.manifest.schema import SCHEMAS_URL
@@ -80,7 +81,8 @@ def existing(setting: SourceSetting) -> Source:
         raise NeedsEdit(
             "config_invalid",
             "the source is a git repository: a manifest cannot be written into it",
-            hint="pass --no-write and commit the manifest yourself, or name a folder by --source",
+            hint="pass --no-write and commit the manifest yourself, or name a folder: "
+            f"{folder_options(setting)}",
         )
     folder = folder_of(setting)
     return read_source(setting) if folder.exists() else Source(str(folder), ())

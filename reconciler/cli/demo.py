@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import shutil
 import tempfile
 import time
@@ -61,9 +62,9 @@ def command(*, keep: bool) -> None:
     took = f"{time.monotonic() - began:.0f} s"
     if keep:
         click.echo(f"\ndone in {took}; nothing runs any more, and the homes are kept. Try:")
-        click.echo(f"  cd {alpha.folder} && mosaic federation grant list")
-        click.echo(f"  cd {alpha.folder} && mosaic federation up")
-        click.echo(f"  cd {beta.folder} && mosaic federation peer show alpha")
+        click.echo(f"  cd {shlex.quote(str(alpha.folder))} && mosaic federation grant list")
+        click.echo(f"  cd {shlex.quote(str(alpha.folder))} && mosaic federation up")
+        click.echo(f"  cd {shlex.quote(str(beta.folder))} && mosaic federation peer show alpha")
         click.echo(f"  rm -r {folder}   # when you have seen enough")
     else:
         click.echo(f"\ndone in {took}; nothing is left running, and nothing is left behind.")

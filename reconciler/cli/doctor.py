@@ -151,7 +151,9 @@ def _with_database(doctor: _Doctor, setting: Settings, opened: Database) -> None
         with opened.transaction() as tx:
             found = differences(tx)
         if found:
-            raise Refused("schema_differs", "; ".join(found), hint="see mosaic federation db check")
+            raise Refused(
+                "schema_differs", "; ".join(found), hint="see `mosaic federation db check`"
+            )
         return "constraints and triggers are in force"
 
     def clock() -> str:
@@ -172,7 +174,7 @@ def _with_database(doctor: _Doctor, setting: Settings, opened: Database) -> None
             raise Refused(
                 "audit_broken",
                 f"it breaks at seq {found.broken.seq}: {found.broken.reason}",
-                hint="see mosaic federation audit verify",
+                hint="see `mosaic federation audit verify`",
             )
         return f"{found.last.seq:,} entries verify"
 
@@ -224,7 +226,7 @@ def _ca(setting: Settings) -> str:
     facts: dict[str, Any] = asyncio.run(ca_facts(setting))
     if facts["differences"]:
         raise Refused(
-            "ca_refused", "; ".join(facts["differences"]), hint="see mosaic federation ca status"
+            "ca_refused", "; ".join(facts["differences"]), hint="see `mosaic federation ca status`"
         )
     return f"step-ca {facts['version']} at {facts['url']}, its provisioners are ours"
 

@@ -12,13 +12,17 @@ from reconciler.cli.asked import IdentityType
 from reconciler.cli.context import (
     confirm,
     database,
+    flags_given,
     say_gateway,
+    say_next,
     settings,
     source_of,
     source_option,
     verb,
     wait_lock,
 )
+from reconciler.cli.invocation import invocation
+from reconciler.cli.output import json_text, output_choice
 from reconciler.core.drift import What
 from reconciler.core.text import printable
 from reconciler.core.times import rfc3339
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.drift import Drift
     from reconciler.core.selection import Identity
+    from reconciler.core.values import SourceSetting
     from reconciler.store.tx import Database, Tx
 
 
@@ -39,16 +44,10 @@ if TYPE_CHECKING:
 @click.argument("objects", nargs=-1, type=IdentityType(), metavar="[KIND/NAME]...")
 @click.option("--revert", "reverting", is_flag=True, help="Restore what was last applied.")
 @click.option("--adopt", "adopting", is_flag=True, help="Write what was found into the source.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there is drift.")
 @wait_lock
-@click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How it is printed; json is stable for scripts.",
-)
+@output_choice("text", "json", about="How it is printed; json is stable.")
 @source_option
 @verb
 def command(
@@ -76,6 +75,8 @@ def command(
         with opened.transaction() as tx:
             drifts = drifted(tx, only)
         _show(drifts, output)
+        if output == "text":
+            _show_next(found.source, drifts, objects)
         if adopting and drifts:
             prepared = prepare(source_of(found, None), drifts)
             files = ", ".join(sorted(prepared.files.after))
@@ -105,7 +106,9 @@ def _revert(
     with locked(opened, wait) as tx:
         now = _as_seen(tx, seen, only)
         revert(tx, now, f"user:{actor_name()}")
-        return drifted(tx, only)
+        # by what they are: a row that has its name back is not called what was asked for
+        seen_keys = {each.key for each in now}
+        return [each for each in drifted(tx) if each.key in seen_keys]
 
 
 def _adopt(
@@ -146,7 +149,7 @@ def _report(drifts: Sequence[Drift], left: Sequence[Drift]) -> None:
 def _show(drifts: Sequence[Drift], output: str) -> None:
     if output == "json":
         documents = [each.as_json() for each in drifts]
-        click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+        click.echo(json_text(documents))
         return
     if not drifts:
         click.echo("No drift: every row is as it was last applied.")
@@ -160,9 +163,25 @@ def _show(drifts: Sequence[Drift], output: str) -> None:
             effect = "" if str(field.effect) == "neutral" else str(field.effect).upper()
             click.echo(f"      {field.path}  {old} -> {new}  {effect}".rstrip())
         if each.remedy:
-            click.echo(f"      {each.remedy}")
+            say_next(f"      {each.remedy}")
     click.echo(f"Drift: {_count(drifts)}.")
-    click.echo("Next: mosaic federation drift --revert, or --adopt")
+
+
+def _show_next(
+    source: SourceSetting | None, drifts: Sequence[Drift], objects: Sequence[Identity]
+) -> None:
+    """Print a command line for what can be put back, and one for what can be declared."""
+    given = [f"{kind.lower()}/{name}" for kind, name in objects]
+    folder = source is not None and not source.is_git
+    for option, able in (
+        ("--revert", [each for each in drifts if each.reverts]),
+        ("--adopt", [each for each in drifts if each.declares and folder]),
+    ):
+        others = {each.identity for each in drifts if each not in able}
+        names = sorted({each.identity for each in able} - others) if others else given
+        if able and (names or not others):
+            options = [option, *flags_given("home", "source", "ref", "path")]
+            click.echo(f"Next: {invocation('drift', names, options)}")
 
 
 def _said(drift: Drift) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import settings, source_of, source_option, verb
+from reconciler.cli.context import flags_given, settings, source_of, source_option, verb
+from reconciler.cli.invocation import invocation
 from reconciler.cli.summary import tallied
 from reconciler.core.files import SUFFIXES
 from reconciler.core.values import SourceSetting
@@ -46,7 +47,8 @@ def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
             tally.done += 1
             click.echo(_diff(path, text, made) if diff else f"{path}\n", nl=False)
     if check and different:
-        click.echo(f"{counted(len(different), 'file')} to lay out: mosaic federation fmt", err=True)
+        line = invocation("fmt", paths, flags_given("home", "source", "ref", "path"))
+        click.echo(f"{counted(len(different), 'file')} to lay out: `{line}`", err=True)
         raise click.exceptions.Exit(EXIT_FAILED)
 
 

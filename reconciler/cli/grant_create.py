@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from reconciler.cli.declaring import (
 )
 from reconciler.cli.inviting import inviter, print_invitation
 from reconciler.cli.output import output_option, print_document
+from reconciler.cli.streams import read_standard_input, read_text_file
 from reconciler.core.changes import Action
 from reconciler.core.files import Source
 from reconciler.core.spec import Direction, GrantSpec, PeerSpec, Spec
@@ -142,7 +142,7 @@ def _refuse_held_or_live(opened: Database, name: str, peer: str) -> None:
             raise Refused(
                 "state_conflict",
                 f"grant {name!r} was revoked by {row['hold']['by']}",
-                hint=f"lift that first: mosaic federation grant resume {name}",
+                hint=f"lift that first: `mosaic federation grant resume {name}`",
             )
 
 
@@ -150,7 +150,7 @@ def _taken(name: str, status: str) -> Refused:
     return Refused(
         "name_taken",
         f"grant {name!r} is {status} already",
-        hint=f"a new invitation for it: mosaic federation grant invite {name}",
+        hint=f"a new invitation for it: `mosaic federation grant invite {name}`",
     )
 
 
@@ -185,16 +185,15 @@ def _expires(text: str) -> datetime:
 def _scope(text: str) -> Scope:
     """Return the scope of a file, of standard input (`-`) or of JSON itself."""
     if text == "-":
-        return load_scope(sys.stdin.read(), "stdin")
+        return load_scope(read_standard_input("--scope"), "stdin")
     if text.lstrip().startswith("{"):
         return load_scope(text, "--scope")
     path = Path(text)
     try:
-        return load_scope(path.read_text(), text)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
+        return load_scope(read_text_file("--scope", path), text)
+    except OSError as error:
         raise NeedsEdit(
             "value_invalid",
-            f"--scope: {text!r} cannot be read: {reason}",
+            f"--scope: {text!r} cannot be read: {error.strerror}",
             hint='name a file, or write JSON such as {"resources": […], "maxRowsPerQuery": 500}',
         ) from None

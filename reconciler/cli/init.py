@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import settings_for_new_home, source_option, verb
+from reconciler.cli.context import say_next, settings_for_new_home, source_option, verb
 from reconciler.cli.placement import port_warning
 from reconciler.config import unstored_texts
 from reconciler.embedded.home import Home
@@ -36,8 +38,9 @@ def command(public_url: str | None, listen: str | None, oid_arc: str | None) -> 
         return
     first = ""
     if made.source is not None and not made.source.is_git:
-        first = f"put manifests into {made.assigned['source'].text.rstrip('/')}/, then "
-    click.echo(f"  next: {first}`mosaic federation up`")
+        folder = os.path.relpath(made.source.location)
+        first = f"put manifests into {shlex.quote(folder)}/, then "
+    say_next(f"  next: {first}`mosaic federation up`")
 
 
 def make_home(found: Settings) -> Settings | None:
@@ -54,5 +57,5 @@ def make_home(found: Settings) -> Settings | None:
     if warning := port_warning(made):
         click.echo(f"  warning: {warning}", err=True)
     if find_step_ca() is None:
-        click.echo("  it needs step-ca: mosaic federation ca install")
+        click.echo("  it needs step-ca: `mosaic federation ca install`")
     return made

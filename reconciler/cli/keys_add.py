@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.context import settings, verb
+from reconciler.cli.context import say_next, settings, verb
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring, add_key
 
@@ -18,4 +18,4 @@ def command() -> None:
     click.echo(f"acting on the keyring in {folder}", err=True)
     added = add_key(folder)
     click.echo(f"added {added}")
-    click.echo(f"  next: back the keyring up, then `mosaic federation keys rotate {added}`")
+    say_next(f"  next: back the keyring up, then `mosaic federation keys rotate {added}`")

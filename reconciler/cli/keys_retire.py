@@ -14,7 +14,7 @@ from reconciler.store.sealed import sealed_by_key
 
 @click.command()
 @click.argument("key_id", metavar="ID")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @verb
 def command(key_id: str, yes: bool) -> None:
     """Remove the key ID from the keyring; refused while it is primary or seals a value."""
@@ -35,13 +35,13 @@ def command(key_id: str, yes: bool) -> None:
             raise Refused(
                 "key_in_service",
                 f"the key {key_id!r} is the primary one",
-                hint="let another seal first: mosaic federation keys rotate",
+                hint="let another seal first: `mosaic federation keys rotate`",
             )
         if sealed:
             raise Refused(
                 "key_in_service",
                 f"the key {key_id!r} still seals {counted(sealed, 'value')}",
-                hint="seal them again first: mosaic federation keys rewrap",
+                hint="seal them again first: `mosaic federation keys rewrap`",
             )
         confirm(f"Remove the key {key_id} for good?", yes=yes)
         remove_key(folder, key_id)

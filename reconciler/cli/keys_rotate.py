@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.context import settings, verb
+from reconciler.cli.context import say_next, settings, verb
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring, add_key, make_primary
 from reconciler.errors import Refused
@@ -27,4 +27,4 @@ def command(key_id: str | None) -> None:
     chosen = key_id or add_key(folder)
     make_primary(folder, chosen)
     click.echo(f"{chosen} seals from now on")
-    click.echo("  next: back the keyring up, then `mosaic federation keys rewrap`")
+    say_next("  next: back the keyring up, then `mosaic federation keys rewrap`")

@@ -6,27 +6,18 @@ A verb's module is imported when the verb is run, so `--help` loads none of what
 from __future__ import annotations
 
 import importlib
-import json
-import logging
 import os
 import sys
-import traceback
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
+from reconciler.cli.failure import Failure, wants_json
+from reconciler.cli.streams import close_output, open_streams, require_text
+from reconciler.cli.suggestions import suggestion
 from reconciler.core.text import printable
-from reconciler.core.words import nearest
-from reconciler.errors import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_USAGE,
-    InvalidManifests,
-    MosaicError,
-)
+from reconciler.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,8 +53,9 @@ FEDERATION: Final = {
     "db": ("db", "The database: upgrade, current, check, url."),
     "keys": ("keys", "The sealing keys: status, add, rotate, rewrap, retire."),
     "audit": ("audit", "The audit log: list, verify, checkpoint."),
+    "version": ("version", "Print the version of this program."),
 }
-INTERNAL_HINT: Final = "run it again with --log-level debug for the traceback"
+GROUPS: Final = ("grant", "peer", "ca", "db", "keys", "audit")
 
 
 class LazyGroup(click.Group):
@@ -90,10 +82,19 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that `args` begin with; a mistyped one is told the nearest verb."""
         if args and args[0] not in self._verbs and not args[0].startswith("-"):
-            close = nearest(args[0], self._verbs, cutoff=0.5)
+            close = suggestion(args[0], self._verbs, self._below(ctx))
             meant = f" (did you mean {close!r}?)" if close else ""
             ctx.fail(f"there is no command {printable(args[0])!r}{meant}")
         return super().resolve_command(ctx, args)
+
+    def _below(self, ctx: click.Context) -> dict[str, list[str]]:
+        """Return the verbs of each group in here."""
+        commands = ((verb, self.get_command(ctx, verb)) for verb in self._verbs if verb in GROUPS)
+        return {
+            verb: each.list_commands(ctx)
+            for verb, each in commands
+            if isinstance(each, click.Group)
+        }
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete verbs from the table, without importing them."""
@@ -110,7 +111,24 @@ class LazyGroup(click.Group):
             formatter.write_dl([(verb, line) for verb, (_, line) in self._verbs.items()])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Top(click.Group):
+    """The group above `federation`, which knows who left that word out."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that `args` begin with."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            meant = " (did you mean 'federation'?)" if args[0][:1] == "f" else ""
+            if args[0] in FEDERATION:
+                meant = f" (did you mean 'federation {args[0]}'?)"
+            ctx.fail(f"there is no command {printable(args[0])!r}{meant}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Top, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="mosaic-federation", prog_name="mosaic")
 def mosaic() -> None:
     """Mosaic: letting one organisation act in another's system, safely."""
@@ -123,86 +141,30 @@ def federation() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. Errors are told on standard error."""
-    as_json = _wants_json(arguments)
+    flags: dict[str, str | None] = {}  # what the verb was given of the settings
+    as_json = wants_json(arguments)
     try:
-        ended: object = mosaic.main(args=arguments, prog_name="mosaic", standalone_mode=False)
-    except click.ClickException as error:
-        return _usage(error, as_json=as_json)
-    except (click.Abort, KeyboardInterrupt):
-        _tell("interrupted", "interrupted", "", EXIT_INTERRUPTED, as_json=as_json)
-        return EXIT_INTERRUPTED
-    except MosaicError as error:
-        return _failed(error, as_json=as_json)
+        require_text(arguments, os.environ)
+        ended: object = mosaic.main(
+            args=arguments, prog_name="mosaic", standalone_mode=False, obj=flags
+        )
+        sys.stdout.flush()
     except BrokenPipeError:
-        # who read our output has gone; the interpreter must not fail on it once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        close_output()  # the interpreter must not fail on it once more at its end
         return EXIT_FAILED
+    except (click.Abort, KeyboardInterrupt):
+        return Failure(as_json=as_json).interrupted()
     except Exception as error:  # noqa: BLE001  # the last place where it can be told
-        return _internal(error, as_json=as_json)
+        return Failure(as_json=as_json, home=flags.get("home")).of(error)
     # click returns the code of its `Exit`, and else what the verb returned: nothing
     return ended if isinstance(ended, int) else EXIT_OK
-
-
-def _failed(error: MosaicError, *, as_json: bool) -> int:
-    message, hint = error.message, error.hint
-    if isinstance(error, InvalidManifests) and as_json:
-        if error.code == "manifest_invalid":
-            hint = "`mosaic federation validate --output json` lists them; nothing was changed"
-        else:  # nothing that is on disk, so nothing that `validate` would list
-            message = "; ".join(str(problem) for problem in error.problems)
-    elif isinstance(error, InvalidManifests):
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-    _trace(error)
-    _tell(error.code, message, hint, error.exit_code, as_json=as_json)
-    return error.exit_code
-
-
-def _internal(error: Exception, *, as_json: bool) -> int:
-    # the first line alone: those after it are details, and a database's print the row
-    told = str(error).strip().partition("\n")[0]
-    message = f"internal error: {type(error).__name__}: {printable(told, 500)}"
-    _trace(error)
-    _tell("internal", message, INTERNAL_HINT, EXIT_FAILED, as_json=as_json)
-    return EXIT_FAILED
-
-
-def _trace(error: Exception) -> None:
-    """Print the traceback where `--log-level debug` asked for it."""
-    if logging.getLogger("reconciler").isEnabledFor(logging.DEBUG):
-        click.echo("".join(traceback.format_exception(error)), nl=False, err=True)
-
-
-def _usage(error: click.ClickException, *, as_json: bool) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
-        click.echo(error.format_message(), err=True)
-        return EXIT_USAGE
-    hint = ""
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        hint = f"see `{error.ctx.command_path} --help`"
-    _tell("usage", error.format_message(), hint, EXIT_USAGE, as_json=as_json)
-    return EXIT_USAGE
-
-
-def _tell(code: str, message: str, hint: str, exit_code: int, *, as_json: bool) -> None:
-    if as_json:
-        error = {"code": code, "message": message, "hint": hint, "exitCode": exit_code}
-        click.echo(json.dumps({"error": error}, ensure_ascii=False), err=True)
-        return
-    click.echo(f"error: {message}", err=True)
-    if hint:
-        click.echo(f"  {hint}", err=True)
-
-
-def _wants_json(arguments: list[str]) -> bool:
-    """Tell whether `--output json` stands in the arguments, whatever else is wrong with them."""
-    return "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
 
 
 if __name__ == "__main__":

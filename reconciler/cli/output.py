@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import shutil
 import sys
@@ -22,14 +23,27 @@ MAX_CELL: Final = 4096  # characters
 
 def output_option(function: F) -> F:
     """Add `--output table|json|yaml`."""
-    option = click.option(
-        "--output",
-        type=click.Choice(["table", "json", "yaml"]),
-        default="table",
-        show_default=True,
-        help="How it is printed; json is stable for scripts.",
+    return output_choice("table", "json", "yaml", about="How it is printed; json is stable.")(
+        function
     )
-    return option(function)
+
+
+def output_choice(first: str, *others: str, about: str) -> Callable[[F], F]:
+    """Return what adds `-o/--output` with these choices, of which the first is the default."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice([first, *others]),
+        default=first,
+        show_default=True,
+        help=about,
+    )
+
+
+def json_text(document: object) -> str:
+    """Return a document as JSON that standard output can carry in its own encoding."""
+    unicode = codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name == "utf-8"
+    return json.dumps(document, indent=2, ensure_ascii=not unicode)
 
 
 def print_document(document: object, output: str) -> None:
@@ -39,7 +53,7 @@ def print_document(document: object, output: str) -> None:
 
         click.echo(yaml_text(document), nl=False)
     else:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json_text(document))
 
 
 def show_list(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import database, say_gateway, settings, verb, wait_lock
+from reconciler.cli.context import database, say_gateway, say_next, settings, verb, wait_lock
 from reconciler.store.locks import actor_name, locked
 from reconciler.store.reconcilers import pause
 
@@ -29,4 +29,4 @@ def command(reason: str, wait: timedelta) -> None:
     with database(found, "pause") as opened, locked(opened, wait) as tx:
         made = pause(tx, f"user:{actor_name()}", reason)
     click.echo(f"paused by {made.by}: {made.reason}")
-    click.echo("  go on with: mosaic federation resume")
+    say_next("  go on with: `mosaic federation resume`")

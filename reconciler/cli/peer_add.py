@@ -31,6 +31,7 @@ from reconciler.cli.declaring import (
 )
 from reconciler.cli.output import output_option, print_document, show_facts
 from reconciler.cli.people import away
+from reconciler.cli.streams import read_standard_input
 from reconciler.clients.invitation_check import CheckReport, check_invitation, present_used
 from reconciler.config import Settings, require
 from reconciler.core.files import Source
@@ -210,7 +211,7 @@ class _Adding:
 def _read_invitation() -> str:
     if sys.stdin.isatty():
         _say("paste the invitation, then Enter and Ctrl-D")
-    return sys.stdin.read()
+    return read_standard_input("INVITATION")
 
 
 def _say(line: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name")
 @click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @wait_lock
 @output_option
 @verb

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from reconciler.cli.asked import Asked, asking
 from reconciler.cli.context import flags_given, settings, source_of, source_option, verb
+from reconciler.cli.invocation import invocation
 from reconciler.cli.planning import opened_reading, plan_output, show_plan
 from reconciler.cli.saved import SavedPlan, save_plan
 from reconciler.core.trust import refuse_unsigned_widenings
@@ -53,8 +53,11 @@ def command(
         save_plan(Path(save), judged, desired, SavedPlan(source, judged.plan.digest, asked))
     if not judged.plan.empty:
         if output == "text":
-            what = [save] if save else [*([path] if path else []), *asked.words()]
-            words = ["mosaic", "federation", "apply", *what, *flags_given()]
-            click.echo(f"Next: {shlex.join(words)}")
+            if save is not None:  # it holds all else that was asked for
+                line = invocation("apply", [save], flags_given("home"))
+            else:
+                given = flags_given("home", "source", "ref", "path")
+                line = invocation("apply", [path] if path else [], [*asked.words(), *given])
+            click.echo(f"Next: {line}")
         if detailed_exitcode:
             raise click.exceptions.Exit(EXIT_CHANGES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler.cli.asked import signatures
-from reconciler.cli.context import database
+from reconciler.cli.context import database, home_given
 from reconciler.cli.markdown import plan_markdown
+from reconciler.cli.output import json_text, output_choice
 from reconciler.cli.progress import busy
 from reconciler.cli.render import plan_lines
 from reconciler.core.plan_json import plan_as_json
@@ -90,24 +90,18 @@ def show_plan(judged: Judged, desired: Desired, output: str, *, err: bool = Fals
     """Print a plan: for people, with colour where one looks; as markdown; or as the contract's."""
     if output == "json":
         document = plan_as_json(judged.plan, judged.verdict, desired)
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json_text(document))
         return
     if output == "markdown":
         click.echo(plan_markdown(judged.plan, judged.verdict, desired), err=err, nl=False)
         return
     stream = sys.stderr if err else sys.stdout
     colours = stream.isatty() and not os.environ.get("NO_COLOR")
-    for line, colour in plan_lines(judged.plan, judged.verdict):
+    for line, colour in plan_lines(judged.plan, judged.verdict, home_given()):
         click.echo(click.style(line, fg=colour) if colours and colour else line, err=err)
 
 
 def plan_output(function: F) -> F:
     """Add `--output text|json|markdown`."""
-    option = click.option(
-        "--output",
-        type=click.Choice(["text", "json", "markdown"]),
-        default="text",
-        show_default=True,
-        help="How it is printed; json is stable for scripts, markdown for a pull request.",
-    )
-    return option(function)
+    about = "How it is printed; json is stable, markdown is for a pull request."
+    return output_choice("text", "json", "markdown", about=about)(function)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.cli.invocation import on_home
 from reconciler.core.changes import Action, NoteKind
 from reconciler.core.guard import LIMIT_COUNT, LIMIT_PERCENT
 from reconciler.core.scope import Effect
@@ -36,12 +37,15 @@ MAX_MEMBERS: Final = 8  # of a list or a map; then they are counted
 Line = tuple[str, str | None]  # text, and its colour
 
 
-def plan_lines(plan: Plan, verdict: Verdict) -> Iterator[Line]:
-    """Yield the lines of a plan: changes, notes, sums, the guard's word."""
+def plan_lines(plan: Plan, verdict: Verdict, home: str | None = None) -> Iterator[Line]:
+    """Yield the lines of a plan: changes, notes, sums, the guard's word.
+
+    `home` is the flag that the command was given: what a note says to type acts on that home.
+    """
     for change in plan.changes:
         yield from _change(change)
     for note in plan.notes:
-        yield _note(note), None
+        yield _note(note, home), None
     yield sums(plan), None
     yield guard_line(verdict), "red" if verdict.refusals else None
     for refusal in verdict.refusals:
@@ -140,10 +144,10 @@ def _quoted(value: Any) -> str:
             return printable(json.dumps(value, ensure_ascii=False), MAX_VALUE)
 
 
-def _note(note: Note) -> str:
+def _note(note: Note, home: str | None) -> str:
     sign = "?" if note.note is NoteKind.NOT_IN_GIT_YET else "!"
     name = f"{sign} {str(note.kind).lower()}/{note.name}"
-    command = f"  ({note.command})" if note.command else ""
+    command = f"  ({on_home(note.command, home)})" if note.command else ""
     return f"  {name:<{NAME_WIDTH}} {printable(note.detail, 200)}{command}"
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from reconciler.cli.context import verb
+from reconciler.cli.output import json_text
 from reconciler.manifest.schema import KINDS, json_schema
 
 
@@ -21,4 +20,4 @@ def command(kind: str) -> None:
         document = openapi_document()
     else:
         document = json_schema(kind)
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(json_text(document))

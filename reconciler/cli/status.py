@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.context import database, say_gateway, settings, verb
+from reconciler.cli.context import database, say_gateway, say_next, settings, verb
 from reconciler.cli.output import output_option, print_document
 from reconciler.cli.people import away
 from reconciler.core.text import printable
@@ -34,7 +34,7 @@ def command(output: str) -> None:
         print_document(document, output)
         return
     for text, colour in _lines(document):
-        click.echo(click.style(printable(text, 500), fg=colour))
+        say_next(click.style(printable(text, 500), fg=colour))
 
 
 def _lines(found: dict[str, Any]) -> Iterator[Line]:
@@ -64,7 +64,7 @@ def _lines(found: dict[str, Any]) -> Iterator[Line]:
 def _paused(pause: dict[str, str] | None) -> Iterator[Line]:
     if pause is not None:
         yield f"paused        by {pause['by']}, {away(pause['at'])}: {pause['reason']}", "yellow"
-        yield "              go on with: mosaic federation resume", None
+        yield "              go on with: `mosaic federation resume`", None
 
 
 def _at_the_ca(found: dict[str, Any]) -> Iterator[Line]:

@@ -92,8 +92,9 @@ def _unknown(error: BaseException) -> BaseException:
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, MosaicError):
-        return error.message
+    if isinstance(error, MosaicError):  # its kind: the error itself is told in full, once, below
+        title = error.outcome.title
+        return "an unexpected error" if error.code == "internal" else title[0].lower() + title[1:]
     if isinstance(error, click.exceptions.Exit):
         return "the guard refuses it"
     interrupted = isinstance(error, (KeyboardInterrupt, click.Abort))

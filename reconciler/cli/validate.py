@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import click
 
 from reconciler.cli.context import settings, source_of, source_of_path, source_option, verb
+from reconciler.cli.output import json_text, output_choice
 from reconciler.core.words import counted
 from reconciler.errors import EXIT_FAILED, InvalidManifests, Problem
 from reconciler.manifest.load import load
@@ -16,13 +16,7 @@ from reconciler.source.read import read_source
 
 @click.command()
 @click.argument("path", required=False)
-@click.option(
-    "--output",
-    type=click.Choice(["text", "json", "github"]),
-    default="text",
-    show_default=True,
-    help="github annotates a pull request.",
-)
+@output_choice("text", "json", "github", about="github annotates a pull request.")
 @source_option
 @verb
 def command(path: str | None, output: str) -> None:
@@ -48,9 +42,7 @@ def command(path: str | None, output: str) -> None:
 def _report(problems: tuple[Problem, ...], output: str) -> None:
     match output:
         case "json":
-            click.echo(
-                json.dumps([asdict(each) for each in problems], ensure_ascii=False, indent=2)
-            )
+            click.echo(json_text([asdict(each) for each in problems]))
         case "github":
             for each in problems:
                 click.echo(_annotation(each))

@@ -295,5 +295,5 @@ def _refused(reason: str) -> Refused:
     return Refused(
         "ca_refused",
         f"step-ca refused: {reason}",
-        hint="its log says why; check its provisioners: mosaic federation ca status",
+        hint="its log says why; check its provisioners: `mosaic federation ca status`",
     )

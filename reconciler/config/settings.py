@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from reconciler.config.document import read_document
 from reconciler.config.environment import read_environment
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 T = TypeVar("T")
+
+CLEARED: Final = frozenset({"ref", "path"})  # by an empty flag: `--ref ''` reads the folder itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,14 @@ def load_settings(
     if home is not None and home.config.is_file():
         for name, each in read_document(home).items():
             given.setdefault(name, each)
+    # an empty flag is no value, and what is set elsewhere is not meant either
+    given = {name: each for name, each in given.items() if each.text or name not in CLEARED}
     found = {name: _read(name, each) for name, each in given.items()}
     found["peer_proxy"] = read_proxy_rules(environ, used=found.get("peer_proxy", False))
-    return replace(_settings(found, home, cwd), assigned=given)
+    settings = replace(_settings(found, home, cwd), assigned=given)
+    if settings.source is None or "ref" not in given:
+        return settings
+    return replace(settings, source=replace(settings.source, ref_origin=given["ref"].origin))
 
 
 def unstored_texts(settings: Settings) -> dict[str, str]:
@@ -117,7 +125,7 @@ def unstored_texts(settings: Settings) -> dict[str, str]:
             raise invalid(
                 assignment.origin,
                 "a home has a PostgreSQL and a certificate authority of its own",
-                "unset it; for a gateway without a home: mosaic federation prepare, then serve",
+                "unset it; for a gateway without a home: `mosaic federation prepare`, then serve",
             )
         value = _read(name, assignment)
         if isinstance(value, Path) or (name == "source" and not values.is_url(value)):
@@ -154,7 +162,7 @@ def _home(given: Assignment | None, cwd: Path, *, making_home: bool) -> Home | N
     raise NeedsEdit(
         "home_missing",
         f"{given.origin}: {home.path} holds no gateway (no {home.config.name})",
-        hint=f"make one: mosaic federation init --home {home.path}",
+        hint=f"make one: `mosaic federation init --home {shlex.quote(str(home.path))}`",
     )
 
 

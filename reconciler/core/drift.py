@@ -74,6 +74,21 @@ class Drift:
         )
 
     @property
+    def reverts(self) -> bool:
+        """Whether `--revert` does something about it."""
+        return self.what is not What.CHANGED or not self.remedy
+
+    @property
+    def key(self) -> str:
+        """What stays the same of it, whatever it is called."""
+        return self.row.id if self.row is not None else self.subject
+
+    @property
+    def identity(self) -> str:
+        """What names it on the command line: a certificate is its grant's."""
+        return self.subject if self.certificate is None else f"grant/{self.certificate.grant}"
+
+    @property
     def names(self) -> bool:
         """Whether the row is to have the name back that it was given."""
         ended = self.account is not None and self.account.ended

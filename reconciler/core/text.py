@@ -8,7 +8,8 @@ from typing import Final
 MAX_SHOWN: Final = 60  # characters
 
 _TOKEN: Final = re.compile(
-    r"([?&][\w-]*(?:token|password|secret|key|signature|auth)=|\b(?:basic|bearer) +)[^\s&#'\"]+",
+    r"([?&][\w-]*(?:token|password|secret|key|signature|auth)=|\b(?:basic|bearer) +|\bmosf1_)"
+    r"[^\s&#'\"]+",
     re.IGNORECASE,
 )
 

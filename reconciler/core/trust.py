@@ -65,6 +65,7 @@ class Trusted:
 class _Untrusted:
     commit: ReadCommit
     reason: str
+    remedy: str
 
 
 def judge_commits(commits: tuple[ReadCommit, ...], rules: Rules | None, prefix: str) -> Trusted:
@@ -74,9 +75,9 @@ def judge_commits(commits: tuple[ReadCommit, ...], rules: Rules | None, prefix: 
         Refused: `commit_untrusted`, naming hash, author and reason.
     """
     found = [
-        _Untrusted(commit, reason)
+        untrusted
         for commit in commits
-        if (reason := _distrust(commit, commits, rules))
+        if (untrusted := _distrust(commit, commits, rules)) is not None
     ]
     if found:
         raise _refusal(found)
@@ -104,25 +105,46 @@ def refuse_unsigned_widenings(plan: Plan, trusted: Trusted | None) -> None:
         raise _refusal(found)
 
 
-def _distrust(commit: ReadCommit, commits: tuple[ReadCommit, ...], rules: Rules | None) -> str:
-    """Return why a commit is not trusted; empty where it is."""
+def _distrust(
+    commit: ReadCommit, commits: tuple[ReadCommit, ...], rules: Rules | None
+) -> _Untrusted | None:
+    """Return why a commit is not trusted; None where it is."""
     if commit.signer is None:  # (1)
-        return commit.signature
+        signing = f"git rebase --exec 'git commit --amend --no-edit -S' {commit.commit.id[:12]}~1"
+        remedy = f"an allowed signer has to sign the commit itself: {signing}"
+        return _Untrusted(commit, commit.signature, remedy)
     for path in commit.paths if rules is not None else ():
         assert rules is not None
         if path == RULES_FILE:  # (3)
             quorum = _signers(commit, commits) & rules.change_signers
             if commit.signer not in rules.change_signers:
-                return f"{commit.signer} may not change {RULES_FILE}"
+                reason = f"{commit.signer} may not change {RULES_FILE}"
+                return _Untrusted(commit, reason, _by_others(rules.change_signers))
             if len(quorum) < rules.change_quorum:
-                return (
+                reason = (
                     f"it changes {RULES_FILE}, signed off by {_listed(quorum)}: "
                     f"{len(quorum)} of the {rules.change_quorum} that the rules ask for"
                 )
+                remedy = _sign_off(commit, rules.change_signers - quorum)
+                return _Untrusted(commit, reason, remedy)
         for rule in rules.rules:  # (2)
             if rule.matches(path) and commit.signer not in rule.signers:
-                return f"{commit.signer} may not change {printable(path, 200)}"
-    return ""
+                reason = f"{commit.signer} may not change {printable(path, 200)}"
+                return _Untrusted(commit, reason, _by_others(rule.signers))
+    return None
+
+
+def _by_others(signers: frozenset[str]) -> str:
+    return f"have the same change committed and signed by one who may: {_listed(signers)}"
+
+
+def _sign_off(commit: ReadCommit, signers: frozenset[str]) -> str:
+    if not signers:
+        return "the rules ask for more signers than they name: have the rules changed first"
+    return (
+        f"have it signed off by {_listed(signers)}, in a signed commit with the trailer"
+        f" Signs-off: {commit.commit.id}"
+    )
 
 
 def _unsigned(change: AnyChange, trusted: Trusted, rules: Rules) -> Iterator[_Untrusted]:
@@ -140,6 +162,7 @@ def _unsigned(change: AnyChange, trusted: Trusted, rules: Rules) -> Iterator[_Un
                     f"it widens {change.kind.lower()}/{change.name}, signed off by"
                     f" {_listed(signed)}: {len(signed)} of the {rule.widening} that"
                     f" {printable(path, 200)} asks for",
+                    _sign_off(commit, rule.signers - signed),
                 )
 
 
@@ -162,8 +185,7 @@ def _refusal(found: list[_Untrusted]) -> Refused:
     return Refused(
         "commit_untrusted",
         f"untrusted commit {'; '.join(told)}{more}",
-        hint="nothing was applied; have it signed, or signed off by a commit with the trailer "
-        f"Signs-off: {found[0].commit.commit.id}",
+        hint=f"nothing was applied; {found[0].remedy}",
     )
 
 

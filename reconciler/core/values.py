@@ -28,12 +28,14 @@ class SourceSetting:
     """Where manifests come from: a folder, or a git repository, a ref and a path within.
 
     `cache` is the folder that keeps mirrors of repositories elsewhere; None: the user's own.
+    `ref_origin` says who set the ref, as an error names it.
     """
 
     location: str
     ref: str | None = None
     path: str | None = None
     cache: str | None = field(default=None, compare=False)
+    ref_origin: str | None = field(default=None, compare=False)
 
     @property
     def is_git(self) -> bool:
@@ -45,6 +47,13 @@ class SourceSetting:
         """The source as outputs name it: without credentials."""
         ref = f"@{self.ref}" if self.ref is not None else ""
         return printable(f"{without_credentials(self.location)}{ref}", 255)
+
+
+def folder_options(source: SourceSetting) -> str:
+    """Return the options that name a folder instead of a repository, whoever set the ref."""
+    folder = "--source DIR " if is_url(source.location) else ""
+    path = " --path ''" if source.path is not None else ""
+    return f"{folder}--ref ''{path}"
 
 
 def is_url(location: str) -> bool:

@@ -86,9 +86,9 @@ def _stored(home: Home) -> dict[str, str]:
 def _refuse_other(home: Home, has: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     """Refuse what an authority cannot become: its certificates carry both."""
     hints = {
-        "public_url": "move the gateway: mosaic federation ca move {}",
+        "public_url": "move the gateway: `mosaic federation ca move {}`",
         "oid_arc": "an arc cannot be changed; make another gateway:"
-        " mosaic federation init --home FOLDER",
+        " `mosaic federation init --home FOLDER`",
     }
     for name, hint in hints.items():
         if name in wanted.keys() & has and wanted[name] not in (has[name], _spelled(has[name])):

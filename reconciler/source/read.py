@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.commits import History, Relation
 from reconciler.core.files import Source
 from reconciler.core.text import printable, without_credentials
-from reconciler.core.values import is_url
+from reconciler.core.values import folder_options, is_url
 from reconciler.errors import NeedsEdit
 from reconciler.source.directory import read_directory
 from reconciler.source.git import refuse_dash
@@ -68,10 +68,12 @@ def folder_of(setting: SourceSetting) -> Path:
     """
     if setting.is_git:
         shown = printable(without_credentials(setting.location), 255)
+        ref = f" (ref {setting.ref!r}, by {setting.ref_origin})" if setting.ref_origin else ""
+        first = "clone it, and " if is_url(setting.location) else ""
         raise NeedsEdit(
             "config_invalid",
-            f"the source {shown} is a git repository, and a folder is needed",
-            hint="check it out, name the folder by --source, and unset MOSAIC_REF",
+            f"the source {shown} is a git repository{ref}, and a folder is needed",
+            hint=f"{first}name the folder: {folder_options(setting)}",
         )
     return Path(setting.location)
 

@@ -64,7 +64,7 @@ def state_at(tx: Tx, moment: datetime) -> dict[str, Any]:
             raise Refused(
                 "audit_broken",
                 f"the audit log breaks at seq {broken.seq}: {broken.reason}",
-                hint="what was granted then cannot be told; see mosaic federation audit verify",
+                hint="what was granted then cannot be told; see `mosaic federation audit verify`",
             )
         last = Head(entry.seq, entry.hash)
         data = json.loads(entry.body)["data"]

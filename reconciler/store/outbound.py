@@ -87,7 +87,7 @@ def find(tx: Tx, name: str) -> Outbound:
         raise Refused(
             "name_unknown",
             f"there is no live outbound peer {name!r}",
-            hint="see mosaic federation peer list",
+            hint="see `mosaic federation peer list`",
         )
     return _outbound(row)
 
@@ -236,7 +236,7 @@ def stored_certificate(tx: Tx, name: str) -> tuple[str, bytes]:
         raise Refused(
             "state_conflict",
             f"the peer {name!r} has no certificate yet",
-            hint=f"enroll it: mosaic federation peer add INVITATION --name {name}",
+            hint=f"enroll it: `mosaic federation peer add INVITATION --name {name}`",
         )
     return held.certificate.pem, held.sealed_key
 
@@ -251,7 +251,7 @@ def _lock(tx: Tx, held: Outbound) -> None:
         raise Refused(
             "state_conflict",
             f"the peer {held.name!r} was changed by another command",
-            hint="see mosaic federation peer show, then run the command again: "
+            hint=f"see `mosaic federation peer show {held.name}`, then run the command again: "
             "a certificate that was issued is picked up",
         )
 

@@ -138,7 +138,7 @@ def refuse_if_paused(tx: Tx) -> None:
         raise Refused(
             "reconciler_paused",
             f"paused by {found.by}: {found.reason}",
-            hint="go on with: mosaic federation resume",
+            hint="go on with: `mosaic federation resume`",
         )
 
 
@@ -168,7 +168,7 @@ def resume(tx: Tx, actor: str) -> None:
         raise Refused(
             "state_conflict",
             "nobody has paused the reconciler",
-            hint="see mosaic federation status",
+            hint="see `mosaic federation status`",
         )
     tx.run("UPDATE federation_applied SET paused = NULL")
     lifted = {"lifted": found.as_json()}

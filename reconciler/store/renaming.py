@@ -58,14 +58,14 @@ def _checked(observed: Observed, kind: Kind, old: str, new: str) -> ObservedPeer
         raise Refused(
             "name_taken",
             f"{label}/{new} is there already, or an operator holds that name",
-            hint=f"choose another name; see mosaic federation {label} show {new}",
+            hint=f"choose another name; see `mosaic federation {label} show {new}`",
         )
     found = next((row for row in rows if row.name == old and not row.ended), None)
     if found is None:
         raise Refused(
             "name_unknown",
             f"there is no live {label}/{old}",
-            hint=f"see mosaic federation {label} list",
+            hint=f"see `mosaic federation {label} list`",
         )
     return found
 

@@ -92,7 +92,7 @@ def test_every_commit_since_the_applied_one_is_judged(trust: Trust) -> None:
     trust.checkout.write(other=peer_manifest("other"))
     unsigned = trust.checkout.commit("Not signed")
     trust.ada.commit(trust.checkout, "Signed, on top")
-    trust.untrusted(unsigned, "it is not signed", "the trailer Signs-off:")
+    trust.untrusted(unsigned, "it is not signed", f"--amend --no-edit -S' {unsigned[:12]}~1")
 
 
 def test_a_key_that_is_not_allowed_is_told(trust: Trust) -> None:

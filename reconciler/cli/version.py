@@ -1,0 +1,25 @@
+"""`version`: which release this is."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+import click
+
+from reconciler.cli.context import verb
+from reconciler.cli.output import output_option, print_document
+
+DISTRIBUTION = "mosaic-federation"
+
+
+@click.command()
+@output_option
+@verb
+def command(output: str) -> None:
+    """Print the version of this program, and of the Python that runs it."""
+    version = metadata.version(DISTRIBUTION)
+    if output != "table":
+        print_document({"version": version, "python": platform.python_version()}, output)
+    else:
+        click.echo(f"{DISTRIBUTION} {version} (Python {platform.python_version()})")

@@ -1,0 +1,170 @@
+"""Outputs that are closed, full or in another encoding, and words that are not UTF-8."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.applied import applied_source
+from tests.support.command import COMMAND
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.cli import Quick
+
+LATIN1 = os.fsdecode(b"M\xfcnchen")
+
+
+@pytest.fixture(scope="module")
+def mosaic(tmp_path_factory: pytest.TempPathFactory, shared_database_url: str) -> Quick:
+    return applied_source(tmp_path_factory.mktemp("shell"), shared_database_url)
+
+
+def bash(mosaic: Quick, line: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of bash in which `mosaic` is the program, as a person would type it."""
+    program = " ".join(COMMAND[:-1])
+    return subprocess.run(
+        ["bash", "-c", f'mosaic() {{ {program} "$@"; }}\n{line}'],
+        cwd=mosaic.cwd,
+        env=mosaic.environ(variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("grant show $'\\xff'", "argument 4"),
+        ("grant suspend a --reason $'Ticket \\xfc'", "--reason"),
+        ("grant suspend a --reason=$'Ticket \\xfc'", "--reason"),
+        ("history grant/$'\\xff'", "argument 3"),
+        ("plan $'m\\xff'", "argument 3"),
+        ("plan --target grant/$'\\xff'", "--target"),
+        ("plan --save $'plan\\xff'", "--save"),
+        ("explain serial $'\\xff'", "argument 4"),
+        ("$'\\xff'", "argument 2"),
+        ("status --home $'\\xff'", "--home"),
+    ],
+)
+def test_an_argument_that_is_not_utf8_is_named_and_wrong_usage(
+    mosaic: Quick, line: str, name: str
+) -> None:
+    done = bash(mosaic, f"mosaic federation {line}")
+    error = done.stderr.decode().splitlines()[0]
+    assert done.returncode == 64
+    assert error.startswith(f"error: {name}: got '"), error
+    assert error.endswith("which is not UTF-8 text")
+    assert done.stdout == b""
+
+
+@pytest.mark.parametrize("options", ["", "-o json", "-ojson", "--output=json"])
+def test_a_variable_that_is_not_utf8_is_named(mosaic: Quick, options: str) -> None:
+    done = bash(mosaic, f"MOSAIC_REF=$'\\xff' mosaic federation grant list {options}")
+    assert done.returncode == 64
+    message = "MOSAIC_REF: got '\\xff', which is not UTF-8 text"
+    if options:
+        assert json.loads(done.stderr)["error"]["message"] == message
+    else:
+        assert done.stderr.decode().startswith(f"error: {message}\n")
+
+
+def test_standard_input_and_files_that_are_not_utf8_are_wrong_usage(mosaic: Quick) -> None:
+    scope = mosaic.cwd / "scope.json"
+    scope.write_bytes(b'{"resources":\n [{"type": "tasks", "filter": {"teams": ["m\xfcnchen"]}}]}')
+    create = "mosaic federation grant create x --peer beta --subject-user m --expires 1d"
+    for given in ("--scope - <scope.json", "--scope scope.json"):
+        done = bash(mosaic, f"{create} {given}")
+        assert done.returncode == 64
+        assert done.stderr.startswith(b"error: --scope: ")
+        assert b"got the byte 0xfc in line 2, which is not UTF-8 text" in done.stderr
+    done = bash(mosaic, "mosaic federation peer add - <scope.json")
+    assert done.returncode == 64
+    assert done.stderr.startswith(b"error: INVITATION: standard input: got the byte 0xfc")
+    assert mosaic.statuses().keys() == {"a", "b", "c", "d"}
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("verb", ["grant list", "status", "plan", "version", "--help"])
+def test_a_stream_that_is_closed_is_quiet(mosaic: Quick, verb: str, closed: str) -> None:
+    done = bash(mosaic, f"mosaic federation {verb} {closed}")
+    assert done.returncode == 0, done.stderr
+    assert b"error" not in done.stderr + done.stdout
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_change_with_closed_streams_is_made_once_and_whole(mosaic: Quick) -> None:
+    done = bash(mosaic, "mosaic federation grant suspend a --reason r <&- >&- 2>&-")
+    assert done.returncode == 0
+    assert mosaic.grant("a")["status"] == "pending"
+    assert mosaic.grant("a")["hold"]["reason"] == "r"
+    mosaic.ok("grant", "resume", "a")
+
+
+@pytest.mark.parametrize("verb", ["grant list", "plan", "grant list -o json", "--help"])
+def test_who_reads_the_first_line_alone_is_no_failure_to_tell(mosaic: Quick, verb: str) -> None:
+    done = bash(mosaic, f"set -o pipefail; mosaic federation {verb} | head -1")
+    assert done.stdout.count(b"\n") == 1
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "verb", ["grant list", "plan", "version", "--help", "schema grant", "export", "db url"]
+)
+def test_a_full_disk_below_standard_output_is_one_clear_line(mosaic: Quick, verb: str) -> None:
+    done = bash(mosaic, f"mosaic federation {verb} >/dev/full")
+    assert done.returncode == 1
+    first, *_ = done.stderr.decode().splitlines()
+    assert first == "error: standard output cannot be written: No space left on device"
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
+def test_a_full_disk_below_standard_error_stops_nothing(mosaic: Quick) -> None:
+    done = bash(mosaic, "mosaic federation grant suspend b -o json 2>/dev/full")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["hold"]["kind"] == "suspend"
+    mosaic.ok("grant", "resume", "b")
+    assert bash(mosaic, "mosaic federation grant show nobody 2>/dev/full").returncode == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "iso8859-15", "cp1252", "utf-16"])
+def test_output_survives_any_encoding(mosaic: Quick, encoding: str) -> None:
+    variables = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    reason = "M\N{LATIN SMALL LETTER U WITH DIAERESIS}nchen \N{SNOWMAN} \N{GRINNING FACE}"
+    mosaic.ok("grant", "suspend", "c", "--reason", reason)
+    for verb in ("grant list", "plan", "status", "--help", "grant show nobody"):
+        done = bash(mosaic, f"mosaic federation {verb}", **variables)
+        assert done.returncode == (1 if "nobody" in verb else 0), done.stderr
+    told = bash(mosaic, "mosaic federation grant show c -o json", **variables)
+    text = told.stdout.decode("utf-16" if encoding == "utf-16" else "utf-8")
+    assert json.loads(text)["hold"]["reason"] == reason
+    mosaic.ok("grant", "resume", "c")
+
+
+def test_the_c_locale_is_no_obstacle(mosaic: Quick) -> None:
+    done = bash(mosaic, "mosaic federation plan", LANG="C", LC_ALL="C", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_whose_name_is_not_utf8_is_told(mosaic: Quick, tmp_path: Path) -> None:
+    (tmp_path / LATIN1).mkdir()
+    done = bash(mosaic, f"cd {tmp_path}/$'M\\xfcnchen' && mosaic federation plan .")
+    assert done.returncode == 64
+    assert b"the working directory: got" in done.stderr
+    assert b"is not UTF-8" in done.stderr
+    assert b"internal" not in done.stderr
+
+
+def test_a_folder_that_is_gone_is_told(mosaic: Quick, tmp_path: Path) -> None:
+    line = f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone"
+    done = bash(mosaic, f"{line} && mosaic federation plan")
+    assert done.returncode == 64
+    assert done.stderr.startswith(b"error: the working directory cannot be read: ")

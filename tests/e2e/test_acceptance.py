@@ -173,7 +173,7 @@ def test_row_8_the_lists_tell_the_truth_with_no_timer_running(
         assert alpha.processes() == {}
         with postgres(alpha.home):  # kept, so that no command starts it meanwhile
             manifest = alpha.manifests / "short.yaml"
-            end = datetime.now(UTC) + timedelta(seconds=10)  # well after the apply
+            end = datetime.now(UTC) + timedelta(seconds=20)  # well after the apply
             declared = manifest.read_text()
             assert created["expiresAt"] in declared
             manifest.write_text(declared.replace(created["expiresAt"], rfc3339(end)))

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,16 +16,14 @@ from reconciler.core.invitation import parse_invitation
 from reconciler.core.tokens import new_token
 from tests.support.command import COMMAND
 from tests.support.enrolling import API, Enrollee, bearer
-from tests.support.gateways import wait_until
 from tests.support.told import told
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.conftest import Pair
     from tests.support.gateways import TestGateway
-
-AT_ONCE_S: Final = 20
 
 
 def nothing_done(gateway: TestGateway, name: str) -> None:
@@ -118,7 +116,7 @@ def test_an_invitation_that_is_not_right_does_nothing_at_all(
 def test_an_invitation_that_has_expired_or_was_replaced_is_told_so(pair: Pair) -> None:
     first = pair.alpha.document("grant", "invite", "unused")["invitation"]["url"]
     second = pair.alpha.document("grant", "invite", "unused", "--token-life", "1s")
-    time.sleep(1.5)
+    time.sleep(1.5)  # longer than its life
 
     told(pair.beta("peer", "add", first, "--name", "wrong"), 1, "withdrawn")
     expired = pair.beta("peer", "add", second["invitation"]["url"], "--name", "wrong")
@@ -205,7 +203,7 @@ def test_while_the_ca_is_down_the_token_is_kept_and_the_same_command_succeeds_la
             stderr=subprocess.PIPE,
             text=True,
         ) as waiting:
-            wait_until(lambda: _claimed(pair, link), "the peer has claimed it", AT_ONCE_S)
+            wait_until(lambda: _claimed(pair, link), "the peer has claimed it")
             waiting.send_signal(signal.SIGINT)
             assert waiting.stderr is not None
             assert "Traceback" not in waiting.stderr.read()

@@ -14,6 +14,7 @@ from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.postgres import cluster_of
 from tests.support.command import Command
 from tests.support.gateways import TestGateway, gateway_folder
+from tests.support.ports import free_port
 from tests.support.told import told
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ def spoilt(path: Path, content: str | None) -> Iterator[None]:
 
 
 def test_a_database_that_is_down_is_named_without_its_password(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    url = f"postgresql://mosaic:s3cr3t@127.0.0.1:{port}/mosaic"
+    url = f"postgresql://mosaic:s3cr3t@127.0.0.1:{free_port()}/mosaic"
 
     refused = Command(tmp_path, {"MOSAIC_DATABASE_URL": url})("grant", "list")
 

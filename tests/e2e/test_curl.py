@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.crypto.certificates import read_certificate
-from tests.support.gateways import wait_until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Pair

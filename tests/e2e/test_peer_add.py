@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.cli import SCOPE
-from tests.support.gateways import wait_until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Pair

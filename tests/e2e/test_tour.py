@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.support.gateways import STOP_S, TestGateway, Up, gateway_folder
+from tests.support.gateways import TestGateway, Up, gateway_folder
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 README: Final = Path(__file__).parents[2] / "README.md"
 BACKGROUND: Final = "# in a second terminal\n"
-TIMEOUT_S: Final = 120
 
 _TOUR: Final = re.compile(r"^## A five-minute tour\n(.*?)^## ", re.MULTILINE | re.DOTALL)
 _BLOCK: Final = re.compile(r"^```sh\n(.*?)^```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -76,7 +76,7 @@ class Shell:
     def run(self, block: Block) -> str:
         """Type a block, all of which must succeed; return what it printed."""
         done = subprocess.run(
-            ["bash", "-eu", "-c", block.commands], **self._how(), timeout=TIMEOUT_S, check=False
+            ["bash", "-eu", "-c", block.commands], **self._how(), timeout=PATIENCE_S, check=False
         )
         assert done.returncode == 0, done.stdout
         return self._neutral(done.stdout)
@@ -92,7 +92,7 @@ class Shell:
     def end(self, started: Up) -> str:
         """Press Ctrl-C: everything in the terminal is told; return what was printed."""
         os.killpg(started.process.pid, signal.SIGINT)
-        assert started.process.wait(STOP_S) == 0, started.told
+        assert started.process.wait(PATIENCE_S) == 0, started.told
         return self._neutral(f"{started.told}\n")
 
     def _how(self) -> dict[str, Any]:

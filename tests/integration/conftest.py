@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +14,7 @@ from tests.support.authority import Authority, authority
 from tests.support.enrolling import Rows, grant_manifest, peer_manifest
 from tests.support.grantor import Alpha, Trouble, url_of
 from tests.support.joining import Beta, beta_of
+from tests.support.ports import free_port
 from tests.support.web import Parts, serving
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def web_parts(shared_authority: Authority, server: Cluster, template: str) -> Pa
 @pytest.fixture(scope="module")
 def alpha_address() -> tuple[str, int]:
     """Where alpha serves, and where its proofs and its certificates say that it does."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return "127.0.0.1", free.getsockname()[1]
+    return "127.0.0.1", free_port()
 
 
 @pytest.fixture(scope="module")

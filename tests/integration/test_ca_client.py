@@ -6,9 +6,9 @@ import asyncio
 import json
 import secrets
 import signal
-import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -28,10 +28,10 @@ from reconciler.crypto.keys import generate_key, spki_sha256
 from reconciler.crypto.ott import Provisioner
 from reconciler.errors import NeedsEdit, Refused, Retry
 from tests.support.authority import Authority, authority
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -352,7 +352,8 @@ def test_no_more_than_eight_are_in_flight_and_the_rest_wait(
 def stop(ca: Authority) -> None:
     assert ca.process is not None
     ca.process.send_signal(signal.SIGSTOP)
-    time.sleep(0.1)
+    state = Path(f"/proc/{ca.process.pid}/stat")  # proc(5): T is stopped
+    wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", "it is stopped")
 
 
 def resume(ca: Authority) -> None:

@@ -22,6 +22,7 @@ from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.crypto.ott import Provisioner
 from tests.support.liar import server_certificate
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,7 +77,7 @@ def serve(context: ssl.SSLContext) -> Iterator[Wire]:
     finally:
         listening.shutdown(socket.SHUT_RDWR)
         listening.close()
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
@@ -91,7 +92,7 @@ def say(data: bytes) -> Callable[[ssl.SSLSocket], None]:
 def drip(secure: ssl.SSLSocket) -> None:
     try:
         secure.sendall(b"HTTP/1.1 201 Created\r\ncontent-length: 1000\r\n\r\n")
-        for _ in range(60):
+        for _ in range(600):
             secure.sendall(b" ")
             time.sleep(0.1)
     except OSError:
@@ -143,7 +144,7 @@ def test_any_answer_that_is_none_leaves_the_serial_in_doubt_and_is_asked_for_onc
     assert isinstance(result, Unanswered), result
     assert result.reason.isprintable()
     assert wire.requests == 1
-    assert time.monotonic() - began < 2 * IMPATIENT.total_s
+    assert time.monotonic() - began < 30, "it did not wait for the whole answer, a minute"
 
 
 def test_a_connection_that_breaks_when_it_is_used_again_is_in_doubt(

@@ -13,6 +13,7 @@ import pytest
 from tests.support.cli import Quick, shell
 from tests.support.command import COMMAND, write
 from tests.support.enrolling import Rows, grant_manifest, peer_manifest
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +101,7 @@ def asked(mosaic: Quick, answer: str, meanwhile: Any) -> tuple[int, str]:
                 shown += os.read(ours, 65536)
         except OSError:  # EIO: nobody holds the other side any more
             pass
-        code = process.wait(30)
+        code = process.wait(PATIENCE_S)
     os.close(ours)
     return code, shown.decode()
 

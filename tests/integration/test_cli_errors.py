@@ -15,6 +15,7 @@ from reconciler.cli.main import FEDERATION, run
 from reconciler.errors import EXIT_MEANINGS, OUTCOMES
 from tests.support.command import COMMAND, Command, write
 from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.waiting import PATIENCE_S
 
 SCHEMAS: Final = Path(__file__).parents[2] / "schemas"
 HEAVY: Final = ("sqlalchemy", "psycopg", "cryptography", "joserfc", "pydantic", "ruamel", "httpx")
@@ -194,5 +195,5 @@ def test_a_reader_that_goes_away_is_no_error(mosaic: Command) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.wait(30) == 1
+        assert process.wait(PATIENCE_S) == 1
         assert process.stderr.read() == b""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -15,13 +14,12 @@ from reconciler.store.locks import locked
 from tests.support.cli import Quick, shell
 from tests.support.command import COMMAND, Ended, write
 from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 WAITING: Final = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-PATIENCE_S: Final = 30
 
 
 @pytest.fixture
@@ -43,16 +41,14 @@ def start(mosaic: Quick, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def failure(mosaic: Quick) -> object:
+    """What fails of the loop, as `status` tells it."""
+    return mosaic.document("status")["reconcilers"][0]["failure"]
+
+
 def ended(process: subprocess.Popen[str]) -> Ended:
     out, err = process.communicate(timeout=PATIENCE_S)
     return Ended(process.returncode, out, err)
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_of_applies_at_once_one_acts_and_the_others_find_nothing_to_do(mosaic: Quick) -> None:
@@ -69,7 +65,7 @@ def test_of_applies_at_once_one_acts_and_the_others_find_nothing_to_do(mosaic: Q
 def test_an_apply_that_is_interrupted_while_it_waits_changes_nothing(mosaic: Quick) -> None:
     with locked(mosaic.rows.database, timedelta(seconds=5)):
         process = start(mosaic, "apply", "--yes", "--output", "json")
-        wait_until(lambda: mosaic.rows.rows(WAITING))
+        wait_until(lambda: mosaic.rows.rows(WAITING), "it waits for the lock")
         process.send_signal(signal.SIGINT)
         done = ended(process)
     assert (done.code, done.out, done.error["code"]) == (130, "", "interrupted")
@@ -79,16 +75,16 @@ def test_an_apply_that_is_interrupted_while_it_waits_changes_nothing(mosaic: Qui
 def test_the_loop_applies_what_is_there_and_what_changes_until_it_is_told_to_stop(
     mosaic: Quick,
 ) -> None:
-    process = start(mosaic, "run")
+    process = start(mosaic, "run", "--poll", "1h")  # so no timer comes to help
     try:
-        wait_until(lambda: mosaic.statuses() == {"a": "pending"})
+        wait_until(lambda: mosaic.statuses() == {"a": "pending"}, "what is there")
         write(mosaic.cwd / "manifests", b=grant_manifest("b"))
-        wait_until(lambda: mosaic.statuses() == {"a": "pending", "b": "pending"})
+        wait_until(lambda: mosaic.statuses() == {"a": "pending", "b": "pending"}, "the change")
         write(mosaic.cwd / "manifests", b="kind: Nothing\n")
-        time.sleep(2)
+        wait_until(lambda: failure(mosaic), "a pass that fails")
         assert mosaic.statuses() == {"a": "pending", "b": "pending"}
         (mosaic.cwd / "manifests" / "b.yaml").unlink()
-        wait_until(lambda: mosaic.statuses() == {"a": "pending", "b": "revoked"})
+        wait_until(lambda: mosaic.statuses() == {"a": "pending", "b": "revoked"}, "its removal")
     finally:
         process.send_signal(signal.SIGTERM)
         done = ended(process)

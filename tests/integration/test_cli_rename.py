@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import threading
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from reconciler.store.locks import locked
 from tests.support.cli import Quick, shell
 from tests.support.command import COMMAND, write
 from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,11 +88,11 @@ def test_a_manifest_that_changes_while_the_lock_is_waited_for_is_not_overwritten
     def hold() -> None:
         with locked(mosaic.rows.database, timedelta(seconds=5)):
             held.set()
-            free.wait(10)
+            free.wait(PATIENCE_S)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    held.wait(10)
+    held.wait(PATIENCE_S)
     renaming = subprocess.Popen(
         [*COMMAND, "rename", "grant/a", "orders"],
         cwd=mosaic.cwd,
@@ -101,13 +101,11 @@ def test_a_manifest_that_changes_while_the_lock_is_waited_for_is_not_overwritten
         text=True,
     )
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"
-    while not mosaic.rows.one(waiting):
-        assert renaming.poll() is None
-        time.sleep(0.05)
+    wait_until(lambda: mosaic.rows.one(waiting), "it waits for the lock")
     path.write_text(edited)
     free.set()
     holder.join()
-    _, told = renaming.communicate(timeout=20)
+    _, told = renaming.communicate(timeout=PATIENCE_S)
     assert renaming.returncode == 5
     assert "a.yaml has changed since it was read" in told
     assert path.read_text() == edited

@@ -23,6 +23,7 @@ from reconciler.errors import MosaicError
 from reconciler.files import write_new
 from reconciler.store import probe
 from tests.support.embedded import made_home, open_folder
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,7 +175,7 @@ def test_of_two_inits_at_once_one_makes_the_home_and_the_other_finds_it(folder: 
         for _ in range(3)
     ]
 
-    said = [each.communicate(timeout=60)[0] for each in running]
+    said = [each.communicate(timeout=PATIENCE_S)[0] for each in running]
 
     home = Home(folder / ".mosaic")
     address = json.loads((home.ca / CONFIG).read_text())["address"]

@@ -20,6 +20,7 @@ from reconciler.embedded.postgres import cluster_of, postgres
 from reconciler.errors import Retry
 from reconciler.store import probe
 from tests.support.embedded import USER, as_root, finish, made_home, open_folder, user
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def test_two_that_begin_at_once_share_one_server(home: Home) -> None:
         for _ in range(4)
     ]
 
-    assert [each.wait(60) for each in others] == [0, 0, 0, 0]
+    assert [each.wait(PATIENCE_S) for each in others] == [0, 0, 0, 0]
     assert clusters.running(cluster_of(home)) is None
 
 

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.embedded import cluster as clusters
-from reconciler.embedded import processes, supervise
+from reconciler.embedded import processes, stepca, supervise
 from reconciler.embedded.postgres import cluster_of, postgres
+from reconciler.embedded.stepca import StepCa
 from reconciler.embedded.supervise import supervised
 from reconciler.errors import Refused, Retry
 from reconciler.store import probe
 from tests.support.embedded import made_home, open_folder
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     import subprocess
@@ -86,13 +88,18 @@ def test_a_signal_during_the_start_ends_the_wait(
             pytest.fail("it began")
 
     signalled = threading.Event()
-    monkeypatch.setattr("reconciler.embedded.stepca.StepCa.answers", lambda _self: False)
-    threading.Timer(1.5, signalled.set).start()
+    monkeypatch.setattr(stepca, "READY_S", 10 * PATIENCE_S)
+
+    def answers(_self: StepCa) -> bool:
+        signalled.set()  # it is started, and does not answer yet
+        return False
+
+    monkeypatch.setattr(StepCa, "answers", answers)
     began = time.monotonic()
     with pytest.raises(Retry, match="step-ca did not start"):
         asyncio.run(begin())
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < stepca.READY_S, "it did not wait for its deadline"
     assert children(home) == []
 
 
@@ -112,11 +119,15 @@ def test_a_child_that_dies_again_and_again_is_restarted_ever_more_slowly(
     started: list[float] = []
 
     async def watch() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(3.5):
-                await supervise._keep("it", lambda: False, lambda: started.append(time.monotonic()))
+        def start() -> None:
+            started.append(time.monotonic())
+
+        keeping = asyncio.create_task(supervise._keep("it", lambda: False, start))
+        await asyncio.to_thread(wait_until, lambda: len(started) == 3, "three starts")
+        keeping.cancel()
 
     monkeypatch.setattr(supervise, "LOOK_EVERY_S", 0.01)
     asyncio.run(watch())
 
-    assert len(started) == 3  # at once, after a second, and after two more
+    assert started[1] - started[0] >= 1
+    assert started[2] - started[1] >= 2

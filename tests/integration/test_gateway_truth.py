@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +18,7 @@ from reconciler.crypto.keys import generate_key, spki_sha256
 from reconciler.errors import Refused
 from tests.support.authority import authority
 from tests.support.enrolling import Rows, grant_manifest, peer_manifest
+from tests.support.ports import free_port
 from tests.support.web import Parts, serving
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ class Alpha:
 def alpha(database_url: str, tmp_path: Path) -> Iterator[Alpha]:
     rows = Rows(database_url)
     rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = ("127.0.0.1", free.getsockname()[1])
+    address = ("127.0.0.1", free_port())
     url = f"https://127.0.0.1:{address[1]}"
     with authority(tmp_path, url) as ca:
         parts = Parts(rows.url, ca.roots, ca.client, public_url=url)

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -21,6 +20,7 @@ from reconciler.store.tx import Database
 from tests.support.cli import Quick, shell
 from tests.support.command import COMMAND, write
 from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,14 +58,11 @@ def stuck_apply(mosaic: Quick) -> Iterator[subprocess.Popen[bytes]]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            until = time.monotonic() + 30
-            while not mosaic.rows.rows(WAITS_IN_THE_TRANSACTION):
-                assert time.monotonic() < until
-                time.sleep(0.05)
+            wait_until(lambda: mosaic.rows.rows(WAITS_IN_THE_TRANSACTION), "it is stuck")
             yield process
         finally:
             process.kill()
-            process.wait(30)
+            process.wait(PATIENCE_S)
     ours.dispose()
 
 
@@ -88,9 +85,9 @@ def test_an_apply_that_is_killed_in_its_transaction_may_be_run_again_at_once(
 ) -> None:
     with stuck_apply(mosaic) as holder:
         holder.send_signal(signal.SIGKILL)
-        holder.wait(30)
+        holder.wait(PATIENCE_S)
         # the row is still taken, so the dead one's session would go on waiting, with the lock
-        with locked(mosaic.rows.database, 10 * SECOND):
+        with locked(mosaic.rows.database, 60 * SECOND):
             assert mosaic.grant("a")["scope"]["maxRowsPerQuery"] == 500
     assert "Applied: 0 added, 1 changed" in mosaic.ok("apply", "--yes").out
     assert mosaic.grant("a")["scope"]["maxRowsPerQuery"] == 7

@@ -27,10 +27,11 @@ from tests.support.enrolling import (
     grant_manifest,
     peer_manifest,
 )
+from tests.support.waiting import PATIENCE_S, wait_until
 from tests.support.web import Parts, Running, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_fifty_rounds_of_fifty_redemptions_give_one_certificate_each(
             base_url=url,
             verify=tls,  # type: ignore[arg-type]  # an SSLContext
             trust_env=False,
-            timeout=60,
+            timeout=PATIENCE_S,
             limits=limits,
         ) as client:
             for number in range(ROUNDS):
@@ -110,10 +111,10 @@ def test_a_revocation_between_the_transactions_hands_out_nothing(
         answers: list[httpx.Response] = []
         calling = threading.Thread(target=lambda: answers.append(peer.enroll(client, token)))
         calling.start()
-        wait_until(lambda: rows.rows("SELECT FROM federation_certificates") != [])
+        wait_until(lambda: rows.rows("SELECT FROM federation_certificates"), "its intent")
         rows.apply(peer_manifest())
         own_authority.process.send_signal(signal.SIGCONT)
-        calling.join(30)
+        calling.join(PATIENCE_S)
 
     assert answers[0].status_code == 410, answers[0].text
     assert answers[0].json()["code"] == "grant_ended"
@@ -275,10 +276,3 @@ def crl_serials(rows: Rows, ca: Authority) -> frozenset[str]:
 async def close(gateway: Gateway) -> None:
     await gateway.ca.aclose()
     await gateway.database.close()
-
-
-def wait_until(true: Callable[[], bool], timeout_s: float = 10) -> None:
-    until = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)

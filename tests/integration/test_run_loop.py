@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from datetime import timedelta
@@ -24,8 +23,9 @@ from reconciler.store.tx import Database
 from tests.support.cli import Quick, shell
 from tests.support.enrolling import grant_manifest, peer_manifest
 from tests.support.looping import while_running
+from tests.support.ports import free_port
 from tests.support.repositories import Checkout
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,8 +66,7 @@ def test_a_push_starts_a_pass_long_before_the_timer(
 ) -> None:
     secret = secrets.token_hex(32)
     (tmp_path / "secret").write_text(secret)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     words = ("run", "--poll", "10m", "--webhook", f"127.0.0.1:{port}", "--webhook-secret-file")
     source = {"MOSAIC_SOURCE": checkout.url, "MOSAIC_REF": "main", "MOSAIC_PATH": "manifests"}
     running = subprocess.Popen(
@@ -93,7 +92,7 @@ def test_a_push_starts_a_pass_long_before_the_timer(
         assert httpx.post(url, content=body, headers=signed).status_code == 202
         wait_until(lambda: "beta-notes" in mosaic.statuses(), "what was pushed")
         running.send_signal(signal.SIGTERM)
-        assert running.wait(10) == 0
+        assert running.wait(PATIENCE_S) == 0
     finally:
         running.kill()
         running.communicate()
@@ -163,12 +162,14 @@ def test_what_ends_does_so_by_its_own_timer_however_seldom_the_passes_are(
     async def run() -> None:
         stop = asyncio.Event()
         running = asyncio.create_task(run_jobs([loop.expiry()], stop))
-        await asyncio.sleep(0.5)
+        await asyncio.to_thread(wait_until, expired, "the end")
         stop.set()
         await running
 
+    def expired() -> bool:
+        return bool(mosaic.rows.one("SELECT status FROM federation_grants") == "expired")
+
     asyncio.run(run())
-    assert mosaic.rows.one("SELECT status::text FROM federation_grants") == "expired"
     assert mosaic.rows.one("SELECT status::text FROM federation_certificates") == "revoking"
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from reconciler.loops.triggers import Triggers
 from reconciler.store.tx import Database
 from tests.support.cli import Quick, shell
 from tests.support.enrolling import Rows, grant_manifest, peer_manifest
-from tests.support.gateways import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +41,16 @@ def test_a_signal_lets_the_transaction_that_is_under_way_end(
     with ExitStack() as holding:
         tx = holding.enter_context(Database(database_url, "tests").transaction())
         tx.run("SELECT 1 FROM federation_audit_head FOR UPDATE")
-        with replica(mosaic) as running:
+        with replica(mosaic, "--log-level", "debug") as running:
             wait_until(lambda: mosaic.rows.one(waiting) > 0, "the head, which it locks last")
             running.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
+            assert running.stderr is not None
+            for line in running.stderr:
+                if b"SIGTERM" in line:  # it has been told
+                    break
             assert running.poll() is None, "it is in the middle of a transaction"
             holding.close()
-            _, told = running.communicate(timeout=20)
+            _, told = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 0, told
     assert mosaic.statuses("peer") == {"beta": "pending"}
 
@@ -67,7 +69,7 @@ def test_of_two_replicas_one_acts_and_the_other_goes_on_when_it_is_gone(
         (source / "two.yaml").write_text(grant_manifest("two"))
         wait_until(lambda: "two" in mosaic.statuses(), "the second grant")
         second.send_signal(signal.SIGTERM)
-        _, told = second.communicate(timeout=20)
+        _, told = second.communicate(timeout=PATIENCE_S)
         assert second.returncode == 0, told
     for event in ("peer.created", "grant.created"):
         subjects = [row["subject"] for row in mosaic.rows.audited(event)]
@@ -76,10 +78,10 @@ def test_of_two_replicas_one_acts_and_the_other_goes_on_when_it_is_gone(
 
 
 @contextmanager
-def replica(mosaic: Quick) -> Iterator[subprocess.Popen[bytes]]:
+def replica(mosaic: Quick, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run the loop as a process, and end it at last."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "reconciler.cli.main", "federation", "run"],
+        [sys.executable, "-m", "reconciler.cli.main", "federation", "run", "--poll", "1h", *words],
         cwd=mosaic.cwd,
         env=mosaic.environ({}),
         stderr=subprocess.PIPE,
@@ -112,7 +114,7 @@ def stopped(url: str, source: Path, at: str) -> Iterator[subprocess.Popen[str]]:
 
 def woken(process: subprocess.Popen[str]) -> list[str]:
     process.send_signal(signal.SIGCONT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE_S)
     return [line for line in out.splitlines() if line.startswith("again")]
 
 

@@ -20,6 +20,7 @@ from reconciler.web import certificate as certificates
 from reconciler.web.certificate import ServerCertificate
 from reconciler.web.server import Server
 from tests.support.authority import Authority, authority
+from tests.support.waiting import PATIENCE_S, wait_until
 from tests.support.web import ANY_PORT, Parts, Running, serving
 
 if TYPE_CHECKING:
@@ -88,10 +89,10 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_through_failures(
 ) -> None:
     monkeypatch.setattr(certificates, "LONGEST_SLEEP_S", 0.05)
     monkeypatch.setattr(certificates, "FIRST_BACKOFF", timedelta(seconds=0.01))
-    ahead, signed, refused = timedelta(), 0, 0
+    ahead, signed, refused, asked = timedelta(), 0, 0, 0
 
     async def run() -> None:
-        nonlocal ahead, signed, refused
+        nonlocal ahead
         ca = web_parts.ca()
 
         async def sign(
@@ -104,18 +105,21 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_through_failures(
             signed += 1
             return await ca.sign_server(csr_pem, names, lifetime)
 
-        certificate = ServerCertificate(
-            sign, ("localhost",), web_parts.roots, clock=lambda: datetime.now(UTC) + ahead
-        )
+        def clock() -> datetime:
+            nonlocal asked
+            asked += 1
+            return datetime.now(UTC) + ahead
+
+        certificate = ServerCertificate(sign, ("localhost",), web_parts.roots, clock=clock)
         await certificate.obtain()
         keeping = asyncio.create_task(certificate.keep())
         ahead = timedelta(hours=15)
-        await asyncio.sleep(0.3)
+        looks = asked
+        await asyncio.to_thread(wait_until, lambda: asked > looks + 2, "it has looked at the clock")
         assert (signed, refused) == (1, 0)
         ahead = timedelta(hours=16, minutes=1)
-        await asyncio.sleep(0.5)
+        await asyncio.to_thread(wait_until, lambda: signed >= 2, "it is renewed")
         assert refused == 3
-        assert signed >= 2
         keeping.cancel()
         await ca.aclose()
 
@@ -131,15 +135,15 @@ def test_a_restart_serves_the_kept_certificate_while_the_ca_is_down(
     assert cache.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["server.pem"]
 
-    async def obtained(names: tuple[str, ...]) -> bool:
+    async def obtained(names: tuple[str, ...], longest_s: float) -> bool:
         certificate = ServerCertificate(down, names, web_parts.roots, cache=cache)
         obtaining = asyncio.create_task(certificate.obtain())
-        done, _ = await asyncio.wait({obtaining}, timeout=0.5)
+        done, _ = await asyncio.wait({obtaining}, timeout=longest_s)
         obtaining.cancel()
         return bool(done)
 
-    assert asyncio.run(obtained(("127.0.0.1", "localhost")))
-    assert not asyncio.run(obtained(("another.example",)))
+    assert asyncio.run(obtained(("127.0.0.1", "localhost"), PATIENCE_S))
+    assert not asyncio.run(obtained(("another.example",), 0.5))
     with serving(web_parts, rate_limit=OFF, cache=cache) as running:
         assert serial_of(running) == serial
     kept = cache.read_text()
@@ -155,11 +159,19 @@ def test_the_port_stays_closed_until_the_ca_signs_and_stop_ends_the_waiting(
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             raise AssertionError
 
-        waiting = Server(app, ANY_PORT, ServerCertificate(down, ("localhost",), web_parts.roots))
+        asked = asyncio.Event()
+
+        async def sign(
+            csr_pem: str, names: tuple[str, ...], lifetime: timedelta
+        ) -> tuple[str, ...]:
+            asked.set()
+            return await down(csr_pem, names, lifetime)
+
+        waiting = Server(app, ANY_PORT, ServerCertificate(sign, ("localhost",), web_parts.roots))
         serving_it = asyncio.create_task(waiting.run())
-        await asyncio.sleep(0.2)
+        await asyncio.wait_for(asked.wait(), PATIENCE_S)
         assert not waiting.started.is_set()
-        await asyncio.wait_for(waiting.stop(), 2)
+        await asyncio.wait_for(waiting.stop(), PATIENCE_S)
         await serving_it
 
     asyncio.run(run())
@@ -209,10 +221,10 @@ def test_the_port_opens_once_a_ca_that_was_down_is_back(
         certificate = ServerCertificate(client.sign_server, ("localhost",), ca.roots)
         server = Server(Response("ok"), ANY_PORT, certificate)
         running = asyncio.create_task(server.run())
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(wait_until, lambda: caplog.messages, "it is told of the CA")
         assert not server.started.is_set()
         await asyncio.to_thread(ca.start)
-        await asyncio.wait_for(server.started.wait(), 20)
+        await asyncio.wait_for(server.started.wait(), PATIENCE_S)
         await server.stop()
         await running
         await client.aclose()

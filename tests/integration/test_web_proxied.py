@@ -14,6 +14,7 @@ from reconciler.core.values import RateLimit
 from reconciler.web import listener
 from reconciler.web.proxied import LOCAL
 from tests.support.cli import Quick
+from tests.support.waiting import PATIENCE_S, wait_until
 from tests.support.web import Parts, Running, serving
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def proxied(web_parts: Parts) -> Iterator[Running]:
 
 def ask(running: Running, header: bytes, path: str = "/federation/v1/crl") -> int:
     """Return the status of one request over a connection that begins with `header`."""
-    with socket.create_connection(("127.0.0.1", running.port), timeout=30) as raw:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S) as raw:
         raw.sendall(header)
         with running.tls.wrap_socket(raw, server_hostname="127.0.0.1") as connection:
             head = f"GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.1\r\n\r\n"
@@ -52,7 +53,7 @@ def test_each_client_behind_the_proxy_has_a_limit_of_its_own(proxied: Running) -
 def test_the_log_names_the_client(proxied: Running, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "reconciler.web.guard"):
         ask(proxied, FROM_A)
-    assert "from 198.51.100.7" in caplog.text
+        wait_until(lambda: "from 198.51.100.7" in caplog.text, "the line, which follows the answer")
 
 
 def test_a_proxy_that_says_nothing_is_hung_up_on_and_named(
@@ -60,7 +61,8 @@ def test_a_proxy_that_says_nothing_is_hung_up_on_and_named(
 ) -> None:
     with pytest.raises(OSError), proxied.connect():  # noqa: PT011 - reset, or an early end of TLS
         pass
-    assert "hung up on the proxy 127.0.0.1: the connection does not begin with" in caplog.text
+    why = "hung up on the proxy 127.0.0.1: the connection does not begin with"
+    wait_until(lambda: why in caplog.text, "the line in the log")
     assert ask(proxied, FROM_B) != 429
 
 
@@ -74,13 +76,13 @@ def test_who_is_no_proxy_speaks_for_nobody(web_parts: Parts) -> None:
 def test_a_header_that_never_ends_holds_nobody_up(
     web_parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(listener, "HANDSHAKE_S", 3.0)
     with serving(web_parts, rate_limit=RateLimit(0, 0), naming_proxies=LOOPBACK) as running:
-        with socket.create_connection(("127.0.0.1", running.port), timeout=30) as slow:
+        with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S) as slow:
             slow.sendall(FROM_A[:20])
             assert ask(running, FROM_A, "/healthz") == 200
             assert slow.recv(1) == b""
-        with socket.create_connection(("127.0.0.1", running.port), timeout=30) as slow:
+        with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S) as slow:
             slow.sendall(FROM_A[:20])
             assert ask(running, FROM_A, "/healthz") == 200
             running.stop()

@@ -6,9 +6,9 @@ import asyncio
 import socket
 import ssl
 import threading
-import time
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from starlette.responses import Response
 
@@ -18,6 +18,7 @@ from reconciler.web import protocol, requests, server
 from reconciler.web.certificate import ServerCertificate
 from reconciler.web.guard import Guard
 from reconciler.web.server import Server
+from tests.support.waiting import PATIENCE_S, wait_until
 from tests.support.web import Parts, Running, serving
 
 if TYPE_CHECKING:
@@ -69,12 +70,14 @@ def test_a_port_in_use_is_one_clear_line(web_parts: Parts) -> None:
 def test_a_body_that_trickles_answers_408_and_holds_nobody_up(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "BODY_DEADLINE_S", 0.5)
+    trickle = ENROLL_HEAD + b'Content-Length: 30\r\n\r\n{"csr"'
+    monkeypatch.setattr(requests, "BODY_DEADLINE_S", 2 * PATIENCE_S)
     with running.connect() as slow, running.client() as client:
-        slow.sendall(ENROLL_HEAD + b'Content-Length: 30\r\n\r\n{"csr"')
-        began = time.monotonic()
+        slow.sendall(trickle)
         assert client.get("/readyz").status_code == 200
-        assert time.monotonic() - began < 0.5
+    monkeypatch.setattr(requests, "BODY_DEADLINE_S", 0.5)
+    with running.connect() as slow:
+        slow.sendall(trickle)
         answer = rest_of(slow)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code": "request_timeout"' in answer
@@ -87,9 +90,7 @@ def test_a_head_that_never_ends_is_hung_up_on(
     monkeypatch.setattr(protocol, "HEAD_DEADLINE_S", 0.5)
     with running.connect() as slow:
         slow.sendall(sent)
-        began = time.monotonic()
         assert rest_of(slow) == b""
-        assert 0.3 < time.monotonic() - began < 3
 
 
 def test_a_body_that_trickles_in_after_its_answer_is_hung_up_on(running: Running) -> None:
@@ -117,7 +118,7 @@ def test_a_chunked_body_that_breaks_off_does_not_hurt(running: Running) -> None:
 
 
 def test_plain_http_on_the_port_gets_no_answer(running: Running) -> None:
-    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S) as plain:
         plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
         assert b"HTTP" not in plain.recv(1000)
 
@@ -127,13 +128,21 @@ def test_more_connections_than_the_limit_are_hung_up_on(
 ) -> None:
     monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 3)
     held = [running.connect() for _ in range(3)]
-    time.sleep(0.2)
+    for connection in held:  # whom it has answered, it has counted
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
     with running.connect() as above:
         assert rest_of(above) == b""
     held.pop().close()
-    time.sleep(0.2)
-    with running.client() as client:
-        assert client.get("/healthz").status_code == 200
+
+    def served() -> bool:
+        try:
+            with running.client() as client:
+                return client.get("/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    wait_until(served, "the one that was closed is not counted any more")
     for connection in held:
         connection.close()
 
@@ -147,10 +156,7 @@ def test_the_server_ends_in_seconds_though_no_client_lets_go(web_parts: Parts) -
         head.sendall(b"GET /healthz HTTP/1.1\r\n")
         body.sendall(ENROLL_HEAD + b"Content-Length: 30\r\n\r\n{")
         raw = socket.create_connection(("127.0.0.1", running.port))
-        time.sleep(0.3)
-        began = time.monotonic()
-        running.stop()
-        assert time.monotonic() - began < server.GRACE_S + 3
+        running.stop()  # which fails unless it ends
     for connection in (idle, head, body, raw):
         connection.close()
 
@@ -158,7 +164,7 @@ def test_the_server_ends_in_seconds_though_no_client_lets_go(web_parts: Parts) -
 def test_a_request_in_flight_is_finished_and_one_that_hangs_is_told(
     web_parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "GRACE_S", 1)
+    monkeypatch.setattr(server, "GRACE_S", 5)
     begun, answers = threading.Semaphore(0), {}
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -173,14 +179,12 @@ def test_a_request_in_flight_is_finished_and_one_that_hangs_is_told(
             with running.client() as client:
                 answers[seconds] = client.get(f"/{seconds}")
 
-        asking = [threading.Thread(target=ask, args=(seconds,)) for seconds in ("0.5", "30")]
+        asking = [threading.Thread(target=ask, args=(seconds,)) for seconds in ("0.5", "600")]
         for thread in asking:
             thread.start()
-            assert begun.acquire(timeout=10)
-        began = time.monotonic()
+            assert begun.acquire(timeout=PATIENCE_S)
         running.stop()
-        assert time.monotonic() - began < 4
         for thread in asking:
-            thread.join(10)
+            thread.join(PATIENCE_S)
     assert answers["0.5"].text == "done"
-    assert (answers["30"].status_code, answers["30"].json()["code"]) == (503, "unavailable")
+    assert (answers["600"].status_code, answers["600"].json()["code"]) == (503, "unavailable")

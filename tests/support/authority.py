@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import ssl
 import time
 from contextlib import contextmanager
@@ -28,14 +27,13 @@ from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.install import find_step_ca
 from reconciler.embedded.processes import spawn
 from reconciler.resources import data_dir
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
     from pathlib import Path
-
-
-READY_S = 20
 
 
 @dataclass
@@ -64,7 +62,7 @@ class Authority:
         config = self.folder / "ca.json"
         self.process = spawn([found, config], log=self.folder / "log")
         trust = ssl.create_default_context(cadata=self.material.root)
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 httpx.get(f"{self.url}/health", verify=trust, trust_env=False).raise_for_status()
@@ -84,7 +82,7 @@ class Authority:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
             self.process = None
 
 
@@ -92,8 +90,7 @@ class Authority:
 def authority(folder: Path, public_url: str = "https://127.0.0.1") -> Iterator[Authority]:
     """Run a new authority in the folder until the block ends."""
     material = new_authority("Test", datetime.now(UTC))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     placement = CaPlacement(
         folder=str(folder),
         address=address,

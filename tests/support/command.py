@@ -12,10 +12,11 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.support.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-TIMEOUT_S: Final = 60
 COMMAND: Final = (sys.executable, "-m", "reconciler.cli.main", "federation")
 
 
@@ -58,7 +59,7 @@ class Command:
             input=said,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
+            timeout=PATIENCE_S,
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
@@ -95,7 +96,7 @@ class Command:
             elif typed:
                 os.write(ours, typed.encode())
             shown += _read(ours)
-            code = process.wait(TIMEOUT_S)
+            code = process.wait(PATIENCE_S)
         os.close(ours)
         return Ended(code, shown.replace("\r\n", "\n"), "")
 
@@ -113,7 +114,7 @@ def _read(terminal: int, until: bytes | None = None) -> str:
     """Return what the terminal shows, until it shows that or nobody holds it any more."""
     shown = b""
     while until is None or until not in shown:
-        readable, _, _ = select.select([terminal], [], [], TIMEOUT_S)
+        readable, _, _ = select.select([terminal], [], [], PATIENCE_S)
         assert readable, f"silent after {shown!r}"
         try:
             chunk = os.read(terminal, 65536)

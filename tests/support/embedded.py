@@ -16,6 +16,7 @@ import pytest
 
 from reconciler.embedded.home import Home
 from reconciler.embedded.init import create_home, remove_home
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,4 +70,4 @@ def user(home: Home, seconds: float) -> subprocess.Popen[str]:
 def finish(started: subprocess.Popen[str]) -> int:
     """Wait for another process to end."""
     with started:
-        return started.wait(30)
+        return started.wait(PATIENCE_S)

@@ -13,7 +13,7 @@ import tomllib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -27,13 +27,10 @@ from reconciler.embedded.init import remove_home
 from reconciler.embedded.postgres import cluster_of, postgres
 from tests.support.command import COMMAND, Command
 from tests.support.enrolling import API, Enrollee
+from tests.support.waiting import PATIENCE_S, POLL_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-READY_S: Final = 60
-STOP_S: Final = 10  # DESIGN 11: Ctrl-C stops all of it within this
-POLL_S: Final = 0.1
+    from collections.abc import Iterator
 
 
 def psql(url: str, statement: str) -> str:
@@ -58,14 +55,6 @@ def gateway_folder(name: str) -> Iterator[TestGateway]:
             gateway.end()
 
 
-def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 15) -> None:
-    """Wait until something holds."""
-    until = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < until, f"not within {timeout_s} s: {what}"
-        time.sleep(POLL_S)
-
-
 @dataclass
 class Up:
     """A running `up`: its process and the lines that it has written."""
@@ -80,7 +69,7 @@ class Up:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_for(self, text: str, timeout_s: float = READY_S) -> str:
+    def wait_for(self, text: str, timeout_s: float = PATIENCE_S) -> str:
         """Return the first line that holds a text, once it is written."""
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
@@ -97,7 +86,7 @@ class Up:
         """All that it has written."""
         return "\n".join(self.lines)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, wait_s: float = STOP_S) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, wait_s: float = PATIENCE_S) -> int:
         """Send a signal and return the exit code; one that does not end in time is killed."""
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -108,7 +97,7 @@ class Up:
             self.process.wait()
             raise
         if self._reader is not None:
-            self._reader.join(STOP_S)
+            self._reader.join(PATIENCE_S)
         return code
 
     def _read(self) -> None:

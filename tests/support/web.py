@@ -19,6 +19,7 @@ from reconciler.store.tx import AsyncDatabase
 from reconciler.web.app import make_app
 from reconciler.web.certificate import ServerCertificate
 from reconciler.web.server import Server
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -67,7 +68,7 @@ class Running:
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
-    def wait_for(self, work: Coroutine[Any, Any, T], timeout_s: float = 30) -> T:
+    def wait_for(self, work: Coroutine[Any, Any, T], timeout_s: float = PATIENCE_S) -> T:
         """Run something in the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)
 
@@ -78,11 +79,11 @@ class Running:
             self.wait_for(self.server.stop())
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, verify=self.tls, trust_env=False, timeout=30)
+        return httpx.Client(base_url=self.url, verify=self.tls, trust_env=False, timeout=PATIENCE_S)
 
     def connect(self) -> ssl.SSLSocket:
         """Return a bare TLS connection."""
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
         return self.tls.wrap_socket(raw, server_hostname="127.0.0.1")
 
 
@@ -137,14 +138,14 @@ def serving(
 
     worker = threading.Thread(target=thread)
     worker.start()
-    assert ready.wait(60)
+    assert ready.wait(PATIENCE_S)
     try:
         if found:
             yield found[0]
     finally:
         if found and not failed:
             found[0].stop()
-        worker.join(30)
+        worker.join(PATIENCE_S)
         assert not worker.is_alive()
         if failed:
             raise failed[0]

@@ -259,10 +259,10 @@ def test_more_than_4_kib_of_der_is_too_large() -> None:
 
 @pytest.mark.parametrize("filler", ["\n", " ", "A", "A\n", "=", "-", "-----BEGIN "])
 def test_a_hostile_text_is_refused_in_no_time(filler: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     refused(BEGIN + filler * (16 * 1024 // len(filler)))
     refused((BEGIN + "\n" * 100) * 100)
-    assert time.monotonic() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 @given(st.integers(0, len(der_of(OURS)) - 1), st.integers(1, 255))

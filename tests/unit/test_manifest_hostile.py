@@ -17,9 +17,10 @@ from reconciler.errors import InvalidManifests
 from reconciler.manifest.load import load, load_scope
 from reconciler.manifest.reader import read_documents
 from tests.support.manifests import GRANT, PEER, loaded, problems, source
+from tests.support.waiting import PATIENCE_S
 
 FULL: Final = MAX_FILE
-SECONDS: Final = 10.0  # under coverage, on a machine that is busy; they take less than one
+SECONDS: Final = 10.0  # of a core, under coverage; they take less than one
 
 
 def told(**files: str | bytes) -> list[str]:
@@ -163,9 +164,9 @@ HOSTILE: Final = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_in_no_time(name: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     found = problems(a=HOSTILE[name])
-    assert time.monotonic() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
     for each in found[:1000]:
         assert len(str(each)) < 1000
         assert str(each).isprintable()
@@ -184,7 +185,7 @@ def test_brackets_do_not_crash_the_process(name: str) -> None:
         input=HOSTILE[name],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (ran.returncode, ran.stdout) == (0, "yaml.depth\n"), ran.stderr

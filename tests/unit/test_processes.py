@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import pytest
 from reconciler.embedded import processes
 from reconciler.embedded.processes import Identity
 from reconciler.errors import NeedsEdit, Retry
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     import subprocess
@@ -67,12 +67,11 @@ def test_a_stranger_with_the_same_pid_is_not_stopped(sleeper: subprocess.Popen[b
 def test_who_ignores_one_signal_gets_the_next(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = processes.spawn([sys.executable, "-c", STUBBORN], log=log)
-    while not log.read_text():
-        time.sleep(0.01)
+    wait_until(log.read_text, "it ignores the first")
 
     with pytest.raises(Retry, match="still runs after SIGTERM"):
         processes.stop(identity_of(child), [(signal.SIGTERM, 0.1)])
-    processes.stop(identity_of(child), [(signal.SIGTERM, 0.1), (signal.SIGKILL, 5)])
+    processes.stop(identity_of(child), [(signal.SIGTERM, 0.1), (signal.SIGKILL, PATIENCE_S)])
 
     assert child.wait() == -signal.SIGKILL
 

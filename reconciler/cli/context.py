@@ -257,6 +257,11 @@ def _flags() -> dict[str, str | None]:
     return flags
 
 
+def flag_given(name: str) -> str | None:
+    """Return the text of one of the settings' flags, or None."""
+    return _flags().get(name)
+
+
 def flags_given(*names: str) -> list[str]:
     """Return the settings' flags of this command, as another command takes them."""
     flags = _flags()

@@ -121,10 +121,12 @@ class DemoGateway:
 
     def remove(self) -> None:
         """Take the home away, and what of it lies elsewhere."""
+        from reconciler.embedded.destroy import destroy_home
         from reconciler.embedded.home import Home
-        from reconciler.embedded.init import remove_home
 
-        remove_home(Home(self.folder / ".mosaic"))
+        home = Home(self.folder / ".mosaic")
+        if home.path.is_dir():
+            destroy_home(home)
 
     def _typed(self, argv: tuple[str, ...]) -> None:
         click.echo(f"  {self.name}$ mosaic federation {shlex.join(argv)}")

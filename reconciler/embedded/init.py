@@ -28,6 +28,7 @@ from reconciler.embedded import postgres
 from reconciler.embedded.ca_config import read_ca_config
 from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.files import locked, private_folder
+from reconciler.embedded.home import TAG_TEXT
 from reconciler.embedded.install import find_step_ca
 from reconciler.embedded.trial import try_settings
 from reconciler.errors import NeedsEdit, Refused, Retry
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 PORTS: Final = range(20_000, 32_000)  # below what Linux gives to outgoing connections
 SOURCE: Final = "manifests"
-DRAFT: Final = "mosaic.toml.draft"
 
 
 def create_home(home: Home, wanted: Mapping[str, str] = MappingProxyType({})) -> bool:
@@ -59,10 +59,12 @@ def create_home(home: Home, wanted: Mapping[str, str] = MappingProxyType({})) ->
     """
     try:
         if home.config.is_file():
-            (home.path / DRAFT).unlink(missing_ok=True)
+            home.draft.unlink(missing_ok=True)
             _refuse_other(home, _stored(home), wanted)
             return False
         home.path.mkdir(parents=True, exist_ok=True)
+        _refuse_removed(home)
+        write_new(home.tag, TAG_TEXT, 0o644)
         for folder in (home.secrets, home.run, home.logs):
             private_folder(folder)
         with locked(home.run / "init.lock", fcntl.LOCK_EX):
@@ -106,6 +108,16 @@ def _spelled(text: str) -> str:
     return text
 
 
+def _refuse_removed(home: Home) -> None:
+    """Refuse to complete a home of which `destroy` has removed a part: the database, say."""
+    if home.destroying.exists():
+        raise Refused(
+            "state_conflict",
+            f"the removal of {home.path} was interrupted",
+            hint=f"finish it: mosaic federation destroy --home {home.path}",
+        )
+
+
 def _make(home: Home, wanted: Mapping[str, str]) -> None:
     write_new(home.path / ".gitignore", b"*\n", 0o644)
     settings = _settings(home, wanted)
@@ -128,19 +140,12 @@ def _make(home: Home, wanted: Mapping[str, str]) -> None:
     with postgres.postgres(home) as url:
         upgrade(Database(url, application_name("init")))
     write_config(home.config, settings)
-    (home.path / DRAFT).unlink(missing_ok=True)
-
-
-def remove_home(home: Home) -> None:
-    """Stop the home's database server, and remove the home and what of it lies elsewhere."""
-    if home.database_password.is_file():
-        postgres.remove(home)
-    shutil.rmtree(home.path, ignore_errors=True)
+    home.draft.unlink(missing_ok=True)
 
 
 def _settings(home: Home, wanted: Mapping[str, str]) -> dict[str, str]:
     """Return the settings of `mosaic.toml`, written as a draft that a next run goes on with."""
-    draft = home.path / DRAFT
+    draft = home.draft
     has_draft = draft.is_file()
     chosen: dict[str, str] = tomllib.loads(draft.read_text()) if has_draft else {}
     if has_draft and any(wanted.get(name, has) != has for name, has in chosen.items()):
@@ -184,7 +189,7 @@ def _try(home: Home, settings: Mapping[str, str]) -> None:
     step_ca = find_step_ca()
     if step_ca is not None:
         url, arc = settings["public_url"], settings["oid_arc"]
-        try_settings(home.run / "trial", step_ca, url, arc, read_listen(settings["listen"]))
+        try_settings(home.trial, step_ca, url, arc, read_listen(settings["listen"]))
 
 
 def _as_the_ca_has(home: Home) -> dict[str, str]:

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.embedded import cluster as clusters
 from reconciler.embedded.account import reachable, server_account
-from reconciler.embedded.binaries import outside, server_binaries
+from reconciler.embedded.binaries import server_binaries
 from reconciler.embedded.cluster import MAX_SOCKET_PATH, SOCKET, Cluster
 from reconciler.embedded.files import locked
+from reconciler.embedded.place import new_place, original_of, place_of
 from reconciler.errors import NeedsEdit
 from reconciler.files import write_new
 
@@ -51,11 +50,22 @@ def postgres(home: Home, give_up: Callable[[], bool] = clusters.never) -> Iterat
             fcntl.flock(lock, fcntl.LOCK_SH)
             _require_data(home, cluster)
             clusters.ensure_running(cluster, give_up)
+            if cluster.sockets.parent != cluster.base:  # who finds it knows whose it is
+                write_new(cluster.sockets / "home", os.fsencode(home.path) + b"\n", 0o444)
         try:
             yield cluster.url()
         finally:
             with starting(home):
                 _stop_if_last(cluster, lock)
+
+
+def has_data(home: Home) -> bool:
+    """Tell whether the home has a database; makes nothing."""
+    try:
+        base = Path(home.database_place.read_text().strip())
+    except FileNotFoundError:
+        return False
+    return (base / "data" / "PG_VERSION").exists()
 
 
 @contextmanager
@@ -94,17 +104,6 @@ def cluster_of(home: Home) -> Cluster:
     )
 
 
-def remove(home: Home) -> None:
-    """Stop the server and remove its data, wherever it lies."""
-    cluster = cluster_of(home)
-    with starting(home):
-        clusters.stop(cluster)
-        inside = cluster.base.is_relative_to(home.path)
-        for folder in (cluster.base if inside else cluster.base.parent, cluster.sockets):
-            shutil.rmtree(folder, ignore_errors=True)
-        home.database_place.unlink(missing_ok=True)
-
-
 def _base(home: Home, account: Account | None) -> Path:
     """Return the server's folder: as recorded, else chosen now and recorded.
 
@@ -116,10 +115,12 @@ def _base(home: Home, account: Account | None) -> Path:
             of another home, of which this one is a copy.
     """
     if not home.database_place.exists():
+        _require_incomplete(home)
         base = home.path / "postgres"
         if account is not None and not reachable(base / "data", account):
-            base = _place_outside(home)
-        write_new(home.database_place, f"{base}\n".encode(), 0o444)
+            base = new_place(home).server
+        else:
+            write_new(home.database_place, f"{base}\n".encode(), 0o444)
     base = Path(home.database_place.read_text().strip())
     _require_own(home, base)
     if account is not None and not reachable(base / "data", account):
@@ -133,23 +134,29 @@ def _base(home: Home, account: Account | None) -> Path:
 
 def _require_own(home: Home, base: Path) -> None:
     """Refuse a copy of a home: it would use, change and stop the database of the one it is of."""
-    owner = base.parent
-    if (mark := base.parent / "home").is_file():
-        owner = Path(mark.read_text().strip())
-    if owner.joinpath("mosaic.toml").is_file() and not owner.samefile(home.path):
+    place = place_of(base)
+    if place is not None:
+        original = original_of(home, place)
+    else:
+        owner = base.parent
+        there = owner.joinpath("mosaic.toml").is_file()
+        original = owner if there and not owner.samefile(home.path) else None
+    if original is not None:
         raise NeedsEdit(
             "home_missing",
-            f"{home.path} is a copy of {owner}, and has no database of its own",
-            hint=f"use that one; for another gateway remove {home.path} and run init there",
+            f"{home.path} is a copy of {original}, and has no database of its own",
+            hint=f"use that one; to remove this one: mosaic federation destroy --home {home.path}",
         )
 
 
-def _place_outside(home: Home) -> Path:
-    place = outside() / secrets.token_hex(8)
-    place.mkdir()
-    place.chmod(0o755)  # whatever root's umask is; the server's own folder in it is closed
-    write_new(place / "home", f"{home.path}\n".encode(), 0o444)  # who finds it knows whose it is
-    return place / "server"
+def _require_incomplete(home: Home) -> None:
+    """Refuse to choose a place, with an empty database, for a home that has one somewhere."""
+    if home.config.is_file() and not (home.path / "postgres" / "data").exists():
+        raise NeedsEdit(
+            "home_missing",
+            f"{home.database_place}, which says where the database lies, is not there",
+            hint="restore it from a backup of the home",
+        )
 
 
 def _require_data(home: Home, cluster: Cluster) -> None:
@@ -170,8 +177,13 @@ def _sockets(home: Home, base: Path) -> Path:
     folder = base / "run"
     if len(os.fsencode(folder / SOCKET)) <= MAX_SOCKET_PATH:
         return folder
-    writable = next(each for each in RUNTIME if os.access(each, os.W_OK))
-    return writable / f"mosaic-{os.geteuid()}-{home.id}"
+    choices = short_sockets(home, os.geteuid())
+    return next(each for each in choices if os.access(each.parent, os.W_OK))
+
+
+def short_sockets(home: Home, uid: int) -> list[Path]:
+    """Return where a user's home has its socket if its path is too long for one."""
+    return [folder / f"mosaic-{uid}-{home.id}" for folder in RUNTIME]
 
 
 def _stop_if_last(cluster: Cluster, lock: int) -> None:

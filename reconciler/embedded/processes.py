@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.errors import NeedsEdit, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 LOG_LIMIT: Final = 8 * 1024 * 1024  # bytes; a larger log moves to `<name>.1` at the next start
 
@@ -87,9 +87,7 @@ def working_in(folder: Path, program: str) -> list[Identity]:
     """
     found = []
     place = folder.resolve()
-    for process in _PROC.iterdir():
-        if not process.name.isdecimal():
-            continue
+    for process in _numbered():
         try:
             here = (process / "cwd").readlink() == place
             runs = (process / "exe").readlink().name.removesuffix(" (deleted)")
@@ -99,6 +97,50 @@ def working_in(folder: Path, program: str) -> list[Identity]:
         if identity is not None:
             found.append(identity)
     return found
+
+
+def running_from(folder: Path) -> list[Identity]:
+    """Return the processes whose program lies below `folder`."""
+    return [
+        identity
+        for process in _numbered()
+        if _link_of(process / "exe").startswith(f"{folder.resolve()}/")
+        and (identity := identify(int(process.name))) is not None
+    ]
+
+
+def holding(files: Collection[Path]) -> list[Identity]:
+    """Return the processes, but for this one, that have one of the files open: who holds a lock.
+
+    They are known by the path that they opened, wherever that was moved since: another hard link
+    to the same file is another lock to those who use it. Only what this user may look at is found.
+    """
+    paths = {os.fspath(file.parent.resolve() / file.name) for file in files}
+    return [
+        identity
+        for process in _numbered()
+        if int(process.name) != os.getpid()
+        and not paths.isdisjoint(_open_files(process))
+        and (identity := identify(int(process.name))) is not None
+    ]
+
+
+def _numbered() -> Iterator[Path]:
+    return (process for process in _PROC.iterdir() if process.name.isdecimal())
+
+
+def _open_files(process: Path) -> set[str]:
+    try:
+        return {_link_of(descriptor) for descriptor in (process / "fd").iterdir()}
+    except OSError:  # it has ended, or is another user's
+        return set()
+
+
+def _link_of(path: Path) -> str:
+    try:
+        return os.fspath(path.readlink())
+    except OSError:
+        return ""
 
 
 def spawn(

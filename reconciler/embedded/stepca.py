@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from reconciler.embedded.home import Home
 
+PROGRAM: Final = "step-ca"
 READY_S: Final = 30.0
 POLL_S: Final = 0.03
 STOP: Final = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0))
@@ -66,8 +67,7 @@ class StepCa:
 
     def stop(self) -> None:
         """Stop it and reap it, and whatever else runs in the CA's folder."""
-        for found in processes.working_in(self._folder, self._binary.resolve().name):
-            processes.stop(found, STOP)
+        end_all_in(self._folder, self._binary)
         if self._child is not None:
             self._child.kill()  # nothing, where it has ended
             self._child.wait()
@@ -101,6 +101,14 @@ class StepCa:
             ) from None
         trust = ssl.create_default_context(cafile=str(self._folder / "root_ca.crt"))
         return http.client.HTTPSConnection(host, port, timeout=2, context=trust)
+
+
+def end_all_in(folder: Path, binary: Path | None) -> None:
+    """End every step-ca whose working folder is a CA's folder."""
+    names = {PROGRAM, binary.resolve().name} if binary is not None else {PROGRAM}
+    for name in sorted(names):
+        for found in processes.working_in(folder, name):
+            processes.stop(found, STOP)
 
 
 def _tail(log: Path) -> str:

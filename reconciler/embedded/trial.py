@@ -51,10 +51,11 @@ def try_settings(
         NeedsEdit: `config_invalid`: no certificate can be made for them.
         MosaicError: `child_failed`: step-ca cannot be started.
     """
-    shutil.rmtree(folder, ignore_errors=True)  # of a trial that was killed
-    private_folder(folder)
     home = Home(folder)
     step_ca = StepCa(home, binary)
+    step_ca.stop()  # of a trial that was killed: it is known by its folder
+    shutil.rmtree(folder, ignore_errors=True)
+    private_folder(folder)
     try:
         plan = _plan(home, public_url, oid_arc)
         write_ca(plan)

@@ -26,6 +26,12 @@ UNION ALL SELECT 'grants', status_now::text, count(*) FROM federation_grants_now
 UNION ALL SELECT 'certificates', status::text, count(*) FROM federation_certificates GROUP BY status
 ORDER BY 1, 2
 """
+_LIVE: Final = """
+SELECT (SELECT count(*) FROM federation_peers WHERE status <> 'revoked') AS peer,
+    (SELECT count(*) FROM federation_grants_now
+        WHERE status_now NOT IN ('revoked', 'expired')) AS grant,
+    (SELECT count(*) FROM federation_authority WHERE holds) AS certificate
+"""
 _ENDING: Final = """
 SELECT * FROM (
     SELECT 'grant' AS kind, name, expires_at AS ends FROM federation_grants_now
@@ -113,6 +119,13 @@ def _pass(row: dict[str, Any]) -> dict[str, Any]:
 def _drift(tx: Tx) -> dict[str, Any]:
     count = len(drifted(tx))
     return {"count": count, "next": "mosaic federation drift" if count else None}
+
+
+def live_counts(tx: Tx) -> dict[str, int]:
+    """Return how many there are of each noun (`peer`, `grant`, `certificate`) that are live."""
+    row = tx.row(_LIVE)
+    assert row is not None
+    return row
 
 
 def _counts(tx: Tx) -> dict[str, dict[str, int]]:

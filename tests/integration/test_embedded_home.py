@@ -14,8 +14,9 @@ import pytest
 from reconciler.embedded import processes
 from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.cluster import never
+from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.home import Home, find_home
-from reconciler.embedded.init import create_home, remove_home
+from reconciler.embedded.init import create_home
 from reconciler.embedded.install import find_step_ca
 from reconciler.embedded.postgres import postgres
 from reconciler.embedded.stepca import StepCa
@@ -87,7 +88,7 @@ def test_an_interrupted_init_is_completed_with_what_it_chose(folder: Path) -> No
     (folder / "kept").rename(home.ca / CONFIG)
     assert create_home(home) is True
     assert (home.config.read_text(), home.token_pepper.read_text()) == (settings, pepper)
-    remove_home(home)
+    destroy_home(home)
 
 
 def test_an_interrupted_ca_init_is_completed_with_the_same_keys(
@@ -183,7 +184,7 @@ def test_of_two_inits_at_once_one_makes_the_home_and_the_other_finds_it(folder: 
     assert [each.returncode for each in running] == [0, 0, 0], said
     assert sum("made a gateway" in each for each in said) == 1
     assert sum("nothing was changed" in each for each in said) == 2
-    remove_home(home)
+    destroy_home(home)
 
 
 @pytest.mark.parametrize("delay_s", [0.3, 0.7, 0.9, 1.1, 1.4])
@@ -206,4 +207,4 @@ def test_an_init_that_is_killed_anywhere_is_completed_by_the_next(
     step_ca = StepCa(home, binary)
     step_ca.start(never)
     step_ca.stop()
-    remove_home(home)
+    destroy_home(home)

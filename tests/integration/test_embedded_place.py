@@ -13,8 +13,9 @@ import pytest
 
 from reconciler.embedded.account import own_folder, server_account
 from reconciler.embedded.binaries import server_binaries
+from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.home import Home
-from reconciler.embedded.init import create_home, remove_home
+from reconciler.embedded.init import create_home
 from reconciler.embedded.postgres import cluster_of, postgres
 from reconciler.errors import NeedsEdit
 from reconciler.store import probe
@@ -58,7 +59,7 @@ def test_modes_and_owners_of_the_folders_above_are_unchanged(folder: Path) -> No
 
     after = [(each.stat().st_mode, each.stat().st_uid, each.stat().st_gid) for each in above]
     base = cluster_of(home).base
-    remove_home(home)
+    destroy_home(home)
     assert after == before
     assert not base.exists()
 
@@ -71,7 +72,7 @@ def test_a_home_with_a_path_too_long_for_a_socket_works(folder: Path) -> None:
         assert probe.answers(url)
     sockets = cluster_of(home).sockets
     assert sockets.stat().st_mode & 0o777 == 0o700
-    remove_home(home)
+    destroy_home(home)
     assert not sockets.exists()
 
 
@@ -113,7 +114,7 @@ def test_a_starter_that_is_killed_while_the_data_are_made_is_no_harm(folder: Pat
     assert create_home(home) is True
     with postgres(home) as url:
         assert probe.answers(url)
-    remove_home(home)
+    destroy_home(home)
 
 
 def test_a_home_whose_data_have_gone_is_not_given_an_empty_database(home: Home) -> None:
@@ -172,7 +173,7 @@ def test_a_home_that_was_deleted_by_hand_can_be_made_again(folder: Path) -> None
     with made_home(parent) as again, postgres(again) as url:
         assert probe.answers(url)
         assert cluster_of(again).base.parent != left
-    shutil.rmtree(left)
+    assert not left.exists(), "what the first one left goes with the second"
 
 
 @as_root

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.home import Home
-from reconciler.embedded.init import remove_home
 from tests.support.cli import Quick
 from tests.support.embedded import open_folder
 
@@ -25,7 +25,7 @@ def folder() -> Iterator[Path]:
             yield found
         finally:
             for home in list(found.rglob(".mosaic")):
-                remove_home(Home(home))
+                destroy_home(Home(home))
 
 
 def stored(folder: Path) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.home import Home
-from reconciler.embedded.init import create_home, remove_home
+from reconciler.embedded.init import create_home
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def made_home(folder: Path) -> Iterator[Home]:
     try:
         yield home
     finally:
-        remove_home(home)
+        destroy_home(home)
 
 
 def user(home: Home, seconds: float) -> subprocess.Popen[str]:

@@ -22,8 +22,8 @@ from reconciler.crypto.certificates import read_crl
 from reconciler.embedded import cluster as clusters
 from reconciler.embedded.account import server_account
 from reconciler.embedded.binaries import server_binaries
+from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.home import Home
-from reconciler.embedded.init import remove_home
 from reconciler.embedded.postgres import cluster_of, postgres
 from tests.support.command import COMMAND, Command
 from tests.support.enrolling import API, Enrollee
@@ -200,7 +200,8 @@ class TestGateway(Command):
     def end(self) -> None:
         """Kill what runs in the folder, and remove the home with what of it lies elsewhere."""
         self.kill(*self.processes())
-        remove_home(self.home)
+        if self.home.path.exists():
+            destroy_home(self.home)
 
     def processes(self) -> dict[int, str]:
         """Return the command line by pid of all that works in the folder or was told of it."""

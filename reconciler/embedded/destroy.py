@@ -1,0 +1,225 @@
+"""`destroy`: a home removed, with what it has elsewhere and whatever of it still runs.
+
+It works on a home in any state, and an interrupted removal is finished by the next one:
+`destroying` is written first, so nothing begins to use the home or completes it, and what says
+where the rest lies is removed last.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.embedded import binaries, cluster, processes, stepca
+from reconciler.embedded.files import remove
+from reconciler.embedded.home import ENTRIES, TAG_TEXT, TEMPORARY, Home, is_home
+from reconciler.embedded.install import find_step_ca
+from reconciler.embedded.place import (
+    Place,
+    PlaceState,
+    places,
+    places_of,
+    remove_place,
+    size_of,
+    state_of,
+)
+from reconciler.embedded.postgres import RUNTIME, short_sockets
+from reconciler.errors import MosaicError, NeedsEdit, Retry
+from reconciler.files import write_new
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+STOP: Final = ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0))  # `up` ends within 10 s
+ROUNDS: Final = 5  # who was starting while we looked is found by the next look
+LAST: Final = ("database-place", "destroying", "mosaic-home")
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """What a home left outside of it; `home` is None where nothing says whose it was."""
+
+    path: Path
+    home: Path | None
+    size: int  # bytes
+    certain: bool  # False: the home may be on a disk that is not mounted
+
+
+def places_with_data(home: Home) -> list[Place]:
+    """Return what a home has outside of it; never what belongs to the home that it is a copy of."""
+    return list(places_of(home))
+
+
+def require_home_folder(home: Home) -> None:
+    """Refuse a folder that is no home, and a home of somebody else.
+
+    Raises:
+        NeedsEdit: `home_missing`.
+    """
+    if not is_home(home.path):
+        raise NeedsEdit(
+            "home_missing",
+            f"{home.path} holds no gateway; nothing was removed",
+            hint="name the gateway's own folder, which is .mosaic unless `init` was told otherwise",
+        )
+    if os.geteuid() not in (0, home.path.stat().st_uid):
+        raise NeedsEdit(
+            "home_missing",
+            f"{home.path} belongs to another user (uid {home.path.stat().st_uid})",
+            hint="run the command as the user who made the gateway",
+        )
+
+
+@contextmanager
+def reserved(home: Home, wait: Callable[[], None]) -> Iterator[bool]:
+    """Be the only one that removes the home; yields False where another one has removed it.
+
+    `wait` is called once if another one is at work.
+    """
+    try:
+        descriptor = os.open(home.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield os.fstat(descriptor).st_nlink > 0 and home.path.exists()
+    finally:
+        os.close(descriptor)
+
+
+def users_of(home: Home) -> list[processes.Identity]:
+    """Return the processes that hold a lock of the home: `up`, `serve`, and commands at work."""
+    locks = (home.lock, home.ca / ".lock", *(home.run.glob("*.lock") if home.run.is_dir() else ()))
+    return processes.holding(locks)
+
+
+def destroy_home(home: Home) -> list[Path]:
+    """Stop what runs of the home, and remove it with what it has elsewhere.
+
+    Return what was left in its folder, because no gateway put it there. The caller has it
+    `reserved`.
+
+    Raises:
+        MosaicError: `child_failed`: something still runs, or cannot be removed. Run it again.
+    """
+    elsewhere = places_with_data(home)
+    with _removal_errors():
+        write_new(home.tag, TAG_TEXT, 0o644)
+        write_new(home.destroying, b"", 0o644)
+        home.config.unlink(missing_ok=True)
+    _stop_all(home, elsewhere)
+    with _removal_errors():
+        for place in elsewhere:
+            remove_place(place)
+        for folder in _short_socket_folders(home, elsewhere):
+            remove(folder)
+        entries = [
+            each
+            for each in home.path.iterdir()
+            if each.name in ENTRIES or TEMPORARY.fullmatch(each.name)
+        ]
+        for entry in sorted(entries, key=lambda each: each.name in LAST):
+            if entry.name not in LAST:
+                remove(entry)
+        for name in LAST:
+            (home.path / name).unlink(missing_ok=True)
+        left = sorted(home.path.iterdir())
+        if not left:
+            home.path.rmdir()
+        if not places():
+            binaries.remove_copies()
+    return left
+
+
+def orphans() -> list[Orphan]:
+    """Return what homes that are gone have left on this machine, as far as this user may see it."""
+    found = [
+        Orphan(
+            place.path,
+            place.home.path if place.home is not None else None,
+            size_of(place.path),
+            certain=state is PlaceState.GONE,
+        )
+        for place in places()
+        if (state := state_of(place)) in (PlaceState.GONE, PlaceState.UNKNOWN)
+    ]
+    return found + [
+        Orphan(folder, owner, size_of(folder), certain=True)
+        for folder, owner in _recorded_socket_folders()
+        if not is_home(owner)
+    ]
+
+
+def remove_orphan(orphan: Orphan) -> None:
+    """Stop the server that still runs there, if any, and remove the orphan.
+
+    Raises:
+        MosaicError: `child_failed`, as of `destroy_home`.
+    """
+    place = Place(orphan.path)
+    with _removal_errors():
+        if place in places():
+            cluster.end_all_in(place.server)
+            remove_place(place)
+        else:
+            remove(orphan.path)
+        if not places():
+            binaries.remove_copies()
+
+
+def _stop_all(home: Home, elsewhere: list[Place]) -> None:
+    for _ in range(ROUNDS):
+        users = users_of(home)
+        for user in users:
+            processes.stop(user, STOP)
+        for base in (home.path / "postgres", *(place.server for place in elsewhere)):
+            cluster.end_all_in(base)
+        for authority in (home.ca, Home(home.trial).ca):
+            stepca.end_all_in(authority, find_step_ca())
+        if not users:
+            return
+    pids = ", ".join(str(each.pid) for each in users_of(home))
+    raise Retry("child_failed", f"processes still use {home.path}: {pids}", hint="end them first")
+
+
+def _short_socket_folders(home: Home, elsewhere: list[Place]) -> Iterator[Path]:
+    """Give the folders of the home's sockets that lie outside, by its path now and before a move.
+
+    A path at which another home is now has its own.
+    """
+    paths = {place.home.path for place in elsewhere if place.home is not None}
+    with suppress(OSError):
+        paths.add(Path(home.database_place.read_text().strip()).parent)
+    others = {path for path in paths if path != home.path and is_home(path)}
+    uid = home.path.stat().st_uid
+    for path in {home.path, *paths} - others:
+        yield from short_sockets(Home(path), uid)
+
+
+def _recorded_socket_folders() -> Iterator[tuple[Path, Path]]:
+    for runtime in RUNTIME:
+        for folder in runtime.glob(f"mosaic-{os.geteuid()}-*"):
+            with suppress(OSError):
+                yield folder, Path(os.fsdecode((folder / "home").read_bytes()).removesuffix("\n"))
+
+
+@contextmanager
+def _removal_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MosaicError(
+            "child_failed",
+            f"{error.filename} cannot be removed: {error.strerror}",
+            hint="remove what is in the way, and run the same command again: it finishes the rest",
+        ) from None

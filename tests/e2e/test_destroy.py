@@ -1,0 +1,299 @@
+"""`destroy` removes a gateway, all of it and nothing else, whatever state it is in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from reconciler.embedded.place import places
+from reconciler.embedded.postgres import cluster_of, short_sockets
+from tests.support.command import COMMAND, Command, write
+from tests.support.embedded import as_root
+from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.gateways import TestGateway, gateway_folder
+from tests.support.told import told
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# destroys the home, and is gone at the given one of its removals
+KILLED: Final = """
+import os, sys
+from pathlib import Path
+from reconciler.embedded.destroy import destroy_home, reserved
+from reconciler.embedded.home import Home
+left = int(sys.argv[2])
+def count(event, _arguments):
+    global left
+    if event in ("os.remove", "os.rmdir"):
+        left -= 1
+        if left == 0:
+            os._exit(9)
+home = Home(Path(sys.argv[1]))
+with reserved(home, lambda: None):
+    sys.addaudithook(count)
+    destroy_home(home)
+"""
+
+
+@pytest.fixture
+def gateway() -> Iterator[TestGateway]:
+    """Give a folder that other accounts cannot enter: as root, the data lie in /var/lib."""
+    with gateway_folder("zeta") as made:
+        made.cwd.chmod(0o700)
+        yield made
+
+
+def data_of(gateway: TestGateway) -> Path:
+    """Return the folder of the gateway's database: in its home, or as root in /var/lib."""
+    base = cluster_of(gateway.home).base
+    return base if base.is_relative_to(gateway.home.path) else base.parent
+
+
+def is_gone(gateway: TestGateway, data: Path) -> None:
+    """Check that nothing is left of a gateway but what people wrote."""
+    assert sorted(gateway.cwd.iterdir()) in ([], [gateway.manifests])
+    assert not data.exists()
+    assert not [place for place in places() if place.home == gateway.home]
+    assert not [each for each in short_sockets(gateway.home, os.geteuid()) if each.exists()]
+    assert gateway.processes() == {}
+    assert not [each for each in Path("/proc").glob("[0-9]*/cwd") if works_in(each, data)]
+
+
+def works_in(link: Path, folder: Path) -> bool:
+    try:
+        return os.fspath(link.readlink()).startswith(f"{folder}/")
+    except OSError:  # it has ended
+        return False
+
+
+def test_destroy_stops_what_runs_and_leaves_the_manifests_alone(gateway: TestGateway) -> None:
+    gateway.ok("init")
+    write(gateway.manifests, beta=peer_manifest(), tasks=grant_manifest("beta-tasks"))
+    gateway.ok("apply", "--yes")
+    data, running = data_of(gateway), gateway.start_up()
+    gateway.enroll("beta-tasks")
+
+    done = gateway.ok("destroy", "--yes")
+
+    assert "1 live peer, 1 live grant, 1 live certificate" in done.out
+    assert str(gateway.home.path) in done.out
+    assert str(running.process.pid) in done.out
+    assert running.process.wait(10) == 0
+    assert sorted(each.name for each in gateway.manifests.iterdir()) == ["beta.yaml", "tasks.yaml"]
+    is_gone(gateway, data)
+
+
+def test_destroy_asks_and_a_no_removes_nothing(gateway: TestGateway) -> None:
+    gateway.ok("init")
+
+    told(gateway("destroy"), 64, "--yes")
+    declined = gateway.at_terminal("destroy", typed="n\n")
+    assert declined.code == 1
+    assert str(data_of(gateway)) in declined.out
+    gateway.ok("grant", "list")
+
+    data = data_of(gateway)
+    assert gateway.at_terminal("destroy", typed="y\n").code == 0
+    is_gone(gateway, data)
+
+
+def test_destroy_of_what_is_no_home_is_refused_and_removes_nothing(tmp_path: Path) -> None:
+    for name in ("run/pid", "logs/log", "keys/key", "mosaic.toml"):  # as others have them too
+        (tmp_path / "other" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "other" / name).write_text("precious")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other" / ".mosaic").mkdir()
+    (tmp_path / "other" / ".mosaic" / "notes").write_text("of another tool")
+    before = sorted(tmp_path.rglob("*"))
+    shell = Command(tmp_path)
+
+    for arguments in (
+        (),
+        ("--home", "other"),
+        ("--home", "other/.mosaic"),
+        ("--home", "empty"),
+        ("--home", "nowhere"),
+        ("--home", "other/mosaic.toml"),
+        ("--home", "/"),
+    ):
+        told(shell("destroy", "--yes", *arguments), 78, "nothing was removed")
+    told(shell("destroy", "--yes", MOSAIC_HOME="other"), 78, "nothing was removed")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_gateway_is_destroyed_by_its_name_from_anywhere(gateway: TestGateway) -> None:
+    gateway.ok("init")
+    data, elsewhere = data_of(gateway), Command(gateway.cwd.parent)
+
+    refused = elsewhere("destroy", "--yes", "--home", str(gateway.cwd))
+    told(refused, 78, f"--home {gateway.home.path}")
+    elsewhere.ok("destroy", "--yes", MOSAIC_HOME=str(gateway.home.path))
+
+    is_gone(gateway, data)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["mosaic.toml", "secrets", "ca", "run", "logs", "database-place", "postgres", "data", "lock"],
+)
+def test_a_broken_gateway_is_destroyed_all_the_same(gateway: TestGateway, broken: str) -> None:
+    gateway.ok("init")
+    data = data_of(gateway)
+    lost = data / "server" / "data" if broken == "data" else gateway.home.path / broken
+    if lost.is_dir():
+        shutil.rmtree(lost)
+    else:
+        lost.unlink(missing_ok=True)
+
+    gateway.ok("destroy", "--yes")
+
+    is_gone(gateway, data)
+
+
+def test_a_gateway_with_unreadable_settings_and_a_broken_database_is_destroyed(
+    gateway: TestGateway,
+) -> None:
+    gateway.ok("init")
+    gateway.home.config.write_text("listen = nowhere")
+    control = cluster_of(gateway.home).data / "global" / "pg_control"
+    control.write_bytes(b"\0" * control.stat().st_size)
+    data = data_of(gateway)
+
+    done = gateway.ok("destroy", "--yes")
+
+    assert "its database cannot be read: PostgreSQL did not start" in done.out
+    is_gone(gateway, data)
+
+
+@pytest.mark.parametrize("step", [1, 3, 100, 1000, 1020, 1040])
+def test_a_destroy_that_is_killed_anywhere_is_finished_by_the_next(
+    gateway: TestGateway, step: int
+) -> None:
+    gateway.ok("init")
+    data = data_of(gateway)
+    argv = [sys.executable, "-c", KILLED, str(gateway.home.path), str(step)]
+    assert subprocess.run(argv, check=False).returncode in (0, 9)
+
+    if gateway.home.path.exists():
+        if not gateway.home.config.exists():
+            assert gateway("grant", "list").code == 78, "what is half removed is not used"
+            told(gateway("init"), 1, f"destroy --home {gateway.home.path}")
+        gateway.ok("destroy", "--yes")
+
+    is_gone(gateway, data)
+
+
+def test_of_two_destroys_at_once_both_succeed(gateway: TestGateway) -> None:
+    gateway.ok("init")
+    data = data_of(gateway)
+    both = [
+        subprocess.Popen(
+            [*COMMAND, "destroy", "--yes"],
+            cwd=gateway.cwd,
+            env=gateway.environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+
+    said = [each.communicate(timeout=60)[0] for each in both]
+
+    # who comes when all is done finds no gateway there
+    assert sorted(each.returncode for each in both) in ([0, 0], [0, 78]), said
+    is_gone(gateway, data)
+
+
+def test_an_init_that_was_killed_is_destroyed(gateway: TestGateway) -> None:
+    maker = subprocess.Popen([*COMMAND, "init"], cwd=gateway.cwd, env=gateway.environ())
+    wait_until((gateway.home.logs / "postgres.log").exists, "its server is being made")
+    maker.kill()
+    maker.wait()
+    data = data_of(gateway)
+
+    gateway.ok("destroy", "--yes")
+
+    is_gone(gateway, data)
+
+
+def test_what_a_kill_left_running_is_stopped(gateway: TestGateway) -> None:
+    gateway.ok("init")
+    data, running = data_of(gateway), gateway.start_up()
+    running.stop(signal.SIGKILL)
+    assert gateway.processes()
+
+    gateway.ok("destroy", "--yes")
+
+    is_gone(gateway, data)
+
+
+def test_files_that_people_put_into_a_home_are_left_and_links_are_not_followed(
+    gateway: TestGateway,
+) -> None:
+    gateway.ok("init")
+    data, offline = data_of(gateway), gateway.cwd / "offline"
+    (gateway.home.path / "root-key").rename(offline)
+    (gateway.home.path / "root-key").symlink_to(offline)
+    (gateway.home.path / "notes.txt").write_text("where the key is")
+
+    done = gateway.ok("destroy", "--yes")
+
+    assert f"left {gateway.home.path / 'notes.txt'}" in done.out
+    assert [each.name for each in gateway.home.path.iterdir()] == ["notes.txt"]
+    assert (offline / "root_ca_key").exists()
+    shutil.rmtree(gateway.home.path)
+    shutil.rmtree(offline)
+    is_gone(gateway, data)
+
+
+def test_a_gateway_that_was_moved_is_destroyed_with_its_data(gateway: TestGateway) -> None:
+    gateway.ok("init")
+    data, moved = data_of(gateway), gateway.cwd / "moved"
+    gateway.home.path.rename(moved)
+
+    gateway.ok("destroy", "--yes", "--home", "moved")
+
+    is_gone(gateway, data)
+
+
+def test_destroy_of_a_copy_leaves_the_original_as_it_was(gateway: TestGateway) -> None:
+    gateway.ok("init")
+    with gateway.up() as running:
+        copy, without_data = gateway.cwd / "copy", shutil.ignore_patterns("postgres")
+        ways: tuple[Callable[[str, str], object], ...] = (shutil.copy2, os.link)  # `cp -a`, `-al`
+        for way in ways:
+            shutil.copytree(gateway.home.path, copy, ignore=without_data, copy_function=way)
+            done = gateway.ok("destroy", "--yes", "--home", "copy")
+            assert "is a copy of" in done.out
+            assert not copy.exists()
+        assert running.process.poll() is None
+        assert gateway.child("postgres")
+        assert gateway.child("step-ca")
+        gateway.ok("grant", "list")
+    gateway.ok("grant", "list")
+
+
+@as_root
+def test_the_copy_that_took_the_place_of_a_moved_home_does_not_take_its_data(
+    gateway: TestGateway,
+) -> None:
+    gateway.ok("init")
+    moved = gateway.cwd / "moved"
+    gateway.home.path.rename(moved)
+    shutil.copytree(moved, gateway.home.path)
+
+    gateway.ok("destroy", "--yes")
+
+    gateway.ok("grant", "list", "--home", str(moved))
+    gateway.ok("destroy", "--yes", "--home", str(moved))
+    assert not [place for place in places() if place.home and place.home.path == moved]

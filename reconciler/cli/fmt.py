@@ -85,7 +85,7 @@ def _diff(path: Path, before: str, after: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        replace_file(path, text.encode())
+        replace_file(path.resolve(), text.encode())  # a link stays one
     except OSError as error:
         raise NeedsEdit(
             "value_invalid",

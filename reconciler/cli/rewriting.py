@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """The contents of the files that change, by path below `folder`; absent `before`: a new one."""
+    """The contents of the files that change, by path below `folder`; absent `before`: a new one.
+
+    A link stays one: what it leads to is rewritten.
+    """
 
     folder: Path
     before: dict[str, bytes]
@@ -54,7 +57,7 @@ class Rewriting:
                     write_manifest(self.folder / path, content.decode())
                 else:
                     self._refuse_changed(path)
-                    replace_file(self.folder / path, content)
+                    replace_file((self.folder / path).resolve(), content)
                 written.append(path)
         except BaseException:
             self._undo(written)
@@ -64,7 +67,7 @@ class Rewriting:
         """Make files what they were."""
         for path in paths:
             if path in self.before:
-                replace_file(self.folder / path, self.before[path])
+                replace_file((self.folder / path).resolve(), self.before[path])
             else:
                 (self.folder / path).unlink(missing_ok=True)
 

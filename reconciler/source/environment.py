@@ -82,6 +82,7 @@ OPTIONS: Final = (
     "core.excludesFile=/dev/null",
     "core.commitGraph=false",  # a file of the repository that may lie about parents
     "log.showSignature=false",
+    "trailer.separators=:",
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
     "fetch.fsckObjects=true",

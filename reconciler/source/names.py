@@ -21,6 +21,8 @@ _MAX_NAME: Final = 255  # characters that are shown
 
 def hidden(name: str) -> bool:
     """Tell whether a path is skipped: a part of it begins with a dot."""
+    if not (name.startswith(".") or "/." in name):
+        return False
     return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 

@@ -12,6 +12,7 @@ from reconciler.source.faults import said
 from reconciler.source.git import READING, refuse_dash
 from reconciler.source.listing import MAX_TARGET, Entry, Kind, choose, follow
 from reconciler.source.names import (
+    LOST_AND_FOUND,
     content_problem,
     hidden,
     passed_over,
@@ -74,6 +75,7 @@ class TreeListing:
     prefix: str = ""  # its place in the commit, with a `/` at the end
     _rows: dict[str, Row] | None = None
     _all: list[Row] = field(default_factory=list)
+    _entries: list[Entry] | None = None
     _targets: dict[str, str] | None = None
 
     def row(self, name: str) -> Row:
@@ -82,8 +84,10 @@ class TreeListing:
 
     def entries(self) -> list[Entry]:
         """Return every name that is shown and is no folder, one that is there twice as often."""
-        self._by_name()
-        return [Entry(each.name, each.kind) for each in self._all if _shown(each)]
+        if self._entries is None:
+            self._by_name()
+            self._entries = [Entry(each.name, each.kind) for each in self._all if _shown(each)]
+        return self._entries
 
     def kind(self, name: str) -> Kind | None:
         """Return what a name is; None where there is nothing."""
@@ -255,7 +259,6 @@ def read_blobs(repository: Repository, wanted: Sequence[Row]) -> list[bytes]:
 
 
 def _shown(row: Row) -> bool:
-    *folders, name = row.name.split("/")
-    if row.kind is Kind.FOLDER or hidden(name):
+    if row.kind is Kind.FOLDER or hidden(row.name):
         return False
-    return not any(map(passed_over, folders))
+    return LOST_AND_FOUND not in row.name or not any(map(passed_over, row.name.split("/")[:-1]))

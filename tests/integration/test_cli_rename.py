@@ -62,6 +62,19 @@ def test_a_renamed_peer_is_followed_by_its_grants_in_every_file(mosaic: Quick) -
     assert text.startswith("# the other side\n")
 
 
+def test_a_manifest_that_is_a_link_stays_one_and_what_it_leads_to_is_rewritten(
+    mosaic: Quick, tmp_path: Path
+) -> None:
+    folder = tmp_path / "manifests"
+    (folder / "a.yaml").rename(folder / "a.txt")
+    (folder / "a.yaml").symlink_to("a.txt")
+    mosaic.ok("rename", "grant/a", "orders")
+    mosaic.ok("fmt")
+    assert (folder / "a.yaml").is_symlink()
+    assert "name: orders" in (folder / "a.txt").read_text()
+    assert mosaic.document("plan")["changes"] == []
+
+
 def test_a_name_that_is_taken_held_or_not_there_changes_nothing(mosaic: Quick) -> None:
     mosaic.ok("grant", "revoke", "b", "--yes")
     files = {path: path.read_bytes() for path in (mosaic.cwd / "manifests").iterdir()}

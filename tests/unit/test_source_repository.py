@@ -261,7 +261,9 @@ def test_nothing_that_a_repository_configures_is_run(repository: Checkout, tmp_p
     for name in (
         *("core.fsmonitor", "core.sshCommand", "core.pager", "gpg.program", "diff.external"),
         *("filter.x.clean", "filter.x.smudge", "diff.x.textconv", "diff.x.command"),
-        *("core.alternateRefsCommand", "core.askPass", "credential.helper"),
+        *("core.alternateRefsCommand", "core.askPass", "credential.helper", "core.gitProxy"),
+        *("gpg.ssh.program", "gpg.ssh.defaultKeyCommand", "uploadpack.packObjectsHook"),
+        *("core.editor", "filter.x.process", "trailer.x.command", "trailer.x.cmd"),
     ):
         repository.git("config", name, str(program))
     repository.git("config", "log.showSignature", "true")

@@ -9,6 +9,7 @@ from reconciler.cli.main import LazyGroup
 VERBS = {
     "init": ("ca_init", "Write the files of a certificate authority, once."),
     "install": ("ca_install", "Find a step-ca, or build the pinned one."),
+    "move": ("ca_move", "Give the gateway another public URL; every certificate stays valid."),
     "status": ("ca_status", "Show version, health, pin and provisioners."),
 }
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.context import settings, verb
+from reconciler.cli.context import database, settings, verb
 from reconciler.cli.output import output_option, show_facts
-from reconciler.cli.placement import read_roots
+from reconciler.cli.placement import move_facts, read_roots
 from reconciler.clients.ca import CaClient, CaProvisioner
 from reconciler.config import Settings, require
 from reconciler.core.places import read_places
 from reconciler.crypto.authority import CLAIMS, GATEWAY, PEERS, TEMPLATES
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.ott import Provisioner
-from reconciler.errors import Refused
+from reconciler.errors import MosaicError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from reconciler.core.places import Places
+    from reconciler.store.tx import Database
 
 
 @click.command()
@@ -27,7 +31,15 @@ if TYPE_CHECKING:
 @verb
 def command(output: str) -> None:
     """Show version, health and root pin, and that the provisioners are exactly ours."""
-    found = asyncio.run(ca_facts(settings()))
+    setting = settings()
+    found, places = asyncio.run(_ask(setting))
+    found["move"] = None
+    if places is not None and places.moving:
+        with ExitStack() as stack:
+            opened: Database | None = None
+            with suppress(MosaicError):  # the rows say how long it takes; without them it is told
+                opened = stack.enter_context(database(setting, "ca status"))
+            found["move"] = move_facts(places, opened)
     show_facts(found, output)
     if not found["provisionersAreOurs"]:
         raise Refused(
@@ -43,6 +55,10 @@ async def ca_facts(found: Settings) -> dict[str, Any]:
     Raises:
         Retry: `ca_unavailable`. NeedsEdit: `config_invalid`.
     """
+    return (await _ask(found))[0]
+
+
+async def _ask(found: Settings) -> tuple[dict[str, Any], Places | None]:
     roots = read_roots(require(found.ca_root, "ca_root"))
     folder = require(found.ca_provisioners, "ca_provisioners")
     ours = [Provisioner.load(folder / f"{name}.json") for name in (PEERS, GATEWAY)]
@@ -65,7 +81,15 @@ async def ca_facts(found: Settings) -> dict[str, Any]:
             "expected": expected,
             "provisionersAreOurs": not differences,
             "differences": differences,
-        }
+        }, _places(listed)
+
+
+def _places(listed: tuple[CaProvisioner, ...]) -> Places | None:
+    """Return what the provisioners tell of places; what cannot be read is a difference."""
+    for each in listed:
+        with suppress(ValueError):
+            return read_places(each.options.get("templateData") or {})
+    return None
 
 
 def _differences(listed: CaProvisioner, found: Settings) -> Iterator[str]:

@@ -134,7 +134,11 @@ def _examine(setting: Settings) -> list[Finding]:
         doctor.check("source", lambda: _source(setting))
         if setting.embedded:
             doctor.check("step-ca", _step_ca)
-        doctor.check("public URL", lambda: public_url_facts(setting), may_be_down=True)
+        doctor.check(
+            "public URL",
+            lambda: public_url_facts(setting, next(iter(opened), None)),
+            may_be_down=True,
+        )
         if warning := port_warning(setting):
             doctor.warn("listen", warning, "nothing, where one does: listen (MOSAIC_LISTEN)")
         if setting.embedded and not gateway_runs(require_home(setting)):

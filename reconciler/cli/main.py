@@ -50,7 +50,7 @@ FEDERATION: Final = {
     "serve": ("serve", "Run the HTTPS endpoint and its workers."),
     "prepare": ("prepare", "Make the keys, CA and schema that `serve` needs without a home."),
     "health": ("health", "Tell whether the endpoint of this machine is ready."),
-    "ca": ("ca", "The certificate authority: init, install, status."),
+    "ca": ("ca", "The certificate authority: init, install, move, status."),
     "db": ("db", "The database: upgrade, current, check, url."),
     "keys": ("keys", "The sealing keys: status, add, rotate, rewrap, retire."),
     "audit": ("audit", "The audit log: list, verify, checkpoint."),

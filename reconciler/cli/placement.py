@@ -7,21 +7,24 @@ CA signs, so this is looked at before a port is bound.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.clients.ca import CaClient
 from reconciler.config import require
 from reconciler.core.origin import address_of
 from reconciler.core.places import Places, read_places
+from reconciler.core.times import rfc3339
 from reconciler.crypto.authority import PEERS
 from reconciler.crypto.certificates import split_pem
 from reconciler.embedded.ca_config import read_ca_config
+from reconciler.embedded.move import move_ends
 from reconciler.errors import NeedsEdit, Refused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.config import Settings
+    from reconciler.store.tx import Database
 
 
 def read_roots(path: Path) -> tuple[str, ...]:
@@ -60,32 +63,65 @@ async def places_of_ca(settings: Settings, ca: CaClient) -> Places:
         Retry: `ca_unavailable`. Refused: `ca_refused`: it has no provisioner of ours.
         NeedsEdit: `config_invalid`, with both values and what to type.
     """
+    places = await places_told(ca)
+    check_places(settings, places)
+    return places
+
+
+async def ask_places(settings: Settings) -> Places:
+    """Return what a CA elsewhere says that it is configured with, whatever the settings say.
+
+    Raises:
+        MosaicError: as `places_of_ca`.
+    """
+    roots = read_roots(require(settings.ca_root, "ca_root"))
+    async with CaClient(require(settings.ca_url, "ca_url"), roots) as ca:
+        return await places_told(ca)
+
+
+async def places_told(ca: CaClient) -> Places:
+    """Return what a CA says that it is configured with; raises as `places_of_ca`."""
     for each in await ca.provisioners():
         if each.name == PEERS:
             try:
-                places = read_places(each.options.get("templateData") or {})
+                return read_places(each.options.get("templateData") or {})
             except ValueError as error:
                 raise _not_ours(str(error)) from None
-            check_places(settings, places)
-            return places
     raise _not_ours(f"it has no provisioner {PEERS!r}")
 
 
-def public_url_facts(settings: Settings) -> str:
+def public_url_facts(settings: Settings, opened: Database | None) -> str:
     """Return where the gateway is, once settings and CA agree about it.
+
+    `opened` tells of a move how long it takes.
 
     Raises:
         MosaicError: as `places_in_home` and `places_of_ca`.
     """
-    places = places_in_home(settings) if settings.embedded else asyncio.run(_ask(settings))
-    moving = f"; it moves from {', '.join(places.former_urls)}" if places.moving else ""
+    if settings.embedded:
+        places = places_in_home(settings)
+    else:
+        places = asyncio.run(ask_places(settings))
+        check_places(settings, places)
+    facts = move_facts(places, opened)
+    moving = f"; {move_text(facts)}" if facts is not None else ""
     return f"{places.public_url}, as the CA's certificates say{moving}"
 
 
-async def _ask(settings: Settings) -> Places:
-    roots = read_roots(require(settings.ca_root, "ca_root"))
-    async with CaClient(require(settings.ca_url, "ca_url"), roots) as ca:
-        return await places_of_ca(settings, ca)
+def move_facts(places: Places, opened: Database | None) -> dict[str, Any] | None:
+    """Return what outputs tell of a move that is under way: `{from, to, until}`; else None."""
+    if not places.moving:
+        return None
+    until = (
+        rfc3339(move_ends(places, opened).replace(microsecond=0)) if opened is not None else None
+    )
+    return {"from": list(places.former_urls), "to": places.public_url, "until": until}
+
+
+def move_text(facts: dict[str, Any]) -> str:
+    """Return a move as people read it."""
+    until = f" until {facts['until']} at the latest" if facts["until"] else ""
+    return f"a move is under way: peers look for it at {', '.join(facts['from'])} too{until}"
 
 
 def check_places(settings: Settings, places: Places) -> None:

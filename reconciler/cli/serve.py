@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.context import long_running, require_home, settings
-from reconciler.cli.serving import keeping, opened_gateway, read_files, serve_until
+from reconciler.cli.serving import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
 from reconciler.embedded.supervise import supervised
 
@@ -32,8 +32,10 @@ def command(listen: str | None, public_url: str | None) -> None:
 async def _serve(found: Settings) -> None:
     stop, files = until_signal(), read_files(found)
     async with AsyncExitStack() as stack:
-        url = found.database_url
+        url, besides = found.database_url, []
         if url is None:
-            url = await stack.enter_async_context(supervised(require_home(found), stop.is_set))
-        gateway = await stack.enter_async_context(opened_gateway(files, found.oid_arc, url))
-        await serve_until(stop, found, gateway, keeping(files, found, gateway))
+            home = require_home(found)
+            url = await stack.enter_async_context(supervised(home, stop.is_set))
+            besides.append(moving(home, url))
+        gateway = await stack.enter_async_context(opened_gateway(files, found, url))
+        await serve_until(stop, found, gateway, keeping(files, found, gateway), *besides)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
@@ -14,14 +15,15 @@ from reconciler.cli.placement import places_in_home, places_of_ca, read_roots
 from reconciler.cli.sealing import read_pepper, require_every_key
 from reconciler.clients.ca import CaClient
 from reconciler.config import require
-from reconciler.core.origin import server_names
+from reconciler.core.origin import address_of, is_loopback, server_names
 from reconciler.crypto.authority import GATEWAY, PEERS
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.ott import Provisioner
+from reconciler.embedded.move import continue_move
 from reconciler.enroll import Gateway
 from reconciler.errors import MosaicError, Retry
 from reconciler.join import Joiner
-from reconciler.loops.periodic import run_jobs
+from reconciler.loops.periodic import Job, run_jobs
 from reconciler.loops.renewals import Renewals
 from reconciler.loops.workers import run_workers
 from reconciler.store.locks import actor_name, application_name
@@ -38,9 +40,11 @@ if TYPE_CHECKING:
 
     from reconciler.config import Settings
     from reconciler.core.places import Places
+    from reconciler.embedded.home import Home
 
 T = TypeVar("T")
 
+MOVE_EVERY: Final = timedelta(hours=1)
 MAX_BACKOFF_S: Final = 30.0  # between two questions to a CA that does not answer
 
 _log = logging.getLogger(__name__)
@@ -58,7 +62,6 @@ class GatewayFiles:
     keyring: Path
     ca_url: str
     public_url: str
-    former_urls: tuple[str, ...]
 
 
 def read_files(settings: Settings) -> GatewayFiles:
@@ -67,7 +70,8 @@ def read_files(settings: Settings) -> GatewayFiles:
     Raises:
         NeedsEdit: `config_invalid` or `keyring_invalid`, naming what is wrong.
     """
-    former = places_in_home(settings).former_urls if settings.embedded else ()
+    if settings.embedded:
+        places_in_home(settings)
     provisioners = require(settings.ca_provisioners, "ca_provisioners")
     keyring = require(settings.keyring, "keyring")
     return GatewayFiles(
@@ -79,13 +83,12 @@ def read_files(settings: Settings) -> GatewayFiles:
         keyring=keyring,
         ca_url=require(settings.ca_url, "ca_url"),
         public_url=require(settings.public_url, "public_url"),
-        former_urls=former,
     )
 
 
 @asynccontextmanager
 async def opened_gateway(
-    files: GatewayFiles, oid_arc: str, database_url: str
+    files: GatewayFiles, settings: Settings, database_url: str
 ) -> AsyncIterator[Gateway]:
     """Open what an endpoint needs, once the database has been checked too.
 
@@ -100,7 +103,14 @@ async def opened_gateway(
     database = AsyncDatabase(database_url, application_name("serve"))
     try:
         yield Gateway(
-            database, ca, files.pepper, oid_arc, files.roots, files.public_url, files.former_urls
+            database,
+            ca,
+            files.pepper,
+            settings.oid_arc,
+            files.roots,
+            files.public_url,
+            # once what was due of a move has been done
+            former_urls=places_in_home(settings).former_urls if settings.embedded else (),
         )
     finally:
         await ca.aclose()
@@ -159,7 +169,15 @@ def _server(settings: Settings, gateway: Gateway) -> Server:
     app = make_app(
         gateway, rate_limit=settings.rate_limit, trusted_proxies=() if naming else proxies
     )
-    return Server(app, settings.listen, certificate, proxies if naming else ())
+    formerly = tuple(map(address_of, gateway.former_urls))
+    return Server(
+        app,
+        settings.listen,
+        certificate,
+        proxies if naming else (),
+        # a port of this machine that peers were told of, and that nothing passes on to ours
+        tuple(each for each in formerly if is_loopback(each[0]) and each[1] != settings.listen[1]),
+    )
 
 
 async def _tell(server: Server, public_url: str) -> None:
@@ -215,6 +233,16 @@ def keeping(
     )
     renewals = Renewals(joiner)
     return lambda stop: run_jobs([renewals.job()], stop)
+
+
+def moving(home: Home, url: str) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """Return what takes the steps of a move as they are due; step-ca starts anew for each."""
+
+    async def step() -> None:
+        await asyncio.to_thread(continue_move, home.ca, database)
+
+    database = Database(url, application_name("move"))
+    return lambda stop: run_jobs([Job("move", MOVE_EVERY, step)], stop)
 
 
 async def _run(other: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:

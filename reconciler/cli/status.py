@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -11,13 +12,19 @@ from reconciler.cli.output import output_option, print_document
 from reconciler.cli.people import away
 from reconciler.core.text import printable
 from reconciler.core.words import counted
-from reconciler.errors import Problem
+from reconciler.errors import MosaicError, Problem
 from reconciler.store.status import ENDS_WITHIN, status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.config import Settings
+    from reconciler.store.tx import Database
+
     Line = tuple[str, str | None]  # text, and its colour
+
+
+MOVE_MARK: Final = b'"crlUrlsServed"'  # stands in ca.json during a move alone
 
 
 @click.command()
@@ -28,8 +35,10 @@ def command(output: str) -> None:
     found = settings()
     if output == "table":
         say_gateway(found)
-    with database(found, "status") as opened, opened.transaction() as tx:
-        document = status(tx)
+    with database(found, "status") as opened:
+        with opened.transaction() as tx:
+            document = status(tx)
+        document["move"] = _move(found, opened)
     if output != "table":
         print_document(document, output)
         return
@@ -37,8 +46,26 @@ def command(output: str) -> None:
         say_next(click.style(printable(text, 500), fg=colour))
 
 
+def _move(found: Settings, opened: Database) -> dict[str, Any] | None:
+    """Return the move that a home's CA is in the middle of."""
+    if found.home is None or not found.embedded:
+        return None
+    with suppress(OSError, MosaicError):  # `doctor` tells what is wrong with the CA
+        if MOVE_MARK in (found.home.ca / "ca.json").read_bytes():
+            from reconciler.cli.placement import move_facts, places_in_home
+
+            return move_facts(places_in_home(found), opened)
+    return None
+
+
 def _lines(found: dict[str, Any]) -> Iterator[Line]:
     yield from _applied(found["applied"])
+    if found["move"] is not None:
+        former = ", ".join(found["move"]["from"])
+        told = (
+            f"peers look for {found['move']['to']} at {former} too, until {found['move']['until']}"
+        )
+        yield f"move          {told} at the latest", "yellow"
     yield from _paused(found["paused"])
     for each in found["reconcilers"]:
         yield from _reconciler(each)

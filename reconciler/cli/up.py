@@ -16,7 +16,7 @@ from reconciler.cli.context import (
     source_option,
 )
 from reconciler.cli.init import make_home
-from reconciler.cli.serving import keeping, opened_gateway, read_files, serve_until
+from reconciler.cli.serving import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
 from reconciler.embedded.supervise import supervised
 from reconciler.errors import NeedsEdit
@@ -52,16 +52,20 @@ def command() -> None:
 
 
 async def _up(found: Settings) -> None:
-    stop, files = until_signal(), read_files(found)
-    async with supervised(require_home(found), stop.is_set) as url:
+    stop, files, home = until_signal(), read_files(found), require_home(found)
+    async with supervised(home, stop.is_set, _migrate) as url:
         database = Database(url, application_name("up"))
-        await asyncio.to_thread(upgrade, database)
         loop = Loop(
             database,
             Triggers(source_of(found, None)),
             f"loop:{actor_name()}",
             signatures=signatures(found),
         )
-        async with opened_gateway(files, found.oid_arc, url) as gateway:
-            await serve_until(stop, found, gateway, loop.run, keeping(files, found, gateway))
+        async with opened_gateway(files, found, url) as gateway:
+            besides = (loop.run, keeping(files, found, gateway), moving(home, url))
+            await serve_until(stop, found, gateway, *besides)
     click.echo("ended; nothing is left running")
+
+
+def _migrate(url: str) -> None:
+    upgrade(Database(url, application_name("up")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,36 @@ def _toml_text(home: Home, key: str, value: object) -> str:
     raise invalid(f"{home.config}: {key}", f"got {value!r}, expected text", "write it in quotes")
 
 
+def change_config(home: Home, values: Mapping[str, str]) -> None:
+    """Give settings of `mosaic.toml` other values, and leave every other line as it is.
+
+    Raises:
+        NeedsEdit: `config_invalid`: a setting is not on a line of its own there.
+    """
+    lines = home.config.read_text().splitlines(keepends=True)
+    for name, value in values.items():
+        line = f"{name} = {_quoted(value)}"
+        own = [i for i, text in enumerate(lines) if re.match(rf"\s*{name}\s*=", text)]
+        if own:
+            comment = re.search(r"""["']\s*(#.*)$""", lines[own[0]].rstrip("\r\n"))
+            lines[own[0]] = f"{line}  {comment[1]}\n" if comment else f"{line}\n"
+        else:
+            lines.append(f"\n{line}\n")
+    text = "".join(lines)
+    has = tomllib.loads(home.config.read_text())
+    if tomllib.loads(text) != {**has, **values}:
+        names = ", ".join(values)
+        message = f"{names} cannot be changed here: each has to be one line of its own"
+        raise invalid(str(home.config), message, "write it so, and run this again")
+    if values.items() - has.items():
+        replace_file(home.config, text.encode())
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def write_config(path: Path, settings: Mapping[str, str]) -> None:
     """Write `mosaic.toml`, each value with what it means above it; whole or not at all.
 
@@ -56,8 +87,7 @@ def write_config(path: Path, settings: Mapping[str, str]) -> None:
     """
     lines = ["# What this gateway is. A flag or a MOSAIC_* variable overrides a line.\n"]
     for name, value in settings.items():
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        lines.append(f'\n# {BY_NAME[name].meaning}\n{name} = "{escaped}"\n')
+        lines.append(f"\n# {BY_NAME[name].meaning}\n{name} = {_quoted(value)}\n")
     source = settings.get("source", "")
     mode = 0o666 if without_credentials(source) == source else 0o600
     replace_file(path, "".join(lines).encode(), mode)

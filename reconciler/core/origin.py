@@ -77,6 +77,14 @@ def origin_at(address: Address) -> str:
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def server_names(origins: tuple[str, ...], listen: Address) -> tuple[str, ...]:
     """Return the names of the endpoint's certificate: public hosts first, then the local ones.
 

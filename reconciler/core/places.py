@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.invitation import API_PREFIX
 from reconciler.core.origin import read_origin
+from reconciler.core.spec import MAX_LIFETIME
 from reconciler.core.times import parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
@@ -123,7 +124,15 @@ def moved(places: Places, url: str, not_before: datetime) -> Places:
     )
 
 
-def advanced(places: Places, live: Collection[tuple[str, ...]], now: datetime) -> Places:
+@dataclass(frozen=True, slots=True)
+class LiveCertificate:
+    """Where a certificate that has not ended says that its list is, and when it ends."""
+
+    crl_urls: tuple[str, ...]
+    not_after: datetime
+
+
+def advanced(places: Places, live: Collection[LiveCertificate], now: datetime) -> Places:
     """Return the places at `now`, when the live certificates name `live`: steps (2) to (4)."""
     target = places.certificate_urls[0]
     made = places
@@ -132,12 +141,28 @@ def advanced(places: Places, live: Collection[tuple[str, ...]], now: datetime) -
     if made.not_before is not None and now >= made.not_before:
         made = replace(made, not_before=None)
     free = made.list_before is None and made.not_before is None
-    if made.list_url != target and free and all(target in urls for urls in live):  # (2)
+    if made.list_url != target and free and all(target in each.crl_urls for each in live):  # (2)
         made = replace(made, list_url=target, list_before=made.list_url, list_since=now)
     named = _unique((target, made.list_url, *filter(None, (made.list_before,))))
-    carried = {url for urls in live for url in urls}
+    carried = {url for each in live for url in each.crl_urls}
     served = _unique((*named, *(url for url in made.served_urls if url in carried)))  # (4)
     return replace(made, certificate_urls=named, served_urls=served)
+
+
+def settled_by(places: Places, live: Collection[LiveCertificate], now: datetime) -> datetime:
+    """Return until when certificates name a former place, at the latest; the move has ended then.
+
+    It is counted from now on, so a gateway that does not run meanwhile takes longer.
+    """
+    target = places.certificate_urls[0]
+    if len(places.certificate_urls) == 1:  # after (3)
+        return max((c.not_after for c in live if set(c.crl_urls) != {target}), default=now)
+    listed = places.list_since or now
+    if places.list_url != target:  # (2) waits for all of these
+        waits = (c.not_after for c in live if target not in c.crl_urls)
+        since = (places.list_since + LIST_LIFE,) if places.list_since is not None else ()
+        listed = max((now, *waits, *since, *filter(None, (places.not_before,))))
+    return listed + LIST_LIFE + MAX_LIFETIME
 
 
 def agree(named: Collection[str], expected: Collection[str]) -> bool:

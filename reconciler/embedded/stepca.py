@@ -39,6 +39,7 @@ class StepCa:
         self._folder, self._binary = home.ca, binary
         self._log = home.log_of("step-ca")
         self._child: subprocess.Popen[bytes] | None = None
+        self._config: tuple[int, int] | None = None
 
     def start(self, give_up: Callable[[], bool]) -> None:
         """Start it, after ending one that was left behind, and wait until it answers.
@@ -47,6 +48,7 @@ class StepCa:
             Retry: `child_failed`, with what it wrote last, or where `give_up` said so.
         """
         self.stop()
+        self._config = self._written()
         self._child = processes.spawn(
             [self._binary, self._folder / CONFIG], log=self._log, cwd=self._folder
         )
@@ -62,8 +64,16 @@ class StepCa:
             time.sleep(POLL_S)
 
     def alive(self) -> bool:
-        """Tell whether the child still runs."""
-        return self._child is not None and self._child.poll() is None
+        """Tell whether the child still runs, on the `ca.json` that there is."""
+        running = self._child is not None and self._child.poll() is None
+        return running and self._config == self._written()
+
+    def _written(self) -> tuple[int, int] | None:
+        try:
+            stat = (self._folder / CONFIG).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns
 
     def stop(self) -> None:
         """Stop it and reap it, and whatever else runs in the CA's folder."""

@@ -12,18 +12,21 @@ import logging
 import os
 import threading
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from reconciler.embedded import cluster as clusters
 from reconciler.embedded.files import locked
 from reconciler.embedded.install import require_step_ca
+from reconciler.embedded.move import continue_move
 from reconciler.embedded.postgres import cluster_of, postgres, starting
 from reconciler.embedded.stepca import StepCa
 from reconciler.errors import MosaicError, Refused
+from reconciler.store.locks import application_name
+from reconciler.store.tx import Database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from reconciler.embedded.home import Home
 
@@ -34,22 +37,14 @@ MAX_BACKOFF_S: Final = 30.0
 _log = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def supervised(home: Home, ending: Callable[[], bool]) -> AsyncIterator[str]:
-    """Run the home's PostgreSQL and step-ca; yields the owner's database URL.
-
-    `ending` tells, from any thread, that a signal has come: nothing is waited for any longer.
+@contextmanager
+def sole_gateway(home: Home) -> Iterator[None]:
+    """Be the one that runs the home's gateway, or changes what it runs on.
 
     Raises:
         Refused: `state_conflict`: another gateway runs this home.
-        MosaicError: `child_failed`, `config_invalid`: a child cannot be started.
     """
-    step_ca, leaving = StepCa(home, require_step_ca()), threading.Event()
-
-    def give_up() -> bool:
-        return leaving.is_set() or ending()
-
-    async with AsyncExitStack() as stack:
+    with ExitStack() as stack:
         try:
             lock = stack.enter_context(
                 locked(home.run / "gateway.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,9 +57,38 @@ async def supervised(home: Home, ending: Callable[[], bool]) -> AsyncIterator[st
             ) from None
         os.truncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
+        yield
+
+
+def _nothing(_url: str) -> None:
+    pass
+
+
+@asynccontextmanager
+async def supervised(
+    home: Home, ending: Callable[[], bool], prepare: Callable[[str], None] = _nothing
+) -> AsyncIterator[str]:
+    """Run the home's PostgreSQL and step-ca; yields the owner's database URL.
+
+    `ending` tells, from any thread, that a signal has come: nothing is waited for any longer.
+    `prepare` is given the URL before step-ca starts.
+
+    Raises:
+        Refused: `state_conflict`: another gateway runs this home.
+        MosaicError: `child_failed`, `config_invalid`: a child cannot be started.
+    """
+    step_ca, leaving = StepCa(home, require_step_ca()), threading.Event()
+
+    def give_up() -> bool:
+        return leaving.is_set() or ending()
+
+    async with AsyncExitStack() as stack:
+        stack.enter_context(sole_gateway(home))
         server = postgres(home, give_up)
         url = await asyncio.to_thread(server.__enter__)
         stack.push(server.__exit__)
+        await asyncio.to_thread(prepare, url)
+        await asyncio.to_thread(continue_move, home.ca, Database(url, application_name("move")))
         stack.callback(step_ca.stop)
         await asyncio.to_thread(step_ca.start, give_up)
         watching = asyncio.create_task(_watch(home, step_ca, give_up))

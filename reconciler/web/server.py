@@ -16,6 +16,7 @@ from reconciler.web.protocol import MAX_HEAD, DeadlineProtocol
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from starlette.types import ASGIApp
@@ -34,7 +35,8 @@ _log = logging.getLogger(__name__)
 class Server:
     """An application behind one address: `run` it in a task, and `stop` it from another.
 
-    Connections from `proxies` begin with a PROXY header, which names the client.
+    It listens at the addresses `besides` too, where that can be. Connections from `proxies` begin
+    with a PROXY header, which names the client.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class Server:
         listen: Address,
         certificate: ServerCertificate,
         proxies: tuple[Network, ...] = (),
+        besides: tuple[Address, ...] = (),
     ) -> None:
         self._app, self._listen, self._certificate = app, listen, certificate
+        self._besides = besides
         self._proxies = proxies
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -63,7 +67,7 @@ class Server:
         self._ended.clear()
         try:
             if await self._certified():
-                await self._serve(bind(self._listen))
+                await self._serve([bind(self._listen), *self._more()])
         finally:
             self._ended.set()
 
@@ -84,18 +88,27 @@ class Server:
             await _cancel(obtaining)
             await _cancel(stopping)
 
-    async def _serve(self, listener: socket.socket) -> None:
-        host, port = listener.getsockname()[:2]
+    def _more(self) -> Iterator[socket.socket]:
+        for address in self._besides:
+            try:
+                yield bind(address)
+            except NeedsEdit as error:
+                _log.warning("%s", error)
+
+    async def _serve(self, listeners: list[socket.socket]) -> None:
+        host, port = listeners[0].getsockname()[:2]
         self.address = (host, port)
         context = self._certificate.context
         server = _Uvicorn(self._app, context, self._proxies, self._stopping, self.started)
         renewing = asyncio.create_task(self._certificate.keep())
-        _log.info("listening on %s port %d", host, port)
+        for listener in listeners:
+            _log.info("listening on %s port %d", *listener.getsockname()[:2])
         try:
-            await server.serve(sockets=[listener])
+            await server.serve(sockets=listeners)
         finally:
             server.abort()
-            listener.close()
+            for listener in listeners:
+                listener.close()
             await _cancel(renewing)
 
 
@@ -200,10 +213,11 @@ def bind(listen: Address) -> socket.socket:
         except OSError:
             listener.close()
             raise
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise NeedsEdit(
             "config_invalid",
-            f"cannot listen on {host} port {port}: {error.strerror}",
+            f"cannot listen on {host} port {port}: {reason}",
             hint="end what listens there, or set another address: listen (MOSAIC_LISTEN)",
         ) from None
     return listener

@@ -22,7 +22,8 @@ from reconciler.crypto.keys import generate_key
 from reconciler.crypto.proof import make_proof
 from tests.support.command import write
 from tests.support.enrolling import API, Enrollee, grant_manifest, peer_manifest
-from tests.support.gateways import TestGateway, gateway_folder, wait_until
+from tests.support.gateways import TestGateway, gateway_folder
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

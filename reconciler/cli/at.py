@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli.context import database, settings, verb
 from reconciler.cli.output import output_option, print_document, show_list
-from reconciler.core.times import parse_duration, parse_rfc3339, rfc3339
+from reconciler.core.times import format_duration, parse_moment, rfc3339
+from reconciler.errors import NeedsEdit
 from reconciler.store.history import state_at
 
 if TYPE_CHECKING:
@@ -33,15 +33,10 @@ class _MomentType(click.ParamType["datetime | timedelta"]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime | timedelta:
-        for read in (parse_rfc3339, parse_duration):
-            with suppress(ValueError):
-                found: datetime | timedelta = read(str(value))
-                return found
-        return self.fail(
-            f"got {value!r}, expected a time such as 2026-11-25T10:00:00Z, or 2h for two hours ago",
-            param,
-            ctx,
-        )
+        try:
+            return parse_moment(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command()
@@ -49,9 +44,10 @@ class _MomentType(click.ParamType["datetime | timedelta"]):
 @output_option
 @verb
 def command(moment: datetime | timedelta, output: str) -> None:
-    """Show what was granted to whom at TIME (RFC 3339, or a duration ago such as 2h).
+    """Show what was granted to whom at TIME (RFC 3339, a date, or a duration ago such as 2h).
 
-    It is told by the audit log alone, which is verified up to that moment on the way.
+    A date alone is its first moment in UTC. It is told by the audit log alone, which is verified
+    up to that moment on the way.
     """
     with database(settings(), "at") as opened, opened.transaction() as tx:
         when = _absolute(tx, moment)
@@ -66,7 +62,16 @@ def command(moment: datetime | timedelta, output: str) -> None:
 
 
 def _absolute(tx: Tx, moment: datetime | timedelta) -> datetime:
-    return tx.now() - moment if isinstance(moment, timedelta) else moment.astimezone(UTC)
+    if isinstance(moment, datetime):
+        return moment
+    try:
+        return tx.now() - moment
+    except OverflowError:
+        raise NeedsEdit(
+            "usage",
+            f"TIME: {format_duration(moment)} ago is before the calendar begins",
+            hint="write a shorter duration, or a date",
+        ) from None
 
 
 def _may(scope: dict[str, Any]) -> str:

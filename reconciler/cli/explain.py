@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from reconciler.cli.context import database, settings, verb
 from reconciler.cli.output import output_option, print_document
 from reconciler.cli.telling import commit_text, contract, entry_line
+from reconciler.core.serials import parse_certificate
 from reconciler.core.text import printable
+from reconciler.core.words import nearest
 from reconciler.store.history import explain_grant, explain_peer, explain_serial
 
 if TYPE_CHECKING:
@@ -23,17 +26,32 @@ READ = {
 }
 
 
+class _SubjectType(click.ParamType["str"]):
+    name = "kind"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(kind) for kind in READ if kind.startswith(incomplete)]
+
+
 @click.command()
-@click.argument("kind", type=click.Choice(list(READ)))
-@click.argument("it", metavar="NAME|FINGERPRINT|SERIAL")
+@click.argument(
+    "words", nargs=-1, required=True, type=_SubjectType(), metavar="KIND NAME|FINGERPRINT|SERIAL"
+)
 @output_option
 @verb
-def command(kind: str, it: str, output: str) -> None:
+def command(words: tuple[str, ...], output: str) -> None:
     """Tell the whole story of a grant, a peer, or the grant of a certificate.
+
+    KIND is grant, peer, certificate or serial; `grant/x` is the same as `grant x`. A certificate
+    is named by its serial or its SHA-256 fingerprint, as openssl prints them or in any other usual
+    spelling; `serial:2800` is decimal.
 
     From which commit it is, by whom and signed by whom, who was invited, what was issued, whether
     that holds now and if not why not, and every entry of the audit log about it.
     """
+    kind, it = _subject(words)
     with database(settings(), "explain") as opened, opened.transaction() as tx:
         found: list[dict[str, Any]] = contract(READ[kind](tx, it))
     if output != "table":
@@ -42,6 +60,26 @@ def command(kind: str, it: str, output: str) -> None:
     for each in found:
         for line in _peer(each) if kind == "peer" else _grant(each):
             click.echo(printable(line, 500))
+
+
+def _subject(words: tuple[str, ...]) -> tuple[str, str]:
+    """Return the kind, and the name or the certificate's serial or fingerprint in our form."""
+    kind, slash, rest = words[0].partition("/")
+    kind, it = kind.lower(), " ".join([*([rest] if slash else []), *words[1:]])
+    if kind not in READ:
+        meant = f" (did you mean {close!r}?)" if (close := nearest(kind, READ, cutoff=0.6)) else ""
+        raise click.UsageError(
+            f"got {printable(kind)!r}, expected one of {', '.join(READ)}{meant}",
+            click.get_current_context(),
+        )
+    if not it.strip():
+        raise click.UsageError(f"which {kind}? it is not named", click.get_current_context())
+    if READ[kind] is not explain_serial:
+        return kind, it
+    try:
+        return kind, parse_certificate(it)
+    except ValueError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
 
 
 def _common(each: dict[str, Any]) -> Iterator[str]:

@@ -23,6 +23,12 @@ _RFC3339: Final = re.compile(
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})",
     re.ASCII,
 )
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_MINUTES: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]{1,9})?)?"
+    r" ?([Zz]|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
 
 
 def rfc3339(at: datetime) -> str:
@@ -43,6 +49,30 @@ def parse_rfc3339(text: str) -> datetime:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"got {shown(text)}, which is no time of the calendar: {error}") from None
+
+
+def parse_moment(text: str) -> datetime | timedelta:
+    """Return a time in UTC, or how long ago one is, from what people type.
+
+    Taken are RFC 3339, with a space for the `T` and without seconds too; a date alone, which is its
+    first moment in UTC; and a duration (`2h`, `2h ago`). A time of day needs its offset.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    word = text.strip()
+    if _DATE.fullmatch(word):
+        return parse_rfc3339(f"{word}T00:00:00Z")
+    if minutes := _MINUTES.fullmatch(word):
+        seconds, offset = minutes[3] or ":00", minutes[4]
+        return parse_rfc3339(f"{minutes[1]}T{minutes[2]}{seconds}{offset}")
+    try:
+        return parse_duration(word.removesuffix("ago").strip())
+    except ValueError:
+        raise ValueError(
+            f"got {shown(text)}, expected a time with its offset such as 2026-11-25T10:00:00Z,"
+            " a date (its first moment in UTC), or 2h for two hours ago"
+        ) from None
 
 
 def parse_duration(text: str) -> timedelta:

@@ -10,7 +10,8 @@ from reconciler.errors import MosaicError, NeedsEdit, Refused
 if TYPE_CHECKING:
     from reconciler.store.tx import Database, Tx
 
-MIGRATIONS: Final = ("0001", "0002", "0003", "0005")  # oldest first; a test holds files to it
+# oldest first; a test holds files to it
+MIGRATIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 HEAD: Final = MIGRATIONS[-1]
 
 EXPECTED_TRIGGERS: Final = frozenset(
@@ -37,6 +38,7 @@ EXPECTED_TRIGGERS: Final = frozenset(
         "federation_commits_kept",
     }
 )
+EXPECTED_FUNCTIONS: Final = ("federation_serial(text)", "federation_fingerprint(text)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,13 @@ def differences(tx: Tx) -> tuple[str, ...]:
         "SELECT conname FROM pg_constraint WHERE NOT convalidated"
         " AND conrelid::regclass::text LIKE 'federation_%' ORDER BY conname"
     )
+    lost = tx.rows(
+        "SELECT name FROM unnest(CAST(:names AS text[])) AS name"
+        " WHERE to_regprocedure(name) IS NULL",
+        names=list(EXPECTED_FUNCTIONS),
+    )
     return (
+        *(f"the function {row['name']} is missing" for row in lost),
         *(f"the trigger {name} is missing" for name in missing),
         *(f"the trigger {name} is disabled" for name in off),
         *(f"the constraint {row['conname']} is not validated" for row in loose),

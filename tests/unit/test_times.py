@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.text import printable, shown
-from reconciler.core.times import format_duration, parse_duration, parse_rfc3339, rfc3339
+from reconciler.core.times import (
+    format_duration,
+    parse_duration,
+    parse_moment,
+    parse_rfc3339,
+    rfc3339,
+)
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
@@ -111,3 +117,40 @@ def test_shown_text_prints_and_is_short(text: str) -> None:
 )
 def test_what_a_terminal_would_obey_is_escaped(text: str, seen: str) -> None:
     assert printable(text) == seen
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-28", "2026-11-28T00:00:00Z"),
+        (" 2026-11-28 ", "2026-11-28T00:00:00Z"),
+        ("2026-11-28T10:00:00Z", "2026-11-28T10:00:00Z"),
+        ("2026-11-28 10:00:00Z", "2026-11-28T10:00:00Z"),
+        ("2026-11-28 10:00Z", "2026-11-28T10:00:00Z"),
+        ("2026-11-28 10:00 Z", "2026-11-28T10:00:00Z"),
+        ("2026-11-28t10:00:00.5z", "2026-11-28T10:00:00.500000Z"),
+        ("2026-11-28 12:00:00+02:00", "2026-11-28T10:00:00Z"),
+        ("2026-11-28T04:30-05:30", "2026-11-28T10:00:00Z"),
+    ],
+)
+def test_a_moment_is_a_date_or_a_time_with_its_offset(text: str, moment: str) -> None:
+    read = parse_moment(text)
+    assert isinstance(read, datetime)
+    assert rfc3339(read) == moment
+
+
+@pytest.mark.parametrize("text", ["2h", "2h ago", "120m", " 2h "])
+def test_a_moment_may_be_so_long_ago(text: str) -> None:
+    assert parse_moment(text) == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "ago", "2026", "2026-11", "2026-11-31", "2026-13-01", "0000-01-01", "28.11.2026"),
+        *("2026-11-28T10:00:00", "2026-11-28 10:00", "10:00", "yesterday", "-2h", "2 hours ago"),
+    ],
+)
+def test_no_moment_is_guessed(text: str) -> None:
+    with pytest.raises(ValueError, match="got "):
+        parse_moment(text)

@@ -17,7 +17,10 @@ help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
 		printf '  make %-14s %s\n' "$$target" "$$what"; done
 
-setup: $(STAMPS)/step-ca ## build .venv, with the mosaic command and a step-ca
+# step-ca is built while the wheels come
+setup: $(STAMPS)/venv ## build .venv, with the mosaic command and a step-ca
+	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j2) \
+		$(STAMPS)/project $(STAMPS)/step-ca
 
 demo: setup ## two gateways on this machine, from manifest to certificate
 	@$(BIN)/mosaic federation demo $(ARGS)
@@ -55,7 +58,8 @@ docs: setup ## write anew what the code knows of README.md and docs/
 requirements: setup ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes newer releases
 	@sh tools/requirements.sh $(ARGS)
 
-# The steps of the set-up, each after the one above it.
+# The steps of the set-up. What is pinned is complete, so nothing is resolved (--no-deps): a newer
+# release that somebody asks for with an extra would have no hash.
 
 $(STAMPS)/venv: tools/venv.sh
 	@PYTHON="$(PYTHON)" sh tools/venv.sh
@@ -73,6 +77,7 @@ $(STAMPS)/installed: $(STAMPS)/wheels
 	@echo 'setup: install them into .venv'
 	@$(PIP) --isolated install --no-index --no-deps --find-links .wheels --require-hashes \
 		--requirement requirements-dev.txt
+	@$(PIP) check
 	@touch $@
 
 $(STAMPS)/project: $(STAMPS)/installed pyproject.toml
@@ -80,7 +85,6 @@ $(STAMPS)/project: $(STAMPS)/installed pyproject.toml
 	@$(PIP) --isolated install --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(STAMPS)/step-ca: $(STAMPS)/project
-	@echo 'setup: find a step-ca, or build one (a minute or two, once)'
-	@$(BIN)/mosaic federation ca install
+$(STAMPS)/step-ca: $(STAMPS)/venv reconciler/embedded/build.py
+	@$(BIN)/python tools/step_ca.py
 	@touch $@

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.commits import ReadCommit
 from reconciler.core.text import printable
 from reconciler.errors import NeedsEdit
+from reconciler.source.environment import git_version
 from reconciler.source.git import FULL_HASH
 from reconciler.source.history import read_commit
 from reconciler.source.names import unreadable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_COMMITS: Final = 10_000  # in one reading
 IMPORT_S: Final = 30
+VERIFIES_SSH: Final = (2, 34)  # git(1) of this version has gpg.ssh.allowedSignersFile
 
 _FORMAT: Final = "--format=%G?%x00%GS%x00%GP%x00%(trailers:key=Signs-off,valueonly,separator=%x2C)"
 _REASONS: Final = {
@@ -137,6 +139,13 @@ def _verifying(setting: SignatureSetting) -> Iterator[tuple[tuple[str, ...], dic
     signers = setting.allowed_signers
     if signers is not None and not os.access(signers, os.R_OK):
         raise _unusable(f"MOSAIC_ALLOWED_SIGNERS: {signers} cannot be read")
+    if signers is not None and (version := git_version()) < VERIFIES_SSH:
+        raise NeedsEdit(
+            "config_invalid",
+            f"git {'.'.join(map(str, version))} does not verify SSH signatures, expected 2.34 or "
+            "later",
+            hint="install a later git, or sign by OpenPGP and name MOSAIC_SIGNERS_KEYRING alone",
+        )
     with tempfile.TemporaryDirectory(prefix="mosaic-keys-") as home:
         if setting.keyring is not None:
             _import(setting.keyring, Path(home))

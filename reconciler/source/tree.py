@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.files import MAX_FILE, SourceFile
 from reconciler.core.text import printable
 from reconciler.errors import NeedsEdit
+from reconciler.source.environment import git_version
 from reconciler.source.faults import said
 from reconciler.source.git import READING, refuse_dash
 from reconciler.source.listing import MAX_TARGET, Entry, Kind, choose, follow
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 RULES: Final = ".mosaic-trust.yaml"  # the rules of trust, at the root of the repository
 
+_REFETCHES: Final = (2, 36)  # the git that has `fetch --refetch`
 _KINDS: Final = {
     "100644": Kind.FILE,
     "100755": Kind.FILE,
@@ -188,11 +190,14 @@ def lacking(repository: Repository, what: str) -> NeedsEdit:
     )
     if partial.code != 0 or not partial.output:
         return unreadable(f"{what} is missing or damaged")
-    hint = f"complete the clone: git --git-dir={repository.folder} fetch --refetch --no-filter"
+    hint = "clone it anew without --filter"
+    if git_version() >= _REFETCHES:
+        command = f"git --git-dir={repository.folder} fetch --refetch --no-filter"
+        hint = f"complete the clone: {command}, or {hint}"
     return NeedsEdit(
         "source_unreadable",
         f"{what} is missing: this is a partial clone, and it lacks objects",
-        hint=f"{hint}, or clone it anew without --filter",
+        hint=hint,
     )
 
 

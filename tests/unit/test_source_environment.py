@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from reconciler.core.values import SourceSetting
+from reconciler.core.values import SignatureSetting, SourceSetting
 from reconciler.errors import NeedsEdit
 from reconciler.source.read import read_source
 from tests.support.manifests import GRANT, PEER
@@ -193,6 +193,19 @@ def test_a_git_that_is_too_old_is_named_with_the_least_version(
     with pytest.raises(NeedsEdit, match=r"bin/git is git 2\.25, expected 2\.30 or later") as caught:
         repository.read()
     assert caught.value.hint == "install a later git, or put one first on the PATH"
+
+
+def test_a_git_that_verifies_no_ssh_signature_says_so(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "signers").touch()
+    assert GIT is not None
+    program(tmp_path / "bin" / "git", OLD.replace("GIT ", f"{GIT} "))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    setting = SourceSetting(str(repository.path), "main")
+    with pytest.raises(NeedsEdit, match=r"git 2\.30 does not verify SSH signatures") as caught:
+        read_source(setting, signatures=SignatureSetting(str(tmp_path / "signers"), None))
+    assert caught.value.code == "config_invalid"
 
 
 def test_it_works_inside_a_hook(repository: Checkout, tmp_path: Path) -> None:

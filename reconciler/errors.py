@@ -30,6 +30,8 @@ EXIT_USAGE: Final = 64  # sysexits.h EX_USAGE
 EXIT_CONFIG: Final = 78  # sysexits.h EX_CONFIG
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT
 
+OTHER_USER: Final = "run the command as the user who made the gateway"  # where access is denied
+
 EXIT_MEANINGS: Final[dict[int, str]] = {
     EXIT_OK: "done, or nothing to do",
     EXIT_FAILED: "failed, or an invalid manifest or scope",

@@ -23,7 +23,7 @@ from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.destroy import orphans
 from reconciler.embedded.install import require_step_ca, version_of
 from reconciler.embedded.supervise import gateway_runs
-from reconciler.errors import EXIT_FAILED, MosaicError, NeedsEdit, Refused, Retry
+from reconciler.errors import EXIT_FAILED, OTHER_USER, MosaicError, NeedsEdit, Refused, Retry
 from reconciler.manifest.load import load
 from reconciler.source.environment import git_version
 from reconciler.source.read import read_source
@@ -98,7 +98,7 @@ class _Doctor:
             self.found.append(Finding(name, state, error.message, error.hint))
             return False
         except OSError as error:
-            hint = "run it as who owns the gateway's files"
+            hint = OTHER_USER
             self.found.append(Finding(name, FAILED, f"{error.filename}: {error.strerror}", hint))
             return False
         self.found.append(Finding(name, OK, detail))

@@ -18,7 +18,7 @@ from reconciler.crypto.authority import PEERS
 from reconciler.crypto.certificates import split_pem
 from reconciler.embedded.ca_config import read_ca_config
 from reconciler.embedded.move import move_ends
-from reconciler.errors import NeedsEdit, Refused
+from reconciler.errors import OTHER_USER, NeedsEdit, Refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,9 @@ def read_roots(path: Path) -> tuple[str, ...]:
         raise NeedsEdit(
             "config_invalid",
             f"{path}: the CA's roots cannot be read: {reason}",
-            hint="restore it from a backup, or let MOSAIC_CA_ROOT name the bundle of the CA",
+            hint=OTHER_USER
+            if isinstance(error, PermissionError)
+            else "restore it from a backup, or let MOSAIC_CA_ROOT name the bundle of the CA",
         ) from None
 
 

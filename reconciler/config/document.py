@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.config.table import BY_NAME, SETTINGS, Assignment, invalid
 from reconciler.core.text import without_credentials
 from reconciler.core.words import nearest
+from reconciler.errors import OTHER_USER
 from reconciler.files import replace_file
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def read_document(home: Home) -> dict[str, Assignment]:
         document = tomllib.loads(home.config.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise invalid(str(home.config), f"it cannot be read: {reason}", "correct it") from None
+        hint = OTHER_USER if isinstance(error, PermissionError) else "correct it"
+        raise invalid(str(home.config), f"it cannot be read: {reason}", hint) from None
     known = tuple(setting.name for setting in SETTINGS if setting.name != "home")
     for key in document:
         if key not in known:

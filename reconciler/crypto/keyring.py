@@ -78,7 +78,9 @@ class FileKeyring:
             if not folder.is_dir():
                 raise _invalid(f"{folder} is not a folder with sealing keys")
             _check_mode(folder)
-            keys = {path.stem: _read_key(path) for path in sorted(folder.glob("*.key"))}
+            # not by `glob`, which takes a folder that cannot be read for an empty one
+            paths = sorted(path for path in folder.iterdir() if path.match("*.key"))
+            keys = {path.stem: _read_key(path) for path in paths}
             if not keys:
                 raise _invalid(f"{folder} holds no sealing key (*.key)")
             primary = (folder / "primary").read_text(errors="replace").strip()

@@ -14,7 +14,7 @@ from reconciler.core.places import Places, read_places, template_data
 from reconciler.crypto.authority import TEMPLATES
 from reconciler.embedded.ca_files import CONFIG, LOCK, PUBLIC
 from reconciler.embedded.files import locked
-from reconciler.errors import NeedsEdit
+from reconciler.errors import OTHER_USER, NeedsEdit
 from reconciler.files import replace_file
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ def read_ca_config(folder: Path) -> tuple[dict[str, Any], Places]:
         list_url, first = document["crl"]["idpURL"], places[0]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or error
+        denied = isinstance(error, PermissionError)
         raise NeedsEdit(
             "config_invalid",
             f"{path}: it does not say where the gateway is: {reason}",
-            hint="restore it from its backup",
+            hint=OTHER_USER if denied else "restore it from its backup",
         ) from None
     if any(each != first or each.list_url != list_url for each in places):
         raise NeedsEdit(
@@ -82,7 +83,7 @@ def change_places(folder: Path, change: Callable[[Places], Places]) -> Places:
         raise NeedsEdit(
             "config_invalid",
             f"{folder}: the certificate authority cannot be changed: {error.strerror}",
-            hint="run this as who owns that folder",
+            hint=OTHER_USER,
         ) from error
     return changed
 

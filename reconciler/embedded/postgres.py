@@ -22,7 +22,7 @@ from reconciler.embedded.binaries import server_binaries
 from reconciler.embedded.cluster import MAX_SOCKET_PATH, SOCKET, Cluster
 from reconciler.embedded.files import locked
 from reconciler.embedded.place import new_place, original_of, place_of
-from reconciler.errors import NeedsEdit
+from reconciler.errors import OTHER_USER, NeedsEdit
 from reconciler.files import write_new
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def cluster_of(home: Home) -> Cluster:
     except OSError as error:
         hint = "restore it from a backup of the home"
         if isinstance(error, PermissionError):
-            hint = "run the command as the user who made the gateway"
+            hint = OTHER_USER
         raise NeedsEdit(
             "home_missing",
             f"{home.database_password} cannot be read: {error.strerror}",

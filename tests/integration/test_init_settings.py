@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,8 @@ import pytest
 from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.home import Home
 from tests.support.cli import Quick
-from tests.support.embedded import open_folder
+from tests.support.command import COMMAND
+from tests.support.embedded import as_root, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,3 +178,44 @@ def test_ca_init_refuses_what_its_authority_is_not(folder: Path) -> None:
     arc = mosaic(*made, "--oid-arc", "1.2.3")
     assert arc.code == 78
     assert "--oid-arc" in arc.err
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        (".mosaic/mosaic.toml", ("status",)),
+        (".mosaic/mosaic.toml", ("init",)),
+        (".mosaic/ca/ca.json", ("up",)),
+        (".mosaic/ca/ca.json", ("ca", "move", "https://b.example")),
+        (".mosaic/ca/root_ca.crt", ("serve",)),
+        (".mosaic/keys", ("keys", "status")),
+        (".mosaic", ("init",)),
+    ],
+)
+def test_what_may_not_be_read_is_told_as_that(
+    folder: Path, name: str, arguments: tuple[str, ...]
+) -> None:
+    Quick(folder).ok("init")
+    path = folder / name
+    mode, owner = path.stat().st_mode, path.stat().st_uid
+    os.chown(path, 1, 1)
+    path.chmod(0)
+    try:
+        without = "--bounding-set=-dac_override,-dac_read_search,-fowner"
+        done = subprocess.run(
+            ["setpriv", without, "--inh-caps=-all", *COMMAND, *arguments],
+            cwd=folder,
+            env=Quick(folder).environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.chown(path, owner, owner)
+        path.chmod(mode & 0o777)
+    assert done.returncode in (1, 78), done.stderr
+    assert "Permission denied" in done.stderr
+    assert path.name in done.stderr
+    assert "internal error" not in done.stderr
+    assert "run the command as" in done.stderr or name.endswith("keys")

@@ -87,7 +87,8 @@ def test_fifty_rounds_of_fifty_redemptions_give_one_certificate_each(
                 issued = [each for each in answers if each[0] == 201]
                 others = [each for each in answers if each[0] != 201]
                 assert len(issued) == 1, answers
-                assert all(status in (409, 410) for status, _ in others), others
+                # 503: it is busy, and decided nothing
+                assert all(status in (409, 410, 503) for status, _ in others), others
 
     rows.apply(peer_manifest(), *(grant_manifest(f"grant-{n}") for n in range(ROUNDS)))
     with serving(parts, rate_limit=OFF) as running:

@@ -52,7 +52,7 @@ def test_a_grant_token_carries_the_grant_and_is_bound_to_the_csr(provisioner: Pr
     assert claims_of(provisioner, grant_ott(provisioner, URL, TIME, CSR, (identity, "1f"))) == {
         "aud": f"{URL}/1.0/sign",
         "sub": "grant-0197f000",
-        "sans": ["grant-0197f000", "beta"],
+        "sans": ["beta"],
         "cnf": {"x5rt#S256": digest},
         "grantId": "0197f000",
         "subjectUserId": "maria",

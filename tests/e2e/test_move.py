@@ -193,7 +193,7 @@ def test_every_live_certificate_holds_at_every_step_of_a_move(
             )
         mover.all_hold(tmp_path, old, new)
         (told,) = (
-            f for f in gateway("doctor", "--output", "json").document if "move" in f["detail"]
+            f for f in gateway("doctor", "--output", "json").document if "a move is" in f["detail"]
         )
         assert (told["check"], told["state"]) == ("public URL", "ok")
         status = gateway.document("status")

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.clients.ca import CaClient
 from reconciler.config import require
-from reconciler.core.origin import address_of
+from reconciler.core.origin import address_of, is_loopback, origin_at
 from reconciler.core.places import Places, read_places
 from reconciler.core.times import rfc3339
 from reconciler.crypto.authority import PEERS
 from reconciler.crypto.certificates import split_pem
-from reconciler.embedded.ca_config import read_ca_config
+from reconciler.embedded.ca_config import move_listener, read_ca_config
 from reconciler.embedded.move import move_ends
+from reconciler.embedded.ports import free_ports, require_free
 from reconciler.errors import OTHER_USER, NeedsEdit, Refused
 
 if TYPE_CHECKING:
@@ -155,6 +156,25 @@ def move_command(settings: Settings, url: str) -> str:
     """Return what to type to move the gateway of these settings."""
     where = "" if settings.embedded else " --dir DIR (the folder of the CA's ca.json)"
     return f"mosaic federation ca move {url}{where}"
+
+
+def require_ports(settings: Settings) -> None:
+    """Refuse an address that the endpoint cannot listen on; a home's step-ca follows `ca_url`.
+
+    Raises:
+        NeedsEdit: `config_invalid`, with who has the port and what to type.
+    """
+    if settings.home is not None and settings.embedded and settings.ca_url is not None:
+        move_listener(settings.home.ca, address_of(settings.ca_url))
+    hint = "end that, or set another address: listen (MOSAIC_LISTEN)"
+    public = address_of(settings.public_url) if settings.public_url is not None else None
+    if settings.embedded and public is not None and public[1] == settings.listen[1]:
+        if is_loopback(public[0]):
+            command = move_command(settings, origin_at((public[0], next(free_ports(), 0))))
+            hint = f"end that, or move the gateway to a free port: {command}"
+        else:
+            hint += "; peers must reach it at the port of public_url"
+    require_free(settings.listen, "the endpoint", hint)
 
 
 def port_warning(settings: Settings) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli.context import long_running, require_home, settings
+from reconciler.cli.placement import require_ports
 from reconciler.cli.serving import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
 from reconciler.embedded.supervise import supervised
@@ -34,8 +36,11 @@ async def _serve(found: Settings) -> None:
     async with AsyncExitStack() as stack:
         url, besides = found.database_url, []
         if url is None:
-            home = require_home(found)
-            url = await stack.enter_async_context(supervised(home, stop.is_set))
+            home, ports = require_home(found), partial(require_ports, found)
+            started = supervised(home, stop.is_set, require_ports=ports)
+            url = await stack.enter_async_context(started)
             besides.append(moving(home, url))
+        else:
+            require_ports(found)
         gateway = await stack.enter_async_context(opened_gateway(files, found, url))
         await serve_until(stop, found, gateway, keeping(files, found, gateway), *besides)

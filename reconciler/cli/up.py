@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ from reconciler.cli.context import (
     source_option,
 )
 from reconciler.cli.init import make_home
+from reconciler.cli.placement import require_ports
 from reconciler.cli.serving import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
 from reconciler.embedded.supervise import supervised
@@ -53,7 +55,8 @@ def command() -> None:
 
 async def _up(found: Settings) -> None:
     stop, files, home = until_signal(), read_files(found), require_home(found)
-    async with supervised(home, stop.is_set, _migrate) as url:
+    ports = partial(require_ports, found)
+    async with supervised(home, stop.is_set, _migrate, require_ports=ports) as url:
         database = Database(url, application_name("up"))
         loop = Loop(
             database,

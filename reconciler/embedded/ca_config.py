@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from reconciler.core.values import Address
+
 # what templates of older versions say, and what says the same of more than one place
 ONE_PLACE: Final = "[{{ toJson .crlUrl }}]"
 ALL_PLACES: Final = "{{ toJson .crlUrls }}"
@@ -86,6 +88,22 @@ def change_places(folder: Path, change: Callable[[Places], Places]) -> Places:
             hint=OTHER_USER,
         ) from error
     return changed
+
+
+def move_listener(folder: Path, address: Address) -> None:
+    """Let a CA that does not run listen elsewhere; only at a host that its own certificate names.
+
+    Raises:
+        NeedsEdit: `config_invalid`: `ca.json` is not as `ca init` writes it, or cannot be written.
+    """
+    host, port = address
+    text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    with locked(folder / LOCK, fcntl.LOCK_EX):
+        document, _ = read_ca_config(folder)
+        if document.get("address") != text and host in document.get("dnsNames", ()):
+            document["address"] = text
+            content = (json.dumps(document, indent=2) + "\n").encode()
+            replace_file(folder / CONFIG, content, PUBLIC)
 
 
 def _templates_of_many_places(folder: Path) -> dict[Path, str]:

@@ -169,7 +169,7 @@ def _initdb(cluster: Cluster) -> None:
             os.fchown(file.fileno(), cluster.account.uid, cluster.account.gid)
     options = ["--username", OWNER, "--auth", "scram-sha-256", "--pwfile", str(password)]
     options += ["--encoding", "UTF8", "--locale", "C", *([] if cluster.durable else ["-N"])]
-    before = _size(cluster.log)
+    before = processes.log_size(cluster.log)
     child = processes.spawn(
         [cluster.binary("initdb"), "--pgdata", fresh, *options],
         log=cluster.log,
@@ -191,7 +191,7 @@ def _initdb(cluster: Cluster) -> None:
 def _start(cluster: Cluster, give_up: Callable[[], bool]) -> None:
     stop(cluster)  # one that runs and says nothing
     _clear_away(cluster)
-    before = _size(cluster.log)
+    before = processes.log_size(cluster.log)
     child = processes.spawn(
         _command(cluster), log=cluster.log, account=cluster.account, cwd=cluster.base
     )
@@ -263,15 +263,5 @@ def _command(cluster: Cluster) -> list[str | Path]:
 
 def _failed(cluster: Cluster, what: str, before: int) -> MosaicError:
     """Return the error with what was written to the log after its first `before` bytes."""
-    try:
-        written = cluster.log.read_bytes()[before:].decode(errors="replace")
-    except FileNotFoundError:
-        written = ""
-    said = " / ".join(line.strip() for line in written.strip().splitlines()[-3:])
-    return Retry("child_failed", f"{what}: {said or 'it wrote nothing'}", hint=f"see {cluster.log}")
-
-
-def _size(log: Path) -> int:
-    """Return where the next process writes; a log that is too large makes way for a new one."""
-    size = log.stat().st_size if log.exists() else 0
-    return size if size <= processes.LOG_LIMIT else 0
+    said = processes.last_lines(cluster.log, before)
+    return Retry("child_failed", f"{what}: {said}", hint=f"see {cluster.log}")

@@ -7,12 +7,11 @@ a second one keeps.
 from __future__ import annotations
 
 import fcntl
-import random
 import secrets
 import shutil
-import socket
 import tomllib
 from contextlib import suppress
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -30,6 +29,7 @@ from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.files import locked, private_folder
 from reconciler.embedded.home import TAG_TEXT
 from reconciler.embedded.install import find_step_ca
+from reconciler.embedded.ports import free_ports
 from reconciler.embedded.trial import try_settings
 from reconciler.errors import NeedsEdit, Refused, Retry
 from reconciler.files import write_new
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from reconciler.embedded.home import Home
 
-PORTS: Final = range(20_000, 32_000)  # below what Linux gives to outgoing connections
 SOURCE: Final = "manifests"
 
 
@@ -221,14 +220,8 @@ def _ca_plan(home: Home, settings: Mapping[str, str], provisioners: Path) -> CaP
 
 
 def _free_ports() -> tuple[int, int]:
-    found: list[int] = []
-    for port in random.sample(PORTS, 200):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == 2:
-            return found[0], found[1]
-    raise Retry("child_failed", "no free port was found", hint="run `mosaic federation init` again")
+    ports = tuple(islice(free_ports(), 2))
+    if len(ports) < 2:
+        hint = "run `mosaic federation init` again"
+        raise Retry("child_failed", "no free port was found", hint=hint)
+    return ports[0], ports[1]

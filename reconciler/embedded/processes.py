@@ -193,6 +193,22 @@ def clean_env() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
+def log_size(log: Path) -> int:
+    """Return where the next process writes; a log that is too large makes way for a new one."""
+    size = log.stat().st_size if log.exists() else 0
+    return size if size <= LOG_LIMIT else 0
+
+
+def last_lines(log: Path, before: int) -> str:
+    """Return the last lines of what was written to a log after its first `before` bytes."""
+    try:
+        written = log.read_bytes()[before:].decode(errors="replace")
+    except FileNotFoundError:
+        written = ""
+    lines = (line.strip() for line in written.strip().splitlines()[-3:])
+    return " / ".join(lines) or "it wrote nothing"
+
+
 @contextmanager
 def open_log(path: Path) -> Iterator[int]:
     """Open `path` for a child to append to; a log above `LOG_LIMIT` becomes `<name>.1` first."""

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from reconciler.embedded import processes
 from reconciler.embedded.ca_files import CONFIG
+from reconciler.embedded.ports import free_ports, require_free
 from reconciler.errors import NeedsEdit, Retry
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from reconciler.core.values import Address
     from reconciler.embedded.home import Home
 
 PROGRAM: Final = "step-ca"
@@ -45,10 +47,12 @@ class StepCa:
         """Start it, after ending one that was left behind, and wait until it answers.
 
         Raises:
+            NeedsEdit: `config_invalid`: its port is taken.
             Retry: `child_failed`, with what it wrote last, or where `give_up` said so.
         """
-        self.stop()
+        self.require_port()
         self._config = self._written()
+        before = processes.log_size(self._log)
         self._child = processes.spawn(
             [self._binary, self._folder / CONFIG], log=self._log, cwd=self._folder
         )
@@ -58,10 +62,26 @@ class StepCa:
                 self.stop()
                 raise Retry(
                     "child_failed",
-                    f"step-ca did not start: {_tail(self._log)}",
+                    f"step-ca did not start: {processes.last_lines(self._log, before)}",
                     hint=f"see {self._log}",
                 )
             time.sleep(POLL_S)
+
+    def require_port(self) -> None:
+        """Refuse a port that somebody else has, once a step-ca that was left behind is ended.
+
+        Raises:
+            NeedsEdit: `config_invalid`, naming who has it.
+        """
+        self.stop()
+        address = self._address()
+        free = next(free_ports(), 0)
+        require_free(
+            address,
+            "step-ca",
+            "end that, or give it another port for good: ca_url (MOSAIC_CA_URL), as in"
+            f" `MOSAIC_CA_URL=https://{address[0]}:{free} mosaic federation up`",
+        )
 
     def alive(self) -> bool:
         """Tell whether the child still runs, on the `ca.json` that there is."""
@@ -93,24 +113,27 @@ class StepCa:
             return False
 
     def _connection(self) -> http.client.HTTPSConnection:
-        """Return a connection to where `ca.json` says that it listens.
+        host, port = self._address()
+        trust = ssl.create_default_context(cafile=str(self._folder / "root_ca.crt"))
+        return http.client.HTTPSConnection(host, port, timeout=2, context=trust)
+
+    def _address(self) -> Address:
+        """Return where `ca.json` says that it listens.
 
         Raises:
             NeedsEdit: `config_invalid`: the file does not say it.
-            OSError: a file is missing.
         """
         path = self._folder / CONFIG
         try:
             parts = urlsplit(f"https://{json.loads(path.read_text())['address']}")
-            host, port = parts.hostname or "127.0.0.1", parts.port
-        except (ValueError, KeyError, TypeError):
+            host, port = parts.hostname or "127.0.0.1", parts.port or 443
+        except (OSError, ValueError, KeyError, TypeError):
             raise NeedsEdit(
                 "config_invalid",
                 f"{path}: it does not say where step-ca listens",
                 hint="restore it from a backup of the home",
             ) from None
-        trust = ssl.create_default_context(cafile=str(self._folder / "root_ca.crt"))
-        return http.client.HTTPSConnection(host, port, timeout=2, context=trust)
+        return host, port
 
 
 def end_all_in(folder: Path, binary: Path | None) -> None:
@@ -119,11 +142,3 @@ def end_all_in(folder: Path, binary: Path | None) -> None:
     for name in sorted(names):
         for found in processes.working_in(folder, name):
             processes.stop(found, STOP)
-
-
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except FileNotFoundError:
-        lines = []
-    return " / ".join(lines[-3:]) or "it wrote nothing"

@@ -64,14 +64,23 @@ def _nothing(_url: str) -> None:
     pass
 
 
+def _no_ports() -> None:
+    pass
+
+
 @asynccontextmanager
 async def supervised(
-    home: Home, ending: Callable[[], bool], prepare: Callable[[str], None] = _nothing
+    home: Home,
+    ending: Callable[[], bool],
+    prepare: Callable[[str], None] = _nothing,
+    *,
+    require_ports: Callable[[], None] = _no_ports,
 ) -> AsyncIterator[str]:
     """Run the home's PostgreSQL and step-ca; yields the owner's database URL.
 
     `ending` tells, from any thread, that a signal has come: nothing is waited for any longer.
-    `prepare` is given the URL before step-ca starts.
+    `prepare` is given the URL before step-ca starts; `require_ports` is called before anything
+    does, and refuses what cannot be listened on.
 
     Raises:
         Refused: `state_conflict`: another gateway runs this home.
@@ -84,6 +93,8 @@ async def supervised(
 
     async with AsyncExitStack() as stack:
         stack.enter_context(sole_gateway(home))
+        require_ports()
+        step_ca.require_port()  # before PostgreSQL starts: it takes a second, and may recover
         server = postgres(home, give_up)
         url = await asyncio.to_thread(server.__enter__)
         stack.push(server.__exit__)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
+from reconciler.embedded.ports import listen_on
 from reconciler.errors import NeedsEdit
 from reconciler.web.listener import Listener
 from reconciler.web.protocol import MAX_HEAD, DeadlineProtocol
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 GRACE_S: Final = 4  # for requests in flight once the server stops
 LAST_WORDS_S: Final = 0.5  # for the answers of requests that were cut off
 KEEP_ALIVE_S: Final = 15  # longer than clients keep theirs: a request must not meet a closing end
-BACKLOG: Final = 512
 
 _log = logging.getLogger(__name__)
 
@@ -200,24 +200,5 @@ async def _cancel(task: asyncio.Task[object]) -> None:
 
 def bind(listen: Address) -> socket.socket:
     """Return a socket that listens there, or raise `config_invalid`."""
-    host, port = listen
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise NeedsEdit(
-            "config_invalid",
-            f"cannot listen on {host} port {port}: {reason}",
-            hint="end what listens there, or set another address: listen (MOSAIC_LISTEN)",
-        ) from None
-    return listener
+    hint = "end what listens there, or set another address: listen (MOSAIC_LISTEN)"
+    return listen_on(listen, "the endpoint", hint)

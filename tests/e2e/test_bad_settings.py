@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -112,15 +110,3 @@ def test_a_sealing_key_that_is_missing_stops_what_needs_it(delta: TestGateway, p
         shutil.rmtree(keys)
         kept.rename(keys)
     assert delta.ok("peer", "add", link, "--name", "alpha").code == 0
-
-
-def test_a_port_that_is_taken_is_named_and_all_of_it_ends(delta: TestGateway) -> None:
-    parts = urlsplit(delta.public_url)
-    assert parts.port is not None
-    with socket.create_server(("127.0.0.1", parts.port)):
-        refused = delta("up")
-
-    assert refused.code == 78
-    assert str(parts.port) in refused.err
-    assert "Traceback" not in refused.err
-    assert delta.processes() == {}

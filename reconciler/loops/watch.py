@@ -128,9 +128,11 @@ class FolderWatch:
 
     async def _watch(self, now: Snapshot) -> Snapshot:
         """Watch the folders as they are; return how they look once they are watched."""
-        before, self._watched = self._watched.source, now
-        if before is not None and now.source not in (None, before):
+        before, self._watched = self._watched, now
+        if before.source is not None and now.source not in (None, before.source):
             _log.info("%s: another folder is there now; it is watched instead", self._folder)
+        elif self._begun and now.folders not in ((), before.folders):
+            _log.info("%s: other folders are in it now; they are watched too", self._folder)
         shared = shared_file_system(now)
         if shared is not None:
             self._poll(f"its file system ({shared}) does not report what other machines change")

@@ -178,6 +178,36 @@ def test_every_change_is_seen_and_the_one_after_it_too(tmp_path: Path) -> None:
     assert dict(zip(CASES, found, strict=True)) == dict.fromkeys(CASES, "")
 
 
+@pytest.mark.parametrize(
+    ("make", "change", "told"),
+    [
+        (plain, save, None),
+        (plain, replaced, "another folder is there now; it is watched instead"),
+        (git_sync, next_git_sync, "another folder is there now; it is watched instead"),
+        (configmap, next_configmap, "other folders are in it now; they are watched too"),
+    ],
+)
+def test_what_is_watched_anew_is_told(
+    tmp_path: Path,
+    make: Callable[[Path], Path],
+    change: Callable[[Path], None],
+    told: str | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = make(tmp_path)
+
+    async def run() -> None:
+        watch, stop = FolderWatch(source), asyncio.Event()
+        await watch.begin()
+        change(source)
+        await asyncio.wait_for(watch.changed(stop, NEVER), PATIENCE_S)
+        watch.end()
+
+    with caplog.at_level(logging.INFO, "reconciler.loops.watch"):
+        asyncio.run(run())
+    assert caplog.messages == ([f"{source}: {told}"] if told else [])
+
+
 def test_what_changes_nothing_that_is_read_starts_no_pass(tmp_path: Path) -> None:
     source = plain(tmp_path)
     before = take_snapshot(source)

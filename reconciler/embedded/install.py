@@ -16,7 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.embedded.build import ASK_S, MODULE, VERSION, build_step_ca, failed
+from reconciler.embedded.build import (
+    ASK_S,
+    MODULE,
+    VERSION,
+    build_step_ca,
+    failed,
+    orderly_end,
+    remove_leftovers,
+)
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
@@ -25,6 +33,8 @@ if TYPE_CHECKING:
 MINIMUM: Final = (0, 30, 2)
 SYSTEM: Final = Path("/usr/local/lib/mosaic-federation")  # FHS 4.9: what the administrator installs
 PROGRAM: Final = "step-ca"
+BUILD: Final = "build-"  # what a folder is called in which one is being made
+SERVICES_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # systemd's
 
 _VERSION: Final = re.compile(r"\b([0-9]+)\.([0-9]+)\.([0-9]+)\b")
 
@@ -91,7 +101,7 @@ def install_step_ca(progress: Callable[[str], None], folder: Path | None = None)
     found = find_step_ca()
     for_all = folder is None and os.geteuid() == 0
     if folder is None:
-        if found is not None and (not for_all or _is_public(found)):
+        if found is not None and (not for_all or _is_for_all(found)):
             return found
         folder = system_folder() if for_all else cache_folder()
     target = folder / PROGRAM
@@ -109,18 +119,22 @@ def install_step_ca(progress: Callable[[str], None], folder: Path | None = None)
 
 
 def _install(target: Path, found: Path | None, progress: Callable[[str], None]) -> None:
-    for left in target.parent.glob("build-*"):  # of a build that was killed: nobody else is here
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent) as name:
-        fresh = Path(name) / "fresh"
-        if found is not None:
-            progress(f"copying {found}")
-            shutil.copyfile(found, fresh)
-        else:
-            progress(f"building step-ca {VERSION} from its Go module (a minute or two, once)")
-            build_step_ca(Path(name), progress).rename(fresh)
-        fresh.chmod(0o755)
-        fresh.replace(target)
+    for left in target.parent.glob(f"{BUILD}*"):  # of one that was killed: nobody else is here
+        remove_leftovers(left)
+    with orderly_end():
+        folder = Path(tempfile.mkdtemp(prefix=BUILD, dir=target.parent))
+        try:
+            fresh = folder / "fresh"
+            if found is not None:
+                progress(f"copying {found}")
+                shutil.copyfile(found, fresh)
+            else:
+                progress(f"building step-ca {VERSION} from its Go module (a minute or two, once)")
+                build_step_ca(folder, progress).rename(fresh)
+            fresh.chmod(0o755)
+            fresh.replace(target)
+        finally:
+            remove_leftovers(folder)
     if not _serves(target):
         raise failed(f"{target} does not tell a version of {VERSION} or later", "remove it")
 
@@ -141,12 +155,14 @@ def _serves(binary: Path) -> bool:
     return runs and (version_of(binary) or (0,)) >= MINIMUM
 
 
-def _is_public(binary: Path) -> bool:
-    """Tell whether every user can run a program: no folder above it is closed to others."""
-    resolved = binary.resolve()
-    if not resolved.stat().st_mode & stat.S_IXOTH:
+def _is_for_all(binary: Path) -> bool:
+    """Tell whether a service of any user finds a program, and can run it."""
+    if binary.parent != system_folder() and shutil.which(PROGRAM, path=SERVICES_PATH) != str(
+        binary
+    ):
         return False
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in resolved.parents)
+    resolved = binary.resolve()
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (resolved, *resolved.parents))
 
 
 def _module_version(binary: Path) -> tuple[int, int, int] | None:

@@ -8,7 +8,6 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/mosaic-federation
-step_ca=$cache/step-ca-0.30.2/step-ca
 
 has() { docker image inspect "$1" >/dev/null 2>&1; }
 
@@ -46,7 +45,10 @@ fi
 case $1 in
     base) standin python:3.11-slim-bookworm python /etc/ssl/certs/ca-certificates.crt ;;
     others)
-        standin smallstep/step-ca:0.30.2 step-ca "$step_ca"
+        step_ca=$(mktemp -d)
+        .venv/bin/mosaic federation ca install --dir "$step_ca" >/dev/null
+        standin smallstep/step-ca:0.30.2 step-ca "$step_ca/step-ca"
+        rm -r "$step_ca"
         standin haproxy:3.0-bookworm haproxy
         standin postgres:17-bookworm postgres
         ;;

@@ -145,7 +145,7 @@ def test_a_build_reports_what_it_does(path: Path, monkeypatch: pytest.MonkeyPatc
 
     built = install.install_step_ca(steps.append, path.parent / "named")
 
-    assert "1 modules fetched, 2 packages built" in steps[-2]
+    assert "1 module fetched, 2 packages built" in steps[-2]
     assert "all of its 2 packages are built" in steps[-1]
     modules, flags = (built.parent / "said").read_text().split()
     assert modules.startswith(f"{built.parent}/build-"), "not the user's cache"
@@ -170,4 +170,4 @@ def test_a_build_that_fails_says_why_and_what_to_do(path: Path) -> None:
 def test_a_go_that_cannot_fetch_a_newer_one_is_passed_over(
     path: Path, told: str, taken: bool
 ) -> None:
-    assert build.fetches_toolchains(str(program(path / "go", told))) is taken
+    assert build.fetches_toolchains(str(program(path / "go", told)), {}) is taken

@@ -46,6 +46,19 @@ def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
         temporary.rename(path)
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """Write what a person asked for: into a device or a pipe, or as `replace_file` does.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if path.exists() and not path.is_file():  # such as /dev/stdout, which a rename would replace
+        with path.open("wb", buffering=0) as device:
+            device.write(content)
+        return
+    replace_file(path, content, 0o666)
+
+
 @contextmanager
 def _written_beside(path: Path, content: bytes, mode: int) -> Iterator[Path]:
     """Give a synced file with the content, in the folder of `path`; then sync the folder."""

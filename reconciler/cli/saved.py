@@ -11,7 +11,7 @@ from reconciler.core.changes import PLAN_FORMAT_VERSION
 from reconciler.core.plan_json import plan_as_json
 from reconciler.core.values import SourceSetting
 from reconciler.errors import NeedsEdit
-from reconciler.files import replace_file
+from reconciler.files import write_output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def save_plan(path: Path, judged: Judged, desired: Desired, saved: SavedPlan) ->
     }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
-        replace_file(path, text.encode(), 0o666)
+        write_output(path, text.encode())
     except OSError as error:
         raise NeedsEdit(
             "value_invalid",

@@ -36,7 +36,7 @@ class Quick(Command):
     def __call__(self, *arguments: str, said: str = "", **variables: str) -> Ended:
         """Run to the end, with no terminal anywhere."""
         out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, _logging_kept():
+        with pytest.MonkeyPatch.context() as patch, logging_kept():
             wanted = self.environ(variables)
             for name in os.environ.keys() - wanted.keys():
                 patch.delenv(name)
@@ -149,7 +149,7 @@ def invitation_of(document: Any) -> Invitation:
 
 
 @contextmanager
-def _logging_kept() -> Iterator[None]:
+def logging_kept() -> Iterator[None]:
     # a verb configures logging for its process, and this one is the tests'
     top, ours = logging.getLogger(), logging.getLogger("reconciler")
     handlers, level, our_level = list(top.handlers), top.level, ours.level

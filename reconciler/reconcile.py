@@ -176,7 +176,7 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
             refuse_if_paused(tx)
         expired = expire_due(tx, by.actor)
         judged = plan(tx, desired, options.limits, options.selection)  # (3)
-        _refuse_stale(tx, judged, options)
+        refuse_stale(tx, judged, options)
         refuse_if_guarded(judged.verdict)  # (4)
         refuse_unsigned_widenings(judged.plan, options.trusted)
         record_commit(tx, by)
@@ -194,7 +194,8 @@ def expire(database: Database, actor: str) -> None:
         audit.append(tx, expire_due(tx, actor))
 
 
-def _refuse_stale(tx: Tx, judged: Judged, options: Options) -> None:
+def refuse_stale(tx: Tx, judged: Judged, options: Options) -> None:
+    """Raise `Refused` (`plan_stale`) for a plan that is not the one that was approved."""
     overtaken = options.expect is not None and judged.plan.digest != options.expect
     if overtaken or (not judged.plan.empty and _is_older(tx, options)):
         raise Refused(

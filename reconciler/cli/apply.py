@@ -32,7 +32,7 @@ from reconciler.cli.summary import Attempt, lost_at_commit, summarised
 from reconciler.core.plan_json import plan_as_json
 from reconciler.core.trust import refuse_unsigned_widenings
 from reconciler.errors import EXIT_REFUSED, NeedsEdit
-from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded
+from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded, refuse_stale
 from reconciler.store.reconcilers import paused
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
     from reconciler.core.changes import Plan
     from reconciler.core.spec import Desired
+    from reconciler.core.values import SourceSetting
     from reconciler.store.tx import Database
 
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--token-life", type=DURATION, default="1h", show_default=True, help="How long they live."
 )
+@click.option("--dry-run", is_flag=True, help="Show what it would do, as `plan`; change nothing.")
 @asking
 @wait_lock
 @plan_output
@@ -63,6 +65,7 @@ def command(
     invite: bool,
     invite_dir: str | None,
     token_life: timedelta,
+    dry_run: bool,
     asked: Asked,
     wait: timedelta,
     output: str,
@@ -76,6 +79,9 @@ def command(
     saved = _saved(path, asked)
     source = replace(saved.source, cache=found.cache) if saved else source_of(found, path)
     chosen = saved.asked if saved else asked
+    if dry_run:
+        _preview(found, source, (chosen, saved), output)
+        return
     handout = _handout(found, token_life, output, invite=invite, folder=invite_dir)
     say_gateway(found)
     if saved and (words := chosen.words()):
@@ -115,6 +121,29 @@ def command(
     if yes or saved is not None or output == "markdown":
         show_plan(done, desired, output)
     _report(done, handout.documents if handout else [])
+
+
+def _preview(
+    found: Settings, source: SourceSetting, chosen: tuple[Asked, SavedPlan | None], output: str
+) -> None:
+    """Show what an apply would do now, or raise as it would.
+
+    Raises:
+        Refused: `plan_stale`, `commit_untrusted`, or the guard's.
+    """
+    asked, saved = chosen
+    with opened_reading(found, source, asked, "apply") as (opened, reading):
+        options = Options(expect=saved.digest if saved else None, generation=reading.generation)
+        with opened.transaction() as tx:
+            judged = plan(tx, reading.desired, asked.limits, asked.selection)
+            refuse_stale(tx, judged, options)
+    show_plan(judged, reading.desired, output)
+    if output == "json":
+        refuse_if_guarded(judged.verdict)
+    if not judged.verdict.allowed:
+        raise click.exceptions.Exit(EXIT_REFUSED)
+    refuse_unsigned_widenings(judged.plan, reading.trusted)
+    click.echo("nothing was changed: this was a dry run", err=True)
 
 
 def _handout(

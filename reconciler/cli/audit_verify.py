@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.context import database, settings, verb
+from reconciler.cli.output import output_choice, print_document
 from reconciler.core.checkpoint import MAX_CHECKPOINT, Checkpoint
 from reconciler.core.times import rfc3339
 from reconciler.crypto import sshsig
@@ -29,8 +30,9 @@ MAX_SIGNATURE = 64 * 1024  # octets
     type=click.Path(path_type=Path),
     help="What `audit checkpoint` wrote: the log must still say so. Repeatable.",
 )
+@output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
-def command(files: tuple[Path, ...]) -> None:
+def command(files: tuple[Path, ...], output: str) -> None:
     """Check every entry of the audit log against its hash and the one before it.
 
     A checkpoint's signature (FILE.sig) is verified where MOSAIC_ALLOWED_SIGNERS is set, and must be
@@ -41,6 +43,13 @@ def command(files: tuple[Path, ...]) -> None:
     with database(setting, "audit verify") as opened, opened.transaction() as tx:
         found = verify(tx, [head for _, each, _ in kept for head in each.heads])
     refuse_broken(found)
+    if output != "text":
+        checkpoints = [
+            {"file": str(file), "seq": each.seq, "at": rfc3339(each.at), "signer": signer}
+            for file, each, signer in kept
+        ]
+        print_document({"entries": found.last.seq, "checkpoints": checkpoints}, output)
+        return
     click.echo(f"{found.last.seq:,} entries verify")
     for file, each, signer in kept:
         by = f", signed by {signer}" if signer else ", whose signature was not verified"

@@ -5,18 +5,22 @@ from __future__ import annotations
 import click
 
 from reconciler.cli.context import database, settings, verb
+from reconciler.cli.output import output_choice, print_document
 from reconciler.core.words import counted
 from reconciler.errors import Refused
 from reconciler.store.schema import differences
 
 
 @click.command()
+@output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
-def command() -> None:
+def command(output: str) -> None:
     """Check that the schema is current, and every constraint and trigger in force."""
     with database(settings(), "db check") as opened, opened.transaction() as tx:
         found = differences(tx)
-    for each in found:
+    if output != "text":
+        print_document({"inForce": not found, "differences": list(found)}, output)
+    for each in found if output == "text" else ():
         click.echo(each)
     if found:
         raise Refused(
@@ -24,4 +28,5 @@ def command() -> None:
             f"{counted(len(found), 'difference')} from what the migrations made",
             hint="find out who changed the schema; restore it from a backup",
         )
-    click.echo("the schema is current, and its constraints and triggers are in force")
+    if output == "text":
+        click.echo("the schema is current, and its constraints and triggers are in force")

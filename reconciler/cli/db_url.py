@@ -5,19 +5,24 @@ from __future__ import annotations
 import click
 
 from reconciler.cli.context import require_home, settings, verb
+from reconciler.cli.output import output_choice, print_document
 
 
 @click.command()
+@output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
-def command() -> None:
+def command(output: str) -> None:
     """Print the libpq URL of the owner's role, for psql. It holds the password.
 
     The embedded server runs only while it is used: start `up` first, or another command.
     """
     found = settings()
-    if found.database_url is not None:
-        click.echo(found.database_url)
-        return
-    from reconciler.embedded.postgres import cluster_of
+    url = found.database_url
+    if url is None:
+        from reconciler.embedded.postgres import cluster_of
 
-    click.echo(cluster_of(require_home(found)).url())
+        url = cluster_of(require_home(found)).url()
+    if output != "text":
+        print_document({"url": url}, output)
+    else:
+        click.echo(url)

@@ -45,7 +45,7 @@ MB: Final = 1_000_000
     multiple=True,
     help="Remove DIR, which `doctor` lists, although its gateway may still exist.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @verb
 def command(named: tuple[str, ...], *, all_orphans: bool, yes: bool) -> None:
     """Remove the gateway of this home: its folder, its database, and all of it that runs.

@@ -8,7 +8,7 @@ from reconciler.cli.main import LazyGroup
 
 VERBS = {
     "create": ("grant_create", "Declare a grant, apply it, and print its invitation once."),
-    "list": ("grant_list", "List grants, in every state."),
+    "list": ("grant_list", "List grants, in every state, what lives first."),
     "show": ("grant_show", "Show one grant."),
     "invite": ("grant_invite", "Mint a new invitation; the one before is void."),
     "suspend": ("grant_suspend", "Withhold a grant's authority, whatever git says."),

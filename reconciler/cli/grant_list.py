@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli.context import database, settings, verb
 from reconciler.cli.output import output_option, show_list
-from reconciler.cli.people import end_of, held, live_certificate, state
+from reconciler.cli.people import end_of, ended, held, live_certificate, state
 from reconciler.core.states import GrantStatus
 from reconciler.store.grants import list_grants
 
@@ -29,12 +29,18 @@ COLUMNS = (
     multiple=True,
     help="Only grants of this status; may be given again.",
 )
+@click.option("--live", is_flag=True, help="Only those that have not ended.")
 @output_option
 @verb
-def command(statuses: tuple[str, ...], output: str) -> None:
-    """List grants, in every state. A grant whose end has passed is expired."""
+def command(statuses: tuple[str, ...], live: bool, output: str) -> None:
+    """List grants, in every state, what lives first. A grant whose end has passed is expired."""
     found = settings()
     with database(found, "grant list") as opened, opened.transaction() as tx:
         rows = list_grants(tx, statuses)
-    none = f"no grant is {' or '.join(statuses)}" if statuses else "there are no grants"
+    if live:
+        rows = [row for row in rows if not ended(row)]
+    elif output == "table":
+        rows.sort(key=ended)  # what lives first; else by name and age
+    narrowed = " or ".join(statuses) or ("live" if live else "")
+    none = f"no grant is {narrowed}" if narrowed else "there are no grants"
     show_list(rows, COLUMNS, output, none)

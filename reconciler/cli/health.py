@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli.context import settings, verb
+from reconciler.cli.output import output_choice, print_document
 from reconciler.config import require
 from reconciler.errors import Retry
 from reconciler.web.addresses import is_one_of
@@ -28,10 +29,17 @@ TIMEOUT_S: Final = 5.0
 
 @click.command()
 @click.option("--listen", metavar="HOST:PORT", help="The address that `serve` listens on.")
+@output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
-def command(listen: str | None) -> None:
+def command(listen: str | None, output: str) -> None:
     """Ask the endpoint on this machine whether it is ready; needs no shell and no curl."""
-    click.echo(ask_ready(settings(listen=listen)))
+    found = settings(listen=listen)
+    status = ask_ready(found)
+    if output != "text":
+        host, port = found.listen
+        print_document({"status": status, "host": host, "port": port}, output)
+    else:
+        click.echo(status)
 
 
 def ask_ready(found: Settings) -> str:

@@ -33,5 +33,7 @@ def on_home(line: str, home: str | None) -> str:
     """Return a command line that acts on that home; None: on the one that it finds itself."""
     if home is None or "--home" in line or not line.startswith(PROGRAM):
         return line
+    if line.removeprefix(PROGRAM).split()[:1] == ["prepare"]:  # of a gateway without a home
+        return line
     options, dashes, operands = line.partition(" -- ")
     return f"{options} --home {shlex.quote(home)}{dashes}{operands}"

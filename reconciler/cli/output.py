@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import codecs
 import json
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import click
 
+from reconciler.cli.table import table_lines, terminal_width
 from reconciler.core.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 
-GAP: Final = "  "
-MIN_WIDTH: Final = 8  # a column is not cut below this
+# the headings of names and times, which stay whole in a narrow terminal
+WHOLE: Final = frozenset(
+    {"NAME", "GRANT", "PEER", "ID", "SEQ", "AT", "OF", "ENDS", "EXPIRES", "CERTIFICATE ENDS"}
+)
 MAX_CELL: Final = 4096  # characters
 
 
@@ -67,7 +69,7 @@ def show_list(
     else:
         header = [name for name, _ in columns]
         body = [[printable(text(row), MAX_CELL) for _, text in columns] for row in rows]
-        for line in table([header, *body], _terminal_width()):
+        for line in table_lines(header, body, terminal_width(), WHOLE):
             click.echo(line)
 
 
@@ -81,29 +83,6 @@ def show_facts(facts: Mapping[str, Any], output: str) -> None:
         for number, line in enumerate(_lines(value)):
             label = f"{name}:" if number == 0 else ""
             click.echo(f"{label:<{width}} {printable(line, MAX_CELL)}".rstrip())
-
-
-def table(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """Return the lines of a table; where it is wider than `width`, the widest columns are cut."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    while width is not None and sum(widths) + len(GAP) * (len(widths) - 1) > width:
-        widest = max(range(len(widths)), key=lambda column: widths[column])
-        if widths[widest] <= MIN_WIDTH:
-            break
-        widths[widest] -= 1
-    cut = (
-        GAP.join(f"{_cut(text, size):<{size}}" for text, size in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return [line.rstrip() for line in cut]
-
-
-def _terminal_width() -> int | None:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def _cut(text: str, size: int) -> str:
-    return text if len(text) <= size else f"{text[: size - 1]}…"
 
 
 def _lines(value: object) -> list[str]:

@@ -8,7 +8,7 @@ from reconciler.cli.main import LazyGroup
 
 VERBS = {
     "add": ("peer_add", "Use an invitation: enroll with another gateway."),
-    "list": ("peer_list", "List peers, in every state."),
+    "list": ("peer_list", "List peers, in every state, what lives first."),
     "show": ("peer_show", "Show one peer."),
     "revoke": ("peer_revoke", "End a peer and its grants, whatever git says."),
 }

@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli.context import database, settings, verb
 from reconciler.cli.output import output_option, show_list
-from reconciler.cli.people import Row, away, held, state
+from reconciler.cli.people import Row, away, ended, held, state
 from reconciler.core.states import PeerStatus
 from reconciler.store.peers import list_peers
 
@@ -42,12 +42,18 @@ COLUMNS = (
     multiple=True,
     help="Only peers of this status; may be given again.",
 )
+@click.option("--live", is_flag=True, help="Only those that have not ended.")
 @output_option
 @verb
-def command(statuses: tuple[str, ...], output: str) -> None:
-    """List peers, in every state."""
+def command(statuses: tuple[str, ...], live: bool, output: str) -> None:
+    """List peers, in every state, what lives first."""
     found = settings()
     with database(found, "peer list") as opened, opened.transaction() as tx:
         rows = list_peers(tx, statuses)
-    none = f"no peer is {' or '.join(statuses)}" if statuses else "there are no peers"
+    if live:
+        rows = [row for row in rows if not ended(row)]
+    elif output == "table":
+        rows.sort(key=ended)  # what lives first; else by name and age
+    narrowed = " or ".join(statuses) or ("live" if live else "")
+    none = f"no peer is {narrowed}" if narrowed else "there are no peers"
     show_list(rows, COLUMNS, output, none)

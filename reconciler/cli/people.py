@@ -8,6 +8,8 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
+ENDED = ("revoked", "expired")
+
 
 def state(row: Row) -> str:
     """Return the status, with the hold and what git does not know yet."""
@@ -15,9 +17,14 @@ def state(row: Row) -> str:
     hold = row["hold"]
     if hold is not None and hold["kind"] == "suspend" and row["status"] == "pending":
         words.append("(will be suspended)")
-    if not row["managed"] and row["status"] not in ("revoked", "expired"):
+    if not row["managed"] and not ended(row):
         words.append("(not in git yet)")
     return " ".join(words)
+
+
+def ended(row: Row) -> bool:
+    """Tell whether a row has ended for good."""
+    return row["status"] in ENDED
 
 
 def held(row: Row) -> str:

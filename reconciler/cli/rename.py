@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,10 +40,11 @@ LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 @click.argument("old", type=IdentityType(), metavar="KIND/OLD")
 @click.argument("new", metavar="NEW")
 @click.option("--no-write", is_flag=True, help="Leave the manifests to you.")
+@click.option("--dry-run", is_flag=True, help="Say what it would do; change nothing.")
 @wait_lock
 @source_option
 @verb
-def command(old: Identity, new: str, no_write: bool, wait: timedelta) -> None:
+def command(old: Identity, new: str, no_write: bool, dry_run: bool, wait: timedelta) -> None:
     """Give a peer or a grant another name. Its certificates and invitations go on.
 
     Writes the name into the manifests too, comments and order kept: in git alone it would be a
@@ -61,11 +63,22 @@ def command(old: Identity, new: str, no_write: bool, wait: timedelta) -> None:
     if not no_write:
         files = _rewritten(source_of(found, None), old, new)
     say_gateway(found)
-    with database(found, "rename") as opened, files.with_rows(opened, wait) as tx:
+    with (
+        suppress(_DryRun),
+        database(found, "rename") as opened,
+        files.with_rows(opened, wait) as tx,
+    ):
         rename(tx, kind, name, new, f"user:{actor_name()}")
-    click.echo(f"{kind.lower()}/{name} is {kind.lower()}/{new} now")
+        if dry_run:
+            raise _DryRun
+    would, write = ("would be", "would write") if dry_run else ("is", "wrote")
+    click.echo(f"{kind.lower()}/{name} {would} {kind.lower()}/{new} now")
     for path in sorted(files.after):
-        click.echo(f"  wrote {files.folder / path}")
+        click.echo(f"  {write} {files.folder / path}")
+
+
+class _DryRun(Exception):
+    """Undoes the transaction in which a rename was tried."""
 
 
 def _rewritten(source: SourceSetting, old: Identity, new: str) -> Rewriting:

@@ -142,7 +142,8 @@ def test_fmt_that_fails_says_what_is_laid_out_and_what_is_not(mosaic: Quick) -> 
     done = mosaic("fmt", *(str(path) for path in paths))
     assert done.code == 1
     assert "Summary: done: 1 file. Failed: " in done.err
-    assert "cannot be written: File name too long. Not attempted: 2 files." in done.err
+    assert "Not attempted: 2 files." in done.err
+    assert done.err.count("cannot be written: File name too long") == 1
 
 
 def test_the_hooks_do_what_they_say(mosaic: Quick, path: str) -> None:

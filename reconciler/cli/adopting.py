@@ -108,7 +108,7 @@ def _edit(
             hint=f"apply it first, or undo that change; {_restore(drift)}",
         )
     path = manifest.place.path
-    return path, edited(files[path].decode(), row.kind, row.name, row.spec)
+    return path, edited(files[path].decode(), row.kind, row.name, row.spec, path)
 
 
 def _by_identity(desired: Desired) -> dict[tuple[Kind, str], AnyDeclared]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from reconciler.cli.summary import tallied
 from reconciler.core.files import SUFFIXES
 from reconciler.core.values import SourceSetting
 from reconciler.core.words import counted
-from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit, Refused
+from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit
 from reconciler.files import replace_file
 from reconciler.manifest.fmt import formatted
 from reconciler.source.read import folder_of, read_source
@@ -64,12 +63,10 @@ def _different(files: list[Path]) -> dict[Path, tuple[str, str]]:
     for path in files:
         text = _read(path)
         try:
-            made = formatted(text)
+            made = formatted(text, str(path))
         except InvalidManifests as error:
-            problems += [replace(each, file=str(path)) for each in error.problems]
+            problems += error.problems
             continue
-        except Refused as error:
-            raise Refused(error.code, f"{path}: {error.message}", hint=error.hint) from None
         if made != text:
             found[path] = (text, made)
     if problems:

@@ -97,6 +97,6 @@ def _rewritten(source: SourceSetting, old: Identity, new: str) -> Rewriting:
     read = read_source(source)
     load(read)
     before = {file.path: file.content for file in read.files}
-    made = {path: renamed(text.decode(), *old, new).encode() for path, text in before.items()}
+    made = {path: renamed(text.decode(), *old, new, path).encode() for path, text in before.items()}
     after = {path: text for path, text in made.items() if text != before[path]}
     return Rewriting(folder, {path: before[path] for path in after}, after)

@@ -1,258 +1,255 @@
-"""Manifests edited as text: what a person wrote around them, comments and order, stays.
+"""Manifests edited as text: nothing but the values that change is written anew.
 
-Only the documents that change are written anew, and in them only the values that differ. Every edit
-is read back: it must declare what was asked for, and everything else as before.
+An edit replaces, inserts or deletes the text of one value at a time, at the places that `syntax`
+gives, until the text declares what was asked for. Comments and blank lines are never deleted, and
+every other byte is as it was. The result is read back: it must declare that, and everything else as
+before, with the same comments.
 """
 
 from __future__ import annotations
 
-import io
-import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
-
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.resolver import VersionedResolver
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from reconciler.core.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
 from reconciler.core.times import format_duration
-from reconciler.errors import Refused
-from reconciler.manifest.documents import comments, content_of, specs_of, split_documents
-from reconciler.manifest.write import spec_document
+from reconciler.errors import InvalidManifests, Refused
+from reconciler.manifest.documents import FILE, Key, Specs, specs_of
+from reconciler.manifest.reader import read_documents
+from reconciler.manifest.splice import deleted_entry, deleted_item, inserted, replaced
+from reconciler.manifest.syntax import Mapping, Node, Scalar, Sequence, Syntax, parse_syntax
+from reconciler.manifest.write import flow_text, plain_word, scalar_text, spec_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
-    from reconciler.manifest.documents import Key, Specs
+_DEFAULTS: Final[dict[str, object]] = {
+    "suspended": False,
+    "protect": False,
+    "personal": True,
+    "certificate": {},
+    "lifetime": format_duration(DEFAULT_LIFETIME),
+}
+_ORDER: Final = (  # of the keys, as manifests are written
+    *("name", "labels"),
+    *("direction", "displayName", "endpoint"),
+    *("peer", "subjectUserId", "expiresAt", "suspended", "protect", "scope", "certificate"),
+    *("type", "verbs", "filter", "resources", "maxRowsPerQuery", "teams", "personal", "lifetime"),
+)
+_MOST_STEPS: Final = 5_000  # of one edit: more than values can differ
 
-_SEQUENCE: Final = re.compile(r"^( *)[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\n( *)- ", re.MULTILINE)
-_MAPPING: Final = re.compile(r"^[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\n( +)[^\s#-]", re.MULTILINE)
 
-
-def edited(text: str, kind: Kind, name: str, spec: Spec) -> str:
-    """Return `text` with the document of a manifest declaring `spec`.
+def edited(text: str, kind: Kind, name: str, spec: Spec, file: str = FILE) -> str:
+    """Return `text` with the document of a manifest declaring `spec`; `file` names it in an error.
 
     Raises:
         Refused: `name_unknown`: no document declares it; `state_conflict`: it cannot be edited.
         InvalidManifests: `text` is no valid file of manifests.
     """
-    before = specs_of(text)
+    before = specs_of(text, file)
     if (kind, name) not in before:
-        raise _unknown(kind, name)
+        raise Refused(
+            "name_unknown",
+            f"{file} does not declare {kind.lower()}/{name}",
+            hint="it may have been moved since: `mosaic federation apply` keeps the books",
+        )
+    change = _Change((kind, name), (kind, name), before[kind, name], spec)
+    return _changed(file, text, [change], before | {(kind, name): spec})
 
-    def change(document: CommentedMap) -> None:
-        _merge(document["spec"], spec_document(spec))
-        if isinstance(spec, PeerSpec):
-            _label(document["metadata"], dict(spec.labels))
 
-    return _changed(text, {(kind, name): change}, before | {(kind, name): spec})
-
-
-def renamed(text: str, kind: Kind, old: str, new: str) -> str:
+def renamed(text: str, kind: Kind, old: str, new: str, file: str = FILE) -> str:
     """Return `text` with a manifest, and what refers to it there, under another name.
 
-    Text that has neither is returned as it is.
+    Text that has neither is returned as it is. A peer whose `displayName` was its name keeps it.
 
     Raises:
         Refused: `state_conflict`: it cannot be edited.
         InvalidManifests: `text` is no valid file of manifests.
     """
-    changes: dict[Key, Callable[[CommentedMap], None]] = {}
+    changes: list[_Change] = []
     after: Specs = {}
-    for (its_kind, name), spec in specs_of(text).items():
-        key, wanted = (its_kind, name), spec
+    for key, spec in specs_of(text, file).items():
+        wanted_key, wanted = key, spec
         if key == (kind, old):
-            changes[key] = lambda document: _set(document["metadata"], "name", new)
-            key = (its_kind, new)
+            wanted_key = (kind, new)
         elif kind is Kind.PEER and isinstance(spec, GrantSpec) and spec.peer == old:
-            changes[key] = lambda document: _set(document["spec"], "peer", new)
             wanted = replace(spec, peer=new)
-        after[key] = wanted
-    if not changes:
-        return text
-    made = _changed(text, changes, after)
-    if comments(text) - comments(made):
-        raise _uneditable("a comment less")
-    return made
+        if (wanted_key, wanted) != (key, spec):
+            changes.append(_Change(key, wanted_key, spec, wanted))
+        after[wanted_key] = wanted
+    return _changed(file, text, changes, after) if changes else text
 
 
-def removed(text: str, kind: Kind, name: str) -> str | None:
-    """Return `text` without a manifest; None where nothing would be left of it.
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a manifest is called and declares, and what it is to be called and to declare."""
 
-    Raises:
-        Refused: `name_unknown`. InvalidManifests: `text` is no valid file of manifests.
-    """
-    before = specs_of(text)
-    if (kind, name) not in before:
-        raise _unknown(kind, name)
-    if len(before) == 1:
-        return None
-    documents = split_documents(text)
-    # what stands at the top of a file is about all of it
-    first, *rest = (each for each in documents if each.key != (kind, name))
-    others = "".join(f"{each.before}{each.text}" for each in rest)
-    made = f"{documents[0].before}{first.text}{others}"
-    return _checked(made, {key: spec for key, spec in before.items() if key != (kind, name)})
+    old_key: Key
+    new_key: Key
+    old: Spec
+    new: Spec
 
 
-def _changed(text: str, changes: dict[Key, Callable[[CommentedMap], None]], after: Specs) -> str:
-    crlf = 0 < text.count("\n") == text.count("\r\n")
-    parts = []
-    for document in split_documents(text.replace("\r\n", "\n") if crlf else text):
-        change = changes.get(document.key) if document.key is not None else None
-        made = document.text if change is None else _rewritten(document.text, change)
-        parts.append(f"{document.before}{made}")
-    joined = "".join(parts)
-    return _checked(joined.replace("\n", "\r\n") if crlf else joined, after)
+def _changed(file: str, text: str, changes: Iterable[_Change], after: Specs) -> str:
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    before = made = text.removeprefix(mark)
+    line = 1
+    for change in changes:
+        try:
+            index = _index(file, made, change.old_key)
+            line = _line(made, index)
+            made = _converged(made, index, change)
+        except ValueError as error:
+            raise _refused(file, line, str(error)) from None
+    try:
+        same = specs_of(made, file) == after
+    except InvalidManifests as error:
+        raise _refused(file, line, f"it would be invalid: {error.problems[0]}") from None
+    if not same:
+        raise _refused(file, line, "it would declare something else")
+    if parse_syntax(before).comments() != parse_syntax(made).comments():
+        raise _refused(file, line, "a comment would be lost")
+    return mark + made
 
 
-def _checked(text: str, after: Specs) -> str:
-    if specs_of(text) != after:
-        raise _uneditable("another thing")
-    return text
-
-
-def _uneditable(what: str) -> Refused:
+def _refused(file: str, line: int, why: str) -> Refused:
     return Refused(
         "state_conflict",
-        f"the manifest cannot be edited without saying {what}",
-        hint="edit it by hand",
+        f"{file}:{line}: cannot be edited: {why}",
+        hint="edit it by hand; nothing was changed",
     )
 
 
-class _Verbatim(VersionedResolver):
-    """Every plain scalar is text, so that what is not touched is written as it was read."""
-
-    @property
-    def versioned_resolver(self) -> dict[str, Any]:
-        """Resolve nothing."""
-        return {}
-
-
-def _rewritten(text: str, change: Callable[[CommentedMap], None]) -> str:
-    made = rewritten(text, change, mapping=_mapping(text), offset=_offset(text))
-    trailing = text[len(text.rstrip("\n")) :]
-    return made.rstrip("\n") + (trailing or "\n")
+def _index(file: str, text: str, key: Key) -> int:
+    """Return which document of a text declares a manifest."""
+    for index, document in enumerate(read_documents(file, text.encode())):
+        value = document.value
+        if (value["kind"], value["metadata"]["name"]) == key:
+            return index
+    raise ValueError("no document declares it")
 
 
-def rewritten(
-    text: str, change: Callable[[CommentedMap], None], *, mapping: int, offset: int
-) -> str:
-    """Return one document's text after `change`, indented so; every other scalar is as it was.
-
-    What stands before and after its content is kept as it is: ruamel drops some of it.
-
-    Raises:
-        Refused: `state_conflict`: ruamel cannot read what the C parser could.
-    """
-    start, end = content_of(text)
-    yaml = YAML(typ="rt", pure=True)
-    yaml.Resolver = _Verbatim
-    yaml.preserve_quotes = True
-    yaml.width = 4096  # a line is not broken inside a value
-    yaml.indent(mapping=mapping, sequence=offset + 2, offset=offset)
-    out = io.StringIO()
-    try:
-        document = yaml.load(text[start:end])
-        change(document)
-        yaml.dump(document, out)
-    except YAMLError as error:
-        what = str(getattr(error, "problem", None) or type(error).__name__)
-        raise Refused(
-            "state_conflict",
-            f"the manifest cannot be edited with its comments kept: {what}",
-            hint="edit it by hand; a tab before a comment is one reason",
-        ) from None
-    return f"{text[:start]}{out.getvalue()}{text[end:]}"
+def _line(text: str, index: int) -> int:
+    syntax = parse_syntax(text)
+    return syntax.line(syntax.roots[index].start)
 
 
-def _offset(text: str) -> int:
-    """Return how far the dashes of sequences are indented in a text."""
-    found = _SEQUENCE.search(text)
-    return max(len(found[2]) - len(found[1]), 0) if found else 2
+def _converged(text: str, index: int, change: _Change) -> str:
+    """Return the text once no value of the document differs from what is wanted."""
+    for _ in range(_MOST_STEPS):
+        syntax = parse_syntax(text)
+        root = syntax.roots[index]
+        assert isinstance(root, Mapping)
+        made = _step(syntax, root, change)
+        if made is None:
+            return text
+        text = made
+    raise ValueError("the edit does not end")
 
 
-def _mapping(text: str) -> int:
-    found = _MAPPING.search(text)
-    return len(found[1]) if found else 2
-
-
-def _merge(node: CommentedMap, wanted: dict[str, Any]) -> None:
-    """Make a mapping say what is wanted; what says so already stays as it is written."""
-    for name in [name for name in node if name not in wanted]:
-        if not _is_default(name, node[name]):
-            del node[name]
-    for name, value in wanted.items():
-        _set(node, name, value)
-
-
-def _is_default(name: str, value: object) -> bool:
-    if name == "certificate" and isinstance(value, CommentedMap):
-        return str(value.get("lifetime")) == format_duration(DEFAULT_LIFETIME)
-    return (name, str(value)) in {("suspended", "false"), ("protect", "false")}
-
-
-def _set(node: CommentedMap, name: str, value: object) -> None:
-    old = node.get(name)
-    if isinstance(old, CommentedMap) and isinstance(value, dict):
-        _merge(old, value)
-    elif isinstance(old, CommentedSeq) and isinstance(value, list):
-        _align(old, value)
-    elif name not in node or str(old) != str(_plain(value)):
-        node[name] = _plain(value)
-
-
-def _align(node: CommentedSeq, wanted: list[Any]) -> None:
-    """Make a sequence hold what is wanted, where each entry is known by its type, or by itself."""
-    if not any(isinstance(each, dict) for each in (*node, *wanted)):
-        if sorted(map(str, node)) != sorted(str(_plain(each)) for each in wanted):
-            node[:] = [_plain(each) for each in wanted]
-        return
-    by_type = {str(each["type"]): each for each in wanted}
-    for index in reversed(range(len(node))):
-        if str(node[index]["type"]) not in by_type:
-            del node[index]
-    there = {str(each["type"]): each for each in node}
-    for name, value in by_type.items():
-        if name in there:
-            _merge(there[name], value)
-        else:
-            node.append(_plain(value))
-
-
-def _label(metadata: CommentedMap, labels: dict[str, str]) -> None:
-    if labels:
-        _set(metadata, "labels", labels)
-    else:
-        metadata.pop("labels", None)
-
-
-def _plain(value: object) -> object:
-    """Return a value as nodes whose scalars are text; what would read as another type is quoted."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case dict():
-            return CommentedMap({name: _plain(each) for name, each in value.items()})
-        case list():
-            made = CommentedSeq(_plain(each) for each in value)
-            made.fa.set_flow_style()
+def _step(syntax: Syntax, root: Mapping, change: _Change) -> str | None:
+    """Return the text with one difference less, None where there is none."""
+    metadata, spec = root.get("metadata"), root.get("spec")
+    assert isinstance(metadata, Mapping)
+    assert isinstance(spec, Mapping)
+    name = metadata.get("name")
+    assert isinstance(name, Scalar)
+    if name.value != change.new_key[1]:
+        return replaced(syntax, name, scalar_text(change.new_key[1], name.style, name.value))
+    if isinstance(change.old, PeerSpec) and isinstance(change.new, PeerSpec):
+        labels = [dict(each.labels) for each in (change.old, change.new)]
+        have, want = ({"labels": each} if each else {} for each in labels)
+        made = _merge(syntax, metadata, have, want, {})
+        if made is not None:
             return made
-        case str():
-            parsed = YAML(typ="safe", pure=True).load(value) if value.strip() else None
-            looks_like_text = isinstance(parsed, str) and parsed == value
-            is_time = re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", value) is not None
-            return value if looks_like_text or is_time else DoubleQuotedScalarString(value)
-        case _:
-            return str(value)
+    have, want = spec_document(change.old), spec_document(change.new)
+    if change.old_key != change.new_key and spec.get("displayName") is None:
+        have.pop("displayName", None)  # it was the name
+    return _merge(syntax, spec, have, want)
 
 
-def _unknown(kind: Kind, name: str) -> Refused:
-    return Refused(
-        "name_unknown",
-        f"the file does not declare {kind.lower()}/{name}",
-        hint="it may have been moved since: `mosaic federation apply` keeps the books",
+def _merge(
+    syntax: Syntax,
+    node: Mapping,
+    have: dict[str, Any],
+    want: dict[str, Any],
+    defaults: dict[str, object] = _DEFAULTS,
+) -> str | None:
+    """Make a mapping say what is wanted, one step; what is equal already stays as it is written.
+
+    A key that is not wanted is set to its default where it has one, so that what is noted at it
+    keeps its place; else it goes.
+    """
+    for name in have | want:
+        if have.get(name) == want.get(name):
+            continue
+        old, wanted = node.get(name), want.get(name, defaults.get(name))
+        if old is None and name in want:
+            new = f"{flow_text(name)}: {flow_text(wanted)}"
+            return inserted(syntax, node, new, _predecessor(node, name))
+        if old is None:
+            continue
+        if wanted is None:
+            return deleted_entry(syntax, node, name)
+        made = _set(syntax, old, have.get(name), wanted, defaults)
+        if made is not None:
+            return made
+    return None
+
+
+def _predecessor(node: Mapping, name: str) -> int:
+    """Return how many entries of a mapping come before a new one."""
+    if name not in _ORDER:
+        return len(node.entries)
+    rank = _ORDER.index(name)
+    before = [
+        index
+        for index, entry in enumerate(node.entries)
+        if entry.key.value in _ORDER and _ORDER.index(entry.key.value) < rank
+    ]
+    return before[-1] + 1 if before else len(node.entries)
+
+
+def _set(
+    syntax: Syntax,
+    node: Node,
+    have: Any,  # noqa: ANN401 - a plain value
+    want: Any,  # noqa: ANN401 - as above
+    defaults: dict[str, object],
+) -> str | None:
+    if isinstance(node, Mapping):
+        return _merge(syntax, node, have or {}, want, defaults)
+    if isinstance(node, Sequence):
+        return _align(syntax, node, have or [], want)
+    assert isinstance(node, Scalar)
+    wanted = scalar_text(want, node.style, node.value)
+    text = syntax.text[node.start : node.end]
+    return (
+        None if node.value == plain_word(want) or text == wanted else replaced(syntax, node, wanted)
     )
+
+
+def _align(syntax: Syntax, node: Sequence, have: list[Any], want: list[Any]) -> str | None:
+    """Make a sequence hold what is wanted, one step: items are known by their type or text."""
+    there = {_identity(item): index for index, item in enumerate(node.items)}
+    had, wanted = ({_named(each): each for each in values} for values in (have, want))
+    for name, value in wanted.items():
+        if name not in there:
+            return inserted(syntax, node, flow_text(value), len(node.items))
+        item = node.items[there[name]]
+        if isinstance(item, Mapping):
+            made = _merge(syntax, item, had[name], value) if name in had else None
+            if made is not None:
+                return made
+    gone = [index for name, index in there.items() if name not in wanted]
+    return deleted_item(syntax, node, gone[-1]) if gone else None
+
+
+def _identity(item: Node) -> str:
+    kind = item.get("type") if isinstance(item, Mapping) else item
+    assert isinstance(kind, Scalar)
+    return kind.value
+
+
+def _named(value: Any) -> str:  # noqa: ANN401 - a plain value
+    return str(value["type"]) if isinstance(value, dict) else str(value)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from ruamel.yaml import YAML
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_LINE: Final = "# yaml-language-server: $schema={folder}/{kind}.schema.json\n"
+
+_PLAIN: Final = re.compile(  # every YAML reads it as that text, in braces too
+    r"[A-Za-z](?:[A-Za-z0-9 ._@/-]*[A-Za-z0-9._@/-])?|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z"
+)
+_URL: Final = re.compile(r"https://[A-Za-z0-9./:_~-]*[A-Za-z0-9/]")
+_WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 
 
 def manifest_text(name: str, spec: Spec, schemas: str = "../schemas") -> str:
@@ -90,3 +98,41 @@ def _grant(spec: GrantSpec) -> dict[str, Any]:
     if spec.lifetime != DEFAULT_LIFETIME:
         declared["certificate"] = {"lifetime": format_duration(spec.lifetime)}
     return declared
+
+
+def plain_word(value: object) -> str:
+    """Return a scalar as the text that it is, without quotes."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def scalar_text(value: object, style: str, before: str) -> str:
+    """Return a scalar as YAML in one line, in the style of the one that it replaces."""
+    text = plain_word(value)
+    if not isinstance(value, str):
+        return text
+    if style == "'" and text.isprintable():
+        doubled = text.replace("'", "''")
+        return f"'{doubled}'"
+    if not style and before.startswith("https://") and _URL.fullmatch(text):
+        return text
+    return _quoted(text) if style == '"' else flow_text(text)
+
+
+def flow_text(value: object) -> str:
+    """Return a plain value as YAML in one line, which may stand in braces."""
+    match value:
+        case dict():
+            inner = (f"{flow_text(name)}: {flow_text(each)}" for name, each in value.items())
+            return f"{{{', '.join(inner)}}}"
+        case list():
+            return f"[{', '.join(map(flow_text, value))}]"
+        case str() if not _PLAIN.fullmatch(value) or value.lower() in _WORDS:
+            return _quoted(value)
+        case _:
+            return plain_word(value)
+
+
+def _quoted(text: str) -> str:
+    """Return text in double quotes: JSON's are YAML's (YAML 1.2 1.3)."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in quoted)

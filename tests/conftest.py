@@ -22,6 +22,7 @@ from reconciler.store.tx import Database
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ("tests.support.run_folder",)
 TEMPLATE: Final = "migrated"
 _NUMBERS: Final = itertools.count()
 

@@ -10,23 +10,28 @@ import asyncio
 import json
 import shlex
 import shutil
-import tempfile
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from reconciler.cli.demo_gateway import DemoGateway, expect
+from reconciler.cli.signals import interruptible, uninterruptible
 from reconciler.core.invitation import parse_invitation
 from reconciler.core.x509 import DEFAULT_OID_ARC, grant_id_oid, subject_user_id_oid
+from reconciler.embedded.destroy import destroy_home, reserved
+from reconciler.embedded.files import remove
+from reconciler.embedded.home import NAME, Home
+from reconciler.embedded.scratch import abandoned_scratch, keep_scratch, make_scratch
 from reconciler.errors import MosaicError
 from reconciler.resources import data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+PREFIX: Final = "mosaic-demo-"
 SCOPE: Final = {
     "resources": [{"type": "notes", "verbs": ["list"], "filter": {"teams": ["platform"]}}],
     "maxRowsPerQuery": 100,
@@ -44,30 +49,45 @@ def command(*, keep: bool) -> None:
     its real values, and takes everything away again.
     """
     began = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix="mosaic-demo-"))
-    folder.chmod(0o755)  # as root, PostgreSQL runs as another account
-    alpha, beta = DemoGateway(folder / "alpha"), DemoGateway(folder / "beta")
-    try:
-        with ExitStack() as running:
-            _prepare(alpha, beta)
-            _title("both gateways run: PostgreSQL, step-ca, the HTTPS endpoint, the loop")
-            for gateway in (alpha, beta):
-                click.echo(f"  {gateway.name:<6}{running.enter_context(gateway.up())}")
-            _rows(alpha, beta)
-    finally:
-        if not keep:
-            for gateway in (alpha, beta):
-                gateway.remove()
-            shutil.rmtree(folder, ignore_errors=True)
+    for left in abandoned_scratch(PREFIX):
+        _remove(left)
+    with interruptible():
+        folder = make_scratch(PREFIX)
+        alpha, beta = DemoGateway(folder / "alpha"), DemoGateway(folder / "beta")
+        try:
+            with ExitStack() as running:
+                _prepare(alpha, beta)
+                _title("both gateways run: PostgreSQL, step-ca, the HTTPS endpoint, the loop")
+                for gateway in (alpha, beta):
+                    click.echo(f"  {gateway.name:<6}{running.enter_context(gateway.up())}")
+                _rows(alpha, beta)
+        finally:
+            if keep:
+                keep_scratch(folder)
+            else:
+                with uninterruptible():
+                    _remove(folder)
     took = f"{time.monotonic() - began:.0f} s"
     if keep:
         click.echo(f"\ndone in {took}; nothing runs any more, and the homes are kept. Try:")
         click.echo(f"  cd {shlex.quote(str(alpha.folder))} && mosaic federation grant list")
         click.echo(f"  cd {shlex.quote(str(alpha.folder))} && mosaic federation up")
         click.echo(f"  cd {shlex.quote(str(beta.folder))} && mosaic federation peer show alpha")
-        click.echo(f"  rm -r {folder}   # when you have seen enough")
+        click.echo("when you have seen enough:")
+        for gateway in (alpha, beta):
+            click.echo(f"  mosaic federation destroy --home {gateway.folder / NAME}")
+        click.echo(f"  rm -r {folder}")
     else:
         click.echo(f"\ndone in {took}; nothing is left running, and nothing is left behind.")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a demo's folder with both gateways, and stop what still runs of them."""
+    for home in map(Home, folder.glob(f"*/{NAME}")):
+        with reserved(home, lambda: None) as here:
+            if here:
+                destroy_home(home)
+    remove(folder)
 
 
 def _prepare(alpha: DemoGateway, beta: DemoGateway) -> None:

@@ -119,15 +119,6 @@ class DemoGateway:
             pem, sealed = stored_certificate(tx, name)
         return OutboundCertificate(read_certificate(pem), sealed)
 
-    def remove(self) -> None:
-        """Take the home away, and what of it lies elsewhere."""
-        from reconciler.embedded.destroy import destroy_home
-        from reconciler.embedded.home import Home
-
-        home = Home(self.folder / ".mosaic")
-        if home.path.is_dir():
-            destroy_home(home)
-
     def _typed(self, argv: tuple[str, ...]) -> None:
         click.echo(f"  {self.name}$ mosaic federation {shlex.join(argv)}")
 

@@ -1,10 +1,18 @@
-"""How a command that runs until it is told to stop is told."""
+"""Signals, as commands take them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    _Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 _log = logging.getLogger(__name__)
 
@@ -21,3 +29,27 @@ def until_signal() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end, number)
     return stop
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM and a terminal's end raise `KeyboardInterrupt`, as Ctrl-C does."""
+    with _handling(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
+        yield
+
+
+@contextmanager
+def uninterruptible() -> Iterator[None]:
+    """Finish a block of a second or two whatever signal comes."""
+    with _handling(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        yield
+
+
+@contextmanager
+def _handling(handler: _Handler, *numbers: signal.Signals) -> Iterator[None]:
+    before = [(number, signal.signal(number, handler)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, former in before:
+            signal.signal(number, former)

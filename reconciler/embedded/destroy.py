@@ -155,7 +155,7 @@ def orphans() -> list[Orphan]:
     ]
     return found + [
         Orphan(folder, owner, size_of(folder), certain=True)
-        for folder, owner in _recorded_socket_folders()
+        for folder, owner in recorded_socket_folders()
         if not is_home(owner)
     ]
 
@@ -206,7 +206,8 @@ def _short_socket_folders(home: Home, elsewhere: list[Place]) -> Iterator[Path]:
         yield from short_sockets(Home(path), uid)
 
 
-def _recorded_socket_folders() -> Iterator[tuple[Path, Path]]:
+def recorded_socket_folders() -> Iterator[tuple[Path, Path]]:
+    """Give this user's folders of sockets that lie outside of a home, each with its home."""
     for runtime in RUNTIME:
         for folder in runtime.glob(f"mosaic-{os.geteuid()}-*"):
             with suppress(OSError):

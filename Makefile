@@ -27,6 +27,7 @@ demo: setup ## two gateways on this machine, from manifest to certificate
 
 test: setup ## every test, with coverage; ARGS="-k words" picks some
 	@sh tools/faketime.sh
+	@sh tools/postgres.sh
 	@for each in openssl curl; do command -v $$each >/dev/null \
 		|| sh tools/apt.sh $$each 'a peer of a test enrolls with it' || exit; done
 	@$(BIN)/pytest --cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)

@@ -23,15 +23,20 @@ if TYPE_CHECKING:
 @click.option("--public-url", metavar="URL", help="The URL under which peers reach the gateway.")
 @click.option("--listen", metavar="HOST:PORT", help="The address to listen on.")
 @click.option("--oid-arc", metavar="OID", help="The arc of the OIDs in certificates; fixed.")
+@click.option("--postgres-bin", metavar="DIR", help="The programs of a PostgreSQL 15+ to run.")
 @source_option
 @verb
-def command(public_url: str | None, listen: str | None, oid_arc: str | None) -> None:
+def command(
+    public_url: str | None, listen: str | None, oid_arc: str | None, postgres_bin: str | None
+) -> None:
     """Make an embedded gateway in .mosaic/: keys, certificate authority, PostgreSQL, settings.
 
     What flags and variables set is written into its mosaic.toml. Safe to run again: it completes
     what was interrupted, and changes nothing that is complete.
     """
-    found = settings_for_new_home(public_url=public_url, listen=listen, oid_arc=oid_arc)
+    found = settings_for_new_home(
+        public_url=public_url, listen=listen, oid_arc=oid_arc, postgres_bin=postgres_bin
+    )
     made = make_home(found)
     if made is None:
         click.echo(f"{found.home_path.resolve()} is complete already; nothing was changed")
@@ -49,7 +54,7 @@ def make_home(found: Settings) -> Settings | None:
     Raises:
         MosaicError: as `create_home`.
     """
-    home = Home(found.home_path.resolve())
+    home = Home(found.home_path.resolve(), found.postgres_bin)
     if not create_home(home, unstored_texts(found)):
         return None
     click.echo(f"made a gateway in {home.path}")

@@ -33,17 +33,18 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--postgres-bin", metavar="DIR", help="The programs of a PostgreSQL 15+ to run.")
 @source_option
 @long_running
-def command() -> None:
+def command(postgres_bin: str | None) -> None:
     """Run the gateway of this home until Ctrl-C: PostgreSQL, step-ca, HTTPS endpoint, loop.
 
     Makes the home where there is none. Ends within seconds, and loses nothing.
     """
-    found = settings_for_new_home()
+    found = settings_for_new_home(postgres_bin=postgres_bin)
     if found.home is None:
         make_home(found)
-        found = settings_for_new_home()
+        found = settings_for_new_home(postgres_bin=postgres_bin)
     if not found.embedded:
         raise NeedsEdit(
             "config_invalid",

@@ -24,7 +24,7 @@ from reconciler.core.values import (
     read_proxy_rules,
 )
 from reconciler.core.x509 import DEFAULT_OID_ARC
-from reconciler.embedded.home import Home, find_home
+from reconciler.embedded.home import Home, NamedServer, find_home
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Settings:
     home_path: Path = Path(".mosaic")
     source: SourceSetting | None = None
     database_url: str | None = field(default=None, repr=False)
+    postgres_bin: NamedServer | None = None
     ca_url: str | None = None
     ca_root: Path | None = None
     ca_provisioners: Path | None = None
@@ -103,6 +104,9 @@ def load_settings(
     # an empty flag is no value, and what is set elsewhere is not meant either
     given = {name: each for name, each in given.items() if each.text or name not in CLEARED}
     found = {name: _read(name, each) for name, each in given.items()}
+    if "postgres_bin" in found:
+        found["postgres_bin"] = NamedServer(found["postgres_bin"], given["postgres_bin"].origin)
+        home = replace(home, server=found["postgres_bin"]) if home is not None else None
     found["peer_proxy"] = read_proxy_rules(environ, used=found.get("peer_proxy", False))
     settings = replace(_settings(found, home, cwd), assigned=given)
     if settings.source is None or "ref" not in given:

@@ -62,6 +62,9 @@ SETTINGS: Final = (
         secret=True,
         in_home=False,
     ),
+    Setting(
+        "postgres_bin", Path, "the folder of a PostgreSQL 15+ to run in a home, not the wheel's"
+    ),
     Setting("ca_url", read_origin, "the URL of step-ca"),
     Setting("ca_root", Path, "the PEM bundle of our CA's roots", in_home=False),
     Setting("ca_provisioners", Path, "the folder of the provisioners' private keys (serve)"),

@@ -42,19 +42,29 @@ def server_account() -> Account | None:
 
 def reachable(path: Path, account: Account) -> bool:
     """Tell whether the account can enter every folder that leads to `path`."""
-    for folder in path.parents:
-        if not folder.exists():
-            continue
-        status = folder.stat()
-        if status.st_uid == account.uid:
-            needed = stat.S_IXUSR
-        elif status.st_gid == account.gid:
-            needed = stat.S_IXGRP
-        else:
-            needed = stat.S_IXOTH
-        if not status.st_mode & needed:
-            return False
-    return True
+    return all(_permits(folder, account) for folder in path.parents if folder.exists())
+
+
+def runnable(program: Path, account: Account | None) -> bool:
+    """Tell whether the account can run a program; we, where it is None."""
+    if account is None:
+        return os.access(program, os.X_OK)
+    resolved = program.resolve()
+    return all(reachable(each, account) for each in (program, resolved)) and _permits(
+        resolved, account
+    )
+
+
+def _permits(path: Path, account: Account) -> bool:
+    """Tell whether a file's mode lets the account run it, or enter it where it is a folder."""
+    status = path.stat()
+    if status.st_uid == account.uid:
+        needed = stat.S_IXUSR
+    elif status.st_gid == account.gid:
+        needed = stat.S_IXGRP
+    else:
+        needed = stat.S_IXOTH
+    return bool(status.st_mode & needed)
 
 
 def own_folder(folder: Path, account: Account | None) -> None:

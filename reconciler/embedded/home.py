@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -50,10 +50,19 @@ ENTRIES: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class NamedServer:
+    """The folder of a PostgreSQL's programs, and who named it, as an error says it."""
+
+    binaries: Path
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
 class Home:
-    """A home; `path` is absolute."""
+    """A home; `path` is absolute. `server` is the PostgreSQL to run instead of the wheel's."""
 
     path: Path
+    server: NamedServer | None = field(default=None, compare=False)
 
     @property
     def id(self) -> str:

@@ -24,6 +24,8 @@ from reconciler.core.values import SourceSetting, read_listen
 from reconciler.core.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded import postgres
+from reconciler.embedded.account import server_account
+from reconciler.embedded.binaries import require_usable
 from reconciler.embedded.ca_config import read_ca_config
 from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.files import locked, private_folder
@@ -61,6 +63,7 @@ def create_home(home: Home, wanted: Mapping[str, str] = MappingProxyType({})) ->
             home.draft.unlink(missing_ok=True)
             _refuse_other(home, _stored(home), wanted)
             return False
+        require_usable(server_account(), home.server)
         home.path.mkdir(parents=True, exist_ok=True)
         _refuse_removed(home)
         write_new(home.tag, TAG_TEXT, 0o644)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.embedded import cluster as clusters
 from reconciler.embedded.account import reachable, server_account
-from reconciler.embedded.binaries import server_binaries
+from reconciler.embedded.binaries import require_usable, server_binaries
 from reconciler.embedded.cluster import MAX_SOCKET_PATH, SOCKET, Cluster
 from reconciler.embedded.files import locked
 from reconciler.embedded.place import new_place, original_of, place_of
@@ -42,13 +42,16 @@ def postgres(home: Home, give_up: Callable[[], bool] = clusters.never) -> Iterat
 
     Raises:
         MosaicError: `child_failed`: the server does not start; `database_unavailable`: it has no
-            room; `home_missing`: init is not done, or the data have gone.
+            room; `home_missing`: init is not done, or the data have gone; `config_invalid`: the
+            PostgreSQL that is named cannot be used.
     """
     cluster = cluster_of(home)
     with locked(home.lock, None) as lock:
         with starting(home):
             fcntl.flock(lock, fcntl.LOCK_SH)
             _require_data(home, cluster)
+            data = cluster.data if clusters.made(cluster) else None
+            require_usable(cluster.account, home.server, data)
             clusters.ensure_running(cluster, give_up)
             if cluster.sockets.parent != cluster.base:  # who finds it knows whose it is
                 write_new(cluster.sockets / "home", os.fsencode(home.path) + b"\n", 0o444)
@@ -97,7 +100,7 @@ def cluster_of(home: Home) -> Cluster:
     return Cluster(
         base=base,
         sockets=_sockets(home, base),
-        binaries=server_binaries(account),
+        binaries=server_binaries(account, home.server),
         account=account,
         password=password,
         log=home.log_of("postgres"),

@@ -75,7 +75,9 @@ def command(*, keep: bool) -> None:
         click.echo(f"  cd {shlex.quote(str(beta.folder))} && mosaic federation peer show alpha")
         click.echo("when you have seen enough:")
         for gateway in (alpha, beta):
-            click.echo(f"  mosaic federation destroy --home {gateway.folder / NAME}")
+            click.echo(
+                f"  mosaic federation destroy --home {shlex.quote(str(gateway.folder / NAME))}"
+            )
         click.echo(f"  rm -r {folder}")
     else:
         click.echo(f"\ndone in {took}; nothing is left running, and nothing is left behind.")

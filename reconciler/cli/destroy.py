@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -84,7 +85,7 @@ def _home() -> Home:
             raise NeedsEdit(
                 "home_missing",
                 f"there is no gateway in {Path.cwd()} or above; nothing was removed",
-                hint="name it: mosaic federation destroy --home DIR",
+                hint="name it: `mosaic federation destroy --home DIR`",
             )
         return Home(nearest.path.resolve())
     home = Home((Path.cwd() / given).resolve())
@@ -170,7 +171,7 @@ def _destroy_orphans(named: tuple[str, ...], *, all_of_them: bool, yes: bool) ->
             raise NeedsEdit(
                 "home_missing",
                 f"{path} is nothing that a removed gateway left; nothing was removed",
-                hint="see mosaic federation doctor for what there is",
+                hint="see `mosaic federation doctor` for what there is",
             )
         if found[path] not in chosen:
             chosen.append(found[path])
@@ -178,7 +179,9 @@ def _destroy_orphans(named: tuple[str, ...], *, all_of_them: bool, yes: bool) ->
     kept = [orphan for orphan in found.values() if orphan not in chosen]
     _list("kept, because the gateway may be on a disk that is not mounted:", kept)
     for orphan in kept:
-        click.echo(f"  if it is gone: mosaic federation destroy --orphan {orphan.path}")
+        click.echo(
+            f"  if it is gone: `mosaic federation destroy --orphan {shlex.quote(str(orphan.path))}`"
+        )
     if not chosen:
         click.echo("nothing to remove")
         return

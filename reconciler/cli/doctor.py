@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from reconciler.cli.ca_status import ca_facts
-from reconciler.cli.context import database, require_home, settings, source_of, verb
+from reconciler.cli.context import database, require_home, say_next, settings, source_of, verb
 from reconciler.cli.health import ask_ready
 from reconciler.cli.output import output_option, print_document
 from reconciler.cli.placement import port_warning, public_url_facts
@@ -77,7 +78,7 @@ def command(output: str) -> None:
             state = click.style(f"{each.state:<8}", fg=COLOURS[each.state])
             click.echo(f"{state} {each.check:<14} {printable(each.detail, 500)}")
             if each.hint:
-                click.echo(f"{'':<23} -> {printable(each.hint, 500)}")
+                say_next(f"{'':<23} -> {printable(each.hint, 500)}")
     if any(each.state == FAILED for each in found):
         raise click.exceptions.Exit(EXIT_FAILED)
 
@@ -143,7 +144,7 @@ def _examine(setting: Settings) -> list[Finding]:
             doctor.warn("listen", warning, "nothing, where one does: listen (MOSAIC_LISTEN)")
         if setting.embedded and not gateway_runs(require_home(setting)):
             home = require_home(setting).path
-            hint = f"mosaic federation up --home {home}"
+            hint = f"`mosaic federation up --home {shlex.quote(str(home))}`"
             doctor.warn("gateway", f"it is stopped: neither `up` nor `serve` runs in {home}", hint)
             return doctor.found
         doctor.check("CA", lambda: _ca(setting), may_be_down=True)
@@ -161,8 +162,9 @@ def _orphans() -> list[Finding]:
             f"{each.path} ({each.size / 1e6:,.1f} MB) was left by "
             f"{each.home or 'a gateway without a record'}, which is not there"
             + ("" if each.certain else " now: its disk may not be mounted"),
-            "remove it: mosaic federation destroy "
-            + ("--orphans" if each.certain else f"--orphan {each.path}"),
+            "remove it: `mosaic federation destroy --orphans`"
+            if each.certain
+            else f"remove it: `mosaic federation destroy --orphan {shlex.quote(str(each.path))}`",
         )
         for each in orphans()
     ]

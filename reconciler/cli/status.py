@@ -135,7 +135,7 @@ def _reconciler(each: dict[str, Any]) -> Iterator[Line]:
             yield f"              {Problem(**problem)}", "red"
         more = failure["problemCount"] - len(failure["problems"])
         if more > 0:
-            yield f"              and {more:,} more: mosaic federation validate lists them", None
+            yield f"              and {more:,} more: `mosaic federation validate` lists them", None
         yield f"              {failure['hint']}", None
     if waiting is None and each["watch"] is not None:
         yield "              it was stopped", None
@@ -153,7 +153,7 @@ def _waiting(each: dict[str, Any], waiting: dict[str, str]) -> str:
         case "retry":
             return by_timer if due else f"tries again {left}"
         case "resume":
-            return f"waits for mosaic federation resume; {by_timer}"
+            return f"waits for `mosaic federation resume`; {by_timer}"
         case "person":
             return f"waits for a person, or a change of {source}; {by_timer}"
         case _:

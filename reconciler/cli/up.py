@@ -49,7 +49,7 @@ def command(postgres_bin: str | None) -> None:
         raise NeedsEdit(
             "config_invalid",
             f"{found.origin_of('database_url')}: `up` runs the PostgreSQL of a home, and no other",
-            hint="unset it, or run the parts of this gateway: mosaic federation serve",
+            hint="unset it, or run the parts of this gateway: `mosaic federation serve`",
         )
     asyncio.run(_up(found))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import secrets
+import shlex
 import shutil
 import tomllib
 from contextlib import suppress
@@ -116,7 +117,7 @@ def _refuse_removed(home: Home) -> None:
         raise Refused(
             "state_conflict",
             f"the removal of {home.path} was interrupted",
-            hint=f"finish it: mosaic federation destroy --home {home.path}",
+            hint=f"finish it: `mosaic federation destroy --home {shlex.quote(str(home.path))}`",
         )
 
 

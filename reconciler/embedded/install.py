@@ -113,7 +113,7 @@ def install_step_ca(progress: Callable[[str], None], folder: Path | None = None)
     except OSError as error:
         raise failed(
             f"{error.filename or folder}: {error.strerror}",
-            "name a folder that can be written to: mosaic federation ca install --dir DIR",
+            "name a folder that can be written to: `mosaic federation ca install --dir DIR`",
         ) from None
     return target
 

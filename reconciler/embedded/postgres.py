@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -148,7 +149,8 @@ def _require_own(home: Home, base: Path) -> None:
         raise NeedsEdit(
             "home_missing",
             f"{home.path} is a copy of {original}, and has no database of its own",
-            hint=f"use that one; to remove this one: mosaic federation destroy --home {home.path}",
+            hint=f"use that one; to remove this one: "
+            f"`mosaic federation destroy --home {shlex.quote(str(home.path))}`",
         )
 
 

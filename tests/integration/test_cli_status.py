@@ -186,7 +186,7 @@ def test_more_problems_than_fit_are_counted_and_the_command_that_lists_them_is_n
     loop_of(mosaic).one_pass()
     failure = mosaic.document("status")["reconcilers"][0]["failure"]
     assert (len(failure["problems"]), failure["problemCount"]) == (MAX_PROBLEMS, total)
-    more = f"and {total - MAX_PROBLEMS} more: mosaic federation validate lists them"
+    more = f"and {total - MAX_PROBLEMS} more: `mosaic federation validate` lists them"
     assert more in reconciler_lines(mosaic)
 
 
@@ -208,7 +208,7 @@ def test_what_the_loop_waits_for_is_told(mosaic: Quick, database_url: str) -> No
     loop.one_pass()
     what, line = waiting()
     assert what == "resume"
-    assert line.startswith("waits for mosaic federation resume; next pass in ")
+    assert line.startswith("waits for `mosaic federation resume`; next pass in ")
     mosaic.ok("resume")
 
     with locked(mosaic.rows.database, timedelta(seconds=60)):

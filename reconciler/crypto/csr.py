@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding
 from cryptography.x509.oid import NameOID
 
 from reconciler.core.x509 import CsrFacts, check_csr
 from reconciler.crypto.keys import describe_key, spki_der, spki_sha256
-from reconciler.crypto.names import UNREADABLE, common_names, general_names
+from reconciler.crypto.names import UNREADABLE, any_length, common_names, general_names
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _LABELS: Final = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _BEGIN: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----", re.ASCII)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/=\s]+", re.ASCII)
 _SIGNATURE_HASHES: Final = ("sha256", "sha384", "sha512")  # what step-ca verifies and is not broken
+_WRONG_STRING: Final = "AttributeTypeValue::value"  # where the library says that a name's text is
 _RSASSA_PSS: Final = bytes.fromhex("06092a864886f70d01010a")  # id-RSASSA-PSS (RFC 8017 A.2.3)
 
 
@@ -73,21 +74,25 @@ def read_csr(unverified_csr: str) -> VerifiedCsr:
     try:
         request = x509.load_der_x509_csr(der)
         public_key = request.public_key()
-        names = _san(request)
+        with any_length():
+            names, common = _san(request), _common_names(request)
         _check_hash(request)
         proved = request.is_signature_valid  # RFC 2986 4.2: the holder has the key
-    except UNREADABLE:
+    except UNREADABLE as error:
+        if _WRONG_STRING in str(error):
+            raise _wrong_text() from None
         raise _malformed("the CSR cannot be parsed, or its key is of an unknown kind") from None
     if not proved:
         raise _signature("the CSR is not signed by its own key")
     if spki_der(public_key) not in request.tbs_certrequest_bytes:
         raise _unusual_key(request)
+    _check_salt(request)
     key_type, key_bits = describe_key(public_key)
     facts = CsrFacts(
         spki_sha256=spki_sha256(public_key),
         key_type=key_type,
         key_bits=key_bits,
-        common_names=_common_names(request),
+        common_names=common,
         names=names,
     )
     check_csr(facts)
@@ -135,16 +140,24 @@ def _check_hash(request: x509.CertificateSigningRequest) -> None:
         raise _signature(f"the CSR is signed with {algorithm.name.upper()}, expected SHA-256")
 
 
+def _check_salt(request: x509.CertificateSigningRequest) -> None:
+    """Refuse RSA-PSS with any salt but the one that step-ca (Go's crypto/x509) verifies."""
+    algorithm, parameters = request.signature_hash_algorithm, request.signature_algorithm_parameters
+    if algorithm is None or not isinstance(parameters, padding.PSS):
+        return
+    salt = parameters._salt_length  # noqa: SLF001 - the library has no other way to ask
+    if salt != algorithm.digest_size:
+        raise _signature(
+            f"the CSR is signed with RSA-PSS and a salt of {salt} octets, "
+            f"expected {algorithm.digest_size}"
+        )
+
+
 def _common_names(request: x509.CertificateSigningRequest) -> tuple[str, ...]:
     try:
         return common_names(request.subject)
     except UNREADABLE:
-        raise Refused(
-            "csr_names",
-            "the CSR's subject has text that is not of the string type that it is declared as",
-            hint="write it as UTF-8 (openssl req -utf8), or leave it out: "
-            "openssl req -new -key KEY -subj / -out CSR",
-        ) from None
+        raise _wrong_text() from None
 
 
 def _san(request: x509.CertificateSigningRequest) -> tuple[str, ...]:
@@ -153,6 +166,15 @@ def _san(request: x509.CertificateSigningRequest) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         return ()
     return tuple(name for name in general_names(extension.value) if name.startswith(_NAMED_KINDS))
+
+
+def _wrong_text() -> Refused:
+    return Refused(
+        "csr_names",
+        "the CSR's subject has text that is not of the string type that it is declared as",
+        hint="write it as UTF-8 (openssl req -utf8), or leave it out: "
+        "openssl req -new -key KEY -subj / -out CSR",
+    )
 
 
 def _malformed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -9,7 +11,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 # what the library raises for bytes that are no X.509 it can read; not all are ValueErrors
 UNREADABLE: Final = (
@@ -26,6 +28,17 @@ UNREADABLE: Final = (
 
 _UTF8_STRING: Final = 0x0C  # X.690 8.1.2: universal, primitive, number 12
 _LONG_FORM: Final = 0x80
+
+
+@contextmanager
+def any_length() -> Iterator[None]:
+    """Read names that are longer or shorter than RFC 5280 has them without the library's warning.
+
+    Go, Java and GnuTLS write them. Where warnings are errors, the warning would be a failure.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Attribute's length", category=UserWarning)
+        yield
 
 
 def common_names(name: x509.Name) -> tuple[str, ...]:

@@ -170,7 +170,19 @@ def test_a_signature_by_sha_2_is_accepted(tmp_path: Path, digest: str) -> None:
     read_csr(openssl_csr(tmp_path, "-subj", "/", digest))
 
 
-@pytest.mark.parametrize("name", ["colon", "comma", "digits", "two-names"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "colon",
+        "comma",
+        "digits",
+        "empty-name",
+        "java-pss",
+        "long-country",
+        "long-name",
+        "two-names",
+    ],
+)
 def test_a_csr_of_any_subject_is_read(name: str) -> None:
     read_csr(sample(name))
 
@@ -185,6 +197,16 @@ def test_text_around_the_block_is_read_over(name: str) -> None:
     [
         ("sha1", "csr_signature", "the CSR is signed with SHA1, expected SHA-256"),
         ("rsa-pss", "csr_key", "RSA-PSS keys are not accepted"),
+        (
+            "rsa-pss-long-salt",
+            "csr_signature",
+            "the CSR is signed with RSA-PSS and a salt of 350 octets, expected 32",
+        ),
+        (
+            "printable-string",
+            "csr_names",
+            "the CSR's subject has text that is not of the string type that it is declared as",
+        ),
     ],
 )
 def test_a_refusal_names_its_own_reason(name: str, code: str, message: str) -> None:

@@ -142,6 +142,8 @@ def federation() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    # whatever was inherited, we can read what we write, and nobody else can change it
+    os.umask((os.umask(0o077) & 0o077) | 0o002)
     open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.exit(run(arguments))

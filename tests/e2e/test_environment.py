@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
+import stat
+import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.embedded.install import find_step_ca
 from reconciler.store.probe import libpq_variables
-from tests.support.command import write
+from tests.support.command import COMMAND, Ended, write
 from tests.support.enrolling import grant_manifest, peer_manifest
 from tests.support.gateways import TestGateway, gateway_folder
+from tests.support.told import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,3 +87,56 @@ def test_password_and_service_files_of_the_user_do_not_reach_it(folder: TestGate
     password_file.chmod(0o600)
     services.write_text("[prod]\nhost=10.9.9.9\nport=6432\n")
     works(folder, HOME=str(user), PGSERVICE="prod", PATH=with_step_ca())
+
+
+def test_what_else_a_shell_may_have_set_does_no_harm(folder: TestGateway) -> None:
+    works(
+        folder,
+        HOME="/proc/1/nowhere",
+        PATH=with_step_ca(),
+        TMPDIR="/nowhere/" + "long" * 60,
+        LANG="xx_XX.UTF-8",
+        LC_ALL="tr_TR.ISO-8859-9",
+        LANGUAGE="de",
+        TZ="Mars/Olympus",
+        PYTHONUTF8="0",
+        PYTHONCOERCECLOCALE="0",
+        LD_LIBRARY_PATH="/nowhere",
+        XDG_CACHE_HOME="relative",
+        XDG_CONFIG_HOME="/dev/null",
+        XDG_DATA_HOME="/dev/null",
+        XDG_RUNTIME_DIR="/nowhere",
+        STEPPATH="/nowhere",
+    )
+
+
+@pytest.mark.parametrize("umask", [0o777, 0])
+def test_with_any_umask_we_can_read_what_we_write_and_nobody_else_can_change_it(
+    folder: TestGateway, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        folder.ok("init")
+    finally:
+        os.umask(before)
+
+    folder.ok("grant", "list")
+    everything = (folder.home.path, *folder.home.path.rglob("*"), folder.manifests)
+    real = (each for each in everything if not each.is_symlink())
+    assert not [each for each in real if each.stat().st_mode & stat.S_IWOTH]
+
+
+def test_limits_that_are_too_low_for_the_server_are_named(folder: TestGateway) -> None:
+    low = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (32, 32))
+    done = subprocess.run(
+        [*COMMAND, "init"],
+        cwd=folder.cwd,
+        env=folder.environ(),
+        preexec_fn=low,  # one thread, and nothing but a system call
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    told(Ended(done.returncode, done.stdout, done.stderr), 1, "System allows", "postgres.log")
+    folder.ok("init")

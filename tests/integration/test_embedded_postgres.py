@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ import pytest
 
 from reconciler.embedded import cluster as clusters
 from reconciler.embedded.postgres import cluster_of, postgres
+from reconciler.embedded.supervise import sole_gateway
 from reconciler.errors import Retry
 from reconciler.store import probe
 from tests.support.embedded import USER, as_root, finish, made_home, open_folder, user
@@ -94,11 +96,18 @@ def test_a_server_that_was_killed_is_started_again(home: Home) -> None:
     assert clusters.running(cluster_of(home)) is None
 
 
-def test_a_stale_pid_file_that_names_a_stranger_is_passed_over(home: Home) -> None:
-    stale = cluster_of(home).data / "postmaster.pid"
-    stale.write_text(f"{os.getpid()}\n{cluster_of(home).data}\n")
+def test_stale_files_after_a_reboot_that_name_strangers_are_passed_over(home: Home) -> None:
+    cluster = cluster_of(home)
+    with postgres(home):  # files of the real form, taken while it runs
+        names = (cluster.data / "postmaster.pid", cluster.sockets / ".s.PGSQL.5432.lock")
+        texts = [each.read_text().split("\n", 1)[1] for each in names]
+    for path, text in zip(names, texts, strict=True):
+        path.write_text(f"{os.getpid()}\n{text}")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(cluster.sockets / ".s.PGSQL.5432"))
+    (home.run / "gateway.lock").write_text("1\n")
 
-    with postgres(home) as url:
+    with sole_gateway(home), postgres(home) as url:
         assert probe.answers(url)
 
 

@@ -83,7 +83,7 @@ def test_the_database_of_a_home_that_was_removed_by_hand_is_listed_and_removed(
     told(shell("destroy", "--orphans"), 64, "--yes")
     assert place.path.exists()
 
-    command = orphan["hint"].partition("mosaic federation ")[2]
+    command = orphan["hint"].partition("mosaic federation ")[2].rstrip("`")
     assert str(place.path) in shell.ok(*command.split(), "--yes").out
     assert not place.path.exists()
     assert [each["state"] for each in findings(folder)] == ["ok"]
@@ -153,7 +153,7 @@ def test_a_home_on_a_disk_that_is_not_mounted_keeps_its_database_unless_it_is_na
     assert "nothing to remove" in shell.ok("destroy", "--orphans", "--yes").out
     assert place.path.exists()
 
-    command = finding["hint"].partition("mosaic federation ")[2]
+    command = finding["hint"].partition("mosaic federation ")[2].rstrip("`")
     shell.ok(*command.split(), "--yes")
     assert not place.path.exists()
 

@@ -8,14 +8,12 @@ import sys
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import click
 
 from reconciler.cli.invocation import with_home
 from reconciler.cli.streams import working_directory
-from reconciler.config import Settings, load_settings
-from reconciler.core.text import printable
+from reconciler.config import Settings, database_source, load_settings
 from reconciler.core.times import format_duration, parse_duration
 from reconciler.core.values import SourceSetting, is_url
 from reconciler.errors import NeedsEdit, Refused
@@ -24,6 +22,7 @@ from reconciler.log import LEVELS, configure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from reconciler.store.conninfo import Source
     from reconciler.store.tx import Database
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -148,14 +147,15 @@ def source_of(found: Settings, path: str | None) -> SourceSetting:
 
 
 @contextmanager
-def database_url(found: Settings) -> Iterator[str]:
-    """Give the database's URL; an embedded server runs as long as the block.
+def opened_source(found: Settings) -> Iterator[Source]:
+    """Give how the database is reached; an embedded server runs as long as the block.
 
     Raises:
         NeedsEdit: `home_missing`: there is neither a home nor MOSAIC_DATABASE_URL.
     """
-    if found.database_url is not None:
-        yield found.database_url
+    source = database_source(found)
+    if source is not None:
+        yield source
         return
     home = require_home(found)
     from reconciler.embedded.postgres import postgres
@@ -175,8 +175,8 @@ def database(found: Settings, name: str) -> Iterator[Database]:
     from reconciler.store.schema import require_current
     from reconciler.store.tx import Database
 
-    with database_url(found) as url:
-        opened = Database(url, application_name(name))
+    with opened_source(found) as source:
+        opened = Database(source, application_name(name))
         require_current(opened)
         yield opened
 
@@ -198,9 +198,9 @@ def say_gateway(found: Settings) -> None:
     if found.database_url is None:
         where = f"the gateway in {require_home(found).path}"
     else:
-        parts = urlsplit(found.database_url)
-        host = parts.hostname or "".join(parse_qs(parts.query).get("host", ["its socket"]))
-        where = f"the database {parts.path.lstrip('/')} on {printable(host, 255)}"
+        from reconciler.store.conninfo import address_of
+
+        where = str(address_of(found.database_url))
     click.echo(f"acting on {where}", err=True)
 
 

@@ -16,8 +16,10 @@ from reconciler.store.schema import differences
 @verb
 def command(output: str) -> None:
     """Check that the schema is current, and every constraint and trigger in force."""
-    with database(settings(), "db check") as opened, opened.transaction() as tx:
-        found = differences(tx)
+    with database(settings(), "db check") as opened:
+        opened.require_writable()
+        with opened.transaction() as tx:
+            found = differences(tx)
     if output != "text":
         print_document({"inForce": not found, "differences": list(found)}, output)
     for each in found if output == "text" else ():

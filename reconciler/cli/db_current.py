@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.context import database_url, settings, verb
+from reconciler.cli.context import opened_source, settings, verb
 from reconciler.cli.output import output_option, show_facts
 from reconciler.store.locks import application_name
 from reconciler.store.schema import revisions
@@ -17,8 +17,8 @@ from reconciler.store.tx import Database
 def command(output: str) -> None:
     """Show the database's migration, and the newest that this version knows."""
     with (
-        database_url(settings()) as url,
-        Database(url, application_name("db current")).transaction() as tx,
+        opened_source(settings()) as source,
+        Database(source, application_name("db current")).transaction() as tx,
     ):
         found = revisions(tx)
     facts = {"current": found.current, "head": found.head, "upToDate": found.up_to_date}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.context import database_url, say_gateway, settings, verb
+from reconciler.cli.context import opened_source, say_gateway, settings, verb
 from reconciler.store.locks import application_name
 from reconciler.store.migrate import upgrade
 from reconciler.store.tx import Database
@@ -16,6 +16,6 @@ def command() -> None:
     """Run the migrations that are missing, each in one transaction; safe to run twice at once."""
     found = settings()
     say_gateway(found)
-    with database_url(found) as url:
-        done = upgrade(Database(url, application_name("db upgrade")))
+    with opened_source(found) as source:
+        done = upgrade(Database(source, application_name("db upgrade")))
     click.echo(f"the database is at migration {done.current}")

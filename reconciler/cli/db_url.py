@@ -6,22 +6,30 @@ import click
 
 from reconciler.cli.context import require_home, settings, verb
 from reconciler.cli.output import output_choice, print_document
+from reconciler.config import database_source
 
 
 @click.command()
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(output: str) -> None:
-    """Print the libpq URL of the owner's role, for psql. It holds the password.
+    """Print what psql takes to reach the database. It holds the password.
+
+    That is MOSAIC_DATABASE_URL as it is now, or the URL of a home's own server.
 
     The embedded server runs only while it is used: start `up` first, or another command.
     """
     found = settings()
-    url = found.database_url
-    if url is None:
+    source = database_source(found)
+    if source is None:
         from reconciler.embedded.postgres import cluster_of
 
         url = cluster_of(require_home(found)).url()
+    else:
+        from reconciler.store.conninfo import parse_conninfo
+
+        url = source if isinstance(source, str) else source()
+        parse_conninfo(url)
     if output != "text":
         print_document({"url": url}, output)
     else:

@@ -121,6 +121,7 @@ def _examine(setting: Settings) -> list[Finding]:
 
         def connect() -> str:
             opened.append(stack.enter_context(database(setting, "doctor")))
+            opened[0].require_writable()
             with opened[0].transaction() as tx:
                 version = tx.row("SHOW server_version")
             return f"PostgreSQL {version['server_version'] if version else '?'}, schema current"

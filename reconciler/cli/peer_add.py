@@ -193,7 +193,9 @@ class _Adding:
 
     @asynccontextmanager
     async def _joiner(self, command: str) -> AsyncIterator[Joiner]:
-        opened = AsyncDatabase(self.opened.url, application_name(command), pool_size=2)
+        opened = AsyncDatabase(
+            self.opened.source, application_name(command), pool_size=2, lasting=False
+        )
         try:
             yield Joiner(
                 database=opened,

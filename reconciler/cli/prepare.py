@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli import ca_init, db_upgrade
-from reconciler.cli.context import database_url, settings, verb
+from reconciler.cli.context import opened_source, settings, verb
 from reconciler.cli.sealing import read_pepper
 from reconciler.config import Settings, require
 from reconciler.core.tokens import PEPPER_BYTES
@@ -86,8 +86,8 @@ def _refuse_lost(found: Settings, places: dict[str, Path]) -> None:
     if not missing:
         return
     with (
-        database_url(found) as url,
-        Database(url, application_name("prepare")).transaction() as tx,
+        opened_source(found) as source,
+        Database(source, application_name("prepare")).transaction() as tx,
     ):
         used = revisions(tx).current is not None
     if used:

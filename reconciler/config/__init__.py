@@ -6,6 +6,7 @@ this package reads the environment for a setting.
 
 from __future__ import annotations
 
+from reconciler.config.database import database_source
 from reconciler.config.document import write_config
 from reconciler.config.settings import Settings, load_settings, require, unstored_texts
 from reconciler.config.table import SETTINGS, Setting
@@ -14,6 +15,7 @@ __all__ = [
     "SETTINGS",
     "Setting",
     "Settings",
+    "database_source",
     "load_settings",
     "require",
     "unstored_texts",

@@ -51,8 +51,9 @@ def read_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, Assignm
             continue
         if setting.name in given:
             raise invalid(variable, f"{given[setting.name].origin} is set too", "keep one of them")
-        value = _secret_of(variable, cwd / text) if variable in files else text
-        given[setting.name] = Assignment(value, variable, cwd)
+        file = cwd / text if variable in files else None
+        value = read_secret(variable, file) if file is not None else text
+        given[setting.name] = Assignment(value, variable, cwd, file=file)
     return given
 
 
@@ -66,7 +67,12 @@ def _refuse_typo(variable: str, known: tuple[str, ...]) -> None:
         raise invalid(variable, "there is no such setting", f"did you mean {close}?")
 
 
-def _secret_of(variable: str, path: Path) -> str:
+def read_secret(variable: str, path: Path) -> str:
+    """Return the text of the file that a variable names.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming both.
+    """
     try:
         text = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -46,6 +46,7 @@ class Settings:
     home_path: Path = Path(".mosaic")
     source: SourceSetting | None = None
     database_url: str | None = field(default=None, repr=False)
+    database_password_command: tuple[str, ...] | None = field(default=None, repr=False)
     postgres_bin: NamedServer | None = None
     ca_url: str | None = None
     ca_root: Path | None = None
@@ -179,7 +180,8 @@ def _read(name: str, given: Assignment) -> Any:  # noqa: ANN401 - each setting h
     try:
         read = setting.read(given.text)
     except ValueError as error:
-        shown = "a value" if setting.secret else repr(without_credentials(given.text[:200]))
+        hidden = setting.secret or not setting.shown
+        shown = "a value" if hidden else repr(without_credentials(given.text[:200]))
         raise invalid(given.origin, f"got {shown}: {error}", "correct it") from None
     return str(given.base / read) if name == "source" and not values.is_url(read) else read
 
@@ -201,6 +203,9 @@ def _settings(found: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
         message = "no proxy is named that would send a PROXY header"
         hint = f"name its network: {BY_NAME['trusted_proxies'].variable}"
         raise invalid(BY_NAME["proxy_protocol"].variable, message, hint)
+    if "database_password_command" in found and "database_url" not in found:
+        message = "it is for a PostgreSQL that MOSAIC_DATABASE_URL names, and that is not set"
+        raise invalid(BY_NAME["database_password_command"].variable, message, "set it, or unset it")
     return Settings(**made | found)
 
 

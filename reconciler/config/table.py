@@ -20,6 +20,7 @@ PREFIX: Final = "MOSAIC_"
 class Setting:
     """One setting: its variable is `MOSAIC_` and the name in capitals; `read` parses its text.
 
+    A `secret` may come from a file; its text is not `shown` in an error, nor is a command's.
     `in_home` is false for what a home has of its own, so that nobody else's can be named.
     """
 
@@ -27,6 +28,7 @@ class Setting:
     read: Callable[[str], Any]
     meaning: str
     secret: bool = False
+    shown: bool = True
     in_home: bool = True
 
     @property
@@ -39,13 +41,14 @@ class Setting:
 class Assignment:
     """A setting's text, and who set it: the name that an error shows. Paths start at `base`.
 
-    `stored` tells that it stands in `mosaic.toml`.
+    `stored` tells that it stands in `mosaic.toml`; `file` is where a secret was read from.
     """
 
     text: str = field(repr=False)
     origin: str
     base: Path
     stored: bool = False
+    file: Path | None = None
 
 
 SETTINGS: Final = (
@@ -57,9 +60,16 @@ SETTINGS: Final = (
     Setting("path", values.read_git_word, "the folder of the manifests within a git repository"),
     Setting(
         "database_url",
-        values.read_database_url,
+        values.read_text,  # all else of it is libpq's to read
         "the libpq URL of PostgreSQL 15+",
         secret=True,
+        in_home=False,
+    ),
+    Setting(
+        "database_password_command",
+        values.read_command,
+        "a command that prints the database's password, run at each connect",
+        shown=False,
         in_home=False,
     ),
     Setting(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from reconciler.core.text import printable, without_credentials
 from reconciler.core.x509 import DEFAULT_OID_ARC
@@ -134,15 +134,12 @@ def read_git_word(text: str) -> str:
     return text
 
 
-def read_database_url(text: str) -> str:
-    """Return a libpq URL of PostgreSQL; raise `ValueError` else, without its text: it is secret."""
-    try:
-        scheme = urlsplit(read_text(text)).scheme
-    except ValueError:  # urlsplit's own would quote user and password
-        scheme = ""
-    if not scheme.startswith("postgres"):
-        raise ValueError("expected postgresql://user@host/name")
-    return text
+def read_command(text: str) -> tuple[str, ...]:
+    """Return the words of a command as a shell splits them; raise `ValueError` else."""
+    words = tuple(shlex.split(read_text(text)))
+    if not words or not words[0]:
+        raise ValueError("expected a command")
+    return words
 
 
 def read_listen(text: str) -> Address:

@@ -11,31 +11,28 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
+from reconciler.errors import Retry
+from reconciler.store.connection import Connector
+from reconciler.store.session import begin, read_only
+from reconciler.store.statement_failure import Conflict, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from datetime import datetime, timedelta
+
+    from reconciler.store.conninfo import Source
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 STATEMENT_TIMEOUT_MS: Final = 60_000
-IDLE_TIMEOUT_MS: Final = 60_000
 LOCK_TIMEOUT_MS: Final = 15_000
-CLIENT_CHECK_MS: Final = 1_000  # in which a server notices that who waits for a lock was killed
-CONNECT_TIMEOUT_S: Final = 5
 POOL_SIZE: Final = 16  # connections of one gateway process
+POOL_WAIT_S: Final = 10
 ATTEMPTS: Final = 3
-
-_DEADLOCK: Final = "40P01"  # PostgreSQL, appendix A
-_SERIALIZATION: Final = "40001"
-_LOCK_NOT_AVAILABLE: Final = "55P03"
-_UNIQUE: Final = "23505"
-_UNDEFINED_TABLE: Final = "42P01"
+DRIVER: Final = "postgresql+psycopg://"  # all else is libpq's to parse
 
 
 class Tx:
@@ -72,12 +69,16 @@ def as_json(rows: object) -> str:
 
 
 class Database:
-    """A database as commands use it: a connection a transaction, no pool."""
+    """A database as commands and loops use it: a connection a transaction, no pool.
 
-    def __init__(self, url: str, application_name: str) -> None:
-        self.url = url
+    `source` is asked at each connect. To a `lasting` process every failure of it is an outage.
+    """
+
+    def __init__(self, source: Source, application_name: str, *, lasting: bool = False) -> None:
+        self.source = source
+        self._connector = Connector(source, application_name, lasting=lasting)
         self._engine = sa.create_engine(
-            _url(url), poolclass=NullPool, connect_args=_connect_args(application_name)
+            DRIVER, poolclass=NullPool, creator=self._connector.open, use_native_hstore=False
         )
 
     @contextmanager
@@ -86,53 +87,79 @@ class Database:
 
         Raises:
             Retry: `database_unavailable`, or `lock_held` where a row stays locked.
+            NeedsEdit: `config_invalid`: no retry can help.
         """
-        try:
-            with translated(), self._engine.begin() as connection:
-                _set_limits(connection, lock_timeout)
-                yield Tx(connection)
-        except _Conflict:
-            raise _in_the_way() from None
+        lock_ms = LOCK_TIMEOUT_MS
+        if lock_timeout is not None:
+            lock_ms = max(int(lock_timeout.total_seconds() * 1000), 1)
+        with self._began(lock_ms, STATEMENT_TIMEOUT_MS + lock_ms) as connection:
+            yield Tx(connection)
 
     @contextmanager
     def connection(self) -> Iterator[sa.Connection]:
-        """Open a bare connection, for migrations only; raises what a transaction does."""
+        """Open a bare transaction, for migrations only; raises what `transaction` does."""
+        with self._began(0, 0) as connection:
+            yield connection
+
+    def require_writable(self) -> None:
+        """Raise `config_invalid` where transactions can only read."""
+        with self.transaction():
+            connector = self._connector
+        if connector.session is not None and connector.session.read_only:
+            raise read_only(connector.address, connector.session)
+
+    @contextmanager
+    def _began(self, lock_ms: int, statement_ms: int) -> Iterator[sa.Connection]:
         try:
-            with translated(), self._engine.begin() as connection:
+            with translated(self._connector), self._engine.begin() as connection:
+                _begin(connection, self._connector, lock_ms, statement_ms)
                 yield connection
-        except _Conflict:
-            raise _in_the_way() from None
+        except Conflict:
+            raise Retry(
+                "database_unavailable",
+                "another transaction was in the way of this one; nothing was changed",
+                hint="run the command again",
+            ) from None
 
 
 class AsyncDatabase:
-    """A database as servers and loops use it: a pool whose connections run store functions."""
+    """A database as servers use it: a pool whose connections run store functions."""
 
-    def __init__(self, url: str, application_name: str, pool_size: int = POOL_SIZE) -> None:
+    def __init__(
+        self,
+        source: Source,
+        application_name: str,
+        pool_size: int = POOL_SIZE,
+        *,
+        lasting: bool = True,
+    ) -> None:
         # late: most commands are synchronous, and this pulls in the ORM
         from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
 
+        self._connector = Connector(source, application_name, lasting=lasting)
         self._engine = create_async_engine(
-            _url(url),
+            DRIVER,
+            async_creator=self._connector.open_async,
+            use_native_hstore=False,
             pool_size=pool_size,
             max_overflow=0,
             pool_pre_ping=True,
-            pool_timeout=10,
-            connect_args=_connect_args(application_name),
+            pool_timeout=POOL_WAIT_S,
         )
 
     async def run(
         self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a store function in a transaction of its own, again after a deadlock.
+        """Run a store function in a transaction of its own; again after a conflict.
 
         Raises:
-            Retry: `database_unavailable`, or `lock_held` where a row stays locked.
+            Retry: `database_unavailable`, `lock_held`; also what the function raises.
         """
         for attempt in range(ATTEMPTS):
             try:
-                with translated():
+                with translated(self._connector):
                     return await self._once(function, *args, **kwargs)
-            except _Conflict:
+            except Conflict:
                 if attempt == ATTEMPTS - 1:
                     raise Retry("database_unavailable", "the database is too busy") from None
         raise AssertionError("unreachable")
@@ -141,7 +168,8 @@ class AsyncDatabase:
         self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         def call(connection: sa.Connection) -> T:
-            _set_limits(connection, None)
+            limit_ms = STATEMENT_TIMEOUT_MS + LOCK_TIMEOUT_MS
+            _begin(connection, self._connector, LOCK_TIMEOUT_MS, limit_ms)
             return function(Tx(connection), *args, **kwargs)
 
         async with self._engine.begin() as connection:
@@ -152,99 +180,9 @@ class AsyncDatabase:
         await self._engine.dispose()
 
 
-class _Conflict(Exception):
-    """Two transactions were in each other's way; running one again is safe."""
-
-
-def _in_the_way() -> Retry:
-    return Retry(
-        "database_unavailable",
-        "another transaction was in the way of this one; nothing was changed",
-        hint="run the command again",
-    )
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn the database's errors into ours. Causes are cut off: their text may hold the row."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise _translate(error) from None
-    except SQLAlchemyError as error:
-        reason = type(error).__name__
-        raise Retry("database_unavailable", f"no connection to the database: {reason}") from None
-
-
-def _translate(error: DBAPIError) -> Exception:
-    state = getattr(error.orig, "sqlstate", None)
-    diagnostics = getattr(error.orig, "diag", None)
-    named = getattr(diagnostics, "constraint_name", None) or ""
-    if state in (_DEADLOCK, _SERIALIZATION):
-        return _Conflict()
-    if state == _LOCK_NOT_AVAILABLE:
-        return Retry("lock_held", "a row or the lock stayed taken", hint="try again")
-    if state == _UNDEFINED_TABLE:
-        return NeedsEdit(
-            "schema_missing",
-            "the database has no current schema",
-            hint="run `mosaic federation db upgrade`",
-        )
-    if state == _UNIQUE:
-        return Refused("name_taken", f"the database has such a row already ({named})")
-    if isinstance(error, OperationalError) or error.connection_invalidated or state is None:
-        return Retry(
-            "database_unavailable",
-            "the database cannot be reached" + (f" (SQLSTATE {state})" if state else ""),
-            hint="check MOSAIC_DATABASE_URL, and that PostgreSQL runs",
-        )
-    what = named or getattr(diagnostics, "message_primary", None) or type(error.orig).__name__
-    return MosaicError("internal", f"the database refused a statement (SQLSTATE {state}): {what}")
-
-
-def _url(url: str) -> sa.URL:
-    try:
-        parsed = sa.make_url(url)
-    except (SQLAlchemyError, ValueError):
-        raise NeedsEdit(
-            "config_invalid",
-            "MOSAIC_DATABASE_URL is not a URL such as postgresql://user@host/name",
-            hint="correct it; a password belongs into the file of MOSAIC_DATABASE_URL_FILE",
-        ) from None
-    if not parsed.drivername.startswith(("postgresql", "postgres")):
-        raise NeedsEdit(
-            "config_invalid",
-            f"MOSAIC_DATABASE_URL: got {parsed.drivername!r}, expected postgresql://…",
-            hint="only PostgreSQL 15 or later is supported",
-        )
-    return parsed.set(drivername="postgresql+psycopg")
-
-
-def _connect_args(application_name: str) -> dict[str, Any]:
-    # no prepared statements: behind a transaction-pooling proxy they belong to another connection
-    return {
-        "application_name": application_name[:63],
-        "prepare_threshold": None,
-        "connect_timeout": CONNECT_TIMEOUT_S,
-    }
-
-
-def _set_limits(connection: sa.Connection, lock_timeout: timedelta | None) -> None:
-    lock_ms = LOCK_TIMEOUT_MS if lock_timeout is None else int(lock_timeout.total_seconds() * 1000)
-    limits: Mapping[str, object] = {
-        "lock": str(max(lock_ms, 1)),
-        "statement": str(STATEMENT_TIMEOUT_MS + lock_ms),
-        "idle": str(IDLE_TIMEOUT_MS),
-        "check": str(CLIENT_CHECK_MS),
-    }
-    connection.execute(
-        sa.text(
-            "SELECT set_config('lock_timeout', :lock, true),"
-            " set_config('statement_timeout', :statement, true),"
-            " set_config('idle_in_transaction_session_timeout', :idle, true),"
-            " set_config('client_connection_check_interval', :check, true),"
-            " set_config('timezone', 'UTC', true),"
-            " set_config('mosaic.writer', 'on', true)"  # else a trigger notes a change by hand
-        ),
-        limits,
+def _begin(
+    connection: sa.Connection, connector: Connector, lock_ms: int, statement_ms: int
+) -> None:
+    connector.session = begin(
+        connection, connector.address, lock_ms=lock_ms, statement_ms=statement_ms
     )

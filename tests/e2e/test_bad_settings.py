@@ -45,11 +45,13 @@ def spoilt(path: Path, content: str | None) -> Iterator[None]:
 
 
 def test_a_database_that_is_down_is_named_without_its_password(tmp_path: Path) -> None:
-    url = f"postgresql://mosaic:s3cr3t@127.0.0.1:{free_port()}/mosaic"
+    port = free_port()
+    url = f"postgresql://mosaic:s3cr3t@127.0.0.1:{port}/mosaic"
 
     refused = Command(tmp_path, {"MOSAIC_DATABASE_URL": url})("grant", "list")
 
-    told(refused, 1, "the database cannot be reached", "MOSAIC_DATABASE_URL")
+    reason = f"the database mosaic on 127.0.0.1 port {port} cannot be reached: Connection refused"
+    told(refused, 1, reason, "MOSAIC_DATABASE_URL")
     assert "s3cr3t" not in refused.err
 
 

@@ -103,7 +103,8 @@ def test_a_database_that_is_down_is_told_without_its_password(mosaic: Command) -
     for level in ("warning", "debug"):
         done = mosaic("grant", "list", "--log-level", level, MOSAIC_DATABASE_URL=url)
         assert done.code == 1
-        assert "error: the database cannot be reached" in done.err
+        reason = "the database gateway on 127.0.0.1 port 1 cannot be reached: Connection refused"
+        assert f"error: {reason}\n" in done.err
         assert "hunter2" not in done.err
         assert ("Traceback" in done.err) == (level == "debug")
 

@@ -13,7 +13,7 @@ from reconciler import reconcile
 from reconciler.core.values import SourceSetting
 from reconciler.loops import run
 from reconciler.loops.triggers import Triggers
-from reconciler.store import tx
+from reconciler.store import session
 from reconciler.store.tx import Database
 
 
@@ -23,7 +23,7 @@ def _tell(text: str) -> None:
 
 
 def main(url: str, source: str, at: str) -> None:
-    tx.IDLE_TIMEOUT_MS = 1500  # type: ignore[misc]  # else a minute
+    session.IDLE_TIMEOUT_MS = 1500  # type: ignore[misc]  # else a minute
     module, name = (run, "apply") if at == "reading" else (reconcile, "carry_out")
     kept = getattr(module, name)
 

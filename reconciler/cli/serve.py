@@ -13,6 +13,7 @@ from reconciler.cli.context import long_running, require_home, settings
 from reconciler.cli.placement import require_ports
 from reconciler.cli.serving import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.cli.signals import until_signal
+from reconciler.config import database_source
 from reconciler.embedded.supervise import supervised
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def command(listen: str | None, public_url: str | None) -> None:
 async def _serve(found: Settings) -> None:
     stop, files = until_signal(), read_files(found)
     async with AsyncExitStack() as stack:
-        url, besides = found.database_url, []
+        url, besides = database_source(found), []
         if url is None:
             home, ports = require_home(found), partial(require_ports, found)
             started = supervised(home, stop.is_set, require_ports=ports)

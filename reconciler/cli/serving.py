@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
     from reconciler.core.places import Places
     from reconciler.embedded.home import Home
+    from reconciler.store.conninfo import Source
 
 T = TypeVar("T")
 
@@ -88,19 +89,19 @@ def read_files(settings: Settings) -> GatewayFiles:
 
 @asynccontextmanager
 async def opened_gateway(
-    files: GatewayFiles, settings: Settings, database_url: str
+    files: GatewayFiles, settings: Settings, source: Source
 ) -> AsyncIterator[Gateway]:
     """Open what an endpoint needs, once the database has been checked too.
 
     Raises:
         NeedsEdit: `schema_missing`; `keyring_invalid`: a key that seals a row is not here.
     """
-    checked = Database(database_url, application_name("serve"))
+    checked = Database(source, application_name("serve"))
     require_current(checked)
     with checked.transaction() as tx:
         require_every_key(files.keys, sealed_by_key(tx), files.keyring)
     ca = CaClient(files.ca_url, files.roots, files.peers, files.gateway)
-    database = AsyncDatabase(database_url, application_name("serve"))
+    database = AsyncDatabase(source, application_name("serve"))
     try:
         yield Gateway(
             database,

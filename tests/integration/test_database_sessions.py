@@ -1,0 +1,159 @@
+"""Settings of a role or a database, encodings and passwords that change: nothing relies on luck."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from reconciler.store.tx import AsyncDatabase
+from tests.support.cli import shell
+from tests.support.command import Command, write
+from tests.support.database_server import OWNER, PASSWORD, DatabaseServer, database_server
+from tests.support.enrolling import grant_manifest, peer_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from reconciler.store.tx import Tx
+
+HOSTILE: Final = {
+    "datestyle": "'SQL, DMY'",
+    "intervalstyle": "'sql_standard'",
+    "timezone": "'Asia/Kathmandu'",
+    "standard_conforming_strings": "off",
+    "search_path": "'elsewhere'",
+    "default_transaction_isolation": "'serializable'",
+    "default_transaction_deferrable": "on",
+    "client_encoding": "'LATIN1'",
+    "bytea_output": "'escape'",
+    "extra_float_digits": "'-15'",
+    "row_security": "off",
+    "backslash_quote": "off",
+    "statement_timeout": "'20ms'",
+    "lock_timeout": "'1ms'",
+    "transform_null_equals": "on",
+    "array_nulls": "off",
+    "default_tablespace": "'nowhere'",
+    "synchronous_commit": "off",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[DatabaseServer]:
+    with database_server() as made:
+        yield made
+
+
+@pytest.mark.parametrize("whose", [f"ROLE {OWNER}", "DATABASE hostile"])
+def test_settings_of_a_role_or_a_database_change_nothing(
+    server: DatabaseServer, tmp_path: Path, whose: str
+) -> None:
+    server.run("DROP DATABASE IF EXISTS hostile", f"CREATE DATABASE hostile OWNER {OWNER}")
+    server.run(*(f"ALTER {whose} SET {name} = {value}" for name, value in HOSTILE.items()))
+    mosaic = shell(tmp_path, server.url("hostile"))
+    write(tmp_path / "manifests", beta=peer_manifest(), tasks=grant_manifest("tasks"))
+    try:
+        mosaic.ok("db", "upgrade")
+        mosaic.ok("apply", "--yes", "--invite")
+        mosaic.enroll("tasks")
+        for verb in (("audit", "verify"), ("at", "2036-01-01"), ("drift",), ("db", "check")):
+            mosaic.ok(*verb)
+        assert mosaic.grant("tasks")["status"] == "active"
+    finally:
+        server.run(f"ALTER {whose} RESET ALL")
+
+
+def test_a_session_without_triggers_is_refused_by_name(
+    server: DatabaseServer, tmp_path: Path
+) -> None:
+    mosaic = Command(tmp_path, {"MOSAIC_DATABASE_URL": server.url()})
+    server.run(f"ALTER ROLE {OWNER} SET session_replication_role = replica")
+    try:
+        done = mosaic("db", "upgrade")
+        assert done.code == 78
+        assert "session_replication_role set to 'replica'" in done.err
+        assert f"ALTER ROLE {OWNER} RESET session_replication_role" in done.err
+    finally:
+        server.run(f"ALTER ROLE {OWNER} RESET ALL")
+    mosaic.ok("db", "upgrade")
+
+
+def test_a_database_that_only_reads_is_refused_by_name(
+    server: DatabaseServer, tmp_path: Path
+) -> None:
+    mosaic = Command(tmp_path, {"MOSAIC_DATABASE_URL": server.url()})
+    mosaic.ok("db", "upgrade")
+    server.run("ALTER DATABASE gateway SET default_transaction_read_only = on")
+    try:
+        done = mosaic("db", "check")
+        assert done.code == 78
+        assert "read-only: default_transaction_read_only is on" in done.err
+        mosaic.ok("grant", "list")
+    finally:
+        server.run("ALTER DATABASE gateway RESET ALL")
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_another_encoding_is_refused_by_every_command(
+    server: DatabaseServer, tmp_path: Path, encoding: str
+) -> None:
+    name = encoding.lower()
+    server.run(f"CREATE DATABASE {name} OWNER {OWNER} ENCODING '{encoding}' TEMPLATE template0")
+    mosaic = Command(tmp_path, {"MOSAIC_DATABASE_URL": server.url(name)})
+    for verb in (("db", "upgrade"), ("db", "check"), ("grant", "list"), ("doctor",)):
+        done = mosaic(*verb)
+        assert done.code == (1 if verb == ("doctor",) else 78)
+        said = done.out + done.err
+        assert f"has the encoding '{encoding}', expected 'UTF8'" in said
+        assert "createdb -E UTF8 -T template0" in said
+
+
+def _pid(tx: Tx) -> int:
+    row = tx.row("SELECT pg_backend_pid() AS pid")
+    assert row is not None
+    return int(row["pid"])
+
+
+def test_a_pool_that_the_server_cut_returns_with_the_new_password(
+    server: DatabaseServer,
+) -> None:
+    current = [server.url()]
+
+    async def story() -> None:
+        database = AsyncDatabase(lambda: current[0], "tests", pool_size=2)
+        try:
+            first = await database.run(_pid)
+            current[0] = current[0].replace(PASSWORD, "second-s3cret")
+            server.run(
+                f"ALTER ROLE {OWNER} PASSWORD 'second-s3cret'",
+                f"SELECT pg_terminate_backend({first}, 60000)",
+            )
+            assert await database.run(_pid) != first
+        finally:
+            await database.close()
+
+    try:
+        asyncio.run(story())
+    finally:
+        server.run(f"ALTER ROLE {OWNER} PASSWORD '{PASSWORD}'")
+
+
+def test_a_command_prints_the_password_and_its_failure_is_told_without_its_output(
+    server: DatabaseServer, tmp_path: Path
+) -> None:
+    url = server.url().replace(f":{PASSWORD}@", "@")
+    mosaic = Command(tmp_path, {"MOSAIC_DATABASE_URL": url})
+    good = f"printf '%s\\n' {PASSWORD}"
+    mosaic.ok("db", "upgrade", MOSAIC_DATABASE_PASSWORD_COMMAND=good)
+    failing = shlex.join(["sh", "-c", f"echo {PASSWORD}; echo no token today >&2; exit 3"])
+    done = mosaic("db", "check", MOSAIC_DATABASE_PASSWORD_COMMAND=failing)
+    assert done.code == 1
+    assert "it failed with exit code 3: no token today" in done.err
+    assert "s3cret" not in done.err
+    missing = mosaic("db", "check", MOSAIC_DATABASE_PASSWORD_COMMAND="/nowhere/token")
+    assert missing.code == 78
+    assert "'/nowhere/token' cannot be started" in missing.err

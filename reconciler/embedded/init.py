@@ -72,6 +72,7 @@ def create_home(home: Home, wanted: Mapping[str, str] = MappingProxyType({})) ->
             private_folder(folder)
         with locked(home.run / "init.lock", fcntl.LOCK_EX):
             if home.config.is_file():  # by the one that was first
+                _refuse_other(home, _stored(home), wanted)
                 return False
             _make(home, wanted)
     except OSError as error:

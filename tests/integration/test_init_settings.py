@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -219,3 +220,13 @@ def test_what_may_not_be_read_is_told_as_that(
     assert path.name in done.stderr
     assert "internal error" not in done.stderr
     assert "run the command as" in done.stderr or name.endswith("keys")
+
+
+def test_of_two_inits_at_once_for_two_urls_one_is_refused(folder: Path) -> None:
+    init = Quick(folder).process
+    urls = ["https://one.example", "https://two.example"]
+    with ThreadPoolExecutor() as pool:
+        ends = list(pool.map(lambda url: init("init", MOSAIC_PUBLIC_URL=url), urls))
+    made = urls.index(stored(folder)["public_url"])
+    assert (ends[made].code, ends[1 - made].code) == (0, 1)
+    assert f"it is {urls[made]!r}, not {urls[1 - made]!r}" in ends[1 - made].err

@@ -165,8 +165,10 @@ def opened_source(found: Settings) -> Iterator[Source]:
 
 
 @contextmanager
-def database(found: Settings, name: str) -> Iterator[Database]:
+def database(found: Settings, name: str, *, lasting: bool = False) -> Iterator[Database]:
     """Open the database of a command whose schema is current; `name` shows in its connections.
+
+    To a `lasting` command, every later failure of it is an outage.
 
     Raises:
         NeedsEdit: `home_missing`, `schema_missing`.
@@ -178,7 +180,7 @@ def database(found: Settings, name: str) -> Iterator[Database]:
     with opened_source(found) as source:
         opened = Database(source, application_name(name))
         require_current(opened)
-        yield opened
+        yield Database(source, application_name(name), lasting=True) if lasting else opened
 
 
 def require_home(found: Settings) -> Any:

@@ -84,7 +84,7 @@ def command(
     async def run() -> None:
         webhook = f"http://{hook.listen[0]}:{hook.listen[1]}/webhook" if hook is not None else ""
         triggers = Triggers(source, poll, webhook)
-        with database(found, "run") as opened:
+        with database(found, "run", lasting=True) as opened:
             loop = Loop(opened, triggers, f"loop:{actor_name()}", limits, signed)
             await _until_signal(loop, hook)
 

@@ -58,7 +58,7 @@ async def _up(found: Settings) -> None:
     stop, files, home = until_signal(), read_files(found), require_home(found)
     ports = partial(require_ports, found)
     async with supervised(home, stop.is_set, _migrate, require_ports=ports) as url:
-        database = Database(url, application_name("up"))
+        database = Database(url, application_name("up"), lasting=True)
         loop = Loop(
             database,
             Triggers(source_of(found, None)),

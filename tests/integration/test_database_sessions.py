@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from reconciler.store.tx import AsyncDatabase
+from reconciler.errors import Retry
+from reconciler.store.tx import AsyncDatabase, Database
 from tests.support.cli import shell
 from tests.support.command import Command, write
 from tests.support.database_server import OWNER, PASSWORD, DatabaseServer, database_server
@@ -140,6 +141,18 @@ def test_a_pool_that_the_server_cut_returns_with_the_new_password(
         asyncio.run(story())
     finally:
         server.run(f"ALTER ROLE {OWNER} PASSWORD '{PASSWORD}'")
+
+
+def test_a_wrong_password_is_an_outage_to_a_process_that_goes_on(server: DatabaseServer) -> None:
+    current = [server.url()]
+    database = Database(lambda: current[0], "tests", lasting=True)
+    database.require_writable()
+    current[0] = server.url().replace(PASSWORD, "wrong-s3cret")
+    with pytest.raises(Retry, match="28P01") as raised:
+        database.require_writable()
+    assert raised.value.code == "database_unavailable"
+    current[0] = server.url()
+    database.require_writable()
 
 
 def test_a_command_prints_the_password_and_its_failure_is_told_without_its_output(

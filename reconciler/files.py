@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -59,6 +60,23 @@ def write_output(path: Path, content: bytes) -> None:
     replace_file(path, content, 0o666)
 
 
+def remedy(error: OSError) -> str:
+    """Return what a person can do about a file that cannot be used."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            return "free some space there, or raise its limit, and run the command again"
+        case errno.EACCES | errno.EPERM:
+            return "run the command as a user who may use it, or change its owner or mode"
+        case errno.EROFS:
+            return "name a place that can be written to"
+        case errno.EMFILE | errno.ENFILE | errno.ENOMEM | errno.EIO:
+            return "the machine is short of it, or the disk fails: see the system's log"
+        case errno.ENOENT | errno.ENOTDIR:
+            return "name a path whose folder is there"
+        case _:
+            return "check the path, and run the command again"
+
+
 @contextmanager
 def _written_beside(path: Path, content: bytes, mode: int) -> Iterator[Path]:
     """Give a synced file with the content, in the folder of `path`; then sync the folder."""
@@ -70,8 +88,10 @@ def _written_beside(path: Path, content: bytes, mode: int) -> Iterator[Path]:
             file.flush()
             os.fsync(file.fileno())
         yield temporary
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a write names no file, and the temporary one is nobody's
+            error.filename = str(path)
         raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

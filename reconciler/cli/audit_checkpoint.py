@@ -11,7 +11,7 @@ from reconciler.cli.context import database, settings, verb
 from reconciler.core.checkpoint import Checkpoint
 from reconciler.crypto.sshsig import sign
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.files import write_new
+from reconciler.files import remedy, write_new
 from reconciler.store.audit import verify
 
 
@@ -59,7 +59,7 @@ def _write(path: Path, content: bytes) -> None:
         raise NeedsEdit(
             "value_invalid",
             f"{path} cannot be written: {error.strerror}",
-            hint="name a file in a folder that is there",
+            hint=remedy(error),
         ) from None
     if not written:
         raise Refused("name_taken", f"{path} exists already", hint="name a new file")

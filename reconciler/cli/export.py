@@ -11,6 +11,7 @@ from reconciler.cli.summary import tallied
 from reconciler.core.observed import ObservedGrant, ObservedPeer
 from reconciler.core.words import counted
 from reconciler.errors import NeedsEdit, Refused
+from reconciler.files import remedy
 from reconciler.manifest.schema import SCHEMAS_URL
 from reconciler.manifest.write import manifest_text, write_manifest
 from reconciler.store.observe import observe
@@ -43,7 +44,7 @@ def command(folder: str | None) -> None:
                 raise NeedsEdit(
                     "value_invalid",
                     f"{path} cannot be written: {error.strerror}",
-                    hint="name a folder that can be made and written to",
+                    hint=remedy(error),
                 ) from None
             tally.done += 1
     click.echo(f"wrote {counted(len(texts), 'manifest')} into {target}")

@@ -21,6 +21,7 @@ from reconciler.errors import (
     MosaicError,
     Refused,
 )
+from reconciler.files import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 INTERNAL_HINT: Final = "run it again with --log-level debug for the traceback"
 MAX_CHAIN: Final = 8  # exceptions of one traceback
 
-# What a machine lacks, as opposed to what this program does wrong (errno(3)).
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM})
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
+# what a machine lacks or forbids, as opposed to what this program does wrong (errno(3))
+_OF_THE_MACHINE: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
+)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
@@ -114,24 +116,11 @@ def file_unusable(error: OSError) -> Refused | None:
 
     This is for what no command has translated itself, in words that name what it was doing.
     """
-    known = _NO_SPACE | _NOT_ALLOWED | _EXHAUSTED | {errno.EROFS}
-    if error.errno is None or (error.filename is None and error.errno not in known):
+    if error.errno is None or (error.filename is None and error.errno not in _OF_THE_MACHINE):
         return None
     place = error.filename2 or error.filename
     name = f"{printable(str(place), 255)!r}: " if place is not None else ""
-    return Refused("file_unusable", f"{name}{error.strerror}", hint=_remedy(error.errno))
-
-
-def _remedy(number: int) -> str:
-    if number in _NO_SPACE:
-        return "free some space there, and run the command again"
-    if number in _NOT_ALLOWED:
-        return "run the command as a user who may use it, or change its owner or mode"
-    if number == errno.EROFS:
-        return "name a place that can be written to"
-    if number in _EXHAUSTED:
-        return "the machine is short of it: see the system's log"
-    return "check the path, and run the command again"
+    return Refused("file_unusable", f"{name}{error.strerror}", hint=remedy(error))
 
 
 def _trace(error: BaseException) -> None:

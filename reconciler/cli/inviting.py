@@ -15,7 +15,7 @@ from reconciler.core.invitation import Invitation
 from reconciler.core.times import rfc3339
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.files import write_new
+from reconciler.files import remedy, write_new
 from reconciler.reconcile import Inviting
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _write(folder: Path, grant: str, url: str) -> Path:
         raise NeedsEdit(
             "value_invalid",
             f"--invite-dir: {path} cannot be written: {error.strerror}; nothing was changed",
-            hint="name a folder that can be written to",
+            hint=remedy(error),
         ) from None
     if not written:
         raise Refused(

@@ -11,7 +11,7 @@ from reconciler.core.changes import PLAN_FORMAT_VERSION
 from reconciler.core.plan_json import plan_as_json
 from reconciler.core.values import SourceSetting
 from reconciler.errors import NeedsEdit
-from reconciler.files import write_output
+from reconciler.files import remedy, write_output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def save_plan(path: Path, judged: Judged, desired: Desired, saved: SavedPlan) ->
         raise NeedsEdit(
             "value_invalid",
             f"--save: {str(path)!r} cannot be written: {error.strerror}",
-            hint="name a file in a folder that is there",
+            hint=remedy(error),
         ) from None
 
 

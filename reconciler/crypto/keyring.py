@@ -174,5 +174,8 @@ def _name_primary(folder: Path, name: str) -> None:
 
 
 def _invalid(message: str) -> NeedsEdit:
-    hint = "restore the keyring from its backup, with folders 0700 and files 0400; see keys status"
+    hint = (
+        "restore the keyring from its backup, with folders 0700 and files 0400;"
+        " see `mosaic federation keys status`"
+    )
     return NeedsEdit("keyring_invalid", message, hint=hint)

@@ -168,3 +168,51 @@ def test_a_folder_that_is_gone_is_told(mosaic: Quick, tmp_path: Path) -> None:
     done = bash(mosaic, f"{line} && mosaic federation plan")
     assert done.returncode == 64
     assert done.stderr.startswith(b"error: the working directory cannot be read: ")
+
+
+SCOPE = """'{"resources": [{"type": "tasks", "verbs": ["list"]}], "maxRowsPerQuery": 5}'"""
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        (f"grant create y --peer beta --subject-user m --expires 1d --scope {SCOPE}", "y.yaml"),
+        ("rename grant/d z", "d.yaml"),
+        ("plan --save plan.json", "plan.json"),
+        ("audit checkpoint head", "head"),
+        ("export out", "out/peers/beta.yaml"),
+        ("keys add", ".key"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named_and_nothing_is_changed(
+    mosaic: Quick, line: str, path: str
+) -> None:
+    before = (mosaic.statuses(), mosaic.manifests(), mosaic.manifests("manifests/grants"))
+    done = bash(mosaic, f"ulimit -f 0; mosaic federation {line}")
+    assert done.returncode == 1, done.stderr
+    error, hint = done.stderr.decode().splitlines()[-2:]
+    assert path in error
+    assert "File too large" in error
+    assert hint.strip().startswith("free some space there")
+    assert ".mosaic-" not in error
+    after = (mosaic.statuses(), mosaic.manifests(), mosaic.manifests("manifests/grants"))
+    assert after == before
+
+
+def test_debugging_shows_what_an_error_was_raised_for_and_no_secret(mosaic: Quick) -> None:
+    done = bash(mosaic, "mosaic federation plan missing -v")
+    assert b"FileNotFoundError: [Errno 2] No such file or directory" in done.stderr
+    url = mosaic.variables["MOSAIC_DATABASE_URL"]
+    secret = url.partition(":")[2].partition("@")[0].rpartition(":")[2]
+    assert len(secret) > 10
+    wrong = url.replace("/test_", "/nowhere_").encode()
+    refused = bash(mosaic, "mosaic federation plan -v", MOSAIC_DATABASE_URL=wrong.decode())
+    assert refused.returncode == 1
+    assert b"Traceback" in refused.stderr
+    assert b"nowhere_" in refused.stderr
+    assert secret.encode() not in refused.stderr
+    token = "mosf1_" + "a" * 16 + "_" + "s" * 43 + "_00000000"
+    invitation = f"https://127.0.0.1:1/federation/v1/enroll#token={token},ca=sha256:{'0' * 64}"
+    tried = bash(mosaic, f"mosaic federation peer add '{invitation}' -v")
+    assert tried.returncode == 1
+    assert b"s" * 43 not in tried.stderr

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.files import Source, SourceFile
 from reconciler.errors import Retry
 from reconciler.source.folder_listing import FolderChanged, FolderListing
-from reconciler.source.listing import choose, counts
+from reconciler.source.listing import Kind, choose, counts, follow
 from reconciler.source.names import content_problem, refuse_total, special, unreadable
 
 if TYPE_CHECKING:
@@ -81,9 +81,14 @@ def _read(root: Path, submodules: frozenset[str], ignored: Ignored) -> Source:
 
 
 def _skipped(listing: FolderListing, ignored: Ignored) -> frozenset[str]:
-    """Return the names that git ignores; what else may not be looked into stops all."""
-    wanted = [each.name for each in listing.entries() if counts(each)]
-    skipped = ignored([*wanted, *listing.closed])
+    """Return the names that git ignores, of places that links lead to as well.
+
+    Anything else that may not be looked into stops all.
+    """
+    wanted = [each for each in listing.entries() if counts(each)]
+    links = (follow(listing, each.name) for each in wanted if each.kind is Kind.LINK)
+    places = [end.place for end in links if end.at in (Kind.FILE, Kind.FOLDER) and end.place]
+    skipped = ignored([*(each.name for each in wanted), *places, *listing.closed])
     for name, error in listing.closed.items():
         if name not in skipped:
             raise unreadable(f"{listing.root}/{name} cannot be read: {error.strerror}")

@@ -86,7 +86,7 @@ class FolderListing:
             os.close(descriptor)
 
     def kind(self, name: str) -> Kind | None:
-        """Return what a name is; None where nothing is.
+        """Return what a name is; None if nothing is there that a commit could hold.
 
         Raises:
             NeedsEdit: `source_unreadable`: it may not be looked at.
@@ -95,12 +95,13 @@ class FolderListing:
             return Kind.SUBMODULE
         try:
             with self._above(name) as (folder, part):
-                mode = os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode
+                kind = _kind_of_mode(os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode)
+                held = kind is not Kind.FOLDER or _holds_something(part, folder)
         except PermissionError as error:
             raise unreadable(f"{self.root}/{name} cannot be read: {error.strerror}") from None
         except (OSError, ValueError):
             return None
-        return _kind_of_mode(mode)
+        return kind if held else None
 
     def target(self, name: str) -> str:
         """Return the text of a link, as it was when it was read first."""
@@ -182,7 +183,9 @@ class _Surroundings:
 
     def kind(self, name: str) -> Kind | None:
         try:
-            return _kind_of_mode(os.lstat(_native(f"{self.top}/{name}")).st_mode)
+            path = _native(f"{self.top}/{name}")
+            kind = _kind_of_mode(os.lstat(path).st_mode)
+            return kind if kind is not Kind.FOLDER or _holds_something(path) else None
         except (OSError, ValueError):
             return None
 
@@ -226,6 +229,23 @@ def _is_repository(folder: int) -> bool:
         with os.fdopen(descriptor, "rb") as file:
             return file.read(8) == b"gitdir: "
     return False
+
+
+def _holds_something(name: str, above: int | None = None) -> bool:
+    """Tell whether anything but folders lies in a folder: a commit holds no empty ones."""
+    try:
+        folder = os.open(name, _BENEATH, dir_fd=above)
+    except PermissionError:
+        return True
+    try:
+        with os.scandir(folder) as listed:
+            entries = list(listed)
+        folders = [each.name for each in entries if each.is_dir(follow_symlinks=False)]
+        return len(folders) < len(entries) or any(
+            _holds_something(each, folder) for each in folders
+        )
+    finally:
+        os.close(folder)
 
 
 def _kind_at(name: str, folder: int) -> Kind | None:

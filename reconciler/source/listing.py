@@ -143,7 +143,8 @@ def choose(
     problems: list[Problem] = []
     names, last = Names(), None
     for entry in sorted(filter(counts, entries), key=lambda each: each.name):
-        judged = twice(entry.name) if entry.name == last else _judge(listing, entry, names)
+        again = entry.name == last
+        judged = twice(entry.name) if again else _judge(listing, entry, names, ignored)
         last = entry.name
         if isinstance(judged, Problem):
             problems.append(judged)
@@ -157,14 +158,17 @@ def counts(entry: Entry) -> bool:
     return entry.kind in (Kind.LINK, Kind.SUBMODULE) or mistakable(entry.name)
 
 
-def _judge(listing: Listing, entry: Entry, names: Names) -> Manifest | Problem | None:
+def _judge(
+    listing: Listing, entry: Entry, names: Names, ignored: frozenset[str]
+) -> Manifest | Problem | None:
     name = entry.name
     if entry.kind is Kind.SUBMODULE:
         return submodule(name)
     if not is_manifest(name):
         if mistakable(name):
             return mistaken(name)
-        return link(name, "may hide a folder") if _hides_a_folder(listing, name) else None
+        hides = _hides_a_folder(listing, name, ignored)
+        return link(name, "may hide a folder") if hides else None
     problem = names.problem(name)
     if problem is not None:
         return problem
@@ -172,19 +176,25 @@ def _judge(listing: Listing, entry: Entry, names: Names) -> Manifest | Problem |
         return special(name)
     if entry.kind is Kind.FILE:
         return Manifest(name, name)
-    end = follow(listing, name)
+    end = _follow_unless(ignored, listing, name)
     if end.at is Kind.FILE:
         return Manifest(name, end.place, end.links)
     reason = end.at.value if isinstance(end.at, Astray) else f"leads to a {end.at.value}"
     return link(name, reason)
 
 
-def _hides_a_folder(listing: Listing, name: str) -> bool:
+def _follow_unless(ignored: frozenset[str], listing: Listing, name: str) -> End:
+    """Return where a name leads; a commit holds nothing at a place that git ignores."""
+    end = follow(listing, name)
+    return End(Astray.MISSING, end.place, end.links) if end.place in ignored else end
+
+
+def _hides_a_folder(listing: Listing, name: str, ignored: frozenset[str]) -> bool:
     """Tell whether a link that is no manifest leads to a folder, or to where nobody can tell.
 
     A tree knows nothing beyond its repository. There the name decides: CLAUDE.md is a file.
     """
-    end = follow(listing, name)
+    end = _follow_unless(ignored, listing, name)
     around = listing.around() if end.at is Astray.OUTSIDE else None
     if around is not None:
         end = follow(around[0], f"{around[1]}{name}")

@@ -151,6 +151,12 @@ def compare(tree: list[Item], ignored: str, nested: Nested, *places: str) -> lis
 @example([Item("CLAUDE.md", "link", "AGENTS.md")], "")
 @example([Item("CLAUDE.md", "link", "/home/ada/AGENTS.md")], "")
 @example([Item("sub", "link", "/etc")], "")
+@example([Item("e/f", "folder"), Item("a.yaml", "link", "e"), Item("x", "link", "e")], "")
+@example(
+    [Item("e", "folder"), Item("x.yaml", "file", PEER), Item("a.yaml", "link", "e/../x.yaml")], ""
+)
+@example([Item("build/a", "file", PEER), Item("a.yaml", "link", "build/a")], "build/\n")
+@example([Item("build/a", "file", "x"), Item("x", "link", "build")], "build/\n")
 @example([Item("build/x.yaml", "file", "junk"), Item("module", "repository")], "build/\nmodule/\n")
 def test_a_folder_and_a_ref_of_any_tree_are_read_alike(
     nested: Nested, tree: list[Item], ignored: str

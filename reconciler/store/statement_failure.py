@@ -100,9 +100,9 @@ def _translate(error: DBAPIError, connector: Connector) -> Exception:
 
 
 def _may_pass(error: DBAPIError, state: str | None) -> bool:
-    if state is None:
-        return isinstance(error, OperationalError) or error.connection_invalidated
-    return state.startswith(_RETRIED)
+    if error.connection_invalidated:  # a limit of idle time ends the session too, say
+        return True
+    return isinstance(error, OperationalError) if state is None else state.startswith(_RETRIED)
 
 
 def _first_line(error: DBAPIError) -> str:

@@ -106,7 +106,7 @@ def install_step_ca(progress: Callable[[str], None], folder: Path | None = None)
         folder = system_folder() if for_all else cache_folder()
     target = folder / PROGRAM
     try:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_folder(folder)
         with _alone(folder):
             if not _serves(target):
                 _install(target, found, progress)
@@ -116,6 +116,15 @@ def install_step_ca(progress: Callable[[str], None], folder: Path | None = None)
             "name a folder that can be written to: `mosaic federation ca install --dir DIR`",
         ) from None
     return target
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder that is open to every user, whatever the umask is, but for one's own cache."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder != cache_folder():
+        for each in missing:
+            each.chmod(0o755)
 
 
 def _install(target: Path, found: Path | None, progress: Callable[[str], None]) -> None:

@@ -37,17 +37,21 @@ class Place:
         self, *argv: str | Path, cwd: Path | None = None, timeout_s: float = 240
     ) -> subprocess.CompletedProcess[str]:
         """Run to the end."""
-        around = {name: text for name, text in os.environ.items() if not name.startswith(STRAYS)}
         return subprocess.run(
             argv,
             cwd=cwd or self.folder,
-            env=around | self.variables,
+            env=self.environ(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=timeout_s,
             check=False,
         )
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment of commands."""
+        around = {name: text for name, text in os.environ.items() if not name.startswith(STRAYS)}
+        return around | self.variables
 
 
 @pytest.fixture(scope="module")
@@ -67,5 +71,13 @@ def elsewhere() -> Iterator[Place]:
 
 @pytest.fixture(scope="session")
 def interpreter() -> str:
-    """Give the Python that `.venv` is built from: the wheels are for it."""
-    return str(Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}"))
+    """Give a Python of the version that the wheels are for: the system's, or that of `.venv`."""
+    name = f"python3.{sys.version_info.minor}"
+    system = Path("/usr/bin", name)
+    complete = (system, "-c", "import ensurepip, venv")
+    if (
+        system.exists()
+        and subprocess.run(complete, capture_output=True, check=False).returncode == 0
+    ):
+        return str(system)
+    return str(Path(sys.base_prefix, "bin", name))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from reconciler.embedded.account import runnable
+from reconciler.embedded.install import SERVICES_PATH
+from reconciler.embedded.processes import Account, working_in
+from tests.support.gateways import Up
 from tests.support.install_lines import copy_checkout, readme_lines
 from tests.support.wheel_index import ROOT
 
 if TYPE_CHECKING:
     from tests.packaging.conftest import Place
+
+NOBODY: Final = Account("nobody", 65534, 65534)
 
 pytestmark = pytest.mark.packaging
 
@@ -39,6 +47,12 @@ def installed(elsewhere: Place, interpreter: str) -> Path:
         command = line.replace("/opt/mosaic", str(environment)).replace("python3.11", interpreter)
         elsewhere.run("bash", "-euc", command, cwd=checkout)
     return environment
+
+
+def mounts() -> bool:
+    """Tell whether we may have mounts of our own."""
+    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return os.geteuid() == 0 and subprocess.run(probe, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("folder", ["manifests", "migrations", "schemas", "step-ca"])
@@ -76,3 +90,43 @@ def test_demo_succeeds_far_from_the_checkout(installed: Path, elsewhere: Place) 
     assert elsewhere.run(
         installed / "bin" / "mosaic", "federation", "demo", cwd=folder, timeout_s=240
     )
+
+
+@pytest.mark.skipif(not mounts(), reason="gives root a /usr/local/lib of the test's own")
+def test_a_service_of_another_user_has_the_step_ca_that_root_installed(
+    installed: Path, elsewhere: Place, interpreter: str
+) -> None:
+    if not runnable(Path(interpreter), NOBODY):
+        pytest.skip("there is no Python here that another user can run")
+    mosaic, home = installed / "bin" / "mosaic", elsewhere.folder / "service"
+    home.mkdir()
+    os.chown(home, NOBODY.uid, NOBODY.gid)
+    command = readme_lines()[-1].partition("#")[0].replace("/opt/mosaic", str(installed))
+    as_service = "exec setpriv --reuid=65534 --regid=65534 --clear-groups env -i"
+    script = f"""
+        mount -t tmpfs -o mode=0755 tmpfs /usr/local/lib
+        umask 077
+        {command.strip()}
+        cd {home}
+        {as_service} HOME={home} PATH={SERVICES_PATH} {mosaic} federation up
+    """
+
+    process = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-euc", script],
+        cwd=elsewhere.folder,
+        env=elsewhere.environ(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    service = Up(process)
+    service.read()
+    try:
+        service.wait_for("ready: ")
+        (step_ca,) = working_in(home / ".mosaic" / "ca", "step-ca")
+        assert Path(f"/proc/{step_ca.pid}").stat().st_uid == NOBODY.uid
+    finally:
+        assert service.stop() == 0, service.told
+    assert "step-ca 0.30.2: /usr/local/lib/mosaic-federation/" in service.told

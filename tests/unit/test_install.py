@@ -83,10 +83,14 @@ def test_one_for_every_user_is_found_after_the_cache(path: Path) -> None:
 
 def test_a_folder_that_is_named_gets_a_copy_that_everybody_can_run(path: Path) -> None:
     program(cached(path), "Smallstep CA/0.30.2 (linux/amd64)")
-    named = path.parent / "named"
-    copied = install.install_step_ca(lambda _step: None, named)
+    named = path.parent / "new" / "named"
+    before = os.umask(0o077)
+    try:
+        copied = install.install_step_ca(lambda _step: None, named)
+    finally:
+        os.umask(before)
     assert copied == named / "step-ca"
-    assert copied.stat().st_mode & 0o777 == 0o755
+    assert {each.stat().st_mode & 0o777 for each in (copied, named, named.parent)} == {0o755}
     assert install.install_step_ca(pytest.fail, named) == copied, "nothing is done again"
 
 

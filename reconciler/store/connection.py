@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import IsolationLevel
 
-from reconciler.errors import NeedsEdit
+from reconciler.errors import MosaicError, NeedsEdit
 from reconciler.store.connection_failure import connection_failure
 from reconciler.store.conninfo import (
     ESCAPING,
@@ -51,10 +51,12 @@ class Connector:
             # no prepared statements: behind a transaction-pooling proxy they belong to another
             connection = psycopg.connect(conninfo, prepare_threshold=None)
         except (psycopg.Error, UnicodeError) as error:
-            _refuse(error, text, conninfo)
-        connection.isolation_level = IsolationLevel.READ_COMMITTED  # part of BEGIN, see `session`
-        connection.deferrable = False
-        return connection
+            failure = _failure(error, text, conninfo)
+        else:
+            connection.isolation_level = IsolationLevel.READ_COMMITTED  # part of BEGIN
+            connection.deferrable = False
+            return connection
+        raise failure
 
     async def open_async(self) -> psycopg.AsyncConnection:
         """Connect as `open` does; files are read and commands run in a thread."""
@@ -62,10 +64,12 @@ class Connector:
         try:
             connection = await psycopg.AsyncConnection.connect(conninfo, prepare_threshold=None)
         except (psycopg.Error, UnicodeError) as error:
-            await asyncio.to_thread(_refuse, error, text, conninfo)
-        await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
-        await connection.set_deferrable(False)
-        return connection
+            failure = await asyncio.to_thread(_failure, error, text, conninfo)
+        else:
+            await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
+            await connection.set_deferrable(False)
+            return connection
+        raise failure
 
     def _read(self) -> tuple[str, str]:
         text = self._source if isinstance(self._source, str) else self._source()
@@ -73,11 +77,14 @@ class Connector:
         return text, session_conninfo(text, self._name)
 
 
-def _refuse(error: Exception, text: str, conninfo: str) -> NoReturn:
+def _failure(error: Exception, text: str, conninfo: str) -> MosaicError:
+    """Return what is raised, outside of `except`: a traceback shows the cause that is set here."""
     if is_mangled(text):  # what libpq says may quote a piece of the password
-        raise NeedsEdit(
+        return NeedsEdit(
             "config_invalid",
             f"the database cannot be reached, and {VARIABLE} has an @ in its host or database",
             hint=f"{ESCAPING}, / is %2F",
-        ) from None
-    raise connection_failure(error, address_of(text), conninfo) from error
+        )
+    failure = connection_failure(error, address_of(text), conninfo)
+    failure.__cause__ = error
+    return failure

@@ -13,7 +13,7 @@ from psycopg import pq
 
 from reconciler.core.text import printable
 from reconciler.errors import MosaicError, NeedsEdit, Retry
-from reconciler.store.conninfo import VARIABLE, Address
+from reconciler.store.conninfo import VARIABLE, Address, place
 
 DIAGNOSIS_S: Final = 5.0  # longest attempt to learn the SQLSTATE of a refusal
 MAX_STATES: Final = 64
@@ -33,7 +33,7 @@ _ERROR_RESPONSE: Final = re.compile(
 _OWN_FAULT: Final = re.compile(
     r"server does not support SSL|server does not support GSS|certificate|private key"
     r"|invalid |bad value |Servname |definition of service|service file|weak sslmode"
-    r"|no password supplied|could not match"
+    r"|no password supplied|could not match|unrecognized "
     r"|authentication method requirement|channel binding|root\.crt|GSSAPI|out of range"
     r"|unsupported startup parameter|SSL error: (?!unexpected eof)"
 )
@@ -52,16 +52,15 @@ _HINTS: Final = {
 def connection_failure(error: Exception, address: Address, conninfo: str) -> MosaicError:
     """Return the error of a connection that libpq could not make, with every cause once."""
     causes = _causes(str(error))
-    if "service" in str(address) and isinstance(error, psycopg.Error) and error.pgconn is not None:
-        named = error.pgconn.db.decode(errors="replace")
-        address = Address(printable(named, 255), address.hosts) if named else address
+    if not address.hosts and isinstance(error, psycopg.Error) and error.pgconn is not None:
+        address = _resolved(error.pgconn) or address
     refused = _SEVERITY.match(causes[-1][1])
     state = _sqlstate(refused["message"], conninfo) if refused is not None else None
-    reasons = [(place, _without_severity(reason)) for place, reason in causes]
+    reasons = [(host, _without_severity(reason)) for host, reason in causes]
     if len({reason for _, reason in reasons}) == 1:
         said = reasons[0][1]
     else:
-        said = "; ".join(f"{place}: {reason}" if place else reason for place, reason in reasons)
+        said = "; ".join(f"{host}: {reason}" if host else reason for host, reason in reasons)
     suffix = f" (SQLSTATE {state})" if state else ""
     message = f"{address} cannot be reached: {printable(said, 1000)}{suffix}"
     mends_itself = state[:2] in _RETRIED if state else not _OWN_FAULT.search(causes[-1][1])
@@ -69,6 +68,13 @@ def connection_failure(error: Exception, address: Address, conninfo: str) -> Mos
         hint = _HINTS.get(state or "", f"check {VARIABLE}, and that PostgreSQL runs there")
         return Retry("database_unavailable", message, hint=hint)
     return NeedsEdit("config_invalid", message, hint=_HINTS.get(state or "", _hint(said)))
+
+
+def _resolved(connection: pq.abc.PGconn) -> Address | None:
+    """Return what libpq made of a service, None where it does not know it."""
+    named = (connection.db, connection.host, connection.port)
+    database, host, port = (each.decode(errors="replace") for each in named)
+    return Address(printable(database, 255), (place(host, port),)) if database else None
 
 
 def _hint(reason: str) -> str:
@@ -91,8 +97,8 @@ def _causes(text: str) -> list[tuple[str, str]]:
         at_attempt = _ATTEMPT.search(line)
         if at_attempt is not None:
             port = f" port {at_attempt['port']}" if at_attempt["port"] else ""
-            place = f"{at_attempt['host'] or at_attempt['socket']}{port}"
-            causes.append((place, at_attempt["reason"]))
+            host = f"{at_attempt['host'] or at_attempt['socket']}{port}"
+            causes.append((host, at_attempt["reason"]))
         elif line.startswith("password retrieved from file") and causes:
             causes[-1] = (causes[-1][0], f"{causes[-1][1]} ({line})")
         elif _PREFIX.match(line) or not causes:

@@ -61,8 +61,10 @@ def parse_conninfo(text: str) -> dict[str, str]:
     try:
         parsed = conninfo_to_dict(text)
     except psycopg.Error as error:
-        raise _unreadable(text, str(error)) from None  # libpq quotes the text, password included
-    return {keyword: str(value) for keyword, value in parsed.items()}
+        unreadable = _unreadable(text, str(error))
+    else:
+        return {keyword: str(value) for keyword, value in parsed.items()}
+    raise unreadable  # outside of `except`: libpq quotes the text, and a traceback shows its error
 
 
 def with_password(text: str, password: str) -> str:
@@ -111,7 +113,7 @@ def address_of(text: str) -> Address:
     ports = parameters.get("port", "").split(",")
     ports *= len(names) if len(ports) == 1 else 1
     hosts = tuple(
-        _host(name, port)
+        place(name, port)
         for name, port in zip(names, ports, strict=False)
         if name or len(names) > 1
     )
@@ -126,13 +128,15 @@ def is_mangled(text: str) -> bool:
     host `ss@host`.
     """
     _, slashes, rest = text.partition("://")
-    authority, _, path = rest.partition("?")[0].partition("/")
-    return bool(slashes) and (authority.count("@") > 1 or "@" in path)
+    authority, _, path = rest.partition("/")
+    return bool(slashes) and (authority.count("@") > 1 or "@" in path.partition("?")[0])
 
 
-def _host(name: str, port: str) -> str:
+def place(name: str, port: str) -> str:
+    """Return a host as it is shown: a name or an address with its port, or a folder."""
     shown = printable(name, 255) or "its local socket"
-    return f"{shown} port {printable(port, 20)}" if port and not name.startswith("/") else shown
+    remote = name and not name.startswith(("/", "@"))  # @: an abstract socket
+    return f"{shown} port {printable(port, 20)}" if port and remote else shown
 
 
 def _defaults() -> dict[str, str]:

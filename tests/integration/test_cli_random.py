@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.cli.failure import wants_json
+from reconciler.cli.main import mosaic as group
 from reconciler.cli.main import run
 from reconciler.errors import EXIT_MEANINGS, MosaicError
 from tests.support.applied import applied_source
@@ -108,7 +109,7 @@ def test_no_options_of_a_long_running_verb_break_its_reading(
 ) -> None:
     path = next(path for path in VERBS if list(path) == words[: len(path)])
     with suppress(click.ClickException, click.exceptions.Exit, MosaicError):
-        VERBS[path].make_context("mosaic", words[len(path) :])
+        VERBS[path].make_context("mosaic", words[len(path) :], **group.context_settings)
 
 
 @settings(BOUNDED, max_examples=100)

@@ -37,7 +37,7 @@ INPUTS: Final = (b"", b"\xff\xfe\x00", b"{}", b"y\n", b"\x00" * 100, "M\xfcnchen
 
 def commands(group: click.Group, path: Path = ()) -> Iterator[tuple[Path, click.Command]]:
     """Yield every verb of a group, with the words that lead to it."""
-    context = click.Context(group)
+    context = click.Context(group, **mosaic.context_settings)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None

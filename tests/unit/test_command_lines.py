@@ -12,6 +12,7 @@ import click
 import pytest
 
 from reconciler.cli.invocation import PROGRAM, invocation, with_home
+from reconciler.cli.main import mosaic
 from tests.support.command_tree import VERBS
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _wrong_words(words: list[str]) -> str:
     if path is None:
         return "" if tuple(words) in GROUPS else f"there is no verb {words}"
     command = VERBS[path]
-    context = click.Context(command)
+    context = click.Context(command, **mosaic.context_settings)  # click keeps its help option
     try:
         values, rest, _ = command.make_parser(context).parse_args(words[len(path) :])
     except click.UsageError as error:

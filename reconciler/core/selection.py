@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.plan import plan
 from reconciler.core.spec import Kind
-from reconciler.core.words import nearest
+from reconciler.core.words import nearest_label
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _refuse_unknown(desired: Desired, observed: Observed, wanted: frozenset[Iden
     }
     for kind, name in sorted(wanted - known):
         label = f"{str(kind).lower()}/{name}"
-        close = nearest(label, [f"{str(kind).lower()}/{name}" for kind, name in known], cutoff=0.5)
+        close = nearest_label(label, [f"{str(kind).lower()}/{name}" for kind, name in known])
         raise Refused(
             "name_unknown",
             f"neither the source nor the database has {label}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -16,6 +17,25 @@ def nearest(word: str, known: Collection[str], *, cutoff: float = 0.0) -> str:
     """Return the known word most like `word`, or nothing where none is as like as `cutoff`."""
     found = difflib.get_close_matches(word[:MAX_WORD], list(known), n=1, cutoff=cutoff)
     return found[0] if found else ""
+
+
+def nearest_label(label: str, known: Collection[str]) -> str:
+    """Return the known label, such as `grant/x` or `grant x`, whose name is most like this one's.
+
+    Nothing where no name is like it: that two are grants makes them no more alike.
+    """
+    by_name: dict[str, str] = {}
+    for each in sorted(known, key=lambda each: _kind(each) == _kind(label)):
+        by_name[_name(each)] = each  # of the same kind, where two have the name
+    return by_name.get(nearest(_name(label), by_name, cutoff=0.5), "")
+
+
+def _kind(label: str) -> str:
+    return re.split("[ /]", label, maxsplit=1)[0]
+
+
+def _name(label: str) -> str:
+    return re.split("[ /]", label, maxsplit=1)[-1]
 
 
 def edits(one: str, other: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.accounts import Told
 from reconciler.core.audit import GENESIS, Head, check_entry
 from reconciler.core.replay import Replay
-from reconciler.core.words import nearest
+from reconciler.core.words import nearest_label
 from reconciler.errors import Refused
 from reconciler.store.audit import entries
 
@@ -138,7 +138,7 @@ def explain_peer(tx: Tx, name: str) -> list[dict[str, Any]]:
 
 def unknown(what: str, known: list[str]) -> Refused:
     """Return the refusal of something that nothing is known of."""
-    close = nearest(what, known, cutoff=0.5)
+    close = nearest_label(what, known)
     return Refused(
         "name_unknown",
         f"nothing is known of {what}",

@@ -97,7 +97,11 @@ class Shell:
 
     def _how(self) -> dict[str, Any]:
         # only the README's home is another one: a step-ca is where it was
-        kept = {name: value for name, value in os.environ.items() if "MOSAIC_" not in name}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if "MOSAIC_" not in name and name != "COLUMNS"
+        }
         cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {

@@ -172,7 +172,7 @@ class NeedsEdit(MosaicError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong with a manifest; places count from 1.
+    """One thing that is wrong with a manifest, or a warning; places count from 1.
 
     `file` is relative to the source; `path` is the place in the document
     (`spec.scope.resources[0].verbs[1]`), empty where the document itself is meant.
@@ -185,9 +185,18 @@ class Problem:
     path: str
     message: str
     hint: str = ""
+    severity: str = "error"  # or `warning`
+
+    def as_json(self) -> dict[str, str | int]:
+        """Return its form in JSON; only a warning tells its severity."""
+        document: dict[str, str | int] = {
+            name: getattr(self, name)
+            for name in ("file", "line", "column", "code", "path", "message", "hint")
+        }
+        return document if self.severity == "error" else {**document, "severity": self.severity}
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}: error[{self.code}]"
+        where = f"{self.file}:{self.line}:{self.column}: {self.severity}[{self.code}]"
         path = f" {self.path}:" if self.path else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{where}{path} {self.message}{hint}"

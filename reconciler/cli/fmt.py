@@ -10,6 +10,8 @@ import click
 
 from reconciler.cli.context import flags_given, settings, source_of, source_option, verb
 from reconciler.cli.invocation import invocation
+from reconciler.cli.paths import STDIN
+from reconciler.cli.streams import read_standard_input
 from reconciler.cli.summary import tallied
 from reconciler.core.files import SUFFIXES
 from reconciler.core.values import SourceSetting
@@ -35,8 +37,11 @@ def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
     """Lay out the manifests in each PATH, a file or a folder (or those of the source).
 
     Indentation and space alone: comments, quotes and the order of keys stay, and so does what is
-    declared.
+    declared. `-` lays out standard input, and prints it.
     """
+    if paths == ("-",):
+        click.echo(formatted(read_standard_input("PATH"), STDIN), nl=False)
+        return
     given = [Path(path) for path in paths] or [folder_of(source_of(settings(), None))]
     different = _different([file for path in given for file in _files(path)])
     with tallied("file", len(different)) as tally:

@@ -167,12 +167,20 @@ def read_standard_input(name: str) -> str:
     Raises:
         NeedsEdit: `usage`: it is not UTF-8, cannot be read, or is too large.
     """
+    return _decoded(f"{name}: standard input", read_standard_octets(name))
+
+
+def read_standard_octets(name: str) -> bytes:
+    """Return standard input as it comes, at most one octet more than `MAX_INPUT`.
+
+    Raises:
+        NeedsEdit: `usage`: it cannot be read.
+    """
     stream = getattr(sys.stdin, "buffer", None)
     try:
-        content = stream.read(MAX_INPUT + 1) if stream else sys.stdin.read(MAX_INPUT + 1).encode()
+        return stream.read(MAX_INPUT + 1) if stream else sys.stdin.read(MAX_INPUT + 1).encode()
     except OSError as error:
         raise _unreadable(f"{name}: standard input", error.strerror) from None
-    return _decoded(f"{name}: standard input", content)
 
 
 def read_text_file(name: str, path: Path) -> str:

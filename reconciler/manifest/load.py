@@ -41,7 +41,7 @@ def uncollected() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class Named:
     """What a document says it declares: kind, name, and of a grant the peer."""
 
     document: Document
@@ -50,28 +50,42 @@ class _Named:
     peer: str | None
 
 
-@uncollected()
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The files of a source, read: what is valid, and every problem but those of references."""
+
+    desired: Desired
+    named: tuple[Named, ...]
+    problems: tuple[Problem, ...]
+
+
 def load(source: Source) -> Desired:
     """Return what a source declares.
 
     Raises:
         InvalidManifests: with every problem of every file: invalid is not absent.
     """
+    reading = read(source)
+    problems = [*reading.problems, *references(reading)]
+    if problems:
+        raise InvalidManifests(problems)
+    return reading.desired
+
+
+@uncollected()
+def read(source: Source) -> Reading:
+    """Return what the files of a source declare, and the problems of each."""
     problems: list[Problem] = list(source.problems)
     found: list[Declared[PeerSpec] | Declared[GrantSpec]] = []
-    named: list[_Named] = []
+    named: list[Named] = []
     for file in source.files:
         for document in _read_file(file, problems):
             declared = _declared(document, problems)
             named.extend(_named(document))
             if declared is not None:
                 found.append(declared)
-    desired = desired_of(source, found)
     problems.extend(_doubled_names(named))
-    problems.extend(_references(named, {each.name: each.spec.direction for each in desired.peers}))
-    if problems:
-        raise InvalidManifests(problems)
-    return desired
+    return Reading(desired_of(source, found), tuple(named), tuple(problems))
 
 
 def desired_of(
@@ -143,12 +157,12 @@ def _read_file(file: SourceFile, problems: list[Problem]) -> Iterator[Document]:
             yield document
 
 
-def _named(document: Document) -> Iterator[_Named]:
+def _named(document: Document) -> Iterator[Named]:
     """Yield what a document says it declares, whatever else is wrong with it."""
     kind = _text_at(document.value, "kind")
     name = _text_at(document.value, "metadata", "name")
     if kind in MANIFESTS and name is not None:
-        yield _Named(document, kind, name, _text_at(document.value, "spec", "peer"))
+        yield Named(document, kind, name, _text_at(document.value, "spec", "peer"))
 
 
 def _text_at(value: Any, *path: str) -> str | None:  # noqa: ANN401 - any YAML value
@@ -221,8 +235,8 @@ def _doubled_types(document: Document, scope: tuple[str, ...]) -> Iterator[Probl
         seen.add(kind)
 
 
-def _doubled_names(named: Sequence[_Named]) -> Iterator[Problem]:
-    first: dict[tuple[str, str], _Named] = {}
+def _doubled_names(named: Sequence[Named]) -> Iterator[Problem]:
+    first: dict[tuple[str, str], Named] = {}
     for each in named:
         before = first.setdefault((each.kind, each.name), each)
         if before is each:
@@ -236,16 +250,26 @@ def _doubled_names(named: Sequence[_Named]) -> Iterator[Problem]:
         )
 
 
-def _references(named: Sequence[_Named], directions: Mapping[str, Direction]) -> Iterator[Problem]:
-    """Yield a problem for each grant whose peer is not an inbound one of this source.
+def references(reading: Reading, *, others: Mapping[str, Direction] | None = None) -> list[Problem]:
+    """Return a problem for each grant whose peer is not an inbound one of this source.
 
-    A peer with problems of its own counts as declared: those are told, and explain the rest.
+    A peer with problems of its own counts as declared: those are told, and explain the rest. Where
+    only some files of a source were read, `others` are the peers that the rest declares as far as
+    that is known: what is not known is a warning.
     """
-    peers = {each.name for each in named if each.kind == Kind.PEER}
-    for each in named:
+    directions = {each.name: each.spec.direction for each in reading.desired.peers}
+    directions = {**(others or {}), **directions}
+    peers = {each.name for each in reading.named if each.kind == Kind.PEER} | directions.keys()
+    problems: list[Problem] = []
+    for each in reading.named:
         if each.kind != Kind.GRANT or each.peer is None:
             continue
-        if each.peer not in peers:
+        severity = "error"
+        if each.peer not in peers and others is not None:
+            severity = "warning"
+            message = f"there is no Peer {shown(each.peer)} in what was read"
+            hint = "validate the folder of all manifests to check it"
+        elif each.peer not in peers:
             message = f"there is no Peer {shown(each.peer)} in this source"
             hint = nearest(each.peer, peers) or "declare it, with direction: inbound"
         elif directions.get(each.peer) is Direction.OUTBOUND:
@@ -253,5 +277,12 @@ def _references(named: Sequence[_Named], directions: Mapping[str, Direction]) ->
             hint = "a grant is for a peer that calls us: direction: inbound"
         else:
             continue
-        at = each.document.mark(("spec", "peer"))
-        yield Problem(each.document.file, *at, "grant.peer", "spec.peer", message, hint)
+        problems.append(_at(each.document, ("spec", "peer"), "grant.peer", message, hint, severity))
+    return problems
+
+
+def _at(
+    document: Document, path: Path, code: str, message: str, hint: str, severity: str = "error"
+) -> Problem:
+    mark = document.mark(path)
+    return Problem(document.file, *mark, code, path_text(path), message, hint, severity)

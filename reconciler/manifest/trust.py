@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -10,7 +10,12 @@ from reconciler.core.trust import RULES_FILE, Rule, Rules
 from reconciler.errors import InvalidManifests, Problem
 from reconciler.manifest.explain import explain
 from reconciler.manifest.models import Model
-from reconciler.manifest.reader import read_documents
+from reconciler.manifest.reader import path_text, read_documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.manifest.reader import Document, Path
 
 Signer = Annotated[str, Field(min_length=1, max_length=255)]
 Glob = Annotated[str, Field(min_length=1, max_length=255)]
@@ -47,19 +52,7 @@ def parse_rules(text: str) -> Rules:
     Raises:
         InvalidManifests: with every problem, at its line and column.
     """
-    documents = read_documents(RULES_FILE, text.encode())
-    if len(documents) != 1:
-        message = f"got {len(documents)} documents, expected one with the rules of trust"
-        raise InvalidManifests([Problem(RULES_FILE, 1, 1, "file.empty", "", message)])
-    document = documents[0]
-    problems = list(document.problems)
-    model = None
-    try:
-        model = TrustRules.model_validate(document.value)
-    except ValidationError as error:
-        problems.extend(explain(error, TrustRules, document))
-    if model is not None:
-        problems.extend(_unreachable(model))
+    model, problems = _read(RULES_FILE, text.encode())
     if problems or model is None:
         raise InvalidManifests(problems)
     return Rules(
@@ -71,19 +64,37 @@ def parse_rules(text: str) -> Rules:
     )
 
 
-def _unreachable(model: TrustRules) -> list[Problem]:
-    """Return a problem for each number of signers that there are not."""
-    asked = [
-        (f"rules[{index}].widening", each.widening, each.signers)
+def rules_problems(file: str, content: bytes) -> list[Problem]:
+    """Return every problem of a file of rules."""
+    return _read(file, content)[1]
+
+
+def _read(file: str, content: bytes) -> tuple[TrustRules | None, list[Problem]]:
+    documents = read_documents(file, content)
+    if len(documents) != 1:
+        message = f"got {len(documents)} documents, expected one with the rules of trust"
+        line = documents[1].mark(())[0] if documents else 1
+        return None, [Problem(file, line, 1, "file.empty", "", message)]
+    (document,) = documents
+    problems = list(document.problems)
+    try:
+        model = TrustRules.model_validate(document.value)
+    except ValidationError as error:
+        return None, [*problems, *explain(error, TrustRules, document)]
+    return model, [*problems, *_unreachable(model, document)]
+
+
+def _unreachable(model: TrustRules, document: Document) -> Iterator[Problem]:
+    """Yield a problem for each number of signers that there are not."""
+    counts: list[tuple[Path, int, list[str]]] = [
+        (("rules", index, "widening"), each.widening, each.signers)
         for index, each in enumerate(model.rules)
     ]
     change = model.rules_change
-    asked.append(("rulesChange.quorum", change.quorum, change.signers))
-    return [
-        Problem(
-            RULES_FILE, 1, 1, "trust.quorum", path,
-            f"got {count}, and there are {len(set(signers))} signers", "name more, or ask fewer",
-        )
-        for path, count, signers in asked
-        if count > len(set(signers))
-    ]  # fmt: skip
+    counts.append((("rulesChange", "quorum"), change.quorum, change.signers))
+    for path, count, signers in counts:
+        if count > len(set(signers)):
+            message = f"got {count}, and there are {len(set(signers))} signers"
+            hint = "name more, or ask fewer"
+            mark = document.mark(path)
+            yield Problem(document.file, *mark, "trust.quorum", path_text(path), message, hint)

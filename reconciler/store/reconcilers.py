@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -95,7 +95,9 @@ def record_pass(tx: Tx, ended: Pass) -> None:
         watch=ended.watch,
         waiting=str(ended.waiting),
         due=ended.due,
-        problems=as_json([asdict(each) for each in problems[:MAX_PROBLEMS]]) if problems else None,
+        problems=as_json([each.as_json() for each in problems[:MAX_PROBLEMS]])
+        if problems
+        else None,
         problem_count=len(problems) if problems else None,
     )
 

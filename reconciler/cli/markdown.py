@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.changes import AnyChange, Note, Plan
     from reconciler.core.guard import Verdict
-    from reconciler.core.spec import Desired
+    from reconciler.core.spec import Desired, Kind
 
 MAX_COMMENT: Final = 60_000  # characters, beside what closes it; GitHub takes 65,536
 MAX_SPAN: Final = 1_000  # characters of a code span
@@ -38,9 +38,16 @@ TITLES: Final = {
 def plan_markdown(plan: Plan, verdict: Verdict, desired: Desired) -> str:
     """Return a plan as GitHub-flavoured markdown; cut between changes, saying so, where long."""
     comment = _Comment(list(_head(plan, verdict, desired)))
+    notes: dict[tuple[Kind, str], list[Note]] = {}
+    for note in plan.notes:
+        notes.setdefault((note.kind, note.name), []).append(note)
     for action, changes in groupby(plan.changes, key=lambda change: change.action):
-        comment.section(TITLES[action], [tuple(_change(each)) for each in changes], fence="diff")
-    comment.section("Left as it is", [(f"- {_note(note)}",) for note in plan.notes])
+        entries = [
+            (*_change(each), *_noted(each, notes.pop((each.kind, each.name), [])))
+            for each in changes
+        ]
+        comment.section(TITLES[action], entries, fence="diff")
+    comment.section("Left as it is", [(f"- {_left(each)}",) for each in notes.values()])
     return "\n".join([*comment.lines, *comment.cut()]) + "\n"
 
 
@@ -118,10 +125,20 @@ def _change(change: AnyChange) -> Iterator[str]:
         yield _fenced(f"-     {line}")
 
 
-def _note(note: Note) -> str:
-    name = code(f"{str(note.kind).lower()}/{note.name}")
-    command = f" ({code(note.command)})" if note.command else ""
-    return f"{name}: {code(note.detail)}{command}"
+def _noted(change: AnyChange, notes: list[Note]) -> Iterator[str]:
+    """Yield the notes of an object that changes, below its change, whose reason is told there."""
+    for note in notes:
+        detail = "" if note.detail in change.reason else note.detail
+        command = f"({note.command})" if note.command else ""
+        yield _fenced(f"      ! {' '.join(filter(None, (detail, command)))}")
+
+
+def _left(notes: list[Note]) -> str:
+    """Return the notes of one object."""
+    name = code(f"{str(notes[0].kind).lower()}/{notes[0].name}")
+    commands = [f" ({code(note.command)})" if note.command else "" for note in notes]
+    told = (f"{code(note.detail)}{each}" for note, each in zip(notes, commands, strict=True))
+    return f"{name}: {'; '.join(told)}"
 
 
 def code(text: str) -> str:

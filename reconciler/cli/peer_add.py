@@ -239,7 +239,8 @@ def _require_clock(report: CheckReport) -> None:
     if not report.clock_ok:
         raise Refused(
             "state_conflict",
-            "the two clocks differ by more than 60 s: the other gateway would refuse our proofs",
+            "the two clocks differ by more than 60 seconds: the other gateway would refuse"
+            " our proofs",
             hint="set the clock here, or tell the other gateway's operator",
         )
 

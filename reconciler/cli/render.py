@@ -11,7 +11,7 @@ from reconciler.core.guard import LIMIT_COUNT, LIMIT_PERCENT
 from reconciler.core.scope import Effect
 from reconciler.core.text import printable
 from reconciler.core.times import rfc3339
-from reconciler.core.words import counted
+from reconciler.core.words import counted, percentage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,9 +167,13 @@ def sums(plan: Plan) -> str:
 
 def guard_line(verdict: Verdict) -> str:
     """Return the line of the guard's figures."""
-    noun = "removal" if verdict.removals == 1 else "removals"
-    share = f"{verdict.removals:,} {noun} of {verdict.managed:,} ({verdict.percent:.2f} %)"
-    limit = f"limit {LIMIT_PERCENT:.0f} %"
-    if 0 < verdict.removals <= LIMIT_COUNT and verdict.percent > LIMIT_PERCENT:
-        limit = f"and {LIMIT_COUNT} are never too many"
-    return f"Guard: {share}, {limit}."
+    share = f"{counted(verdict.removals, 'removal')} of {verdict.managed:,}"
+    if verdict.refusals:
+        limit = "refused"
+    elif verdict.exception:
+        limit = f"allowed by --max-removals {verdict.exception}"
+    elif 0 < verdict.removals <= LIMIT_COUNT and verdict.percent > LIMIT_PERCENT:
+        limit = f"up to {LIMIT_COUNT} are allowed"
+    else:
+        limit = f"limit {LIMIT_PERCENT:.0f}%"
+    return f"Guard: {share} ({percentage(verdict.percent)}), {limit}."

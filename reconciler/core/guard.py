@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.changes import Action, AnyChange, Plan
 from reconciler.core.scope import Effect
 from reconciler.core.spec import Kind
-from reconciler.core.words import counted, folded
+from reconciler.core.words import counted, folded, percentage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,12 +78,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The guard's figures and its refusals; an empty `refusals` lets the plan through."""
+    """The guard's figures and its refusals; an empty `refusals` lets the plan through.
+
+    `exception` is the `--max-removals` without which it would have been refused.
+    """
 
     removals: int
     managed: int
     percent: float
     refusals: tuple[Refusal, ...]
+    exception: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -126,7 +130,10 @@ def judge(plan: Plan, limits: Limits) -> Verdict:
         *_empty(plan, removed, limits),
         *_widening(plan.changes, limits),
     )
-    return Verdict(len(removed), managed, percent, refusals)
+    excepted = _too_many(removed, managed, percent, replace(limits, max_removals=None))
+    stated = limits.max_removals is not None and any(excepted)
+    exception = str(limits.max_removals) if stated and not refusals else ""
+    return Verdict(len(removed), managed, percent, refusals, exception)
 
 
 def _is_removal(change: AnyChange) -> bool:
@@ -146,8 +153,8 @@ def _too_many(
         return
     yield Refusal(
         "guard_removals",
-        f"{len(removed)} removals of {managed:,} managed objects ({percent:.2f} %), "
-        f"limit {LIMIT_PERCENT:.0f} % and {LIMIT_COUNT}",
+        f"{len(removed)} removals of {managed:,} managed objects ({percentage(percent)}), "
+        f"limit {LIMIT_PERCENT:.0f}% and {LIMIT_COUNT}",
         f"check the source; --max-removals {len(removed)} allows it once",
         _names(removed),
     )
@@ -209,7 +216,7 @@ def _widening(changes: tuple[AnyChange, ...], limits: Limits) -> Iterator[Refusa
         yield Refusal(
             "guard_widening",
             f"{counted(len(wider), 'object')} would be granted more than now "
-            f"({share:.2f} % of {counted(len(changes), 'change')}, limit 0)",
+            f"({percentage(share)} of {counted(len(changes), 'change')}, limit 0)",
             "review them; leaving --refuse-widening out allows it once",
             _names(wider),
         )
@@ -217,5 +224,5 @@ def _widening(changes: tuple[AnyChange, ...], limits: Limits) -> Iterator[Refusa
 
 def _share(count: int, managed: int) -> str:
     """Return the figures of what has no limit but none; a row need not be managed to be kept."""
-    percent = f"{100 * count / managed:.2f} % of {managed:,} managed, " if managed else ""
+    percent = f"{percentage(100 * count / managed)} of {managed:,} managed, " if managed else ""
     return f"{percent}limit 0"

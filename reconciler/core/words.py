@@ -53,6 +53,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def percentage(share: float) -> str:
+    """Return a share of 100 as English writes it: `30.00%`; what is more than nothing says so."""
+    return "<0.01%" if 0 < share < 0.005 else f"{share:.2f}%"
+
+
 def folded(names: Sequence[str], most: int = MAX_LISTED) -> str:
     """Return names as a list of a sentence, the rest of a long one as its count."""
     more = f" … and {len(names) - most:,} more" if len(names) > most else ""

@@ -32,7 +32,7 @@ def test_too_many_removals_are_refused_with_their_names_until_their_number_is_st
     withdraw(mosaic, *"abcd")
     done = mosaic("apply", "--yes")
     assert done.code == 3
-    figures = "4 removals of 5 managed objects (80.00 %), limit 30 % and 3"
+    figures = "4 removals of 5 managed objects (80.00%), limit 30% and 3"
     assert f"error: {figures}: grant/a, grant/b, grant/c, grant/d" in done.err
     assert "--max-removals 4 allows it once" in done.err
     assert mosaic("apply", "--yes", "--max-removals", "3").code == 3
@@ -44,7 +44,7 @@ def test_an_empty_source_is_refused_until_it_is_allowed(mosaic: Quick) -> None:
     told = mosaic("plan", "empty", "--max-removals", "5")
     assert told.code == 3
     assert (
-        "refused: the source has no manifest: 5 removals (100.00 % of 5 managed, limit 0):"
+        "refused: the source has no manifest: 5 removals (100.00% of 5 managed, limit 0):"
         " grant/a, grant/b, grant/c, grant/d, peer/beta\n"
         "  check the path and the ref; --allow-empty allows it once\n"
     ) in told.out
@@ -68,7 +68,7 @@ def test_what_is_protected_needs_a_commit_of_its_own_that_drops_the_protection(
     assert (done.code, done.error["code"]) == (3, "guard_protected")
     assert done.error["message"] == (
         "1 protected object would be removed, replaced or ended sooner"
-        " (20.00 % of 5 managed, limit 0): grant/a"
+        " (20.00% of 5 managed, limit 0): grant/a"
     )
     assert "protect: false" in done.error["hint"]
     # dropped in the commit that replaces it
@@ -103,7 +103,7 @@ def test_an_exception_of_the_guard_holds_once(mosaic: Quick) -> None:
     assert mosaic("apply", "--yes").code == 3
     allowed = mosaic("plan", "--max-removals", "80%")
     assert allowed.code == 0
-    assert "Guard: 4 removals of 5 (80.00 %), limit 30 %." in allowed.out
+    assert "Guard: 4 removals of 5 (80.00%), allowed by --max-removals 80%." in allowed.out
     assert mosaic("apply", "--yes", "--max-removals", "79%").code == 3
     mosaic.ok("apply", "--yes", "--max-removals", "80%")
     declare(mosaic, **{each: grant_manifest(each) for each in "abcd"})
@@ -145,7 +145,7 @@ def test_widening_is_refused_where_that_is_asked_for(mosaic: Quick) -> None:
     refused = mosaic("plan", "--refuse-widening")
     assert refused.code == 3
     assert (
-        "refused: 1 object would be granted more than now (50.00 % of 2 changes, limit 0): grant/a"
+        "refused: 1 object would be granted more than now (50.00% of 2 changes, limit 0): grant/a"
     ) in refused.out
     assert "leaving --refuse-widening out allows it once" in refused.out
     error = mosaic("apply", "--yes", "--refuse-widening", "--output", "json").error

@@ -136,7 +136,7 @@ def test_a_plan_tells_reasons_places_what_is_left_the_figures_and_what_is_next(
         '      + scope.resources[tasks]  {"type": "tasks", "verbs": ["list", "get"]}',
         "      + scope.maxRowsPerQuery  500",
         "Plan: 2 to add, 1 to change, 1 to replace, 1 to remove, 2 unchanged (of 7).",
-        "Guard: 2 removals of 5 (40.00 %), and 3 are never too many.",
+        "Guard: 2 removals of 5 (40.00%), up to 3 are allowed.",
         "Next: mosaic federation apply",
     ]
 

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from reconciler.manifest.schema import json_schema
 from tests.support.applied import applied_source, declare, withdraw
+from tests.support.by_hand import by_hand
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
 
@@ -51,6 +52,23 @@ def test_markdown_is_for_a_comment_and_obeys_nothing_in_it(mosaic: Quick) -> Non
             inside = not inside
         assert inside or not any(each in line for each in ("@everyone", "<img", "http://b"))
     assert not inside
+
+
+def test_markdown_lists_an_object_once_with_what_is_to_be_known_of_it(mosaic: Quick) -> None:
+    mosaic.ok("grant", "suspend", "a", "--reason", "ticket 4711")
+    by_hand(mosaic, "UPDATE federation_grants SET lifetime = '2 hours' WHERE name = 'b'")
+    declare(mosaic, a=grant_manifest("a").replace("500", "50"))
+    told = mosaic("plan", "--output", "markdown")
+    lines = told.out.splitlines()
+    for name in ("grant/a", "grant/b"):
+        (line,) = [each for each in lines if f"{name} " in each]
+        assert line.startswith("! ~ ")
+    assert sum("ticket 4711" in each for each in lines) == 1
+    assert sum("changed by hand" in each for each in lines) == 1
+    assert not any("Left as it is" in each for each in lines)
+    mosaic.ok("apply", "--yes")
+    told = mosaic("plan", "--output", "markdown")
+    assert sum("grant/a" in each and "resume" in each for each in told.out.splitlines()) == 1
 
 
 def test_a_refused_plan_as_markdown_names_the_objects_and_the_way_out(mosaic: Quick) -> None:

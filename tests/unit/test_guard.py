@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.core.guard import Limits, MaxRemovals, Verdict, judge
+from reconciler.cli.render import guard_line
+from reconciler.core.guard import Limits, MaxRemovals, Refusal, Verdict, judge
 from reconciler.core.observed import Observed
 from reconciler.core.plan import plan
 from reconciler.core.scope import Resource, ResourceType, Scope, Verb
@@ -44,11 +45,11 @@ def removal(of: int, total: int, limits: Limits = NOTHING_STATED) -> Verdict:
 @pytest.mark.parametrize(
     ("removals", "total", "allowed"),
     [
-        (3, 4, True),  # 75 %, but no more than 3
+        (3, 4, True),  # 75%, but no more than 3
         (4, 5, False),
-        (4, 13, False),  # 30.77 %
-        (4, 14, True),  # 28.57 %
-        (6, 20, True),  # 30 % exactly
+        (4, 13, False),  # 30.77%
+        (4, 14, True),  # 28.57%
+        (6, 20, True),  # 30% exactly
         (7, 20, False),
         (30, 100, True),
         (31, 100, False),
@@ -63,7 +64,7 @@ def test_both_limits_must_be_exceeded(removals: int, total: int, allowed: bool) 
 def test_the_refusal_states_count_share_limit_and_the_way_out() -> None:
     (refusal,) = removal(7, 20).refusals
     assert refusal.code == "guard_removals"
-    assert refusal.message == "7 removals of 20 managed objects (35.00 %), limit 30 % and 3"
+    assert refusal.message == "7 removals of 20 managed objects (35.00%), limit 30% and 3"
     assert refusal.hint == "check the source; --max-removals 7 allows it once"
     assert refusal.objects[0] == "grant/g000"
     assert refusal.told == (
@@ -117,7 +118,7 @@ def test_protection_is_judged_by_the_stored_row() -> None:
     assert refusal.objects == ("grant/g000",)
     assert refusal.told == (
         "1 protected object would be removed, replaced or ended sooner"
-        " (50.00 % of 2 managed, limit 0): grant/g000"
+        " (50.00% of 2 managed, limit 0): grant/g000"
     )
     dropped_and_replaced = replace(GRANT, subject_user_id="nils")
     assert not judged(source({0: protected}), source({0: dropped_and_replaced})).allowed
@@ -168,7 +169,7 @@ def test_an_empty_source_is_refused_where_managed_rows_live() -> None:
     (refusal,) = judged(source({}), Desired()).refusals
     assert refusal.code == "guard_empty"
     assert refusal.told == (
-        "the source has no manifest: 1 removal (100.00 % of 1 managed, limit 0): peer/beta"
+        "the source has no manifest: 1 removal (100.00% of 1 managed, limit 0): peer/beta"
     )
     assert "--allow-empty" in refusal.hint
     assert judged(source({}), Desired(), Limits(allow_empty=True)).allowed
@@ -210,6 +211,26 @@ def test_resuming_is_a_widening() -> None:
     before = source({0: replace(GRANT, suspended=True)})
     (refusal,) = judged(before, source({0: GRANT}), Limits(refuse_widening=True)).refusals
     assert refusal.told == (
-        "1 object would be granted more than now (100.00 % of 1 change, limit 0): grant/g000"
+        "1 object would be granted more than now (100.00% of 1 change, limit 0): grant/g000"
     )
     assert "--refuse-widening" in refusal.hint
+
+
+EMPTY = Refusal("guard_empty", "the source has no manifest", "", ())
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (Verdict(0, 0, 0.0, ()), "0 removals of 0 (0.00%), limit 30%"),
+        (Verdict(1, 10_000, 0.01, ()), "1 removal of 10,000 (0.01%), limit 30%"),
+        (Verdict(1, 100_000, 0.001, ()), "1 removal of 100,000 (<0.01%), limit 30%"),
+        (Verdict(2, 4, 50.0, ()), "2 removals of 4 (50.00%), up to 3 are allowed"),
+        (Verdict(4, 5, 80.0, (), "80%"), "4 removals of 5 (80.00%), allowed by --max-removals 80%"),
+        (Verdict(2, 2, 100.0, (EMPTY,)), "2 removals of 2 (100.00%), refused"),
+    ],
+)
+def test_the_line_of_the_guard_does_not_contradict_its_verdict(
+    verdict: Verdict, expected: str
+) -> None:
+    assert guard_line(verdict) == f"Guard: {expected}."

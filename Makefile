@@ -7,6 +7,7 @@ PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
 STAMPS := .venv/.stamps
+WHEELS := .wheels/.stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 MAKEFLAGS += --no-builtin-rules
@@ -68,13 +69,13 @@ $(STAMPS)/venv: tools/venv.sh
 
 # Wheels only, so that nothing foreign runs while it is being installed; they are kept, so that
 # the tests can install into an empty environment without a network.
-$(STAMPS)/wheels: $(STAMPS)/venv requirements-dev.txt
+$(WHEELS): $(STAMPS)/venv requirements-dev.txt
 	@echo 'setup: download the pinned wheels into .wheels'
 	@$(PIP) download --only-binary :all: --no-deps --require-hashes --dest .wheels \
 		--requirement requirements-dev.txt
 	@touch $@
 
-$(STAMPS)/installed: $(STAMPS)/wheels
+$(STAMPS)/installed: $(WHEELS)
 	@echo 'setup: install them into .venv'
 	@$(PIP) --isolated install --no-index --no-deps --find-links .wheels --require-hashes \
 		--requirement requirements-dev.txt

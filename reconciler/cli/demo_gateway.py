@@ -106,14 +106,16 @@ class DemoGateway:
     def outbound_certificate(self, name: str) -> OutboundCertificate:
         """Return the certificate and the sealed key of an outbound peer, read from its row."""
         # late: only the demo's process needs them, and only here
+        from reconciler.config import load_settings
         from reconciler.crypto.certificates import read_certificate
-        from reconciler.embedded.home import Home
         from reconciler.embedded.postgres import postgres
         from reconciler.store.outbound import stored_certificate
         from reconciler.store.tx import Database
 
+        home = load_settings({}, _environment(), self.folder.resolve()).home
+        assert home is not None
         with (
-            postgres(Home(self.folder / ".mosaic")) as url,
+            postgres(home) as url,
             Database(url, "mosaic demo").transaction() as tx,
         ):
             pem, sealed = stored_certificate(tx, name)
@@ -142,8 +144,12 @@ class DemoGateway:
 
 
 def _environment() -> dict[str, str]:
-    # a setting of the operator's own gateway must not reach the demo's
-    return {name: value for name, value in os.environ.items() if not name.startswith("MOSAIC_")}
+    # a setting of the operator's own gateway must not reach the demo's, but for one of the machine
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MOSAIC_") or name == "MOSAIC_POSTGRES_BIN"
+    }
 
 
 def _shown(text: str) -> None:

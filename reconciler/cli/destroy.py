@@ -6,12 +6,14 @@ import fcntl
 import os
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from reconciler.cli.context import confirm, flag_given, verb
+from reconciler.config import load_settings
 from reconciler.config.document import read_document
 from reconciler.core.text import printable
 from reconciler.core.words import counted
@@ -155,8 +157,11 @@ def _live_counts(home: Home) -> dict[str, int]:
             pass
     except BlockingIOError:
         raise Retry("child_failed", "another process starts or stops its server") from None
+    found = load_settings({"home": str(home.path)}, os.environ, Path.cwd(), making_home=True)
     until = time.monotonic() + READ_S
-    with postgres(home, lambda: time.monotonic() > until) as url:
+    with postgres(
+        replace(home, server=found.postgres_bin), lambda: time.monotonic() > until
+    ) as url:
         database = Database(url, application_name("destroy"))
         with database.transaction() as tx:
             return live_counts(tx)

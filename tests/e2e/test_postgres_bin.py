@@ -84,6 +84,18 @@ def test_up_makes_a_home_on_it(empty: TestGateway, machine: Path) -> None:
     assert tomllib.loads(empty.home.config.read_text())["postgres_bin"] == str(machine)
 
 
+def test_destroy_counts_what_goes_with_its_rows(gateway: TestGateway) -> None:
+    asked = gateway("destroy")
+
+    assert asked.code == 64, asked.err
+    assert "with it go 0 live peers, 0 live grants" in asked.out + asked.err
+
+
+def test_the_demo_runs_on_it(empty: TestGateway, machine: Path, tmp_path: Path) -> None:
+    assert f"{VARIABLE}: {tmp_path} has no" in empty("demo", **{VARIABLE: str(tmp_path)}).out
+    empty.ok("demo", **{VARIABLE: str(machine)})
+
+
 def test_a_flag_is_before_the_variable_and_that_before_the_file(
     gateway: TestGateway, tmp_path: Path
 ) -> None:

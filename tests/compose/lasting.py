@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -16,17 +17,7 @@ from reconciler.crypto.certificates import read_certificate, read_crl, split_pem
 from tests.compose.peer import invited
 from tests.compose.stack import CHECKOUT, LONG_RUNNING, Stack, docker, wait_until
 
-ASK_CA: Final = """
-import asyncio, json
-from reconciler.cli.context import load_settings, os, Path
-from reconciler.cli.placement import read_roots
-from reconciler.clients.ca import CaClient
-async def main():
-    found = load_settings({}, os.environ, Path.cwd())
-    async with CaClient(found.ca_url, read_roots(found.ca_root)) as ca:
-        print(json.dumps([(await ca.crl()).hex(), *(await ca.intermediates())]))
-asyncio.run(main())
-"""
+ASK_CA: Final = Path(__file__).with_name("ask_ca.py")
 ROWS: Final = " UNION ALL ".join(
     f"SELECT json_agg(json_build_array({columns}) ORDER BY id)::text FROM federation_{table}"
     for table, columns in (
@@ -49,7 +40,7 @@ class Facts:
 
 def revoked_at_ca(stack: Stack) -> frozenset[str]:
     """Return the serials on the list that step-ca itself gives to a gateway."""
-    asked = docker("exec", stack.containers("gateway")[0], "python3", "-c", ASK_CA)
+    asked = docker("exec", stack.containers("gateway")[0], "python3", "-c", ASK_CA.read_text())
     crl, *issuers = json.loads(asked)
     return frozenset(read_crl(bytes.fromhex(crl), issuers[0]).serials)
 

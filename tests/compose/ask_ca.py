@@ -1,0 +1,25 @@
+"""Print what step-ca itself gives to a gateway: its list, then its issuers. Runs in a container."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from reconciler.cli.placement import read_roots
+from reconciler.clients.ca import CaClient
+from reconciler.config import load_settings, require
+
+
+async def main() -> None:
+    """Ask as `serve` does."""
+    found = load_settings({}, os.environ, Path.cwd())
+    roots = read_roots(require(found.ca_root, "ca_root"))
+    async with CaClient(require(found.ca_url, "ca_url"), roots) as ca:
+        answers = [(await ca.crl()).hex(), *(await ca.intermediates())]
+    sys.stdout.write(json.dumps(answers))
+
+
+asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -19,6 +20,7 @@ from reconciler.store.conninfo import (
     is_mangled,
     session_conninfo,
 )
+from reconciler.store.session import unlimited
 
 if TYPE_CHECKING:
     from reconciler.store.conninfo import Source
@@ -53,8 +55,12 @@ class Connector:
         except (psycopg.Error, UnicodeError) as error:
             failure = _failure(error, text, conninfo)
         else:
-            connection.isolation_level = IsolationLevel.READ_COMMITTED  # part of BEGIN
-            connection.deferrable = False
+            with ExitStack() as stack:
+                stack.callback(connection.close)
+                connection.isolation_level = IsolationLevel.READ_COMMITTED  # part of BEGIN
+                connection.deferrable = False
+                connection.execute(unlimited(connection.info.server_version))
+                stack.pop_all()
             return connection
         raise failure
 
@@ -66,8 +72,12 @@ class Connector:
         except (psycopg.Error, UnicodeError) as error:
             failure = await asyncio.to_thread(_failure, error, text, conninfo)
         else:
-            await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
-            await connection.set_deferrable(False)
+            async with AsyncExitStack() as stack:
+                stack.push_async_callback(connection.close)
+                await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
+                await connection.set_deferrable(False)
+                await connection.execute(unlimited(connection.info.server_version))
+                stack.pop_all()
             return connection
         raise failure
 

@@ -26,7 +26,7 @@ _ATTEMPT: Final = re.compile(
 _SEVERITY: Final = re.compile(r"(?P<severity>\S{1,40}):  (?P<message>.*)")
 _PREFIX: Final = re.compile(r"^(?:- host: .*?: )?connection (?:is bad|failed): ")
 _ERROR_RESPONSE: Final = re.compile(
-    rb'^B\t\d+\t(?:ErrorResponse)\t S ".*?" V "[A-Z]+" C "([0-9A-Z]{5})"', re.MULTILINE
+    rb'^B\t\d+\tErrorResponse\t S ".*?"(?: V "[A-Z]+")? C "([0-9A-Z]{5})"', re.MULTILINE
 )
 
 # What no retry mends, of what libpq finds before the server has said anything.
@@ -35,7 +35,9 @@ _OWN_FAULT: Final = re.compile(
     r"|invalid |bad value |Servname |definition of service|service file|weak sslmode"
     r"|no password supplied|could not match|unrecognized "
     r"|authentication method requirement|channel binding|root\.crt|GSSAPI|out of range"
-    r"|unsupported startup parameter|SSL error: (?!unexpected eof)"
+    # pgbouncer, whose every refusal has the SQLSTATE 08P01
+    r"|unsupported startup parameter|no such (?:database|user)|\w+ authentication failed"
+    r"|SSL error: (?!unexpected eof)"
 )
 # Classes of SQLSTATE in which a later attempt may succeed (PostgreSQL, appendix A): connection
 # exception, insufficient resources, operator intervention, system error, internal error.

@@ -8,7 +8,7 @@ What only a superuser may set, and what cannot be changed, is checked and refuse
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -49,7 +49,6 @@ _SETTINGS: Final[Mapping[str, str]] = {
 _LIMITS: Final = ("lock", "statement", "idle_in_transaction_session")
 # Of later releases than the oldest that we support: set where there are such settings.
 _LATER_SETTINGS: Final[Mapping[str, str]] = {
-    "transaction_timeout": "0",  # 17
     "restrict_nonsystem_relation_kind": "",  # 17
 }
 # A commit that was answered must last: an enrollment, a revocation. Other values are the operator's
@@ -111,9 +110,19 @@ def _begin() -> sa.TextClause:
     return sa.text(f"SELECT {', '.join((*settings, _DURABLE, _SEARCH_PATH, *session))}")
 
 
-# A limit of the role's is in force for a statement that sets another one: this one is the shortest.
-_UNLIMITED: Final = sa.text("SET LOCAL statement_timeout = 0")
 _BEGIN: Final = _begin()
+
+
+def unlimited(server_version: int) -> str:
+    """Return the statements that lift the limits of time which a role may have, in a transaction.
+
+    Such a limit is in force for a statement that sets others, and for what SQLAlchemy asks a new
+    connection. These take no time, and are no queries, which a role can have compiled (`jit`).
+    """
+    names = ["statement_timeout", "idle_in_transaction_session_timeout"]
+    if server_version >= 170_000:
+        names.append("transaction_timeout")
+    return "; ".join(f"SET LOCAL {name} = 0" for name in names)
 
 
 def begin(
@@ -126,7 +135,9 @@ def begin(
     """
     limits_ms = (lock_ms, statement_ms, IDLE_TIMEOUT_MS)
     limits = dict(zip(_LIMITS, map(str, limits_ms), strict=True))
-    connection.execute(_UNLIMITED)
+    driver: Any = connection.connection.driver_connection
+    lifting = unlimited(driver.info.server_version)
+    connection.exec_driver_sql(lifting, execution_options={"no_parameters": True})
     row = connection.execute(_BEGIN, limits).mappings().one()
     session = Session(**{name: row[name] for name in Session.__slots__})
     if session.encoding != ENCODING:

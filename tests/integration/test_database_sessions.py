@@ -12,7 +12,13 @@ from reconciler.errors import Retry
 from reconciler.store.tx import AsyncDatabase, Database
 from tests.support.cli import shell
 from tests.support.command import Command, write
-from tests.support.database_server import OWNER, PASSWORD, DatabaseServer, database_server
+from tests.support.database_server import (
+    DEBIAN,
+    OWNER,
+    PASSWORD,
+    DatabaseServer,
+    database_server,
+)
 from tests.support.enrolling import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
@@ -34,18 +40,33 @@ HOSTILE: Final = {
     "extra_float_digits": "'-15'",
     "row_security": "off",
     "backslash_quote": "off",
-    "statement_timeout": "'20ms'",
+    "statement_timeout": "'300ms'",
     "lock_timeout": "'1ms'",
     "transform_null_equals": "on",
     "array_nulls": "off",
     "default_tablespace": "'nowhere'",
     "synchronous_commit": "off",
+    "quote_all_identifiers": "on",
+    "client_min_messages": "'debug1'",
+    "xmloption": "'document'",
+    "jit_above_cost": "0",
+    "idle_in_transaction_session_timeout": "'300ms'",
+    "idle_session_timeout": "'300ms'",
+    "check_function_bodies": "off",
+    "escape_string_warning": "off",
+    "enable_seqscan": "off",
+}
+LATER: Final = {  # than the oldest release that is supported
+    "transaction_timeout": "'300ms'",
+    "restrict_nonsystem_relation_kind": "'view'",
 }
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[DatabaseServer]:
-    with database_server() as made:
+@pytest.fixture(scope="module", params=["wheel", "Debian"])
+def server(request: pytest.FixtureRequest) -> Iterator[DatabaseServer]:
+    if request.param == "Debian" and not DEBIAN.is_dir():
+        pytest.skip("apt-get install postgresql-15")
+    with database_server(None if request.param == "wheel" else DEBIAN) as made:
         yield made
 
 
@@ -54,7 +75,9 @@ def test_settings_of_a_role_or_a_database_change_nothing(
     server: DatabaseServer, tmp_path: Path, whose: str
 ) -> None:
     server.run("DROP DATABASE IF EXISTS hostile", f"CREATE DATABASE hostile OWNER {OWNER}")
-    server.run(*(f"ALTER {whose} SET {name} = {value}" for name, value in HOSTILE.items()))
+    known = {name for (name,) in server.run("SELECT name FROM pg_settings")}
+    hostile = HOSTILE | {name: value for name, value in LATER.items() if name in known}
+    server.run(*(f"ALTER {whose} SET {name} = {value}" for name, value in hostile.items()))
     mosaic = shell(tmp_path, server.url("hostile"))
     write(tmp_path / "manifests", beta=peer_manifest(), tasks=grant_manifest("tasks"))
     try:
@@ -64,6 +87,8 @@ def test_settings_of_a_role_or_a_database_change_nothing(
         for verb in (("audit", "verify"), ("at", "2036-01-01"), ("drift",), ("db", "check")):
             mosaic.ok(*verb)
         assert mosaic.grant("tasks")["status"] == "active"
+        with Database(server.url("hostile"), "tests").transaction() as tx:
+            tx.run("SELECT pg_sleep(0.5)")
     finally:
         server.run(f"ALTER {whose} RESET ALL")
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 OWNER: Final = "owner"
 PASSWORD: Final = "first-s3cret"
+DEBIAN: Final = Path("/usr/lib/postgresql/15/bin")  # the oldest release that is supported
 ACCESS: Final = """
 local all all trust
 host all barred all reject
@@ -116,15 +117,18 @@ class DatabaseServer:
 
 
 @contextmanager
-def database_server() -> Iterator[DatabaseServer]:
-    """Run a new server with a role `owner` and an empty database `gateway` of its."""
+def database_server(binaries: Path | None = None) -> Iterator[DatabaseServer]:
+    """Run a new server with a role `owner` and an empty database `gateway` of its.
+
+    It is the wheel's, unless another one's programs are named.
+    """
     account = server_account()
     with tempfile.TemporaryDirectory(prefix="mosaic-pg-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         if account is not None:
             os.chown(folder, account.uid, account.gid)
-        server = DatabaseServer(folder, server_binaries(account), account, free_port())
+        server = DatabaseServer(folder, binaries or server_binaries(account), account, free_port())
         try:
             server.make()
             yield server

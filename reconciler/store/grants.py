@@ -33,7 +33,7 @@ def list_grants(tx: Tx, statuses: Collection[str] = ()) -> list[dict[str, Any]]:
     """Return the grants, of these statuses where any are named, by name and age."""
     rows = tx.rows(
         _SELECT + " WHERE cardinality(CAST(:statuses AS text[])) = 0"
-        " OR g.status_now::text = ANY(:statuses) ORDER BY g.name, g.created_at, g.id",
+        ' OR g.status_now::text = ANY(:statuses) ORDER BY g.name COLLATE "C", g.created_at, g.id',
         statuses=list(statuses),
     )
     return [_document(row) for row in rows]

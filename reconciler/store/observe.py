@@ -56,8 +56,10 @@ WITH live AS (
     WHERE g.status_now NOT IN ('revoked', 'expired') OR g.hold ->> 'kind' = 'revoke'
 )
 SELECT statement_timestamp() AS now,
-    (SELECT coalesce(jsonb_agg(to_jsonb(peers) ORDER BY name), '[]') FROM peers) AS peers,
-    (SELECT coalesce(jsonb_agg(to_jsonb(grants) ORDER BY name), '[]') FROM grants) AS grants
+    (SELECT coalesce(jsonb_agg(to_jsonb(peers) ORDER BY name COLLATE "C"), '[]')
+       FROM peers) AS peers,
+    (SELECT coalesce(jsonb_agg(to_jsonb(grants) ORDER BY name COLLATE "C"), '[]')
+       FROM grants) AS grants
 """
 
 

@@ -15,7 +15,8 @@ _SELECT: Final = """
 SELECT p.id, p.name, p.direction, p.display_name, p.endpoint_url, p.status, p.hold, p.managed,
     p.revision, p.source_path, p.source_line, p.cert_serial, p.cert_fingerprint, p.cert_not_before,
     p.cert_not_after, p.remote_grant, p.created_at,
-    (SELECT coalesce(json_agg(g.name ORDER BY g.name), '[]') FROM federation_grants_now AS g
+    (SELECT coalesce(json_agg(g.name ORDER BY g.name COLLATE "C"), '[]')
+        FROM federation_grants_now AS g
         WHERE g.peer_id = p.id AND g.status_now NOT IN ('revoked', 'expired')) AS grants
 FROM federation_peers AS p
 """
@@ -25,7 +26,7 @@ def list_peers(tx: Tx, statuses: Collection[str] = ()) -> list[dict[str, Any]]:
     """Return the peers, of these statuses where any are named, by name and age."""
     rows = tx.rows(
         _SELECT + " WHERE cardinality(CAST(:statuses AS text[])) = 0"
-        " OR p.status::text = ANY(:statuses) ORDER BY p.name, p.created_at, p.id",
+        ' OR p.status::text = ANY(:statuses) ORDER BY p.name COLLATE "C", p.created_at, p.id',
         statuses=list(statuses),
     )
     return [_document(row) for row in rows]

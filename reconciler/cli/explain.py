@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,7 +47,7 @@ def command(words: tuple[str, ...], output: str) -> None:
 
     KIND is grant, peer, certificate or serial; `grant/x` is the same as `grant x`. A certificate
     is named by its serial or its SHA-256 fingerprint, as openssl prints them or in any other usual
-    spelling; `serial:2800` is decimal.
+    spelling, and needs no KIND before it; `serial:2800` is decimal.
 
     From which commit it is, by whom and signed by whom, who was invited, what was issued, whether
     that holds now and if not why not, and every entry of the audit log about it.
@@ -67,6 +68,8 @@ def _subject(words: tuple[str, ...]) -> tuple[str, str]:
     kind, slash, rest = words[0].partition("/")
     kind, it = kind.lower(), " ".join([*([rest] if slash else []), *words[1:]])
     if kind not in READ:
+        with suppress(ValueError):
+            return "certificate", parse_certificate(" ".join(words))  # it needs no kind
         meant = f" (did you mean {close!r}?)" if (close := nearest(kind, READ, cutoff=0.6)) else ""
         raise click.UsageError(
             f"got {printable(kind)!r}, expected one of {', '.join(READ)}{meant}",

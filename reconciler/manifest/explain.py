@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import typing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.core.scope import NEVER_GRANTABLE, RESOURCE_TYPES
-from reconciler.core.text import MAX_SHOWN, shown
+from reconciler.core.scope import MAX_ROWS_LIMIT, NEVER_GRANTABLE, RESOURCE_TYPES
+from reconciler.core.text import MAX_SHOWN, printable, shown
 from reconciler.errors import Problem
 from reconciler.manifest.models import PATTERN_MEANINGS
 from reconciler.manifest.reader import Path, path_text
@@ -29,6 +30,7 @@ _EXPECTED: Final = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
 }
+_LIMITS: Final = {"maxRowsPerQuery": MAX_ROWS_LIMIT, "widening": 100, "quorum": 100}
 _UNQUOTED: Final = {
     "bool_type": "write true or false, without quotes",
     "int_type": "write decimal digits, without quotes",
@@ -50,6 +52,8 @@ def _explain_one(
     details: ErrorDetails, path: Path, model: type[BaseModel], document: Document
 ) -> Problem:
     kind, got = details["type"], details["input"]
+    if got is None or isinstance(got, bool | int | float):
+        got = Written(document.written(path), got)
     mark = document.mark(path)
     if path[-1:] == ("[key]",):  # pydantic's name for a key that is refused
         path = path[:-1]
@@ -72,7 +76,8 @@ def _explain_one(
         message = f"{shown(got)} is not {meaning}"
         code = "name.invalid" if path[-1:] == ("name",) else "field.value"
     elif kind in ("greater_than_equal", "less_than_equal"):
-        message, hint = f"got {got}, expected 1 to 10,000", "write a number within"
+        limit = _LIMITS[str(path[-1])]
+        message, hint = f"got {got}, expected 1 to {limit:,}", "write a number within"
     elif kind in ("too_short", "too_long"):
         bound = details["ctx"].get("min_length", details["ctx"].get("max_length"))
         word = "at least" if kind == "too_short" else "at most"
@@ -80,17 +85,39 @@ def _explain_one(
     return Problem(document.file, *mark, code, path_text(path), message, hint)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A null, boolean or number, and how it stands in the file: `1.10`, not `1.1`."""
+
+    text: str
+    value: float | None
+
+    def __str__(self) -> str:
+        return printable(self.text)
+
+
 def _wrong_type(kind: str, got: object) -> tuple[str, str]:
     expected = _EXPECTED[kind]
-    if got is None:
-        return f"got nothing, expected {expected}", "write a value, or remove the key"
-    if kind == "string_type" and isinstance(got, bool | int | float):
-        written = str(got).lower() if isinstance(got, bool) else str(got)
-        named = "a boolean" if isinstance(got, bool) else "a number"
-        return f"{written} is {named}, and text belongs here", f'quote it: "{written}"'
-    if kind in _UNQUOTED and isinstance(got, str):
-        return f"{shown(got)} is text in YAML 1.2, expected {expected}", _UNQUOTED[kind]
-    return f"got {named_type(got)}, expected {expected}", ""
+    match got:
+        case Written(text="" | "~"):
+            return f"got nothing, expected {expected}", "write a value, or remove the key"
+        case Written(value=None) if kind == "string_type":
+            hint = f'quote it: "{got.text}", or remove the key'
+            return f"{got} is null, and text belongs here", hint
+        case Written(value=None):
+            return f"{got} is null, expected {expected}", "write a value, or remove the key"
+        case Written() if kind == "string_type":
+            named = named_type(got.value)
+            return f"{got} is {named}, and text belongs here", f'quote it: "{got.text}"'
+        case Written(value=float()) if kind == "int_type":
+            hint = "write decimal digits, without a point or an exponent"
+            return f"got {got}, expected {expected}", hint
+        case Written():
+            return f"got {named_type(got.value)}, expected {expected}", ""
+        case str() if kind in _UNQUOTED:
+            return f"{shown(got)} is text in YAML 1.2, expected {expected}", _UNQUOTED[kind]
+        case _:
+            return f"got {named_type(got)}, expected {expected}", ""
 
 
 def named_type(value: object) -> str:
@@ -109,6 +136,8 @@ def _not_one_of(path: Path, got: object, details: ErrorDetails) -> tuple[str, st
     names = [name for name in path if isinstance(name, str)]
     if names[-1:] == ["type"] and "resources" in names:
         known = [str(each) for each in RESOURCE_TYPES]
+        if isinstance(got, dict | list):
+            return "scope.type", f"got {named_type(got)}, expected one of {', '.join(known)}", ""
         if got in NEVER_GRANTABLE:
             return (
                 "scope.never_grantable",
@@ -121,6 +150,8 @@ def _not_one_of(path: Path, got: object, details: ErrorDetails) -> tuple[str, st
         part.strip("'") for part in details["ctx"]["expected"].replace(" or ", ", ").split(", ")
     ]
     code = "scope.verb" if "verbs" in names else "field.value"
+    if isinstance(got, dict | list):
+        return code, f"got {named_type(got)}, expected one of {', '.join(known)}", ""
     return code, f"{shown(got)} is not one of {', '.join(known)}", nearest(str(got), known)
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Refused
 from reconciler.manifest.documents import FILE, specs_of
-from reconciler.manifest.reader import read_documents
-from reconciler.manifest.syntax import BREAK, Mapping, Node, Scalar, Sequence, Syntax, parse_syntax
+from reconciler.manifest.reader import BREAK, read_documents
+from reconciler.manifest.syntax import Mapping, Node, Scalar, Sequence, Syntax, parse_syntax
 
 if TYPE_CHECKING:
     from reconciler.manifest.syntax import Token

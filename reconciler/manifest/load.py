@@ -208,8 +208,12 @@ def _unknown_kind(document: Document, kind: object) -> Problem:
         at = document.mark(())
         return Problem(document.file, *at, "field.missing", "kind", '"kind" is required', "add it")
     at = document.mark(("kind",))
-    message = f"{shown(kind)} is not one of {', '.join(MANIFESTS)}"
-    hint = nearest(str(kind), MANIFESTS)
+    if isinstance(kind, dict | list):
+        message, hint = f"got {named_type(kind)}, expected one of {', '.join(MANIFESTS)}", ""
+    else:
+        word = kind if isinstance(kind, str) else document.written(("kind",))
+        message = f"{shown(word)} is not one of {', '.join(MANIFESTS)}"
+        hint = nearest(word, MANIFESTS)
     return Problem(document.file, *at, "field.value", "kind", message, hint)
 
 

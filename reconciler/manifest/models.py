@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from reconciler.core.scope import MAX_ROWS_LIMIT
+from reconciler.core.scope import MAX_ROWS_LIMIT, RESOURCE_TYPES
 from reconciler.core.spec import MAX_LIFETIME, MIN_LIFETIME
 from reconciler.core.text import shown
 from reconciler.core.times import format_duration, parse_duration, parse_rfc3339
@@ -20,7 +21,31 @@ NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123 2.1, o
 SUBJECT_PATTERN: Final = r"^[A-Za-z0-9._@-]{1,128}$"
 TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{1,200}$"
 LABEL_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{0,253}$"
+_PORT: Final = (
+    "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+)
 HTTPS_PATTERN: Final = r"^https://[^\s/?#@\x00-\x1f\x7f-\x9f]+(/[^\s?#\x00-\x1f\x7f-\x9f]*)?$"
+ENDPOINT_PATTERN: Final = (  # with a host and a port that can be
+    r"^https://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]\x00-\x1f\x7f-\x9f]+)"
+    rf"(:({_PORT}))?(/[^\s?#\x00-\x1f\x7f-\x9f]*)?$"
+)
+# RFC 3339 5.6 with the days that each month has, in the years 2000 to 9000
+EXPIRES_PATTERN: Final = (
+    "^(([2-8][0-9]{3}|9000)-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
+    "|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
+    "|([2-8][0-9](0[48]|[2468][048]|[13579][26])|([2468][048]|[357][26])00)-02-29)"
+    r"[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
+    "([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+# 5m to 7d: the largest unit within these bounds, and of each smaller one less than makes the next
+LIFETIME_PATTERN: Final = (
+    "^(7d|[1-6]d((1?[0-9]|2[0-3])h)?([1-5]?[0-9]m)?([1-5]?[0-9]s)?"
+    "|168h|([1-9]|[1-9][0-9]|1[0-5][0-9]|16[0-7])h([1-5]?[0-9]m)?([1-5]?[0-9]s)?"
+    "|10080m|([5-9]|[1-9][0-9]{1,3}|100[0-7][0-9])m([1-5]?[0-9]s)?"
+    "|([3-9][0-9]{2}|[1-9][0-9]{3,4}|[1-5][0-9]{5}|60[0-3][0-9]{3}|604[0-7][0-9]{2}|604800)s)$"
+)
+# `$` is before a last line break too, for some that read a JSON Schema (Python's `re`)
+ONE_LINE: Final[dict[str, JsonValue]] = {"not": {"pattern": "\n"}}
 
 PATTERN_MEANINGS: Final[dict[str, str]] = {
     NAME_PATTERN: "a DNS label: 1 to 63 of a-z, 0-9 and '-', not at the ends",
@@ -33,11 +58,14 @@ PATTERN_MEANINGS: Final[dict[str, str]] = {
 
 def _time(text: str) -> str:
     try:
-        at = parse_rfc3339(text)
+        parse_rfc3339(text)
     except ValueError as error:
         raise PydanticCustomError("field.value", "{reason}", {"reason": str(error)}) from None
-    if not 2000 <= at.year <= 9000:
-        reason = f"got the year {at.year}, expected one that certificates can hold"
+    if not "2000" <= text[:4] <= "9000":
+        reason = f"got the year {text[:4]}, expected 2000 to 9000"
+        raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
+    if not re.fullmatch(EXPIRES_PATTERN, text):
+        reason = f"got {shown(text)}, whose offset is none of RFC 3339: 00:00 to 23:59"
         raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
     return text
 
@@ -51,13 +79,16 @@ def _lifetime(text: str) -> str:
         allowed = f"{format_duration(MIN_LIFETIME)} to {format_duration(MAX_LIFETIME)}"
         reason = f"got {shown(text)}, expected {allowed}"
         raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
+    if not re.fullmatch(LIFETIME_PATTERN, text):
+        reason = f"got {shown(text)}, expected it as {format_duration(duration)}"
+        raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
     return text
 
 
 def _host(url: str) -> str:
     try:
         parts = urlsplit(url)
-        known = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        known = bool(parts.hostname) and re.fullmatch(ENDPOINT_PATTERN, url) is not None
     except ValueError:
         known = False
     if not known:
@@ -80,10 +111,12 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
 
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Subject = Annotated[str, Field(pattern=SUBJECT_PATTERN)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, json_schema_extra=ONE_LINE)]
+Subject = Annotated[str, Field(pattern=SUBJECT_PATTERN, json_schema_extra=ONE_LINE)]
 Endpoint = Annotated[
-    str, Field(pattern=HTTPS_PATTERN, json_schema_extra={"format": "uri"}), AfterValidator(_host)
+    str,
+    Field(pattern=HTTPS_PATTERN, json_schema_extra={"pattern": ENDPOINT_PATTERN, **ONE_LINE}),
+    AfterValidator(_host),
 ]
 
 
@@ -117,19 +150,36 @@ class ResourceModel(Model):
     filter: FilterModel = Field(default_factory=FilterModel)
 
 
+_EACH_TYPE_ONCE: Final[dict[str, JsonValue]] = {
+    "allOf": [
+        {
+            "contains": {"properties": {"type": {"const": str(each)}}, "required": ["type"]},
+            "minContains": 0,
+            "maxContains": 1,
+        }
+        for each in RESOURCE_TYPES
+    ]
+}
+
+
 class ScopeModel(Model):
     """What a grant lets its peer see."""
 
-    resources: Annotated[list[ResourceModel], Field(min_length=1, max_length=6)]
+    resources: Annotated[
+        list[ResourceModel],
+        Field(min_length=1, max_length=6, json_schema_extra=_EACH_TYPE_ONCE),
+    ]
     max_rows_per_query: Annotated[int, Field(ge=1, le=MAX_ROWS_LIMIT)]
 
 
 class CertificateModel(Model):
     """The certificates that a grant's peer gets."""
 
-    lifetime: Annotated[str, AfterValidator(_lifetime)] = Field(
-        default="24h", description="From 5m to 7d; never past expiresAt."
-    )
+    lifetime: Annotated[
+        str,
+        AfterValidator(_lifetime),
+        Field(json_schema_extra={"pattern": LIFETIME_PATTERN, **ONE_LINE}),
+    ] = Field(default="24h", description="From 5m to 7d; never past expiresAt.")
 
 
 class MetadataModel(Model):
@@ -139,9 +189,12 @@ class MetadataModel(Model):
     labels: Annotated[
         dict[
             Annotated[str, Field(pattern=SUBJECT_PATTERN)],
-            Annotated[str, Field(pattern=LABEL_PATTERN)],
+            Annotated[str, Field(pattern=LABEL_PATTERN, json_schema_extra=ONE_LINE)],
         ],
-        Field(max_length=64, json_schema_extra={"additionalProperties": False}),
+        Field(
+            max_length=64,
+            json_schema_extra={"additionalProperties": False, "propertyNames": ONE_LINE},
+        ),
     ] = {}
 
 
@@ -165,7 +218,7 @@ class PeerSpecModel(Model):
     direction: Literal["inbound", "outbound"] = Field(
         description="inbound: it calls us. outbound: we call it."
     )
-    display_name: Annotated[str, Field(pattern=TEXT_PATTERN)] = Field(
+    display_name: Annotated[str, Field(pattern=TEXT_PATTERN, json_schema_extra=ONE_LINE)] = Field(
         default_factory=str, description="What people call it. Absent: its name."
     )
     endpoint: Endpoint = Field(default_factory=str, description="Required for an outbound peer.")
@@ -180,7 +233,9 @@ class GrantSpecModel(Model):
     peer: Name = Field(description="The name of an inbound Peer.")
     subject_user_id: Subject
     expires_at: Annotated[
-        str, AfterValidator(_time), Field(json_schema_extra={"format": "date-time"})
+        str,
+        AfterValidator(_time),
+        Field(json_schema_extra={"pattern": EXPIRES_PATTERN, **ONE_LINE}),
     ]
     suspended: bool = Field(default=False, description="Certificates stay, authority is withheld.")
     protect: bool = Field(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ruamel.yaml import YAML
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DEPTH: Final = 20
+BREAK: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1 5.4, as the C parser has it
 
 Path = tuple[str | int, ...]
 Mark = tuple[int, int]
@@ -51,6 +52,7 @@ _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_PLAIN_WORD: Final = re.compile(r"[-+.~0-9A-Za-z]+", re.ASCII)  # what `_resolve` makes no text of
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,99})", re.ASCII)
 _FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?", re.ASCII)
 
@@ -64,6 +66,7 @@ class Document:
 
     file: str
     value: Any = None
+    text: str = field(default="", repr=False)  # of the whole file
     values: dict[Path, Mark] = field(default_factory=dict)
     keys: dict[Path, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -74,6 +77,20 @@ class Document:
         while path and path not in self.values:
             path = path[:-1]
         return self.values.get(path, (1, 1))
+
+    def written(self, path: Path) -> str:
+        """Return a null, boolean or number at `path` as it stands there; empty for no text."""
+        if path not in self.values:
+            return ""
+        line, column = self.values[path]
+        found = _PLAIN_WORD.match(_lines(self.text)[line - 1], column - 1)
+        return found[0] if found is not None else ""
+
+
+@lru_cache(maxsize=1)
+def _lines(text: str) -> list[str]:
+    """Return the lines of the file whose problems are told just now."""
+    return BREAK.split(text)
 
 
 class _Stop(Exception):
@@ -87,7 +104,7 @@ def read_documents(file: str, content: bytes) -> list[Document]:
     """
     reader = _Reader(file)
     try:
-        text = content.decode("utf-8-sig")
+        reader.text = text = content.decode("utf-8-sig")
         reader.read(CParser(text).get_event)
     except UnicodeDecodeError as error:
         at = _place(content, error.start)
@@ -115,7 +132,7 @@ def _read_slowly(file: str, text: str) -> list[Document] | None:
     """
     if len(text) > _MAX_SLOW:
         return None
-    reader = _Reader(file)
+    reader = _Reader(file, text)
     try:
         events = YAML(typ="safe", pure=True).parse(text)
         reader.read(partial(next, events))
@@ -142,8 +159,9 @@ def path_text(path: Path) -> str:
 
 
 class _Reader:
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, text: str = "") -> None:
         self._file = file
+        self.text = text
         self.documents: list[Document] = []
         self._document = Document(file)
         self._next: Callable[[], Any]
@@ -152,7 +170,7 @@ class _Reader:
         self._next = next_event
         while not isinstance(event := self._next(), StreamEndEvent):
             if isinstance(event, DocumentStartEvent):
-                self._document = Document(self._file)
+                self._document = Document(self._file, text=self.text)
                 first = self._next()
                 value = self._node(first, (), 1)
                 if _is_empty(first) and not self._document.problems:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.syntax import BREAK, Mapping, Scalar, Sequence
+from reconciler.manifest.reader import BREAK
+from reconciler.manifest.syntax import Mapping, Scalar, Sequence
 
 if TYPE_CHECKING:
     from reconciler.manifest.syntax import Syntax, Token

@@ -25,10 +25,11 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
+from reconciler.manifest.reader import BREAK
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BREAK: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1 5.4, as the C parser has it
 _COMMENT: Final = re.compile(r"#[^\n\r\x85\u2028\u2029]*")
 _MARKER: Final = re.compile(r"(?:---|\.\.\.)(?=\s|\Z)")
 _DIRECTIVE: Final = re.compile(r"%[^\n\r#]*[^\s#]")

@@ -172,7 +172,10 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "fraction": (
         grant("500", "§500.0"),
-        "[field.type] spec.scope.maxRowsPerQuery: got a number, expected a whole number",
+        (
+            "[field.type] spec.scope.maxRowsPerQuery: got 500.0, expected a whole number"
+            " (write decimal digits, without a point or an exponent)"
+        ),
     ),
     "boolean for a number": (
         grant("500", "§true"),
@@ -293,7 +296,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "year": (
         grant("2036-06-30", "§9999-06-30"),
-        "[field.value] spec.expiresAt: got the year 9999, expected one that certificates can hold",
+        "[field.value] spec.expiresAt: got the year 9999, expected 2000 to 9000",
     ),
     "rows below": (
         grant("500", "§0"),

@@ -207,7 +207,7 @@ def test_debugging_shows_what_an_error_was_raised_for_and_no_secret(mosaic: Quic
     assert len(secret) > 10
     wrong = url.replace("/test_", "/nowhere_").encode()
     refused = bash(mosaic, "mosaic federation plan -v", MOSAIC_DATABASE_URL=wrong.decode())
-    assert refused.returncode == 1
+    assert refused.returncode == 78
     assert b"Traceback" in refused.stderr
     assert b"nowhere_" in refused.stderr
     assert secret.encode() not in refused.stderr

@@ -230,7 +230,6 @@ def test_the_flags_name_the_ref_and_the_path(mosaic: Quick, repository: Checkout
         ("--ref=-x",),
         ("--source=--upload-pack=x",),
         ("--path=-x",),
-        ("--ref=",),
         ("--source=manifests", "--path=x"),
     ],
 )

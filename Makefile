@@ -31,7 +31,8 @@ test: setup ## every test, with coverage; ARGS="-k words" picks some
 	@sh tools/postgres.sh
 	@for each in openssl curl; do command -v $$each >/dev/null \
 		|| sh tools/apt.sh $$each 'a peer of a test enrolls with it' || exit; done
-	@$(BIN)/pytest --cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile \
+		--cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)
 
 test-compose: setup ## compose/, brought up by a container engine and broken in turn
 	@sh tests/compose/run.sh $(ARGS)

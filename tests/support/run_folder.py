@@ -100,6 +100,8 @@ class RunFolder:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return  # a worker of pytest-xdist: it is in the folder of who started it, who looks at last
     for left in abandoned_scratch(PREFIX):
         RunFolder(left).remove()
     run = RunFolder(make_scratch(PREFIX))
@@ -110,7 +112,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    left = session.config.stash[_KEY].leftovers()
+    run = session.config.stash.get(_KEY, None)
+    if run is None:
+        return
+    left = run.leftovers()
     session.config.stash[_LEFT] = left
     if left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -128,7 +133,9 @@ def pytest_terminal_summary(
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash[_KEY].remove()
+    run = config.stash.get(_KEY, None)
+    if run is not None:
+        run.remove()
 
 
 def _command_of(pid: int) -> str:

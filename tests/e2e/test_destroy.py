@@ -170,7 +170,7 @@ def test_a_gateway_with_unreadable_settings_and_a_broken_database_is_destroyed(
 
     done = gateway.ok("destroy", "--yes")
 
-    assert "its database cannot be read: PostgreSQL did not start" in done.out
+    assert "cannot be read: Invalid value" in done.out
     is_gone(gateway, data)
 
 

@@ -8,17 +8,15 @@ import shutil
 import socket
 import subprocess
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.core.values import SourceSetting
-from reconciler.crypto.authority import new_authority
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.source.read import read_source
-from tests.support.liar import Liar, Said, lying
+from tests.support.liar import Liar, Said, lying_to_git
 from tests.support.manifests import PEER
 from tests.support.repositories import Checkout
 
@@ -37,11 +35,7 @@ def repository(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def liar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
-    ca = new_authority("Git", datetime.now(UTC))
-    (tmp_path / "root.pem").write_text(ca.root)
-    monkeypatch.setenv("GIT_SSL_CAINFO", str(tmp_path / "root.pem"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with lying(ca) as made:
+    with lying_to_git(tmp_path, monkeypatch) as made:
         yield made
 
 

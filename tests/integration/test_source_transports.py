@@ -16,7 +16,7 @@ from reconciler.core.values import SourceSetting
 from reconciler.crypto.authority import new_authority
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.source.read import read_source
-from tests.support.liar import Liar, Said, lying
+from tests.support.liar import Liar, Said, lying_to_git
 from tests.support.manifests import PEER
 from tests.support.repositories import Checkout
 
@@ -37,12 +37,7 @@ def repository(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def liar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
-    """A web server whose root we trust, as an operator with a private CA does."""
-    ca = new_authority("Git", datetime.now(UTC))
-    (tmp_path / "root.pem").write_text(ca.root)
-    monkeypatch.setenv("GIT_SSL_CAINFO", str(tmp_path / "root.pem"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with lying(ca) as made:
+    with lying_to_git(tmp_path, monkeypatch) as made:
         yield made
 
 

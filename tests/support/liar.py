@@ -20,11 +20,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from reconciler.crypto.authority import new_authority
 from reconciler.crypto.keys import generate_key, private_key_pem
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pytest
 
     from reconciler.crypto.authority import CaMaterial
     from reconciler.crypto.keys import PublicKey
@@ -181,3 +184,14 @@ def lying(ca: CaMaterial, *names: str) -> Iterator[Liar]:
         server.shutdown()
         thread.join(PATIENCE_S)
         server.server_close()
+
+
+@contextmanager
+def lying_to_git(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
+    """Run a web server that git trusts, as an operator with a private CA has it."""
+    ca = new_authority("Git", datetime.now(UTC))
+    (folder / "root.pem").write_text(ca.root)
+    monkeypatch.setenv("GIT_SSL_CAINFO", str(folder / "root.pem"))
+    monkeypatch.setenv("HOME", str(folder))
+    with lying(ca) as made:
+        yield made

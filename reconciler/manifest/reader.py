@@ -83,8 +83,11 @@ class Document:
         if path not in self.values:
             return ""
         line, column = self.values[path]
-        found = _PLAIN_WORD.match(_lines(self.text)[line - 1], column - 1)
-        return found[0] if found is not None else ""
+        lines = _lines(self.text)
+        if line > len(lines):  # libyaml places an empty value at the end of a file behind it
+            return ""
+        word = _PLAIN_WORD.match(lines[line - 1], column - 1)
+        return word[0] if word is not None else ""
 
 
 @lru_cache(maxsize=1)

@@ -242,6 +242,8 @@ MARKS = "{}[]:,-?&*!|>'\"%@`#\n \t\\~ab0."
 
 @settings(max_examples=300)
 @given(st.text(MARKS, max_size=60), st.integers(0, len(GRANT)))
+@example("?", len(GRANT))
+@example("?", 250)
 def test_no_yaml_marks_inside_a_manifest_crash_the_loader(text: str, place: int) -> None:
     judge((GRANT[:place] + text + GRANT[place:]).encode())
 

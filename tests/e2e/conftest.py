@@ -1,4 +1,4 @@
-"""Two whole gateways, alpha and beta, that run as long as the tests of this folder do."""
+"""Two whole gateways, alpha and beta, that run as long as the tests of one module do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Pair:
         return str(self.alpha.document("grant", "invite", grant)["invitation"]["url"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
     """Run both gateways; alpha has applied the manifests that this repository ships."""
     with gateway_folder("alpha") as alpha, gateway_folder("beta") as beta:
@@ -63,13 +63,13 @@ def pair() -> Iterator[Pair]:
             assert gateway.processes() == {}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def alpha(pair: Pair) -> TestGateway:
     """The gateway that grants."""
     return pair.alpha
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def beta(pair: Pair) -> TestGateway:
     """The gateway that is granted."""
     return pair.beta

@@ -17,17 +17,17 @@ from uuid import uuid4
 import httpx
 
 from benchmarks.measure import Figure, compare
-from reconciler.clients.ca import Signed
-from reconciler.core.values import RateLimit
-from reconciler.core.x509 import GrantIdentity
+from reconciler.clients.step_ca.client import Signed
+from reconciler.core.issuance.x509 import GrantIdentity
+from reconciler.core.settings import RateLimit
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
-from reconciler.embedded import cluster as clusters
-from reconciler.embedded.account import server_account
-from reconciler.embedded.binaries import server_binaries
-from reconciler.embedded.cluster import Cluster
+from reconciler.embedded.postgres import server as clusters
+from reconciler.embedded.postgres.account import server_account
+from reconciler.embedded.postgres.programs import server_binaries
+from reconciler.embedded.postgres.server import Cluster
+from reconciler.store.db import Database
 from reconciler.store.migrate import upgrade
-from reconciler.store.tx import Database
 from tests.support.authority import Authority, authority
 from tests.support.enrolling import API, Rows, bearer, grant_manifest, peer_manifest
 from tests.support.web import Parts, Running, serving
@@ -35,7 +35,7 @@ from tests.support.web import Parts, Running, serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.tokens import Token
+    from reconciler.core.issuance.tokens import Token
 
 Request = tuple["Token", str]  # and a CSR
 

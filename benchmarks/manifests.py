@@ -11,12 +11,12 @@ from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only 
 from ruamel.yaml.events import StreamEndEvent
 
 from benchmarks.measure import Figure, compare
-from reconciler.core.files import Source, SourceFile
-from reconciler.core.ids import GrantId, PeerId
-from reconciler.core.observed import Observed, ObservedGrant, ObservedPeer
-from reconciler.core.plan import plan
-from reconciler.core.states import GrantStatus, PeerStatus
-from reconciler.manifest.kept import load_kept
+from reconciler.core.model.ids import GrantId, PeerId
+from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
+from reconciler.core.model.states import GrantStatus, PeerStatus
+from reconciler.core.plan.plan import plan
+from reconciler.core.source import Source, SourceFile
+from reconciler.manifest.cache import load_kept
 from reconciler.manifest.load import load
 
 GRANTS = 2000

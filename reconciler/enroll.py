@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from reconciler.clients.ca import NotSent, Rejected, Signed, Unanswered
-from reconciler.core.answers import SignedLeaf, grant_answer
-from reconciler.core.claims import (
+from reconciler.clients.step_ca.client import NotSent, Rejected, Signed, Unanswered
+from reconciler.core.issuance.contract import SignedLeaf, grant_answer
+from reconciler.core.issuance.invitation import API_PREFIX
+from reconciler.core.issuance.policy import (
     Answered,
     Declined,
     judge_pickup,
@@ -31,25 +32,27 @@ from reconciler.core.claims import (
     proof_invalid,
     token_invalid,
 )
-from reconciler.core.invitation import API_PREFIX
-from reconciler.core.times import rfc3339
-from reconciler.core.tokens import parse_token
-from reconciler.core.x509 import ExpectedLeaf, GrantIdentity, check_leaf
+from reconciler.core.issuance.tokens import parse_token
+from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, check_leaf
+from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import read_certificate, subject_key_id, verify_chain
 from reconciler.crypto.csr import read_csr
 from reconciler.crypto.proof import verify_proof
 from reconciler.errors import MosaicError, Refused, Retry
-from reconciler.store import enrollment, facts, issuing, tokens
+from reconciler.store.issuance import begin as enrollment
+from reconciler.store.issuance import finish as issuing
+from reconciler.store.issuance import read as facts
+from reconciler.store.issuance import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.clients.ca import CaClient
+    from reconciler.clients.step_ca.client import CaClient
     from reconciler.crypto.csr import VerifiedCsr
     from reconciler.crypto.proof import VerifiedProof
-    from reconciler.store.issuing import Attempt
-    from reconciler.store.tokens import KnownToken
-    from reconciler.store.tx import AsyncDatabase, Tx
+    from reconciler.store.db import AsyncDatabase, Tx
+    from reconciler.store.issuance.finish import Attempt
+    from reconciler.store.issuance.tokens import KnownToken
 
 _log = logging.getLogger(__name__)
 

@@ -23,14 +23,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from reconciler.clients.gateway import GatewayClient, utc_now
-from reconciler.clients.invitation_check import explain_used, require_clock
-from reconciler.core.times import rfc3339
-from reconciler.core.values import ProxyRules
-from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.clients.gateway.client import GatewayClient, utc_now
+from reconciler.clients.gateway.invitation_check import explain_used, require_clock
+from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.times import rfc3339
+from reconciler.core.settings import ProxyRules
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
-from reconciler.crypto.issued import verify_issued
+from reconciler.crypto.issued_certificate import verify_issued
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.seal import seal, unseal
 from reconciler.errors import Refused, Retry
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from reconciler.core.answers import SignedLeaf
-    from reconciler.core.invitation import Invitation
-    from reconciler.core.remote import IssuedAnswer
-    from reconciler.core.values import Network
+    from reconciler.core.issuance.contract import SignedLeaf
+    from reconciler.core.issuance.invitation import Invitation
+    from reconciler.core.issuance.remote import IssuedAnswer
+    from reconciler.core.settings import Network
     from reconciler.crypto.keys import PrivateKey
     from reconciler.crypto.seal import KeyWrapper
-    from reconciler.store.tx import AsyncDatabase
+    from reconciler.store.db import AsyncDatabase
 
 PATIENCE: Final = timedelta(minutes=1)  # with an attempt in flight, a rate limit, a CA that is down
 MIN_WAIT_S: Final = 0.5

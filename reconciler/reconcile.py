@@ -16,19 +16,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.changes import Action
-from reconciler.core.commits import refuse_rewind
-from reconciler.core.guard import Limits, Verdict, judge
-from reconciler.core.selection import Selection, narrowed_plan
-from reconciler.core.tokens import DEFAULT_TOKEN_LIFE
+from reconciler.core.issuance.tokens import DEFAULT_TOKEN_LIFE
+from reconciler.core.model.commits import refuse_rewind
+from reconciler.core.plan.guard import Limits, Verdict, judge
+from reconciler.core.plan.model import Action
+from reconciler.core.plan.selection import Selection, narrowed_plan
 from reconciler.core.trust import judge_commits, refuse_unsigned_widenings
 from reconciler.errors import Refused
-from reconciler.manifest.kept import load_kept
+from reconciler.manifest.cache import load_kept
 from reconciler.manifest.load import load
 from reconciler.manifest.trust import parse_rules
 from reconciler.source.read import read_source
-from reconciler.store import audit
-from reconciler.store.applied import (
+from reconciler.store.apply.execute import carry_out
+from reconciler.store.apply.observe import observe
+from reconciler.store.apply.provenance import (
     Applied,
     Provenance,
     last_applied,
@@ -36,23 +37,22 @@ from reconciler.store.applied import (
     record_commit,
     record_run,
 )
-from reconciler.store.apply import carry_out
+from reconciler.store.audit import log as audit
 from reconciler.store.ending import expire_due
-from reconciler.store.grants import live_grant_id
+from reconciler.store.issuance.tokens import mint
 from reconciler.store.locks import locked
-from reconciler.store.observe import observe
-from reconciler.store.reconcilers import refuse_if_paused
-from reconciler.store.tokens import mint
+from reconciler.store.loop_status import refuse_if_paused
+from reconciler.store.views.grants import live_grant_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.core.changes import Plan
-    from reconciler.core.spec import Desired
+    from reconciler.core.model.spec import Desired
+    from reconciler.core.plan.model import Plan
+    from reconciler.core.settings import SignatureSetting, SourceSetting
     from reconciler.core.trust import Trusted
-    from reconciler.core.values import SignatureSetting, SourceSetting
-    from reconciler.store.tokens import Minted
-    from reconciler.store.tx import Database, Tx
+    from reconciler.store.db import Database, Tx
+    from reconciler.store.issuance.tokens import Minted
 
 EVERYTHING: Final = Selection()
 DEFAULT_WAIT: Final = timedelta(seconds=30)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from reconciler.embedded import cluster as clusters
-from reconciler.embedded.account import server_account
-from reconciler.embedded.binaries import server_binaries
-from reconciler.embedded.cluster import Cluster
-from reconciler.store import probe
+from reconciler.embedded.postgres import server as clusters
+from reconciler.embedded.postgres.account import server_account
+from reconciler.embedded.postgres.programs import server_binaries
+from reconciler.embedded.postgres.server import Cluster
+from reconciler.store.connection import probe
+from reconciler.store.db import Database
 from reconciler.store.migrate import upgrade
-from reconciler.store.tx import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from reconciler.embedded.install import cache_folder, find_step_ca, install_step_ca
+from reconciler.embedded.stepca.install import cache_folder, find_step_ca, install_step_ca
 from reconciler.errors import EXIT_INTERRUPTED, MosaicError
 
 

@@ -271,7 +271,7 @@ CREATE TABLE federation_audit_head (
 INSERT INTO federation_audit_head (seq, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
 """
 
-# The legal moves of reconciler/core/states.py; a test holds the two lists together.
+# The legal moves of reconciler/core/model/states.py; a test holds the two lists together.
 MOVES = """
 CREATE TABLE federation_moves (
     of_table text NOT NULL,

@@ -9,8 +9,8 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# The same spellings as `reconciler.core.serials`; NULL where the text is none, so that a lookup
-# with it finds no certificate. Only ASCII is folded to lower case, whatever the locale says.
+# The same spellings as `reconciler.core.issuance.serials`; NULL where the text is none, so that
+# a lookup with it finds no certificate. Only ASCII is folded to lower case, in every locale.
 SERIAL = r"""
 CREATE FUNCTION federation_serial(spelling text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from reconciler.cli.context import verb
+from reconciler.cli.shared.context import verb
 
 VARIABLE = "_MOSAIC_COMPLETE"  # click's: `_<PROGRAM>_COMPLETE`
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.cli.failure import Failure, wants_json
-from reconciler.cli.streams import close_output, open_streams, require_text
-from reconciler.cli.suggestions import suggestion
-from reconciler.core.text import printable
+from reconciler.cli.shared.errors import Failure, wants_json
+from reconciler.cli.shared.streams import close_output, open_streams, require_text
+from reconciler.cli.shared.suggestions import suggestion
+from reconciler.core.model.text import printable
 from reconciler.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
@@ -24,32 +24,38 @@ if TYPE_CHECKING:
 
 # verb: (module below reconciler.cli, one line for --help)
 FEDERATION: Final = {
-    "init": ("init", "Make an embedded gateway here."),
-    "up": ("up", "Run the gateway of this home, all of it, in this terminal."),
-    "destroy": ("destroy", "Remove this gateway, all of it."),
-    "demo": ("demo", "Two gateways on this machine, from manifest to certificate."),
-    "doctor": ("doctor", "Look at all that a gateway needs; say what is wrong, and what to do."),
-    "validate": ("validate", "Check manifests; report every problem at once."),
-    "plan": ("plan", "Show what an apply would do."),
-    "apply": ("apply", "Make the database what the manifests declare."),
-    "run": ("run", "Reconcile again and again, as the source changes."),
-    "pause": ("pause", "Keep the loops from applying, on every machine."),
-    "resume": ("resume", "Let the loops go on."),
-    "status": ("status", "What was applied, what fails, what is paused, what ends soon."),
-    "drift": ("drift", "Show what was changed in the database by hand; put it back."),
-    "history": ("history", "What happened, to one object or at all."),
-    "explain": ("explain", "Why a grant, a peer or a certificate is as it is."),
-    "at": ("at", "What was granted to whom at a moment."),
-    "fmt": ("fmt", "Lay out manifests."),
+    "init": ("gateway.init", "Make an embedded gateway here."),
+    "up": ("gateway.up", "Run the gateway of this home, all of it, in this terminal."),
+    "destroy": ("gateway.destroy", "Remove this gateway, all of it."),
+    "demo": ("gateway.demo", "Two gateways on this machine, from manifest to certificate."),
+    "doctor": (
+        "gateway.doctor",
+        "Look at all that a gateway needs; say what is wrong, and what to do.",
+    ),
+    "validate": ("manifests.validate", "Check manifests; report every problem at once."),
+    "plan": ("plan.plan", "Show what an apply would do."),
+    "apply": ("plan.apply", "Make the database what the manifests declare."),
+    "run": ("gateway.run", "Reconcile again and again, as the source changes."),
+    "pause": ("gateway.pause", "Keep the loops from applying, on every machine."),
+    "resume": ("gateway.resume", "Let the loops go on."),
+    "status": ("gateway.status", "What was applied, what fails, what is paused, what ends soon."),
+    "drift": ("plan.drift", "Show what was changed in the database by hand; put it back."),
+    "history": ("history.history", "What happened, to one object or at all."),
+    "explain": ("history.explain", "Why a grant, a peer or a certificate is as it is."),
+    "at": ("history.at", "What was granted to whom at a moment."),
+    "fmt": ("manifests.fmt", "Lay out manifests."),
     "completion": ("completion", "Print what a shell needs to complete this command line."),
-    "rename": ("rename", "Give a peer or a grant another name; nothing of it ends."),
-    "export": ("export", "Write the rows as manifests."),
-    "schema": ("schema", "Print the JSON Schema of a kind."),
+    "rename": ("manifests.rename", "Give a peer or a grant another name; nothing of it ends."),
+    "export": ("manifests.export", "Write the rows as manifests."),
+    "schema": ("manifests.schema", "Print the JSON Schema of a kind."),
     "grant": ("grant", "Grants: create, list, show, invite, suspend, resume, revoke."),
     "peer": ("peer", "Peers: add, list, show, revoke."),
-    "serve": ("serve", "Run the HTTPS endpoint and its workers."),
-    "prepare": ("prepare", "Make the keys, CA and schema that `serve` needs without a home."),
-    "health": ("health", "Tell whether the endpoint of this machine is ready."),
+    "serve": ("gateway.serve", "Run the HTTPS endpoint and its workers."),
+    "prepare": (
+        "gateway.prepare",
+        "Make the keys, CA and schema that `serve` needs without a home.",
+    ),
+    "health": ("gateway.health", "Tell whether the endpoint of this machine is ready."),
     "ca": ("ca", "The certificate authority: init, install, move, status."),
     "db": ("db", "The database: upgrade, current, check, url."),
     "keys": ("keys", "The sealing keys: status, add, rotate, rewrap, retire."),

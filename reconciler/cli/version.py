@@ -7,8 +7,8 @@ from importlib import metadata
 
 import click
 
-from reconciler.cli.context import verb
-from reconciler.cli.output import output_option, print_document
+from reconciler.cli.shared.context import verb
+from reconciler.cli.shared.output import output_option, print_document
 
 DISTRIBUTION = "mosaic-federation"
 

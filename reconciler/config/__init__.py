@@ -7,9 +7,9 @@ this package reads the environment for a setting.
 from __future__ import annotations
 
 from reconciler.config.database import database_source
+from reconciler.config.definitions import SETTINGS, Setting
 from reconciler.config.document import write_config
 from reconciler.config.settings import Settings, load_settings, require, unstored_texts
-from reconciler.config.table import SETTINGS, Setting
 
 __all__ = [
     "SETTINGS",

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from reconciler.config.definitions import BY_NAME, invalid
 from reconciler.config.environment import read_secret
-from reconciler.config.table import BY_NAME, invalid
-from reconciler.core.text import printable, without_credentials
-from reconciler.core.words import counted
+from reconciler.core.model.text import printable, without_credentials
+from reconciler.core.model.words import counted
 from reconciler.errors import Retry
 from reconciler.source.process import Bounds, TookTooLong, TooMuchOutput, run_process
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.config.settings import Settings
-    from reconciler.store.conninfo import Source
+    from reconciler.store.connection.conninfo import Source
 
 BOUNDS: Final = Bounds(seconds=15, output=64 * 1024)
 SHOWN_LINES: Final = 3  # the last ones of standard error
@@ -42,7 +42,7 @@ def database_source(settings: Settings) -> Source | None:
         text = read_secret(assigned.origin, assigned.file) if assigned.file is not None else url
         if command is None:
             return text
-        from reconciler.store.conninfo import with_password  # noqa: PLC0415 - it loads psycopg
+        from reconciler.store.connection.conninfo import with_password  # noqa: PLC0415 - it loads psycopg
 
         return with_password(text, _password(command, assigned.base))
 

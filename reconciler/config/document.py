@@ -6,9 +6,9 @@ import re
 import tomllib
 from typing import TYPE_CHECKING
 
-from reconciler.config.table import BY_NAME, SETTINGS, Assignment, invalid
-from reconciler.core.text import without_credentials
-from reconciler.core.words import nearest
+from reconciler.config.definitions import BY_NAME, SETTINGS, Assignment, invalid
+from reconciler.core.model.text import without_credentials
+from reconciler.core.model.words import nearest
 from reconciler.errors import OTHER_USER
 from reconciler.files import replace_file
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from reconciler.embedded.home import Home
+    from reconciler.config.home import Home
 
 
 def read_document(home: Home) -> dict[str, Assignment]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from reconciler.config.table import PREFIX, SETTINGS, Assignment, invalid
-from reconciler.core.words import edits, nearest
+from reconciler.config.definitions import PREFIX, SETTINGS, Assignment, invalid
+from reconciler.core.model.words import edits, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

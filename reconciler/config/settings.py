@@ -8,27 +8,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from reconciler.config.definitions import BY_NAME, Assignment, invalid
 from reconciler.config.document import read_document
 from reconciler.config.environment import read_environment
-from reconciler.config.table import BY_NAME, Assignment, invalid
-from reconciler.core import values
-from reconciler.core.text import without_credentials
-from reconciler.core.values import (
+from reconciler.config.home import Home, NamedServer, find_home
+from reconciler.core import settings as values
+from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.text import without_credentials
+from reconciler.core.settings import (
     DEFAULT_RATE_LIMIT,
     LOOPBACK,
-    Address,
     Network,
     ProxyRules,
     RateLimit,
     SourceSetting,
     read_proxy_rules,
 )
-from reconciler.core.x509 import DEFAULT_OID_ARC
-from reconciler.embedded.home import Home, NamedServer, find_home
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from reconciler.core.model.origin import Address
 
 T = TypeVar("T")
 

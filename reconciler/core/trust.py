@@ -16,15 +16,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.guard import widens
-from reconciler.core.text import printable
+from reconciler.core.model.text import printable
+from reconciler.core.plan.guard import widens
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reconciler.core.changes import AnyChange, Plan
-    from reconciler.core.commits import ReadCommit
+    from reconciler.core.model.commits import ReadCommit
+    from reconciler.core.plan.model import AnyChange, Plan
 
 RULES_FILE: Final = ".mosaic-trust.yaml"  # at the root of the repository
 MAX_TOLD: Final = 5  # untrusted commits that an error names

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 from joserfc.jwk import ECKey
 
-from reconciler.core.places import Places, template_data
+from reconciler.core.issuance.locations import Places, template_data
 from reconciler.crypto.certificates import subject_key_id
 from reconciler.crypto.keys import generate_key, private_key_pem
 

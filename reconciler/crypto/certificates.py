@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from reconciler.core.x509 import CertificateFacts
+from reconciler.core.issuance.x509 import CertificateFacts
 from reconciler.crypto.keys import spki_sha256
-from reconciler.crypto.names import UNREADABLE, common_names, general_names, other_names
+from reconciler.crypto.subject_names import UNREADABLE, common_names, general_names, other_names
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:

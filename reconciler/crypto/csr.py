@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding
 from cryptography.x509.oid import NameOID
 
-from reconciler.core.x509 import CsrFacts, check_csr
+from reconciler.core.issuance.x509 import CsrFacts, check_csr
 from reconciler.crypto.keys import describe_key, spki_der, spki_sha256
-from reconciler.crypto.names import UNREADABLE, any_length, common_names, general_names
+from reconciler.crypto.subject_names import UNREADABLE, any_length, common_names, general_names
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from reconciler.core.text import shown
+from reconciler.core.model.text import shown
 from reconciler.errors import NeedsEdit
 from reconciler.files import replace_file
 

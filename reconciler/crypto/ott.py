@@ -15,13 +15,13 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from reconciler.core.x509 import grant_common_name
+from reconciler.core.issuance.x509 import grant_common_name
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.core.x509 import GrantIdentity
+    from reconciler.core.issuance.x509 import GrantIdentity
     from reconciler.crypto.csr import VerifiedCsr
 
 OTT_LIFE: Final = timedelta(seconds=60)

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.text import printable
+from reconciler.core.model.text import printable
 from reconciler.errors import NeedsEdit, Refused
 
 if TYPE_CHECKING:

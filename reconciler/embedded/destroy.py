@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.embedded import binaries, cluster, processes, stepca
-from reconciler.embedded.files import remove
-from reconciler.embedded.home import ENTRIES, TAG_TEXT, TEMPORARY, Home, is_home
-from reconciler.embedded.install import find_step_ca
-from reconciler.embedded.place import (
+from reconciler.config.home import ENTRIES, TAG_TEXT, TEMPORARY, Home, is_home
+from reconciler.embedded import processes
+from reconciler.embedded.folders import remove
+from reconciler.embedded.postgres import programs as binaries
+from reconciler.embedded.postgres import server as cluster
+from reconciler.embedded.postgres.data_directory import (
     Place,
     PlaceState,
     places,
@@ -28,7 +29,9 @@ from reconciler.embedded.place import (
     size_of,
     state_of,
 )
-from reconciler.embedded.postgres import RUNTIME, short_sockets
+from reconciler.embedded.postgres.home_server import RUNTIME, short_sockets
+from reconciler.embedded.stepca import process as stepca
+from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.files import write_new
 

@@ -19,32 +19,32 @@ from urllib.parse import urlsplit
 
 from reconciler.config import write_config
 from reconciler.config.document import read_document
-from reconciler.core.origin import address_of, origin_at, read_origin
-from reconciler.core.tokens import PEPPER_BYTES
-from reconciler.core.values import SourceSetting, read_listen
-from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.config.home import TAG_TEXT
+from reconciler.core.issuance.tokens import PEPPER_BYTES
+from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.origin import address_of, origin_at, read_origin
+from reconciler.core.settings import SourceSetting, read_listen
 from reconciler.crypto.keyring import FileKeyring
-from reconciler.embedded import postgres
-from reconciler.embedded.account import server_account
-from reconciler.embedded.binaries import require_usable
-from reconciler.embedded.ca_config import read_ca_config
-from reconciler.embedded.ca_files import CONFIG, CaPlan, write_ca
-from reconciler.embedded.files import locked, private_folder
-from reconciler.embedded.home import TAG_TEXT
-from reconciler.embedded.install import find_step_ca
+from reconciler.embedded.folders import locked, private_folder
 from reconciler.embedded.ports import free_ports
-from reconciler.embedded.trial import try_settings
+from reconciler.embedded.postgres import home_server as postgres
+from reconciler.embedded.postgres.account import server_account
+from reconciler.embedded.postgres.programs import require_usable
+from reconciler.embedded.stepca.authority_files import CONFIG, CaPlan, write_ca
+from reconciler.embedded.stepca.config import read_ca_config
+from reconciler.embedded.stepca.install import find_step_ca
+from reconciler.embedded.stepca.trial import try_settings
 from reconciler.errors import NeedsEdit, Refused, Retry
 from reconciler.files import write_new
+from reconciler.store.db import Database
 from reconciler.store.locks import application_name
 from reconciler.store.migrate import upgrade
-from reconciler.store.tx import Database
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from reconciler.embedded.home import Home
+    from reconciler.config.home import Home
 
 SOURCE: Final = "manifests"
 

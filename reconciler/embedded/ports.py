@@ -13,7 +13,7 @@ from reconciler.errors import NeedsEdit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.values import Address
+    from reconciler.core.model.origin import Address
 
 PORTS: Final = range(20_000, 32_000)  # below what Linux gives to outgoing connections
 BACKLOG: Final = 512

@@ -15,20 +15,20 @@ import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from reconciler.embedded import cluster as clusters
-from reconciler.embedded.files import locked
-from reconciler.embedded.install import require_step_ca
-from reconciler.embedded.move import continue_move
-from reconciler.embedded.postgres import cluster_of, postgres, starting
-from reconciler.embedded.stepca import StepCa
+from reconciler.embedded.folders import locked
+from reconciler.embedded.postgres import server as clusters
+from reconciler.embedded.postgres.home_server import cluster_of, postgres, starting
+from reconciler.embedded.stepca.install import require_step_ca
+from reconciler.embedded.stepca.move import continue_move
+from reconciler.embedded.stepca.process import StepCa
 from reconciler.errors import MosaicError, Refused
+from reconciler.store.db import Database
 from reconciler.store.locks import application_name
-from reconciler.store.tx import Database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from reconciler.embedded.home import Home
+    from reconciler.config.home import Home
 
 LOOK_EVERY_S: Final = 0.5
 STEADY_S: Final = 30.0  # who has run for so long has started well

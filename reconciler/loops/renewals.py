@@ -18,20 +18,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.claims import renew_after
+from reconciler.core.issuance.policy import renew_after
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.csr import make_csr
-from reconciler.crypto.issued import verify_issued
+from reconciler.crypto.issued_certificate import verify_issued
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.seal import seal, unseal
 from reconciler.errors import MosaicError, Refused
 from reconciler.log import about
-from reconciler.loops.periodic import Job
+from reconciler.loops.jobs import Job
 from reconciler.store import outbound
 from reconciler.store.outbound import NEXT_KEY, ClientKey, client_key_context
 
 if TYPE_CHECKING:
-    from reconciler.clients.gateway import GatewayClient
+    from reconciler.clients.gateway.client import GatewayClient
     from reconciler.crypto.keys import PrivateKey
     from reconciler.join import Joiner
     from reconciler.store.outbound import HeldCertificate, Outbound

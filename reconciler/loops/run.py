@@ -17,19 +17,19 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.guard import Limits
+from reconciler.core.plan.guard import Limits
 from reconciler.errors import InvalidManifests, MosaicError, Retry
-from reconciler.loops.periodic import EXPIRE_EVERY, Job
+from reconciler.loops.jobs import EXPIRE_EVERY, Job
 from reconciler.reconcile import Options, Reading, apply, expire, read
 from reconciler.source.process import end_running
-from reconciler.store.applied import last_applied
-from reconciler.store.reconcilers import Pass, Waiting, record_pass, record_stop
+from reconciler.store.apply.provenance import last_applied
+from reconciler.store.loop_status import Pass, Waiting, record_pass, record_stop
 
 if TYPE_CHECKING:
-    from reconciler.core.values import SignatureSetting
+    from reconciler.core.settings import SignatureSetting
     from reconciler.loops.triggers import Triggers
     from reconciler.reconcile import Judged
-    from reconciler.store.tx import Database
+    from reconciler.store.db import Database
 
 _log = logging.getLogger(__name__)
 

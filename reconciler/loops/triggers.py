@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.times import format_duration
+from reconciler.core.model.times import format_duration
 from reconciler.loops.watch import FolderWatch
 from reconciler.source.read import folder_of
 
 if TYPE_CHECKING:
-    from reconciler.core.values import SourceSetting
+    from reconciler.core.settings import SourceSetting
 
 PASS_EVERY: Final = timedelta(seconds=60)  # for drift and expiry, and a poll unless told
 

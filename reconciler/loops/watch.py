@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from watchfiles._rust_notify import RustNotify
 
-from reconciler.core.times import format_duration
-from reconciler.loops.periodic import sleep_unless
+from reconciler.core.model.times import format_duration
+from reconciler.loops.jobs import sleep_unless
 from reconciler.source.snapshot import Snapshot, shared_file_system, take_snapshot
 
 if TYPE_CHECKING:

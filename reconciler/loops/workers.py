@@ -10,19 +10,21 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.audit import Event
+from reconciler.core.audit.chain import Event
 from reconciler.crypto.certificates import read_crl
 from reconciler.errors import MosaicError, Retry
-from reconciler.loops.periodic import EXPIRE_EVERY, Job, run_jobs
-from reconciler.store import audit, crl, queue
+from reconciler.loops.jobs import EXPIRE_EVERY, Job, run_jobs
+from reconciler.store.audit import log as audit
 from reconciler.store.ending import expire_due
+from reconciler.store.issuance import crl
+from reconciler.store.issuance import revocation_queue as queue
 from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
     import asyncio
 
     from reconciler.enroll import Gateway
-    from reconciler.store.tx import Tx
+    from reconciler.store.db import Tx
 
 _log = logging.getLogger(__name__)
 

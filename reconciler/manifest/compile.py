@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core.scope import RESOURCE_TYPES, Resource, ResourceType, Scope, Verb
-from reconciler.core.spec import Declared, Direction, GrantSpec, PeerSpec, Place, spec_digest
-from reconciler.core.times import parse_duration, parse_rfc3339
+from reconciler.core.model.scope import RESOURCE_TYPES, Resource, ResourceType, Scope, Verb
+from reconciler.core.model.spec import Declared, Direction, GrantSpec, PeerSpec, Place, spec_digest
+from reconciler.core.model.times import parse_duration, parse_rfc3339
 
 if TYPE_CHECKING:
     from reconciler.manifest.models import GrantManifest, PeerManifest, ResourceModel, ScopeModel

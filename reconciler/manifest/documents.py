@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from reconciler.core.files import SourceFile
-from reconciler.core.spec import Kind, PeerSpec, Spec
+from reconciler.core.model.spec import Kind, PeerSpec, Spec
+from reconciler.core.source import SourceFile
 from reconciler.manifest.load import declared_in
 
 FILE: Final = "manifest.yaml"  # what a text is called that has no file

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
-from reconciler.core.times import format_duration
+from reconciler.core.model.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
+from reconciler.core.model.times import format_duration
 from reconciler.errors import InvalidManifests, Refused
 from reconciler.manifest.documents import FILE, Key, Specs, specs_of
 from reconciler.manifest.reader import read_documents

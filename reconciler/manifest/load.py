@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from reconciler.core.spec import Declared, Desired, Direction, GrantSpec, Kind, PeerSpec
-from reconciler.core.text import shown
+from reconciler.core.model.spec import Declared, Desired, Direction, GrantSpec, Kind, PeerSpec
+from reconciler.core.model.text import shown
 from reconciler.errors import InvalidManifests, Problem
 from reconciler.manifest.compile import grant_of, peer_of, scope_of
-from reconciler.manifest.explain import explain, named_type, nearest
 from reconciler.manifest.models import API_VERSION, MANIFESTS, PeerManifest, ScopeModel
 from reconciler.manifest.reader import Document, Path, path_text, read_documents
+from reconciler.manifest.validation_errors import explain, named_type, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.core.files import Source, SourceFile
-    from reconciler.core.scope import Scope
+    from reconciler.core.model.scope import Scope
+    from reconciler.core.source import Source, SourceFile
 
 EMPTY_HINT: Final = (
     "a file that an editor cut short must revoke nothing; delete the file to remove it"

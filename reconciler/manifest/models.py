@@ -10,10 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from reconciler.core.scope import MAX_ROWS_LIMIT, RESOURCE_TYPES
-from reconciler.core.spec import MAX_LIFETIME, MIN_LIFETIME
-from reconciler.core.text import shown
-from reconciler.core.times import format_duration, parse_duration, parse_rfc3339
+from reconciler.core.model.scope import MAX_ROWS_LIMIT, RESOURCE_TYPES
+from reconciler.core.model.spec import MAX_LIFETIME, MIN_LIFETIME
+from reconciler.core.model.text import shown
+from reconciler.core.model.times import format_duration, parse_duration, parse_rfc3339
 
 API_VERSION: Final = "federation.mosaicstack.dev/v1"
 

@@ -27,7 +27,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from reconciler.core.text import printable, shown
+from reconciler.core.model.text import printable, shown
 from reconciler.errors import Problem
 
 if TYPE_CHECKING:

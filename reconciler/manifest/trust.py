@@ -8,9 +8,9 @@ from pydantic import Field, ValidationError
 
 from reconciler.core.trust import RULES_FILE, Rule, Rules
 from reconciler.errors import InvalidManifests, Problem
-from reconciler.manifest.explain import explain
 from reconciler.manifest.models import Model
 from reconciler.manifest.reader import path_text, read_documents
+from reconciler.manifest.validation_errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.spec import Direction, Kind
-from reconciler.core.text import shown
-from reconciler.core.times import parse_rfc3339
+from reconciler.core.model.spec import Direction, Kind
+from reconciler.core.model.text import shown
+from reconciler.core.model.times import parse_rfc3339
 from reconciler.errors import Problem
 from reconciler.manifest.load import Reading, read, references
 from reconciler.manifest.reader import path_text
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from reconciler.core.files import Source, SourceFile
+    from reconciler.core.source import Source, SourceFile
 
 _EXPIRES_AT = ("spec", "expiresAt")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ruamel.yaml import YAML
 
-from reconciler.core.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
-from reconciler.core.times import format_duration, rfc3339
+from reconciler.core.model.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
+from reconciler.core.model.times import format_duration, rfc3339
 from reconciler.errors import Refused
 from reconciler.files import write_new
 from reconciler.manifest.models import API_VERSION

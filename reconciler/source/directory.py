@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.files import Source, SourceFile
+from reconciler.core.source import Source, SourceFile
 from reconciler.errors import Retry
 from reconciler.source.folder_listing import FolderChanged, FolderListing
 from reconciler.source.listing import Kind, choose, counts, follow

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.files import MAX_FILE
+from reconciler.core.source import MAX_FILE
 from reconciler.source.listing import Entry, Kind
 from reconciler.source.names import MAX_FOLDERS, hidden, passed_over, unreadable
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.files import MAX_FILE, SUFFIXES
-from reconciler.core.text import printable
+from reconciler.core.model.text import printable
+from reconciler.core.source import MAX_FILE, SUFFIXES
 from reconciler.errors import NeedsEdit, Problem
 
 if TYPE_CHECKING:

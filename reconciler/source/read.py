@@ -6,23 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.core.commits import History, Relation
-from reconciler.core.files import Source
-from reconciler.core.text import printable, without_credentials
-from reconciler.core.values import folder_options, is_url
+from reconciler.core.model.commits import History, Relation
+from reconciler.core.model.text import printable, without_credentials
+from reconciler.core.settings import folder_options, is_url
+from reconciler.core.source import Source
 from reconciler.errors import NeedsEdit
 from reconciler.source.directory import read_directory
-from reconciler.source.git import refuse_dash
-from reconciler.source.history import read_commit, relation
+from reconciler.source.git.history import read_commit, relation
+from reconciler.source.git.remote import Remote
+from reconciler.source.git.run import refuse_dash
+from reconciler.source.git.signatures import read_commits
+from reconciler.source.git.tree import checked_path, list_tree, read_rules, read_tree
+from reconciler.source.git.worktree import Checkout, locate
 from reconciler.source.names import unreadable
-from reconciler.source.remote import Remote
-from reconciler.source.signatures import read_commits
-from reconciler.source.tree import checked_path, list_tree, read_rules, read_tree
-from reconciler.source.worktree import Checkout, locate
 
 if TYPE_CHECKING:
-    from reconciler.core.commits import ReadCommit
-    from reconciler.core.values import SignatureSetting, SourceSetting
+    from reconciler.core.model.commits import ReadCommit
+    from reconciler.core.settings import SignatureSetting, SourceSetting
     from reconciler.source.listing import Manifest
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.audit import Event
-from reconciler.store.tx import as_json
+from reconciler.core.audit.chain import Event
+from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from reconciler.core.observed import Hold
-    from reconciler.store.tx import Tx
+    from reconciler.core.model.observed import Hold
+    from reconciler.store.db import Tx
 
 NOTHING_MORE: Final[Mapping[str, object]] = MappingProxyType({})
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core.audit import Event
-from reconciler.core.observed import Hold
-from reconciler.core.states import GrantStatus, HoldKind, live_grant_status
+from reconciler.core.audit.chain import Event
+from reconciler.core.model.observed import Hold
+from reconciler.core.model.states import GrantStatus, HoldKind, live_grant_status
 from reconciler.errors import Refused
-from reconciler.store import audit, ending
-from reconciler.store.grants import live_grant_id, show_grant
-from reconciler.store.peers import show_peer
-from reconciler.store.tx import as_json
+from reconciler.store import ending
+from reconciler.store.audit import log as audit
+from reconciler.store.db import as_json
+from reconciler.store.views.grants import live_grant_id, show_grant
+from reconciler.store.views.peers import show_peer
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from reconciler.store.tx import Tx
+    from reconciler.store.db import Tx
 
 
 def suspend_grant(tx: Tx, name: str, actor: str, reason: str) -> None:

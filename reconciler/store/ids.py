@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from reconciler.core.ids import UUID7_RANDOM_BYTES, uuid7
+from reconciler.core.model.ids import UUID7_RANDOM_BYTES, uuid7
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -8,15 +8,15 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.text import printable
-from reconciler.core.times import rfc3339
+from reconciler.core.model.text import printable
+from reconciler.core.model.times import rfc3339
 from reconciler.errors import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
-    from reconciler.store.tx import Database, Tx
+    from reconciler.store.db import Database, Tx
 
 MAX_NAME: Final = 63  # octets of an application_name (NAMEDATALEN - 1)
 MIN_USER: Final = 8  # characters of a user's name that a long host's name leaves

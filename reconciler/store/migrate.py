@@ -14,7 +14,7 @@ from reconciler.resources import data_dir
 from reconciler.store.schema import HEAD, MIGRATIONS, Revisions, revisions, unknown_migration
 
 if TYPE_CHECKING:
-    from reconciler.store.tx import Database
+    from reconciler.store.db import Database
 
 MIGRATION_LOCK: Final = 0x6D6F73_6D6967  # "mosmig", of pg_advisory_xact_lock
 LOCK_TIMEOUT: Final = "20s"

@@ -10,23 +10,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.audit import Event
-from reconciler.core.ids import PeerId
-from reconciler.core.states import PeerStatus
-from reconciler.core.times import rfc3339
+from reconciler.core.audit.chain import Event
+from reconciler.core.model.ids import PeerId
+from reconciler.core.model.states import PeerStatus
+from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import split_pem
 from reconciler.crypto.seal import SealContext
 from reconciler.errors import Refused
-from reconciler.store import audit
-from reconciler.store.tx import as_json
+from reconciler.store.audit import log as audit
+from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from reconciler.core.answers import SignedLeaf
-    from reconciler.core.remote import RemoteGrant
-    from reconciler.store.tx import Tx
+    from reconciler.core.issuance.contract import SignedLeaf
+    from reconciler.core.issuance.remote import RemoteGrant
+    from reconciler.store.db import Tx
 
 
 @dataclass(frozen=True, slots=True)

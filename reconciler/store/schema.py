@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.errors import MosaicError, NeedsEdit, Refused
 
 if TYPE_CHECKING:
-    from reconciler.store.tx import Database, Tx
+    from reconciler.store.db import Database, Tx
 
 # oldest first; a test holds files to it
 MIGRATIONS: Final = ("0001", "0002", "0003", "0004", "0005")

@@ -15,21 +15,21 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler import enroll as stories
-from reconciler.core.invitation import API_PREFIX
-from reconciler.core.values import DEFAULT_RATE_LIMIT
+from reconciler.core.issuance.invitation import API_PREFIX
+from reconciler.core.settings import DEFAULT_RATE_LIMIT
 from reconciler.errors import Refused, Retry
-from reconciler.store.crl import newest_crl
+from reconciler.store.issuance.crl import newest_crl
 from reconciler.store.schema import require_current_in
-from reconciler.web.guard import Guard, seen
+from reconciler.web.invitation_page import ENROLL_PAGE, PAGE_HEADERS
+from reconciler.web.middleware import Guard, seen
 from reconciler.web.openapi import openapi_document
-from reconciler.web.page import ENROLL_PAGE, PAGE_HEADERS
 from reconciler.web.problems import problem_response, public_problem
 from reconciler.web.requests import bearer_token, json_body, proof
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from reconciler.core.values import Network, RateLimit
+    from reconciler.core.settings import Network, RateLimit
     from reconciler.enroll import Gateway
 
 READY_DEADLINE_S: Final = 5.0

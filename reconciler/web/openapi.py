@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reconciler.core.invitation import API_PREFIX
-from reconciler.core.states import GrantStatus, TokenStatus
+from reconciler.core.issuance.invitation import API_PREFIX
+from reconciler.core.model.states import GrantStatus, TokenStatus
 from reconciler.errors import OUTCOMES
 from reconciler.manifest.models import NAME_PATTERN, SUBJECT_PATTERN
 from reconciler.manifest.schema import DIALECT, json_schema

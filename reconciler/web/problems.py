@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
-from reconciler.core.times import rfc3339
+from reconciler.core.model.times import rfc3339
 from reconciler.errors import OUTCOMES, MosaicError, Retry
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reconciler.core.push import is_authentic, is_push
+from reconciler.core.webhook import is_authentic, is_push
 
 if TYPE_CHECKING:
     import socket

@@ -8,9 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from reconciler.cli.placement import read_roots
-from reconciler.clients.ca import CaClient
+from reconciler.clients.step_ca.client import CaClient
 from reconciler.config import load_settings, require
+from reconciler.operations.placement import read_roots
 
 
 async def main() -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 
-from reconciler.core.invitation import parse_invitation
+from reconciler.core.issuance.invitation import parse_invitation
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import PrivateKey, generate_key
 from reconciler.crypto.proof import make_proof

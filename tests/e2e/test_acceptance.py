@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from reconciler.clients.gateway import GatewayClient
-from reconciler.core.invitation import parse_invitation
-from reconciler.core.times import rfc3339
-from reconciler.core.values import LOOPBACK
+from reconciler.clients.gateway.client import GatewayClient
+from reconciler.core.issuance.invitation import parse_invitation
+from reconciler.core.model.times import rfc3339
+from reconciler.core.settings import LOOPBACK
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
-from reconciler.embedded.postgres import postgres
+from reconciler.embedded.postgres.home_server import postgres
 from reconciler.errors import MosaicError
 from tests.support.gateways import psql
 
 if TYPE_CHECKING:
-    from reconciler.core.x509 import CertificateFacts
+    from reconciler.core.issuance.x509 import CertificateFacts
     from tests.e2e.conftest import Pair
     from tests.support.command import Ended
     from tests.support.gateways import TestGateway

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reconciler.core.invitation import parse_invitation
-from reconciler.core.tokens import new_token
+from reconciler.core.issuance.invitation import parse_invitation
+from reconciler.core.issuance.tokens import new_token
 from tests.support.command import COMMAND
 from tests.support.enrolling import API, Enrollee, bearer
 from tests.support.told import told

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.crypto.keyring import FileKeyring
-from reconciler.embedded.postgres import cluster_of
+from reconciler.embedded.postgres.home_server import cluster_of
 from tests.support.command import Command
 from tests.support.gateways import TestGateway, gateway_folder
 from tests.support.ports import free_port

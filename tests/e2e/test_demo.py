@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.embedded.home import NAME
-from reconciler.embedded.place import places
+from reconciler.config.home import NAME
+from reconciler.embedded.postgres.data_directory import places
 from tests.support.command import COMMAND, Command
 from tests.support.gateways import TestGateway, gateway_folder
 from tests.support.waiting import PATIENCE_S, wait_until

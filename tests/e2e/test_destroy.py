@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from reconciler.embedded.place import places
-from reconciler.embedded.postgres import cluster_of, short_sockets
+from reconciler.embedded.postgres.data_directory import places
+from reconciler.embedded.postgres.home_server import cluster_of, short_sockets
 from tests.support.command import COMMAND, Command, write
 from tests.support.embedded import as_root
 from tests.support.enrolling import grant_manifest, peer_manifest
@@ -29,7 +29,7 @@ KILLED: Final = """
 import os, sys
 from pathlib import Path
 from reconciler.embedded.destroy import destroy_home, reserved
-from reconciler.embedded.home import Home
+from reconciler.config.home import Home
 left = int(sys.argv[2])
 def count(event, _arguments):
     global left

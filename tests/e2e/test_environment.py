@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.embedded.install import find_step_ca
-from reconciler.store.probe import libpq_variables
+from reconciler.embedded.stepca.install import find_step_ca
+from reconciler.store.connection.probe import libpq_variables
 from tests.support.command import COMMAND, Ended, write
 from tests.support.enrolling import grant_manifest, peer_manifest
 from tests.support.gateways import TestGateway, gateway_folder

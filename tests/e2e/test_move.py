@@ -14,8 +14,8 @@ import httpx
 import pytest
 from cryptography import x509
 
-from reconciler.core.invitation import parse_invitation
-from reconciler.core.times import rfc3339
+from reconciler.core.issuance.invitation import parse_invitation
+from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import read_certificate, subject_key_id
 from reconciler.crypto.csr import digest_of_pem, make_csr
 from reconciler.crypto.keys import generate_key

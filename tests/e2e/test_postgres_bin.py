@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from reconciler.embedded.account import server_account
-from reconciler.embedded.binaries import DEBIAN, INSTALLED_MAJOR, OLDEST, server_binaries
+from reconciler.embedded.postgres.account import server_account
+from reconciler.embedded.postgres.programs import DEBIAN, INSTALLED_MAJOR, OLDEST, server_binaries
 from reconciler.errors import NeedsEdit
 from tests.support.embedded import as_root
 from tests.support.gateways import TestGateway, gateway_folder
@@ -198,7 +198,7 @@ def test_without_the_wheel_the_setting_is_named(
 def test_a_wheel_without_programs_for_this_platform_is_told_as_that(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.embedded.binaries.PROGRAMS", Path("pginstall0/bin"))
+    monkeypatch.setattr("reconciler.embedded.postgres.programs.PROGRAMS", Path("pginstall0/bin"))
 
     with pytest.raises(NeedsEdit, match=f"has none for {os.uname().machine}") as caught:
         server_binaries(server_account())

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.values import RateLimit
-from reconciler.store import probe
+from reconciler.core.settings import RateLimit
+from reconciler.store.connection import probe
 from reconciler.web.app import make_app
 from tests.support.authority import Authority, authority
 from tests.support.enrolling import Rows, grant_manifest, peer_manifest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reconciler.embedded.cluster import Cluster
+    from reconciler.embedded.postgres.server import Cluster
 
 OFF = RateLimit(0.0, 0)
 

@@ -17,10 +17,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-from reconciler.clients.ca import MAX_IN_FLIGHT as MOST
-from reconciler.clients.ca import CaClient, NotSent, Rejected, SignAnswer, Signed, Unanswered
-from reconciler.clients.ca_wire import Timeouts
-from reconciler.core.x509 import ExpectedLeaf, GrantIdentity, check_leaf
+from reconciler.clients.step_ca.client import MAX_IN_FLIGHT as MOST
+from reconciler.clients.step_ca.client import (
+    CaClient,
+    NotSent,
+    Rejected,
+    SignAnswer,
+    Signed,
+    Unanswered,
+)
+from reconciler.clients.step_ca.connection import Timeouts
+from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, check_leaf
 from reconciler.crypto.authority import GATEWAY, PEERS, new_authority
 from reconciler.crypto.certificates import read_certificate, read_crl, subject_key_id, verify_chain
 from reconciler.crypto.csr import VerifiedCsr, make_csr, read_csr
@@ -334,7 +341,7 @@ def test_a_ca_that_fails_inside_leaves_the_serial_in_doubt(
 def test_no_more_than_eight_are_in_flight_and_the_rest_wait(
     own_authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.clients.ca.SLOT_WAIT_S", 0.2)
+    monkeypatch.setattr("reconciler.clients.step_ca.client.SLOT_WAIT_S", 0.2)
 
     async def story(client: CaClient) -> list[SignAnswer]:
         await client.health()

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.clients.ca import CaClient, SignAnswer, Unanswered
-from reconciler.clients.ca_wire import MAX_JSON, CaWire, NoAnswer, Timeouts
-from reconciler.core.x509 import GrantIdentity
+from reconciler.clients.step_ca.client import CaClient, SignAnswer, Unanswered
+from reconciler.clients.step_ca.connection import MAX_JSON, CaWire, NoAnswer, Timeouts
+from reconciler.core.issuance.x509 import GrantIdentity
 from reconciler.crypto.authority import PEERS, new_authority
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key

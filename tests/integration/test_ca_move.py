@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.embedded import ca_config
-from reconciler.embedded.ca_config import ALL_PLACES, ONE_PLACE, read_ca_config
+from reconciler.config.home import Home
 from reconciler.embedded.destroy import destroy_home
-from reconciler.embedded.home import Home
+from reconciler.embedded.stepca import config as ca_config
+from reconciler.embedded.stepca.config import ALL_PLACES, ONE_PLACE, read_ca_config
 from reconciler.files import replace_file
 from tests.support.cli import Quick
 from tests.support.embedded import open_folder
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reconciler.core.places import Places
+    from reconciler.core.issuance.locations import Places
 
 OLD, NEW = "https://old.example:8443", "https://new.example:9443"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from reconciler.core.x509 import GrantIdentity
+from reconciler.core.issuance.x509 import GrantIdentity
 from reconciler.crypto.authority import PEERS
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.audit import GENESIS, Event, Head, chain
+from reconciler.core.audit.chain import GENESIS, Event, Head, chain
 from tests.support.cli import shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest

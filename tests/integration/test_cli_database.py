@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from reconciler.errors import MosaicError
-from reconciler.store import audit
-from reconciler.store.tx import Tx
+from reconciler.store.audit import log as audit
+from reconciler.store.db import Tx
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest

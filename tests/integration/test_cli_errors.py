@@ -168,7 +168,7 @@ def test_schemas_are_printed_as_they_are_checked_in(mosaic: Command, kind: str) 
 
 def test_an_unforeseen_error_is_one_line_and_a_traceback_only_where_asked() -> None:
     script = (
-        "import sys, reconciler.cli.db_current as it\nfrom reconciler.cli.main import run\n"
+        "import sys, reconciler.cli.db.current as it\nfrom reconciler.cli.main import run\n"
         "def broken():\n    raise ZeroDivisionError('a fact\\nDETAIL: a row')\n"
         "it.settings = broken\nsys.exit(run(sys.argv[1:]))"
     )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.invitation import parse_invitation
-from reconciler.core.values import SourceSetting
+from reconciler.core.issuance.invitation import parse_invitation
+from reconciler.core.settings import SourceSetting
 from reconciler.loops.run import After, Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.locks import locked

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.values import SourceSetting
+from reconciler.core.settings import SourceSetting
 from reconciler.loops.run import After, Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.locks import locked

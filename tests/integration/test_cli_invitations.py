@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.invitation import parse_invitation
+from reconciler.core.issuance.invitation import parse_invitation
 from tests.support.cli import PUBLIC_URL, Quick, invitation_of, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.crypto.keyring import FileKeyring, add_key
 from reconciler.crypto.seal import seal, unseal
-from reconciler.store import sealed
+from reconciler.store import rewrap as sealed
 from reconciler.store.outbound import client_key_context
 from tests.support.cli import Quick, shell
 from tests.support.command import write

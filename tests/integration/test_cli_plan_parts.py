@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.text import printable
+from reconciler.core.model.text import printable
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest

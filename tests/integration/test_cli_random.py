@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from reconciler.cli.failure import wants_json
 from reconciler.cli.main import mosaic as group
 from reconciler.cli.main import run
+from reconciler.cli.shared.errors import wants_json
 from reconciler.errors import EXIT_MEANINGS, MosaicError
 from tests.support.applied import applied_source
 from tests.support.cli import logging_kept

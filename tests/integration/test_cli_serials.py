@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.serials import parse_fingerprint, parse_serial
+from reconciler.core.issuance.serials import parse_fingerprint, parse_serial
 from tests.support.applied import applied_source
 from tests.support.spellings import (
     FINGERPRINTS,

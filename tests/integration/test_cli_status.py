@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.values import SourceSetting
+from reconciler.core.settings import SourceSetting
 from reconciler.errors import Retry
 from reconciler.loops.run import Loop
 from reconciler.loops.triggers import Triggers
+from reconciler.store.db import Database
 from reconciler.store.locks import locked
-from reconciler.store.reconcilers import MAX_PROBLEMS, Pass, Waiting, record_pass
-from reconciler.store.tx import Database
+from reconciler.store.loop_status import MAX_PROBLEMS, Pass, Waiting, record_pass
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest

@@ -10,13 +10,13 @@ import pytest
 from reconciler.config import load_settings
 from reconciler.config.database import database_source
 from reconciler.errors import Retry
-from reconciler.store.tx import AsyncDatabase
+from reconciler.store.db import AsyncDatabase
 from tests.support.database_server import OWNER, PASSWORD, database_server
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.store.tx import Tx
+    from reconciler.store.db import Tx
 
 
 @pytest.mark.parametrize("way", ["URL file", "password file", "command"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.embedded import processes
-from reconciler.store.tx import AsyncDatabase
+from reconciler.store.db import AsyncDatabase
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.database_server import OWNER, PASSWORD, DatabaseServer, database_server
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reconciler.store.tx import Tx
+    from reconciler.store.db import Tx
 
 PROGRAM: Final = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 CONFIG: Final = """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.errors import MosaicError, NeedsEdit, Retry
-from reconciler.store.tx import Database
+from reconciler.store.db import Database
 from tests.support.cli import Quick
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.errors import Retry
-from reconciler.store.tx import AsyncDatabase, Database
+from reconciler.store.db import AsyncDatabase, Database
 from tests.support.cli import shell
 from tests.support.command import Command, write
 from tests.support.database_server import (
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reconciler.store.tx import Tx
+    from reconciler.store.db import Tx
 
 HOSTILE: Final = {
     "datestyle": "'SQL, DMY'",

@@ -10,11 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from reconciler.core.audit import Event
+from reconciler.core.audit.chain import Event
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import read_crl
-from reconciler.store import audit
-from reconciler.store.crl import store_crl
+from reconciler.store.audit import log as audit
+from reconciler.store.issuance.crl import store_crl
 from tests.support.by_hand import by_hand
 from tests.support.cli import Quick, shell
 from tests.support.command import write

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.embedded.account import own_folder, server_account
-from reconciler.embedded.binaries import server_binaries
+from reconciler.config.home import Home
 from reconciler.embedded.destroy import destroy_home
-from reconciler.embedded.home import Home
 from reconciler.embedded.init import create_home
-from reconciler.embedded.postgres import cluster_of, postgres
+from reconciler.embedded.postgres.account import own_folder, server_account
+from reconciler.embedded.postgres.home_server import cluster_of, postgres
+from reconciler.embedded.postgres.programs import server_binaries
 from reconciler.errors import NeedsEdit
-from reconciler.store import probe
+from reconciler.store.connection import probe
 from tests.support.embedded import as_root, made_home, open_folder
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAKER = """
 import sys
 from pathlib import Path
-from reconciler.embedded.home import Home
+from reconciler.config.home import Home
 from reconciler.embedded.init import create_home
 create_home(Home(Path(sys.argv[1])))
 """
@@ -82,8 +82,10 @@ def test_a_server_that_its_account_cannot_reach_is_copied_and_runs(
 ) -> None:
     account = server_account()
     assert account is not None
-    monkeypatch.setattr("reconciler.embedded.binaries.OUTSIDE", folder / "outside")
-    monkeypatch.setattr("reconciler.embedded.binaries.reachable", lambda _path, _account: False)
+    monkeypatch.setattr("reconciler.embedded.postgres.programs.OUTSIDE", folder / "outside")
+    monkeypatch.setattr(
+        "reconciler.embedded.postgres.programs.reachable", lambda _path, _account: False
+    )
 
     before = os.umask(0o077)
     programs = server_binaries(account)

@@ -16,18 +16,18 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 import pytest
 
-from reconciler.embedded import cluster as clusters
-from reconciler.embedded.postgres import cluster_of, postgres
+from reconciler.embedded.postgres import server as clusters
+from reconciler.embedded.postgres.home_server import cluster_of, postgres
 from reconciler.embedded.supervise import sole_gateway
 from reconciler.errors import Retry
-from reconciler.store import probe
+from reconciler.store.connection import probe
 from tests.support.embedded import USER, as_root, finish, made_home, open_folder, user
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.embedded.home import Home
+    from reconciler.config.home import Home
 
 
 @pytest.fixture(scope="module")

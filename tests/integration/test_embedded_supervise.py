@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.embedded import cluster as clusters
-from reconciler.embedded import processes, stepca, supervise
-from reconciler.embedded.postgres import cluster_of, postgres
-from reconciler.embedded.stepca import StepCa
+from reconciler.embedded import processes, supervise
+from reconciler.embedded.postgres import server as clusters
+from reconciler.embedded.postgres.home_server import cluster_of, postgres
+from reconciler.embedded.stepca import process as stepca
+from reconciler.embedded.stepca.process import StepCa
 from reconciler.embedded.supervise import supervised
 from reconciler.errors import Refused, Retry
-from reconciler.store import probe
+from reconciler.store.connection import probe
 from tests.support.embedded import made_home, open_folder
 from tests.support.waiting import PATIENCE_S, wait_until
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reconciler.embedded.home import Home
+    from reconciler.config.home import Home
     from reconciler.embedded.processes import Identity
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-from reconciler.core.values import RateLimit
+from reconciler.core.settings import RateLimit
 from reconciler.crypto.certificates import read_certificate, verify_chain
 from reconciler.crypto.keys import generate_key
 from tests.support.enrolling import API, Enrollee, Rows, bearer, grant_manifest, peer_manifest
@@ -116,7 +116,7 @@ def test_pickup_by_an_unknown_key_and_by_a_bad_proof_are_one_401(client: httpx.C
 
 
 def test_unknown_tokens_and_wrong_secrets_are_one_401(client: httpx.Client, rows: Rows) -> None:
-    from reconciler.core.tokens import Token, new_token  # noqa: PLC0415 - a lie to tell
+    from reconciler.core.issuance.tokens import Token, new_token  # noqa: PLC0415 - a lie to tell
 
     known = rows.invite("beta-tasks")
     wrong = Token(known.public_id, new_token(bytes(10), b"w" * 32).secret)
@@ -294,7 +294,7 @@ def test_renewal_by_proof_gets_a_new_certificate_and_leaves_the_old_one(
 
 
 def test_the_audit_chain_verifies_after_all_of_it(client: httpx.Client, rows: Rows) -> None:
-    from reconciler.store import audit  # noqa: PLC0415 - what the others leave behind
+    from reconciler.store.audit import log as audit  # noqa: PLC0415 - what the others leave behind
 
     peer, token = Enrollee(), rows.invite("beta-tasks")
     peer.enroll(client, token)

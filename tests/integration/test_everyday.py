@@ -17,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from reconciler.manifest.documents import specs_of
-from reconciler.manifest.fmt import formatted
+from reconciler.manifest.formatter import formatted
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest

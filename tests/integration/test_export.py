@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
 
-from reconciler.core.files import Source, SourceFile
-from reconciler.core.guard import Limits
+from reconciler.core.plan.guard import Limits
+from reconciler.core.source import Source, SourceFile
 from reconciler.manifest.load import load
 from reconciler.reconcile import Options, apply, plan
-from reconciler.store import probe
-from reconciler.store.applied import Provenance
-from reconciler.store.tx import Database
+from reconciler.store.apply.provenance import Provenance
+from reconciler.store.connection import probe
+from reconciler.store.db import Database
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
@@ -22,8 +22,8 @@ from tests.support.strategies import desired
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.core.spec import Desired
-    from reconciler.embedded.cluster import Cluster
+    from reconciler.core.model.spec import Desired
+    from reconciler.embedded.postgres.server import Cluster
 
 
 def new_database(server: Cluster, template: str) -> str:

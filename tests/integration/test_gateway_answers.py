@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.tokens import Token
+from reconciler.core.issuance.tokens import Token
 from reconciler.errors import Refused, Retry
 from tests.support.asking import (
     CA,
@@ -151,7 +151,7 @@ def test_no_secret_is_in_any_message_or_log(
 
 
 def test_a_proof_that_is_echoed_is_not_shown(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.clients.gateway.make_proof", lambda *_: "a.proof.of")
+    monkeypatch.setattr("reconciler.clients.gateway.client.make_proof", lambda *_: "a.proof.of")
     liar.say(PICKUP, as_json(problem("proof_invalid", "got a.proof.of"), 401))
     error = refusal(liar, pickup)
     assert error.code == "proof_invalid"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from reconciler.clients.addresses import may_reach
-from reconciler.clients.outward import MAX_ANSWER
+from reconciler.clients.http.address_rules import may_reach
+from reconciler.clients.http.channel import MAX_ANSWER
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.errors import Refused, Retry

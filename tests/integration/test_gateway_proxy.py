@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.clients.proxy import proxy_for
-from reconciler.core.values import ProxyRules, read_proxy_rules
+from reconciler.clients.http.proxy import proxy_for
+from reconciler.core.settings import ProxyRules, read_proxy_rules
 from reconciler.errors import NeedsEdit
 from tests.support.asking import CA, as_json, call, connect, refusal, status
 from tests.support.connect_proxy import connect_proxy

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from reconciler.clients.gateway import GatewayClient
-from reconciler.core.states import GrantStatus
-from reconciler.core.values import LOOPBACK, RateLimit
+from reconciler.clients.gateway.client import GatewayClient
+from reconciler.core.model.states import GrantStatus
+from reconciler.core.settings import LOOPBACK, RateLimit
 from reconciler.crypto.certificates import fingerprint_of, read_certificate, verify_chain
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, spki_sha256

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.values import RateLimit
+from reconciler.core.settings import RateLimit
 from reconciler.crypto.authority import new_authority
 from tests.support.cli import Quick
 from tests.support.web import Parts, serving

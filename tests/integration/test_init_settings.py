@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.config.home import Home
 from reconciler.embedded.destroy import destroy_home
-from reconciler.embedded.home import Home
 from tests.support.cli import Quick
 from tests.support.command import COMMAND
 from tests.support.embedded import as_root, open_folder

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.clients.invitation_check import CheckReport, check_invitation
-from reconciler.core.states import PeerStatus
-from reconciler.core.x509 import OID_CLIENT_AUTH
+from reconciler.clients.gateway.invitation_check import CheckReport, check_invitation
+from reconciler.core.issuance.x509 import OID_CLIENT_AUTH
+from reconciler.core.model.states import PeerStatus
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.keys import spki_sha256
 from reconciler.errors import MosaicError, Refused, Retry
 from reconciler.join import Joiner, join
-from reconciler.store import audit, outbound
+from reconciler.store import outbound
+from reconciler.store.audit import log as audit
 from tests.support.enrolling import Enrollee, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.core.invitation import Invitation
-    from reconciler.core.tokens import Token
+    from reconciler.core.issuance.invitation import Invitation
+    from reconciler.core.issuance.tokens import Token
     from tests.support.grantor import Alpha
     from tests.support.joining import Beta
 

@@ -11,11 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from reconciler.core.invitation import Invitation
-from reconciler.core.states import PeerStatus
-from reconciler.core.times import rfc3339
-from reconciler.core.tokens import new_token
-from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.core.issuance.invitation import Invitation
+from reconciler.core.issuance.tokens import new_token
+from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.states import PeerStatus
+from reconciler.core.model.times import rfc3339
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.keys import generate_key

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from reconciler.errors import Retry
 from reconciler.store import locks
+from reconciler.store.db import Database
 from reconciler.store.locks import MAX_NAME, application_name, locked
-from reconciler.store.tx import Database
 from tests.support.cli import Quick, shell
 from tests.support.command import COMMAND, write
 from tests.support.enrolling import grant_manifest, peer_manifest

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.embedded import cluster as clusters
+from reconciler.config.home import Home
 from reconciler.embedded.destroy import destroy_home
-from reconciler.embedded.home import Home
 from reconciler.embedded.init import create_home
-from reconciler.embedded.place import Place, PlaceState, place_of, places, state_of
-from reconciler.embedded.postgres import cluster_of, postgres
+from reconciler.embedded.postgres import server as clusters
+from reconciler.embedded.postgres.data_directory import (
+    Place,
+    PlaceState,
+    place_of,
+    places,
+    state_of,
+)
+from reconciler.embedded.postgres.home_server import cluster_of, postgres
 from reconciler.errors import NeedsEdit
-from reconciler.store import probe
+from reconciler.store.connection import probe
 from tests.support.cli import Quick
 from tests.support.embedded import as_root, open_folder
 from tests.support.told import told
@@ -31,7 +37,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give a folder with what stands for the machine's `/var/lib` and `/run`, for these tests."""
     with open_folder() as made:
         machine = {name: made / name for name in ("lib", "run")}
-        monkeypatch.setattr("reconciler.embedded.binaries.OUTSIDE", machine["lib"])
+        monkeypatch.setattr("reconciler.embedded.postgres.programs.OUTSIDE", machine["lib"])
         for module in ("postgres", "destroy"):
             monkeypatch.setattr(f"reconciler.embedded.{module}.RUNTIME", (machine["run"],))
         machine["run"].mkdir()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.core.values import RateLimit
+from reconciler.core.settings import RateLimit
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import Retry
@@ -132,7 +132,8 @@ def test_a_lost_attempt_is_recovered_and_its_key_goes_on(
     token, peer = rows.invite("beta-tasks"), Enrollee()
 
     async def lose() -> None:
-        from reconciler.store import enrollment, tokens  # noqa: PLC0415 - as the process would
+        from reconciler.store.issuance import begin as enrollment  # noqa: PLC0415 - as the process would
+        from reconciler.store.issuance import tokens  # noqa: PLC0415 - as the process would
 
         gateway = parts(rows, own_authority).gateway()
         csr = read_csr(peer.csr_pem())

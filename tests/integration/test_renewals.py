@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.states import PeerStatus
+from reconciler.core.model.states import PeerStatus
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.keyring import FileKeyring, add_key, make_primary
 from reconciler.crypto.keys import spki_sha256
 from reconciler.errors import MosaicError
 from reconciler.loops.renewals import Renewals, renew
-from reconciler.store.sealed import FIRST, rewrap_batch, sealed_by_key
+from reconciler.store.rewrap import FIRST, rewrap_batch, sealed_by_key
 from tests.support.grantor import RENEW
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.spec import Kind
-from reconciler.core.times import rfc3339
+from reconciler.core.model.spec import Kind
+from reconciler.core.model.times import rfc3339
 from reconciler.errors import MosaicError
 from reconciler.loops.renewals import renew
 from reconciler.reconcile import expire
 from reconciler.store import holds
-from reconciler.store.history import state_at
+from reconciler.store.audit.queries import state_at
 from reconciler.store.locks import locked
-from reconciler.store.renaming import rename
+from reconciler.store.rename import rename
 from tests.support.cli import Quick
 from tests.support.enrolling import Enrollee, Rows, grant_manifest, peer_manifest
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from reconciler.store.tx import Tx
+    from reconciler.store.db import Tx
     from tests.support.grantor import Alpha
     from tests.support.joining import Beta
 

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from reconciler.embedded import processes
-from reconciler.embedded.binaries import OUTSIDE
+from reconciler.embedded.postgres.programs import OUTSIDE
 from tests.support.command import Ended
 from tests.support.embedded import as_root
 
@@ -32,7 +32,7 @@ LEAVE_A_DATABASE: Final = """
 import os, tempfile
 from pathlib import Path
 from reconciler.embedded import processes
-from reconciler.embedded.binaries import outside
+from reconciler.embedded.postgres.programs import outside
 place = outside() / os.urandom(8).hex()
 place.mkdir()
 (place / "home").write_text(tempfile.gettempdir() + "/gone/.mosaic\\n")

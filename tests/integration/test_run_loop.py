@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.core.values import SourceSetting
-from reconciler.loops.periodic import run_jobs
+from reconciler.core.settings import SourceSetting
+from reconciler.loops.jobs import run_jobs
 from reconciler.loops.run import LONGEST_RETRY, RETRY_EVERY, After, Loop, retry_after
 from reconciler.loops.triggers import Triggers
-from reconciler.store.tx import Database
+from reconciler.store.db import Database
 from tests.support.cli import Quick, shell
 from tests.support.enrolling import grant_manifest, peer_manifest
 from tests.support.looping import while_running

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.values import SourceSetting
+from reconciler.core.settings import SourceSetting
 from reconciler.loops.run import After, Loop
 from reconciler.loops.triggers import Triggers
-from reconciler.store.tx import Database
+from reconciler.store.db import Database
 from tests.support.cli import Quick, shell
 from tests.support.enrolling import Rows, grant_manifest, peer_manifest
 from tests.support.waiting import PATIENCE_S, wait_until

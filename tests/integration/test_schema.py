@@ -10,9 +10,9 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from reconciler.errors import MosaicError
+from reconciler.store.db import Database
 from reconciler.store.migrate import alembic_config, upgrade
 from reconciler.store.schema import HEAD, MIGRATIONS, differences, require_current
-from reconciler.store.tx import Database
 from tests.support.enrolling import Rows, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:

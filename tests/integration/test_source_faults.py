@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.values import SourceSetting
+from reconciler.core.settings import SourceSetting
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.source.read import read_source
 from tests.support.liar import Liar, Said, lying_to_git
@@ -23,7 +23,7 @@ from tests.support.repositories import Checkout
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.files import Source
+    from reconciler.core.source import Source
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.values import SourceSetting
+from reconciler.core.settings import SourceSetting
 from reconciler.reconcile import Options, apply, read
-from reconciler.store.applied import last_applied
-from reconciler.store.tx import Database
+from reconciler.store.apply.provenance import last_applied
+from reconciler.store.db import Database
 from tests.support.cli import GRANTED, Quick, shell
 from tests.support.enrolling import grant_manifest, peer_manifest
 from tests.support.repositories import Checkout

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.commits import Relation
-from reconciler.core.values import SourceSetting
+from reconciler.core.model.commits import Relation
+from reconciler.core.settings import SourceSetting
 from reconciler.crypto.authority import new_authority
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.source.read import read_source
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reconciler.core.files import Source
+    from reconciler.core.source import Source
 
 REFS = "GET /x.git/info/refs?service=git-upload-pack"
 ASKS = Said(401, b"", (("www-authenticate", 'Basic realm="git"'),))
@@ -155,7 +155,7 @@ def test_what_a_killed_fetch_leaves_is_in_nobodys_way(repository: Checkout, tmp_
 def test_packs_of_a_mirror_become_one_and_keep_the_applied_commit(
     repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.source.remote.MANY_PACKS", 3)
+    monkeypatch.setattr("reconciler.source.git.remote.MANY_PACKS", 3)
     read(repository.url, tmp_path)
     applied = repository.head
     for number in range(4):
@@ -173,7 +173,7 @@ def test_packs_of_a_mirror_become_one_and_keep_the_applied_commit(
 def test_a_mirror_that_another_process_fills_is_waited_for(
     repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.source.remote.LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr("reconciler.source.git.remote.LOCK_WAIT_S", 0.2)
     read(repository.url, tmp_path)
     (lock,) = (tmp_path / "cache" / "git").glob("*.lock")
     with lock.open() as held:

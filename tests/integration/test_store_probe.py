@@ -5,10 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from reconciler.store import probe
+from reconciler.store.connection import probe
 
 if TYPE_CHECKING:
-    from reconciler.embedded.cluster import Cluster
+    from reconciler.embedded.postgres.server import Cluster
 
 MAKERS = 6
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.origin import read_origin
-from reconciler.core.values import read_oid_arc
-from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.origin import read_origin
+from reconciler.core.settings import read_oid_arc
 from reconciler.embedded import processes
-from reconciler.embedded.install import require_step_ca
-from reconciler.embedded.trial import try_settings
+from reconciler.embedded.stepca.install import require_step_ca
+from reconciler.embedded.stepca.trial import try_settings
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import Response
 
-from reconciler.core.origin import server_names
-from reconciler.core.values import RateLimit
+from reconciler.core.model.origin import server_names
+from reconciler.core.settings import RateLimit
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import Refused, Retry
-from reconciler.web import certificate as certificates
-from reconciler.web.certificate import ServerCertificate
-from reconciler.web.server import Server
+from reconciler.web.server import certificate as certificates
+from reconciler.web.server.certificate import ServerCertificate
+from reconciler.web.server.server import Server
 from tests.support.authority import Authority, authority
 from tests.support.waiting import PATIENCE_S, wait_until
 from tests.support.web import ANY_PORT, Parts, Running, serving

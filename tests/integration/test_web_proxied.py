@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.values import RateLimit
-from reconciler.web import listener
-from reconciler.web.proxied import LOCAL
+from reconciler.core.settings import RateLimit
+from reconciler.web.server import listener
+from reconciler.web.server.proxy_protocol import LOCAL
 from tests.support.cli import Quick
 from tests.support.waiting import PATIENCE_S, wait_until
 from tests.support.web import Parts, Running, serving
@@ -51,7 +51,7 @@ def test_each_client_behind_the_proxy_has_a_limit_of_its_own(proxied: Running) -
 
 
 def test_the_log_names_the_client(proxied: Running, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "reconciler.web.guard"):
+    with caplog.at_level(logging.INFO, "reconciler.web.middleware"):
         ask(proxied, FROM_A)
         wait_until(lambda: "from 198.51.100.7" in caplog.text, "the line, which follows the answer")
 

@@ -12,12 +12,14 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from reconciler.core.values import RateLimit
+from reconciler.core.settings import RateLimit
 from reconciler.errors import NeedsEdit
-from reconciler.web import protocol, requests, server
-from reconciler.web.certificate import ServerCertificate
-from reconciler.web.guard import Guard
-from reconciler.web.server import Server
+from reconciler.web import requests
+from reconciler.web.middleware import Guard
+from reconciler.web.server import http as protocol
+from reconciler.web.server import server
+from reconciler.web.server.certificate import ServerCertificate
+from reconciler.web.server.server import Server
 from tests.support.waiting import PATIENCE_S, wait_until
 from tests.support.web import Parts, Running, serving
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from reconciler.embedded.account import runnable
-from reconciler.embedded.install import SERVICES_PATH
+from reconciler.embedded.postgres.account import runnable
 from reconciler.embedded.processes import Account, working_in
+from reconciler.embedded.stepca.install import SERVICES_PATH
 from tests.support.gateways import Up
 from tests.support.install_lines import copy_checkout, readme_lines
 from tests.support.wheel_index import ROOT

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.clients.gateway import GatewayClient
-from reconciler.clients.outward import DIRECT, Limits
-from reconciler.core.tokens import new_token
-from reconciler.core.values import LOOPBACK
+from reconciler.clients.gateway.client import GatewayClient
+from reconciler.clients.http.channel import DIRECT, Limits
+from reconciler.core.issuance.tokens import new_token
+from reconciler.core.settings import LOOPBACK
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.csr import make_csr
@@ -23,7 +23,7 @@ from tests.support.liar import API, Liar, Said
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from reconciler.core.values import Network, ProxyRules
+    from reconciler.core.settings import Network, ProxyRules
 
 CA = new_authority("Alpha", datetime.now(UTC))
 PIN = fingerprint_of(CA.root)

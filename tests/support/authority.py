@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from reconciler.clients.ca import CaClient
-from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.clients.step_ca.client import CaClient
+from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.authority import (
     GATEWAY,
     PEERS,
@@ -24,8 +24,8 @@ from reconciler.crypto.authority import (
     new_authority,
 )
 from reconciler.crypto.ott import Provisioner
-from reconciler.embedded.install import find_step_ca
 from reconciler.embedded.processes import spawn
+from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.resources import data_dir
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from reconciler.cli.main import run
-from reconciler.core.invitation import Invitation, parse_invitation
+from reconciler.core.issuance.invitation import Invitation, parse_invitation
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.keyring import FileKeyring
 from tests.support.command import Command, Ended
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reconciler.core.tokens import Token
+    from reconciler.core.issuance.tokens import Token
 
 PUBLIC_URL: Final = "https://alpha.example:8443"
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from reconciler.embedded import processes
-from reconciler.embedded.account import server_account
-from reconciler.embedded.binaries import server_binaries
+from reconciler.embedded.postgres.account import server_account
+from reconciler.embedded.postgres.programs import server_binaries
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S, wait_until
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from reconciler.config.home import Home
 from reconciler.embedded.destroy import destroy_home
-from reconciler.embedded.home import Home
 from reconciler.embedded.init import create_home
 from tests.support.waiting import PATIENCE_S
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 USER: Final = """
 import sys, time
 from pathlib import Path
-from reconciler.embedded.home import Home
-from reconciler.embedded.postgres import postgres
+from reconciler.config.home import Home
+from reconciler.embedded.postgres.home_server import postgres
 with postgres(Home(Path(sys.argv[1]))) as url:
     print("using", flush=True)
     time.sleep(float(sys.argv[2]))

@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.files import Source, SourceFile
-from reconciler.core.guard import Limits
+from reconciler.core.plan.guard import Limits
+from reconciler.core.source import Source, SourceFile
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import PrivateKey, generate_key
 from reconciler.crypto.proof import make_proof
 from reconciler.manifest.load import load
 from reconciler.reconcile import Judged, Options, apply
-from reconciler.store import tokens
-from reconciler.store.applied import Provenance
-from reconciler.store.tx import Database
+from reconciler.store.apply.provenance import Provenance
+from reconciler.store.db import Database
+from reconciler.store.issuance import tokens
 
 if TYPE_CHECKING:
     import httpx
 
-    from reconciler.core.tokens import Token
+    from reconciler.core.issuance.tokens import Token
 
 API: Final = "/federation/v1"
 PEPPER: Final = b"p" * 32

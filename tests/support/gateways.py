@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from reconciler.core.invitation import parse_invitation
+from reconciler.config.home import Home
+from reconciler.core.issuance.invitation import parse_invitation
 from reconciler.crypto.certificates import read_crl
-from reconciler.embedded import cluster as clusters
-from reconciler.embedded.account import server_account
-from reconciler.embedded.binaries import server_binaries
 from reconciler.embedded.destroy import destroy_home
-from reconciler.embedded.home import Home
-from reconciler.embedded.postgres import cluster_of, postgres
+from reconciler.embedded.postgres import server as clusters
+from reconciler.embedded.postgres.account import server_account
+from reconciler.embedded.postgres.home_server import cluster_of, postgres
+from reconciler.embedded.postgres.programs import server_binaries
 from tests.support.command import COMMAND, Command
 from tests.support.enrolling import API, Enrollee
 from tests.support.waiting import PATIENCE_S, POLL_S, wait_until

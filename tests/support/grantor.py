@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.core.invitation import Invitation
+from reconciler.core.issuance.invitation import Invitation
 from reconciler.crypto.certificates import fingerprint_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from reconciler.core.tokens import Token
+    from reconciler.core.issuance.tokens import Token
     from tests.support.authority import Authority
     from tests.support.enrolling import Rows
     from tests.support.web import Running

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.values import LOOPBACK
+from reconciler.core.settings import LOOPBACK
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.keys import load_private_key
 from reconciler.crypto.seal import unseal
 from reconciler.errors import MosaicError
 from reconciler.join import Joiner, join
 from reconciler.store import outbound
+from reconciler.store.db import AsyncDatabase
 from reconciler.store.outbound import client_key_context
-from reconciler.store.tx import AsyncDatabase
 from tests.support.enrolling import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from reconciler.core.invitation import Invitation
+    from reconciler.core.issuance.invitation import Invitation
     from reconciler.crypto.keys import PrivateKey
     from reconciler.store.outbound import Outbound
 

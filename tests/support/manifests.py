@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.files import Source, SourceFile
+from reconciler.core.source import Source, SourceFile
 from reconciler.errors import InvalidManifests, Problem
 from reconciler.manifest.load import load
 
 if TYPE_CHECKING:
-    from reconciler.core.spec import Desired
+    from reconciler.core.model.spec import Desired
 
 PEER = """\
 apiVersion: federation.mosaicstack.dev/v1

@@ -6,11 +6,11 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from reconciler.core.changes import Action, Bookkeeping, Change, Plan
-from reconciler.core.ids import GrantId, PeerId
-from reconciler.core.observed import Observed, ObservedGrant, ObservedPeer
-from reconciler.core.spec import Declared, GrantSpec, PeerSpec
-from reconciler.core.states import GrantStatus, HoldKind, PeerStatus, live_grant_status
+from reconciler.core.model.ids import GrantId, PeerId
+from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
+from reconciler.core.model.spec import Declared, GrantSpec, PeerSpec
+from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus, live_grant_status
+from reconciler.core.plan.model import Action, Bookkeeping, Change, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

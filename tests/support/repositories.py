@@ -6,13 +6,13 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.core.values import SourceSetting
+from reconciler.core.settings import SourceSetting
 from reconciler.source.read import read_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.core.files import Source
+    from reconciler.core.source import Source
 
 
 @dataclass(frozen=True)

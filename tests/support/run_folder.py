@@ -19,8 +19,8 @@ import pytest
 
 from reconciler.embedded import processes
 from reconciler.embedded.destroy import recorded_socket_folders
-from reconciler.embedded.files import remove
-from reconciler.embedded.place import places, remove_place
+from reconciler.embedded.folders import remove
+from reconciler.embedded.postgres.data_directory import places, remove_place
 from reconciler.embedded.scratch import OWNER, abandoned_scratch, make_scratch
 
 if TYPE_CHECKING:

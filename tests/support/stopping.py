@@ -10,11 +10,11 @@ import signal
 import sys
 
 from reconciler import reconcile
-from reconciler.core.values import SourceSetting
+from reconciler.core.settings import SourceSetting
 from reconciler.loops import run
 from reconciler.loops.triggers import Triggers
-from reconciler.store import session
-from reconciler.store.tx import Database
+from reconciler.store.connection import session
+from reconciler.store.db import Database
 
 
 def _tell(text: str) -> None:

@@ -8,10 +8,9 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from reconciler.core.observed import Hold, Observed, ObservedGrant, ObservedPeer
-from reconciler.core.plan import plan
-from reconciler.core.scope import RESOURCE_TYPES, VERBS, Resource, ResourceType, Scope
-from reconciler.core.spec import (
+from reconciler.core.model.observed import Hold, Observed, ObservedGrant, ObservedPeer
+from reconciler.core.model.scope import RESOURCE_TYPES, VERBS, Resource, ResourceType, Scope
+from reconciler.core.model.spec import (
     Declared,
     Desired,
     Direction,
@@ -20,7 +19,8 @@ from reconciler.core.spec import (
     Place,
     spec_digest,
 )
-from reconciler.core.states import GrantStatus, HoldKind, PeerStatus, live_grant_status
+from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus, live_grant_status
+from reconciler.core.plan.plan import plan
 from tests.support.model import applied
 
 NOW: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 
-from reconciler.core.origin import server_names
-from reconciler.core.x509 import DEFAULT_OID_ARC
+from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.origin import server_names
 from reconciler.enroll import Gateway
-from reconciler.store.tx import AsyncDatabase
+from reconciler.store.db import AsyncDatabase
 from reconciler.web.app import make_app
-from reconciler.web.certificate import ServerCertificate
-from reconciler.web.server import Server
+from reconciler.web.server.certificate import ServerCertificate
+from reconciler.web.server.server import Server
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from reconciler.clients.ca import CaClient
-    from reconciler.core.values import Address, Network, RateLimit
+    from reconciler.clients.step_ca.client import CaClient
+    from reconciler.core.model.origin import Address
+    from reconciler.core.settings import Network, RateLimit
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from reconciler.core.spec import Kind, PeerSpec
+from reconciler.core.model.spec import Kind, PeerSpec
 from reconciler.errors import InvalidManifests
 from reconciler.manifest.documents import kind_of, specs_of
 from reconciler.manifest.models import API_VERSION
@@ -16,7 +16,7 @@ from reconciler.manifest.write import spec_document
 from tests.support.strategies import grant_specs, peer_specs
 
 if TYPE_CHECKING:
-    from reconciler.core.spec import Spec
+    from reconciler.core.model.spec import Spec
 
 NOTES = ("# a note", "#", "# get: waits, {for} [legal]", "#'\"", "# größer 😀", "#  - x: |")
 

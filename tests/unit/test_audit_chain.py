@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.audit import (
+from reconciler.core.audit.chain import (
     FORMAT,
     GENESIS,
     Broken,

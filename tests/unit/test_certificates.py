@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.x509 import OID_CLIENT_AUTH
+from reconciler.core.issuance.x509 import OID_CLIENT_AUTH
 from reconciler.crypto.authority import CaMaterial, new_authority
 from reconciler.crypto.certificates import (
     MAX_BUNDLE,
@@ -28,7 +28,7 @@ from reconciler.crypto.certificates import (
     verify_chain,
 )
 from reconciler.crypto.keys import generate_key
-from reconciler.crypto.names import other_names
+from reconciler.crypto.subject_names import other_names
 from reconciler.errors import Refused
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

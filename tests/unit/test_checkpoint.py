@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.checkpoint import MAX_CHECKPOINT, Checkpoint
+from reconciler.core.audit.checkpoint import MAX_CHECKPOINT, Checkpoint
 
 DIGESTS = st.binary(min_size=32, max_size=32)
 ONE = Checkpoint(b"\1" * 32, 7, b"\2" * 32, datetime(2026, 11, 25, 12, 0, 0, 250, UTC))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.claims import (
+from reconciler.core.issuance.policy import (
     LEASE,
     Answered,
     Declined,
@@ -23,9 +23,9 @@ from reconciler.core.claims import (
     judge_status,
     renew_after,
 )
-from reconciler.core.ids import GrantId, IssuanceId
-from reconciler.core.states import GrantStatus, IssuanceStatus, TokenStatus
-from reconciler.core.tokens import CLAIM_LIFE, MAX_UNANSWERED
+from reconciler.core.issuance.tokens import CLAIM_LIFE, MAX_UNANSWERED
+from reconciler.core.model.ids import GrantId, IssuanceId
+from reconciler.core.model.states import GrantStatus, IssuanceStatus, TokenStatus
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

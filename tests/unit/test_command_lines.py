@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 import pytest
 
-from reconciler.cli.invocation import PROGRAM, invocation, with_home
 from reconciler.cli.main import mosaic
+from reconciler.cli.shared.invocation import PROGRAM, invocation, with_home
 from tests.support.command_tree import VERBS
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_a_command_line_of_a_page_is_one_of_the_tree(where: str, line: str) -> N
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_command_lines_in_messages_are_quoted_so_that_they_carry_the_home(path: Path) -> None:
-    if path.stem in ("demo", "demo_gateway", "markdown", "invocation", "page", "plan"):
+    if path.stem in ("demo", "demo_gateway", "markdown", "invocation", "invitation_page", "plan"):
         return  # they print whole lines
     for text in texts(path):
         bare = re.sub(r"`[^`]*`", "", text)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.accounts import Told, accounts
-from reconciler.core.drift import What, find_drift
-from reconciler.core.spec import Direction, Kind, PeerSpec, spec_digest
-from reconciler.core.stored import StoredCertificate, StoredRow
+from reconciler.core.audit.fold import Told, accounts
+from reconciler.core.drift.detection import What, find_drift
+from reconciler.core.drift.evidence import StoredCertificate, StoredRow
+from reconciler.core.model.spec import Direction, Kind, PeerSpec, spec_digest
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SPEC = PeerSpec(Direction.INBOUND, "Beta")

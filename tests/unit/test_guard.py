@@ -8,13 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.cli.render import guard_line
-from reconciler.core.guard import Limits, MaxRemovals, Refusal, Verdict, judge
-from reconciler.core.observed import Observed
-from reconciler.core.plan import plan
-from reconciler.core.scope import Resource, ResourceType, Scope, Verb
-from reconciler.core.spec import Declared, Desired, Direction, GrantSpec, PeerSpec, Place
-from reconciler.core.spec import spec_digest as digest
+from reconciler.cli.plan.text import guard_line
+from reconciler.core.model.observed import Observed
+from reconciler.core.model.scope import Resource, ResourceType, Scope, Verb
+from reconciler.core.model.spec import Declared, Desired, Direction, GrantSpec, PeerSpec, Place
+from reconciler.core.model.spec import spec_digest as digest
+from reconciler.core.plan.guard import Limits, MaxRemovals, Refusal, Verdict, judge
+from reconciler.core.plan.plan import plan
 from tests.support.model import applied
 from tests.support.strategies import NOW
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.ids import serial_from, uuid7
+from reconciler.core.model.ids import serial_from, uuid7
 
 AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.embedded import build, install
+from reconciler.embedded.stepca import build, install
 from reconciler.errors import MosaicError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(path: Path) -> None:
 def test_the_build_needs_nothing_but_the_standard_library() -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules)\n"
-        "import reconciler.embedded.install\n"
+        "import reconciler.embedded.stepca.install\n"
         "names = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "print(*sorted(names - sys.stdlib_module_names - {'reconciler'}))"
     )

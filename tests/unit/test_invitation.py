@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.invitation import Invitation, parse_invitation
-from reconciler.core.tokens import new_token
+from reconciler.core.issuance.invitation import Invitation, parse_invitation
+from reconciler.core.issuance.tokens import new_token
 from reconciler.errors import NeedsEdit
 
 TOKEN = new_token(bytes(range(10)), bytes(range(32)))

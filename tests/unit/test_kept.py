@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from reconciler.core.files import Source, SourceFile
+from reconciler.core.source import Source, SourceFile
 from reconciler.errors import InvalidManifests
-from reconciler.manifest import kept
-from reconciler.manifest.kept import load_kept
+from reconciler.manifest import cache as kept
+from reconciler.manifest.cache import load_kept
 from reconciler.manifest.load import declared_in, load
 from reconciler.manifest.write import manifest_text
 from tests.support.enrolling import grant_manifest, peer_manifest
@@ -20,7 +20,7 @@ from tests.support.strategies import desired as any_desired
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.core.spec import Desired
+    from reconciler.core.model.spec import Desired
 
 
 def source(**texts: str) -> Source:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.spec import GrantSpec, Kind, PeerSpec
+from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec
 from reconciler.manifest.documents import kind_of, specs_of
 from reconciler.manifest.edit import edited, renamed
-from reconciler.manifest.fmt import formatted
+from reconciler.manifest.formatter import formatted
 from reconciler.manifest.reader import read_documents
 from tests.support.strategies import grant_specs, peer_specs
 from tests.support.written import files
 
 if TYPE_CHECKING:
-    from reconciler.core.spec import Spec
+    from reconciler.core.model.spec import Spec
 
 some = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.files import SourceFile
-from reconciler.core.scope import Resource, ResourceType, Verb
-from reconciler.core.spec import GrantSpec, Kind, PeerSpec
+from reconciler.core.model.scope import Resource, ResourceType, Verb
+from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec
+from reconciler.core.source import SourceFile
 from reconciler.errors import MosaicError
 from reconciler.manifest.edit import edited, renamed
-from reconciler.manifest.fmt import formatted
+from reconciler.manifest.formatter import formatted
 from reconciler.manifest.load import declared_in
 from reconciler.manifest.write import manifest_text
 from tests.support.strategies import grant_specs, peer_specs
 
 if TYPE_CHECKING:
-    from reconciler.core.spec import Spec
+    from reconciler.core.model.spec import Spec
 
 TEXT = """\
 # yaml-language-server: $schema=../schemas/grant.schema.json

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.files import MAX_FILE
+from reconciler.core.source import MAX_FILE
 from reconciler.errors import InvalidManifests
 from reconciler.manifest.load import load, load_scope
 from reconciler.manifest.reader import read_documents

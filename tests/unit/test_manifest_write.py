@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.scope import Resource, ResourceType, Scope, Verb
-from reconciler.core.spec import Direction, GrantSpec, PeerSpec
+from reconciler.core.model.scope import Resource, ResourceType, Scope, Verb
+from reconciler.core.model.spec import Direction, GrantSpec, PeerSpec
 from reconciler.errors import Refused
 from reconciler.manifest.write import manifest_text, write_manifest
 from tests.support.manifests import PEER, loaded

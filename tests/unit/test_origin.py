@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.origin import MAX_COMMON_NAME, read_origin, server_names
+from reconciler.core.model.origin import MAX_COMMON_NAME, read_origin, server_names
 
 LONG: Final = "a" * 63
 

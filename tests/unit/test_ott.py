@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from joserfc import jwt
 
-from reconciler.core.x509 import GrantIdentity
+from reconciler.core.issuance.x509 import GrantIdentity
 from reconciler.crypto.authority import GATEWAY, PEERS, new_authority
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Retry
-from reconciler.loops.periodic import Job, run_jobs
+from reconciler.loops.jobs import Job, run_jobs
 
 if TYPE_CHECKING:
     import pytest
@@ -30,7 +30,7 @@ def test_a_failure_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixtu
 
         await run_jobs([Job("revocations", timedelta(milliseconds=1), work)], stop)
 
-    with caplog.at_level(logging.INFO, "reconciler.loops.periodic"):
+    with caplog.at_level(logging.INFO, "reconciler.loops.jobs"):
         asyncio.run(run())
     assert caplog.messages == [
         "revocations: the CA is away; trying again",

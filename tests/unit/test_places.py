@@ -8,7 +8,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.places import (
+from reconciler.core.issuance.locations import (
     LIST_LIFE,
     LiveCertificate,
     Places,

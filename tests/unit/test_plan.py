@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.changes import Action, Impact, NoteKind, Plan
-from reconciler.core.diff import diff
-from reconciler.core.observed import LiveCertificate, Observed, ObservedGrant
-from reconciler.core.plan import plan
-from reconciler.core.scope import Effect, Resource, ResourceType, Scope, Verb
-from reconciler.core.spec import (
+from reconciler.core.model.observed import LiveCertificate, Observed, ObservedGrant
+from reconciler.core.model.scope import Effect, Resource, ResourceType, Scope, Verb
+from reconciler.core.model.spec import (
     Declared,
     Desired,
     Direction,
@@ -22,7 +19,10 @@ from reconciler.core.spec import (
     Place,
     spec_digest,
 )
-from reconciler.core.states import GrantStatus, HoldKind, PeerStatus
+from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus
+from reconciler.core.plan.diff import diff
+from reconciler.core.plan.model import Action, Impact, NoteKind, Plan
+from reconciler.core.plan.plan import plan
 from tests.support.model import applied
 from tests.support.strategies import NOW, hold
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.changes import Action, NoteKind
-from reconciler.core.guard import Limits, judge
-from reconciler.core.observed import Observed, ObservedGrant, ObservedPeer
-from reconciler.core.plan import plan
-from reconciler.core.selection import Identity, Selection, narrowed_plan
-from reconciler.core.spec import Desired, Direction, Kind, Place
+from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
+from reconciler.core.model.spec import Desired, Direction, Kind, Place
+from reconciler.core.plan.guard import Limits, judge
+from reconciler.core.plan.model import Action, NoteKind
+from reconciler.core.plan.plan import plan
+from reconciler.core.plan.selection import Identity, Selection, narrowed_plan
 from tests.support.model import applied
 from tests.support.strategies import NOW, desired, observed, shuffled
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from reconciler.web.proxied import read_source
+from reconciler.web.server.proxy_protocol import read_source
 
 HELLO = b"\x16\x03\x01"  # what comes next belongs to TLS
 V2 = b"\r\n\r\n\x00\r\nQUIT\n"

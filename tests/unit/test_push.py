@@ -8,7 +8,7 @@ import hmac
 
 import pytest
 
-from reconciler.core.push import is_authentic, is_push
+from reconciler.core.webhook import is_authentic, is_push
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 BODY = b'{"ref": "refs/heads/main"}'

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from reconciler.core.files import SourceFile
-from reconciler.core.spec import MAX_LIFETIME, MIN_LIFETIME
-from reconciler.core.times import format_duration
+from reconciler.core.model.spec import MAX_LIFETIME, MIN_LIFETIME
+from reconciler.core.model.times import format_duration
+from reconciler.core.source import SourceFile
 from reconciler.errors import InvalidManifests
 from reconciler.manifest.load import declared_in
 from reconciler.manifest.models import EXPIRES_PATTERN, LIFETIME_PATTERN

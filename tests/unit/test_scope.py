@@ -6,8 +6,7 @@ from itertools import product
 
 from hypothesis import given
 
-from reconciler.core.diff import diff
-from reconciler.core.scope import (
+from reconciler.core.model.scope import (
     RESOURCE_TYPES,
     Effect,
     Resource,
@@ -18,7 +17,8 @@ from reconciler.core.scope import (
     compare_scopes,
     scope_from_json,
 )
-from reconciler.core.spec import GrantSpec, canonical_json
+from reconciler.core.model.spec import GrantSpec, canonical_json
+from reconciler.core.plan.diff import diff
 from tests.support.strategies import NOW, TEAMS, resources, scopes
 
 OWNERS = (*TEAMS, "a team that nobody names", "the subject")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.serials import parse_certificate, parse_fingerprint, parse_serial
+from reconciler.core.issuance.serials import parse_certificate, parse_fingerprint, parse_serial
 from tests.support.spellings import (
     FINGERPRINT,
     FINGERPRINTS,

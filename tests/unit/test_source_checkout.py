@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.values import SourceSetting
+from reconciler.core.settings import SourceSetting
 from reconciler.errors import NeedsEdit
-from reconciler.source.environment import git_version
+from reconciler.source.git.environment import git_version
 from reconciler.source.read import read_source
 from tests.support.manifests import GRANT, PEER
 from tests.support.repositories import Checkout
@@ -18,7 +18,7 @@ from tests.support.repositories import Checkout
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.core.files import Source
+    from reconciler.core.source import Source
 
 
 @pytest.fixture

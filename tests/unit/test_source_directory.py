@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from reconciler.core.files import MAX_FILE
+from reconciler.core.source import MAX_FILE
 from reconciler.errors import InvalidManifests, NeedsEdit
 from reconciler.manifest.load import load
 from reconciler.source.directory import read_directory

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from reconciler.core.values import SignatureSetting, SourceSetting
+from reconciler.core.settings import SignatureSetting, SourceSetting
 from reconciler.errors import NeedsEdit
 from reconciler.source.read import read_source
 from tests.support.manifests import GRANT, PEER

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from reconciler.core.commits import Relation
-from reconciler.core.files import MAX_FILE, Source
-from reconciler.core.values import SourceSetting, is_url
+from reconciler.core.model.commits import Relation
+from reconciler.core.settings import SourceSetting, is_url
+from reconciler.core.source import MAX_FILE, Source
 from reconciler.errors import InvalidManifests, NeedsEdit, Retry
 from reconciler.manifest.load import load
-from reconciler.source.faults import said
-from reconciler.source.git import Repository
+from reconciler.source.git.errors import said
+from reconciler.source.git.remote import Remote, cache_folder
+from reconciler.source.git.run import Repository
 from reconciler.source.process import Bounds, Ended, end_running
 from reconciler.source.read import read_source
-from reconciler.source.remote import Remote, cache_folder
 from tests.support.manifests import GRANT, PEER
 from tests.support.repositories import Checkout
 from tests.support.waiting import PATIENCE_S, wait_until

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core import states
-from reconciler.core.states import (
+from reconciler.core.model import states
+from reconciler.core.model.states import (
     GrantStatus,
     IssuanceStatus,
     PeerStatus,

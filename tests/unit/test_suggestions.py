@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.cli.main import FEDERATION, GROUPS, LazyGroup, federation, mosaic
-from reconciler.cli.suggestions import CREATING, suggestion
+from reconciler.cli.shared.suggestions import CREATING, suggestion
 
 TOP = click.Context(mosaic)
 BELOW = federation._below(TOP)  # type: ignore[attr-defined]

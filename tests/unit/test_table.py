@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.cli.table import MAX_LINES, cells_of, table_lines
+from reconciler.cli.shared.table import MAX_LINES, cells_of, table_lines
 
 HEADER = ("NAME", "STATUS", "SUBJECT", "CERTIFICATE ENDS", "HELD")
 UUID = "7d1f6c1e-6b2e-4a44-9d1f-0f6c0b1c2d3e"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.text import printable, shown
-from reconciler.core.times import (
+from reconciler.core.model.text import printable, shown
+from reconciler.core.model.times import (
     format_duration,
     parse_duration,
     parse_moment,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.tokens import Token, new_token, parse_token, same_mac, token_mac
+from reconciler.core.issuance.tokens import Token, new_token, parse_token, same_mac, token_mac
 
 TOKEN = new_token(bytes(range(10)), bytes(range(100, 132)))
 SPELLED = TOKEN.spelled()

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.core.values import RateLimit
+from reconciler.core.settings import RateLimit
 from reconciler.errors import OUTCOMES, MosaicError, NeedsEdit, Refused, Retry
-from reconciler.web import ratelimit
-from reconciler.web.addresses import bucket_of, client_address
+from reconciler.web import rate_limit as ratelimit
+from reconciler.web.client_address import bucket_of, client_address
 from reconciler.web.problems import problem_response, public_problem
-from reconciler.web.ratelimit import RateLimiter
+from reconciler.web.rate_limit import RateLimiter
 
 TRUSTED = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))
 NOW = datetime(2026, 7, 1, tzinfo=UTC)

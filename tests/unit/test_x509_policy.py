@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.x509 import (
+from reconciler.core.issuance.x509 import (
     OID_CLIENT_AUTH,
     CertificateFacts,
     CsrFacts,

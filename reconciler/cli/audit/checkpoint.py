@@ -1,0 +1,65 @@
+"""`audit checkpoint`: what the log comes to now, to be kept outside the database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from reconciler.cli.audit.verify import refuse_broken, signature_of
+from reconciler.cli.shared.context import database, settings, verb
+from reconciler.core.audit.checkpoint import Checkpoint
+from reconciler.crypto.sshsig import sign
+from reconciler.errors import NeedsEdit, Refused
+from reconciler.files import remedy, write_new
+from reconciler.store.audit.log import verify
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--sign-with",
+    "key",
+    metavar="KEY",
+    type=click.Path(path_type=Path),
+    help="An SSH key that signs FILE, into FILE.sig.",
+)
+@verb
+def command(file: Path | None, key: Path | None) -> None:
+    """Verify the audit log and print, or write into a new FILE, what it comes to now.
+
+    Kept elsewhere, it shows later whether the log is still the one that it was: give it to
+    `audit verify --checkpoint`.
+    """
+    if key is not None and file is None:
+        raise click.UsageError("--sign-with: name a FILE to sign")
+    with database(settings(), "audit checkpoint") as opened, opened.transaction() as tx:
+        found = verify(tx)
+    refuse_broken(found)
+    if found.last.seq == 0:
+        raise Refused(
+            "state_conflict",
+            "the audit log has no entry yet",
+            hint="there is nothing to keep before the first change",
+        )
+    text = Checkpoint.of(found).text()
+    if file is None:
+        click.echo(text, nl=False)
+        return
+    if key is not None:
+        _write(signature_of(file), sign(text.encode(), key))
+    _write(file, text.encode())
+    click.echo(f"{found.last.seq:,} entries verify; the checkpoint is in {file}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        written = write_new(path, content)
+    except OSError as error:
+        raise NeedsEdit(
+            "value_invalid",
+            f"{path} cannot be written: {error.strerror}",
+            hint=remedy(error),
+        ) from None
+    if not written:
+        raise Refused("name_taken", f"{path} exists already", hint="name a new file")

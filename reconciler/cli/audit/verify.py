@@ -1,0 +1,101 @@
+"""`audit verify`: the chain, entry by entry, and what was kept of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.output import output_choice, print_document
+from reconciler.core.audit.checkpoint import MAX_CHECKPOINT, Checkpoint
+from reconciler.core.model.times import rfc3339
+from reconciler.crypto import sshsig
+from reconciler.errors import NeedsEdit, Refused
+from reconciler.store.audit.log import verify
+
+if TYPE_CHECKING:
+    from reconciler.core.audit.chain import Verified
+
+MAX_SIGNATURE = 64 * 1024  # octets
+
+
+@click.command()
+@click.option(
+    "--checkpoint",
+    "files",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="What `audit checkpoint` wrote: the log must still say so. Repeatable.",
+)
+@output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
+@verb
+def command(files: tuple[Path, ...], output: str) -> None:
+    """Check every entry of the audit log against its hash and the one before it.
+
+    A checkpoint's signature (FILE.sig) is verified where MOSAIC_ALLOWED_SIGNERS is set, and must be
+    there then.
+    """
+    setting = settings()
+    kept = [(file, *_read(file, setting.allowed_signers)) for file in files]
+    with database(setting, "audit verify") as opened, opened.transaction() as tx:
+        found = verify(tx, [head for _, each, _ in kept for head in each.heads])
+    refuse_broken(found)
+    if output != "text":
+        checkpoints = [
+            {"file": str(file), "seq": each.seq, "at": rfc3339(each.at), "signer": signer}
+            for file, each, signer in kept
+        ]
+        print_document({"entries": found.last.seq, "checkpoints": checkpoints}, output)
+        return
+    click.echo(f"{found.last.seq:,} entries verify")
+    for file, each, signer in kept:
+        by = f", signed by {signer}" if signer else ", whose signature was not verified"
+        click.echo(f"{file}: seq {each.seq:,} is what it was at {rfc3339(each.at)}{by}")
+
+
+def refuse_broken(found: Verified) -> None:
+    """Raise `Refused` (`audit_broken`) for a log that does not verify."""
+    if found.broken is not None:
+        raise Refused(
+            "audit_broken",
+            f"the audit log breaks at seq {found.broken.seq}: {found.broken.reason}",
+            hint="entries before it verify; compare with a backup, and find out who changed it",
+        )
+
+
+def signature_of(file: Path) -> Path:
+    """Return where a checkpoint's signature is, as ssh-keygen(1) names it."""
+    return file.with_name(f"{file.name}.sig")
+
+
+def _read(file: Path, allowed_signers: Path | None) -> tuple[Checkpoint, str | None]:
+    """Return a checkpoint and who signed it, None where nobody says who may."""
+    content = _content(file, MAX_CHECKPOINT)
+    try:
+        found = Checkpoint.parse(content)
+    except ValueError as error:
+        raise NeedsEdit(
+            "value_invalid", f"{file}: {error}", hint="name a file that it wrote, unchanged"
+        ) from None
+    if allowed_signers is None:
+        return found, None
+    signature = _content(signature_of(file), MAX_SIGNATURE)
+    try:
+        return found, sshsig.verify(content, signature, allowed_signers, found.at)
+    except Refused as error:
+        raise Refused(error.code, f"{file}: {error.message}", hint=error.hint) from None
+
+
+def _content(file: Path, size: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(size + 1)
+    except OSError as error:
+        raise NeedsEdit(
+            "value_invalid",
+            f"{file} cannot be read: {error.strerror}",
+            hint="name what `audit checkpoint` wrote, with its signature beside it",
+        ) from None

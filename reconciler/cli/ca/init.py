@@ -1,0 +1,110 @@
+"""`ca init`: the files of a certificate authority, for a step-ca that runs elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.shared.context import settings, verb
+from reconciler.config import require
+from reconciler.core.model.origin import address_of
+from reconciler.core.settings import read_listen
+from reconciler.crypto.certificates import fingerprint_of
+from reconciler.embedded.stepca.authority_files import CONFIG, CaPlan, write_ca
+from reconciler.embedded.stepca.config import read_ca_config
+from reconciler.embedded.stepca.install import find_step_ca
+from reconciler.embedded.stepca.trial import try_settings
+from reconciler.errors import NeedsEdit
+from reconciler.operations.placement import check_places
+
+if TYPE_CHECKING:
+    from reconciler.config import Settings
+
+
+@click.command()
+@click.option("--dir", "folder", metavar="DIR", help="Where step-ca's files go (a home: its ca/).")
+@click.option("--root-key", metavar="FILE", help="Where the root's key goes, alone in a folder.")
+@click.option("--provisioners", metavar="DIR", help="Where the provisioners' keys go.")
+@click.option("--seen-as", metavar="DIR", help="DIR as step-ca sees it, in a container say.")
+@click.option("--address", metavar="HOST:PORT", help="What step-ca listens on.")
+@click.option("--dns", metavar="NAME", multiple=True, help="A name of step-ca's own certificate.")
+@click.option("--public-url", metavar="URL", help="The URL under which peers reach the gateway.")
+@click.option("--oid-arc", metavar="OID", help="The arc of the OIDs in certificates; fixed.")
+@verb
+def command(
+    folder: str | None,
+    root_key: str | None,
+    provisioners: str | None,
+    seen_as: str | None,
+    address: str | None,
+    dns: tuple[str, ...],
+    public_url: str | None,
+    oid_arc: str | None,
+) -> None:
+    """Write root, intermediate, provisioner keys, ca.json and templates; change nothing there is.
+
+    Inside a home all of it has been done by `init`. The root's key may be taken offline afterwards:
+    nothing here needs it.
+    """
+    found = settings(public_url=public_url, oid_arc=oid_arc)
+    if folder is None and found.home is None:
+        raise NeedsEdit("usage", "there is no home here", hint="name a folder: --dir DIR")
+    target = Path(folder) if folder is not None else found.home.ca  # type: ignore[union-attr]  # checked above
+    target = target.absolute()
+    provisioners = provisioners or (str(found.ca_provisioners) if found.ca_provisioners else None)
+    plan = CaPlan(
+        folder=target,
+        root_key=Path(root_key or target.parent / "root-key" / "root_ca_key").absolute(),
+        provisioners=Path(provisioners or target.parent / "provisioners").absolute(),
+        public_url=require(found.public_url, "public_url"),
+        address=address or _address(found),
+        dns_names=dns
+        or (address_of(found.ca_url)[0] if found.ca_url else "127.0.0.1", "localhost"),
+        oid_arc=found.oid_arc,
+        seen_as=seen_as,
+    )
+    _check_address(plan.address)
+    made = _write(plan, found)
+    pin = fingerprint_of((plan.folder / "root_ca.crt").read_text())
+    if not made:
+        click.echo(f"{plan.folder} is complete already; nothing was changed")
+    else:
+        click.echo(f"wrote the certificate authority into {plan.folder}")
+        click.echo(f"  the root's key, which can be taken offline: {plan.root_key}")
+    click.echo(f"root pin: {pin}")
+
+
+def _write(plan: CaPlan, found: Settings) -> bool:
+    """Write the files, once what is fixed in them was tried; return False where they are there.
+
+    Raises:
+        NeedsEdit: `config_invalid`: they are there for another URL or arc, no certificate can be
+            made for these, or a folder cannot be written to.
+    """
+    try:
+        if (plan.folder / CONFIG).exists():
+            check_places(found, read_ca_config(plan.folder)[1])
+        elif step_ca := find_step_ca():
+            trial = plan.folder / ".trial"
+            try_settings(trial, step_ca, plan.public_url, plan.oid_arc, found.listen)
+        return write_ca(plan)
+    except OSError as error:
+        raise NeedsEdit(
+            "config_invalid",
+            f"the certificate authority cannot be written: {error.filename}: {error.strerror}",
+            hint="see that its folders can be written to: --dir, --root-key, --provisioners",
+        ) from error
+
+
+def _address(found: Settings) -> str:
+    host, port = address_of(found.ca_url or "https://127.0.0.1:9000")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _check_address(address: str) -> None:
+    try:
+        read_listen(address if not address.startswith(":") else f"localhost{address}")
+    except ValueError as error:
+        raise NeedsEdit("usage", f"--address: {error}", hint="correct it") from None

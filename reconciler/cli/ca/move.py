@@ -1,0 +1,115 @@
+"""`ca move`: the gateway gets another public URL."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from reconciler.cli.shared.context import database, settings, verb
+from reconciler.config.document import change_config, read_document
+from reconciler.core.model.origin import address_of, is_loopback, read_origin
+from reconciler.core.model.text import printable, without_credentials
+from reconciler.core.model.times import rfc3339
+from reconciler.core.settings import read_listen
+from reconciler.embedded.stepca.config import read_ca_config
+from reconciler.embedded.stepca.install import find_step_ca
+from reconciler.embedded.stepca.move import begin_move, move_ends
+from reconciler.embedded.stepca.trial import try_settings
+from reconciler.embedded.supervise import sole_gateway
+from reconciler.errors import MosaicError, NeedsEdit
+from reconciler.operations.placement import ask_places, port_warning
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.config import Settings
+    from reconciler.config.home import Home
+    from reconciler.core.issuance.locations import Places
+
+# of the endpoint's certificates, which no row knows: 25 h at most, and time to start it anew
+SERVERS_LIVE: Final = timedelta(hours=26)
+
+
+@click.command()
+@click.argument("url")
+@click.option("--dir", "folder", metavar="DIR", help="The CA's folder, where it is in no home.")
+@verb
+def command(url: str, folder: str | None) -> None:
+    """Move the gateway to another public URL; every certificate stays valid.
+
+    Certificates name the new place from now on. The old one has to be reachable until the last
+    certificate that names it has ended: `ca status` says when. Run it while the gateway is stopped,
+    and again after an interruption. Run it with the old URL to move back.
+    """
+    found = settings()
+    try:
+        origin = read_origin(url)
+    except ValueError as error:
+        got = printable(without_credentials(url), 200)
+        raise NeedsEdit("usage", f"URL: got {got!r}: {error}", hint="correct it") from None
+    home = found.home if folder is None and found.embedded else None
+    if folder is None and home is None:
+        hint = "name the folder of its ca.json: --dir DIR"
+        raise NeedsEdit("usage", "the CA of this gateway is in no home here", hint=hint)
+    ca = home.ca if home is not None else Path(folder or "").absolute()
+    with ExitStack() as stack:
+        if home is not None:
+            stack.enter_context(sole_gateway(home))
+        _, before = read_ca_config(ca)
+        step_ca = find_step_ca()
+        if step_ca is not None and before.public_url != origin:
+            try_settings(ca / ".trial", step_ca, origin, before.oid_arc, found.listen)
+        opened = stack.enter_context(database(found, "ca move"))
+        # of a CA elsewhere it is asked: what it was not started on yet, no certificate names
+        in_force = home is not None or _runs_on(found, before)
+        others_live = timedelta() if home is not None else SERVERS_LIVE
+        places = begin_move(ca, opened, origin, others_live, in_force=in_force)
+        if home is not None:
+            _change_home(home, origin)
+        until = move_ends(places, opened)
+    _tell(found, origin, places, until)
+    if home is None and not (in_force and places == before):
+        click.echo(f"  next: start step-ca anew, then each `serve` with MOSAIC_PUBLIC_URL={origin}")
+
+
+def _runs_on(found: Settings, places: Places) -> bool:
+    """Tell whether the CA runs, and on these places."""
+    try:
+        return asyncio.run(ask_places(found)) == places
+    except MosaicError:
+        return False
+
+
+def _tell(found: Settings, origin: str, places: Places, until: datetime) -> None:
+    click.echo(f"the gateway is at {origin}: new certificates say so")
+    if places.moving:
+        former, end = ", ".join(places.former_urls), rfc3339(until.replace(microsecond=0))
+        click.echo(f"  until {end} at the latest, peers look for it at {former} too")
+        click.echo(
+            "  both have to reach it until then; each peer puts the new one into its manifest"
+        )
+    elsewhere = found.assigned.get("public_url")
+    if elsewhere is not None and not elsewhere.stored and found.public_url != origin:
+        click.echo(f"  {elsewhere.origin} says {found.public_url}: set it to {origin}", err=True)
+    after = settings(public_url=origin)
+    if warning := port_warning(after):
+        click.echo(f"  warning: {warning}", err=True)
+
+
+def _change_home(home: Home, origin: str) -> None:
+    """Write the new URL, and an address to listen on that goes with it where the old one did."""
+    home.server_certificate.unlink(missing_ok=True)  # it names the old place alone
+    stored = {name: assignment.text for name, assignment in read_document(home).items()}
+    changed = {"public_url": origin}
+    host, port = address_of(origin)
+    old_host, old_port = address_of(read_origin(stored.get("public_url", origin)))
+    own = read_listen(stored.get("listen", "0.0.0.0:1"))  # no address of its own
+    if all(map(is_loopback, (host, old_host, own[0]))) and own[1] == old_port:
+        local = "127.0.0.1" if host == "localhost" else host
+        changed["listen"] = f"[{local}]:{port}" if ":" in local else f"{local}:{port}"
+    change_config(home, changed)

@@ -1,0 +1,115 @@
+"""`ca status`: what the certificate authority is, and whether it is exactly ours."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.output import output_option, show_facts
+from reconciler.clients.step_ca.client import CaClient, CaProvisioner
+from reconciler.config import Settings, require
+from reconciler.core.issuance.locations import read_places
+from reconciler.crypto.authority import CLAIMS, GATEWAY, PEERS, TEMPLATES
+from reconciler.crypto.certificates import fingerprint_of
+from reconciler.crypto.ott import Provisioner
+from reconciler.errors import MosaicError, Refused
+from reconciler.operations.placement import move_facts, read_roots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.core.issuance.locations import Places
+    from reconciler.store.db import Database
+
+
+@click.command()
+@output_option
+@verb
+def command(output: str) -> None:
+    """Show version, health and root pin, and that the provisioners are exactly ours."""
+    setting = settings()
+    found, places = asyncio.run(_ask(setting))
+    found["move"] = None
+    if places is not None and places.moving:
+        with ExitStack() as stack:
+            opened: Database | None = None
+            with suppress(MosaicError):  # the rows say how long it takes; without them it is told
+                opened = stack.enter_context(database(setting, "ca status"))
+            found["move"] = move_facts(places, opened)
+    show_facts(found, output)
+    if not found["provisionersAreOurs"]:
+        raise Refused(
+            "ca_refused",
+            f"the CA's provisioners are not exactly ours: {'; '.join(found['differences'])}",
+            hint="restore its ca.json from the one that `ca init` wrote, and start it again",
+        )
+
+
+async def ca_facts(found: Settings) -> dict[str, Any]:
+    """Return what the CA is, and how its provisioners differ from ours.
+
+    Raises:
+        Retry: `ca_unavailable`. NeedsEdit: `config_invalid`.
+    """
+    return (await _ask(found))[0]
+
+
+async def _ask(found: Settings) -> tuple[dict[str, Any], Places | None]:
+    roots = read_roots(require(found.ca_root, "ca_root"))
+    folder = require(found.ca_provisioners, "ca_provisioners")
+    ours = [Provisioner.load(folder / f"{name}.json") for name in (PEERS, GATEWAY)]
+    url = require(found.ca_url, "ca_url")
+    async with CaClient(url, roots, *ours) as ca:
+        listed = await ca.provisioners()
+        expected = sorted(f"JWK {each.name} {each.kid}" for each in ours)
+        seen = sorted(f"{each.type} {each.name} {each.kid}" for each in listed)
+        differences = [
+            *([] if seen == expected else [f"got {seen}, expected {expected}"]),
+            *(each for one in listed for each in _differences(one, found)),
+        ]
+        return {
+            "url": url,
+            "version": await ca.version(),
+            "health": await ca.health(),
+            "rootPins": [fingerprint_of(root) for root in roots],
+            "intermediates": [fingerprint_of(each) for each in await ca.intermediates()],
+            "provisioners": seen,
+            "expected": expected,
+            "provisionersAreOurs": not differences,
+            "differences": differences,
+        }, _places(listed)
+
+
+def _places(listed: tuple[CaProvisioner, ...]) -> Places | None:
+    """Return what the provisioners tell of places; what cannot be read is a difference."""
+    for each in listed:
+        with suppress(ValueError):
+            return read_places(each.options.get("templateData") or {})
+    return None
+
+
+def _differences(listed: CaProvisioner, found: Settings) -> Iterator[str]:
+    """Yield how a provisioner's claims and template differ from ours."""
+    ours = CLAIMS.get(listed.name, {})
+    for name in sorted(ours.keys() | listed.claims.keys()):
+        got, expected = listed.claims.get(name), ours.get(name)
+        if got != expected:
+            yield f"{listed.name}: {name}: got {got!r}, expected {expected!r}"
+    template = str(listed.options.get("templateFile", "")).rpartition("/")[2]
+    if template != TEMPLATES.get(listed.name):
+        yield f"{listed.name}: template: got {template!r}, expected {TEMPLATES.get(listed.name)!r}"
+    try:
+        places = read_places(listed.options.get("templateData") or {})
+    except ValueError as error:
+        yield f"{listed.name}: {error}"
+        return
+    for name, got, wanted in (
+        ("oidArc", places.oid_arc, found.oid_arc),
+        ("crlUrls", places.public_url, found.public_url),
+    ):
+        if wanted is not None and got != wanted:
+            yield f"{listed.name}: {name}: got {got!r}, expected {wanted!r}"

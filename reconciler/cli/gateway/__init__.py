@@ -1,0 +1,1 @@
+"""Verbs that make, run and watch a gateway."""

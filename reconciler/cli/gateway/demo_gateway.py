@@ -1,0 +1,174 @@
+"""One gateway of the demo: a folder, the commands typed in it, and a look behind them."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from reconciler.errors import MosaicError, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from reconciler.core.issuance.x509 import CertificateFacts
+
+COMMAND: Final = (sys.executable, "-m", "reconciler.cli.main", "federation")
+READY_S: Final = 60
+STOP_S: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundCertificate:
+    """What the other gateway issued to us: the certificate's facts, and the key as stored."""
+
+    facts: CertificateFacts
+    sealed: bytes
+
+
+def expect(holds: bool, what: str) -> None:
+    """Raise `MosaicError` (`internal`) unless a step has shown what it had to."""
+    if not holds:
+        raise MosaicError("internal", f"the demo did not show that {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoGateway:
+    """A gateway in `folder`: its home is `.mosaic/`, its source `manifests/`."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What the demo calls it."""
+        return self.folder.name
+
+    @property
+    def manifests(self) -> Path:
+        """The folder of its manifests."""
+        return self.folder / "manifests"
+
+    def show(self, *argv: str, stdin: str = "") -> None:
+        """Type a command that must succeed, and show what it printed."""
+        self._typed(argv)
+        done = self._run(argv, stdin)
+        _shown(done.stdout)
+        self._check(argv, done)
+
+    def json(self, *argv: str, shown: bool = False) -> Any:  # JSON
+        """Return the JSON of a command that must succeed."""
+        if shown:
+            self._typed(argv)
+        done = self._run((*argv, "--output", "json"), "")
+        self._check(argv, done)
+        return json.loads(done.stdout)
+
+    def fails(self, *argv: str) -> None:
+        """Type a command that must fail with exit code 1, and show what it says."""
+        self._typed(argv)
+        done = self._run(argv, "")
+        _shown(done.stderr)
+        _shown(f"exit {done.returncode}")
+        expect(done.returncode == 1, f"`{argv[0]} {argv[1]}` is refused")
+
+    @contextmanager
+    def up(self) -> Iterator[str]:
+        """Run `up` until the block ends; yields the line with which it says that it is ready."""
+        process = subprocess.Popen(
+            [*COMMAND, "up"],
+            cwd=self.folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield _ready_line(process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.communicate(timeout=STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+    def outbound_certificate(self, name: str) -> OutboundCertificate:
+        """Return the certificate and the sealed key of an outbound peer, read from its row."""
+        # late: only the demo's process needs them, and only here
+        from reconciler.config import load_settings
+        from reconciler.crypto.certificates import read_certificate
+        from reconciler.embedded.postgres.home_server import postgres
+        from reconciler.store.db import Database
+        from reconciler.store.outbound import stored_certificate
+
+        home = load_settings({}, _environment(), self.folder.resolve()).home
+        assert home is not None
+        with (
+            postgres(home) as url,
+            Database(url, "mosaic demo").transaction() as tx,
+        ):
+            pem, sealed = stored_certificate(tx, name)
+        return OutboundCertificate(read_certificate(pem), sealed)
+
+    def _typed(self, argv: tuple[str, ...]) -> None:
+        click.echo(f"  {self.name}$ mosaic federation {shlex.join(argv)}")
+
+    def _run(self, argv: tuple[str, ...], stdin: str) -> subprocess.CompletedProcess[str]:
+        self.folder.mkdir(exist_ok=True)
+        return subprocess.run(
+            [*COMMAND, *argv],
+            cwd=self.folder,
+            env=_environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def _check(self, argv: tuple[str, ...], done: subprocess.CompletedProcess[str]) -> None:
+        if done.returncode != 0:
+            _shown(done.stderr)
+            said = f"exit {done.returncode}"
+            raise MosaicError("internal", f"`{' '.join(argv[:2])}` failed in the demo: {said}")
+
+
+def _environment() -> dict[str, str]:
+    # a setting of the operator's own gateway must not reach the demo's, but for one of the machine
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MOSAIC_") or name == "MOSAIC_POSTGRES_BIN"
+    }
+
+
+def _shown(text: str) -> None:
+    for line in text.rstrip().splitlines():
+        click.echo(f"    {line}")
+
+
+def _ready_line(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    until, seen = time.monotonic() + READY_S, b""
+    descriptor = process.stdout.fileno()
+    while (left := until - time.monotonic()) > 0:
+        readable, _, _ = select.select([descriptor], [], [], left)
+        read = os.read(descriptor, 65536) if readable else b""
+        if not read:
+            break
+        seen += read
+        for line in seen.decode(errors="replace").splitlines():
+            if line.startswith("ready"):
+                return line
+    _shown(seen.decode(errors="replace"))
+    raise Retry("child_failed", "`up` did not become ready in the demo")

@@ -1,0 +1,66 @@
+"""`init`: make an embedded gateway, or complete one that was interrupted."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.shared.context import say_next, settings_for_new_home, source_option, verb
+from reconciler.config import unstored_texts
+from reconciler.config.home import Home
+from reconciler.embedded.init import create_home
+from reconciler.embedded.stepca.install import find_step_ca
+from reconciler.operations.placement import port_warning
+
+if TYPE_CHECKING:
+    from reconciler.config import Settings
+
+
+@click.command()
+@click.option("--public-url", metavar="URL", help="The URL under which peers reach the gateway.")
+@click.option("--listen", metavar="HOST:PORT", help="The address to listen on.")
+@click.option("--oid-arc", metavar="OID", help="The arc of the OIDs in certificates; fixed.")
+@click.option("--postgres-bin", metavar="DIR", help="The programs of a PostgreSQL 15+ to run.")
+@source_option
+@verb
+def command(
+    public_url: str | None, listen: str | None, oid_arc: str | None, postgres_bin: str | None
+) -> None:
+    """Make an embedded gateway in .mosaic/: keys, certificate authority, PostgreSQL, settings.
+
+    What flags and variables set is written into its mosaic.toml. Safe to run again: it completes
+    what was interrupted, and changes nothing that is complete.
+    """
+    found = settings_for_new_home(
+        public_url=public_url, listen=listen, oid_arc=oid_arc, postgres_bin=postgres_bin
+    )
+    made = make_home(found)
+    if made is None:
+        click.echo(f"{found.home_path.resolve()} is complete already; nothing was changed")
+        return
+    first = ""
+    if made.source is not None and not made.source.is_git:
+        folder = os.path.relpath(made.source.location)
+        first = f"put manifests into {shlex.quote(folder)}/, then "
+    say_next(f"  next: {first}`mosaic federation up`")
+
+
+def make_home(found: Settings) -> Settings | None:
+    """Make the home of these settings, and say so; return None where it was complete.
+
+    Raises:
+        MosaicError: as `create_home`.
+    """
+    home = Home(found.home_path.resolve(), found.postgres_bin)
+    if not create_home(home, unstored_texts(found)):
+        return None
+    click.echo(f"made a gateway in {home.path}")
+    made = settings_for_new_home(home=str(home.path))
+    if warning := port_warning(made):
+        click.echo(f"  warning: {warning}", err=True)
+    if find_step_ca() is None:
+        click.echo("  it needs step-ca: `mosaic federation ca install`")
+    return made

@@ -1,0 +1,99 @@
+"""`prepare`: what a gateway outside a home needs before it serves: keys, authority, schema."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from reconciler.cli.ca import init as ca_init
+from reconciler.cli.db import upgrade as db_upgrade
+from reconciler.cli.shared.context import opened_source, settings, verb
+from reconciler.config import Settings, require
+from reconciler.core.issuance.tokens import PEPPER_BYTES
+from reconciler.crypto.keyring import FileKeyring
+from reconciler.embedded.folders import private_folder
+from reconciler.embedded.stepca.authority_files import CONFIG
+from reconciler.errors import NeedsEdit
+from reconciler.files import write_new
+from reconciler.operations.secrets import read_pepper
+from reconciler.store.db import Database
+from reconciler.store.locks import application_name
+from reconciler.store.schema import revisions
+
+
+@click.command()
+@click.option("--ca-dir", metavar="DIR", required=True, help="Where step-ca's files go.")
+@click.option("--root-key", metavar="FILE", help="Where the root's key goes, alone in a folder.")
+@click.option("--seen-as", metavar="DIR", help="DIR as step-ca sees it, in a container say.")
+@click.option("--address", metavar="HOST:PORT", help="What step-ca listens on.")
+@click.option("--dns", metavar="NAME", multiple=True, help="A name of step-ca's own certificate.")
+@verb
+def command(
+    ca_dir: str,
+    root_key: str | None,
+    seen_as: str | None,
+    address: str | None,
+    dns: tuple[str, ...],
+) -> None:
+    """Make the sealing keys, the token pepper and the CA's files, then run the migrations.
+
+    Safe to run again: it completes what was interrupted, and changes nothing that is there. Where
+    they go is told by the settings that `serve` reads. The migrations come last, so a database that
+    has them has been used with keys: where those are missing they are lost, and none are made.
+    """
+    found = settings()
+    places = _places(found, Path(ca_dir))
+    _refuse_lost(found, places)
+    FileKeyring.create(places["sealing keys"].parent)
+    pepper = places["token pepper"]
+    private_folder(pepper.parent)
+    write_new(pepper, secrets.token_hex(PEPPER_BYTES).encode(), 0o400)
+    read_pepper(pepper)
+    click.get_current_context().invoke(
+        ca_init.command,
+        folder=ca_dir,
+        root_key=root_key,
+        provisioners=str(places["provisioners' keys"].parent),
+        seen_as=seen_as,
+        address=address,
+        dns=dns,
+    )
+    write_new(places["CA's root"], (Path(ca_dir) / "root_ca.crt").read_bytes(), 0o444)
+    click.get_current_context().invoke(db_upgrade.command)
+
+
+def _places(found: Settings, ca_dir: Path) -> dict[str, Path]:
+    """Return a file of each thing that is made, and check what only `serve` would miss.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming the setting that is missing.
+    """
+    require(found.public_url, "public_url")
+    require(found.ca_url, "ca_url")
+    require(found.database_url, "database_url")
+    return {
+        "sealing keys": require(found.keyring, "keyring") / "primary",
+        "token pepper": require(found.token_pepper, "token_pepper_file"),
+        "provisioners' keys": require(found.ca_provisioners, "ca_provisioners") / "peers.json",
+        "CA's root": require(found.ca_root, "ca_root"),
+        "CA": ca_dir / CONFIG,
+    }
+
+
+def _refuse_lost(found: Settings, places: dict[str, Path]) -> None:
+    missing = [f"the {what} ({path})" for what, path in places.items() if not path.exists()]
+    if not missing:
+        return
+    with (
+        opened_source(found) as source,
+        Database(source, application_name("prepare")).transaction() as tx,
+    ):
+        used = revisions(tx).current is not None
+    if used:
+        raise NeedsEdit(
+            "config_invalid",
+            f"the database is in use, but {', '.join(missing)} cannot be found",
+            hint="restore it from its backup; new keys would not open what the old ones sealed",
+        )

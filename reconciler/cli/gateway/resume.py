@@ -1,0 +1,26 @@
+"""`resume`: the loops go on after a `pause`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.shared.context import database, say_gateway, settings, verb, wait_lock
+from reconciler.store.locks import actor_name, locked
+from reconciler.store.loop_status import resume
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+@click.command()
+@wait_lock
+@verb
+def command(wait: timedelta) -> None:
+    """Let `run` and `up` apply again; each does so with its next pass."""
+    found = settings()
+    say_gateway(found)
+    with database(found, "resume") as opened, locked(opened, wait) as tx:
+        resume(tx, f"user:{actor_name()}")
+    click.echo("the loops go on with their next pass")

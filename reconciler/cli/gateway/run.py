@@ -1,0 +1,139 @@
+"""`run`: the loop alone. It needs the database, and neither the CA nor a key."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.plan.options import signatures, signed_option
+from reconciler.cli.shared.context import (
+    DURATION,
+    database,
+    long_running,
+    say_gateway,
+    settings,
+    source_of,
+    source_option,
+)
+from reconciler.cli.shared.signals import until_signal
+from reconciler.core.plan.guard import Limits
+from reconciler.core.settings import read_listen
+from reconciler.core.webhook import MIN_SECRET, SIGNING_TOKEN, signing_key
+from reconciler.errors import NeedsEdit
+from reconciler.loops.jobs import run_jobs
+from reconciler.loops.run import Loop
+from reconciler.loops.triggers import PASS_EVERY, Triggers
+from reconciler.store.locks import actor_name
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from reconciler.core.model.origin import Address
+
+
+@dataclass(frozen=True, slots=True)
+class _Hook:
+    """Where to listen for pushes, and the secret that they are signed with."""
+
+    listen: Address
+    secret: bytes = field(repr=False)
+
+
+@click.command()
+@click.option(
+    "--poll",
+    type=DURATION,
+    default=PASS_EVERY,
+    show_default="1m",
+    help="How often a repository is fetched, and rows are compared.",
+)
+@click.option("--webhook", metavar="HOST:PORT", help="Listen for pushes of a forge there (HTTP).")
+@click.option(
+    "--webhook-secret-file", metavar="FILE", help="The secret that the forge signs them with."
+)
+@click.option(
+    "--refuse-widening", is_flag=True, help="Leave whatever grants more than now to a person."
+)
+@signed_option
+@source_option
+@long_running
+def command(
+    poll: timedelta,
+    webhook: str | None,
+    webhook_secret_file: str | None,
+    refuse_widening: bool,
+    require_signed: bool,
+) -> None:
+    """Reconcile again and again: when the source changes, and by a timer, until a signal."""
+    found = settings()
+    hook = _hook(webhook, webhook_secret_file)
+    limits, signed = (
+        Limits(refuse_widening=refuse_widening),
+        signatures(found, required=require_signed),
+    )
+
+    source = source_of(found, None)
+    if hook is not None and not source.is_git:
+        raise _wrong(
+            f"--webhook is for a repository, and {source.shown} is a folder: that is watched",
+            "leave --webhook out, or name the repository's ref by --ref",
+        )
+
+    async def run() -> None:
+        webhook = f"http://{hook.listen[0]}:{hook.listen[1]}/webhook" if hook is not None else ""
+        triggers = Triggers(source, poll, webhook)
+        with database(found, "run", lasting=True) as opened:
+            loop = Loop(opened, triggers, f"loop:{actor_name()}", limits, signed)
+            await _until_signal(loop, hook)
+
+    say_gateway(found)
+    asyncio.run(run())
+
+
+async def _until_signal(loop: Loop, hook: _Hook | None) -> None:
+    stop, listening = until_signal(), None
+    if hook is not None:
+        from reconciler.web.server.server import bind  # the web's libraries only where one listens
+        from reconciler.web.webhook import serve_webhook, webhook_app
+
+        app, listener = webhook_app(hook.secret, loop.triggers.pushed.set), bind(hook.listen)
+        listening = serve_webhook(app, listener, stop)
+    async with asyncio.TaskGroup() as group:
+        if listening is not None:
+            group.create_task(listening)
+        group.create_task(run_jobs([loop.expiry()], stop))
+        group.create_task(loop.run(stop))
+
+
+def _hook(listen: str | None, secret_file: str | None) -> _Hook | None:
+    """Return where to listen for pushes, and their secret, where both are given."""
+    if listen is None and secret_file is None:
+        return None
+    if listen is None or secret_file is None:
+        raise _wrong("--webhook and --webhook-secret-file go together", "give both, or neither")
+    try:
+        address, secret = read_listen(listen), Path(secret_file).read_bytes().strip()
+    except ValueError as error:
+        raise _wrong(f"--webhook: got {listen!r}: {error}", "correct it") from None
+    except OSError as error:
+        said = f"{secret_file}: it cannot be read: {error.strerror}"
+        raise _wrong(said, "name a readable file") from None
+    if len(secret) < MIN_SECRET:
+        raise _wrong(
+            f"{secret_file}: the secret has {len(secret)} octets, expected {MIN_SECRET} or more",
+            "make one: openssl rand -hex 32",
+        )
+    if secret.startswith(SIGNING_TOKEN) and signing_key(secret) is None:
+        raise _wrong(
+            f"{secret_file}: it begins with whsec_, and no key in base64 follows",
+            'make one: echo "whsec_$(openssl rand -base64 32)"',
+        )
+    return _Hook(address, secret)
+
+
+def _wrong(message: str, hint: str) -> NeedsEdit:
+    return NeedsEdit("config_invalid", message, hint=hint)

@@ -1,0 +1,48 @@
+"""`serve`: the HTTPS endpoint and its workers, without the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.shared.context import long_running, require_home, settings
+from reconciler.cli.shared.signals import until_signal
+from reconciler.config import database_source
+from reconciler.embedded.supervise import supervised
+from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
+from reconciler.operations.placement import require_ports
+
+if TYPE_CHECKING:
+    from reconciler.config import Settings
+
+
+@click.command()
+@click.option("--listen", metavar="HOST:PORT", help="The address to listen on.")
+@click.option("--public-url", metavar="URL", help="The URL under which peers reach it.")
+@long_running
+def command(listen: str | None, public_url: str | None) -> None:
+    """Run the HTTPS endpoint, and the workers that carry revocations to the CA, until a signal.
+
+    Inside a home it runs PostgreSQL and step-ca too. Any number may run on one database.
+    """
+    asyncio.run(_serve(settings(listen=listen, public_url=public_url)))
+
+
+async def _serve(found: Settings) -> None:
+    stop, files = until_signal(), read_files(found)
+    async with AsyncExitStack() as stack:
+        url, besides = database_source(found), []
+        if url is None:
+            home, ports = require_home(found), partial(require_ports, found)
+            started = supervised(home, stop.is_set, require_ports=ports)
+            url = await stack.enter_async_context(started)
+            besides.append(moving(home, url))
+        else:
+            require_ports(found)
+        gateway = await stack.enter_async_context(opened_gateway(files, found, url))
+        besides.append(keeping(files, found, gateway))
+        await serve_until(stop, found, gateway, click.echo, *besides)

@@ -1,0 +1,75 @@
+"""`up`: everything that a home's gateway is, in one terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.gateway.init import make_home
+from reconciler.cli.plan.options import signatures
+from reconciler.cli.shared.context import (
+    long_running,
+    require_home,
+    settings_for_new_home,
+    source_of,
+    source_option,
+)
+from reconciler.cli.shared.signals import until_signal
+from reconciler.embedded.supervise import supervised
+from reconciler.errors import NeedsEdit
+from reconciler.loops.run import Loop
+from reconciler.loops.triggers import Triggers
+from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
+from reconciler.operations.placement import require_ports
+from reconciler.store.db import Database
+from reconciler.store.locks import actor_name, application_name
+from reconciler.store.migrate import upgrade
+
+if TYPE_CHECKING:
+    from reconciler.config import Settings
+
+
+@click.command()
+@click.option("--postgres-bin", metavar="DIR", help="The programs of a PostgreSQL 15+ to run.")
+@source_option
+@long_running
+def command(postgres_bin: str | None) -> None:
+    """Run the gateway of this home until Ctrl-C: PostgreSQL, step-ca, HTTPS endpoint, loop.
+
+    Makes the home where there is none. Ends within seconds, and loses nothing.
+    """
+    found = settings_for_new_home(postgres_bin=postgres_bin)
+    if found.home is None:
+        make_home(found)
+        found = settings_for_new_home(postgres_bin=postgres_bin)
+    if not found.embedded:
+        raise NeedsEdit(
+            "config_invalid",
+            f"{found.origin_of('database_url')}: `up` runs the PostgreSQL of a home, and no other",
+            hint="unset it, or run the parts of this gateway: `mosaic federation serve`",
+        )
+    asyncio.run(_up(found))
+
+
+async def _up(found: Settings) -> None:
+    stop, files, home = until_signal(), read_files(found), require_home(found)
+    ports = partial(require_ports, found)
+    async with supervised(home, stop.is_set, _migrate, require_ports=ports) as url:
+        database = Database(url, application_name("up"), lasting=True)
+        loop = Loop(
+            database,
+            Triggers(source_of(found, None)),
+            f"loop:{actor_name()}",
+            signatures=signatures(found),
+        )
+        async with opened_gateway(files, found, url) as gateway:
+            besides = (loop.run, keeping(files, found, gateway), moving(home, url))
+            await serve_until(stop, found, gateway, click.echo, *besides)
+    click.echo("ended; nothing is left running")
+
+
+def _migrate(url: str) -> None:
+    upgrade(Database(url, application_name("up")))

@@ -1,0 +1,37 @@
+"""`grant revoke`: end a grant, whatever git says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.shared.context import verb, wait_lock
+from reconciler.cli.shared.holds import brake
+from reconciler.cli.shared.output import output_option
+from reconciler.store.holds import revoke_grant
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from reconciler.store.db import Tx
+
+
+@click.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@wait_lock
+@output_option
+@verb
+def command(name: str, reason: str, yes: bool, wait: timedelta, output: str) -> None:
+    """End the grant NAME for good, and revoke its certificates.
+
+    Its name is not created again until `grant resume`, or until its manifest has left git.
+    """
+    question = "" if yes else f"Revoke grant {name} and its certificates for good?"
+
+    def act(tx: Tx, by: str) -> None:
+        revoke_grant(tx, name, by, reason)
+
+    brake("grant", name, act, wait, output, question=question)

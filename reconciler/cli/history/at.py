@@ -1,0 +1,78 @@
+"""`at`: what was granted to whom at a moment, from the audit log alone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.output import output_option, print_document, show_list
+from reconciler.core.model.times import format_duration, parse_moment, rfc3339
+from reconciler.errors import NeedsEdit
+from reconciler.store.audit.queries import state_at
+
+if TYPE_CHECKING:
+    from reconciler.store.db import Tx
+
+COLUMNS = (
+    ("GRANT", lambda row: str(row["name"])),
+    ("PEER", lambda row: str(row["peer"])),
+    ("SUBJECT USER", lambda row: str(row["subjectUserId"])),
+    ("STATUS", lambda row: str(row["status"])),
+    ("MAY", lambda row: _may(row["scope"])),
+    ("EXPIRES", lambda row: str(row["expiresAt"])),
+    ("CERTIFICATES", lambda row: ", ".join(c["serial"] for c in row["certificates"]) or "-"),
+)
+
+
+class _MomentType(click.ParamType["datetime | timedelta"]):
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime | timedelta:
+        try:
+            return parse_moment(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.argument("moment", type=_MomentType(), metavar="TIME")
+@output_option
+@verb
+def command(moment: datetime | timedelta, output: str) -> None:
+    """Show what was granted to whom at TIME (RFC 3339, a date, or a duration ago such as 2h).
+
+    A date alone is its first moment in UTC. It is told by the audit log alone, which is verified
+    up to that moment on the way.
+    """
+    with database(settings(), "at") as opened, opened.transaction() as tx:
+        when = _absolute(tx, moment)
+        found = {"at": rfc3339(when), **state_at(tx, when)}
+    if output != "table":
+        print_document(found, output)
+        return
+    click.echo(f"at {found['at']}, by {found['seq']:,} entries that verify", err=True)
+    for kind in found["unread"]:
+        click.echo(f"entries of {kind} from before names of rows are not read", err=True)
+    show_list(found["grants"], COLUMNS, output, "nothing was granted to anybody")
+
+
+def _absolute(tx: Tx, moment: datetime | timedelta) -> datetime:
+    if isinstance(moment, datetime):
+        return moment
+    try:
+        return tx.now() - moment
+    except OverflowError:
+        raise NeedsEdit(
+            "usage",
+            f"TIME: {format_duration(moment)} ago is before the calendar begins",
+            hint="write a shorter duration, or a date",
+        ) from None
+
+
+def _may(scope: dict[str, Any]) -> str:
+    return ", ".join(f"{each['type']}:{'+'.join(each['verbs'])}" for each in scope["resources"])

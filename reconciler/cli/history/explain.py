@@ -1,0 +1,129 @@
+"""`explain`: why something is as it is, from the commit to the certificate, entry by entry."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from reconciler.cli.shared.audit_entries import commit_text, contract, entry_line
+from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.output import output_option, print_document
+from reconciler.core.issuance.serials import parse_certificate
+from reconciler.core.model.text import printable
+from reconciler.core.model.words import nearest
+from reconciler.store.audit.queries import explain_grant, explain_peer, explain_serial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READ = {
+    "grant": explain_grant,
+    "peer": explain_peer,
+    "certificate": explain_serial,
+    "serial": explain_serial,
+}
+
+
+class _SubjectType(click.ParamType["str"]):
+    name = "kind"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(kind) for kind in READ if kind.startswith(incomplete)]
+
+
+@click.command()
+@click.argument(
+    "words", nargs=-1, required=True, type=_SubjectType(), metavar="KIND NAME|FINGERPRINT|SERIAL"
+)
+@output_option
+@verb
+def command(words: tuple[str, ...], output: str) -> None:
+    """Tell the whole story of a grant, a peer, or the grant of a certificate.
+
+    KIND is grant, peer, certificate or serial; `grant/x` is the same as `grant x`. A certificate
+    is named by its serial or its SHA-256 fingerprint, as openssl prints them or in any other usual
+    spelling, and needs no KIND before it; `serial:2800` is decimal.
+
+    From which commit it is, by whom and signed by whom, who was invited, what was issued, whether
+    that holds now and if not why not, and every entry of the audit log about it.
+    """
+    kind, it = _subject(words)
+    with database(settings(), "explain") as opened, opened.transaction() as tx:
+        found: list[dict[str, Any]] = contract(READ[kind](tx, it))
+    if output != "table":
+        print_document(found, output)
+        return
+    for each in found:
+        for line in _peer(each) if kind == "peer" else _grant(each):
+            click.echo(printable(line, 500))
+
+
+def _subject(words: tuple[str, ...]) -> tuple[str, str]:
+    """Return the kind, and the name or the certificate's serial or fingerprint in our form."""
+    kind, slash, rest = words[0].partition("/")
+    kind, it = kind.lower(), " ".join([*([rest] if slash else []), *words[1:]])
+    if kind not in READ:
+        with suppress(ValueError):
+            return "certificate", parse_certificate(" ".join(words))  # it needs no kind
+        meant = f" (did you mean {close!r}?)" if (close := nearest(kind, READ, cutoff=0.6)) else ""
+        raise click.UsageError(
+            f"got {printable(kind)!r}, expected one of {', '.join(READ)}{meant}",
+            click.get_current_context(),
+        )
+    if not it.strip():
+        raise click.UsageError(f"which {kind}? it is not named", click.get_current_context())
+    if READ[kind] is not explain_serial:
+        return kind, it
+    try:
+        return kind, parse_certificate(it)
+    except ValueError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
+
+
+def _common(each: dict[str, Any]) -> Iterator[str]:
+    place = f"{each['sourcePath']}:{each['sourceLine']}" if each["sourcePath"] else "not in git"
+    yield f"  declared at {place}, commit {commit_text(each)}"
+    if (hold := each["hold"]) is not None:
+        yield f"  held: {hold['kind']} by {hold['by']} at {hold['at']}: {hold['reason']}"
+    if each["revokedAt"]:
+        yield f"  revoked at {each['revokedAt']}: {each['revokedReason']}"
+
+
+def _peer(each: dict[str, Any]) -> Iterator[str]:
+    yield f"peer/{each['name']} {each['id']} ({each['direction']}) is {each['status']}"
+    yield from _common(each)
+    yield f"  grants: {', '.join(each['grants']) or '-'}"
+    yield from _entries(each)
+
+
+def _grant(each: dict[str, Any]) -> Iterator[str]:
+    yield f"grant/{each['name']} {each['id']} is {each['status']}, until {each['expiresAt']}"
+    yield f"  {each['peer']} on behalf of {each['subjectUserId']}"
+    yield from _common(each)
+    if each["plan"]:
+        yield f"  applied by plan {each['plan']}"
+    for token in each["tokens"]:
+        yield (
+            f"  invited by {token['createdBy']} at {token['createdAt']}:"
+            f" token {token['publicId']} is {token['status']}"
+        )
+    for one in each["certificates"]:
+        holds = "holds now" if one["holds"] else f"does not hold: {one['why']}"
+        how = f"renews {one['renews']}" if one["renews"] else f"by token {one['token']}"
+        yield f"  certificate {one['serial']} ({how}), {one['status']}: {holds}"
+        if one["fingerprint"]:
+            yield f"    {one['fingerprint']}, {one['notBefore']} to {one['notAfter']}"
+        if one["revokedAt"]:
+            yield f"    the CA was told at {one['revokedAt']}"
+    yield from _entries(each)
+
+
+def _entries(each: dict[str, Any]) -> Iterator[str]:
+    yield "  entries of the audit log:"
+    for entry in each["entries"]:
+        yield f"    {entry_line(entry)}"

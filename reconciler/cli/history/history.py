@@ -1,0 +1,41 @@
+"""`history`: what happened, to one object or at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.plan.options import IdentityType
+from reconciler.cli.shared.audit_entries import commit_text, contract
+from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.output import output_option, show_list
+from reconciler.store.audit.queries import history
+
+if TYPE_CHECKING:
+    from reconciler.core.plan.selection import Identity
+
+COLUMNS = (
+    ("SEQ", lambda row: str(row["seq"])),
+    ("AT", lambda row: str(row["at"])),
+    ("WHAT", lambda row: str(row["kind"])),
+    ("OF", lambda row: str(row["subject"])),
+    ("BY", lambda row: str(row["actor"])),
+    ("WHY", lambda row: str(row["reason"] or "-")),
+    ("COMMIT", commit_text),
+)
+
+
+@click.command()
+@click.argument("subject", type=IdentityType(), metavar="[KIND/NAME]", required=False)
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many."
+)
+@output_option
+@verb
+def command(subject: Identity | None, limit: int, output: str) -> None:
+    """Show the newest entries of the audit log, of one object under every name that it had."""
+    wanted = f"{subject[0].lower()}/{subject[1]}" if subject is not None else None
+    with database(settings(), "history") as opened, opened.transaction() as tx:
+        rows = contract(history(tx, wanted, limit))
+    show_list(rows, COLUMNS, output, "nothing has happened yet")

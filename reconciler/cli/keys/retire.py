@@ -1,0 +1,48 @@
+"""`keys retire`: remove a key that seals nothing."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.shared.context import confirm, database, say_gateway, settings, verb
+from reconciler.config import require
+from reconciler.core.model.words import counted
+from reconciler.crypto.keyring import FileKeyring, remove_key
+from reconciler.errors import Refused
+from reconciler.store.rewrap import sealed_by_key
+
+
+@click.command()
+@click.argument("key_id", metavar="ID")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@verb
+def command(key_id: str, yes: bool) -> None:
+    """Remove the key ID from the keyring; refused while it is primary or seals a value."""
+    found = settings()
+    folder = require(found.keyring, "keyring")
+    keys = FileKeyring.load(folder)
+    if key_id not in keys.ids:
+        raise Refused(
+            "name_unknown",
+            f"the keyring holds no key {key_id!r}",
+            hint="`mosaic federation keys status` shows them",
+        )
+    say_gateway(found)
+    with database(found, "keys retire") as opened:
+        with opened.transaction() as tx:
+            sealed = sealed_by_key(tx)[key_id]
+        if key_id == keys.primary:
+            raise Refused(
+                "key_in_service",
+                f"the key {key_id!r} is the primary one",
+                hint="let another seal first: `mosaic federation keys rotate`",
+            )
+        if sealed:
+            raise Refused(
+                "key_in_service",
+                f"the key {key_id!r} still seals {counted(sealed, 'value')}",
+                hint="seal them again first: `mosaic federation keys rewrap`",
+            )
+        confirm(f"Remove the key {key_id} for good?", yes=yes)
+        remove_key(folder, key_id)
+    click.echo(f"removed {key_id}")

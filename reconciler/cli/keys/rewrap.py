@@ -1,0 +1,36 @@
+"""`keys rewrap`: seal again, under the primary key, what older ones seal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.shared.context import database, say_gateway, settings, verb
+from reconciler.cli.shared.summary import tallied
+from reconciler.config import require
+from reconciler.crypto.keyring import FileKeyring
+from reconciler.store.locks import actor_name
+from reconciler.store.rewrap import FIRST, rewrap_batch
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+@click.command()
+@verb
+def command() -> None:
+    """Seal again under the primary key what older keys seal. Runs beside everything else.
+
+    Interrupted, it goes on where it was.
+    """
+    found = settings()
+    keys = FileKeyring.load(require(found.keyring, "keyring"))
+    say_gateway(found)
+    after: UUID | None = FIRST
+    with database(found, "keys rewrap") as opened, tallied("value") as tally:
+        while after is not None:
+            with opened.transaction() as tx:
+                count, after = rewrap_batch(tx, keys, f"user:{actor_name()}", after)
+            tally.done += count
+    click.echo(f"sealed again under {keys.primary}: {tally.done}")

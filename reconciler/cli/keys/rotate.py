@@ -1,0 +1,30 @@
+"""`keys rotate`: another key seals from now on."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.shared.context import say_next, settings, verb
+from reconciler.config import require
+from reconciler.crypto.keyring import FileKeyring, add_key, make_primary
+from reconciler.errors import Refused
+
+
+@click.command()
+@click.argument("key_id", metavar="[ID]", required=False)
+@verb
+def command(key_id: str | None) -> None:
+    """Let the key ID seal from now on; without ID, a new one. What is sealed stays as it is."""
+    folder = require(settings().keyring, "keyring")
+    keys = FileKeyring.load(folder)
+    if key_id is not None and key_id not in keys.ids:
+        raise Refused(
+            "name_unknown",
+            f"the keyring holds no key {key_id!r}",
+            hint="`mosaic federation keys status` shows them",
+        )
+    click.echo(f"acting on the keyring in {folder}", err=True)
+    chosen = key_id or add_key(folder)
+    make_primary(folder, chosen)
+    click.echo(f"{chosen} seals from now on")
+    say_next("  next: back the keyring up, then `mosaic federation keys rewrap`")

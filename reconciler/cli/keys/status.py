@@ -1,0 +1,47 @@
+"""`keys status`: which keys there are, and what they seal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.output import output_option, show_list
+from reconciler.config import require
+from reconciler.crypto.keyring import FileKeyring
+from reconciler.operations.secrets import require_every_key
+from reconciler.store.rewrap import sealed_by_key
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+COLUMNS = (
+    ("ID", lambda row: row["id"]),
+    ("PRIMARY", lambda row: "yes" if row["primary"] else "no"),
+    ("SEALED", lambda row: str(row["sealed"])),
+)
+
+
+@click.command()
+@output_option
+@verb
+def command(output: str) -> None:
+    """Show the sealing keys by id, which one seals from now on, and how many values each seals.
+
+    A key that seals a value and is missing makes it fail (78).
+    """
+    found = settings()
+    folder = require(found.keyring, "keyring")
+    keys = FileKeyring.load(folder)
+    with database(found, "keys status") as opened, opened.transaction() as tx:
+        sealed = sealed_by_key(tx)
+    show_list(key_rows(keys, sealed), COLUMNS, output, "there are no keys")
+    require_every_key(keys, sealed, folder)
+
+
+def key_rows(keys: FileKeyring, sealed: Counter[str]) -> list[dict[str, Any]]:
+    """Return an object a key: `{id, primary, sealed}`."""
+    return [
+        {"id": each, "primary": each == keys.primary, "sealed": sealed[each]} for each in keys.ids
+    ]

@@ -1,0 +1,50 @@
+"""`export`: the live rows as manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.summary import tallied
+from reconciler.core.model.observed import ObservedGrant, ObservedPeer
+from reconciler.core.model.words import counted
+from reconciler.errors import NeedsEdit, Refused
+from reconciler.files import remedy
+from reconciler.manifest.schema import SCHEMAS_URL
+from reconciler.manifest.write import manifest_text, write_manifest
+from reconciler.store.apply.observe import observe
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", required=False)
+@verb
+def command(folder: str | None) -> None:
+    """Write the live peers and grants as manifests, to standard output or a new folder DIR."""
+    with database(settings(), "export") as opened, opened.transaction() as tx:
+        observed = observe(tx)
+    rows: list[ObservedPeer | ObservedGrant] = [row for row in observed.peers if not row.ended]
+    rows += [row for row in observed.grants if not row.ended]
+    texts = [(row, manifest_text(row.name, row.spec, SCHEMAS_URL)) for row in rows]
+    if folder is None:
+        click.echo("---\n".join(text for _, text in texts), nl=False)
+        return
+    target = Path(folder)
+    if target.exists():
+        raise Refused("name_taken", f"{target} exists already", hint="name a new folder")
+    again = f"remove what is in {target}, and the same command may be run again"
+    with tallied("manifest", len(texts), then=again) as tally:
+        for row, text in texts:
+            kind = "peers" if isinstance(row, ObservedPeer) else "grants"
+            path = target / kind / f"{row.name}.yaml"
+            try:
+                write_manifest(path, text)
+            except OSError as error:
+                raise NeedsEdit(
+                    "value_invalid",
+                    f"{path} cannot be written: {error.strerror}",
+                    hint=remedy(error),
+                ) from None
+            tally.done += 1
+    click.echo(f"wrote {counted(len(texts), 'manifest')} into {target}")

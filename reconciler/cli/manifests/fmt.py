@@ -1,0 +1,124 @@
+"""`fmt`: manifests in the one layout."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.shared.context import flags_given, settings, source_of, source_option, verb
+from reconciler.cli.shared.invocation import invocation
+from reconciler.cli.shared.paths import STDIN
+from reconciler.cli.shared.streams import read_standard_input
+from reconciler.cli.shared.summary import tallied
+from reconciler.core.model.words import counted
+from reconciler.core.settings import SourceSetting
+from reconciler.core.source import SUFFIXES
+from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit
+from reconciler.files import replace_file
+from reconciler.manifest.formatter import formatted
+from reconciler.source.read import folder_of, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.errors import Problem
+
+
+@click.command()
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 where a file would be.")
+@click.option("--diff", is_flag=True, help="Show what would change, and change nothing.")
+@source_option
+@verb
+def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
+    """Lay out the manifests in each PATH, a file or a folder (or those of the source).
+
+    Indentation and space alone: comments, quotes and the order of keys stay, and so does what is
+    declared. `-` lays out standard input, and prints it.
+    """
+    if paths == ("-",):
+        click.echo(formatted(read_standard_input("PATH"), STDIN), nl=False)
+        return
+    given = [Path(path) for path in paths] or [folder_of(source_of(settings(), None))]
+    different = _different([file for path in given for file in _files(path)])
+    with tallied("file", len(different)) as tally:
+        for path, (text, made) in different.items():
+            if not check and not diff:
+                _write(path, made)
+            tally.done += 1
+            click.echo(_diff(path, text, made) if diff else f"{path}\n", nl=False)
+    if check and different:
+        line = invocation("fmt", paths, flags_given("home", "source", "ref", "path"))
+        click.echo(f"{counted(len(different), 'file')} to lay out: `{line}`", err=True)
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def _different(files: list[Path]) -> dict[Path, tuple[str, str]]:
+    """Return the text of each file that is laid out otherwise, and how it has to be.
+
+    Raises:
+        InvalidManifests: with every problem of all of them: nothing is written then.
+        Refused: `state_conflict`, of the first that cannot be laid out.
+    """
+    found: dict[Path, tuple[str, str]] = {}
+    problems: list[Problem] = []
+    for path in files:
+        text = _read(path)
+        try:
+            made = formatted(text, str(path))
+        except InvalidManifests as error:
+            problems += error.problems
+            continue
+        if made != text:
+            found[path] = (text, made)
+    if problems:
+        raise InvalidManifests(problems)
+    return found
+
+
+def _diff(path: Path, before: str, after: str) -> str:
+    name = str(path)
+    old, new = (text.splitlines(keepends=True) for text in (before, after))
+    return "".join(difflib.unified_diff(old, new, name, name))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        replace_file(path.resolve(), text.encode())  # a link stays one
+    except OSError as error:
+        raise NeedsEdit(
+            "value_invalid",
+            f"{path} cannot be written: {error.strerror}",
+            hint="it is as it was; check its folder",
+        ) from None
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """Yield a file itself, or the manifests of a folder as a source has them."""
+    if path.is_dir():
+        source = read_source(SourceSetting(str(path)))
+        if source.problems:
+            raise InvalidManifests(source.problems)
+        yield from (path / file.path for file in source.files)
+    elif path.is_file() and path.name.endswith(SUFFIXES) and not path.is_symlink():
+        yield path
+    else:
+        raise NeedsEdit(
+            "source_unreadable",
+            f"{path} is no folder and no manifest (*.yaml, *.yml)",
+            hint="check the path; nothing was changed",
+        )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()  # as its lines end
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        hint = "check the file; nothing of it was changed"
+        raise NeedsEdit(
+            "source_unreadable", f"{path} cannot be read: {reason}", hint=hint
+        ) from None

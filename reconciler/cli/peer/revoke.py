@@ -1,0 +1,37 @@
+"""`peer revoke`: end a peer and its grants, whatever git says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.shared.context import verb, wait_lock
+from reconciler.cli.shared.holds import brake
+from reconciler.cli.shared.output import output_option
+from reconciler.store.holds import revoke_peer
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from reconciler.store.db import Tx
+
+
+@click.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@wait_lock
+@output_option
+@verb
+def command(name: str, reason: str, yes: bool, wait: timedelta, output: str) -> None:
+    """End the peer NAME and every grant of it for good; the key of an outbound peer is erased.
+
+    Its name is not created again until its manifest has left git.
+    """
+    question = "" if yes else f"Revoke peer {name}, its grants and their certificates for good?"
+
+    def act(tx: Tx, by: str) -> None:
+        revoke_peer(tx, name, by, reason)
+
+    brake("peer", name, act, wait, output, question=question)

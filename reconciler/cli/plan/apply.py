@@ -1,0 +1,229 @@
+"""`apply`: make the rows what the manifests declare, after a person or `--yes` has said so."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.plan.display import is_file, opened_reading, plan_output, show_plan
+from reconciler.cli.plan.options import Asked, asking
+from reconciler.cli.plan.plan_file import SavedPlan, read_plan
+from reconciler.cli.shared.context import (
+    DURATION,
+    can_ask,
+    confirm,
+    say_gateway,
+    settings,
+    source_flags_given,
+    source_of,
+    source_option,
+    verb,
+    wait_lock,
+)
+from reconciler.cli.shared.output import json_text
+from reconciler.cli.shared.progress import busy
+from reconciler.cli.shared.summary import Attempt, lost_at_commit, summarised
+from reconciler.core.plan.json import plan_as_json
+from reconciler.core.trust import refuse_unsigned_widenings
+from reconciler.errors import EXIT_REFUSED, NeedsEdit
+from reconciler.operations.invitations import Handout, inviter
+from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded, refuse_stale
+from reconciler.store.loop_status import paused
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from reconciler.config import Settings
+    from reconciler.core.model.spec import Desired
+    from reconciler.core.plan.model import Plan
+    from reconciler.core.settings import SourceSetting
+    from reconciler.store.db import Database
+
+
+@click.command()
+@click.argument("path", required=False)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--invite", is_flag=True, help="Mint an invitation for each grant it creates.")
+@click.option("--invite-dir", metavar="DIR", help="Write them as files (0600) instead.")
+@click.option(
+    "--token-life", type=DURATION, default="1h", show_default=True, help="How long they live."
+)
+@click.option("--dry-run", is_flag=True, help="Show what it would do, as `plan`; change nothing.")
+@asking
+@wait_lock
+@plan_output
+@source_option
+@verb
+def command(
+    path: str | None,
+    yes: bool,
+    invite: bool,
+    invite_dir: str | None,
+    token_life: timedelta,
+    dry_run: bool,
+    asked: Asked,
+    wait: timedelta,
+    output: str,
+) -> None:
+    """Make the database what the manifests below PATH declare, in one transaction.
+
+    Shows the plan and asks, then applies exactly that plan; with --yes it plans under the lock.
+    PATH may be a plan that `plan --save` wrote: it is applied unasked, exactly, or is stale.
+    """
+    found = settings()
+    saved = _saved(path, asked)
+    source = replace(saved.source, cache=found.cache) if saved else source_of(found, path)
+    chosen = saved.asked if saved else asked
+    if dry_run:
+        _preview(found, source, (chosen, saved), output)
+        return
+    handout = _handout(found, token_life, output, invite=invite, folder=invite_dir)
+    say_gateway(found)
+    if saved and (words := chosen.words()):
+        click.echo(f"as it was planned: {shlex.join(words)}", err=True)
+    with summarised() as attempt, opened_reading(found, source, chosen, "apply") as opened_read:
+        opened, reading = opened_read
+        desired = reading.desired
+        _tell_pause(opened)
+        options = Options(
+            limits=chosen.limits,
+            expect=saved.digest if saved else None,
+            generation=reading.generation,
+            wait=wait,
+            selection=chosen.selection,
+            inviting=handout.inviter.inviting if handout else None,
+            trusted=reading.trusted,
+            also=partial(_about_to_commit, attempt, handout),
+        )
+        if not yes and saved is None:
+            approved = _approved(opened, desired, options, output)
+            options = replace(options, expect=approved.digest)
+            attempt.planned = len(approved.changes)
+        try:
+            with busy("applying, or waiting for the lock"):
+                done = apply(opened, desired, reading.by, options)
+        except BaseException as error:
+            if handout and not lost_at_commit(attempt, error):
+                handout.withdraw()
+            raise
+        attempt.committed = True
+    if output == "json":
+        document = plan_as_json(done.plan, done.verdict, desired)
+        if handout is not None:
+            document["invitations"] = handout.documents
+        click.echo(json_text(document))
+        return
+    if yes or saved is not None or output == "markdown":
+        show_plan(done, desired, output)
+    _report(done, handout.documents if handout else [])
+
+
+def _preview(
+    found: Settings, source: SourceSetting, chosen: tuple[Asked, SavedPlan | None], output: str
+) -> None:
+    """Show what an apply would do now, or raise as it would.
+
+    Raises:
+        Refused: `plan_stale`, `commit_untrusted`, or the guard's.
+    """
+    asked, saved = chosen
+    with opened_reading(found, source, asked, "apply") as (opened, reading):
+        options = Options(expect=saved.digest if saved else None, generation=reading.generation)
+        with opened.transaction() as tx:
+            judged = plan(tx, reading.desired, asked.limits, asked.selection)
+            refuse_stale(tx, judged, options)
+    show_plan(judged, reading.desired, output)
+    if output == "json":
+        refuse_if_guarded(judged.verdict)
+    if not judged.verdict.allowed:
+        raise click.exceptions.Exit(EXIT_REFUSED)
+    refuse_unsigned_widenings(judged.plan, reading.trusted)
+    click.echo("nothing was changed: this was a dry run", err=True)
+
+
+def _handout(
+    found: Settings, life: timedelta, output: str, *, invite: bool, folder: str | None
+) -> Handout | None:
+    """Return where invitations go, if any are asked for.
+
+    Raises:
+        NeedsEdit: `usage`: what is for everybody to read would have them in it.
+    """
+    if not invite and folder is None:
+        return None
+    if output == "markdown" and folder is None:
+        raise NeedsEdit(
+            "usage",
+            "--invite prints secrets, and --output markdown is for a comment that others read",
+            hint="--invite-dir DIR writes them as files instead",
+        )
+    return Handout(inviter(found, life), Path(folder) if folder is not None else None)
+
+
+def _about_to_commit(attempt: Attempt, handout: Handout | None, done: Judged) -> None:
+    if handout is not None:
+        handout.hand_out(done)
+    attempt.planned = len(done.plan.changes)
+    attempt.committing = True
+
+
+def _tell_pause(opened: Database) -> None:
+    with opened.transaction() as tx:
+        found = paused(tx)
+    if found is not None:
+        click.echo(f"the loops are paused by {found.by}: {found.reason}", err=True)
+        click.echo("  this apply is yours and goes on; they wait for: resume", err=True)
+
+
+def _saved(path: str | None, asked: Asked) -> SavedPlan | None:
+    if path is None or not is_file(path):
+        return None
+    saved = read_plan(Path(path))
+    if words := [*asked.words(), *source_flags_given()]:
+        raise NeedsEdit(
+            "usage",
+            f"{words[0]} does not go with a saved plan: it was made for its own",
+            hint=f"plan again with {words[0]}, and save that",
+        )
+    return saved
+
+
+def _approved(opened: Database, desired: Desired, options: Options, output: str) -> Plan:
+    """Show the plan and ask; return what was approved.
+
+    Where a document is wanted, standard output is for that alone, and a refusal is an error.
+    """
+    with opened.transaction() as tx:
+        judged = plan(tx, desired, options.limits, options.selection)
+    for_people = output == "text"
+    if for_people or can_ask():
+        show_plan(judged, desired, "text", err=not for_people)
+    if not judged.verdict.allowed and for_people:
+        raise click.exceptions.Exit(EXIT_REFUSED)
+    refuse_if_guarded(judged.verdict)
+    refuse_unsigned_widenings(judged.plan, options.trusted)
+    if not judged.plan.empty:
+        confirm("Apply these changes?", yes=False)
+    return judged.plan
+
+
+def _report(done: Judged, invitations: list[dict[str, Any]]) -> None:
+    summary = done.plan.summary
+    if done.plan.empty:
+        click.echo("Nothing to do.")
+    else:
+        click.echo(
+            f"Applied: {summary.create:,} added, {summary.update:,} changed,"
+            f" {summary.replace:,} replaced, {summary.revoke:,} removed."
+        )
+    for each in invitations:
+        if "file" in each:
+            click.echo(f"invitation of {each['grant']}, until {each['expiresAt']}: {each['file']}")
+        else:
+            click.echo(f"invitation of {each['grant']}, until {each['expiresAt']}, shown once:")
+            click.echo(f"  {each['url']}")

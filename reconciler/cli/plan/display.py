@@ -1,0 +1,107 @@
+"""What `plan` and `apply` share: the guard's flags, the source, and how a plan is shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from reconciler.cli.plan.markdown import plan_markdown
+from reconciler.cli.plan.options import signatures
+from reconciler.cli.plan.text import plan_lines
+from reconciler.cli.shared.context import database, home_given
+from reconciler.cli.shared.output import json_text, output_choice
+from reconciler.cli.shared.progress import busy
+from reconciler.core.plan.json import plan_as_json
+from reconciler.errors import NeedsEdit
+from reconciler.reconcile import read
+from reconciler.store.apply.provenance import last_applied
+from reconciler.store.locks import actor_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.cli.plan.options import Asked
+    from reconciler.config import Settings
+    from reconciler.core.model.spec import Desired
+    from reconciler.core.settings import SourceSetting
+    from reconciler.reconcile import Judged, Reading
+    from reconciler.store.db import Database
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@contextmanager
+def opened_reading(
+    found: Settings, source: SourceSetting, asked: Asked, command: str
+) -> Iterator[tuple[Database, Reading]]:
+    """Open the database, beside what the source declares, as read by the one who runs this.
+
+    A folder is read first: its problems are told where there is no database too. How the commit of
+    a repository follows the applied one, only the database can tell.
+
+    Raises:
+        InvalidManifests: with every problem.
+        NeedsEdit: `usage`: it is a file; `source_unreadable`; what `database` raises.
+        Refused: `rewind`.
+    """
+    if not source.is_git and is_file(source.location):
+        raise NeedsEdit(
+            "usage",
+            f"{source.location} is a file, and a source is a folder: all of it is applied",
+            hint="name the folder; --target kind/name narrows what is applied",
+        )
+    actor = f"user:{actor_name()}"
+    signed = signatures(found, required=asked.require_signed)
+    reading = f"reading {source.shown}"
+    early = None
+    if not source.is_git:
+        with busy(reading):
+            early = read(source, actor, signatures=signed, verify=asked.verify)
+    with database(found, command) as opened:
+        if early is None:
+            with opened.transaction() as tx:
+                applied = last_applied(tx)
+            with busy(reading):
+                early = read(
+                    source,
+                    actor,
+                    applied,
+                    signatures=signed,
+                    allow_rewind=asked.allow_rewind,
+                    verify=asked.verify,
+                )
+        yield opened, early
+
+
+def is_file(location: str) -> bool:
+    """Tell whether a path is a file, as far as that can be told."""
+    with suppress(OSError):  # what may not be looked at is told when it is read
+        return Path(location).is_file()
+    return False
+
+
+def show_plan(judged: Judged, desired: Desired, output: str, *, err: bool = False) -> None:
+    """Print a plan: for people, with colour where one looks; as markdown; or as the contract's."""
+    if output == "json":
+        document = plan_as_json(judged.plan, judged.verdict, desired)
+        click.echo(json_text(document))
+        return
+    if output == "markdown":
+        click.echo(plan_markdown(judged.plan, judged.verdict, desired), err=err, nl=False)
+        return
+    stream = sys.stderr if err else sys.stdout
+    colours = stream.isatty() and not os.environ.get("NO_COLOR")
+    for line, colour in plan_lines(judged.plan, judged.verdict, home_given()):
+        click.echo(click.style(line, fg=colour) if colours and colour else line, err=err)
+
+
+def plan_output(function: F) -> F:
+    """Add `--output text|json|markdown`."""
+    about = "How it is printed; json is stable, markdown is for a pull request."
+    return output_choice("text", "json", "markdown", about=about)(function)

@@ -1,0 +1,200 @@
+"""`drift`: what was changed by hand, by whom and when; put back, or made the declared state."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.plan.options import IdentityType
+from reconciler.cli.shared.context import (
+    confirm,
+    database,
+    flags_given,
+    say_gateway,
+    say_next,
+    settings,
+    source_of,
+    source_option,
+    verb,
+    wait_lock,
+)
+from reconciler.cli.shared.invocation import invocation
+from reconciler.cli.shared.output import json_text, output_choice
+from reconciler.core.drift.detection import What
+from reconciler.core.model.text import printable
+from reconciler.core.model.times import rfc3339
+from reconciler.errors import EXIT_CHANGES, EXIT_FAILED, NeedsEdit, Refused
+from reconciler.operations.adopt import Adopting, carry_out, prepare
+from reconciler.store.drift.repair import drifted, revert
+from reconciler.store.locks import actor_name, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from reconciler.core.drift.detection import Drift
+    from reconciler.core.plan.selection import Identity
+    from reconciler.core.settings import SourceSetting
+    from reconciler.store.db import Database, Tx
+
+
+@click.command()
+@click.argument("objects", nargs=-1, type=IdentityType(), metavar="[KIND/NAME]...")
+@click.option("--revert", "reverting", is_flag=True, help="Restore what was last applied.")
+@click.option("--adopt", "adopting", is_flag=True, help="Write what was found into the source.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there is drift.")
+@wait_lock
+@output_choice("text", "json", about="How it is printed; json is stable.")
+@source_option
+@verb
+def command(
+    objects: tuple[Identity, ...],
+    reverting: bool,
+    adopting: bool,
+    yes: bool,
+    detailed_exitcode: bool,
+    wait: timedelta,
+    output: str,
+) -> None:
+    """Show what was changed in the database by hand, since it was last applied.
+
+    KIND/NAME narrows it; a grant brings its certificates.
+    """
+    found = settings()
+    only = frozenset(objects) or None
+    if reverting and adopting:
+        raise NeedsEdit(
+            "usage", "--revert and --adopt exclude each other", hint="choose one of them"
+        )
+    if reverting or adopting:
+        say_gateway(found)
+    with database(found, "drift") as opened:
+        with opened.transaction() as tx:
+            drifts = drifted(tx, only)
+        _show(drifts, output)
+        if output == "text":
+            _show_next(found.source, drifts, objects)
+        if adopting and drifts:
+            prepared = prepare(source_of(found, None), drifts)
+            files = ", ".join(sorted(prepared.files.after))
+            confirm(f"Write {_count(drifts)} into {files}?", yes=yes)
+            _adopt(opened, prepared, (drifts, only), wait)
+            click.echo(f"Written: {files}; commit it.", err=True)
+            return
+        if reverting and drifts:
+            confirm(f"Put {_count(drifts)} back?", yes=yes)
+            left = _revert(opened, drifts, only, wait)
+            _report(drifts, left)
+            if left:
+                raise click.exceptions.Exit(EXIT_FAILED)
+            return
+    if drifts and detailed_exitcode:
+        raise click.exceptions.Exit(EXIT_CHANGES)
+
+
+def _revert(
+    opened: Database, seen: Sequence[Drift], only: frozenset[Identity] | None, wait: timedelta
+) -> Sequence[Drift]:
+    """Put back what was seen, under the lock; return what could not be.
+
+    Raises:
+        Retry: `lock_held`. Refused: `plan_stale`: something else drifted meanwhile.
+    """
+    with locked(opened, wait) as tx:
+        now = _as_seen(tx, seen, only)
+        revert(tx, now, f"user:{actor_name()}")
+        # by what they are: a row that has its name back is not called what was asked for
+        seen_keys = {each.key for each in now}
+        return [each for each in drifted(tx) if each.key in seen_keys]
+
+
+def _adopt(
+    opened: Database,
+    prepared: Adopting,
+    seen: tuple[Sequence[Drift], frozenset[Identity] | None],
+    wait: timedelta,
+) -> None:
+    """Write the files last, in the transaction that keeps the books: both are done, or neither.
+
+    Raises:
+        Retry: `lock_held`. Refused: `plan_stale`: something else drifted, or a file has changed.
+    """
+    with prepared.files.with_rows(opened, wait) as tx:
+        carry_out(tx, prepared, _as_seen(tx, *seen), f"user:{actor_name()}")
+
+
+def _as_seen(tx: Tx, seen: Sequence[Drift], only: frozenset[Identity] | None) -> tuple[Drift, ...]:
+    now = drifted(tx, only)
+    if [each.as_json() for each in now] != [each.as_json() for each in seen]:
+        raise Refused(
+            "plan_stale",
+            "the rows have changed since they were looked at",
+            hint="nothing was changed; run the command again",
+        )
+    return now
+
+
+def _report(drifts: Sequence[Drift], left: Sequence[Drift]) -> None:
+    still = {each.subject for each in left}
+    done = [each.subject for each in drifts if each.subject not in still]
+    if done:
+        click.echo(f"Done: {', '.join(done)}", err=True)
+    for each in left:
+        click.echo(f"Failed: {each.subject}: {printable(each.remedy, 400)}", err=True)
+
+
+def _show(drifts: Sequence[Drift], output: str) -> None:
+    if output == "json":
+        documents = [each.as_json() for each in drifts]
+        click.echo(json_text(documents))
+        return
+    if not drifts:
+        click.echo("No drift: every row is as it was last applied.")
+        return
+    for each in drifts:
+        click.echo(f"  ! {each.subject:<33} {_said(each)}")
+        for field in each.fields if each.what is not What.INSERTED else ():
+            old, new = (
+                printable(json.dumps(v, ensure_ascii=False), 200) for v in (field.old, field.new)
+            )
+            effect = "" if str(field.effect) == "neutral" else str(field.effect).upper()
+            click.echo(f"      {field.path}  {old} -> {new}  {effect}".rstrip())
+        if each.remedy:
+            say_next(f"      {each.remedy}")
+    click.echo(f"Drift: {_count(drifts)}.")
+
+
+def _show_next(
+    source: SourceSetting | None, drifts: Sequence[Drift], objects: Sequence[Identity]
+) -> None:
+    """Print a command line for what can be put back, and one for what can be declared."""
+    given = [f"{kind.lower()}/{name}" for kind, name in objects]
+    folder = source is not None and not source.is_git
+    for option, able in (
+        ("--revert", [each for each in drifts if each.reverts]),
+        ("--adopt", [each for each in drifts if each.declares and folder]),
+    ):
+        others = {each.identity for each in drifts if each not in able}
+        names = sorted({each.identity for each in able} - others) if others else given
+        if able and (names or not others):
+            options = [option, *flags_given("home", "source", "ref", "path")]
+            click.echo(f"Next: {invocation('drift', names, options)}")
+
+
+def _said(drift: Drift) -> str:
+    by = drift.changed_by
+    if drift.what is What.UNLISTED:
+        return "revoked, and the CA's newer list lacks it"
+    if by is None:
+        return f"{drift.what} by hand; no trigger saw by whom"
+    where = f" from {by.address}" if by.address else ""
+    application = f" ({printable(by.application, 80)})" if by.application else ""
+    at = rfc3339(by.at.replace(microsecond=0))
+    return f"{drift.what} by hand by {printable(by.role, 80)}{application}{where} at {at}"
+
+
+def _count(drifts: Sequence[Drift]) -> str:
+    return f"{len(drifts):,} object{'' if len(drifts) == 1 else 's'}"

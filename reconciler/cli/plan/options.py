@@ -1,0 +1,210 @@
+"""What `plan` and `apply` are asked for: which objects, and which exceptions, this once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from reconciler.core.model.spec import Kind
+from reconciler.core.model.text import printable
+from reconciler.core.plan.guard import Limits, MaxRemovals
+from reconciler.core.plan.selection import Identity, Selection
+from reconciler.core.settings import SignatureSetting
+from reconciler.errors import NeedsEdit
+
+if TYPE_CHECKING:
+    from reconciler.config import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The flags of one run that decide what is planned and whether it may be applied."""
+
+    selection: Selection = field(default_factory=Selection)
+    limits: Limits = field(default_factory=Limits)
+    allow_rewind: bool = False
+    require_signed: bool = False
+    verify: bool = False
+
+    def words(self) -> list[str]:
+        """Return the flags as they are typed."""
+        limits = self.limits
+        return [
+            *_named("--target", self.selection.only),
+            *_named("--exclude", self.selection.but),
+            *(["--max-removals", str(limits.max_removals)] if limits.max_removals else []),
+            *(["--allow-empty"] if limits.allow_empty else []),
+            *(["--refuse-widening"] if limits.refuse_widening else []),
+            *(["--allow-rewind"] if self.allow_rewind else []),
+            *(["--require-signed"] if self.require_signed else []),
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form that a saved plan has."""
+        limits = self.limits
+        return {
+            "targets": sorted([str(kind), name] for kind, name in self.selection.only),
+            "excludes": sorted([str(kind), name] for kind, name in self.selection.but),
+            "maxRemovals": str(limits.max_removals) if limits.max_removals else None,
+            "allowEmpty": limits.allow_empty,
+            "refuseWidening": limits.refuse_widening,
+            "allowRewind": self.allow_rewind,
+            "requireSigned": self.require_signed,
+        }
+
+    @classmethod
+    def from_json(cls, document: Any) -> Asked:
+        """Return what a saved plan was asked for.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is of another form.
+        """
+        removals = document["maxRemovals"]
+        return cls(
+            Selection(_identities(document["targets"]), _identities(document["excludes"])),
+            Limits(
+                MaxRemovals.parse(removals) if removals is not None else None,
+                allow_empty=bool(document["allowEmpty"]),
+                refuse_widening=bool(document["refuseWidening"]),
+            ),
+            allow_rewind=bool(document["allowRewind"]),
+            require_signed=bool(document["requireSigned"]),
+        )
+
+
+class _MaxRemovalsType(click.ParamType["MaxRemovals"]):
+    name = "N|N%"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> MaxRemovals:
+        try:
+            return MaxRemovals.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class IdentityType(click.ParamType["Identity"]):
+    """An object by kind and name, such as `grant/beta-tasks`."""
+
+    name = "kind/name"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Identity:
+        """Return the kind and the name of a text."""
+        if isinstance(value, tuple):
+            return value
+        kind, slash, name = str(value).partition("/")
+        kinds = {str(each).lower(): each for each in Kind}
+        if kind.lower() not in kinds or not slash or not name:
+            self.fail(
+                f"got {printable(value)!r}, expected one such as grant/beta-tasks", param, ctx
+            )
+        return (kinds[kind.lower()], name)
+
+
+def signed_option(function: F) -> F:
+    """Add `--require-signed`."""
+    option = click.option(
+        "--require-signed",
+        is_flag=True,
+        help="Only commits that allowed signers have signed (MOSAIC_REQUIRE_SIGNED).",
+    )
+    return option(function)
+
+
+def signatures(settings: Settings, *, required: bool = False) -> SignatureSetting | None:
+    """Return whose signatures count, where a flag or a setting requires them.
+
+    Raises:
+        NeedsEdit: `config_invalid`: they are required, and nobody may sign.
+    """
+    if not (required or settings.require_signed):
+        return None
+    files = (settings.allowed_signers, settings.signers_keyring)
+    if not any(files):
+        raise NeedsEdit(
+            "config_invalid",
+            "MOSAIC_ALLOWED_SIGNERS: signed commits are required, and it is not said who may sign",
+            hint="name a file of allowed signers, or MOSAIC_SIGNERS_KEYRING",
+        )
+    return SignatureSetting(*(str(each) if each is not None else None for each in files))
+
+
+def asking(function: F) -> F:
+    """Add the flags, and hand them over as one `asked`."""
+
+    @click.option(
+        "--target",
+        "targets",
+        type=IdentityType(),
+        metavar="KIND/NAME",
+        multiple=True,
+        help="Only this object, a peer with its grants; may be given again.",
+    )
+    @click.option(
+        "--exclude",
+        "excludes",
+        type=IdentityType(),
+        metavar="KIND/NAME",
+        multiple=True,
+        help="Not this object, a peer with its grants; may be given again.",
+    )
+    @click.option(
+        "--max-removals",
+        type=_MaxRemovalsType(),
+        metavar="N|N%",
+        help="Let so many objects, or such a share, be removed, once.",
+    )
+    @click.option(
+        "--allow-empty", is_flag=True, help="Let an empty source remove what is managed, once."
+    )
+    @click.option(
+        "--refuse-widening", is_flag=True, help="Refuse whatever grants more than is granted now."
+    )
+    @click.option(
+        "--allow-rewind",
+        is_flag=True,
+        help="Let a commit be read that does not follow the applied one, once.",
+    )
+    @click.option("--verify", is_flag=True, help="Parse every file, whatever is known from before.")
+    @signed_option
+    @functools.wraps(function)
+    def wrapped(
+        *args: Any,
+        targets: tuple[Identity, ...],
+        excludes: tuple[Identity, ...],
+        max_removals: MaxRemovals | None,
+        allow_empty: bool,
+        refuse_widening: bool,
+        allow_rewind: bool,
+        verify: bool,
+        require_signed: bool,
+        **kwargs: Any,
+    ) -> Any:
+        asked = Asked(
+            Selection(frozenset(targets), frozenset(excludes)),
+            Limits(max_removals, allow_empty=allow_empty, refuse_widening=refuse_widening),
+            allow_rewind=allow_rewind,
+            require_signed=require_signed,
+            verify=verify,
+        )
+        return function(*args, asked=asked, **kwargs)
+
+    return wrapped  # type: ignore[return-value]  # the same signature, for click
+
+
+def _named(flag: str, identities: frozenset[Identity]) -> list[str]:
+    names = sorted(f"{kind.lower()}/{name}" for kind, name in identities)
+    return [word for name in names for word in (flag, name)]
+
+
+def _identities(pairs: Any) -> frozenset[Identity]:
+    return frozenset((Kind(kind), str(name)) for kind, name in pairs)

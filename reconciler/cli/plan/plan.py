@@ -1,0 +1,63 @@
+"""`plan`: what an apply would do, and whether it may."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from reconciler.cli.plan.display import opened_reading, plan_output, show_plan
+from reconciler.cli.plan.options import Asked, asking
+from reconciler.cli.plan.plan_file import SavedPlan, save_plan
+from reconciler.cli.shared.context import flags_given, settings, source_of, source_option, verb
+from reconciler.cli.shared.invocation import invocation
+from reconciler.core.trust import refuse_unsigned_widenings
+from reconciler.errors import EXIT_CHANGES, EXIT_REFUSED
+from reconciler.reconcile import plan, refuse_if_guarded
+
+
+@click.command()
+@click.argument("path", required=False)
+@asking
+@click.option("--save", metavar="FILE", help="Write the plan, for `apply FILE`.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where changes are pending.")
+@plan_output
+@source_option
+@verb
+def command(
+    path: str | None,
+    save: str | None,
+    detailed_exitcode: bool,
+    asked: Asked,
+    output: str,
+) -> None:
+    """Show what an apply of the manifests below PATH would do. Changes nothing.
+
+    Exits with 3 where the guard would refuse it.
+    """
+    found = settings()
+    source = source_of(found, path)
+    with opened_reading(found, source, asked, "plan") as (opened, reading):
+        desired = reading.desired
+        with opened.transaction() as tx:
+            judged = plan(tx, desired, asked.limits, asked.selection)
+    show_plan(judged, desired, output)
+    if not judged.verdict.allowed and save is not None:
+        click.echo(f"{save} is not written: the plan is refused", err=True)
+    if output == "json":
+        refuse_if_guarded(judged.verdict)
+    if not judged.verdict.allowed:
+        raise click.exceptions.Exit(EXIT_REFUSED)
+    refuse_unsigned_widenings(judged.plan, reading.trusted)
+    if save is not None:
+        save_plan(Path(save), judged, desired, SavedPlan(source, judged.plan.digest, asked))
+    if not judged.plan.empty:
+        if output == "text":
+            if save is not None:  # it holds all else that was asked for
+                line = invocation("apply", [save], flags_given("home"))
+            else:
+                given = flags_given("home", "source", "ref", "path")
+                line = invocation("apply", [path] if path else [], [*asked.words(), *given])
+            click.echo(f"Next: {line}")
+        if detailed_exitcode:
+            raise click.exceptions.Exit(EXIT_CHANGES)

@@ -1,0 +1,48 @@
+"""Rows of the audit log and what hangs on them, as outputs show them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from reconciler.core.model.times import rfc3339
+
+Row = Mapping[str, Any]
+
+
+def contract(value: object) -> Any:
+    """Return a value as JSON has it: times RFC 3339, names camelCase."""
+    match value:
+        case dict():
+            return {_camel(name): contract(each) for name, each in value.items()}
+        case list() | tuple():
+            return [contract(each) for each in value]
+        case datetime():
+            return rfc3339(value)
+        case UUID():
+            return str(value)
+        case _:
+            return value
+
+
+def commit_text(row: Row) -> str:
+    """Return a commit on one line: its hash, subject, author and signer; `-` for none."""
+    commit = row["commit"]
+    if not commit:
+        return "-"
+    signed = f", signed by {commit['signer']}" if commit.get("signer") else ""
+    return f"{commit['id'][:12]} {commit['subject']} ({commit['author']}{signed})"
+
+
+def entry_line(entry: Row) -> str:
+    """Return an entry of the audit log on one line, with its number."""
+    reason = f": {entry['reason']}" if entry["reason"] else ""
+    commit = f"  {commit_text(entry)}" if entry["commit"] else ""
+    return f"#{entry['seq']} {entry['at']} {entry['kind']} by {entry['actor']}{reason}{commit}"
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name)

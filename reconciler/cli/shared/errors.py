@@ -1,0 +1,147 @@
+"""How an error becomes an exit: its code, and what is said of it on standard error, once."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import traceback
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from reconciler.cli.shared.invocation import with_home
+from reconciler.core.model.text import printable, without_credentials
+from reconciler.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    InvalidManifests,
+    MosaicError,
+    Refused,
+)
+from reconciler.files import remedy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+INTERNAL_HINT: Final = "run it again with --log-level debug for the traceback"
+MAX_CHAIN: Final = 8  # exceptions of one traceback
+
+# what a machine lacks or forbids, as opposed to what this program does wrong (errno(3))
+_OF_THE_MACHINE: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
+)
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Tell whether `--output json` stands in the arguments, whatever else is wrong with them."""
+    words = [word for word in arguments if word != "--"]
+    together = {"--output=json", "-ojson", "-o=json"}
+    return not together.isdisjoint(words) or any(
+        option in ("--output", "-o") and value == "json" for option, value in pairwise(words)
+    )
+
+
+class Failure:
+    """What is told of the error that ended a command; `home` is the flag that it was given."""
+
+    def __init__(self, *, as_json: bool, home: str | None = None) -> None:
+        self._as_json = as_json
+        self._home = home
+
+    def of(self, error: Exception) -> int:
+        """Tell an error; return the exit code."""
+        match error:
+            case click.ClickException():
+                return self._usage(error)
+            case MosaicError():
+                return self._known(error)
+            case OSError() if (translated := file_unusable(error)) is not None:
+                translated.__cause__ = error
+                return self._known(translated)
+            case _:
+                return self._internal(error)
+
+    def interrupted(self) -> int:
+        """Tell that a person has stopped the command."""
+        self._tell("interrupted", "interrupted", "", EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
+
+    def _known(self, error: MosaicError) -> int:
+        message, hint = error.message, error.hint
+        if isinstance(error, InvalidManifests) and self._as_json:
+            if error.code == "manifest_invalid":
+                hint = "`mosaic federation validate --output json` lists them; nothing was changed"
+            else:  # nothing that is on disk, so nothing that `validate` would list
+                message = "; ".join(str(problem) for problem in error.problems)
+        elif isinstance(error, InvalidManifests):
+            for problem in error.problems:
+                click.echo(str(problem), err=True)
+        _trace(error)
+        self._tell(error.code, message, hint, error.exit_code)
+        return error.exit_code
+
+    def _internal(self, error: Exception) -> int:
+        message = f"internal error: {type(error).__name__}: {_first_line(error)}"
+        _trace(error)
+        self._tell("internal", message, INTERNAL_HINT, EXIT_FAILED)
+        return EXIT_FAILED
+
+    def _usage(self, error: click.ClickException) -> int:
+        if isinstance(error, click.exceptions.NoArgsIsHelpError) and not self._as_json:
+            click.echo(error.format_message(), err=True)
+            return EXIT_USAGE
+        hint = ""
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            hint = f"see `{error.ctx.command_path} --help`"
+        self._tell("usage", printable(error.format_message(), 2000), hint, EXIT_USAGE)
+        return EXIT_USAGE
+
+    def _tell(self, code: str, message: str, hint: str, exit_code: int) -> None:
+        hint = with_home(hint, self._home)
+        if self._as_json:
+            error = {"code": code, "message": message, "hint": hint, "exitCode": exit_code}
+            click.echo(json.dumps({"error": error}, ensure_ascii=False), err=True)
+            return
+        click.echo(f"error: {message}", err=True)
+        if hint:
+            click.echo(f"  {hint}", err=True)
+
+
+def file_unusable(error: OSError) -> Refused | None:
+    """Return what an error of the operating system says, None where it is not about a file.
+
+    This is for what no command has translated itself, in words that name what it was doing.
+    """
+    if error.errno is None or (error.filename is None and error.errno not in _OF_THE_MACHINE):
+        return None
+    place = error.filename2 or error.filename
+    name = f"{printable(str(place), 255)!r}: " if place is not None else ""
+    return Refused("file_unusable", f"{name}{error.strerror}", hint=remedy(error))
+
+
+def _trace(error: BaseException) -> None:
+    """Print the traceback, with what it was raised for, where `--log-level debug` asked for it."""
+    if logging.getLogger("reconciler").isEnabledFor(logging.DEBUG):
+        for each in reversed(list(_chain(error))):
+            click.echo("Traceback (most recent call last):", err=True)
+            click.echo("".join(traceback.format_tb(each.__traceback__)), nl=False, err=True)
+            click.echo(f"{type(each).__name__}: {_first_line(each)}", err=True)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it was raised for, also where the message does not say so."""
+    following: BaseException | None = error
+    for _ in range(MAX_CHAIN):
+        if following is None:
+            return
+        yield following
+        following = following.__cause__ or following.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    # those after it are details, and a database's print the row
+    return printable(without_credentials(str(error).strip().partition("\n")[0]), 500)

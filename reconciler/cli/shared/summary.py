@@ -1,0 +1,112 @@
+"""The summary of what failed: what is done, why it failed, what was not attempted."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from reconciler.core.model.words import counted
+from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AGAIN: Final = "the same command may be run again at once"
+# nothing was tried: the words were wrong, or a person did not say yes
+NO_ATTEMPT: Final = frozenset({"usage", "confirmation_needed", "declined"})
+
+
+@dataclass(slots=True)
+class Attempt:
+    """How far an apply has come: all of it is one transaction.
+
+    `planned` is the number of changes, once it is known; `committing` is set when all is written
+    and only the commit is left, `committed` when the database has said that it is there.
+    """
+
+    planned: int | None = None
+    committing: bool = False
+    committed: bool = False
+
+
+@contextmanager
+def summarised() -> Iterator[Attempt]:
+    """Say on standard error what an apply that fails within the block has left.
+
+    Raises:
+        Retry: `database_unavailable`, saying that nobody knows whether it was committed.
+    """
+    attempt = Attempt()
+    try:
+        yield attempt
+    except BaseException as error:
+        if attempt.committed or (isinstance(error, MosaicError) and error.code in NO_ATTEMPT):
+            raise
+        if lost_at_commit(attempt, error):
+            _tell("all of it, or nothing", _why(error), "nothing", "run again to find out")
+            raise _unknown(error) from None
+        left = "every change" if attempt.planned is None else counted(attempt.planned, "change")
+        _tell("nothing", _why(error), left, _then(error))
+        raise
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many of several things are done, each of which stands by itself."""
+
+    done: int = 0
+
+
+@contextmanager
+def tallied(noun: str, total: int | None = None, *, then: str = AGAIN) -> Iterator[Tally]:
+    """Say on standard error how far what fails within the block has come.
+
+    `total` is how many things there are, where that is known.
+    """
+    tally = Tally()
+    try:
+        yield tally
+    except BaseException as error:
+        left = "the rest" if total is None else counted(max(total - tally.done - 1, 0), noun)
+        _tell(counted(tally.done, noun), _why(error), left, then)
+        raise
+
+
+def lost_at_commit(attempt: Attempt, error: BaseException) -> bool:
+    """Tell whether an error leaves it open if the changes are there."""
+    refused = isinstance(error, MosaicError) and error.code != "database_unavailable"
+    return attempt.committing and not refused
+
+
+def _unknown(error: BaseException) -> BaseException:
+    if not isinstance(error, MosaicError):
+        return error
+    return Retry(
+        error.code,
+        f"{error.message}; it was lost at the commit: all of the changes are there, or none",
+        hint="run the same command again: it does what is left, or finds nothing to do",
+    )
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, MosaicError):  # its kind: the error itself is told in full, once, below
+        title = error.outcome.title
+        return "an unexpected error" if error.code == "internal" else title[0].lower() + title[1:]
+    if isinstance(error, click.exceptions.Exit):
+        return "the guard refuses it"
+    interrupted = isinstance(error, (KeyboardInterrupt, click.Abort))
+    return "interrupted" if interrupted else type(error).__name__
+
+
+def _then(error: BaseException) -> str:
+    if isinstance(error, (Refused, NeedsEdit, click.exceptions.Exit)):
+        return "nothing was changed"
+    return f"nothing is half done: {AGAIN}"
+
+
+def _tell(done: str, failed: str, left: str, then: str) -> None:
+    click.echo(f"Summary: done: {done}. Failed: {failed}. Not attempted: {left}.", err=True)
+    click.echo(f"  {then}", err=True)

@@ -1,0 +1,181 @@
+"""The client of another gateway, which is known by the pin of its CA's root and nothing else.
+
+First contact is not verified, and sends nothing: it only fetches roots, of which the pinned one is
+kept. All else goes over a new connection that trusts this root alone, and checks the host's name.
+"""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Self
+
+from reconciler.clients.gateway.responses import (
+    GrantModel,
+    IssuedModel,
+    TokenModel,
+    read_answer,
+    read_failure,
+)
+from reconciler.clients.http.channel import (
+    DEFAULT_LIMITS,
+    DIRECT,
+    Answer,
+    Channel,
+    Destination,
+    Limits,
+    find,
+    wrong_answer,
+)
+from reconciler.clients.http.proxy import proxy_name
+from reconciler.core.issuance.invitation import API_PREFIX
+from reconciler.crypto.certificates import fingerprint_of, pick_pinned_root, split_pem
+from reconciler.crypto.csr import digest_of_pem
+from reconciler.crypto.proof import make_proof
+from reconciler.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from reconciler.core.issuance.remote import IssuedAnswer, RemoteGrant, TokenState
+    from reconciler.core.issuance.tokens import Token
+    from reconciler.core.settings import Network, ProxyRules
+    from reconciler.crypto.keys import PrivateKey
+
+ROOTS_PATH: Final = f"{API_PREFIX}/ca/roots"
+
+
+def utc_now() -> datetime:
+    """Return this machine's clock."""
+    return datetime.now(UTC)
+
+
+class GatewayClient:
+    """A gateway over a verified connection; made by `pinned`.
+
+    `roots` are its CA's roots as PEM texts, the pinned one first; `server_time` is its clock as
+    last told, in whole seconds. Every call raises `peer_unreachable`, `peer_wrong_answer`, or what
+    the gateway refused with.
+    """
+
+    def __init__(
+        self,
+        to: Destination,
+        channel: Channel,
+        roots: tuple[str, ...],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._to, self._channel, self._clock = to, channel, clock
+        self.addresses = tuple(str(address) for address in to.addresses)
+        self.proxy = None if to.proxy is None else proxy_name(to.proxy)
+        self.roots = roots
+        self.server_time: datetime | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def pinned(
+        cls,
+        base_url: str,
+        pin: str,
+        allow_addresses: tuple[Network, ...],
+        *,
+        rules: ProxyRules = DIRECT,
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> AsyncIterator[Self]:
+        """Connect to the gateway whose root has the fingerprint `pin` (`sha256:<hex>`).
+
+        Raises:
+            MosaicError: `pin_mismatch`, `peer_unreachable`, `peer_address_refused`,
+                `peer_wrong_answer`.
+        """
+        to = await find(base_url, allow_addresses, limits, rules)
+        async with Channel(to, _unverified(), limits) as first:
+            root = pick_pinned_root(_bundle(await first.send("GET", ROOTS_PATH)), pin)
+        async with Channel(to, _trusting(root), limits) as channel:
+            client = cls(to, channel, (root,), clock)
+            await client._fetch_roots(root, pin)
+            yield client
+
+    async def token_status(self, token: Token) -> TokenState:
+        """Return the state of a usable token; nothing is claimed or spent."""
+        answer = await self._send("GET", "/enroll", _bearer(token))
+        return read_answer(answer, 200, TokenModel, token.secret).value()
+
+    async def enroll(self, token: Token, csr_pem: str) -> IssuedAnswer:
+        """Spend the token on a certificate for the CSR's key."""
+        answer = await self._send("POST", "/enroll", _bearer(token), {"csr": csr_pem})
+        return read_answer(answer, 201, IssuedModel, token.secret).value()
+
+    async def pickup(self, key: PrivateKey) -> IssuedAnswer:
+        """Return the newest answer that was given for the key, by a proof of it."""
+        proof = self._proof(key, "POST", "/certificates/pickup")
+        answer = await self._send("POST", "/certificates/pickup", {"DPoP": proof}, {})
+        return read_answer(answer, 200, IssuedModel, proof).value()
+
+    async def renew(self, key: PrivateKey, csr_pem: str) -> IssuedAnswer:
+        """Return a certificate for the CSR's key, by a proof of the key of the current one."""
+        path = "/certificates/renew"
+        proof = self._proof(key, "POST", path, **{"csr#S256": digest_of_pem(csr_pem)})
+        answer = await self._send("POST", path, {"DPoP": proof}, {"csr": csr_pem})
+        return read_answer(answer, 201, IssuedModel, proof).value()
+
+    async def grant(self, key: PrivateKey) -> RemoteGrant:
+        """Return the grant of the key's certificates, whatever its state, by a proof of it."""
+        proof = self._proof(key, "GET", "/grant")
+        answer = await self._send("GET", "/grant", {"DPoP": proof})
+        return read_answer(answer, 200, GrantModel, proof).value()
+
+    def _proof(self, key: PrivateKey, method: str, path: str, **claims: str) -> str:
+        url = f"{self._to.base_url}{API_PREFIX}{path}"
+        fresh = {"jti": secrets.token_urlsafe(16), **claims}
+        return make_proof(key, method, url, self._clock(), fresh)
+
+    async def _fetch_roots(self, pinned: str, pin: str) -> None:
+        bundle = _bundle(await self._send("GET", "/ca/roots"))
+        try:
+            others = tuple(pem for pem in split_pem(bundle) if fingerprint_of(pem) != pin)
+        except ValueError:
+            raise wrong_answer("its roots are not a PEM bundle") from None
+        self.roots = (pinned, *others)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        json: dict[str, str] | None = None,
+    ) -> Answer:
+        answer = await self._channel.send(method, f"{API_PREFIX}{path}", headers=headers, json=json)
+        self.server_time = answer.server_time
+        return answer
+
+
+def _bearer(token: Token) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token.spelled()}"}
+
+
+def _bundle(answer: Answer) -> str:
+    if answer.status != 200:
+        raise read_failure(answer)
+    return answer.body.decode("ascii", "replace")
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the pin decides, and nothing is sent before
+    return context
+
+
+def _trusting(root: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cadata=root)
+    except ssl.SSLError:
+        raise Refused(
+            "pin_mismatch",
+            "the root that the invitation pins cannot be used for TLS",
+            hint="ask the grantor for a new invitation",
+        ) from None

@@ -1,0 +1,1 @@
+"""HTTPS to hosts that somebody else named."""

@@ -1,0 +1,102 @@
+"""The table of the settings: what each is called, what it means, and how its text is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core import settings as values
+from reconciler.core.model.origin import read_origin
+from reconciler.errors import NeedsEdit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PREFIX: Final = "MOSAIC_"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its variable is `MOSAIC_` and the name in capitals; `read` parses its text.
+
+    A `secret` may come from a file; its text is not `shown` in an error, nor is a command's.
+    `in_home` is false for what a home has of its own, so that nobody else's can be named.
+    """
+
+    name: str
+    read: Callable[[str], Any]
+    meaning: str
+    secret: bool = False
+    shown: bool = True
+    in_home: bool = True
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of the setting."""
+        return PREFIX + self.name.upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A setting's text, and who set it: the name that an error shows. Paths start at `base`.
+
+    `stored` tells that it stands in `mosaic.toml`; `file` is where a secret was read from.
+    """
+
+    text: str = field(repr=False)
+    origin: str
+    base: Path
+    stored: bool = False
+    file: Path | None = None
+
+
+SETTINGS: Final = (
+    Setting("home", Path, "the folder of an embedded gateway (default .mosaic, searched upward)"),
+    Setting("source", values.read_git_word, "where manifests come from: a folder or a git URL"),
+    Setting(
+        "ref", values.read_git_word, "the git ref to read; with it, a path is a repository too"
+    ),
+    Setting("path", values.read_git_word, "the folder of the manifests within a git repository"),
+    Setting(
+        "database_url",
+        values.read_text,  # all else of it is libpq's to read
+        "the libpq URL of PostgreSQL 15+",
+        secret=True,
+        in_home=False,
+    ),
+    Setting(
+        "database_password_command",
+        values.read_command,
+        "a command that prints the database's password, run at each connect",
+        shown=False,
+        in_home=False,
+    ),
+    Setting(
+        "postgres_bin", Path, "the folder of a PostgreSQL 15+ to run in a home, not the wheel's"
+    ),
+    Setting("ca_url", read_origin, "the URL of step-ca"),
+    Setting("ca_root", Path, "the PEM bundle of our CA's roots", in_home=False),
+    Setting("ca_provisioners", Path, "the folder of the provisioners' private keys (serve)"),
+    Setting("listen", values.read_listen, "the address of the HTTPS endpoint, host:port"),
+    Setting("public_url", read_origin, "the URL under which peers reach the endpoint"),
+    Setting("keyring", Path, "the folder of the sealing keys"),
+    Setting("token_pepper_file", Path, "the file of the token pepper, 32 bytes in hex"),
+    Setting("oid_arc", values.read_oid_arc, "the arc of the OIDs in certificates"),
+    Setting("allow_addresses", values.read_networks, "networks, not global, that may be called"),
+    Setting(
+        "peer_proxy", values.read_peer_proxy, "environment: peers are reached through HTTPS_PROXY"
+    ),
+    Setting("trusted_proxies", values.read_networks, "networks whose X-Forwarded-For is believed"),
+    Setting("proxy_protocol", values.read_switch, "true: they send a PROXY header instead"),
+    Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),
+    Setting("signers_keyring", Path, "the OpenPGP public keys of who may sign commits"),
+    Setting("require_signed", values.read_switch, "true: apply signed commits alone"),
+    Setting("rate_limit", values.read_rate_limit, "requests of one address (30/s; 0 is off)"),
+)
+BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
+
+
+def invalid(where: str, message: str, hint: str) -> NeedsEdit:
+    """Return the error of a setting; `where` is the variable, flag or file that is wrong."""
+    return NeedsEdit("config_invalid", f"{where}: {message}", hint=hint)

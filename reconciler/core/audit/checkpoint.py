@@ -1,0 +1,83 @@
+"""Checkpoints of the audit log: what it came to at a moment, kept where it cannot be rewritten."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.audit.chain import Head
+from reconciler.core.model.spec import canonical_json
+from reconciler.core.model.times import parse_rfc3339, rfc3339
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.core.audit.chain import Verified
+
+FORMAT: Final = "mosaic-checkpoint-v1"
+MAX_CHECKPOINT: Final = 4096  # octets
+
+_DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The entry `seq` of the log that begins with the entry of the hash `log`, and its hash.
+
+    `at` is when that was read, by the database's clock. As text it is one line of JSON.
+    """
+
+    log: bytes
+    seq: int
+    hash: bytes
+    at: datetime
+
+    @classmethod
+    def of(cls, verified: Verified) -> Checkpoint:
+        """Return the checkpoint of a log that verified."""
+        return cls(verified.first, verified.last.seq, verified.last.hash, verified.at)
+
+    @property
+    def heads(self) -> tuple[Head, Head]:
+        """The two entries that the log must have."""
+        return Head(1, self.log), Head(self.seq, self.hash)
+
+    def text(self) -> str:
+        """Return the text, which is what is signed."""
+        document = {
+            "format": FORMAT,
+            "log": f"sha256:{self.log.hex()}",
+            "seq": self.seq,
+            "hash": f"sha256:{self.hash.hex()}",
+            "at": rfc3339(self.at),
+        }
+        return canonical_json(document) + "\n"
+
+    @classmethod
+    def parse(cls, content: bytes) -> Checkpoint:
+        """Return what `text` printed; raise `ValueError` for anything else."""
+        if len(content) > MAX_CHECKPOINT:
+            raise ValueError(f"it has {len(content):,} octets, more than {MAX_CHECKPOINT:,}")
+        try:
+            document = json.loads(content)
+            found = cls(
+                log=_digest(document["log"]),
+                seq=document["seq"],
+                hash=_digest(document["hash"]),
+                at=parse_rfc3339(document["at"]),
+            )
+            whole = type(found.seq) is int and found.text().encode() == content
+        except (ValueError, TypeError, KeyError, RecursionError):
+            whole = False
+        if not whole:
+            raise ValueError("it is not what `audit checkpoint` prints")
+        return found
+
+
+def _digest(text: str) -> bytes:
+    found = _DIGEST.fullmatch(text)
+    if found is None:
+        raise ValueError("no digest")
+    return bytes.fromhex(found[1])

@@ -1,0 +1,275 @@
+"""Who may be signed for: the policy of enrollment and renewal, as decisions over plain facts.
+
+The clock is the database's, and an argument. A decision carries its reason; what a refusal leaves
+behind (a theft signal, a token past use) is part of it, so that the store can record both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.issuance.tokens import CLAIM_LIFE, MAX_UNANSWERED
+from reconciler.core.model.states import IssuanceStatus, TokenStatus
+from reconciler.errors import MosaicError, Refused, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from reconciler.core.model.ids import GrantId, IssuanceId
+    from reconciler.core.model.states import GrantStatus
+
+LEASE: Final = timedelta(seconds=30)  # of an attempt; longer than a call to the CA may take
+MIN_LEFT: Final = timedelta(minutes=1)  # of a grant's life, to be worth a certificate
+RENEWAL_GRACE: Final = timedelta(days=30)  # past notAfter, the old key still proves itself
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFacts:
+    """A grant as enrollment needs it; `status` as readers see it, `scope` as its canonical JSON."""
+
+    id: GrantId
+    name: str
+    peer: str
+    peer_id: UUID
+    subject_user_id: str
+    scope: dict[str, Any]
+    status: GrantStatus
+    expires_at: datetime
+    lifetime: timedelta
+    suspended: bool
+
+    def may_sign(self, now: datetime) -> bool:
+        """Tell whether enough of the grant is left to sign for."""
+        return not self.status.ended and self.expires_at - now >= MIN_LEFT
+
+    def not_after(self, now: datetime) -> datetime:
+        """Return when a certificate that is signed now ends: whole seconds, as X.509 has them."""
+        return min(now + self.lifetime, self.expires_at).replace(microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """A token whose secret has been verified. `claimed_by` is the SHA-256 of the claiming key."""
+
+    id: UUID
+    public_id: str
+    status: TokenStatus
+    expires_at: datetime
+    claimed_by: str | None
+    claimed_at: datetime | None
+    unanswered: int
+
+
+@dataclass(frozen=True, slots=True)
+class IssuanceFacts:
+    """One issuance, as a decision needs it."""
+
+    id: IssuanceId
+    serial: str
+    spki_sha256: str
+    status: IssuanceStatus
+    created_at: datetime
+    lease_until: datetime | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    predecessor_id: IssuanceId | None = None
+    answer: str | None = None
+
+    def in_flight(self, now: datetime) -> bool:
+        """Tell whether an attempt may still be waiting for the CA."""
+        leased = self.lease_until is not None and self.lease_until > now
+        return self.status is IssuanceStatus.INTENT and leased
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Sign, after `stale` (an intent that nobody waits for any more) has been given up."""
+
+    stale: IssuanceFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """It has been signed already: this is the answer, byte for byte."""
+
+    body: str
+    serial: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Do not sign. `theft`: the right secret or proof came with another key. `void`: token done."""
+
+    error: MosaicError
+    theft: bool = False
+    void: bool = False
+
+
+def judge_enrollment(
+    token: TokenFacts,
+    grant: GrantFacts,
+    spki_sha256: str,
+    issuances: Sequence[IssuanceFacts],
+    now: datetime,
+) -> Go | Declined:
+    """Decide on a token with a verified secret and the key of a CSR; `issuances` are the token's.
+
+    The claiming key may go on for `CLAIM_LIFE` and `MAX_UNANSWERED` issuances, however long ago
+    the token expired; no other key can.
+    """
+    theft = token.claimed_by is not None and token.claimed_by != spki_sha256
+    refusal = _token_refusal(token, grant, now)
+    if refusal is not None:
+        return Declined(refusal, theft=theft)
+    if theft:
+        return Declined(_gone("token_claimed", "another key has claimed the token"), theft=True)
+    intents = [each for each in issuances if each.status is IssuanceStatus.INTENT]
+    if any(each.in_flight(now) for each in intents):
+        return Declined(_in_progress(intents[0], now))
+    if token.status is TokenStatus.CLAIMED and _claim_is_over(token, now):
+        return Declined(_gone("token_void", "the claim has ended without a certificate"), void=True)
+    return Go(stale=intents[0] if intents else None)
+
+
+def judge_status(token: TokenFacts, grant: GrantFacts, now: datetime) -> MosaicError | None:
+    """Return what an enrollment with a fresh key would be refused for, or None; claims nothing."""
+    refusal = _token_refusal(token, grant, now)
+    if refusal is None and token.status is TokenStatus.CLAIMED and _claim_is_over(token, now):
+        return _gone("token_void", "the claim has ended without a certificate")
+    return refusal
+
+
+def judge_pickup(
+    grant: GrantFacts, issuances: Sequence[IssuanceFacts], now: datetime
+) -> Answered | Declined:
+    """Decide on a proof by the key of `issuances`, newest first; all are the grant's."""
+    if grant.status.ended:
+        return Declined(_gone("grant_ended", "the grant has ended"))
+    for each in issuances:
+        if each.status is IssuanceStatus.ISSUED and each.answer is not None:
+            return Answered(each.answer, each.serial)
+        if each.in_flight(now):
+            return Declined(_in_progress(each, now))
+    return Declined(proof_invalid())
+
+
+def judge_renewal(
+    grant: GrantFacts,
+    proof_spki: str,
+    csr_spki: str,
+    issuances: Sequence[IssuanceFacts],
+    now: datetime,
+) -> tuple[IssuanceFacts, Go] | Answered | Declined:
+    """Decide on a renewal by a proof's key; `issuances` are all of the grant's, newest first.
+
+    Returns the predecessor with `Go`; the answer given before, where the same new key asks again;
+    or a refusal. One certificate has at most one successor.
+    """
+    if not grant.may_sign(now):
+        return Declined(_gone("grant_ended", "the grant has ended, or ends within a minute"))
+    issued = [each for each in issuances if each.status is IssuanceStatus.ISSUED]
+    held = next((each for each in issued if each.spki_sha256 == proof_spki), None)
+    if held is None:
+        known = any(each.spki_sha256 == proof_spki for each in issuances)
+        return Declined(proof_invalid(), theft=known)
+    successors = [each for each in issuances if each.predecessor_id == held.id]
+    successor = next((each for each in successors if each in issued), None)
+    if successor is not None:
+        if successor.spki_sha256 == csr_spki and successor.answer is not None:
+            return Answered(successor.answer, successor.serial)
+        return Declined(_contested(), theft=True)
+    if held is not issued[0]:
+        return Declined(proof_invalid(), theft=True)
+    if csr_spki == held.spki_sha256 and held.answer is not None and not _is_due(held, now):
+        return Answered(held.answer, held.serial)
+    assert held.not_after is not None
+    if now > held.not_after + RENEWAL_GRACE:
+        return Declined(proof_invalid())
+    return _beside_intents(held, csr_spki, successors, now)
+
+
+def _beside_intents(
+    held: IssuanceFacts, csr_spki: str, successors: Sequence[IssuanceFacts], now: datetime
+) -> tuple[IssuanceFacts, Go] | Declined:
+    intents = [each for each in successors if each.status is IssuanceStatus.INTENT]
+    waiting = next((each for each in intents if each.in_flight(now)), None)
+    if waiting is None:
+        return held, Go(stale=intents[0] if intents else None)
+    if waiting.spki_sha256 != csr_spki:
+        return Declined(_contested(), theft=True)
+    return Declined(_in_progress(waiting, now))
+
+
+def renew_after(not_before: datetime, not_after: datetime) -> datetime:
+    """Return when a certificate should be renewed: at two thirds of its life, in whole seconds."""
+    return (not_before + (not_after - not_before) * 2 / 3).replace(microsecond=0)
+
+
+def proof_invalid() -> Refused:
+    """Return the one refusal of every unknown key and every bad proof."""
+    return Refused(
+        "proof_invalid",
+        "the proof does not verify, or its key has no certificate here",
+        hint="sign method, URL and the time of now by the key of the CSR, as dpop+jwt (RFC 9449)",
+    )
+
+
+def token_invalid() -> Refused:
+    """Return the one refusal of every unknown token and every wrong secret."""
+    return Refused(
+        "token_invalid",
+        "the token is not known here",
+        hint="check that the invitation was copied whole, and ask the grantor for a new one",
+    )
+
+
+def _token_refusal(token: TokenFacts, grant: GrantFacts, now: datetime) -> MosaicError | None:
+    if token.status is TokenStatus.SPENT:
+        return _gone("token_spent", "the token has been used")
+    if not grant.may_sign(now):
+        return _gone("grant_ended", "the grant has ended, or ends within a minute")
+    if token.status is TokenStatus.VOID:
+        return _gone("token_void", "the token was withdrawn, or a newer one took its place")
+    if token.status is TokenStatus.OPEN and token.expires_at <= now:
+        return _gone("token_expired", "the token has expired")
+    return None
+
+
+def _claim_is_over(token: TokenFacts, now: datetime) -> bool:
+    assert token.claimed_at is not None
+    return token.unanswered >= MAX_UNANSWERED or now >= token.claimed_at + CLAIM_LIFE
+
+
+def _is_due(held: IssuanceFacts, now: datetime) -> bool:
+    assert held.not_before is not None
+    assert held.not_after is not None
+    return now >= renew_after(held.not_before, held.not_after)
+
+
+def _gone(code: str, message: str) -> Refused:
+    hints = {
+        "token_spent": "its holder fetches the certificate by a proof of the key; "
+        "anyone else asks the grantor for a new invitation",
+    }
+    return Refused(code, message, hint=hints.get(code, "ask the grantor for a new invitation"))
+
+
+def _contested() -> Refused:
+    return Refused(
+        "renewal_contested",
+        "another key renews this certificate",
+        hint="use that key; where it is not yours, tell the grantor at once",
+    )
+
+
+def _in_progress(attempt: IssuanceFacts, now: datetime) -> Retry:
+    left = (attempt.lease_until or now) - now
+    return Retry(
+        "enrollment_in_progress",
+        "an attempt by the same key waits for the certificate authority",
+        hint="try again with the same key and CSR",
+        retry_after=max(min(left, timedelta(seconds=5)), timedelta(seconds=1)),
+    )

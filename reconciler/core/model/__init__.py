@@ -1,0 +1,1 @@
+"""What the gateway is about, as values: specs, scopes, states, rows, ids, times and text."""

@@ -1,0 +1,133 @@
+"""What the database holds, as values: the other side of a diff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus
+from reconciler.core.model.times import rfc3339
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.core.model.ids import GrantId, PeerId
+    from reconciler.core.model.spec import GrantSpec, PeerSpec, Place
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An operator's brake on a peer or a grant. Git cannot lift it."""
+
+    kind: HoldKind
+    by: str
+    at: datetime
+    reason: str
+
+    def as_json(self) -> dict[str, str]:
+        """Return the JSON form that rows and outputs share."""
+        return {
+            "kind": str(self.kind),
+            "by": self.by,
+            "at": rfc3339(self.at),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCertificate:
+    """A certificate that authority hangs on today; `serial` in lower-case hex."""
+
+    serial: str
+    peer: str
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """The newest change of a row outside of our transactions: by which role, from where, when.
+
+    `digest` is the `spec_digest` that it wrote, None where it left that as it was.
+    """
+
+    role: str
+    application: str
+    address: str | None
+    at: datetime
+    digest: str | None = None
+
+    def __str__(self) -> str:
+        """Return who and when, for people."""
+        return f"{self.role} at {rfc3339(self.at.replace(microsecond=0))}"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedPeer:
+    """A row of `federation_peers`: the live one of its name, or an ended one under a hold.
+
+    `spec` is what its columns say, `digest` what was stored beside them when they were written: a
+    change by hand sets the two apart.
+    """
+
+    id: PeerId
+    name: str
+    spec: PeerSpec
+    digest: str
+    status: PeerStatus
+    managed: bool
+    place: Place | None = None
+    revision: str | None = None
+    hold: Hold | None = None
+    certificates: tuple[LiveCertificate, ...] = ()
+    by_hand: ByHand | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the row can never hold again."""
+        return self.status is PeerStatus.REVOKED
+
+    @property
+    def held_revoked(self) -> bool:
+        """Whether an operator's brake keeps this name from being created again."""
+        return self.hold is not None and self.hold.kind is HoldKind.REVOKE
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedGrant:
+    """A row of `federation_grants`: the live one of its name, or an ended one under a hold.
+
+    `spec` and `digest` are as a peer's. `status` is as readers see it: `expired` once `expires_at`
+    has passed, whatever the column says.
+    """
+
+    id: GrantId
+    name: str
+    peer_id: PeerId
+    spec: GrantSpec
+    digest: str
+    status: GrantStatus
+    managed: bool
+    place: Place | None = None
+    revision: str | None = None
+    hold: Hold | None = None
+    certificates: tuple[LiveCertificate, ...] = ()
+    by_hand: ByHand | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the row can never hold again."""
+        return self.status.ended
+
+    @property
+    def held_revoked(self) -> bool:
+        """Whether an operator's brake keeps this name from being created again."""
+        return self.hold is not None and self.hold.kind is HoldKind.REVOKE
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One snapshot of the rows that a plan needs, sorted by name, with the database's clock."""
+
+    now: datetime
+    peers: tuple[ObservedPeer, ...] = ()
+    grants: tuple[ObservedGrant, ...] = ()

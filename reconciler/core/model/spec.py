@@ -1,0 +1,161 @@
+"""What a manifest declares, as values; their canonical JSON and digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from reconciler.core.model.scope import Scope, scope_from_json
+from reconciler.core.model.times import format_duration, parse_duration, parse_rfc3339, rfc3339
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.core.model.commits import Commit
+
+DEFAULT_LIFETIME: Final = timedelta(hours=24)
+MIN_LIFETIME: Final = timedelta(minutes=5)
+MAX_LIFETIME: Final = timedelta(days=7)
+
+
+class Kind(StrEnum):
+    """The kinds of manifest, in the order in which they are created."""
+
+    PEER = "Peer"
+    GRANT = "Grant"
+
+
+class Direction(StrEnum):
+    """Who calls whom: an inbound peer calls us, an outbound one is called by us."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a manifest stands: `path` relative to the source, `line` of `metadata.name` from 1."""
+
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSpec:
+    """What a `Peer` manifest declares; `labels` come sorted by name."""
+
+    direction: Direction
+    display_name: str
+    endpoint: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    protect: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the canonical JSON form, every field present."""
+        return {
+            "direction": str(self.direction),
+            "displayName": self.display_name,
+            "endpoint": self.endpoint,
+            "labels": dict(self.labels),
+            "protect": self.protect,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GrantSpec:
+    """What a `Grant` manifest declares; `peer` is the name of an inbound peer."""
+
+    peer: str
+    subject_user_id: str
+    expires_at: datetime
+    scope: Scope
+    lifetime: timedelta = DEFAULT_LIFETIME
+    suspended: bool = False
+    protect: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the canonical JSON form, every field present."""
+        return {
+            "peer": self.peer,
+            "subjectUserId": self.subject_user_id,
+            "expiresAt": rfc3339(self.expires_at),
+            "suspended": self.suspended,
+            "protect": self.protect,
+            "scope": self.scope.as_json(),
+            "certificate": {"lifetime": format_duration(self.lifetime)},
+        }
+
+
+Spec = PeerSpec | GrantSpec
+S = TypeVar("S", bound=PeerSpec | GrantSpec)
+
+
+def canonical_json(document: object) -> str:
+    """Return `document` as JSON with sorted keys and no spaces: the form that is digested."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest_of(document: object) -> str:
+    """Return `sha256:<hex>` of the canonical JSON of `document`."""
+    return f"sha256:{hashlib.sha256(canonical_json(document).encode()).hexdigest()}"
+
+
+def spec_from_json(kind: Kind, document: dict[str, Any]) -> Spec:
+    """Return the spec of a canonical form that `as_json` wrote (trusted: our own audit log)."""
+    if kind is Kind.PEER:
+        return PeerSpec(
+            direction=Direction(document["direction"]),
+            display_name=document["displayName"],
+            endpoint=document["endpoint"],
+            labels=tuple(sorted(document["labels"].items())),
+            protect=document["protect"],
+        )
+    return GrantSpec(
+        peer=document["peer"],
+        subject_user_id=document["subjectUserId"],
+        expires_at=parse_rfc3339(document["expiresAt"]),
+        scope=scope_from_json(document["scope"]),
+        lifetime=parse_duration(document["certificate"]["lifetime"]),
+        suspended=document["suspended"],
+        protect=document["protect"],
+    )
+
+
+def spec_digest(spec: Spec) -> str:
+    """Return the digest of what `spec` declares: equal for specs that mean the same."""
+    return digest_of(spec.as_json())
+
+
+@dataclass(frozen=True, slots=True)
+class Declared(Generic[S]):
+    """One manifest of a source: its name, what it declares, its place and its digest."""
+
+    name: str
+    spec: S
+    place: Place
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """All that a source declares, sorted by name; no two of a kind share a name."""
+
+    peers: tuple[Declared[PeerSpec], ...] = ()
+    grants: tuple[Declared[GrantSpec], ...] = ()
+    commit: Commit | None = None
+    dirty: bool = False
+    label: str = field(default="", compare=False)
+
+    @property
+    def revision(self) -> str | None:
+        """The hash of the commit that was read."""
+        return self.commit.id if self.commit is not None else None
+
+    @property
+    def empty(self) -> bool:
+        """Whether the source holds no manifest at all."""
+        return not self.peers and not self.grants

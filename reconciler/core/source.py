@@ -1,0 +1,37 @@
+"""What a source hands over: files as bytes, with the problems that kept others out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from reconciler.core.model.commits import Commit, History
+    from reconciler.errors import Problem
+
+MAX_FILE: Final = 256 * 1024  # octets
+SUFFIXES: Final = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One manifest file: `path` is relative to the source, with `/`."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """All manifest files of a source, sorted by path; `label` says where they came from.
+
+    `commit` is the one that was read, None where no repository holds the files; `dirty` tells
+    that they differ from it. `history` is there for a git source only.
+    """
+
+    label: str
+    files: tuple[SourceFile, ...]
+    problems: tuple[Problem, ...] = ()
+    commit: Commit | None = None
+    dirty: bool = False
+    history: History | None = None

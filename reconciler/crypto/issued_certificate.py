@@ -1,0 +1,61 @@
+"""What another gateway issued, checked by the side that holds the key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.core.issuance.contract import SignedLeaf
+from reconciler.core.issuance.x509 import GrantIdentity, check_enrolled
+from reconciler.core.model.text import printable
+from reconciler.crypto.certificates import read_certificate, verify_chain
+from reconciler.errors import MosaicError, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from reconciler.core.issuance.remote import IssuedAnswer
+    from reconciler.core.issuance.x509 import CertificateFacts
+
+
+def verify_issued(
+    issued: IssuedAnswer, spki_sha256: str, roots: Sequence[str], at: datetime, oid_arc: str
+) -> SignedLeaf:
+    """Return the certificate of an answer, once it is the one that was asked for.
+
+    (1) it leads to one of the roots, and holds at that moment;
+    (2) it carries the answer's grant and subject user, our key, and our usage, and nothing else;
+    (3) the answer tells of it what it says itself.
+
+    `oid_arc` is the arc that is expected. Another one is as good where the certificate has exactly
+    two otherNames, `<arc>.1` and `<arc>.2`: each operator has an arc of its own.
+
+    Raises:
+        Refused: `peer_wrong_answer`.
+    """
+    try:
+        facts = read_certificate(issued.certificate)
+        verify_chain(issued.certificate, issued.chain, roots, at)  # (1)
+        grant = issued.grant
+        identity = GrantIdentity(grant.id, grant.subject_user_id, _arc_of(facts, oid_arc))
+        check_enrolled(facts, spki_sha256, identity)  # (2)
+        _check_told(issued, facts)  # (3)
+    except (MosaicError, ValueError) as error:
+        raise Refused(
+            "peer_wrong_answer",
+            f"the certificate is not the one that was asked for: {printable(str(error), 300)}",
+            hint="it is not used; tell the grantor what stands here",
+        ) from None
+    return SignedLeaf(issued.certificate, issued.chain, facts)
+
+
+def _arc_of(facts: CertificateFacts, expected: str) -> str:
+    """Return the arc that both otherNames are under, or the expected one."""
+    arcs = {oid.rpartition(".")[0] for oid, _ in facts.other_names}
+    return arcs.pop() if len(arcs) == 1 else expected
+
+
+def _check_told(issued: IssuedAnswer, facts: CertificateFacts) -> None:
+    told = (issued.serial, issued.fingerprint, issued.not_before, issued.not_after)
+    if told != (facts.serial, facts.fingerprint, facts.not_before, facts.not_after):
+        raise ValueError("the answer tells other facts than the certificate")

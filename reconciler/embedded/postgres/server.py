@@ -1,0 +1,267 @@
+"""One PostgreSQL server that is ours: made, started, found again and stopped.
+
+We run the wheel's binaries ourselves: passwords for everyone (scram), no TCP, the socket in a
+folder that only the server's account may enter, and no mode changed of what is not ours. A server
+is known by the pid in its `postmaster.pid` together with its working folder, which is its data.
+
+One that runs is never stopped because it takes no connection: it may be recovering, or full. Only
+one that says nothing at all is started anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from reconciler.embedded import processes
+from reconciler.embedded.postgres.account import own_folder
+from reconciler.errors import MosaicError, Retry
+from reconciler.store.connection import probe
+from reconciler.store.connection.probe import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from reconciler.embedded.processes import Account, Identity
+
+OWNER: Final = "mosaic"  # role and database
+PROGRAM: Final = "postgres"
+SOCKET: Final = ".s.PGSQL.5432"
+MAX_SOCKET_PATH: Final = 107  # unix(7): sun_path holds 108 bytes with the final zero
+TELL_S: Final = 3.0
+END_S: Final = 15.0
+INITDB_S: Final = 120.0
+POLL_S: Final = 0.02
+STOP: Final = ((signal.SIGINT, 4.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 1.0))  # fast first
+KILL: Final = ((signal.SIGKILL, 5.0),)
+# How long to wait for one that says nothing, and for one that takes no connection. A disk may be
+# busy; recovery after a crash reads the log of all that was done since the last checkpoint.
+STARTING_S: Final = {Answer.SILENT: 60.0, Answer.BUSY: 300.0}
+RUNNING_S: Final = {Answer.SILENT: 15.0, Answer.BUSY: 10.0}
+UNSAFE_BUT_FAST: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A server's folders, account and password. `base` is the server's own, mode 0700."""
+
+    base: Path
+    sockets: Path
+    binaries: Path
+    account: Account | None
+    password: str = field(repr=False)
+    log: Path
+    durable: bool = True
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self.base / "data"
+
+    def binary(self, name: str) -> Path:
+        """Return one of the server's programs."""
+        return self.binaries / name
+
+    def url(self, database: str = OWNER) -> str:
+        """Return the owner's libpq URL. It holds the password."""
+        host = quote(str(self.sockets), safe="")
+        return f"postgresql://{OWNER}:{quote(self.password, safe='')}@/{database}?host={host}"
+
+
+def never() -> bool:
+    """Wait as long as it takes."""
+    return False
+
+
+def ensure_running(cluster: Cluster, give_up: Callable[[], bool] = never) -> None:
+    """Make the server on first use, start it unless it runs, and wait until it answers.
+
+    The caller holds a lock, so that nobody else starts or stops it meanwhile. `give_up` is asked
+    during the wait.
+
+    Raises:
+        MosaicError: `child_failed`, with what the server wrote; `database_unavailable`: it runs and
+            has no room.
+    """
+    probe.drop_libpq_environment()  # before the first connection, and before there are threads
+    for folder in (cluster.base, cluster.sockets):
+        own_folder(folder, cluster.account)
+    if not made(cluster):
+        _initdb(cluster)
+    found = running(cluster)
+    if found is None:
+        _start(cluster, give_up)
+    else:
+        answer = _wait(cluster, lambda: processes.alive(found), RUNNING_S, give_up)
+        if answer is Answer.BUSY:
+            raise Retry(
+                "database_unavailable",
+                "PostgreSQL runs, and takes no connection",
+                hint=f"it recovers, or all are in use: see {cluster.log}",
+            )
+        if answer is Answer.SILENT:
+            _start(cluster, give_up)
+    probe.ensure_database(cluster.url("postgres"), OWNER)
+
+
+def made(cluster: Cluster) -> bool:
+    """Tell whether the server has data."""
+    return (cluster.data / "PG_VERSION").exists()
+
+
+def running(cluster: Cluster) -> Identity | None:
+    """Return the server's identity, or None where it does not run."""
+    return server_in(cluster.data)
+
+
+def server_in(data: Path) -> Identity | None:
+    """Return the identity of the server whose data folder this is, or None."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+    # a pid alone may be a stranger's by now; the server's working folder is its data
+    servers = processes.working_in(data, PROGRAM)
+    return next((each for each in servers if each.pid == pid), None)
+
+
+def end_all_in(base: Path) -> None:
+    """End every process of a server that has its folder there, one that is half made too."""
+    server = server_in(base / "data")
+    if server is not None:
+        processes.stop(server, STOP)
+    for folder, program in (
+        (base, "initdb"),
+        (base, PROGRAM),
+        (base / "data.new", PROGRAM),
+        (base / "data", PROGRAM),
+    ):
+        for left in processes.working_in(folder, program):
+            processes.stop(left, KILL)
+
+
+def stop(cluster: Cluster) -> None:
+    """Stop the server, if it runs; transactions under way are rolled back."""
+    found = running(cluster)
+    if found is not None:
+        processes.stop(found, STOP)
+
+
+def _initdb(cluster: Cluster) -> None:
+    """Make the data folder beside its place, then move it there: whole or not at all."""
+    fresh, password = cluster.base / "data.new", cluster.base / "password"
+    end_all_in(cluster.base)  # whose starter was killed would write into the new one's folder
+    shutil.rmtree(fresh, ignore_errors=True)
+    password.unlink(missing_ok=True)
+    with os.fdopen(os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(cluster.password)
+        if cluster.account is not None:
+            os.fchown(file.fileno(), cluster.account.uid, cluster.account.gid)
+    options = ["--username", OWNER, "--auth", "scram-sha-256", "--pwfile", str(password)]
+    options += ["--encoding", "UTF8", "--locale", "C", *([] if cluster.durable else ["-N"])]
+    before = processes.log_size(cluster.log)
+    child = processes.spawn(
+        [cluster.binary("initdb"), "--pgdata", fresh, *options],
+        log=cluster.log,
+        account=cluster.account,
+        cwd=cluster.base,
+    )
+    try:
+        code = child.wait(INITDB_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        code = child.wait()
+    finally:
+        password.unlink(missing_ok=True)
+    if code != 0:
+        raise _failed(cluster, "PostgreSQL's data folder cannot be made", before)
+    fresh.rename(cluster.data)
+
+
+def _start(cluster: Cluster, give_up: Callable[[], bool]) -> None:
+    stop(cluster)  # one that runs and says nothing
+    _clear_away(cluster)
+    before = processes.log_size(cluster.log)
+    child = processes.spawn(
+        _command(cluster), log=cluster.log, account=cluster.account, cwd=cluster.base
+    )
+    answer = _wait(cluster, lambda: child.poll() is None, STARTING_S, give_up)
+    if answer is Answer.READY:
+        processes.detach(child)
+        return
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT if answer is Answer.BUSY else signal.SIGKILL)
+        processes.detach(child)
+    raise _failed(cluster, "PostgreSQL did not start", before)
+
+
+def _wait(
+    cluster: Cluster,
+    alive: Callable[[], bool],
+    patience_s: Mapping[Answer, float],
+    give_up: Callable[[], bool],
+) -> Answer:
+    """Wait until a server takes connections; return how it answered last."""
+    began, told = time.monotonic(), False
+    answer = Answer.SILENT
+    while alive() and not give_up():
+        answer = probe.ask(cluster.url("postgres"))
+        waited_s = time.monotonic() - began
+        if answer is Answer.READY or waited_s > patience_s[answer]:
+            return answer
+        if waited_s > TELL_S and not told:
+            told = True
+            _log.warning("PostgreSQL is not ready: %s", answer.value)
+        time.sleep(POLL_S)
+    return answer if alive() else Answer.SILENT
+
+
+def _clear_away(cluster: Cluster) -> None:
+    """Remove the lock files of a server that was killed, once the last of its children has ended.
+
+    A lock file names a pid, which is easily somebody else's by now, in a container above all. What
+    makes the removal safe is that no process of a server works in the data folder any more.
+    """
+    until = time.monotonic() + END_S
+    while left := processes.working_in(cluster.data, PROGRAM):
+        if time.monotonic() >= until:
+            pids = ", ".join(str(each.pid) for each in left)
+            raise Retry(
+                "child_failed",
+                f"processes of a server that was killed still use {cluster.data}: {pids}",
+                hint="end them, and run this again",
+            )
+        time.sleep(POLL_S)
+    for stale in (cluster.data / "postmaster.pid", cluster.sockets / f"{SOCKET}.lock"):
+        stale.unlink(missing_ok=True)
+
+
+def _command(cluster: Cluster) -> list[str | Path]:
+    settings = [
+        "listen_addresses=",
+        f"unix_socket_directories={cluster.sockets}",
+        "unix_socket_permissions=0700",
+        "max_connections=100",
+        "timezone=UTC",
+        "log_timezone=UTC",
+        "log_error_verbosity=terse",  # a DETAIL line prints the row
+        *(() if cluster.durable else UNSAFE_BUT_FAST),
+    ]
+    options = [part for setting in settings for part in ("-c", setting)]
+    return [cluster.binary("postgres"), "-D", cluster.data, *options]
+
+
+def _failed(cluster: Cluster, what: str, before: int) -> MosaicError:
+    """Return the error with what was written to the log after its first `before` bytes."""
+    said = processes.last_lines(cluster.log, before)
+    return Retry("child_failed", f"{what}: {said}", hint=f"see {cluster.log}")

@@ -1,0 +1,120 @@
+"""`ca init`: the files of a certificate authority, written once, completed after a crash.
+
+All of it is made in a folder of its own first; only when that is whole are the files put in their
+places, `ca.json` last. So a run that was interrupted is completed by the next one with the same
+keys, and one that is complete is never changed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.issuance.locations import crl_url_at
+from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.crypto.authority import CaPlacement, ca_config, new_authority
+from reconciler.embedded.folders import locked, private_folder
+from reconciler.files import write_new
+from reconciler.resources import data_dir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG: Final = "ca.json"
+STAGING: Final = ".new"
+LOCK: Final = ".lock"
+COMPLETE: Final = "complete"
+SECRET, PUBLIC = 0o400, 0o444
+
+
+@dataclass(frozen=True, slots=True)
+class CaPlan:
+    """Where an authority's files go, and what it is.
+
+    `folder` gets what step-ca sees (as `seen_as`, inside a container say); `root_key` is a file in
+    a folder of its own; `provisioners` a folder that only `serve` reads. `address` is what step-ca
+    listens on, `dns_names` what its own certificate is for.
+    """
+
+    folder: Path
+    root_key: Path
+    provisioners: Path
+    public_url: str
+    address: str
+    dns_names: tuple[str, ...] = ("127.0.0.1", "localhost")
+    name: str = "Mosaic Federation"
+    oid_arc: str = DEFAULT_OID_ARC
+    seen_as: str | None = None
+    database: dict[str, Any] | None = field(default=None, repr=False)
+
+
+def write_ca(plan: CaPlan) -> bool:
+    """Write the files of an authority; return False, and change nothing, where it is complete.
+
+    Of two at once the second waits, and finds it complete.
+    """
+    for folder in (plan.folder, plan.root_key.parent, plan.provisioners):
+        private_folder(folder)
+    with locked(plan.folder / LOCK, fcntl.LOCK_EX):
+        return _write(plan, plan.folder / STAGING)
+
+
+def _write(plan: CaPlan, staging: Path) -> bool:
+    if (plan.folder / CONFIG).exists():
+        # left where a run was killed at its very end: it holds the root's key
+        shutil.rmtree(staging, ignore_errors=True)
+        return False
+    if not (staging / COMPLETE).exists():
+        shutil.rmtree(staging, ignore_errors=True)
+        _stage(plan, staging)
+    for staged, target in _places(plan, staging):
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        write_new(target, staged.read_bytes(), staged.stat().st_mode & 0o777)
+    shutil.rmtree(staging)  # it holds the root's key, which may be taken offline
+    return True
+
+
+def _stage(plan: CaPlan, staging: Path) -> None:
+    made = new_authority(plan.name, datetime.now(UTC))
+    placement = CaPlacement(
+        folder=plan.seen_as or str(plan.folder),
+        address=plan.address,
+        dns_names=plan.dns_names,
+        crl_url=crl_url_at(plan.public_url, made.issuer_key_id),
+        oid_arc=plan.oid_arc,
+        database=plan.database,
+    )
+    config = ca_config(placement, made.provisioners)
+    for folder in ("ca/templates", "provisioners"):
+        (staging / folder).mkdir(mode=0o700, parents=True)
+    write_new(staging / "root_ca_key", made.root_key, SECRET)
+    write_new(staging / "ca/root_ca.crt", made.root.encode(), PUBLIC)
+    write_new(staging / "ca/intermediate_ca.crt", made.intermediate.encode(), PUBLIC)
+    write_new(staging / "ca/intermediate_ca_key", made.intermediate_key, SECRET)
+    for template in sorted(data_dir("step-ca").glob("*.tpl")):
+        write_new(staging / "ca/templates" / template.name, template.read_bytes(), PUBLIC)
+    for name, document in made.provisioners.items():
+        private = {key: value for key, value in document.items() if key != "public"}
+        write_new(staging / f"provisioners/{name}.json", _json(private), SECRET)
+    write_new(staging / "ca" / CONFIG, _json(config), PUBLIC)
+    write_new(staging / COMPLETE, b"", PUBLIC)
+
+
+def _places(plan: CaPlan, staging: Path) -> list[tuple[Path, Path]]:
+    """Return what is staged and where it goes, `ca.json` last."""
+    ca, provisioners = staging / "ca", staging / "provisioners"
+    files = sorted(path for path in ca.rglob("*") if path.is_file() and path.name != CONFIG)
+    return [
+        (staging / "root_ca_key", plan.root_key),
+        *((path, plan.provisioners / path.name) for path in sorted(provisioners.iterdir())),
+        *((path, plan.folder / path.relative_to(ca)) for path in files),
+        (ca / CONFIG, plan.folder / CONFIG),
+    ]
+
+
+def _json(document: object) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()

@@ -1,0 +1,1 @@
+"""What verbs do, without a command line."""

@@ -1,0 +1,132 @@
+"""`drift --adopt`: what was changed by hand becomes what the manifests declare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler.core.drift.detection import What
+from reconciler.core.model.spec import Declared, GrantSpec, Kind, PeerSpec, spec_digest
+from reconciler.core.source import Source, SourceFile
+from reconciler.errors import InvalidManifests, Refused
+from reconciler.manifest.edit import edited
+from reconciler.manifest.load import load
+from reconciler.manifest.write import manifest_text
+from reconciler.operations.manifest_files import Rewriting
+from reconciler.source.read import folder_of, read_source
+from reconciler.store.apply.provenance import Provenance
+from reconciler.store.audit import log as audit
+from reconciler.store.drift.repair import adopt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.core.drift.detection import Drift
+    from reconciler.core.model.spec import Desired
+    from reconciler.core.settings import SourceSetting
+    from reconciler.store.db import Tx
+
+AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopting:
+    """A source whose files declare what was found, valid as a whole, before anything is written."""
+
+    source: Source
+    desired: Desired
+    files: Rewriting
+
+
+def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
+    """Return the source with what was found in it, or refuse all of it.
+
+    Raises:
+        InvalidManifests: the source is not valid as it is.
+        NeedsEdit: `config_invalid`: it is a repository, which cannot be written to.
+        Refused: `state_conflict`: what was found cannot be declared, or the manifest has changed
+            since it was applied.
+    """
+    folder = folder_of(setting)
+    source = read_source(setting)
+    files = {file.path: file.content for file in source.files}
+    changed: dict[str, bytes] = {}
+    declared = _by_identity(load(source))
+    for drift in drifts:
+        path, text = _edit(drift, declared, files | changed)
+        changed[path] = text.encode()
+    joined = tuple(SourceFile(path, content) for path, content in sorted((files | changed).items()))
+    try:
+        desired = load(replace(source, files=joined))
+    except InvalidManifests as error:
+        told = "; ".join(str(problem) for problem in error.problems[:3])
+        restore = "`mosaic federation drift --revert` restores what was applied"
+        raise _undeclarable(f"the manifests would not be valid: {told}", restore) from None
+    after = _by_identity(desired)
+    for drift in drifts:
+        assert drift.row is not None
+        if after[drift.row.kind, drift.row.name].digest != spec_digest(drift.row.spec):
+            raise _undeclarable(f"no manifest says what {drift.subject} is", _restore(drift))
+    before = {path: files[path] for path in changed if path in files}
+    return Adopting(source, desired, Rewriting(folder, before, changed))
+
+
+def carry_out(tx: Tx, adopting: Adopting, drifts: Sequence[Drift], actor: str) -> None:
+    """Make the rows' books say what the files will."""
+    source = adopting.source
+    by = Provenance(actor, source.label, source.commit, dirty=True)
+    declared = _by_identity(adopting.desired)
+    events = []
+    for drift in drifts:
+        assert drift.row is not None
+        place = declared[drift.row.kind, drift.row.name].place
+        events.append(adopt(tx, drift, place, by))
+    audit.append(tx, events)
+
+
+def _edit(
+    drift: Drift, declared: dict[tuple[Kind, str], AnyDeclared], files: dict[str, bytes]
+) -> tuple[str, str]:
+    row = drift.row
+    if row is None or not drift.declares:
+        what = f"what drifted of {drift.subject} is nothing that a manifest declares"
+        raise _undeclarable(what, _restore(drift))
+    manifest = declared.get((row.kind, row.name))
+    if manifest is None and drift.what is not What.INSERTED:
+        remedy = f"write its manifest, and apply; or {_restore(drift)}"
+        raise _undeclarable(f"{drift.subject} has no manifest in the source", remedy)
+    if manifest is None:
+        path = f"{row.name}.yaml"
+        if path.lower() in {each.lower() for each in files}:
+            path = f"{row.name}-{str(row.kind).lower()}.yaml"
+        return path, manifest_text(row.name, row.spec)
+    applied = drift.account.digest if drift.account is not None else manifest.digest
+    if manifest.digest != applied:
+        raise Refused(
+            "state_conflict",
+            f"{manifest.place.path} has changed since {drift.subject} was applied",
+            hint=f"apply it first, or undo that change; {_restore(drift)}",
+        )
+    path = manifest.place.path
+    return path, edited(files[path].decode(), row.kind, row.name, row.spec, path)
+
+
+def _by_identity(desired: Desired) -> dict[tuple[Kind, str], AnyDeclared]:
+    found: dict[tuple[Kind, str], AnyDeclared] = {
+        (Kind.PEER, each.name): each for each in desired.peers
+    }
+    return found | {(Kind.GRANT, each.name): each for each in desired.grants}
+
+
+def _restore(drift: Drift) -> str:
+    """Return what to type about a drift that no manifest can declare."""
+    line = f"`mosaic federation drift {drift.identity} --revert`"
+    if drift.row is not None and drift.names and drift.account is not None:
+        old = f"{str(drift.row.kind).lower()}/{drift.account.name}"
+        renaming = f"`mosaic federation rename {old} {drift.row.name}`"
+        return f"{line} gives it its name back; then {renaming} renames it in the source too"
+    return f"{line} restores what was applied" if drift.reverts else drift.remedy
+
+
+def _undeclarable(message: str, hint: str) -> Refused:
+    return Refused("state_conflict", message, hint=hint)

@@ -1,0 +1,252 @@
+"""What `serve` and `up` have in common: a gateway from its settings, served until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from reconciler.clients.step_ca.client import CaClient
+from reconciler.config import require
+from reconciler.core.model.origin import address_of, is_loopback, server_names
+from reconciler.crypto.authority import GATEWAY, PEERS
+from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.ott import Provisioner
+from reconciler.embedded.stepca.move import continue_move
+from reconciler.enroll import Gateway
+from reconciler.errors import MosaicError, Retry
+from reconciler.join import Joiner
+from reconciler.loops.jobs import Job, run_jobs
+from reconciler.loops.renewals import Renewals
+from reconciler.loops.workers import run_workers
+from reconciler.operations.placement import places_in_home, places_of_ca, read_roots
+from reconciler.operations.secrets import read_pepper, require_every_key
+from reconciler.store.db import AsyncDatabase, Database
+from reconciler.store.locks import actor_name, application_name
+from reconciler.store.rewrap import sealed_by_key
+from reconciler.store.schema import require_current
+from reconciler.web.app import make_app
+from reconciler.web.server.certificate import ServerCertificate
+from reconciler.web.server.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from pathlib import Path
+
+    from reconciler.config import Settings
+    from reconciler.config.home import Home
+    from reconciler.core.issuance.locations import Places
+    from reconciler.store.connection.conninfo import Source
+
+T = TypeVar("T")
+
+MOVE_EVERY: Final = timedelta(hours=1)
+MAX_BACKOFF_S: Final = 30.0  # between two questions to a CA that does not answer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFiles:
+    """What an endpoint reads from files, all of it checked, before anything is started."""
+
+    pepper: bytes = field(repr=False)
+    roots: tuple[str, ...]
+    peers: Provisioner
+    gateway: Provisioner
+    keys: FileKeyring
+    keyring: Path
+    ca_url: str
+    public_url: str
+
+
+def read_files(settings: Settings) -> GatewayFiles:
+    """Read what an endpoint needs.
+
+    Raises:
+        NeedsEdit: `config_invalid` or `keyring_invalid`, naming what is wrong.
+    """
+    if settings.embedded:
+        places_in_home(settings)
+    provisioners = require(settings.ca_provisioners, "ca_provisioners")
+    keyring = require(settings.keyring, "keyring")
+    return GatewayFiles(
+        pepper=read_pepper(require(settings.token_pepper, "token_pepper_file")),
+        roots=read_roots(require(settings.ca_root, "ca_root")),
+        peers=Provisioner.load(provisioners / f"{PEERS}.json"),
+        gateway=Provisioner.load(provisioners / f"{GATEWAY}.json"),
+        keys=FileKeyring.load(keyring),
+        keyring=keyring,
+        ca_url=require(settings.ca_url, "ca_url"),
+        public_url=require(settings.public_url, "public_url"),
+    )
+
+
+@asynccontextmanager
+async def opened_gateway(
+    files: GatewayFiles, settings: Settings, source: Source
+) -> AsyncIterator[Gateway]:
+    """Open what an endpoint needs, once the database has been checked too.
+
+    Raises:
+        NeedsEdit: `schema_missing`; `keyring_invalid`: a key that seals a row is not here.
+    """
+    checked = Database(source, application_name("serve"))
+    require_current(checked)
+    with checked.transaction() as tx:
+        require_every_key(files.keys, sealed_by_key(tx), files.keyring)
+    ca = CaClient(files.ca_url, files.roots, files.peers, files.gateway)
+    database = AsyncDatabase(source, application_name("serve"))
+    try:
+        yield Gateway(
+            database,
+            ca,
+            files.pepper,
+            settings.oid_arc,
+            files.roots,
+            files.public_url,
+            # once what was due of a move has been done
+            former_urls=places_in_home(settings).former_urls if settings.embedded else (),
+        )
+    finally:
+        await ca.aclose()
+        await database.close()
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    settings: Settings,
+    gateway: Gateway,
+    announce: Callable[[str], None],
+    *besides: Callable[[asyncio.Event], Awaitable[None]],
+) -> None:
+    """Serve, with the workers and what runs `besides`, until `stop` is set.
+
+    `announce` is called with a line once the endpoint listens. What fails for good (a port that is
+    taken) stops all of it and is raised.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_serve(stop, settings, gateway, announce))
+            group.create_task(run_workers(gateway, stop))
+            for other in besides:
+                group.create_task(_run(other, stop))
+    except* MosaicError as failed:
+        raise failed.exceptions[0] from None
+
+
+async def _serve(
+    stop: asyncio.Event, settings: Settings, gateway: Gateway, announce: Callable[[str], None]
+) -> None:
+    """Run the endpoint until `stop` is set, and set it once that has ended."""
+    try:
+        if not settings.embedded:
+            places = await _unless(stop, _places(settings, gateway))
+            if places is None:
+                return
+            gateway = replace(gateway, former_urls=places.former_urls)
+        server = _server(settings, gateway)
+        async with asyncio.TaskGroup() as group:
+            announcing = group.create_task(_announce(server, gateway.public_url, announce))
+            ending = group.create_task(_end(stop, server))
+            try:
+                await server.run()
+            finally:
+                announcing.cancel()
+                ending.cancel()
+    except* MosaicError as failed:
+        raise failed.exceptions[0] from None
+    finally:
+        stop.set()
+
+
+def _server(settings: Settings, gateway: Gateway) -> Server:
+    cache = settings.home.server_certificate if settings.home is not None else None
+    names = server_names((gateway.public_url, *gateway.former_urls), settings.listen)
+    certificate = ServerCertificate(gateway.ca.sign_server, names, gateway.roots, cache=cache)
+    # where proxies name the client before TLS, they see no header within it
+    proxies, naming = settings.trusted_proxies, settings.proxy_protocol
+    app = make_app(
+        gateway, rate_limit=settings.rate_limit, trusted_proxies=() if naming else proxies
+    )
+    formerly = tuple(map(address_of, gateway.former_urls))
+    return Server(
+        app,
+        settings.listen,
+        certificate,
+        proxies if naming else (),
+        # a port of this machine that peers were told of, and that nothing passes on to ours
+        tuple(each for each in formerly if is_loopback(each[0]) and each[1] != settings.listen[1]),
+    )
+
+
+async def _announce(server: Server, public_url: str, announce: Callable[[str], None]) -> None:
+    await server.started.wait()
+    host, port = server.address
+    announce(f"ready: {public_url} (listening on {host} port {port})")
+
+
+async def _end(stop: asyncio.Event, server: Server) -> None:
+    await stop.wait()
+    await server.stop()
+
+
+async def _places(settings: Settings, gateway: Gateway) -> Places:
+    """Return the places of a CA elsewhere, as soon as it tells them.
+
+    Raises:
+        MosaicError: as `places_of_ca`, but for what time mends.
+    """
+    backoff_s = 1.0
+    while True:
+        try:
+            return await places_of_ca(settings, gateway.ca)
+        except Retry as error:
+            _log.warning("%s; again in %.0f s, and the port opens then", error, backoff_s)
+        await asyncio.sleep(backoff_s)
+        backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
+    """Return what `work` does, or None once `stop` is set, which cancels it."""
+    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        stopping.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
+
+
+def keeping(
+    files: GatewayFiles, settings: Settings, gateway: Gateway
+) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """Return what renews the certificates that this gateway holds of others."""
+    joiner = Joiner(
+        gateway.database,
+        files.keys,
+        settings.allow_addresses,
+        actor=f"worker:{actor_name()}",
+        oid_arc=settings.oid_arc,
+        peer_proxy=settings.peer_proxy,
+    )
+    renewals = Renewals(joiner)
+    return lambda stop: run_jobs([renewals.job()], stop)
+
+
+def moving(home: Home, url: str) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """Return what takes the steps of a move as they are due; step-ca starts anew for each."""
+
+    async def step() -> None:
+        await asyncio.to_thread(continue_move, home.ca, database)
+
+    database = Database(url, application_name("move"))
+    return lambda stop: run_jobs([Job("move", MOVE_EVERY, step)], stop)
+
+
+async def _run(other: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:
+    await other(stop)

@@ -1,0 +1,53 @@
+"""The secrets of a gateway's files: that they are there, and that what is sealed can be opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.core.issuance.tokens import PEPPER_BYTES
+from reconciler.errors import NeedsEdit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from reconciler.crypto.keyring import FileKeyring
+
+
+def require_every_key(keys: FileKeyring, sealing: Iterable[str], folder: Path) -> None:
+    """Check that the keyring of `folder` has each key whose id is in `sealing`.
+
+    Raises:
+        NeedsEdit: `keyring_invalid`, with the ids of those that are not here.
+    """
+    missing = sorted(set(sealing) - set(keys.ids))
+    if missing:
+        raise NeedsEdit(
+            "keyring_invalid",
+            f"values are sealed by keys that are not here: {', '.join(missing)}",
+            hint=f"restore them into {folder} from its backup",
+        )
+
+
+def read_pepper(path: Path) -> bytes:
+    """Return the token pepper of a file: 32 bytes, in hex.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming the file; its content is never shown.
+    """
+    try:
+        pepper = bytes.fromhex(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not hex"
+        raise _no_pepper(path, f"it is no token pepper: {reason}") from None
+    if len(pepper) != PEPPER_BYTES:
+        raise _no_pepper(path, f"it has {len(pepper)} bytes, expected {PEPPER_BYTES}")
+    return pepper
+
+
+def _no_pepper(path: Path, message: str) -> NeedsEdit:
+    return NeedsEdit(
+        "config_invalid",
+        f"{path}: {message}",
+        hint="restore it from its backup: without it no token that was handed out works",
+    )

@@ -1,0 +1,1 @@
+"""Sources in git: repositories, commits and signatures, read by git(1)."""

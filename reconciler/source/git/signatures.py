@@ -1,0 +1,189 @@
+"""Who signed the commits since the applied one, and what each of them changes itself.
+
+git verifies, by the keys that the operator names and no others: neither the user's keyring nor what
+a repository configures is asked. The programs that it runs are ours to name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.model.commits import ReadCommit
+from reconciler.core.model.text import printable
+from reconciler.errors import NeedsEdit
+from reconciler.source.git.environment import git_version
+from reconciler.source.git.history import read_commit
+from reconciler.source.git.run import FULL_HASH
+from reconciler.source.names import unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.core.settings import SignatureSetting
+    from reconciler.source.git.run import Repository
+
+MAX_COMMITS: Final = 10_000  # in one reading
+IMPORT_S: Final = 30
+VERIFIES_SSH: Final = (2, 34)  # git(1) of this version has gpg.ssh.allowedSignersFile
+
+_FORMAT: Final = "--format=%G?%x00%GS%x00%GP%x00%(trailers:key=Signs-off,valueonly,separator=%x2C)"
+_REASONS: Final = {
+    "N": "it is not signed",
+    "B": "its signature is bad",
+    "U": "its signature is by none of the allowed signers",
+    "E": "its signature is by none of the allowed signers",
+    "X": "its signature has expired",
+    "Y": "its signature is by a key that has expired",
+    "R": "its signature is by a key that was revoked",
+}
+_MAIL: Final = re.compile(r"<([^<>\s]+)>\s*$")
+
+
+def read_commits(
+    repository: Repository, applied: str | None, tip: str, setting: SignatureSetting
+) -> tuple[ReadCommit, ...]:
+    """Return the commits that `tip` has and `applied` has not, oldest first; for None, the tip.
+
+    Raises:
+        NeedsEdit: `source_unreadable`; `config_invalid`: the allowed keys cannot be read.
+    """
+    reach = ("--max-count=1", tip) if applied is None else (tip, f"^{applied}")
+    listed = repository.run("rev-list", "--reverse", "--topo-order", *reach, "--")
+    ids = listed.decode("ascii").split()
+    if len(ids) > MAX_COMMITS:
+        raise unreadable(
+            f"{len(ids):,} commits came since the applied one, more than {MAX_COMMITS:,}"
+        )
+    with _verifying(setting) as (options, env):
+        return tuple(_read(repository, each, options, env) for each in ids)
+
+
+def _read(
+    repository: Repository, commit: str, options: tuple[str, ...], env: dict[str, str]
+) -> ReadCommit:
+    printed = repository.run(
+        *options, "log", "-1", _FORMAT, "--end-of-options", commit, "--", env=env
+    )
+    state, name, fingerprint, trailers = printed.decode("utf-8", "replace").split("\0", 3)
+    good = state == "G"
+    return ReadCommit(
+        read_commit(repository, commit),
+        paths=_own_paths(repository, commit),
+        signer=_principal(name, fingerprint) if good else None,
+        signature="" if good else _REASONS.get(state, "its signature cannot be checked"),
+        signs_off=tuple(
+            each for each in re.split(r"[\s,]+", trailers.strip()) if FULL_HASH.fullmatch(each)
+        ),
+    )
+
+
+def _principal(name: str, fingerprint: str) -> str:
+    """Return the signer: SSH's principal; of OpenPGP the user id's mail, else the fingerprint."""
+    mail = _MAIL.search(name)
+    return printable((mail[1] if mail else name.strip()) or fingerprint, 255)
+
+
+def _own_paths(repository: Repository, commit: str) -> tuple[str, ...]:
+    """Return the paths that a commit changes itself, both names of one that moves.
+
+    Of a merge: where it has neither what one side changed nor what both left, file by file.
+    """
+    printed = repository.run("rev-list", "--max-count=1", "--parents", commit, "--")
+    _, *parents = printed.decode("ascii").split()
+    if len(parents) < 2:
+        words = ("diff-tree", "-r", "-z", "--root", "--no-commit-id", "--name-only", "--no-renames")
+        changed = repository.run(*words, commit, "--")
+        return tuple(sorted(_text(each) for each in changed.split(b"\0") if each))
+    trees = [_tree(repository, each) for each in parents]
+    made = _tree(repository, commit)
+    bases = repository.ask("merge-base", "--all", *parents).output.decode("ascii").split()
+    if len(parents) > 2 or len(bases) != 1:  # what each side meant cannot be told
+        every = set(made).union(*trees)
+        return tuple(sorted(p for p in every if any(tree.get(p) != made.get(p) for tree in trees)))
+    base, (ours, theirs) = _tree(repository, bases[0]), trees
+    return tuple(
+        sorted(
+            path
+            for path in set(made) | set(ours) | set(theirs)
+            if made.get(path) != _merged(base.get(path), ours.get(path), theirs.get(path))
+        )
+    )
+
+
+def _merged(base: str | None, ours: str | None, theirs: str | None) -> str | None:
+    """Return what a merge of one file has to be; what nobody has, where both sides changed it."""
+    if theirs in (ours, base):
+        return ours
+    return theirs if ours == base else "both sides changed it"
+
+
+def _tree(repository: Repository, commit: str) -> dict[str, str]:
+    listed = repository.run("ls-tree", "-r", "-z", "--full-tree", commit)
+    records = (record.partition(b"\t") for record in listed.split(b"\0") if record)
+    return {_text(name): facts.decode("ascii") for facts, _, name in records}
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def _verifying(setting: SignatureSetting) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
+    """Give git's options and environment for verifying, by the allowed keys alone."""
+    signers = setting.allowed_signers
+    if signers is not None and not os.access(signers, os.R_OK):
+        raise _unusable(f"MOSAIC_ALLOWED_SIGNERS: {signers} cannot be read")
+    if signers is not None and (version := git_version()) < VERIFIES_SSH:
+        raise NeedsEdit(
+            "config_invalid",
+            f"git {'.'.join(map(str, version))} does not verify SSH signatures, expected 2.34 or "
+            "later",
+            hint="install a later git, or sign by OpenPGP and name MOSAIC_SIGNERS_KEYRING alone",
+        )
+    with tempfile.TemporaryDirectory(prefix="mosaic-keys-") as home:
+        if setting.keyring is not None:
+            _import(setting.keyring, Path(home))
+        configured = {
+            "gpg.format": "openpgp",
+            "gpg.program": "gpg",
+            "gpg.openpgp.program": "gpg",
+            "gpg.x509.program": "false",
+            "gpg.ssh.program": "ssh-keygen",
+            "gpg.ssh.allowedSignersFile": signers or "/dev/null",
+            "gpg.ssh.revocationFile": "",
+            "gpg.minTrustLevel": "undefined",
+        }
+        options = [word for name, text in configured.items() for word in ("-c", f"{name}={text}")]
+        yield tuple(options), {"GNUPGHOME": home}
+
+
+def _import(keyring: str, home: Path) -> None:
+    """Import the operator's public keys into a keyring of this reading alone.
+
+    Whose keys they are, the operator has said by naming the file.
+    """
+    (home / "gpg.conf").write_text("trust-model always\nno-auto-key-retrieve\n")
+    words = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--import", "--", keyring]
+    try:
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            timeout=IMPORT_S,
+            check=False,
+            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        raise _unusable("MOSAIC_SIGNERS_KEYRING: gpg cannot be run") from None
+    if done.returncode != 0:
+        raise _unusable(f"MOSAIC_SIGNERS_KEYRING: {keyring} holds no public keys that gpg takes")
+
+
+def _unusable(message: str) -> NeedsEdit:
+    hint = "name a readable file of public keys: nothing was applied"
+    return NeedsEdit("config_invalid", message, hint=hint)

@@ -1,0 +1,269 @@
+"""The manifests of one commit, read from its tree without a checkout; nothing in it is trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.model.text import printable
+from reconciler.core.source import MAX_FILE, SourceFile
+from reconciler.errors import NeedsEdit
+from reconciler.source.git.environment import git_version
+from reconciler.source.git.errors import said
+from reconciler.source.git.run import READING, refuse_dash
+from reconciler.source.listing import MAX_TARGET, Entry, Kind, choose, follow
+from reconciler.source.names import (
+    LOST_AND_FOUND,
+    content_problem,
+    hidden,
+    passed_over,
+    refuse_total,
+    too_large,
+    unreadable,
+)
+from reconciler.source.process import Bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.errors import Problem
+    from reconciler.source.git.run import Repository
+    from reconciler.source.listing import Listing, Manifest
+
+RULES: Final = ".mosaic-trust.yaml"  # the rules of trust, at the root of the repository
+
+_REFETCHES: Final = (2, 36)  # the git that has `fetch --refetch`
+_KINDS: Final = {
+    "100644": Kind.FILE,
+    "100755": Kind.FILE,
+    "100664": Kind.FILE,  # of a git before 2005
+    "040000": Kind.FOLDER,
+    "120000": Kind.LINK,
+    "160000": Kind.SUBMODULE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of `git ls-tree -l`: `size` in octets, 0 for what is no blob."""
+
+    mode: str
+    id: str
+    size: int
+    name: str
+
+    @property
+    def kind(self) -> Kind:
+        """What it is; of modes that git does not know, a special file."""
+        return _KINDS.get(self.mode, Kind.SPECIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFiles:
+    """What a tree holds: files as read, the problems, and by which links they were found."""
+
+    files: tuple[SourceFile, ...]
+    problems: tuple[Problem, ...]
+    manifests: tuple[Manifest, ...]
+
+
+@dataclass(slots=True)
+class TreeListing:
+    """The names below a tree, `top`, of a commit, none where that is empty."""
+
+    repository: Repository
+    top: str
+    commit: str
+    prefix: str = ""  # its place in the commit, with a `/` at the end
+    _rows: dict[str, Row] | None = None
+    _all: list[Row] = field(default_factory=list)
+    _entries: list[Entry] | None = None
+    _targets: dict[str, str] | None = None
+
+    def row(self, name: str) -> Row:
+        """Return the row of a name that the tree has."""
+        return self._by_name()[name]
+
+    def entries(self) -> list[Entry]:
+        """Return every name that is shown and is no folder, one that is there twice as often."""
+        if self._entries is None:
+            self._by_name()
+            self._entries = [Entry(each.name, each.kind) for each in self._all if _shown(each)]
+        return self._entries
+
+    def kind(self, name: str) -> Kind | None:
+        """Return what a name is; None where there is nothing."""
+        row = self._by_name().get(name)
+        return row.kind if row is not None else None
+
+    def target(self, name: str) -> str:
+        """Return the text of a link; empty for one that is longer than any may be."""
+        if self._targets is None:
+            links = [each for each in self._all if each.kind is Kind.LINK]
+            short = [each for each in links if each.size <= MAX_TARGET]
+            self._targets = {
+                each.name: text.decode("utf-8", "surrogateescape")
+                for each, text in zip(short, read_blobs(self.repository, short), strict=True)
+            }
+        return self._targets.get(name, "")
+
+    def around(self) -> tuple[Listing, str] | None:
+        """Return the whole commit; None for its root."""
+        if not self.prefix:
+            return None
+        return TreeListing(self.repository, f"{self.commit}^{{tree}}", self.commit), self.prefix
+
+    def _by_name(self) -> dict[str, Row]:
+        if self._rows is None and not self.top:
+            self._rows = {}
+        if self._rows is None:
+            words = ("ls-tree", "-r", "-t", "-z", "-l", "--full-tree", self.top)
+            ended = self.repository.ask(*words)
+            if ended.code != 0:
+                where = f"an object of {self.commit[:12]} ({said(ended)})"
+                raise lacking(self.repository, where)
+            self._all = rows(ended.output)
+            self._rows = {each.name: each for each in reversed(self._all)}  # the first counts
+        return self._rows
+
+
+def read_tree(listing: TreeListing, where: str) -> TreeFiles:
+    """Return the manifest files below a tree, and the problems that keep others out.
+
+    Raises:
+        NeedsEdit: `source_unreadable`: the tree holds too much, or its objects are damaged.
+    """
+    manifests, problems = choose(listing, where)
+    chosen: list[tuple[Manifest, Row]] = []
+    for each in manifests:
+        row = listing.row(each.place)
+        if row.size > MAX_FILE:
+            problems.append(too_large(each.name))
+        else:
+            chosen.append((each, row))
+    refuse_total(where, sum(row.size for _, row in chosen))
+    files: list[SourceFile] = []
+    blobs = read_blobs(listing.repository, [row for _, row in chosen])
+    for (each, _), blob in zip(chosen, blobs, strict=True):
+        problem = content_problem(each.name, blob)
+        if problem is None:
+            files.append(SourceFile(each.name, blob))
+        else:
+            problems.append(problem)
+    return TreeFiles(tuple(files), tuple(problems), tuple(manifests))
+
+
+def list_tree(repository: Repository, commit: str, path: str) -> TreeListing:
+    """Return the listing of a folder in a commit; of its root for an empty path.
+
+    Raises:
+        NeedsEdit: `source_unreadable`: the commit has no such folder, or the clone lacks it.
+    """
+    root = repository.object(f"{commit}^{{tree}}")
+    if root is None or repository.ask("cat-file", "-e", root).code != 0:
+        raise lacking(repository, f"the tree of {commit[:12]}")
+    whole = TreeListing(repository, root, commit)
+    if not path:
+        return whole
+    end = follow(whole, path) if whole.kind(path) is Kind.LINK else None
+    if (
+        end is not None and end.at is Kind.FOLDER
+    ):  # who may repoint it could change all that is read
+        raise NeedsEdit(
+            "source_unreadable",
+            f"{printable(path)!r} of {commit[:12]} is a symbolic link, expected a folder",
+            hint=f"name the folder that it leads to: --path {printable(end.place, 255)}",
+        )
+    plain = repository.object(f"{commit}:{path}")
+    if plain is None or repository.run("cat-file", "-t", plain).strip() != b"tree":
+        raise unreadable(f"{commit[:12]} has no folder {printable(path)!r}")
+    return TreeListing(repository, plain, commit, f"{path}/")
+
+
+def lacking(repository: Repository, what: str) -> NeedsEdit:
+    """Return the error of an object that a clone does not have: a partial one is never completed.
+
+    Its code is `source_unreadable`.
+    """
+    partial = repository.ask(
+        "config", "--get-regexp", r"^remote\..*\.(promisor|partialclonefilter)$"
+    )
+    if partial.code != 0 or not partial.output:
+        return unreadable(f"{what} is missing or damaged")
+    hint = "clone it anew without --filter"
+    if git_version() >= _REFETCHES:
+        command = f"git --git-dir={repository.folder} fetch --refetch --no-filter"
+        hint = f"complete the clone: {command}, or {hint}"
+    return NeedsEdit(
+        "source_unreadable",
+        f"{what} is missing: this is a partial clone, and it lacks objects",
+        hint=hint,
+    )
+
+
+def checked_path(path: str) -> str:
+    """Return a path within a repository without slashes at its ends, empty for its root.
+
+    Raises:
+        NeedsEdit: `source_unreadable`: it is absolute, leads outside, or begins with a dash.
+    """
+    refuse_dash(path, "the path")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or ".." in parts or not path.isprintable():
+        raise unreadable(f"the path {printable(path)!r} is none within a repository")
+    return "/".join(parts)
+
+
+def read_rules(repository: Repository, commit: str) -> str | None:
+    """Return the text of the rules of trust at the root of a commit, None where it has none.
+
+    Raises:
+        NeedsEdit: `source_unreadable`: they are no regular file of text, or are too large.
+    """
+    listed = repository.run("ls-tree", "-z", "-l", "--full-tree", commit, "--", RULES)
+    found = rows(listed)
+    if not found:
+        return None
+    if len(found) > 1 or found[0].kind is not Kind.FILE or found[0].size > MAX_FILE:
+        raise unreadable(f"{RULES} of {commit[:12]} is no regular file of at most 256 KiB")
+    try:
+        return read_blobs(repository, found)[0].decode()
+    except UnicodeDecodeError:
+        raise unreadable(f"{RULES} of {commit[:12]} is not UTF-8") from None
+
+
+def rows(listed: bytes) -> list[Row]:
+    """Return the rows that `git ls-tree -z -l` prints."""
+    found = []
+    for record in listed.split(b"\0"):
+        if record:
+            facts, _, name = record.partition(b"\t")
+            mode, _, identity, size = facts.decode("ascii").split()
+            octets = int(size) if size.isdecimal() else 0
+            found.append(Row(mode, identity, octets, name.decode("utf-8", "surrogateescape")))
+    return found
+
+
+def read_blobs(repository: Repository, wanted: Sequence[Row]) -> list[bytes]:
+    """Return the contents of some blobs, in order, read by one process."""
+    if not wanted:
+        return []
+    asked = "".join(f"{entry.id}\n" for entry in wanted).encode()
+    bounds = Bounds(READING.seconds, sum(entry.size + 128 for entry in wanted))
+    answer = memoryview(repository.run("cat-file", "--batch", input=asked, bounds=bounds))
+    blobs, at = [], 0
+    for entry in wanted:
+        header = f"{entry.id} blob {entry.size}\n".encode()
+        start, end = at + len(header), at + len(header) + entry.size
+        if bytes(answer[at:start]) != header or bytes(answer[end : end + 1]) != b"\n":
+            where = f"{entry.id[:12]} ({printable(entry.name)})"
+            raise lacking(repository, f"the object {where}")
+        blobs.append(bytes(answer[start:end]))
+        at = end + 1
+    return blobs
+
+
+def _shown(row: Row) -> bool:
+    if row.kind is Kind.FOLDER or hidden(row.name):
+        return False
+    return LOST_AND_FOUND not in row.name or not any(map(passed_over, row.name.split("/")[:-1]))

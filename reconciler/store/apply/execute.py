@@ -1,0 +1,135 @@
+"""A plan carried out: sets of rows, never a statement a row, in the transaction of the caller.
+
+Every update is conditional on the digest that the plan saw; a row that has moved on since makes the
+plan stale, and the transaction is rolled back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.audit.chain import Event
+from reconciler.core.model.spec import GrantSpec, PeerSpec
+from reconciler.core.plan.model import Action, GrantChange, PeerChange, Plan
+from reconciler.store import ending
+from reconciler.store.apply.log import book_events, event, provenance
+from reconciler.store.apply.rows import (
+    adopt,
+    create_grants,
+    create_peers,
+    stale,
+    update_grants,
+    update_peers,
+)
+from reconciler.store.audit import log as audit
+from reconciler.store.ids import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.core.plan.model import Bookkeeping
+    from reconciler.store.apply.provenance import Provenance
+    from reconciler.store.db import Tx
+
+
+def carry_out(tx: Tx, plan: Plan, by: Provenance, before: Sequence[Event] = ()) -> None:
+    """Make the rows what the plan says: revocations, then updates, then creations, audit last.
+
+    A plan without changes still has its books kept. `before` are the events of what was done in
+    this transaction already.
+
+    Raises:
+        Refused: `plan_stale`: a row is not what the plan saw.
+    """
+    created = plan.created
+    now = tx.now()
+    ids = {each: new_id(now) for each in created}
+    replaced_or_gone = (Action.REVOKE, Action.REPLACE)
+    ending_peers = plan.peer_changes(*replaced_or_gone)
+    ending_grants = plan.grant_changes(*replaced_or_gone)
+    _lock(tx, plan)
+    events = _revoke_grants(tx, ending_grants, by)
+    if len(events) != len(ending_grants):
+        raise stale("a grant that was to be revoked has ended since the plan was made")
+    events += _revoke_peers(tx, ending_peers, by)
+    update_peers(tx, plan.peer_changes(Action.UPDATE), by)
+    update_grants(tx, plan.grant_changes(Action.UPDATE), by)
+    create_peers(tx, plan.peer_changes(Action.CREATE, Action.REPLACE), ids, by)
+    create_grants(tx, plan.grant_changes(Action.CREATE, Action.REPLACE), ids, by)
+    changed = [change for change in plan.changes if change.action is not Action.REVOKE]
+    audit.append(
+        tx,
+        [
+            *before,
+            *events,
+            *(event(change, by, ids) for change in changed),
+            *_keep_books(tx, plan, by),
+        ],
+    )
+
+
+def _keep_books(tx: Tx, plan: Plan, by: Provenance) -> list[Event]:
+    """Record what is no change: rows that became git's, moved places, holds that are over.
+
+    Return the events of those: a place that moved has none.
+    """
+    events: list[Event] = []
+    if by.managed:
+        adopt(tx, "federation_peers", plan.adopted_peers, by)
+        adopt(tx, "federation_grants", plan.adopted_grants, by)
+        books: list[Bookkeeping[Any, Any]] = [*plan.adopted_peers, *plan.adopted_grants]
+        events += [told for each in books for told in book_events(each, by)]
+    for table, rows in (
+        ("federation_peers", plan.released_peers),
+        ("federation_grants", plan.released_grants),
+    ):
+        if rows:
+            ids = [row.id for row in rows]
+            tx.run(f"UPDATE {table} SET hold = NULL WHERE id = ANY(:ids)", ids=ids)
+    said = {"reason": "manifest left git"} | provenance(by)
+    return events + [
+        Event("hold.released", by.actor, f"{kind}/{row.name}", {"id": str(row.id)} | said)
+        for kind, rows in (("peer", plan.released_peers), ("grant", plan.released_grants))
+        for row in rows
+    ]
+
+
+def _lock(tx: Tx, plan: Plan) -> None:
+    """Lock every live row that is written, those whose books are kept included (DESIGN 5)."""
+    changed = {change.row for change in plan.changes if change.row is not None}
+    peers = {row.id for row in changed if isinstance(row.spec, PeerSpec)}
+    grants = {row.id for row in changed if isinstance(row.spec, GrantSpec)}
+    ending.lock_peers(tx, sorted(peers | {each.row.id for each in plan.adopted_peers}))
+    ending.lock_grants(tx, sorted(grants | {each.row.id for each in plan.adopted_grants}))
+
+
+def _revoke_grants(tx: Tx, changes: Sequence[GrantChange], by: Provenance) -> list[Event]:
+    events: list[Event] = []
+    reasons = sorted({change.reason for change in changes})
+    for reason in reasons:
+        ids = [c.row.id for c in changes if c.row is not None and c.reason == reason]
+        events += ending.revoke_grants(tx, ids, by.actor, reason, told=provenance(by))
+    return events
+
+
+def _revoke_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> list[Event]:
+    """Revoke peers whose grants have ended; a sealed key is erased. Return the events."""
+    for reason in sorted({change.reason for change in changes}):
+        tx.run(
+            "UPDATE federation_peers SET status = 'revoked', revoked_at = clock_timestamp(),"
+            " revoked_reason = :reason, client_key_pem = NULL,"
+            " next_client_key_pem = NULL, next_csr_pem = NULL"
+            " WHERE id = ANY(:ids) AND status <> 'revoked'",
+            ids=[c.row.id for c in changes if c.row is not None and c.reason == reason],
+            reason=reason,
+        )
+    return [
+        Event(
+            "peer.revoked",
+            by.actor,
+            f"peer/{change.name}",
+            {"id": str(change.row.id), "reason": change.reason} | provenance(by),
+        )
+        for change in changes
+        if change.row is not None
+    ]

@@ -1,0 +1,153 @@
+"""What the rows are, as the plan's values: one statement, so one snapshot, with its clock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from reconciler.core.model.ids import GrantId, PeerId
+from reconciler.core.model.observed import (
+    ByHand,
+    Hold,
+    LiveCertificate,
+    Observed,
+    ObservedGrant,
+    ObservedPeer,
+)
+from reconciler.core.model.scope import scope_from_json
+from reconciler.core.model.spec import Direction, GrantSpec, PeerSpec, Place
+from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus
+
+if TYPE_CHECKING:
+    from reconciler.store.db import Tx
+
+# Live rows, and ended ones whose name an operator holds. What has ended without a hold is history.
+_OBSERVE: Final = """
+WITH live AS (
+    SELECT certificates.grant_id, jsonb_agg(jsonb_build_object(
+        'serial', certificates.serial, 'not_after', certificates.not_after)
+        ORDER BY certificates.not_after, certificates.serial) AS certificates
+    FROM federation_certificates AS certificates
+    WHERE certificates.status = 'issued' AND certificates.not_after > statement_timestamp()
+    GROUP BY certificates.grant_id
+), hands AS (
+    SELECT DISTINCT ON (row_id) row_id, jsonb_build_object('role', by_role,
+        'application', application, 'address', host(address), 'at', at,
+        'digest', new ->> 'spec_digest') AS by_hand
+    FROM federation_hand_changes WHERE of_table <> 'federation_certificates'
+    ORDER BY row_id, id DESC
+), peers AS (
+    SELECT id, name, direction, display_name, endpoint_url, labels, protect, status, hold, managed,
+        spec_digest, source_path, source_line, revision, by_hand,
+        CASE WHEN cert_not_after > statement_timestamp() THEN cert_serial END AS cert_serial,
+        cert_not_after
+    FROM federation_peers LEFT JOIN hands ON row_id = id
+    WHERE status <> 'revoked' OR hold IS NOT NULL
+), grants AS (
+    SELECT g.id, g.name, g.peer_id, p.name AS peer, g.subject_user_id, g.scope,
+        g.status_now AS status, g.suspended, g.protect, g.hold,
+        extract(epoch FROM g.lifetime) AS lifetime_s, g.expires_at, g.managed, g.spec_digest,
+        g.source_path, g.source_line, g.revision, live.certificates, by_hand
+    FROM federation_grants_now AS g
+    JOIN federation_peers AS p ON p.id = g.peer_id
+    LEFT JOIN live ON live.grant_id = g.id
+    LEFT JOIN hands ON row_id = g.id
+    WHERE g.status_now NOT IN ('revoked', 'expired') OR g.hold ->> 'kind' = 'revoke'
+)
+SELECT statement_timestamp() AS now,
+    (SELECT coalesce(jsonb_agg(to_jsonb(peers) ORDER BY name COLLATE "C"), '[]')
+       FROM peers) AS peers,
+    (SELECT coalesce(jsonb_agg(to_jsonb(grants) ORDER BY name COLLATE "C"), '[]')
+       FROM grants) AS grants
+"""
+
+
+def observe(tx: Tx) -> Observed:
+    """Return the snapshot that a plan needs."""
+    row = tx.row(_OBSERVE)
+    assert row is not None
+    return Observed(
+        now=row["now"],
+        peers=tuple(_peer(each) for each in row["peers"]),
+        grants=tuple(_grant(each) for each in row["grants"]),
+    )
+
+
+def hold_from(document: dict[str, str] | None) -> Hold | None:
+    """Return the hold of a row's JSON."""
+    if document is None:
+        return None
+    return Hold(
+        kind=HoldKind(document["kind"]),
+        by=document["by"],
+        at=datetime.fromisoformat(document["at"]),
+        reason=document["reason"],
+    )
+
+
+def _place(row: dict[str, Any]) -> Place | None:
+    if row["source_path"] is None:
+        return None
+    return Place(row["source_path"], row["source_line"])
+
+
+def by_hand_from(document: dict[str, Any] | None) -> ByHand | None:
+    """Return a change by hand of its JSON."""
+    if document is None:
+        return None
+    return ByHand(**(document | {"at": datetime.fromisoformat(document["at"])}))
+
+
+def _peer(row: dict[str, Any]) -> ObservedPeer:
+    certificates: tuple[LiveCertificate, ...] = ()
+    if row["cert_serial"] is not None:
+        not_after = datetime.fromisoformat(row["cert_not_after"])
+        certificates = (LiveCertificate(row["cert_serial"], row["name"], not_after),)
+    return ObservedPeer(
+        id=PeerId(UUID(row["id"])),
+        name=row["name"],
+        spec=PeerSpec(
+            direction=Direction(row["direction"]),
+            display_name=row["display_name"],
+            endpoint=row["endpoint_url"],
+            labels=tuple(sorted(row["labels"].items())),
+            protect=row["protect"],
+        ),
+        digest=row["spec_digest"],
+        status=PeerStatus(row["status"]),
+        managed=row["managed"],
+        place=_place(row),
+        revision=row["revision"],
+        hold=hold_from(row["hold"]),
+        certificates=certificates,
+        by_hand=by_hand_from(row["by_hand"]),
+    )
+
+
+def _grant(row: dict[str, Any]) -> ObservedGrant:
+    return ObservedGrant(
+        id=GrantId(UUID(row["id"])),
+        name=row["name"],
+        peer_id=PeerId(UUID(row["peer_id"])),
+        spec=GrantSpec(
+            peer=row["peer"],
+            subject_user_id=row["subject_user_id"],
+            expires_at=datetime.fromisoformat(row["expires_at"]),
+            scope=scope_from_json(row["scope"]),
+            lifetime=timedelta(seconds=float(row["lifetime_s"])),
+            suspended=row["suspended"],
+            protect=row["protect"],
+        ),
+        digest=row["spec_digest"],
+        status=GrantStatus(row["status"]),
+        managed=row["managed"],
+        place=_place(row),
+        revision=row["revision"],
+        hold=hold_from(row["hold"]),
+        certificates=tuple(
+            LiveCertificate(each["serial"], row["peer"], datetime.fromisoformat(each["not_after"]))
+            for each in row["certificates"] or ()
+        ),
+        by_hand=by_hand_from(row["by_hand"]),
+    )

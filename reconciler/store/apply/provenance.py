@@ -1,0 +1,119 @@
+"""What was applied last, from which commit, and by whom: what a source is read against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.store.db import as_json
+from reconciler.store.ids import new_id
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.core.model.commits import Commit
+    from reconciler.core.plan.model import Plan
+    from reconciler.store.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who applies, and from what: `managed` tells whether the rows become git's.
+
+    `rules` is the text of the source's rules of trust, by which the next commits are judged.
+    """
+
+    actor: str
+    source: str
+    commit: Commit | None = None
+    dirty: bool = False
+    managed: bool = True
+    rules: str | None = None
+
+    @property
+    def revision(self) -> str | None:
+        """The hash of the commit that is applied."""
+        return self.commit.id if self.commit is not None else None
+
+    def as_json(self) -> dict[str, object]:
+        """Return what an audit entry says of it."""
+        commit = self.commit.as_json() if self.commit is not None else None
+        return {"source": self.source, "commit": commit, "dirty": self.dirty}
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The last apply of a whole source: `generation` 0 and the rest None where there was none."""
+
+    generation: int
+    at: datetime | None
+    actor: str | None
+    source: str | None
+    revision: str | None
+    dirty: bool
+    rules: str | None
+
+
+def last_applied(tx: Tx) -> Applied:
+    """Return what was applied last."""
+    row = tx.row(
+        "SELECT generation, at, actor, source, revision, dirty, rules FROM federation_applied"
+    )
+    assert row is not None
+    return Applied(**row)
+
+
+def record_commit(tx: Tx, by: Provenance) -> None:
+    """Keep the commit that rows and runs refer to."""
+    if by.commit is None:
+        return
+    tx.run(
+        "INSERT INTO federation_commits AS c (id, author, subject, authored_at, signer)"
+        " VALUES (:id, :author, :subject, :at, :signer) ON CONFLICT (id) DO UPDATE"
+        " SET signer = excluded.signer WHERE c.signer IS NULL AND excluded.signer IS NOT NULL",
+        id=by.commit.id,
+        author=by.commit.author,
+        subject=by.commit.subject,
+        at=by.commit.at,
+        signer=by.commit.signer,
+    )
+
+
+def record_applied(tx: Tx, by: Provenance) -> None:
+    """Record that a whole source was applied, whether or not that changed a row."""
+    tx.run(
+        "UPDATE federation_applied SET generation = generation + 1, at = clock_timestamp(),"
+        " actor = :actor, source = :source, dirty = :dirty,"
+        " revision = coalesce(:revision, revision),"
+        " rules = CASE WHEN CAST(:revision AS text) IS NULL THEN rules ELSE :rules END",
+        actor=by.actor,
+        source=by.source,
+        dirty=by.dirty,
+        revision=by.revision,
+        rules=by.rules,
+    )
+
+
+def record_run(tx: Tx, plan: Plan, by: Provenance) -> None:
+    """Record an apply that changed something."""
+    summary = plan.summary
+    tx.run(
+        "INSERT INTO federation_reconcile_runs (id, actor, source, revision, dirty, digest,"
+        " summary)"
+        " VALUES (:id, :actor, :source, :revision, :dirty, :digest, CAST(:summary AS jsonb))",
+        id=new_id(tx.now()),
+        actor=by.actor,
+        source=by.source,
+        revision=by.revision,
+        dirty=by.dirty,
+        digest=plan.digest,
+        summary=as_json(
+            {
+                "create": summary.create,
+                "update": summary.update,
+                "replace": summary.replace,
+                "revoke": summary.revoke,
+                "unchanged": summary.unchanged,
+            }
+        ),
+    )

@@ -1,0 +1,240 @@
+"""The audit log read for people and auditors: of an object, of a moment, verified on the way."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.audit.chain import GENESIS, Head, check_entry
+from reconciler.core.audit.fold import Told
+from reconciler.core.audit.replay import Replay
+from reconciler.core.model.words import nearest_label
+from reconciler.errors import Refused
+from reconciler.store.audit.log import entries
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from reconciler.store.db import Tx
+
+_ENTRY = "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
+OF_THE_COMMIT = ("author", "subject", "signer")
+_CERTIFICATES = (
+    "SELECT c.serial, c.fingerprint, c.status::text AS status, c.not_before, c.not_after,"
+    " c.issued_at, c.revoked_at, c.last_error, t.public_id AS token, p.serial AS renews"
+    " FROM federation_certificates AS c"
+    " LEFT JOIN federation_enrollment_tokens AS t ON t.id = c.token_id"
+    " LEFT JOIN federation_certificates AS p ON p.id = c.predecessor_id"
+    " WHERE c.grant_id = :id ORDER BY c.created_at, c.id"
+)
+_TOKENS = (
+    "SELECT public_id, status::text AS status, created_by, created_at, expires_at, claimed_at"
+    " FROM federation_enrollment_tokens WHERE grant_id = :id ORDER BY created_at, id"
+)
+_GRANT = (
+    "SELECT g.id, g.name, p.name AS peer, p.status::text AS peer_status, g.subject_user_id,"
+    " g.scope, g.status_now::text AS status, g.hold, g.expires_at, g.activated_at, g.revoked_at,"
+    " g.revoked_reason, g.source_path, g.source_line, g.revision, c.author, c.subject, c.signer,"
+    " (SELECT r.digest FROM federation_reconcile_runs AS r WHERE r.revision = g.revision"
+    " ORDER BY r.at LIMIT 1) AS plan"
+    " FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id"
+    " LEFT JOIN federation_commits AS c ON c.id = g.revision"
+)
+_PEER = (
+    "SELECT p.id, p.name, p.direction, p.status::text AS status, p.hold, p.activated_at,"
+    " p.revoked_at, p.revoked_reason, p.source_path, p.source_line, p.revision, c.author,"
+    " c.subject, c.signer FROM federation_peers AS p"
+    " LEFT JOIN federation_commits AS c ON c.id = p.revision WHERE p.name = :name"
+    " ORDER BY p.created_at"
+)
+
+
+def state_at(tx: Tx, moment: datetime) -> dict[str, Any]:
+    """Return what held at a moment, with the last entry that tells of it; verified up to there.
+
+    Raises:
+        Refused: `audit_broken`: an entry before that moment does not verify.
+    """
+    replay, last = Replay(), Head(0, GENESIS)
+    for entry in entries(tx):
+        if entry.at > moment:
+            break
+        if (broken := check_entry(last, entry)) is not None:
+            raise Refused(
+                "audit_broken",
+                f"the audit log breaks at seq {broken.seq}: {broken.reason}",
+                hint="what was granted then cannot be told; see `mosaic federation audit verify`",
+            )
+        last = Head(entry.seq, entry.hash)
+        data = json.loads(entry.body)["data"]
+        replay.take([Told(entry.kind, entry.actor, entry.subject, entry.at, data)])
+    return {"seq": last.seq, "unread": sorted(replay.unread), **replay.at(moment)}
+
+
+def history(tx: Tx, subject: str | None, limit: int) -> list[dict[str, Any]]:
+    """Return the newest entries, oldest first; of an object, by every name that it had.
+
+    Raises:
+        Refused: `name_unknown`: no entry is about it.
+    """
+    rows = tx.rows(
+        f"{_ENTRY} WHERE CAST(:subject AS text) IS NULL OR subject = ANY(:subjects)"
+        " ORDER BY seq DESC LIMIT :limit",
+        subject=subject,
+        subjects=_names(tx, subject) if subject is not None else [],
+        limit=limit,
+    )
+    if subject is not None and not rows:
+        known = [row["subject"] for row in tx.rows("SELECT DISTINCT subject FROM"
+                                                   " federation_audit_log")]  # fmt: skip
+        raise unknown(subject, known)
+    return [_told(row) for row in reversed(rows)]
+
+
+def explain_grant(tx: Tx, name: str) -> list[dict[str, Any]]:
+    """Return every grant that had the name, the newest last, with all that hangs on it.
+
+    Raises:
+        Refused: `name_unknown`.
+    """
+    return _explained(tx, f"{_GRANT} WHERE g.name = :it ORDER BY g.created_at", name, "grant")
+
+
+def explain_serial(tx: Tx, serial: str) -> list[dict[str, Any]]:
+    """Return the grant of a certificate, by its serial or its fingerprint, as `explain_grant`."""
+    statement = (
+        f"{_GRANT} WHERE g.id IN (SELECT grant_id FROM federation_certificates"
+        " WHERE serial = :it OR fingerprint = :it)"
+    )
+    return _explained(tx, statement, serial, "certificate")
+
+
+def explain_peer(tx: Tx, name: str) -> list[dict[str, Any]]:
+    """Return every peer that had the name, the newest last, with its grants' names.
+
+    Raises:
+        Refused: `name_unknown`.
+    """
+    rows = tx.rows(_PEER, name=name)
+    if not rows:
+        known = [f"peer {row['name']}" for row in tx.rows("SELECT name FROM federation_peers")]
+        raise unknown(f"peer {name}", known)
+    return [
+        _facts(row)
+        | {
+            "grants": [
+                each["name"]
+                for each in tx.rows(
+                    "SELECT DISTINCT name FROM federation_grants WHERE peer_id = :id ORDER BY 1",
+                    id=row["id"],
+                )
+            ],
+            "entries": _entries_of(tx, row["id"]),
+        }
+        for row in rows
+    ]
+
+
+def unknown(what: str, known: list[str]) -> Refused:
+    """Return the refusal of something that nothing is known of."""
+    close = nearest_label(what, known)
+    return Refused(
+        "name_unknown",
+        f"nothing is known of {what}",
+        hint=f"did you mean {close}?" if close else "`mosaic federation history` shows all",
+    )
+
+
+def _explained(tx: Tx, statement: str, it: str, what: str) -> list[dict[str, Any]]:
+    rows = tx.rows(statement, it=it)
+    if not rows:
+        known = [f"grant {row['name']}" for row in tx.rows("SELECT name FROM federation_grants")]
+        raise unknown(f"{what} {it}", known)
+    now = tx.now()
+    found = []
+    for row in rows:
+        certificates = tx.rows(_CERTIFICATES, id=row["id"])
+        found.append(
+            _facts(row)
+            | {
+                "tokens": tx.rows(_TOKENS, id=row["id"]),
+                "certificates": [
+                    each | {"holds": not (why := _why_not(row, each, now)), "why": why}
+                    for each in certificates
+                ],
+                "entries": _entries_of(tx, row["id"]),
+            }
+        )
+    return found
+
+
+def _why_not(grant: dict[str, Any], certificate: dict[str, Any], now: datetime) -> str:
+    """Return why a certificate does not hold now; empty where it does."""
+    if certificate["status"] != "issued":
+        return f"the certificate is {certificate['status']}"
+    if grant["status"] != "active":
+        return f"the grant is {grant['status']}"
+    if grant["peer_status"] != "active":
+        return f"the peer is {grant['peer_status']}"
+    if not certificate["not_before"] <= now < certificate["not_after"]:
+        return "the certificate has expired"
+    return ""
+
+
+def _facts(row: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in row.items() if name not in OF_THE_COMMIT}
+    commit = None
+    if row["revision"] is not None:
+        commit = {
+            "id": row["revision"],
+            "author": row["author"],
+            "subject": row["subject"],
+            "signer": row["signer"],
+        }
+    return kept | {"id": str(row["id"]), "commit": commit}
+
+
+def _names(tx: Tx, subject: str) -> list[str]:
+    """Return the subjects under which an object's entries stand: it may have been renamed."""
+    ids = tx.rows(
+        "SELECT DISTINCT body::jsonb #>> '{data,id}' AS id FROM federation_audit_log"
+        " WHERE subject = :subject AND body::jsonb #>> '{data,id}' IS NOT NULL",
+        subject=subject,
+    )
+    found = tx.rows(
+        "SELECT DISTINCT subject FROM federation_audit_log WHERE kind LIKE '%.renamed'"
+        " AND body::jsonb #>> '{data,id}' = ANY(:ids)",
+        ids=[row["id"] for row in ids],
+    )
+    old = tx.rows(
+        "SELECT DISTINCT split_part(subject, '/', 1) || '/' || (body::jsonb #>> '{data,old}')"
+        " AS subject FROM federation_audit_log WHERE kind LIKE '%.renamed'"
+        " AND body::jsonb #>> '{data,id}' = ANY(:ids)",
+        ids=[row["id"] for row in ids],
+    )
+    return sorted({subject, *(row["subject"] for row in (*found, *old))})
+
+
+def _entries_of(tx: Tx, row_id: UUID) -> list[dict[str, Any]]:
+    rows = tx.rows(
+        f"{_ENTRY} WHERE body::jsonb #>> '{{data,id}}' = :id"
+        " OR body::jsonb #>> '{data,replaces}' = :id ORDER BY seq",
+        id=str(row_id),
+    )
+    return [_told(row) for row in rows]
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    data = json.loads(row["body"])["data"]
+    commit = (data.get("from") or {}).get("commit") if isinstance(data.get("from"), dict) else None
+    return {
+        "seq": row["seq"],
+        "at": row["at"],
+        "kind": row["kind"],
+        "actor": row["actor"],
+        "subject": row["subject"],
+        "reason": data.get("reason"),
+        "commit": commit,
+        "data": data,
+    }

@@ -1,0 +1,1 @@
+"""The connection to PostgreSQL: its address, its session, and what its errors mean."""

@@ -1,0 +1,100 @@
+"""A connection to PostgreSQL: opened by libpq, or the one error that says why it is not."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import IsolationLevel
+
+from reconciler.errors import MosaicError, NeedsEdit
+from reconciler.store.connection.connection_errors import connection_failure
+from reconciler.store.connection.conninfo import (
+    ESCAPING,
+    HIDDEN,
+    VARIABLE,
+    Address,
+    address_of,
+    is_mangled,
+    session_conninfo,
+)
+from reconciler.store.connection.session import unlimited
+
+if TYPE_CHECKING:
+    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.session import Session
+
+
+class Connector:
+    """Opens connections. Text and password are read at each one, for they may have changed.
+
+    `address` and `session` are of the last one. `lasting` is for a process that goes on, to which
+    every failure is an outage.
+    """
+
+    def __init__(self, source: Source, application_name: str, *, lasting: bool) -> None:
+        self.lasting = lasting
+        self._source = source
+        self._name = application_name
+        self.address: Address = HIDDEN
+        self.session: Session | None = None
+
+    def open(self) -> psycopg.Connection:
+        """Connect.
+
+        Raises:
+            NeedsEdit: `config_invalid`: as things are, no retry can help.
+            Retry: `database_unavailable`.
+        """
+        text, conninfo = self._read()
+        try:
+            # no prepared statements: behind a transaction-pooling proxy they belong to another
+            connection = psycopg.connect(conninfo, prepare_threshold=None)
+        except (psycopg.Error, UnicodeError) as error:
+            failure = _failure(error, text, conninfo)
+        else:
+            with ExitStack() as stack:
+                stack.callback(connection.close)
+                connection.isolation_level = IsolationLevel.READ_COMMITTED  # part of BEGIN
+                connection.deferrable = False
+                connection.execute(unlimited(connection.info.server_version))
+                stack.pop_all()
+            return connection
+        raise failure
+
+    async def open_async(self) -> psycopg.AsyncConnection:
+        """Connect as `open` does; files are read and commands run in a thread."""
+        text, conninfo = await asyncio.to_thread(self._read)
+        try:
+            connection = await psycopg.AsyncConnection.connect(conninfo, prepare_threshold=None)
+        except (psycopg.Error, UnicodeError) as error:
+            failure = await asyncio.to_thread(_failure, error, text, conninfo)
+        else:
+            async with AsyncExitStack() as stack:
+                stack.push_async_callback(connection.close)
+                await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
+                await connection.set_deferrable(False)
+                await connection.execute(unlimited(connection.info.server_version))
+                stack.pop_all()
+            return connection
+        raise failure
+
+    def _read(self) -> tuple[str, str]:
+        text = self._source if isinstance(self._source, str) else self._source()
+        self.address = address_of(text)
+        return text, session_conninfo(text, self._name)
+
+
+def _failure(error: Exception, text: str, conninfo: str) -> MosaicError:
+    """Return what is raised, outside of `except`: a traceback shows the cause that is set here."""
+    if is_mangled(text):  # what libpq says may quote a piece of the password
+        return NeedsEdit(
+            "config_invalid",
+            f"the database cannot be reached, and {VARIABLE} has an @ in its host or database",
+            hint=f"{ESCAPING}, / is %2F",
+        )
+    failure = connection_failure(error, address_of(text), conninfo)
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,172 @@
+"""What every transaction relies on, whatever the role, the database or PGOPTIONS have set.
+
+All of it is set by the transaction's first statements, for the transaction alone: a proxy that
+pools transactions keeps no session. Isolation and deferrability are part of BEGIN (`Connector`).
+What only a superuser may set, and what cannot be changed, is checked and refused by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from reconciler.errors import NeedsEdit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.store.connection.conninfo import Address
+
+IDLE_TIMEOUT_MS: Final = 60_000
+CLIENT_CHECK_MS: Final = 1_000  # in which a server notices that who waits for a lock was killed
+ENCODING: Final = "UTF8"
+
+_SETTINGS: Final[Mapping[str, str]] = {
+    "client_connection_check_interval": str(CLIENT_CHECK_MS),
+    "timezone": "UTC",
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "client_encoding": ENCODING,
+    "client_min_messages": "notice",
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "quote_all_identifiers": "off",
+    "xmloption": "content",
+    "check_function_bodies": "on",
+    "default_tablespace": "",  # the database's own
+    "temp_tablespaces": "",
+    "default_table_access_method": "heap",
+    "row_security": "off",  # an error rather than rows that silently are not there
+    "jit": "off",  # costs more than our statements take
+    "mosaic.writer": "on",  # else a trigger notes a change by hand
+}
+_LIMITS: Final = ("lock", "statement", "idle_in_transaction_session")
+# Of later releases than the oldest that we support: set where there are such settings.
+_LATER_SETTINGS: Final[Mapping[str, str]] = {
+    "restrict_nonsystem_relation_kind": "",  # 17
+}
+# A commit that was answered must last: an enrollment, a revocation. Other values are the operator's
+# choice of which standbys to wait for.
+_DURABLE: Final = (
+    "CASE current_setting('synchronous_commit') WHEN 'off'"
+    " THEN set_config('synchronous_commit', 'on', true) END"
+)
+# The schema of our tables: the first on the path that has them, then any other; where none has (a
+# database before its first migration) the first on the path.
+_SEARCH_PATH: Final = """
+set_config('search_path', quote_ident(coalesce(
+    (SELECT n.nspname FROM pg_catalog.pg_class AS c
+       JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE c.relname = 'federation_audit_head' AND c.relkind = 'r'
+      ORDER BY array_position(current_schemas(false), n.nspname), n.nspname <> 'public', n.nspname
+      LIMIT 1),
+    (SELECT each FROM unnest(current_schemas(false)) AS each
+      WHERE left(each, 3) <> 'pg_' AND each <> 'information_schema' LIMIT 1),
+    'public')) || ', pg_temp', true)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a transaction's server is and does not let us change; role and database as in SQL."""
+
+    encoding: str
+    replication_role: str
+    read_only: bool
+    standby: bool
+    role: str
+    database: str
+
+    def reset(self, setting: str) -> str:
+        """Return the statements that take a setting back."""
+        return (
+            f"ALTER ROLE {self.role} RESET {setting};"
+            f" ALTER ROLE {self.role} IN DATABASE {self.database} RESET {setting};"
+            f" ALTER DATABASE {self.database} RESET {setting}"
+        )
+
+
+def _begin() -> sa.TextClause:
+    settings = [f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()]
+    settings += [
+        f"CASE WHEN current_setting('{name}', true) IS NOT NULL"
+        f" THEN set_config('{name}', '{value}', true) END"
+        for name, value in _LATER_SETTINGS.items()
+    ]
+    settings += [f"set_config('{name}_timeout', :{name}, true)" for name in _LIMITS]
+    session = (
+        "current_setting('server_encoding') AS encoding",
+        "current_setting('session_replication_role') AS replication_role",
+        "current_setting('transaction_read_only') = 'on' AS read_only",
+        "pg_is_in_recovery() AS standby",
+        "quote_ident(session_user) AS role",
+        "quote_ident(current_database()) AS database",
+    )
+    return sa.text(f"SELECT {', '.join((*settings, _DURABLE, _SEARCH_PATH, *session))}")
+
+
+_BEGIN: Final = _begin()
+
+
+def unlimited(server_version: int) -> str:
+    """Return the statements that lift the limits of time which a role may have, in a transaction.
+
+    Such a limit is in force for a statement that sets others, and for what SQLAlchemy asks a new
+    connection. These take no time, and are no queries, which a role can have compiled (`jit`).
+    """
+    names = ["statement_timeout", "idle_in_transaction_session_timeout"]
+    if server_version >= 170_000:
+        names.append("transaction_timeout")
+    return "; ".join(f"SET LOCAL {name} = 0" for name in names)
+
+
+def begin(
+    connection: sa.Connection, address: Address, *, lock_ms: int, statement_ms: int
+) -> Session:
+    """Set what a transaction relies on; 0 ms is no limit.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming the encoding or the setting that is not usable.
+    """
+    limits_ms = (lock_ms, statement_ms, IDLE_TIMEOUT_MS)
+    limits = dict(zip(_LIMITS, map(str, limits_ms), strict=True))
+    driver: Any = connection.connection.driver_connection
+    lifting = unlimited(driver.info.server_version)
+    connection.exec_driver_sql(lifting, execution_options={"no_parameters": True})
+    row = connection.execute(_BEGIN, limits).mappings().one()
+    session = Session(**{name: row[name] for name in Session.__slots__})
+    if session.encoding != ENCODING:
+        raise NeedsEdit(
+            "config_invalid",
+            f"{address} has the encoding {session.encoding!r}, expected {ENCODING!r}",
+            hint="make another (createdb -E UTF8 -T template0 NAME), and name it in"
+            " MOSAIC_DATABASE_URL",
+        )
+    if session.replication_role != "origin":
+        raise NeedsEdit(
+            "config_invalid",
+            f"{address} has session_replication_role set to {session.replication_role!r} for the"
+            f" role {session.role}, expected 'origin': no trigger would be in force",
+            hint=f"as a superuser: {session.reset('session_replication_role')}",
+        )
+    return session
+
+
+def read_only(address: Address, session: Session) -> NeedsEdit:
+    """Return the error of a transaction that can only read."""
+    if session.standby:
+        return NeedsEdit(
+            "config_invalid",
+            f"{address} is read-only: the server is a standby",
+            hint="name the primary, or every host and target_session_attrs=read-write",
+        )
+    return NeedsEdit(
+        "config_invalid",
+        f"{address} is read-only: default_transaction_read_only is on",
+        hint=session.reset("default_transaction_read_only"),
+    )

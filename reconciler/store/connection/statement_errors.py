@@ -1,0 +1,110 @@
+"""What a failed statement means, by its SQLSTATE (PostgreSQL, appendix A).
+
+Shown is the primary message at most: a DETAIL line prints the row.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from reconciler.core.model.text import printable
+from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
+from reconciler.store.connection.session import read_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.store.connection.connector import Connector
+
+# classes in which a later attempt may succeed
+_RETRIED: Final = ("08", "53", "57", "58")
+
+
+class Conflict(Exception):
+    """Two transactions were in each other's way; running one again is safe."""
+
+
+@contextmanager
+def translated(connector: Connector) -> Iterator[None]:
+    """Turn the database's errors into ours, without their text: it may hold the row.
+
+    What needs an edit is an outage to a process that goes on: a password that was rotated, a file
+    that is being replaced or a server that was exchanged may be right at the next attempt.
+
+    Raises:
+        Conflict, MosaicError.
+    """
+    try:
+        yield
+    except NeedsEdit as error:
+        if error.code != "config_invalid" or not connector.lasting:
+            raise
+        raise Retry("database_unavailable", error.message, hint=error.hint) from error
+    except DBAPIError as error:
+        failure = _translate(error, connector)
+        if isinstance(failure, NeedsEdit) and connector.lasting:
+            failure = Retry("database_unavailable", failure.message, hint=failure.hint)
+        # the traceback still leads to the statement
+        raise failure.with_traceback(error.__traceback__) from None
+    except PoolTimeoutError:
+        raise Retry(
+            "database_unavailable",
+            "every connection of this process stayed in use",
+            hint="try again; if it lasts, look for what waits in pg_stat_activity",
+        ) from None
+    except SQLAlchemyError as error:
+        raise Retry(
+            "database_unavailable", f"{connector.address} failed: {type(error).__name__}"
+        ) from None
+
+
+def _translate(error: DBAPIError, connector: Connector) -> Exception:
+    state = getattr(error.orig, "sqlstate", None)
+    diagnostics = getattr(error.orig, "diag", None)
+    constraint = getattr(diagnostics, "constraint_name", None) or ""
+    primary = printable(getattr(diagnostics, "message_primary", None) or "", 500)
+    match state:
+        case "40P01" | "40001":  # deadlock, serialization failure
+            return Conflict()
+        case "55P03":
+            return Retry("lock_held", "a row or the lock stayed taken", hint="try again")
+        case "42P01":
+            return NeedsEdit(
+                "schema_missing",
+                "the database has no current schema",
+                hint="run `mosaic federation db upgrade`",
+            )
+        case "23505":
+            return Refused("name_taken", f"the database has such a row already ({constraint})")
+        case "25006" if connector.session is not None:
+            return read_only(connector.address, connector.session)
+        case "42501":
+            return NeedsEdit(
+                "config_invalid",
+                f"{connector.address} denies a statement: {primary}",
+                hint="grant the right to the role, or use the role that ran the migrations",
+            )
+    if _may_pass(error, state):
+        reason = f"{primary} (SQLSTATE {state})" if state else _first_line(error)
+        return Retry(
+            "database_unavailable",
+            f"{connector.address}: {reason}",
+            hint="try again; the server's log says why",
+        )
+    what = constraint or primary or type(error.orig).__name__
+    return MosaicError("internal", f"the database refused a statement (SQLSTATE {state}): {what}")
+
+
+def _may_pass(error: DBAPIError, state: str | None) -> bool:
+    if error.connection_invalidated:  # a limit of idle time ends the session too, say
+        return True
+    return isinstance(error, OperationalError) if state is None else state.startswith(_RETRIED)
+
+
+def _first_line(error: DBAPIError) -> str:
+    """Return why a connection was lost, in libpq's words: they hold nothing of a row."""
+    return printable(str(error.orig).partition("\n")[0], 500)

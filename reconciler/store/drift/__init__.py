@@ -1,0 +1,1 @@
+"""Drift in the database: its evidence, and its repair."""

@@ -1,0 +1,288 @@
+"""Drift in the database: the rows beside the audit log, and how they are put right, in one lock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from reconciler.core.audit.chain import Event
+from reconciler.core.audit.fold import accounts
+from reconciler.core.drift.detection import Drift, What, find_drift
+from reconciler.core.drift.evidence import StoredRow
+from reconciler.core.model.scope import scope_from_json
+from reconciler.core.model.spec import Direction, GrantSpec, Kind, PeerSpec, Place, spec_digest
+from reconciler.core.model.states import GrantStatus, live_grant_status
+from reconciler.errors import Refused
+from reconciler.store import ending
+from reconciler.store.apply.observe import hold_from
+from reconciler.store.audit import log as audit
+from reconciler.store.db import as_json
+from reconciler.store.drift import evidence
+from reconciler.store.issuance import revocation_queue as queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.core.plan.selection import Identity
+    from reconciler.store.apply.provenance import Provenance
+    from reconciler.store.db import Tx
+
+_ROWS: Final = """
+SELECT to_jsonb(p) - ARRAY['client_key_pem', 'next_client_key_pem'] AS columns,
+    NULL AS peer, NULL AS lifetime_s FROM federation_peers AS p
+UNION ALL
+SELECT to_jsonb(g), p.name, extract(epoch FROM g.lifetime)::float8
+FROM federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id
+"""
+
+
+def drifted(tx: Tx, only: frozenset[Identity] | None = None) -> tuple[Drift, ...]:
+    """Return what drifted; of the `only` objects and a grant's certificates, where they are given.
+
+    Raises:
+        Refused: `name_unknown`: there is no such row.
+    """
+    rows = [_row(each) for each in tx.rows(_ROWS)]
+    known_of = accounts(evidence.told(tx))
+    found = find_drift(rows, evidence.certificates(tx), known_of, evidence.hands(tx))
+    if only is None:
+        return found
+    known = {(row.kind, row.name) for row in rows}
+    for kind, name in sorted(only - known):
+        raise Refused(
+            "name_unknown",
+            f"the database has no {str(kind).lower()}/{name}",
+            hint="`mosaic federation drift` lists all that drifted",
+        )
+    return tuple(each for each in found if _identity(each) in only)
+
+
+def _identity(drift: Drift) -> Identity:
+    if drift.row is not None:
+        return (drift.row.kind, drift.row.name)
+    assert drift.certificate is not None
+    return (Kind.GRANT, drift.certificate.grant)
+
+
+def revert(tx: Tx, found: Sequence[Drift], actor: str) -> None:
+    """Restore rows to what was last applied, end what no command made, ask the CA once more.
+
+    Rows are locked in the order of DESIGN 5, the audit head last. What cannot be brought back
+    (`core.drift.Drift.remedy`) is left, but the end of a row that was ended by hand is carried out.
+    """
+    rows = [each.row for each in found if each.row is not None]
+    ending.lock_peers(tx, sorted(UUID(each.id) for each in rows if each.kind is Kind.PEER))
+    ending.lock_grants(tx, sorted(UUID(each.id) for each in rows if each.kind is Kind.GRANT))
+    _free_names(tx, found)
+    events: list[Event] = []
+    for each in found:
+        if each.row is None:
+            events += _requeue(tx, each, actor)
+        elif each.what is What.CHANGED:
+            events += _restore(tx, each, each.row, actor)
+        else:
+            events += _end(tx, each, each.row, actor)
+    audit.append(tx, events)
+
+
+def _free_names(tx: Tx, found: Sequence[Drift]) -> None:
+    """Take the names that rows were given by hand from them: two may have each other's."""
+    for each in found:
+        if each.row is not None and not each.remedy and each.names:
+            table = _table(each.row.kind)
+            tx.run(f"UPDATE {table} SET name = id::text WHERE id = :id", id=each.row.id)
+
+
+def adopt(tx: Tx, drift: Drift, place: Place, by: Provenance) -> Event:
+    """Make what a row declares now the applied state; return the event to append."""
+    row = drift.row
+    assert row is not None
+    digest = spec_digest(row.spec)
+    tx.run(
+        f"UPDATE {_table(row.kind)} SET spec_digest = :digest, source_path = :path,"
+        " source_line = :line WHERE id = :id",
+        id=row.id,
+        digest=digest,
+        path=place.path,
+        line=place.line,
+    )
+    verb = "created" if drift.what is What.INSERTED else "updated"
+    return Event(
+        f"{str(row.kind).lower()}.{verb}",
+        by.actor,
+        row.subject,
+        {
+            "id": row.id,
+            "replaces": None,
+            "reason": f"adopted, {_whose(drift)}",
+            "place": f"{place.path}:{place.line}",
+            "managed": row.managed,
+            "digest": digest,
+            "spec": row.spec.as_json(),
+            "fields": [field.as_json() for field in drift.fields],
+            "from": by.as_json(),
+        },
+    )
+
+
+def _restore(tx: Tx, drift: Drift, row: StoredRow, actor: str) -> Iterator[Event]:
+    account, spec = drift.account, drift.applied
+    if account is None or spec is None:
+        return
+    if account.ended and row.status not in ("revoked", "expired"):
+        yield from _end(tx, drift, row, actor)
+        return
+    if drift.remedy:
+        return
+    hold = as_json(account.hold.as_json()) if account.hold is not None else None
+    values: dict[str, object] = {
+        "id": row.id,
+        "name": account.name,
+        "hold": hold,
+        "managed": account.managed,
+        "digest": account.digest,
+        "protect": spec.protect,
+    }
+    if isinstance(spec, PeerSpec):
+        _restore_peer(tx, spec, values)
+    else:
+        status = GrantStatus(row.status)
+        if status is GrantStatus.PENDING and account.enrolled:
+            status = GrantStatus.ACTIVE
+        suspended = spec.suspended or account.hold is not None
+        after = live_grant_status(status, suspended=suspended)
+        _restore_grant(tx, spec, values | {"status": str(after)})
+    kind = str(row.kind).lower()
+    yield Event(
+        f"{kind}.reverted",
+        actor,
+        f"{kind}/{account.name}",
+        {
+            "id": row.id,
+            "reason": f"reverted, {_whose(drift)}",
+            "digest": account.digest,
+            "spec": spec.as_json(),
+            "fields": [
+                field.as_json() | {"old": field.new, "new": field.old} for field in drift.fields
+            ],
+        },
+    )
+
+
+def _restore_peer(tx: Tx, spec: PeerSpec, values: dict[str, object]) -> None:
+    tx.run(
+        "UPDATE federation_peers SET name = :name, direction = :direction, display_name = :display,"
+        " endpoint_url = :endpoint, labels = CAST(:labels AS jsonb), protect = :protect,"
+        " hold = CAST(:hold AS jsonb), managed = :managed, spec_digest = :digest WHERE id = :id",
+        direction=str(spec.direction),
+        display=spec.display_name,
+        endpoint=spec.endpoint,
+        labels=as_json(dict(spec.labels)),
+        **values,
+    )
+
+
+def _restore_grant(tx: Tx, spec: GrantSpec, values: dict[str, object]) -> None:
+    tx.run(
+        "UPDATE federation_grants AS g SET name = :name,"
+        " peer_id = coalesce((SELECT p.id FROM federation_peers AS p"
+        " WHERE p.name = :peer AND p.status <> 'revoked'), g.peer_id),"
+        " subject_user_id = :subject, scope = CAST(:scope AS jsonb), suspended = :suspended,"
+        " protect = :protect, lifetime = :lifetime, expires_at = :expires,"
+        " hold = CAST(:hold AS jsonb), managed = :managed, spec_digest = :digest,"
+        " status = CASE WHEN g.status IN ('revoked', 'expired') THEN g.status"
+        " ELSE CAST(:status AS federation_grant_status) END,"
+        " activated_at = CASE WHEN :status IN ('active', 'suspended')"
+        " THEN coalesce(activated_at, clock_timestamp()) ELSE activated_at END WHERE id = :id",
+        peer=spec.peer,
+        subject=spec.subject_user_id,
+        scope=as_json(spec.scope.as_json()),
+        suspended=spec.suspended,
+        lifetime=spec.lifetime,
+        expires=spec.expires_at,
+        **values,
+    )
+
+
+def _end(tx: Tx, drift: Drift, row: StoredRow, actor: str) -> list[Event]:
+    """Carry the end of a row out, with all that hangs on it."""
+    reason = f"{drift.what} by hand, {_whose(drift)}"
+    if row.kind is Kind.PEER:
+        grants = tx.rows(
+            "SELECT id FROM federation_grants WHERE peer_id = :id"
+            " AND status NOT IN ('revoked', 'expired') ORDER BY id",
+            id=row.id,
+        )
+        events = ending.revoke_grants(tx, [each["id"] for each in grants], actor, reason)
+        tx.run(
+            "UPDATE federation_peers SET status = 'revoked', revoked_at = clock_timestamp(),"
+            " revoked_reason = :reason, client_key_pem = NULL, next_client_key_pem = NULL,"
+            " next_csr_pem = NULL WHERE id = :id AND status <> 'revoked'",
+            id=row.id,
+            reason=reason,
+        )
+        told = {"id": row.id, "reason": reason, "from": None}
+        return [*events, Event("peer.revoked", actor, row.subject, told)]
+    if row.status not in ("revoked", "expired"):
+        return ending.revoke_grants(tx, [UUID(row.id)], actor, reason)
+    ending.void_tokens(tx, [UUID(row.id)])
+    serials = ending.revoke_issuances(tx, [UUID(row.id)])
+    said: dict[str, object] = {"id": row.id, "reason": reason}
+    said["serials"] = serials.get(UUID(row.id), [])
+    verb = "expired" if row.status == "expired" else "revoked"
+    return [Event(f"grant.{verb}", actor, row.subject, said)]
+
+
+def _requeue(tx: Tx, drift: Drift, actor: str) -> list[Event]:
+    """Put a serial into the queue for the CA."""
+    certificate = drift.certificate
+    assert certificate is not None
+    reason = "the CA's list lacks it" if drift.what is What.UNLISTED else _whose(drift)
+    return queue.requeue(tx, [UUID(certificate.id)], actor, reason)
+
+
+def _whose(drift: Drift) -> str:
+    if drift.changed_by is None:
+        return "changed by hand, and no trigger saw by whom"
+    return f"changed by hand by {drift.changed_by}"
+
+
+def _table(kind: Kind) -> str:
+    return "federation_peers" if kind is Kind.PEER else "federation_grants"
+
+
+def _row(found: dict[str, Any]) -> StoredRow:
+    columns = found["columns"]
+    spec: PeerSpec | GrantSpec
+    if found["peer"] is None:
+        spec = PeerSpec(
+            Direction(columns["direction"]),
+            columns["display_name"],
+            columns["endpoint_url"],
+            tuple(sorted(columns["labels"].items())),
+            columns["protect"],
+        )
+    else:
+        spec = GrantSpec(
+            peer=found["peer"],
+            subject_user_id=columns["subject_user_id"],
+            expires_at=datetime.fromisoformat(columns["expires_at"]),
+            scope=scope_from_json(columns["scope"]),
+            lifetime=timedelta(seconds=found["lifetime_s"]),
+            suspended=columns["suspended"],
+            protect=columns["protect"],
+        )
+    path = columns["source_path"]
+    return StoredRow(
+        kind=Kind.PEER if found["peer"] is None else Kind.GRANT,
+        id=columns["id"],
+        name=columns["name"],
+        spec=spec,
+        digest=columns["spec_digest"],
+        status=columns["status"],
+        managed=columns["managed"],
+        hold=hold_from(columns["hold"]),
+        place=Place(path, columns["source_line"]) if path is not None else None,
+        columns=columns,
+    )

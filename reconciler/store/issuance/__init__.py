@@ -1,0 +1,1 @@
+"""Issuance in the database: tokens, intents, certificates, and their revocation."""

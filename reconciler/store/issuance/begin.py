@@ -1,0 +1,210 @@
+"""Transaction 1 of every certificate: who allows it, and the intent that is stored before signing.
+
+Enrollment and renewal differ in who allows an issuance, a token or a proof, and in nothing else.
+Rows are locked in the order peer, grant, token, issuance, audit head (DESIGN 5).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from reconciler.core.audit.chain import Event
+from reconciler.core.issuance.policy import (
+    LEASE,
+    Answered,
+    Declined,
+    Go,
+    GrantFacts,
+    IssuanceFacts,
+    judge_enrollment,
+    judge_renewal,
+    proof_invalid,
+)
+from reconciler.core.model.ids import (
+    SERIAL_RANDOM_BYTES,
+    IssuanceId,
+    serial_from,
+)
+from reconciler.core.model.states import TokenStatus
+from reconciler.errors import Refused
+from reconciler.store import ending
+from reconciler.store.audit import log as audit
+from reconciler.store.ids import new_id
+from reconciler.store.issuance import read as facts
+from reconciler.store.issuance.finish import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from reconciler.core.issuance.policy import TokenFacts
+    from reconciler.crypto.csr import VerifiedCsr
+    from reconciler.crypto.proof import VerifiedProof
+    from reconciler.store.db import Tx
+    from reconciler.store.issuance.tokens import KnownToken
+
+
+def begin_enrollment(
+    tx: Tx, known: KnownToken, csr: VerifiedCsr, peer_address: str
+) -> Attempt | Declined:
+    """Transaction 1 of an enrollment: claim the token, store the intent and its serial."""
+    grant = facts.grant_facts(tx, known.grant_id, lock=True)
+    token = facts.token_facts(tx, known.token_id, lock=True)
+    now = tx.now()
+    issuances = facts.issuances_of_token(tx, token.id)
+    verdict = judge_enrollment(token, grant, csr.spki_sha256, issuances, now)
+    if isinstance(verdict, Declined):
+        return _decline(tx, verdict, grant, token, csr.spki_sha256, peer_address)
+    if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
+        return _decline(tx, in_use, grant, token, csr.spki_sha256, peer_address)
+    if token.status is TokenStatus.OPEN:
+        claimed = tx.run(
+            "UPDATE federation_enrollment_tokens SET status = 'claimed', claimed_spki = :spki,"
+            " claimed_at = clock_timestamp()"
+            " WHERE id = :id AND status = 'open' AND expires_at > clock_timestamp()",
+            id=token.id,
+            spki=csr.spki_sha256,
+        )
+        if claimed != 1:  # it expired between the judgement and here
+            gone = Refused("token_expired", "the token has expired", hint="ask for a new one")
+            return Declined(gone)
+    tx.run(
+        "UPDATE federation_enrollment_tokens SET unanswered = unanswered + 1 WHERE id = :id",
+        id=token.id,
+    )
+    attempt = _new_attempt(grant, csr, now, token_id=token.id, by=f"peer:{grant.peer}")
+    data = {"token": token.public_id, "address": peer_address}
+    return _store_intent(tx, attempt, csr, verdict, data)
+
+
+def begin_renewal(
+    tx: Tx, proof: VerifiedProof, csr: VerifiedCsr, peer_address: str
+) -> Attempt | Answered | Declined:
+    """Transaction 1 of a renewal: the proof's key stands where the token stood."""
+    grant_id = facts.grant_of_key(tx, proof.spki_sha256)
+    if grant_id is None:
+        return Declined(proof_invalid())
+    grant = facts.grant_facts(tx, grant_id, lock=True)
+    now = tx.now()
+    issuances = facts.issuances_of_grant(tx, grant_id)
+    verdict = judge_renewal(grant, proof.spki_sha256, csr.spki_sha256, issuances, now)
+    if isinstance(verdict, Answered):
+        return verdict
+    if isinstance(verdict, Declined):
+        return _decline(tx, verdict, grant, None, proof.spki_sha256, peer_address)
+    if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
+        return _decline(tx, in_use, grant, None, csr.spki_sha256, peer_address)
+    held, go = verdict
+    attempt = _new_attempt(grant, csr, now, predecessor_id=held.id, by=f"peer:{grant.peer}")
+    return _store_intent(tx, attempt, csr, go, {"renews": held.serial, "address": peer_address})
+
+
+def _new_attempt(
+    grant: GrantFacts,
+    csr: VerifiedCsr,
+    now: datetime,
+    *,
+    by: str,
+    token_id: UUID | None = None,
+    predecessor_id: IssuanceId | None = None,
+) -> Attempt:
+    return Attempt(
+        issuance_id=IssuanceId(new_id(now)),
+        serial=serial_from(os.urandom(SERIAL_RANDOM_BYTES)),
+        grant=grant,
+        not_after=grant.not_after(now),
+        spki_sha256=csr.spki_sha256,
+        token_id=token_id,
+        predecessor_id=predecessor_id,
+        by=by,
+    )
+
+
+def _take_key(tx: Tx, grant: GrantFacts, spki_sha256: str) -> Declined | None:
+    """Bind a key to the grant for ever; refuse one that serves another grant."""
+    tx.run(
+        "INSERT INTO federation_keys (spki_sha256, grant_id) VALUES (:spki, :grant)"
+        " ON CONFLICT (spki_sha256) DO NOTHING",
+        spki=spki_sha256,
+        grant=grant.id,
+    )
+    if facts.grant_of_key(tx, spki_sha256) == grant.id:
+        return None
+    return Declined(
+        Refused(
+            "key_in_use",
+            "the CSR's key serves another grant",
+            hint="make a fresh key for each grant: openssl ecparam -genkey -name prime256v1",
+        )
+    )
+
+
+def _store_intent(
+    tx: Tx, attempt: Attempt, csr: VerifiedCsr, go: Go, data: Mapping[str, object]
+) -> Attempt:
+    events: list[Event] = []
+    if go.stale is not None:
+        events.append(_abandon_stale(tx, attempt, go.stale))
+    tx.run(
+        "INSERT INTO federation_certificates"
+        " (id, grant_id, token_id, predecessor_id, serial, spki_sha256, csr_pem, lease_until)"
+        " VALUES (:id, :grant, :token, :predecessor, :serial, :spki, :csr,"
+        " clock_timestamp() + :lease)",
+        id=attempt.issuance_id,
+        grant=attempt.grant.id,
+        token=attempt.token_id,
+        predecessor=attempt.predecessor_id,
+        serial=attempt.serial,
+        spki=csr.spki_sha256,
+        csr=csr.pem,
+        lease=LEASE,
+    )
+    begun = {
+        **data,
+        "id": str(attempt.grant.id),
+        "serial": attempt.serial,
+        "spkiSha256": csr.spki_sha256,
+    }
+    events.append(Event("issuance.begun", attempt.by, attempt.subject, begun))
+    audit.append(tx, events)
+    return attempt
+
+
+def _abandon_stale(tx: Tx, attempt: Attempt, stale: IssuanceFacts) -> Event:
+    # its process ended before it could say whether the request left: revoked, to be sure
+    tx.run(
+        "UPDATE federation_certificates SET status = 'revoking', lease_until = NULL,"
+        " next_attempt_at = clock_timestamp() WHERE id = :id AND status = 'intent'",
+        id=stale.id,
+    )
+    data = {
+        "id": str(attempt.grant.id),
+        "serial": stale.serial,
+        "reason": "another attempt takes its place",
+        "revoke": True,
+    }
+    return Event("issuance.given_up", attempt.by, attempt.subject, data)
+
+
+def _decline(
+    tx: Tx,
+    declined: Declined,
+    grant: GrantFacts,
+    token: TokenFacts | None,
+    spki_sha256: str,
+    peer_address: str,
+) -> Declined:
+    if declined.void and token is not None:
+        ending.void_tokens(tx, [grant.id])
+    if declined.theft:
+        data = {
+            "id": str(grant.id),
+            "code": declined.error.code,
+            "token": token.public_id if token is not None else None,
+            "spkiSha256": spki_sha256,
+            "address": peer_address,
+        }
+        audit.append(tx, [Event("theft.suspected", "peer:unknown", f"grant/{grant.name}", data)])
+    return declined

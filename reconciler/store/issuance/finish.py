@@ -1,0 +1,172 @@
+"""Transaction 2 of every certificate, and the ways in which an attempt ends without one.
+
+Rows are locked in the order peer, grant, token, issuance, audit head (DESIGN 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.audit.chain import Event
+from reconciler.core.issuance.contract import SignedLeaf, issued_answer
+from reconciler.core.issuance.policy import Answered, Declined, GrantFacts
+from reconciler.core.model.states import IssuanceStatus, TokenStatus, enrolled_grant_status
+from reconciler.core.model.times import rfc3339
+from reconciler.errors import Refused, Retry
+from reconciler.store import ending
+from reconciler.store.audit import log as audit
+from reconciler.store.issuance import read as facts
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from reconciler.core.issuance.policy import TokenFacts
+    from reconciler.core.model.ids import IssuanceId
+    from reconciler.store.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An issuance that has been committed as `intent`: what to ask the CA for, once."""
+
+    issuance_id: IssuanceId
+    serial: str
+    grant: GrantFacts
+    not_after: datetime
+    spki_sha256: str
+    token_id: UUID | None = None
+    predecessor_id: IssuanceId | None = None
+    by: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The audit subject of all that this attempt does."""
+        return f"grant/{self.grant.name}"
+
+
+_LOCKED_ISSUANCE: Final = (
+    "SELECT status FROM federation_certificates WHERE id = :id FOR NO KEY UPDATE"
+)
+
+
+def finish(tx: Tx, attempt: Attempt, leaf: SignedLeaf) -> Answered | Declined:
+    """Transaction 2: the certificate counts from its commit on, and never without it.
+
+    Fenced: the issuance is still `intent`, the token still claimed, the grant not ended. Else the
+    certificate is not handed out, and its serial goes to the queue of revocations.
+    """
+    tx.rows(
+        "SELECT FROM federation_peers WHERE id = :id FOR NO KEY UPDATE", id=attempt.grant.peer_id
+    )
+    grant = facts.grant_facts(tx, attempt.grant.id, lock=True)
+    token = facts.token_facts(tx, attempt.token_id, lock=True) if attempt.token_id else None
+    row = tx.row(_LOCKED_ISSUANCE, id=attempt.issuance_id)
+    assert row is not None
+    refusal = _fence(grant, token, IssuanceStatus(row["status"]))
+    if refusal is not None:
+        give_up(tx, attempt, "fenced", revoke=True)
+        return refusal
+    status = grant.status
+    superseded: dict[object, list[str]] = {}
+    if token is not None:
+        superseded = ending.revoke_issuances(tx, [grant.id], but=attempt.issuance_id)
+    events = [_issued_event(attempt, leaf, superseded.get(grant.id, []))]
+    if token is not None:
+        status = enrolled_grant_status(suspended=grant.suspended)
+        events += _activate(tx, attempt, grant, token)
+    body = issued_answer(leaf, grant, status)
+    _store_certificate(tx, attempt, leaf, body)
+    audit.append(tx, events)
+    return Answered(body, attempt.serial)
+
+
+def give_up(tx: Tx, attempt: Attempt, reason: str, *, revoke: bool, counts: bool = True) -> None:
+    """End an attempt without a certificate: the token stays claimed by its key.
+
+    `revoke` unless the request surely left no certificate behind; `counts` unless it never left.
+    """
+    token_id = None if counts else attempt.token_id
+    if token_id is not None:
+        tx.run(
+            "UPDATE federation_enrollment_tokens SET unanswered = greatest(unanswered - 1, 0)"
+            " WHERE id = :id",
+            id=token_id,
+        )
+    moved = tx.run(
+        "UPDATE federation_certificates SET status = CAST(:to AS federation_issuance_status),"
+        " lease_until = NULL, next_attempt_at = clock_timestamp(), last_error = :reason"
+        " WHERE id = :id AND status = 'intent'",
+        id=attempt.issuance_id,
+        to="revoking" if revoke else "abandoned",
+        reason=reason[:200],
+    )
+    if moved:
+        data = {
+            "id": str(attempt.grant.id),
+            "serial": attempt.serial,
+            "reason": reason[:200],
+            "revoke": revoke,
+        }
+        audit.append(tx, [Event("issuance.given_up", attempt.by, attempt.subject, data)])
+
+
+def _fence(grant: GrantFacts, token: TokenFacts | None, status: IssuanceStatus) -> Declined | None:
+    if grant.status.ended:
+        return Declined(Refused("grant_ended", "the grant ended while the CA signed"))
+    if token is not None and token.status is not TokenStatus.CLAIMED:
+        return Declined(Refused("token_void", "the token was withdrawn while the CA signed"))
+    if status is not IssuanceStatus.INTENT:
+        return Declined(Retry("ca_unavailable", "the CA took too long", hint="try again"))
+    return None
+
+
+def _activate(tx: Tx, attempt: Attempt, grant: GrantFacts, token: TokenFacts) -> list[Event]:
+    tx.run(
+        "UPDATE federation_peers SET status = 'active', activated_at = clock_timestamp()"
+        " WHERE id = :id AND status = 'pending'",
+        id=grant.peer_id,
+    )
+    after = enrolled_grant_status(suspended=grant.suspended)
+    tx.run(
+        "UPDATE federation_grants SET status = CAST(:status AS federation_grant_status),"
+        " activated_at = coalesce(activated_at, clock_timestamp()) WHERE id = :id",
+        id=grant.id,
+        status=str(after),
+    )
+    tx.run("UPDATE federation_enrollment_tokens SET status = 'spent' WHERE id = :id", id=token.id)
+    if after is grant.status:
+        return []
+    data = {"id": str(grant.id), "from": str(grant.status), "to": str(after)}
+    return [Event("grant.enrolled", attempt.by, attempt.subject, data)]
+
+
+def _store_certificate(tx: Tx, attempt: Attempt, leaf: SignedLeaf, body: str) -> None:
+    tx.run(
+        "UPDATE federation_certificates SET status = 'issued', lease_until = NULL,"
+        " cert_pem = :certificate, chain_pem = :chain, answer = :answer,"
+        " fingerprint = :fingerprint, not_before = :not_before, not_after = :not_after,"
+        " issued_at = clock_timestamp() WHERE id = :id",
+        id=attempt.issuance_id,
+        certificate=leaf.certificate,
+        chain="".join(leaf.chain),
+        answer=body,
+        fingerprint=leaf.facts.fingerprint,
+        not_before=leaf.facts.not_before,
+        not_after=leaf.facts.not_after,
+    )
+
+
+def _issued_event(attempt: Attempt, leaf: SignedLeaf, superseded: list[str]) -> Event:
+    data = {
+        "id": str(attempt.grant.id),
+        "serial": attempt.serial,
+        "fingerprint": leaf.facts.fingerprint,
+        "spkiSha256": attempt.spki_sha256,
+        "notBefore": rfc3339(leaf.facts.not_before),
+        "notAfter": rfc3339(leaf.facts.not_after),
+        "supersedes": superseded,
+        "renews": str(attempt.predecessor_id) if attempt.predecessor_id else None,
+    }
+    return Event("certificate.issued", attempt.by, attempt.subject, data)

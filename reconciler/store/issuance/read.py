@@ -1,0 +1,115 @@
+"""The facts that enrollment, renewal and pickup decide over, read from the rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.issuance.policy import GrantFacts, IssuanceFacts, TokenFacts
+from reconciler.core.model.ids import GrantId, IssuanceId
+from reconciler.core.model.states import GrantStatus, HoldKind, IssuanceStatus, TokenStatus
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from reconciler.store.db import Tx
+
+_GRANT: Final = """
+SELECT g.id, g.name, p.name AS peer, g.peer_id, g.subject_user_id, g.scope, g.expires_at,
+    CASE WHEN g.status IN ('pending', 'active', 'suspended')
+        AND g.expires_at <= clock_timestamp() THEN 'expired' ELSE g.status::text END AS status,
+    extract(epoch FROM g.lifetime)::float8 AS lifetime_s, g.suspended, g.hold
+FROM federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id
+WHERE g.id = :id
+"""
+
+
+def grant_facts(tx: Tx, grant_id: UUID, *, lock: bool = False) -> GrantFacts:
+    """Return a grant's facts; with `lock`, its row stays locked until the transaction ends.
+
+    The lock comes first and the reading after it, so that what is read is what was waited for.
+    """
+    if lock:
+        tx.rows("SELECT FROM federation_grants WHERE id = :id FOR NO KEY UPDATE", id=grant_id)
+    row = tx.row(_GRANT, id=grant_id)
+    assert row is not None
+    held = row["hold"] is not None and row["hold"]["kind"] == HoldKind.SUSPEND
+    return GrantFacts(
+        id=GrantId(row["id"]),
+        name=row["name"],
+        peer=row["peer"],
+        peer_id=row["peer_id"],
+        subject_user_id=row["subject_user_id"],
+        scope=row["scope"],
+        status=GrantStatus(row["status"]),
+        expires_at=row["expires_at"],
+        lifetime=timedelta(seconds=row["lifetime_s"]),
+        suspended=row["suspended"] or held,
+    )
+
+
+def token_facts(tx: Tx, token_id: UUID, *, lock: bool = False) -> TokenFacts:
+    """Return a token's facts; `lock` as in `grant_facts`."""
+    row = tx.row(
+        "SELECT id, public_id, status, expires_at, claimed_spki, claimed_at, unanswered"
+        " FROM federation_enrollment_tokens WHERE id = :id"
+        + (" FOR NO KEY UPDATE" if lock else ""),
+        id=token_id,
+    )
+    assert row is not None
+    return TokenFacts(
+        id=row["id"],
+        public_id=row["public_id"],
+        status=TokenStatus(row["status"]),
+        expires_at=row["expires_at"],
+        claimed_by=row["claimed_spki"],
+        claimed_at=row["claimed_at"],
+        unanswered=row["unanswered"],
+    )
+
+
+def issuances_of_token(tx: Tx, token_id: UUID) -> tuple[IssuanceFacts, ...]:
+    """Return the issuances of a token, newest first."""
+    return _issuances(tx, "token_id = :id", id=token_id)
+
+
+def issuances_of_grant(tx: Tx, grant_id: UUID) -> tuple[IssuanceFacts, ...]:
+    """Return the issuances of a grant, newest first."""
+    return _issuances(tx, "grant_id = :id", id=grant_id)
+
+
+def issuances_of_key(tx: Tx, spki_sha256: str) -> tuple[IssuanceFacts, ...]:
+    """Return the issuances for a key, newest first; one key serves one grant."""
+    return _issuances(tx, "spki_sha256 = :spki", spki=spki_sha256)
+
+
+def grant_of_key(tx: Tx, spki_sha256: str) -> UUID | None:
+    """Return the grant that a key serves, or None for a key that was never used."""
+    row = tx.row("SELECT grant_id FROM federation_keys WHERE spki_sha256 = :spki", spki=spki_sha256)
+    return row["grant_id"] if row is not None else None
+
+
+def _issuances(tx: Tx, where: str, **values: object) -> tuple[IssuanceFacts, ...]:
+    rows = tx.rows(
+        "SELECT id, serial, spki_sha256, status, created_at, lease_until, not_before, not_after,"
+        f" predecessor_id, answer FROM federation_certificates WHERE {where}"
+        " ORDER BY created_at DESC, id DESC",
+        **values,
+    )
+    return tuple(_issuance(row) for row in rows)
+
+
+def _issuance(row: dict[str, Any]) -> IssuanceFacts:
+    before = row["predecessor_id"]
+    return IssuanceFacts(
+        id=IssuanceId(row["id"]),
+        serial=row["serial"],
+        spki_sha256=row["spki_sha256"],
+        status=IssuanceStatus(row["status"]),
+        created_at=row["created_at"],
+        lease_until=row["lease_until"],
+        not_before=row["not_before"],
+        not_after=row["not_after"],
+        predecessor_id=IssuanceId(before) if before is not None else None,
+        answer=row["answer"],
+    )

@@ -1,0 +1,156 @@
+"""The queue for the CA: issuances in `revoking`, claimed by lease; and intents nobody waits for.
+
+A worker claims in one transaction, calls the CA with none open, and records the outcome in another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.audit.chain import Event
+from reconciler.core.issuance.policy import LEASE
+from reconciler.store.audit import log as audit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from reconciler.crypto.certificates import CrlFacts
+    from reconciler.store.db import Tx
+
+BATCH: Final = 50  # revocations claimed at once
+MAX_BACKOFF: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A serial (hex) that the CA has to revoke, and of which grant."""
+
+    id: UUID
+    serial: str
+    grant: str
+    attempts: int
+
+
+def claim_revocations(tx: Tx) -> tuple[Due, ...]:
+    """Lease up to `BATCH` due revocations to the caller; another worker's are passed over."""
+    rows = tx.rows(
+        "UPDATE federation_certificates AS c SET lease_until = clock_timestamp() + :lease,"
+        " attempts = c.attempts + 1"
+        " FROM (SELECT due.id, g.name FROM federation_certificates AS due"
+        "   JOIN federation_grants AS g ON g.id = due.grant_id"
+        "   WHERE due.status = 'revoking' AND due.next_attempt_at <= clock_timestamp()"
+        "   AND (due.lease_until IS NULL OR due.lease_until < clock_timestamp())"
+        "   ORDER BY due.next_attempt_at LIMIT :batch FOR UPDATE OF due SKIP LOCKED) AS claimed"
+        " WHERE c.id = claimed.id RETURNING c.id, c.serial, claimed.name, c.attempts",
+        lease=LEASE,
+        batch=BATCH,
+    )
+    return tuple(Due(row["id"], row["serial"], row["name"], row["attempts"]) for row in rows)
+
+
+def record_revoked(tx: Tx, done: Iterable[Due], actor: str) -> None:
+    """End the issuances that the CA has revoked: `revoked` with a certificate, else `abandoned`."""
+    ids = [each.id for each in done]
+    if not ids:
+        return
+    rows = tx.rows(
+        "UPDATE federation_certificates AS c SET lease_until = NULL, last_error = NULL,"
+        " status = CASE WHEN cert_pem IS NULL THEN 'abandoned'::federation_issuance_status"
+        "   ELSE 'revoked'::federation_issuance_status END,"
+        " revoked_at = CASE WHEN cert_pem IS NULL THEN NULL ELSE clock_timestamp() END"
+        " FROM federation_grants AS g WHERE g.id = c.grant_id AND c.id = ANY(:ids)"
+        " AND c.status = 'revoking' RETURNING c.serial, g.id, g.name, c.status",
+        ids=ids,
+    )
+    events = [
+        Event(
+            "certificate.revoked_at_ca",
+            actor,
+            f"grant/{row['name']}",
+            {"id": str(row["id"]), "serial": row["serial"], "status": row["status"]},
+        )
+        for row in sorted(rows, key=lambda row: row["serial"])
+    ]
+    audit.append(tx, events)
+
+
+def postpone(tx: Tx, due: Due, error: str) -> None:
+    """Put a revocation off that the CA did not take: twice as long each time."""
+    wait = min(timedelta(seconds=2 ** min(due.attempts, 16)), MAX_BACKOFF)
+    tx.run(
+        "UPDATE federation_certificates SET lease_until = NULL, last_error = :error,"
+        " next_attempt_at = clock_timestamp() + :wait WHERE id = :id AND status = 'revoking'",
+        id=due.id,
+        error=error[:200],
+        wait=wait,
+    )
+
+
+def give_up_stale_intents(tx: Tx, actor: str) -> int:
+    """Queue the intents whose lease has passed: their process ended, and they may be signed."""
+    rows = tx.rows(
+        "UPDATE federation_certificates AS c SET status = 'revoking', lease_until = NULL,"
+        " next_attempt_at = clock_timestamp(), last_error = 'its process ended'"
+        " FROM (SELECT id FROM federation_certificates WHERE status = 'intent'"
+        "   AND lease_until < clock_timestamp() ORDER BY id LIMIT :batch"
+        "   FOR UPDATE SKIP LOCKED) AS stale, federation_grants AS g"
+        " WHERE c.id = stale.id AND g.id = c.grant_id RETURNING c.serial, g.id, g.name",
+        batch=BATCH,
+    )
+    events = [
+        Event(
+            "issuance.given_up",
+            actor,
+            f"grant/{row['name']}",
+            {
+                "id": str(row["id"]),
+                "serial": row["serial"],
+                "reason": "its process ended",
+                "revoke": True,
+            },
+        )
+        for row in sorted(rows, key=lambda row: row["serial"])
+    ]
+    audit.append(tx, events)
+    return len(events)
+
+
+def requeue_missing(tx: Tx, facts: CrlFacts, actor: str) -> tuple[str, ...]:
+    """Queue the revoked serials, of certificates that have not ended, which a list lacks.
+
+    A list from before a revocation was recorded tells nothing of it. Returns the serials.
+    """
+    rows = tx.rows(
+        "SELECT id FROM federation_certificates WHERE status = 'revoked'"
+        " AND not_after > clock_timestamp() AND revoked_at < :made AND NOT serial = ANY(:serials)",
+        made=facts.this_update,
+        serials=sorted(facts.serials),
+    )
+    if not rows:
+        return ()
+    events = requeue(tx, [row["id"] for row in rows], actor, "the CA's list lacks it")
+    audit.append(tx, events)
+    return tuple(str(event.data["serial"]) for event in events)
+
+
+def requeue(tx: Tx, ids: Sequence[UUID], actor: str, reason: str) -> list[Event]:
+    """Queue issuances for the CA, though they are revoked, or issued; one event each."""
+    rows = tx.rows(
+        "UPDATE federation_certificates AS c SET status = 'revoking', revoked_at = NULL,"
+        " lease_until = NULL, next_attempt_at = clock_timestamp(), attempts = 0"
+        " FROM federation_grants AS g WHERE g.id = c.grant_id AND c.id = ANY(:ids)"
+        " AND c.status IN ('revoked', 'issued') RETURNING c.serial, g.name",
+        ids=list(ids),
+    )
+    return [
+        Event(
+            "certificate.requeued",
+            actor,
+            f"grant/{row['name']}",
+            {"serial": row["serial"], "reason": reason},
+        )
+        for row in sorted(rows, key=lambda row: row["serial"])
+    ]

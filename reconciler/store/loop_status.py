@@ -1,0 +1,177 @@
+"""What each reconciler's last pass came to, for `status`; and whether a person has paused them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.audit.chain import Event
+from reconciler.core.model.times import rfc3339
+from reconciler.errors import InvalidManifests, Refused
+from reconciler.store.audit import log as audit
+from reconciler.store.db import as_json
+
+if TYPE_CHECKING:
+    from reconciler.errors import MosaicError
+    from reconciler.store.db import Tx
+
+FORGET_AFTER: Final = timedelta(days=7)  # a replica that was never seen again
+SILENT_AFTER: Final = timedelta(minutes=15)  # or three of its timer's turns, where that is longer
+MAX_PROBLEMS: Final = 20  # of a source, that are kept
+
+
+class Waiting(StrEnum):
+    """What a reconciler waits for after a pass, if its timer does not come first."""
+
+    CHANGE = "change"  # of the source
+    RETRY = "retry"  # of what may pass by itself
+    RESUME = "resume"  # of a pause
+    PERSON = "person"  # who sees to a refusal, or a change
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """How a pass of the loop `actor` ended, and what follows.
+
+    `every` is its timer; the next pass comes after `due` at the latest. `watch` tells people how
+    the source is watched.
+    """
+
+    actor: str
+    source: str
+    revision: str | None
+    every: timedelta
+    failure: MosaicError | None
+    waiting: Waiting
+    due: timedelta
+    watch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Who has paused the loops, when, and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+    def as_json(self) -> dict[str, str]:
+        """Return the JSON form that the row and outputs share."""
+        return {"by": self.by, "at": rfc3339(self.at), "reason": self.reason}
+
+
+def record_pass(tx: Tx, ended: Pass) -> None:
+    """Record a pass as the loop's last; what fails, fails since its first time."""
+    failure = ended.failure
+    problems = failure.problems if isinstance(failure, InvalidManifests) else None
+    tx.run(
+        "DELETE FROM federation_reconcilers WHERE at < clock_timestamp() - CAST(:age AS interval)",
+        age=FORGET_AFTER,
+    )
+    tx.run(
+        "INSERT INTO federation_reconcilers AS r"
+        " (actor, source, revision, every, failing_since, code, message, hint, watch, waits_for,"
+        " next_at, problems, problem_count)"
+        " VALUES (:actor, :source, :revision, :every,"
+        " CASE WHEN CAST(:code AS text) IS NULL THEN NULL ELSE clock_timestamp() END,"
+        " :code, :message, :hint, :watch, :waiting, clock_timestamp() + CAST(:due AS interval),"
+        " CAST(:problems AS jsonb), :problem_count)"
+        " ON CONFLICT (actor) DO UPDATE SET at = clock_timestamp(), source = excluded.source,"
+        " every = excluded.every, revision = coalesce(excluded.revision, r.revision),"
+        " failing_since = CASE WHEN excluded.code IS NULL THEN NULL"
+        " ELSE coalesce(r.failing_since, excluded.failing_since) END,"
+        " code = excluded.code, message = excluded.message, hint = excluded.hint,"
+        " watch = excluded.watch, waits_for = excluded.waits_for, next_at = excluded.next_at,"
+        " problems = excluded.problems, problem_count = excluded.problem_count",
+        actor=ended.actor,
+        source=ended.source,
+        revision=ended.revision,
+        every=ended.every,
+        code=failure.code if failure else None,
+        message=failure.message if failure else None,
+        hint=failure.hint if failure else None,
+        watch=ended.watch,
+        waiting=str(ended.waiting),
+        due=ended.due,
+        problems=as_json([each.as_json() for each in problems[:MAX_PROBLEMS]])
+        if problems
+        else None,
+        problem_count=len(problems) if problems else None,
+    )
+
+
+def record_stop(tx: Tx, actor: str) -> None:
+    """Record that a loop was told to end: it waits for nothing."""
+    tx.run(
+        "UPDATE federation_reconcilers SET waits_for = NULL, next_at = NULL WHERE actor = :actor",
+        actor=actor,
+    )
+
+
+def passes(tx: Tx) -> list[dict[str, Any]]:
+    """Return the last pass of each reconciler, the newest first; `silent`: it was due long ago."""
+    return tx.rows(
+        "SELECT actor, at, source, revision, failing_since, code, message, hint, watch, waits_for,"
+        " next_at, problems, problem_count,"
+        " clock_timestamp() > at + greatest(3 * every, CAST(:silent AS interval)) AS silent"
+        " FROM federation_reconcilers ORDER BY at DESC, actor",
+        silent=SILENT_AFTER,
+    )
+
+
+def paused(tx: Tx) -> Pause | None:
+    """Return the pause that is in force, or None."""
+    row = tx.row("SELECT paused FROM federation_applied WHERE paused IS NOT NULL")
+    if row is None:
+        return None
+    said = row["paused"]
+    return Pause(said["by"], datetime.fromisoformat(said["at"]), said["reason"])
+
+
+def refuse_if_paused(tx: Tx) -> None:
+    """Raise where a person has paused the loops.
+
+    Raises:
+        Refused: `reconciler_paused`.
+    """
+    if (found := paused(tx)) is not None:
+        raise Refused(
+            "reconciler_paused",
+            f"paused by {found.by}: {found.reason}",
+            hint="go on with: `mosaic federation resume`",
+        )
+
+
+def pause(tx: Tx, actor: str, reason: str) -> Pause:
+    """Keep every loop from changing a row, until `resume`; one that is paused stays as it is.
+
+    Under the lock: so no loop that saw none is still writing.
+    """
+    made = Pause(actor, tx.now(), reason)
+    changed = tx.run(
+        "UPDATE federation_applied SET paused = CAST(:paused AS jsonb) WHERE paused IS NULL",
+        paused=as_json(made.as_json()),
+    )
+    if changed:
+        audit.append(tx, [Event("reconciler.paused", actor, "reconciler", {"reason": reason})])
+    return paused(tx) or made
+
+
+def resume(tx: Tx, actor: str) -> None:
+    """Let the loops go on.
+
+    Raises:
+        Refused: `state_conflict`: nobody has paused them.
+    """
+    found = paused(tx)
+    if found is None:
+        raise Refused(
+            "state_conflict",
+            "nobody has paused the reconciler",
+            hint="see `mosaic federation status`",
+        )
+    tx.run("UPDATE federation_applied SET paused = NULL")
+    lifted = {"lifted": found.as_json()}
+    audit.append(tx, [Event("reconciler.resumed", actor, "reconciler", lifted)])

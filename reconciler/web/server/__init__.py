@@ -1,0 +1,1 @@
+"""The server below the application: uvicorn, HTTP, TLS, the PROXY protocol."""

@@ -1,0 +1,205 @@
+"""The server: uvicorn over TLS, ended within seconds whatever its clients do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from reconciler.embedded.ports import listen_on
+from reconciler.errors import NeedsEdit
+from reconciler.web.server.http import MAX_HEAD, DeadlineProtocol
+from reconciler.web.server.listener import Listener
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from starlette.types import ASGIApp
+
+    from reconciler.core.model.origin import Address
+    from reconciler.core.settings import Network
+    from reconciler.web.server.certificate import ServerCertificate
+
+GRACE_S: Final = 4  # for requests in flight once the server stops
+LAST_WORDS_S: Final = 0.5  # for the answers of requests that were cut off
+KEEP_ALIVE_S: Final = 15  # longer than clients keep theirs: a request must not meet a closing end
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """An application behind one address: `run` it in a task, and `stop` it from another.
+
+    It listens at the addresses `besides` too, where that can be. Connections from `proxies` begin
+    with a PROXY header, which names the client.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        listen: Address,
+        certificate: ServerCertificate,
+        proxies: tuple[Network, ...] = (),
+        besides: tuple[Address, ...] = (),
+    ) -> None:
+        self._app, self._listen, self._certificate = app, listen, certificate
+        self._besides = besides
+        self._proxies = proxies
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
+        self.started = asyncio.Event()
+        self.address: Address = listen
+
+    async def run(self) -> None:
+        """Serve until `stop`. The port opens once there is a certificate; until then it waits.
+
+        Signals are the caller's. `started` is set, and `address` the real one, from then on.
+
+        Raises:
+            NeedsEdit: `config_invalid`: the address cannot be listened on.
+        """
+        self._ended.clear()
+        try:
+            if await self._certified():
+                await self._serve([bind(self._listen), *self._more()])
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """End `run`, within `GRACE_S` and a little; return when it has ended."""
+        self._stopping.set()
+        await self._ended.wait()
+
+    async def _certified(self) -> bool:
+        obtaining = asyncio.create_task(self._certificate.obtain())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({obtaining, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if obtaining.done():
+                obtaining.result()
+            return not self._stopping.is_set()
+        finally:
+            await _cancel(obtaining)
+            await _cancel(stopping)
+
+    def _more(self) -> Iterator[socket.socket]:
+        for address in self._besides:
+            try:
+                yield bind(address)
+            except NeedsEdit as error:
+                _log.warning("%s", error)
+
+    async def _serve(self, listeners: list[socket.socket]) -> None:
+        host, port = listeners[0].getsockname()[:2]
+        self.address = (host, port)
+        context = self._certificate.context
+        server = _Uvicorn(self._app, context, self._proxies, self._stopping, self.started)
+        renewing = asyncio.create_task(self._certificate.keep())
+        for listener in listeners:
+            _log.info("listening on %s port %d", *listener.getsockname()[:2])
+        try:
+            await server.serve(sockets=listeners)
+        finally:
+            server.abort()
+            for listener in listeners:
+                listener.close()
+            await _cancel(renewing)
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server with the timeouts of TLS set, and an end that waits for nobody."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        context: ssl.SSLContext,
+        proxies: tuple[Network, ...],
+        stopping: asyncio.Event,
+        started: asyncio.Event,
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            http=DeadlineProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=MAX_HEAD,
+        )
+        super().__init__(config)
+        self._context, self._proxies = context, proxies
+        self._stopping, self._told = stopping, started
+        self._listeners: list[Listener] = []
+        self.servers: list[asyncio.Server] = []  # uvicorn's own: there is none
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # they are the caller's
+        """Leave signals alone."""
+        return nullcontext()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, in place of uvicorn, which reads no PROXY header and sets no timeout of TLS."""
+        loop = asyncio.get_running_loop()
+
+        def connection(client: Address | None) -> asyncio.Protocol:
+            return DeadlineProtocol(
+                config=self.config,
+                server_state=self.server_state,
+                app_state={},
+                _loop=loop,
+                client=client,
+            )
+
+        for socket_ in sockets or ():
+            self._listeners.append(Listener(socket_, connection, self._context, self._proxies))
+        self.started = True
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        """Run until told to stop; uvicorn's own loop keeps the Date header."""
+        ticking = asyncio.create_task(super().main_loop())
+        try:
+            await self._stopping.wait()
+        finally:
+            await _cancel(ticking)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests end for `GRACE_S`, then cut off what is left."""
+        self._close()
+        await super().shutdown(sockets)
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_S)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close every listener and connection at once."""
+        self._close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    def _close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+
+
+async def _cancel(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def bind(listen: Address) -> socket.socket:
+    """Return a socket that listens there, or raise `config_invalid`."""
+    hint = "end what listens there, or set another address: listen (MOSAIC_LISTEN)"
+    return listen_on(listen, "the endpoint", hint)

@@ -15,7 +15,8 @@ import pytest
 
 from reconciler.crypto.certificates import read_certificate, read_crl, split_pem
 from tests.compose.peer import invited
-from tests.compose.stack import CHECKOUT, LONG_RUNNING, Stack, docker, wait_until
+from tests.compose.stack import LONG_RUNNING, Stack, docker, wait_until
+from tests.support.checkout import ROOT
 
 ASK_CA: Final = Path(__file__).with_name("ask_ca.py")
 ROWS: Final = " UNION ALL ".join(
@@ -127,6 +128,6 @@ def test_down_and_up_keeps_everything(stack: Stack) -> None:
 
 def documented(heading: str) -> list[str]:
     """Return the blocks of commands below a heading of docs/deploy.md."""
-    text = (CHECKOUT / "docs/deploy.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
     section = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     return re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)

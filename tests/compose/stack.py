@@ -12,18 +12,18 @@ import ssl
 import subprocess
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from tests.support.checkout import ROOT
 from tests.support.command import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-CHECKOUT: Final = Path(__file__).parents[2]
-COMPOSE: Final = CHECKOUT / "compose"
+COMPOSE: Final = ROOT / "compose"
 FILES: Final = ("docker-compose.federated.yml", "docker-compose.two-gateways.yml")
 USER: Final = 1000  # the image's, whose files the manifests must be
 UP_S: Final = 180
@@ -62,7 +62,7 @@ class Stack:
             (kept / "database-password").write_text(password)
             (kept / "database-url").write_text(url)
             self.manifests(name).mkdir()
-        for manifest in (CHECKOUT / "manifests").glob("*.yaml"):
+        for manifest in (ROOT / "manifests").glob("*.yaml"):
             shutil.copy(manifest, self.manifests("alpha"))
         self.folder.chmod(0o755)
         for path in (self.folder, *self.folder.rglob("*")):

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from reconciler.crypto.certificates import read_certificate
+from tests.support import checkout
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.e2e.conftest import Pair
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "enroll-with-curl.md"
+PAGE: Final = checkout.ROOT / "docs" / "enroll-with-curl.md"
 ROOT, KEY, ENROLL, AGAIN, PICKUP, VERIFY = range(6)
 PROGRAMS: Final = (
     *("openssl", "curl"),

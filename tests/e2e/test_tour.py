@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.support.checkout import ROOT
 from tests.support.gateways import TestGateway, Up, gateway_folder
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-README: Final = Path(__file__).parents[2] / "README.md"
+README: Final = ROOT / "README.md"
 BACKGROUND: Final = "# in a second terminal\n"
 
 _TOUR: Final = re.compile(r"^## A five-minute tour\n(.*?)^## ", re.MULTILINE | re.DOTALL)

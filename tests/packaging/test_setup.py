@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.utils import canonicalize_name
 
+from tests.support.checkout import ROOT
 from tests.support.install_lines import copy_checkout, dockerfile_lines, dockerfile_variables
 from tests.support.wheel_index import (
     NEWER,
-    ROOT,
     requested_with_an_extra,
     write_newer_releases,
 )

@@ -13,9 +13,9 @@ import pytest
 from reconciler.embedded.postgres.account import runnable
 from reconciler.embedded.processes import Account, working_in
 from reconciler.embedded.stepca.install import SERVICES_PATH
+from tests.support.checkout import ROOT
 from tests.support.gateways import Up
 from tests.support.install_lines import copy_checkout, readme_lines
-from tests.support.wheel_index import ROOT
 
 if TYPE_CHECKING:
     from tests.packaging.conftest import Place

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+from tests.support.checkout import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 LEFT_OUT: Final = (
     *(".git", ".venv", ".wheels", ".mosaic", "build", "dist", "__pycache__", ".hypothesis"),
     ".*_cache",

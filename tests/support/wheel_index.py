@@ -5,16 +5,17 @@ from __future__ import annotations
 import tomllib
 import zipfile
 from email.parser import HeaderParser
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.checkout import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 WHEELS: Final = ROOT / ".wheels"  # filled by `make setup`
 NEWER: Final = "9999"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
@@ -14,9 +13,12 @@ from reconciler.manifest.load import load
 from reconciler.manifest.reader import read_documents
 from reconciler.manifest.schema import KINDS, json_schema
 from reconciler.source.directory import read_directory
+from tests.support.checkout import ROOT
 from tests.support.manifests import GRANT, PEER, loaded
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 EXAMPLES = sorted((ROOT / "manifests").glob("*.yaml"))
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from reconciler.embedded import processes
 from reconciler.embedded.postgres.programs import OUTSIDE
+from tests.support.checkout import ROOT
 from tests.support.command import Ended
 from tests.support.embedded import as_root
 
-ROOT: Final = Path(__file__).parents[2]
 LEAVE_A_FILE: Final = """
 import tempfile
 open(tempfile.mkdtemp(prefix="left-") + "/file", "w").close()

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.support.checkout import ROOT
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 # Go, as far as it matters here: it starts a compiler elsewhere, and both go on
 SLOW: Final = """#!{interpreter}
 PATH=/usr/bin:/bin

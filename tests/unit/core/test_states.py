@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,11 +17,12 @@ from reconciler.core.model.states import (
     enrolled_grant_status,
     live_grant_status,
 )
+from tests.support.checkout import ROOT
 
 if TYPE_CHECKING:
     from enum import StrEnum
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations/versions"
+MIGRATIONS = ROOT / "migrations/versions"
 
 TABLES = {
     "federation_peers": states.PEER_MOVES,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.support.checkout import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDERS: Final = (
     *(".ci", "benchmarks", "compose", "docs", "examples", "reconciler", "step-ca", "tests"),
     "tools",

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from reconciler.cli import audit, ca, db, grant, keys, peer
 from reconciler.cli.main import FEDERATION, run
 from reconciler.errors import EXIT_MEANINGS, OUTCOMES
+from tests.support.checkout import ROOT
 from tests.support.command import COMMAND, Command, write
 from tests.support.enrolling import grant_manifest, peer_manifest
 from tests.support.waiting import PATIENCE_S
 
-SCHEMAS: Final = Path(__file__).parents[2] / "schemas"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMAS: Final = ROOT / "schemas"
 HEAVY: Final = ("sqlalchemy", "psycopg", "cryptography", "joserfc", "pydantic", "ruamel", "httpx")
 
 

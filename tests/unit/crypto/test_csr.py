@@ -6,7 +6,7 @@ import base64
 import re
 import subprocess
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -16,8 +16,12 @@ from hypothesis import strategies as st
 from reconciler.crypto.csr import MAX_CSR_DER, csr_digest, make_csr, read_csr
 from reconciler.crypto.keys import generate_key, spki_sha256
 from reconciler.errors import Refused
+from tests.support.checkout import ROOT
 
-SAMPLES = Path(__file__).parents[1] / "data" / "csr"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAMPLES = ROOT / "tests" / "data" / "csr"
 KEY = generate_key()
 OURS = make_csr(KEY)
 BEGIN, END = "-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----"

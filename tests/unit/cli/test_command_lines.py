@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -13,12 +12,13 @@ import pytest
 
 from reconciler.cli.main import mosaic
 from reconciler.cli.shared.invocation import PROGRAM, invocation, with_home
+from tests.support.checkout import ROOT
 from tests.support.command_tree import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 SOURCES: Final = sorted((ROOT / "reconciler").rglob("*.py"))
 PAGES: Final = (
     *sorted(ROOT.glob("*.md")),

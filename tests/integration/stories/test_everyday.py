@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from reconciler.manifest.documents import specs_of
 from reconciler.manifest.formatter import formatted
+from tests.support.checkout import ROOT
 from tests.support.cli import Quick, shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
@@ -26,7 +27,6 @@ from tests.support.repositories import Checkout
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT: Final = Path(__file__).parents[2]
 LONGEST_PATH: Final = 4095  # octets: PATH_MAX of Linux, less its end
 UGLY: Final = """\
 # who asked for it

@@ -6,14 +6,17 @@ That docker-compose takes them too is what `make test-compose` shows, which brin
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-ROOT: Final = Path(__file__).parents[2]
+from tests.support.checkout import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 # of compose-go v2.16.2 (Apache-2.0), as it is
 SCHEMA: Final = json.loads((ROOT / "tests/compose/compose-spec.json").read_text())
 FILES: Final = sorted((ROOT / "compose").glob("docker-compose.*.yml"))

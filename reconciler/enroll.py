@@ -25,8 +25,8 @@ from reconciler.clients.step_ca.client import NotSent, Rejected, Signed, Unanswe
 from reconciler.core.issuance.contract import SignedLeaf, grant_answer
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.issuance.policy import (
-    Answered,
-    Declined,
+    Denial,
+    IssuanceResponse,
     judge_pickup,
     judge_status,
     proof_invalid,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from reconciler.crypto.csr import VerifiedCsr
     from reconciler.crypto.proof import VerifiedProof
     from reconciler.store.db import AsyncDatabase, Tx
-    from reconciler.store.issuance.finish import Attempt
+    from reconciler.store.issuance.finish import SigningAttempt
     from reconciler.store.issuance.tokens import KnownToken
 
 _log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Gateway:
 
 async def enroll(
     gateway: Gateway, presented_token: str, unverified_csr: str, peer_address: str
-) -> Answered:
+) -> IssuanceResponse:
     """Return the answer to an enrollment.
 
     Raises:
@@ -100,14 +100,14 @@ async def enroll(
     csr = read_csr(unverified_csr)  # (1)
     known = await _known_token(gateway, presented_token)  # (2)
     begun = await gateway.database.run(enrollment.begin_enrollment, known, csr, peer_address)  # (3)
-    if isinstance(begun, Declined):
+    if isinstance(begun, Denial):
         raise begun.error
     return await _sign(gateway, begun, csr)  # (4) to (7)
 
 
 async def renew(
     gateway: Gateway, presented_proof: str, unverified_csr: str, peer_address: str
-) -> Answered:
+) -> IssuanceResponse:
     """Return the answer to a renewal: an enrollment that a proof of the old key allows.
 
     Raises:
@@ -119,15 +119,15 @@ async def renew(
         raise proof_invalid()
     begun = await gateway.database.run(enrollment.begin_renewal, proof, csr, peer_address)  # (3)
     match begun:
-        case Declined():
+        case Denial():
             raise begun.error
-        case Answered():
+        case IssuanceResponse():
             return begun
         case _:
             return await _sign(gateway, begun, csr)  # (4) to (7)
 
 
-async def pickup(gateway: Gateway, presented_proof: str) -> Answered:
+async def pickup(gateway: Gateway, presented_proof: str) -> IssuanceResponse:
     """Return the answer that was given for the proof's key, byte for byte.
 
     Raises:
@@ -135,7 +135,7 @@ async def pickup(gateway: Gateway, presented_proof: str) -> Answered:
     """
     proof = _proof(gateway, presented_proof, "POST", "/certificates/pickup")
     found = await gateway.database.run(_find_answer, proof.spki_sha256)
-    if isinstance(found, Declined):
+    if isinstance(found, Denial):
         raise found.error
     return found
 
@@ -173,7 +173,7 @@ async def grant_of_proof(gateway: Gateway, presented_proof: str) -> dict[str, An
     return found
 
 
-async def _sign(gateway: Gateway, attempt: Attempt, csr: VerifiedCsr) -> Answered:
+async def _sign(gateway: Gateway, attempt: SigningAttempt, csr: VerifiedCsr) -> IssuanceResponse:
     grant = attempt.grant
     identity = GrantIdentity(str(grant.id), grant.subject_user_id, gateway.oid_arc)
     answer = await gateway.ca.sign_grant(csr, identity, attempt.serial, attempt.not_after)  # (4)
@@ -195,13 +195,13 @@ async def _sign(gateway: Gateway, attempt: Attempt, csr: VerifiedCsr) -> Answere
         await _give_up(gateway, attempt, str(error), revoke=True)
         raise Retry("ca_wrong_answer", "the certificate authority answered wrongly") from error
     done = await gateway.database.run(issuing.finish, attempt, leaf)  # (6)
-    if isinstance(done, Declined):
+    if isinstance(done, Denial):
         raise done.error
     return done
 
 
 def _check(
-    gateway: Gateway, attempt: Attempt, identity: GrantIdentity, answer: Signed
+    gateway: Gateway, attempt: SigningAttempt, identity: GrantIdentity, answer: Signed
 ) -> SignedLeaf:
     if not answer.chain:
         raise ValueError("the CA returned no intermediate certificate")
@@ -220,7 +220,7 @@ def _check(
 
 
 async def _give_up(
-    gateway: Gateway, attempt: Attempt, reason: str, *, revoke: bool, counts: bool = True
+    gateway: Gateway, attempt: SigningAttempt, reason: str, *, revoke: bool, counts: bool = True
 ) -> None:
     _log.warning("%s: the CA did not sign %s: %s", attempt.subject, attempt.serial, reason)
     await gateway.database.run(issuing.give_up, attempt, reason, revoke=revoke, counts=counts)
@@ -237,10 +237,10 @@ def _proof(gateway: Gateway, presented_proof: str, method: str, path: str) -> Ve
     return verify_proof(presented_proof, method, gateway.urls(path), gateway.clock())
 
 
-def _find_answer(tx: Tx, spki_sha256: str) -> Answered | Declined:
+def _find_answer(tx: Tx, spki_sha256: str) -> IssuanceResponse | Denial:
     grant_id = facts.grant_of_key(tx, spki_sha256)
     if grant_id is None:
-        return Declined(proof_invalid())
+        return Denial(proof_invalid())
     grant = facts.grant_facts(tx, grant_id)
     return judge_pickup(grant, facts.issuances_of_key(tx, spki_sha256), tx.now())
 

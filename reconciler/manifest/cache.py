@@ -12,7 +12,14 @@ import pathlib
 from typing import TYPE_CHECKING, Any, Final
 
 import reconciler
-from reconciler.core.model.spec import Declared, Direction, Kind, PeerSpec, Place, spec_from_json
+from reconciler.core.model.spec import (
+    Declared,
+    Direction,
+    Kind,
+    PeerSpec,
+    SourceLocation,
+    spec_from_json,
+)
 from reconciler.errors import InvalidManifests
 from reconciler.files import replace_file
 from reconciler.manifest.load import declared_in, desired_of, load, uncollected
@@ -73,7 +80,9 @@ def _restored(entries: Any, file: SourceFile) -> tuple[AnyDeclared, ...] | None:
     """Return what a file is known to declare; None where that is not known."""
     try:
         return tuple(
-            Declared(name, spec_from_json(Kind(kind), spec), Place(file.path, line), digest)  # type: ignore[misc]  # either kind
+            Declared(  # type: ignore[misc]  # either kind
+                name, spec_from_json(Kind(kind), spec), SourceLocation(file.path, line), digest
+            )
             for kind, name, line, digest, spec in entries
         )
     except (KeyError, TypeError, ValueError):

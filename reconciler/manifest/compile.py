@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.core.model.scope import RESOURCE_TYPES, Resource, ResourceType, Scope, Verb
-from reconciler.core.model.spec import Declared, Direction, GrantSpec, PeerSpec, Place, spec_digest
+from reconciler.core.model.spec import (
+    Declared,
+    Direction,
+    GrantSpec,
+    PeerSpec,
+    SourceLocation,
+    spec_digest,
+)
 from reconciler.core.model.times import parse_duration, parse_rfc3339
 
 if TYPE_CHECKING:
@@ -59,6 +66,6 @@ def _resource_of(model: ResourceModel) -> Resource:
     )
 
 
-def _place(document: Document) -> Place:
+def _place(document: Document) -> SourceLocation:
     line, _ = document.mark(("metadata", "name"))
-    return Place(document.file, line)
+    return SourceLocation(document.file, line)

@@ -16,7 +16,7 @@ from reconciler.core.model.spec import (
     Direction,
     GrantSpec,
     PeerSpec,
-    Place,
+    SourceLocation,
     spec_digest,
 )
 from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus, live_grant_status
@@ -76,7 +76,7 @@ def grant_specs(draw: st.DrawFn, peers: tuple[str, ...]) -> GrantSpec:
 def desired(draw: st.DrawFn) -> Desired:
     """Draw what a source may declare: every grant names an inbound peer of it."""
     names = draw(st.sets(st.sampled_from(("alpha", "beta", "gamma"))))
-    places = st.builds(Place, st.sampled_from(("a.yaml", "b.yaml")), st.integers(1, 3))
+    places = st.builds(SourceLocation, st.sampled_from(("a.yaml", "b.yaml")), st.integers(1, 3))
     peers = [_declared(name, draw(peer_specs()), draw(places)) for name in sorted(names)]
     inbound = tuple(each.name for each in peers if each.spec.direction is Direction.INBOUND)
     grants: list[Declared[GrantSpec]] = []
@@ -129,7 +129,7 @@ def hold(kind: HoldKind) -> Hold:
     return Hold(kind, "user:olga@host", NOW, "looks odd")
 
 
-def _declared(name: str, spec: PeerSpec, place: Place) -> Declared[PeerSpec]:
+def _declared(name: str, spec: PeerSpec, place: SourceLocation) -> Declared[PeerSpec]:
     return Declared(name, spec, place, spec_digest(spec))
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.core.model.observed import ByHand, Hold
-    from reconciler.core.model.spec import Kind, Place, Spec
+    from reconciler.core.model.spec import Kind, SourceLocation, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class StoredRow:
     status: str
     managed: bool
     hold: Hold | None
-    place: Place | None
+    place: SourceLocation | None
     columns: Mapping[str, Any]
 
     @property

@@ -85,23 +85,26 @@ class IssuanceFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
-    """Sign, after `stale` (an intent that nobody waits for any more) has been given up."""
+class Approval:
+    """Sign, after `stale` (an intent that no process waits for any more) has been given up."""
 
     stale: IssuanceFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """It has been signed already: this is the answer, byte for byte."""
+class IssuanceResponse:
+    """The stored answer to an enrollment, a renewal or a pickup: the same bytes each time."""
 
     body: str
     serial: str
 
 
 @dataclass(frozen=True, slots=True)
-class Declined:
-    """Do not sign. `theft`: the right secret or proof came with another key. `void`: token done."""
+class Denial:
+    """Do not sign, and why.
+
+    `theft`: the right secret or proof came with another key; `void`: the token has had its chances.
+    """
 
     error: MosaicError
     theft: bool = False
@@ -114,7 +117,7 @@ def judge_enrollment(
     spki_sha256: str,
     issuances: Sequence[IssuanceFacts],
     now: datetime,
-) -> Go | Declined:
+) -> Approval | Denial:
     """Decide on a token with a verified secret and the key of a CSR; `issuances` are the token's.
 
     The claiming key may go on for `CLAIM_LIFE` and `MAX_UNANSWERED` issuances, however long ago
@@ -123,15 +126,15 @@ def judge_enrollment(
     theft = token.claimed_by is not None and token.claimed_by != spki_sha256
     refusal = _token_refusal(token, grant, now)
     if refusal is not None:
-        return Declined(refusal, theft=theft)
+        return Denial(refusal, theft=theft)
     if theft:
-        return Declined(_gone("token_claimed", "another key has claimed the token"), theft=True)
+        return Denial(_gone("token_claimed", "another key has claimed the token"), theft=True)
     intents = [each for each in issuances if each.status is IssuanceStatus.INTENT]
     if any(each.in_flight(now) for each in intents):
-        return Declined(_in_progress(intents[0], now))
+        return Denial(_in_progress(intents[0], now))
     if token.status is TokenStatus.CLAIMED and _claim_is_over(token, now):
-        return Declined(_gone("token_void", "the claim has ended without a certificate"), void=True)
-    return Go(stale=intents[0] if intents else None)
+        return Denial(_gone("token_void", "the claim has ended without a certificate"), void=True)
+    return Approval(stale=intents[0] if intents else None)
 
 
 def judge_status(token: TokenFacts, grant: GrantFacts, now: datetime) -> MosaicError | None:
@@ -144,16 +147,16 @@ def judge_status(token: TokenFacts, grant: GrantFacts, now: datetime) -> MosaicE
 
 def judge_pickup(
     grant: GrantFacts, issuances: Sequence[IssuanceFacts], now: datetime
-) -> Answered | Declined:
+) -> IssuanceResponse | Denial:
     """Decide on a proof by the key of `issuances`, newest first; all are the grant's."""
     if grant.status.ended:
-        return Declined(_gone("grant_ended", "the grant has ended"))
+        return Denial(_gone("grant_ended", "the grant has ended"))
     for each in issuances:
         if each.status is IssuanceStatus.ISSUED and each.answer is not None:
-            return Answered(each.answer, each.serial)
+            return IssuanceResponse(each.answer, each.serial)
         if each.in_flight(now):
-            return Declined(_in_progress(each, now))
-    return Declined(proof_invalid())
+            return Denial(_in_progress(each, now))
+    return Denial(proof_invalid())
 
 
 def judge_renewal(
@@ -162,45 +165,45 @@ def judge_renewal(
     csr_spki: str,
     issuances: Sequence[IssuanceFacts],
     now: datetime,
-) -> tuple[IssuanceFacts, Go] | Answered | Declined:
+) -> tuple[IssuanceFacts, Approval] | IssuanceResponse | Denial:
     """Decide on a renewal by a proof's key; `issuances` are all of the grant's, newest first.
 
-    Returns the predecessor with `Go`; the answer given before, where the same new key asks again;
-    or a refusal. One certificate has at most one successor.
+    Returns the predecessor with `Approval`; the answer given before, if the same new key asks
+    again; or a denial. One certificate has at most one successor.
     """
     if not grant.may_sign(now):
-        return Declined(_gone("grant_ended", "the grant has ended, or ends within a minute"))
+        return Denial(_gone("grant_ended", "the grant has ended, or ends within a minute"))
     issued = [each for each in issuances if each.status is IssuanceStatus.ISSUED]
     held = next((each for each in issued if each.spki_sha256 == proof_spki), None)
     if held is None:
         known = any(each.spki_sha256 == proof_spki for each in issuances)
-        return Declined(proof_invalid(), theft=known)
+        return Denial(proof_invalid(), theft=known)
     successors = [each for each in issuances if each.predecessor_id == held.id]
     successor = next((each for each in successors if each in issued), None)
     if successor is not None:
         if successor.spki_sha256 == csr_spki and successor.answer is not None:
-            return Answered(successor.answer, successor.serial)
-        return Declined(_contested(), theft=True)
+            return IssuanceResponse(successor.answer, successor.serial)
+        return Denial(_contested(), theft=True)
     if held is not issued[0]:
-        return Declined(proof_invalid(), theft=True)
+        return Denial(proof_invalid(), theft=True)
     if csr_spki == held.spki_sha256 and held.answer is not None and not _is_due(held, now):
-        return Answered(held.answer, held.serial)
+        return IssuanceResponse(held.answer, held.serial)
     assert held.not_after is not None
     if now > held.not_after + RENEWAL_GRACE:
-        return Declined(proof_invalid())
+        return Denial(proof_invalid())
     return _beside_intents(held, csr_spki, successors, now)
 
 
 def _beside_intents(
     held: IssuanceFacts, csr_spki: str, successors: Sequence[IssuanceFacts], now: datetime
-) -> tuple[IssuanceFacts, Go] | Declined:
+) -> tuple[IssuanceFacts, Approval] | Denial:
     intents = [each for each in successors if each.status is IssuanceStatus.INTENT]
     waiting = next((each for each in intents if each.in_flight(now)), None)
     if waiting is None:
-        return held, Go(stale=intents[0] if intents else None)
+        return held, Approval(stale=intents[0] if intents else None)
     if waiting.spki_sha256 != csr_spki:
-        return Declined(_contested(), theft=True)
-    return Declined(_in_progress(waiting, now))
+        return Denial(_contested(), theft=True)
+    return Denial(_in_progress(waiting, now))
 
 
 def renew_after(not_before: datetime, not_after: datetime) -> datetime:

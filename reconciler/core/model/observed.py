@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.core.model.ids import GrantId, PeerId
-    from reconciler.core.model.spec import GrantSpec, PeerSpec, Place
+    from reconciler.core.model.spec import GrantSpec, PeerSpec, SourceLocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class ObservedPeer:
     digest: str
     status: PeerStatus
     managed: bool
-    place: Place | None = None
+    place: SourceLocation | None = None
     revision: str | None = None
     hold: Hold | None = None
     certificates: tuple[LiveCertificate, ...] = ()
@@ -107,7 +107,7 @@ class ObservedGrant:
     digest: str
     status: GrantStatus
     managed: bool
-    place: Place | None = None
+    place: SourceLocation | None = None
     revision: str | None = None
     hold: Hold | None = None
     certificates: tuple[LiveCertificate, ...] = ()

@@ -37,8 +37,8 @@ class Direction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a manifest stands: `path` relative to the source, `line` of `metadata.name` from 1."""
+class SourceLocation:
+    """The file of a manifest, relative to the source, and the `line` of its name, from 1."""
 
     path: str
     line: int
@@ -136,7 +136,7 @@ class Declared(Generic[S]):
 
     name: str
     spec: S
-    place: Place
+    place: SourceLocation
     digest: str
 
 

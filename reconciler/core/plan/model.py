@@ -12,7 +12,7 @@ from reconciler.core.model.spec import (
     GrantSpec,
     Kind,
     PeerSpec,
-    Place,
+    SourceLocation,
     digest_of,
     spec_digest,
 )
@@ -65,7 +65,7 @@ class Change(Generic[RowT, SpecT]):
     certificates: tuple[LiveCertificate, ...] = ()
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> SourceLocation | None:
         """Where the manifest stands, or stood when it was last applied."""
         if self.declared is not None:
             return self.declared.place

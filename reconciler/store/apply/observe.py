@@ -16,7 +16,7 @@ from reconciler.core.model.observed import (
     ObservedPeer,
 )
 from reconciler.core.model.scope import scope_from_json
-from reconciler.core.model.spec import Direction, GrantSpec, PeerSpec, Place
+from reconciler.core.model.spec import Direction, GrantSpec, PeerSpec, SourceLocation
 from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def hold_from(document: dict[str, str] | None) -> Hold | None:
     )
 
 
-def _place(row: dict[str, Any]) -> Place | None:
+def _place(row: dict[str, Any]) -> SourceLocation | None:
     if row["source_path"] is None:
         return None
-    return Place(row["source_path"], row["source_line"])
+    return SourceLocation(row["source_path"], row["source_line"])
 
 
 def by_hand_from(document: dict[str, Any] | None) -> ByHand | None:

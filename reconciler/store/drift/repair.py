@@ -11,7 +11,14 @@ from reconciler.core.audit.fold import accounts
 from reconciler.core.drift.detection import Drift, What, find_drift
 from reconciler.core.drift.evidence import StoredRow
 from reconciler.core.model.scope import scope_from_json
-from reconciler.core.model.spec import Direction, GrantSpec, Kind, PeerSpec, Place, spec_digest
+from reconciler.core.model.spec import (
+    Direction,
+    GrantSpec,
+    Kind,
+    PeerSpec,
+    SourceLocation,
+    spec_digest,
+)
 from reconciler.core.model.states import GrantStatus, live_grant_status
 from reconciler.errors import Refused
 from reconciler.store import ending
@@ -94,7 +101,7 @@ def _free_names(tx: Tx, found: Sequence[Drift]) -> None:
             tx.run(f"UPDATE {table} SET name = id::text WHERE id = :id", id=each.row.id)
 
 
-def adopt(tx: Tx, drift: Drift, place: Place, by: Provenance) -> Event:
+def adopt(tx: Tx, drift: Drift, place: SourceLocation, by: Provenance) -> Event:
     """Make what a row declares now the applied state; return the event to append."""
     row = drift.row
     assert row is not None
@@ -283,6 +290,6 @@ def _row(found: dict[str, Any]) -> StoredRow:
         status=columns["status"],
         managed=columns["managed"],
         hold=hold_from(columns["hold"]),
-        place=Place(path, columns["source_line"]) if path is not None else None,
+        place=SourceLocation(path, columns["source_line"]) if path is not None else None,
         columns=columns,
     )

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from reconciler.core.audit.chain import Event
 from reconciler.core.issuance.policy import (
     LEASE,
-    Answered,
-    Declined,
-    Go,
+    Approval,
+    Denial,
     GrantFacts,
     IssuanceFacts,
+    IssuanceResponse,
     judge_enrollment,
     judge_renewal,
     proof_invalid,
@@ -32,7 +32,7 @@ from reconciler.store import ending
 from reconciler.store.audit import log as audit
 from reconciler.store.ids import new_id
 from reconciler.store.issuance import read as facts
-from reconciler.store.issuance.finish import Attempt
+from reconciler.store.issuance.finish import SigningAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,14 +48,14 @@ if TYPE_CHECKING:
 
 def begin_enrollment(
     tx: Tx, known: KnownToken, csr: VerifiedCsr, peer_address: str
-) -> Attempt | Declined:
+) -> SigningAttempt | Denial:
     """Transaction 1 of an enrollment: claim the token, store the intent and its serial."""
     grant = facts.grant_facts(tx, known.grant_id, lock=True)
     token = facts.token_facts(tx, known.token_id, lock=True)
     now = tx.now()
     issuances = facts.issuances_of_token(tx, token.id)
     verdict = judge_enrollment(token, grant, csr.spki_sha256, issuances, now)
-    if isinstance(verdict, Declined):
+    if isinstance(verdict, Denial):
         return _decline(tx, verdict, grant, token, csr.spki_sha256, peer_address)
     if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
         return _decline(tx, in_use, grant, token, csr.spki_sha256, peer_address)
@@ -69,7 +69,7 @@ def begin_enrollment(
         )
         if claimed != 1:  # it expired between the judgement and here
             gone = Refused("token_expired", "the token has expired", hint="ask for a new one")
-            return Declined(gone)
+            return Denial(gone)
     tx.run(
         "UPDATE federation_enrollment_tokens SET unanswered = unanswered + 1 WHERE id = :id",
         id=token.id,
@@ -81,18 +81,18 @@ def begin_enrollment(
 
 def begin_renewal(
     tx: Tx, proof: VerifiedProof, csr: VerifiedCsr, peer_address: str
-) -> Attempt | Answered | Declined:
+) -> SigningAttempt | IssuanceResponse | Denial:
     """Transaction 1 of a renewal: the proof's key stands where the token stood."""
     grant_id = facts.grant_of_key(tx, proof.spki_sha256)
     if grant_id is None:
-        return Declined(proof_invalid())
+        return Denial(proof_invalid())
     grant = facts.grant_facts(tx, grant_id, lock=True)
     now = tx.now()
     issuances = facts.issuances_of_grant(tx, grant_id)
     verdict = judge_renewal(grant, proof.spki_sha256, csr.spki_sha256, issuances, now)
-    if isinstance(verdict, Answered):
+    if isinstance(verdict, IssuanceResponse):
         return verdict
-    if isinstance(verdict, Declined):
+    if isinstance(verdict, Denial):
         return _decline(tx, verdict, grant, None, proof.spki_sha256, peer_address)
     if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
         return _decline(tx, in_use, grant, None, csr.spki_sha256, peer_address)
@@ -109,8 +109,8 @@ def _new_attempt(
     by: str,
     token_id: UUID | None = None,
     predecessor_id: IssuanceId | None = None,
-) -> Attempt:
-    return Attempt(
+) -> SigningAttempt:
+    return SigningAttempt(
         issuance_id=IssuanceId(new_id(now)),
         serial=serial_from(os.urandom(SERIAL_RANDOM_BYTES)),
         grant=grant,
@@ -122,7 +122,7 @@ def _new_attempt(
     )
 
 
-def _take_key(tx: Tx, grant: GrantFacts, spki_sha256: str) -> Declined | None:
+def _take_key(tx: Tx, grant: GrantFacts, spki_sha256: str) -> Denial | None:
     """Bind a key to the grant for ever; refuse one that serves another grant."""
     tx.run(
         "INSERT INTO federation_keys (spki_sha256, grant_id) VALUES (:spki, :grant)"
@@ -132,7 +132,7 @@ def _take_key(tx: Tx, grant: GrantFacts, spki_sha256: str) -> Declined | None:
     )
     if facts.grant_of_key(tx, spki_sha256) == grant.id:
         return None
-    return Declined(
+    return Denial(
         Refused(
             "key_in_use",
             "the CSR's key serves another grant",
@@ -142,8 +142,8 @@ def _take_key(tx: Tx, grant: GrantFacts, spki_sha256: str) -> Declined | None:
 
 
 def _store_intent(
-    tx: Tx, attempt: Attempt, csr: VerifiedCsr, go: Go, data: Mapping[str, object]
-) -> Attempt:
+    tx: Tx, attempt: SigningAttempt, csr: VerifiedCsr, go: Approval, data: Mapping[str, object]
+) -> SigningAttempt:
     events: list[Event] = []
     if go.stale is not None:
         events.append(_abandon_stale(tx, attempt, go.stale))
@@ -172,7 +172,7 @@ def _store_intent(
     return attempt
 
 
-def _abandon_stale(tx: Tx, attempt: Attempt, stale: IssuanceFacts) -> Event:
+def _abandon_stale(tx: Tx, attempt: SigningAttempt, stale: IssuanceFacts) -> Event:
     # its process ended before it could say whether the request left: revoked, to be sure
     tx.run(
         "UPDATE federation_certificates SET status = 'revoking', lease_until = NULL,"
@@ -190,12 +190,12 @@ def _abandon_stale(tx: Tx, attempt: Attempt, stale: IssuanceFacts) -> Event:
 
 def _decline(
     tx: Tx,
-    declined: Declined,
+    declined: Denial,
     grant: GrantFacts,
     token: TokenFacts | None,
     spki_sha256: str,
     peer_address: str,
-) -> Declined:
+) -> Denial:
     if declined.void and token is not None:
         ending.void_tokens(tx, [grant.id])
     if declined.theft:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.audit.chain import Event
 from reconciler.core.issuance.contract import SignedLeaf, issued_answer
-from reconciler.core.issuance.policy import Answered, Declined, GrantFacts
+from reconciler.core.issuance.policy import Denial, GrantFacts, IssuanceResponse
 from reconciler.core.model.states import IssuanceStatus, TokenStatus, enrolled_grant_status
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import Refused, Retry
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class SigningAttempt:
     """An issuance that has been committed as `intent`: what to ask the CA for, once."""
 
     issuance_id: IssuanceId
@@ -51,7 +51,7 @@ _LOCKED_ISSUANCE: Final = (
 )
 
 
-def finish(tx: Tx, attempt: Attempt, leaf: SignedLeaf) -> Answered | Declined:
+def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceResponse | Denial:
     """Transaction 2: the certificate counts from its commit on, and never without it.
 
     Fenced: the issuance is still `intent`, the token still claimed, the grant not ended. Else the
@@ -79,10 +79,12 @@ def finish(tx: Tx, attempt: Attempt, leaf: SignedLeaf) -> Answered | Declined:
     body = issued_answer(leaf, grant, status)
     _store_certificate(tx, attempt, leaf, body)
     audit.append(tx, events)
-    return Answered(body, attempt.serial)
+    return IssuanceResponse(body, attempt.serial)
 
 
-def give_up(tx: Tx, attempt: Attempt, reason: str, *, revoke: bool, counts: bool = True) -> None:
+def give_up(
+    tx: Tx, attempt: SigningAttempt, reason: str, *, revoke: bool, counts: bool = True
+) -> None:
     """End an attempt without a certificate: the token stays claimed by its key.
 
     `revoke` unless the request surely left no certificate behind; `counts` unless it never left.
@@ -112,17 +114,17 @@ def give_up(tx: Tx, attempt: Attempt, reason: str, *, revoke: bool, counts: bool
         audit.append(tx, [Event("issuance.given_up", attempt.by, attempt.subject, data)])
 
 
-def _fence(grant: GrantFacts, token: TokenFacts | None, status: IssuanceStatus) -> Declined | None:
+def _fence(grant: GrantFacts, token: TokenFacts | None, status: IssuanceStatus) -> Denial | None:
     if grant.status.ended:
-        return Declined(Refused("grant_ended", "the grant ended while the CA signed"))
+        return Denial(Refused("grant_ended", "the grant ended while the CA signed"))
     if token is not None and token.status is not TokenStatus.CLAIMED:
-        return Declined(Refused("token_void", "the token was withdrawn while the CA signed"))
+        return Denial(Refused("token_void", "the token was withdrawn while the CA signed"))
     if status is not IssuanceStatus.INTENT:
-        return Declined(Retry("ca_unavailable", "the CA took too long", hint="try again"))
+        return Denial(Retry("ca_unavailable", "the CA took too long", hint="try again"))
     return None
 
 
-def _activate(tx: Tx, attempt: Attempt, grant: GrantFacts, token: TokenFacts) -> list[Event]:
+def _activate(tx: Tx, attempt: SigningAttempt, grant: GrantFacts, token: TokenFacts) -> list[Event]:
     tx.run(
         "UPDATE federation_peers SET status = 'active', activated_at = clock_timestamp()"
         " WHERE id = :id AND status = 'pending'",
@@ -142,7 +144,7 @@ def _activate(tx: Tx, attempt: Attempt, grant: GrantFacts, token: TokenFacts) ->
     return [Event("grant.enrolled", attempt.by, attempt.subject, data)]
 
 
-def _store_certificate(tx: Tx, attempt: Attempt, leaf: SignedLeaf, body: str) -> None:
+def _store_certificate(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf, body: str) -> None:
     tx.run(
         "UPDATE federation_certificates SET status = 'issued', lease_until = NULL,"
         " cert_pem = :certificate, chain_pem = :chain, answer = :answer,"
@@ -158,7 +160,7 @@ def _store_certificate(tx: Tx, attempt: Attempt, leaf: SignedLeaf, body: str) ->
     )
 
 
-def _issued_event(attempt: Attempt, leaf: SignedLeaf, superseded: list[str]) -> Event:
+def _issued_event(attempt: SigningAttempt, leaf: SignedLeaf, superseded: list[str]) -> Event:
     data = {
         "id": str(attempt.grant.id),
         "serial": attempt.serial,

@@ -11,7 +11,14 @@ import pytest
 from reconciler.cli.plan.text import guard_line
 from reconciler.core.model.observed import Observed
 from reconciler.core.model.scope import Resource, ResourceType, Scope, Verb
-from reconciler.core.model.spec import Declared, Desired, Direction, GrantSpec, PeerSpec, Place
+from reconciler.core.model.spec import (
+    Declared,
+    Desired,
+    Direction,
+    GrantSpec,
+    PeerSpec,
+    SourceLocation,
+)
 from reconciler.core.model.spec import spec_digest as digest
 from reconciler.core.plan.guard import Limits, MaxRemovals, Refusal, Verdict, judge
 from reconciler.core.plan.plan import plan
@@ -25,7 +32,7 @@ NOTHING_STATED = Limits()
 
 
 def source(specs: dict[int, GrantSpec], peer: PeerSpec = PEER) -> Desired:
-    place = Place("a.yaml", 1)
+    place = SourceLocation("a.yaml", 1)
     grants = [Declared(f"g{n:03}", spec, place, digest(spec)) for n, spec in specs.items()]
     return Desired((Declared("beta", peer, place, digest(peer)),), tuple(grants))
 

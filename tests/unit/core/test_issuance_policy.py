@@ -11,11 +11,11 @@ import pytest
 
 from reconciler.core.issuance.policy import (
     LEASE,
-    Answered,
-    Declined,
-    Go,
+    Approval,
+    Denial,
     GrantFacts,
     IssuanceFacts,
+    IssuanceResponse,
     TokenFacts,
     judge_enrollment,
     judge_pickup,
@@ -65,12 +65,12 @@ def issuance(number: int, status: IssuanceStatus, **facts: Any) -> IssuanceFacts
 
 
 def code(verdict: object) -> str:
-    assert isinstance(verdict, Declined)
+    assert isinstance(verdict, Denial)
     return verdict.error.code
 
 
 def test_an_open_token_lets_its_first_key_sign() -> None:
-    assert judge_enrollment(OPEN, GRANT, OURS, (), NOW) == Go()
+    assert judge_enrollment(OPEN, GRANT, OURS, (), NOW) == Approval()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_another_key_on_a_claimed_token_is_a_theft_signal() -> None:
     verdict = judge_enrollment(CLAIMED, GRANT, THEIRS, (), NOW)
 
     assert code(verdict) == "token_claimed"
-    assert isinstance(verdict, Declined)
+    assert isinstance(verdict, Denial)
     assert verdict.theft
 
 
@@ -111,8 +111,8 @@ def test_another_key_on_a_spent_token_is_a_theft_signal_too() -> None:
     theirs = judge_enrollment(spent, GRANT, THEIRS, (), NOW)
     ours = judge_enrollment(spent, GRANT, OURS, (), NOW)
 
-    assert isinstance(theirs, Declined)
-    assert isinstance(ours, Declined)
+    assert isinstance(theirs, Denial)
+    assert isinstance(ours, Denial)
     assert theirs.theft
     assert not ours.theft
 
@@ -128,13 +128,13 @@ def test_the_claiming_key_waits_for_its_attempt_under_way() -> None:
 def test_the_claiming_key_goes_on_once_the_lease_has_passed() -> None:
     lost = issuance(1, IssuanceStatus.INTENT, lease_until=NOW)
 
-    assert judge_enrollment(CLAIMED, GRANT, OURS, (lost,), NOW) == Go(stale=lost)
+    assert judge_enrollment(CLAIMED, GRANT, OURS, (lost,), NOW) == Approval(stale=lost)
 
 
 def test_the_claiming_key_goes_on_after_the_token_has_expired() -> None:
     expired = replace(CLAIMED, expires_at=NOW - HOUR)
 
-    assert judge_enrollment(expired, GRANT, OURS, (), NOW) == Go()
+    assert judge_enrollment(expired, GRANT, OURS, (), NOW) == Approval()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_claim_that_has_lasted_too_long_makes_the_token_void(token: TokenFacts
     verdict = judge_enrollment(token, GRANT, OURS, (), NOW)
 
     assert code(verdict) == "token_void"
-    assert isinstance(verdict, Declined)
+    assert isinstance(verdict, Denial)
     assert verdict.void
 
 
@@ -159,7 +159,7 @@ def test_the_last_attempt_of_a_claim_is_waited_for_by_who_asks_again() -> None:
     verdict = judge_enrollment(token, GRANT, OURS, (last,), NOW)
 
     assert code(verdict) == "enrollment_in_progress"
-    assert isinstance(verdict, Declined)
+    assert isinstance(verdict, Denial)
     assert not verdict.void
 
 
@@ -171,7 +171,7 @@ def test_not_after_is_the_end_of_the_grant_where_that_comes_first() -> None:
 def test_pickup_hands_out_the_newest_answer() -> None:
     held = (issuance(2, IssuanceStatus.ISSUED), issuance(1, IssuanceStatus.REVOKED))
 
-    assert judge_pickup(GRANT, held, NOW) == Answered("answer 2", "2")
+    assert judge_pickup(GRANT, held, NOW) == IssuanceResponse("answer 2", "2")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_pickup_of_an_ended_grant_is_gone() -> None:
 def test_the_newest_certificate_renews() -> None:
     held = issuance(1, IssuanceStatus.ISSUED)
 
-    assert judge_renewal(GRANT, OURS, THEIRS, (held,), NOW) == (held, Go())
+    assert judge_renewal(GRANT, OURS, THEIRS, (held,), NOW) == (held, Approval())
 
 
 def test_renewal_by_the_same_new_key_gets_the_same_answer() -> None:
@@ -211,7 +211,7 @@ def test_renewal_by_the_same_new_key_gets_the_same_answer() -> None:
     by_the_old_key = judge_renewal(GRANT, OURS, THEIRS, (after, held), NOW - 10 * HOUR)
     by_the_new_key = judge_renewal(GRANT, THEIRS, THEIRS, (after, held), NOW - 10 * HOUR)
 
-    assert by_the_old_key == by_the_new_key == Answered("answer 2", "2")
+    assert by_the_old_key == by_the_new_key == IssuanceResponse("answer 2", "2")
 
 
 def test_renewal_by_a_second_key_is_contested_and_a_theft_signal() -> None:
@@ -222,7 +222,7 @@ def test_renewal_by_a_second_key_is_contested_and_a_theft_signal() -> None:
     for successor in (after, waiting):
         verdict = judge_renewal(GRANT, OURS, "c" * 64, (successor, held), NOW)
         assert code(verdict) == "renewal_contested"
-        assert isinstance(verdict, Declined)
+        assert isinstance(verdict, Denial)
         assert verdict.theft
 
 
@@ -233,7 +233,7 @@ def test_renewal_by_a_superseded_key_is_refused_and_a_theft_signal() -> None:
     verdict = judge_renewal(GRANT, OURS, "c" * 64, (newest, old), NOW)
 
     assert code(verdict) == "proof_invalid"
-    assert isinstance(verdict, Declined)
+    assert isinstance(verdict, Denial)
     assert verdict.theft
 
 
@@ -243,7 +243,7 @@ def test_renewal_ends_thirty_days_after_the_certificate() -> None:
     assert held.not_after is not None
     last = held.not_after + timedelta(days=30)
 
-    assert judge_renewal(grant, OURS, THEIRS, (held,), last) == (held, Go())
+    assert judge_renewal(grant, OURS, THEIRS, (held,), last) == (held, Approval())
     late = judge_renewal(grant, OURS, THEIRS, (held,), last + timedelta(seconds=1))
     assert code(late) == "proof_invalid"
 
@@ -264,8 +264,8 @@ def test_renewal_with_the_same_key_waits_until_it_is_due() -> None:
 
     early = judge_renewal(GRANT, OURS, OURS, (held,), due - timedelta(seconds=1))
 
-    assert early == Answered("answer 1", "1")
-    assert judge_renewal(GRANT, OURS, OURS, (held,), due) == (held, Go())
+    assert early == IssuanceResponse("answer 1", "1")
+    assert judge_renewal(GRANT, OURS, OURS, (held,), due) == (held, Approval())
 
 
 def test_renewal_in_flight_makes_its_key_wait() -> None:

@@ -16,7 +16,7 @@ from reconciler.core.model.spec import (
     Direction,
     GrantSpec,
     PeerSpec,
-    Place,
+    SourceLocation,
     spec_digest,
 )
 from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus
@@ -35,8 +35,8 @@ def source(*grants: GrantSpec, peer: PeerSpec | None = PEER) -> Desired:
     peers = [("beta", peer)] if peer is not None else []
     named = [(f"g{index}", spec) for index, spec in enumerate(grants)]
     return Desired(
-        tuple(Declared(n, s, Place("a.yaml", 3), spec_digest(s)) for n, s in peers),
-        tuple(Declared(n, s, Place("a.yaml", 9), spec_digest(s)) for n, s in named),
+        tuple(Declared(n, s, SourceLocation("a.yaml", 3), spec_digest(s)) for n, s in peers),
+        tuple(Declared(n, s, SourceLocation("a.yaml", 9), spec_digest(s)) for n, s in named),
     )
 
 

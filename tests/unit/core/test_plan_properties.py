@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
-from reconciler.core.model.spec import Desired, Direction, Kind, Place
+from reconciler.core.model.spec import Desired, Direction, Kind, SourceLocation
 from reconciler.core.plan.guard import Limits, judge
 from reconciler.core.plan.model import Action, NoteKind
 from reconciler.core.plan.plan import plan
@@ -113,8 +113,8 @@ def test_the_order_of_the_input_does_not_matter(
 @given(*ANYTHING)
 def test_the_digest_covers_no_place(source: Desired, rows: Observed) -> None:
     elsewhere = Desired(
-        tuple(replace(each, place=Place("elsewhere.yaml", 99)) for each in source.peers),
-        tuple(replace(each, place=Place("elsewhere.yaml", 98)) for each in source.grants),
+        tuple(replace(each, place=SourceLocation("elsewhere.yaml", 99)) for each in source.peers),
+        tuple(replace(each, place=SourceLocation("elsewhere.yaml", 98)) for each in source.grants),
     )
     assert plan(source, rows).digest == plan(elsewhere, rows).digest
 

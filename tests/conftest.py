@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from reconciler.embedded.postgres import server as clusters
 from reconciler.embedded.postgres.account import server_account
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 pytest_plugins = ("tests.support.run_folder",)
 TEMPLATE: Final = "migrated"
 _NUMBERS: Final = itertools.count()
+
+# The same examples in each run, however busy the machine; `--hypothesis-profile=explore` seeks new.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", settings.get_profile("explore"), derandomize=True, database=None)
+settings.load_profile("suite")
 
 # who starts us in the background may leave SIGINT ignored, and every child would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -100,9 +100,13 @@ def test_one_value_that_changes_leaves_every_other_byte(
         for i, (one, two) in enumerate(zip(reversed(text), reversed(made), strict=False))
         if one != two
     )
-    changed = re.sub(r"\s+", " ", text[start : len(text) - tail])
-    assert changed in f"x {before} {before}" or changed.strip("'\"|->012345 ") in before
-    assert made[start : len(made) - tail].strip("'\"") in after
+    # the comment of a block scalar's header stays, beside a value that is no block any more
+    gone, new = (
+        re.sub(r"\s+", " ", re.sub(r"[ \t]+#.*", "", part))
+        for part in (text[start : len(text) - tail], made[start : len(made) - tail])
+    )
+    assert gone in f"x {before} {before}" or gone.strip("'\"|->012345 ") in before
+    assert new.strip("'\" ") in after
 
 
 @some

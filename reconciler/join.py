@@ -19,15 +19,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from reconciler.clients.gateway.client import GatewayClient, utc_now
 from reconciler.clients.gateway.invitation_check import explain_used, require_clock
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.times import rfc3339
-from reconciler.core.settings import ProxyRules
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.issued_certificate import verify_issued
@@ -39,12 +36,11 @@ from reconciler.store.outbound import ClientKey, Outbound, client_key_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from contextlib import AbstractAsyncContextManager
 
+    from reconciler.clients.gateway.client import Connector, GatewayClient
     from reconciler.core.issuance.contract import SignedLeaf
     from reconciler.core.issuance.invitation import Invitation
     from reconciler.core.issuance.remote import IssuedAnswer
-    from reconciler.core.settings import Network
     from reconciler.crypto.keys import PrivateKey
     from reconciler.crypto.seal import KeyWrapper
     from reconciler.store.db import AsyncDatabase
@@ -57,27 +53,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Joiner:
-    """What joining needs on this side.
-
-    `oid_arc` is the arc that is expected of the other side's certificates: see `verify_issued`.
-    `report` is told in words what is being waited for.
-    """
+    """What joining needs on this side; `report` is called with what is being waited for."""
 
     database: AsyncDatabase
     keys: KeyWrapper = field(repr=False)
-    allow_addresses: tuple[Network, ...]
+    connector: Connector
     actor: str
-    oid_arc: str = DEFAULT_OID_ARC
-    peer_proxy: ProxyRules = field(default_factory=ProxyRules)
-    clock: Callable[[], datetime] = utc_now
     patience: timedelta = PATIENCE
     report: Callable[[str], None] = _log.info
-
-    def connect(self, base_url: str, pin: str) -> AbstractAsyncContextManager[GatewayClient]:
-        """Return a client of the gateway at a URL whose root has the pin."""
-        return GatewayClient.pinned(
-            base_url, pin, self.allow_addresses, rules=self.peer_proxy, clock=self.clock
-        )
 
 
 async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
@@ -90,10 +73,10 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
     """
     held = await joiner.database.run(outbound.find, name)
     _check_host(held, invitation)
-    async with joiner.connect(invitation.base_url, invitation.pin) as client:  # (1)
+    async with joiner.connector.connect(invitation.base_url, invitation.pin) as client:  # (1)
         until_s = asyncio.get_running_loop().time() + joiner.patience.total_seconds()
         enrollment = _Enrollment(joiner, client, invitation, until_s)
-        require_clock(client, joiner.clock())
+        require_clock(client, joiner.connector.clock())
         key, issued = await enrollment.earlier(held)  # (2)
         if key is not None and issued is not None and _holds(held, key, issued):
             await enrollment.refuse_unless_spent(held)
@@ -135,7 +118,7 @@ class _Enrollment:
             if error.code != "grant_ended":
                 raise
             return None, None  # one key serves one grant, and its own has ended
-        ended = issued is not None and issued.not_after <= self.joiner.clock()
+        ended = issued is not None and issued.not_after <= self.joiner.connector.clock()
         return key, None if ended else issued
 
     async def refuse_unless_spent(self, held: Outbound) -> None:
@@ -180,7 +163,7 @@ class _Enrollment:
     def check(self, issued: IssuedAnswer, key: PrivateKey) -> SignedLeaf:
         """Return the certificate, once it is the one that was asked for."""
         spki = spki_sha256(key.public_key())
-        now, arc = self.joiner.clock(), self.joiner.oid_arc
+        now, arc = self.joiner.connector.clock(), self.joiner.connector.oid_arc
         return verify_issued(issued, spki, self.client.roots, now, arc)
 
     async def _pick_up(self, key: PrivateKey) -> IssuedAnswer | None:

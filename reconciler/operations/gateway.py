@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from reconciler.clients.gateway.client import Connector
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.config import require
 from reconciler.core.model.origin import address_of, is_loopback, server_names
@@ -18,12 +19,12 @@ from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca.move import continue_move
 from reconciler.enroll import Gateway
 from reconciler.errors import MosaicError, Retry
-from reconciler.join import Joiner
 from reconciler.loops.jobs import Job, run_jobs
 from reconciler.loops.renewals import Renewals
 from reconciler.loops.workers import run_workers
 from reconciler.operations.placement import places_in_home, places_of_ca, read_roots
 from reconciler.operations.secrets import read_pepper, require_every_key
+from reconciler.renew import Renewer
 from reconciler.store.db import AsyncDatabase, Database
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.rewrap import sealed_by_key
@@ -226,15 +227,10 @@ def keeping(
     files: GatewayFiles, settings: Settings, gateway: Gateway
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
     """Return what renews the certificates that this gateway holds of others."""
-    joiner = Joiner(
-        gateway.database,
-        files.keys,
-        settings.allow_addresses,
-        actor=f"worker:{actor_name()}",
-        oid_arc=settings.oid_arc,
-        peer_proxy=settings.peer_proxy,
+    connector = Connector(settings.allow_addresses, settings.oid_arc, settings.peer_proxy)
+    renewals = Renewals(
+        Renewer(gateway.database, files.keys, connector, actor=f"worker:{actor_name()}")
     )
-    renewals = Renewals(joiner)
     return lambda stop: run_jobs([renewals.job()], stop)
 
 

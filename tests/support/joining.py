@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.clients.gateway.client import Connector, utc_now
 from reconciler.core.settings import LOOPBACK
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.keys import load_private_key
 from reconciler.crypto.seal import unseal
 from reconciler.errors import MosaicError
 from reconciler.join import Joiner, join
+from reconciler.renew import Renewer, renew
 from reconciler.store import outbound
 from reconciler.store.db import AsyncDatabase
 from reconciler.store.outbound import client_key_context
@@ -21,6 +23,7 @@ from tests.support.enrolling import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
     from pathlib import Path
 
     from reconciler.core.issuance.invitation import Invitation
@@ -42,16 +45,31 @@ class Beta:
     rows: Rows
     keys: FileKeyring
 
-    def run(self, story: Callable[[Joiner], Awaitable[Any]], **options: Any) -> Any:
+    def run(
+        self,
+        story: Callable[[Joiner], Awaitable[Any]],
+        clock: Callable[[], datetime] = utc_now,
+        **options: Any,
+    ) -> Any:
         async def with_database() -> Any:
             database = AsyncDatabase(self.rows.url, "beta", pool_size=2)
-            joiner = Joiner(database, self.keys, LOOPBACK, "user:tests")
+            connector = Connector(LOOPBACK, clock=clock)
+            joiner = Joiner(database, self.keys, connector, "user:tests")
             try:
                 return await story(replace(joiner, **options))
             finally:
                 await database.close()
 
         return asyncio.run(with_database())
+
+    def run_renewal(self, story: Callable[[Renewer], Awaitable[Any]]) -> Any:
+        def renewer(joiner: Joiner) -> Renewer:
+            return Renewer(joiner.database, joiner.keys, joiner.connector, joiner.actor)
+
+        return self.run(lambda joiner: story(renewer(joiner)))
+
+    def renew(self) -> None:
+        self.run_renewal(lambda renewer: renew(renewer, self.held()))
 
     def join(self, invitation: Invitation, **options: Any) -> Outbound:
         found: Outbound = self.run(lambda joiner: join(joiner, "alpha", invitation), **options)

@@ -24,6 +24,7 @@ from reconciler.cli.shared.context import (
 from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.output import output_option, print_document, show_facts
 from reconciler.cli.shared.streams import read_standard_input
+from reconciler.clients.gateway.client import Connector
 from reconciler.clients.gateway.invitation_check import CheckReport, check_invitation, present_used
 from reconciler.config import Settings, require
 from reconciler.core.issuance.invitation import Invitation, parse_invitation
@@ -164,9 +165,9 @@ class _Adding:
         invitation = self.invitation
         async with (
             self._joiner("peer add --check") as joiner,
-            joiner.connect(invitation.base_url, invitation.pin) as client,
+            joiner.connector.connect(invitation.base_url, invitation.pin) as client,
         ):
-            return await check_invitation(client, invitation, joiner.clock())
+            return await check_invitation(client, invitation, joiner.connector.clock())
 
     def _prove(self) -> None:
         """Raise where the invitation of a new peer is of no use, so that nothing is left behind."""
@@ -187,7 +188,7 @@ class _Adding:
         invitation = self.invitation
         async with (
             self._joiner("peer add") as joiner,
-            joiner.connect(invitation.base_url, invitation.pin) as client,
+            joiner.connector.connect(invitation.base_url, invitation.pin) as client,
         ):
             await present_used(client, invitation)
 
@@ -200,10 +201,10 @@ class _Adding:
             yield Joiner(
                 database=opened,
                 keys=self.keys,
-                allow_addresses=self.found.allow_addresses,
+                connector=Connector(
+                    self.found.allow_addresses, self.found.oid_arc, self.found.peer_proxy
+                ),
                 actor=f"user:{actor_name()}",
-                oid_arc=self.found.oid_arc,
-                peer_proxy=self.found.peer_proxy,
                 report=_say,
             )
         finally:

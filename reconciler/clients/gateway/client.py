@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import ssl
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
@@ -31,6 +32,8 @@ from reconciler.clients.http.channel import (
 )
 from reconciler.clients.http.proxy import proxy_name
 from reconciler.core.issuance.invitation import API_PREFIX
+from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.settings import ProxyRules
 from reconciler.crypto.certificates import fingerprint_of, pick_pinned_root, split_pem
 from reconciler.crypto.csr import digest_of_pem
 from reconciler.crypto.proof import make_proof
@@ -38,10 +41,11 @@ from reconciler.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from reconciler.core.issuance.remote import IssuedAnswer, RemoteGrant, TokenState
     from reconciler.core.issuance.tokens import Token
-    from reconciler.core.settings import Network, ProxyRules
+    from reconciler.core.settings import Network
     from reconciler.crypto.keys import PrivateKey
 
 ROOTS_PATH: Final = f"{API_PREFIX}/ca/roots"
@@ -50,6 +54,25 @@ ROOTS_PATH: Final = f"{API_PREFIX}/ca/roots"
 def utc_now() -> datetime:
     """Return this machine's clock."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """How this gateway reaches others, and what it expects of their certificates.
+
+    `oid_arc` is the arc of their SAN entries: see `verify_issued`.
+    """
+
+    allow_addresses: tuple[Network, ...]
+    oid_arc: str = DEFAULT_OID_ARC
+    peer_proxy: ProxyRules = field(default_factory=ProxyRules)
+    clock: Callable[[], datetime] = utc_now
+
+    def connect(self, base_url: str, pin: str) -> AbstractAsyncContextManager[GatewayClient]:
+        """Return a client of the gateway at a URL whose root has the pin."""
+        return GatewayClient.pinned(
+            base_url, pin, self.allow_addresses, rules=self.peer_proxy, clock=self.clock
+        )
 
 
 class GatewayClient:

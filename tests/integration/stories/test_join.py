@@ -277,8 +277,8 @@ def test_two_at_once_hold_one_certificate(alpha: Alpha, beta: Beta) -> None:
 
 
 async def check(joiner: Joiner, invitation: Invitation) -> CheckReport:
-    async with joiner.connect(invitation.base_url, invitation.pin) as client:
-        return await check_invitation(client, invitation, joiner.clock())
+    async with joiner.connector.connect(invitation.base_url, invitation.pin) as client:
+        return await check_invitation(client, invitation, joiner.connector.clock())
 
 
 def test_a_check_spends_and_writes_nothing(alpha: Alpha, beta: Beta) -> None:

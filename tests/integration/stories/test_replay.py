@@ -11,7 +11,6 @@ import pytest
 from reconciler.core.model.spec import Kind
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import MosaicError
-from reconciler.loops.renewals import renew
 from reconciler.reconcile import expire
 from reconciler.store import holds
 from reconciler.store.audit.queries import state_at
@@ -100,7 +99,7 @@ def test_at_any_moment_the_log_tells_what_the_rows_said(alpha: Alpha, beta: Beta
     life.do("held", lambda tx: holds.suspend_grant(tx, "beta-tasks", "user:ada", "for now"))
     life.apply("wider, still held", peer, grant_manifest("beta-tasks", rows=900), notes)
     life.do("resumed", lambda tx: holds.resume_grant(tx, "beta-tasks", "user:ada"))
-    beta.run(lambda joiner: renew(joiner, beta.held()))
+    beta.renew()
     life.step("renewed")
     with alpha.running.client() as client:
         assert Enrollee().enroll(client, alpha.rows.invite("beta-notes")).status_code == 201

@@ -12,14 +12,15 @@ from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.keyring import FileKeyring, add_key, make_primary
 from reconciler.crypto.keys import spki_sha256
 from reconciler.errors import MosaicError
-from reconciler.loops.renewals import Renewals, renew
+from reconciler.loops.renewals import Renewals
+from reconciler.renew import renew
 from reconciler.store.rewrap import FIRST, rewrap_batch, sealed_by_key
 from tests.support.grantor import RENEW
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.join import Joiner
+    from reconciler.renew import Renewer
     from tests.support.grantor import Alpha
     from tests.support.joining import Beta
 
@@ -43,14 +44,14 @@ def pass_once(beta: Beta, renewals: list[Renewals] | None = None) -> Renewals:
     """Let the job run once; with the same `Renewals` as before where one is given."""
     kept = renewals if renewals is not None else []
 
-    async def run(joiner: Joiner) -> Renewals:
-        made = kept[0] if kept else Renewals(joiner)
-        made.joiner = joiner
+    async def run(renewer: Renewer) -> Renewals:
+        made = kept[0] if kept else Renewals(renewer)
+        made.renewer = renewer
         kept[:] = [made]
         await made.renew_due()
         return made
 
-    found: Renewals = beta.run(run)
+    found: Renewals = beta.run_renewal(run)
     return found
 
 
@@ -81,12 +82,12 @@ def test_nothing_is_asked_before_two_thirds_of_a_life(alpha: Alpha, beta: Beta) 
 def test_a_lost_answer_costs_nothing(alpha: Alpha, joined: Beta) -> None:
     alpha.trouble.lose = 1
     with pytest.raises(MosaicError):
-        joined.run(lambda joiner: renew(joiner, joined.held()))
+        joined.renew()
     kept = joined.held()
     assert kept.next_csr_pem is not None, "the next key was stored before anything was sent"
     assert alpha.rows.one(ISSUED) == 2
 
-    joined.run(lambda joiner: renew(joiner, joined.held()))
+    joined.renew()
     assert joined.held().csr_pem == kept.next_csr_pem, "by the key that was stored"
     assert alpha.rows.one(ISSUED) == 2, "and by the certificate that was signed"
 
@@ -123,12 +124,12 @@ def test_a_grant_that_has_ended_is_told_in_the_row(alpha: Alpha, joined: Beta) -
 def test_two_gateways_of_one_database_renew_with_one_key(alpha: Alpha, joined: Beta) -> None:
     seen = joined.held()
 
-    async def both(joiner: Joiner) -> None:
-        await renew(joiner, seen)
+    async def both(renewer: Renewer) -> None:
+        await renew(renewer, seen)
         with pytest.raises(MosaicError, match="changed by another"):
-            await renew(joiner, seen)
+            await renew(renewer, seen)
 
-    joined.run(both)
+    joined.run_renewal(both)
     assert alpha.rows.one(ISSUED) == 2
 
 
@@ -144,7 +145,7 @@ def test_a_next_key_is_sealed_rewrapped_and_erased_with_its_peer(
         assert sealed_by_key(tx) == {old: 2}
         rewrap_batch(tx, joined.keys, "user:tests", FIRST)
         assert sealed_by_key(tx) == {joined.keys.primary: 2}
-    joined.run(lambda joiner: renew(joiner, joined.held()))
+    joined.renew()
     alpha.trouble.refuse = 1
     joined.rows.run(AGED)
     pass_once(joined)

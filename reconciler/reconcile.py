@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.issuance.tokens import DEFAULT_TOKEN_LIFE
 from reconciler.core.model.commits import refuse_rewind
-from reconciler.core.plan.guard import Limits, Verdict, judge
+from reconciler.core.plan.guard import GuardOptions, Verdict, judge
 from reconciler.core.plan.model import Action
 from reconciler.core.plan.selection import Selection, narrowed_plan
 from reconciler.core.trust import judge_commits, refuse_unsigned_widenings
@@ -97,7 +97,7 @@ class Options:
     undoes them.
     """
 
-    limits: Limits = field(default_factory=Limits)
+    limits: GuardOptions = field(default_factory=GuardOptions)
     expect: str | None = None
     generation: int | None = None
     wait: timedelta = DEFAULT_WAIT
@@ -147,7 +147,9 @@ def read(
     return Reading(desired, by, applied.generation if applied is not None else None, trusted)
 
 
-def plan(tx: Tx, desired: Desired, limits: Limits, selection: Selection = EVERYTHING) -> Judged:
+def plan(
+    tx: Tx, desired: Desired, limits: GuardOptions, selection: Selection = EVERYTHING
+) -> Judged:
     """Return what an apply would do now, and whether it may."""
     observed = observe(tx)
     made = narrowed_plan(desired, observed, selection)
@@ -242,6 +244,6 @@ def refuse_if_guarded(verdict: Verdict) -> None:
     first = verdict.refusals[0]
     raise Refused(
         first.code,
-        "; ".join(each.told for each in verdict.refusals),
+        "; ".join(each.summary for each in verdict.refusals),
         hint="; ".join(each.hint for each in verdict.refusals),
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.core.plan.model import AnyChange, Plan
 
 RULES_FILE: Final = ".mosaic-trust.yaml"  # at the root of the repository
-MAX_TOLD: Final = 5  # untrusted commits that an error names
+MAX_LISTED: Final = 5  # untrusted commits that an error names
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,10 @@ def judge_commits(commits: tuple[ReadCommit, ...], rules: Rules | None, prefix: 
     Raises:
         Refused: `commit_untrusted`, naming hash, author and reason.
     """
-    found = [
-        untrusted
-        for commit in commits
-        if (untrusted := _distrust(commit, commits, rules)) is not None
-    ]
-    if found:
-        raise _refusal(found)
+    verdicts = (_distrust(commit, commits, rules) for commit in commits)
+    untrusted = [verdict for verdict in verdicts if verdict is not None]
+    if untrusted:
+        raise _refusal(untrusted)
     return Trusted(commits, rules, prefix)
 
 
@@ -95,14 +92,14 @@ def refuse_unsigned_widenings(plan: Plan, trusted: Trusted | None) -> None:
     """
     if trusted is None or trusted.rules is None:
         return
-    found = [
-        untrusted
+    untrusted = [
+        commit
         for change in plan.changes
         if widens(change)
-        for untrusted in _unsigned(change, trusted, trusted.rules)
+        for commit in _unsigned(change, trusted, trusted.rules)
     ]
-    if found:
-        raise _refusal(found)
+    if untrusted:
+        raise _refusal(untrusted)
 
 
 def _distrust(
@@ -176,16 +173,16 @@ def _listed(signers: frozenset[str]) -> str:
     return ", ".join(sorted(signers)) or "nobody"
 
 
-def _refusal(found: list[_Untrusted]) -> Refused:
-    told = [
+def _refusal(untrusted: list[_Untrusted]) -> Refused:
+    reasons = [
         f"{each.commit.commit.id[:12]} by {each.commit.commit.author}: {each.reason}"
-        for each in found[:MAX_TOLD]
+        for each in untrusted[:MAX_LISTED]
     ]
-    more = f"; and {len(found) - MAX_TOLD} more" if len(found) > MAX_TOLD else ""
+    more = f"; and {len(untrusted) - MAX_LISTED} more" if len(untrusted) > MAX_LISTED else ""
     return Refused(
         "commit_untrusted",
-        f"untrusted commit {'; '.join(told)}{more}",
-        hint=f"nothing was applied; {found[0].remedy}",
+        f"untrusted commit {'; '.join(reasons)}{more}",
+        hint=f"nothing was applied; {untrusted[0].remedy}",
     )
 
 

@@ -17,7 +17,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.plan.guard import Limits
+from reconciler.core.plan.guard import GuardOptions
 from reconciler.errors import InvalidManifests, MosaicError, Retry
 from reconciler.loops.jobs import EXPIRE_EVERY, Job
 from reconciler.reconcile import Options, Reading, apply, expire, read
@@ -59,7 +59,7 @@ class Loop:
     database: Database
     triggers: Triggers
     actor: str
-    limits: Limits = field(default_factory=Limits)
+    limits: GuardOptions = field(default_factory=GuardOptions)
     signatures: SignatureSetting | None = None
     trouble: str = ""
     due: timedelta = timedelta()

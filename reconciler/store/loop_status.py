@@ -136,10 +136,10 @@ def refuse_if_paused(tx: Tx) -> None:
     Raises:
         Refused: `reconciler_paused`.
     """
-    if (found := paused(tx)) is not None:
+    if (current_pause := paused(tx)) is not None:
         raise Refused(
             "reconciler_paused",
-            f"paused by {found.by}: {found.reason}",
+            f"paused by {current_pause.by}: {current_pause.reason}",
             hint="go on with: `mosaic federation resume`",
         )
 
@@ -165,13 +165,13 @@ def resume(tx: Tx, actor: str) -> None:
     Raises:
         Refused: `state_conflict`: nobody has paused them.
     """
-    found = paused(tx)
-    if found is None:
+    current_pause = paused(tx)
+    if current_pause is None:
         raise Refused(
             "state_conflict",
             "nobody has paused the reconciler",
             hint="see `mosaic federation status`",
         )
     tx.run("UPDATE federation_applied SET paused = NULL")
-    lifted = {"lifted": found.as_json()}
+    lifted = {"lifted": current_pause.as_json()}
     audit.append(tx, [Event("reconciler.resumed", actor, "reconciler", lifted)])

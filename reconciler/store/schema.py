@@ -76,13 +76,14 @@ def require_current(database: Database) -> None:
 
 def require_current_in(tx: Tx) -> None:
     """Do as `require_current`, in a transaction that is open."""
-    found = revisions(tx)
-    if found.current is not None and found.current not in MIGRATIONS:
-        raise unknown_migration(found.current)
-    if not found.up_to_date:
+    migrations = revisions(tx)
+    if migrations.current is not None and migrations.current not in MIGRATIONS:
+        raise unknown_migration(migrations.current)
+    if not migrations.up_to_date:
         raise NeedsEdit(
             "schema_missing",
-            f"the database is at migration {found.current or 'none'}, expected {found.head}",
+            f"the database is at migration {migrations.current or 'none'}, "
+            f"expected {migrations.head}",
             hint="run `mosaic federation db upgrade`",
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.plan.guard import Limits
+from reconciler.core.plan.guard import GuardOptions
 from reconciler.core.source import Source, SourceFile
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import PrivateKey, generate_key
@@ -81,7 +81,7 @@ class Rows:
             SourceFile(f"{number}.yaml", text.encode()) for number, text in enumerate(manifests)
         )
         by = Provenance("user:tests", "tests")
-        chosen = options or Options(Limits(allow_empty=True))
+        chosen = options or Options(GuardOptions(allow_empty=True))
         return apply(self.database, load(Source("tests", files)), by, chosen)
 
     def invite(self, grant: str, life: timedelta = timedelta(hours=1)) -> Token:

@@ -33,7 +33,7 @@ def applied(observed: Observed, plan: Plan) -> Observed:
     for grant in plan.grant_changes(Action.CREATE, Action.REPLACE):
         assert grant.declared is not None
         created = _new_grant(grant.declared, live[grant.declared.spec.peer])
-        grants[created.id] = replace(created, hold=grant.kept_hold)
+        grants[created.id] = replace(created, hold=grant.inherited_hold)
     seen = (row for row in grants.values() if row.ended or row.spec.expires_at > observed.now)
     return Observed(observed.now, tuple(peers.values()), tuple(seen))
 

@@ -20,7 +20,7 @@ from reconciler.cli.shared.context import (
     source_option,
 )
 from reconciler.cli.shared.signals import until_signal
-from reconciler.core.plan.guard import Limits
+from reconciler.core.plan.guard import GuardOptions
 from reconciler.core.settings import read_listen
 from reconciler.core.webhook import MIN_SECRET, SIGNING_TOKEN, signing_key
 from reconciler.errors import NeedsEdit
@@ -72,7 +72,7 @@ def command(
     found = settings()
     hook = _hook(webhook, webhook_secret_file)
     limits, signed = (
-        Limits(refuse_widening=refuse_widening),
+        GuardOptions(refuse_widening=refuse_widening),
         signatures(found, required=require_signed),
     )
 

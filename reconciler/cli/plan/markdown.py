@@ -101,7 +101,7 @@ def _head(plan: Plan, verdict: Verdict, desired: Desired) -> Iterator[str]:
     else:
         yield guard_line(verdict)
     for refusal in verdict.refusals:
-        yield f"- :no_entry: {code(refusal.told)}: {code(refusal.hint)}"
+        yield f"- :no_entry: {code(refusal.summary)}: {code(refusal.hint)}"
     wider = sum(widens(change) for change in plan.changes)
     if wider:
         yield f"- {counted(wider, 'object')} would be granted **more** than now"

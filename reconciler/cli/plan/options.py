@@ -11,7 +11,7 @@ import click
 
 from reconciler.core.model.spec import Kind
 from reconciler.core.model.text import printable
-from reconciler.core.plan.guard import Limits, MaxRemovals
+from reconciler.core.plan.guard import GuardOptions, MaxRemovals
 from reconciler.core.plan.selection import Identity, Selection
 from reconciler.core.settings import SignatureSetting
 from reconciler.errors import NeedsEdit
@@ -27,7 +27,7 @@ class Asked:
     """The flags of one run that decide what is planned and whether it may be applied."""
 
     selection: Selection = field(default_factory=Selection)
-    limits: Limits = field(default_factory=Limits)
+    limits: GuardOptions = field(default_factory=GuardOptions)
     allow_rewind: bool = False
     require_signed: bool = False
     verify: bool = False
@@ -68,7 +68,7 @@ class Asked:
         removals = document["maxRemovals"]
         return cls(
             Selection(_identities(document["targets"]), _identities(document["excludes"])),
-            Limits(
+            GuardOptions(
                 MaxRemovals.parse(removals) if removals is not None else None,
                 allow_empty=bool(document["allowEmpty"]),
                 refuse_widening=bool(document["refuseWidening"]),
@@ -191,7 +191,7 @@ def asking(function: F) -> F:
     ) -> Any:
         asked = Asked(
             Selection(frozenset(targets), frozenset(excludes)),
-            Limits(max_removals, allow_empty=allow_empty, refuse_widening=refuse_widening),
+            GuardOptions(max_removals, allow_empty=allow_empty, refuse_widening=refuse_widening),
             allow_rewind=allow_rewind,
             require_signed=require_signed,
             verify=verify,

@@ -49,7 +49,7 @@ def plan_lines(plan: Plan, verdict: Verdict, home: str | None = None) -> Iterato
     yield sums(plan), None
     yield guard_line(verdict), "red" if verdict.refusals else None
     for refusal in verdict.refusals:
-        yield f"refused: {refusal.told}", "red"
+        yield f"refused: {refusal.summary}", "red"
         yield f"  {refusal.hint}", None
 
 
@@ -88,11 +88,11 @@ def certificates(change: AnyChange) -> Iterator[str]:
 def field_text(field: FieldChange, action: Action) -> str:
     """Return a field that changes: its path, what it was and is, and what that does.
 
-    Of a list or a map only the members that come (+), go (-) or change (~) are told.
+    Of a list or a map only the members that come (+), go (-) or change (~) are listed.
     """
     if action is Action.CREATE:
         return f"{field.path}  {_value(field.new)}"
-    told = "" if field.effect is Effect.NEUTRAL else str(field.effect).upper()
+    effect = "" if field.effect is Effect.NEUTRAL else str(field.effect).upper()
     old, new = field.old, field.new
     if isinstance(old, list) and isinstance(new, list):
         old, new = dict.fromkeys(old), dict.fromkeys(new)
@@ -100,28 +100,28 @@ def field_text(field: FieldChange, action: Action) -> str:
         shown = f"{field.path}  {_members(old, new)}"
     else:
         shown = f"{field.path}  {_value(old)} -> {_value(new)}"
-    return f"{shown:<{FIELD_WIDTH}}  {told}"
+    return f"{shown:<{FIELD_WIDTH}}  {effect}"
 
 
 def _members(old: dict[str, Any], new: dict[str, Any]) -> str:
     """Return what of two maps differs, or of two sets, whose members have no values."""
-    told = [f"+ {_member(key, new[key])}" for key in new.keys() - old.keys()]
-    told += [f"- {_member(key, old[key])}" for key in old.keys() - new.keys()]
+    members = [f"+ {_member(key, new[key])}" for key in new.keys() - old.keys()]
+    members += [f"- {_member(key, old[key])}" for key in old.keys() - new.keys()]
     common = old.keys() & new.keys()
     changed = [key for key in common if old[key] != new[key]]
-    told += [f"~ {_member(key, old[key])} -> {_value(new[key])}" for key in changed]
+    members += [f"~ {_member(key, old[key])} -> {_value(new[key])}" for key in changed]
     same = len(common) - len(changed)
     unchanged = f" ({same:,} unchanged)" if same else ""
-    return f"{', '.join(_first(sorted(told)))}{unchanged}"
+    return f"{', '.join(_first(sorted(members)))}{unchanged}"
 
 
 def _member(key: str, value: Any) -> str:
     return _quoted(key) if value is None else f"{_quoted(key)}: {_quoted(value)}"
 
 
-def _first(told: list[str]) -> list[str]:
-    more = len(told) - MAX_MEMBERS
-    return [*told[:MAX_MEMBERS], f"… {more:,} more"] if more > 0 else told
+def _first(members: list[str]) -> list[str]:
+    more = len(members) - MAX_MEMBERS
+    return [*members[:MAX_MEMBERS], f"… {more:,} more"] if more > 0 else members
 
 
 def _value(value: Any) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS: Final = 16
 KEEP_ALIVE_S: Final = 5.0  # step-ca closes idle connections after 15 s; ours go first
 MAX_JSON: Final = 64 * 1024  # octets of an answer
-MAX_TOLD: Final = 500  # characters of a foreign text
+MAX_LISTED: Final = 500  # characters of a foreign text
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class CaAnswer:
         try:
             told = str(json.loads(self.body)["message"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            told = self.body[:MAX_TOLD].decode("utf-8", "replace")
-        return printable(told, MAX_TOLD)
+            told = self.body[:MAX_LISTED].decode("utf-8", "replace")
+        return printable(told, MAX_LISTED)
 
 
 class CaWire:
@@ -145,5 +145,5 @@ def _trusting(roots: str) -> ssl.SSLContext:
 
 
 def _reason(error: Exception) -> str:
-    text = printable(str(error), MAX_TOLD)
+    text = printable(str(error), MAX_LISTED)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

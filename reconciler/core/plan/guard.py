@@ -30,14 +30,14 @@ class MaxRemovals:
     @classmethod
     def parse(cls, text: str) -> MaxRemovals:
         """Return the exception that `N` or `N%` states; raise `ValueError` for other text."""
-        found = _REMOVALS.fullmatch(text)
-        if found is None or (found[2] and float(found[1]) > 100):
+        match = _REMOVALS.fullmatch(text)
+        if match is None or (match[2] and float(match[1]) > 100):
             raise ValueError(f"got {text!r}, expected a number such as 12, or a share such as 40%")
-        if found[2]:
-            return cls(percent=float(found[1]))
-        if "." in found[1]:
+        if match[2]:
+            return cls(percent=float(match[1]))
+        if "." in match[1]:
             raise ValueError(f"got {text!r}, expected a whole number, or a share such as 40%")
-        return cls(count=int(found[1]))
+        return cls(count=int(match[1]))
 
     def __str__(self) -> str:
         """Return the text that states the exception."""
@@ -50,7 +50,7 @@ class MaxRemovals:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GuardOptions:
     """What the caller states for one run: exceptions, and that nothing may be widened."""
 
     max_removals: MaxRemovals | None = None
@@ -71,7 +71,7 @@ class Refusal:
     objects: tuple[str, ...]
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The message with its objects, those of a long list as their count."""
         return f"{self.message}: {folded(self.objects)}"
 
@@ -115,7 +115,7 @@ class Verdict:
         }
 
 
-def judge(plan: Plan, limits: Limits) -> Verdict:
+def judge(plan: Plan, limits: GuardOptions) -> Verdict:
     """Return the figures of `plan` and which limits it breaks.
 
     Revocations, replacements and suspensions are removals. They are out of the objects that were
@@ -145,7 +145,7 @@ def _names(changes: tuple[AnyChange, ...]) -> tuple[str, ...]:
 
 
 def _too_many(
-    removed: tuple[AnyChange, ...], managed: int, percent: float, limits: Limits
+    removed: tuple[AnyChange, ...], managed: int, percent: float, limits: GuardOptions
 ) -> Iterator[Refusal]:
     if len(removed) <= LIMIT_COUNT or percent <= LIMIT_PERCENT:
         return
@@ -190,7 +190,7 @@ def _takes_away(change: AnyChange) -> bool:
     return any(f.path == "expiresAt" and f.effect is Effect.NARROWS for f in change.fields)
 
 
-def _empty(plan: Plan, removed: tuple[AnyChange, ...], limits: Limits) -> Iterator[Refusal]:
+def _empty(plan: Plan, removed: tuple[AnyChange, ...], limits: GuardOptions) -> Iterator[Refusal]:
     if plan.source_empty and plan.managed_before and not limits.allow_empty:
         removals = counted(len(removed), "removal")
         yield Refusal(
@@ -209,7 +209,7 @@ def widens(change: AnyChange) -> bool:
     return change.action is not Action.UPDATE or any(f.effect in wider for f in change.fields)
 
 
-def _widening(changes: tuple[AnyChange, ...], limits: Limits) -> Iterator[Refusal]:
+def _widening(changes: tuple[AnyChange, ...], limits: GuardOptions) -> Iterator[Refusal]:
     wider = tuple(change for change in changes if widens(change))
     if limits.refuse_widening and wider:
         share = 100 * len(wider) / len(changes)
@@ -223,6 +223,6 @@ def _widening(changes: tuple[AnyChange, ...], limits: Limits) -> Iterator[Refusa
 
 
 def _share(count: int, managed: int) -> str:
-    """Return the figures of what has no limit but none; a row need not be managed to be kept."""
+    """Return the figures of changes that are never allowed, with their share of the rows."""
     percent = f"{percentage(100 * count / managed)} of {managed:,} managed, " if managed else ""
     return f"{percent}limit 0"

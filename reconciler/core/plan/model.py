@@ -88,14 +88,15 @@ class Change(Generic[RowT, SpecT]):
         return Impact.WITHHELD if self.suspends else Impact.NARROWED
 
     @property
-    def kept_hold(self) -> Hold | None:
+    def inherited_hold(self) -> Hold | None:
         """The operator's suspension, which the new row of a replacement inherits from the old.
 
-        Git cannot lift a brake by changing a name's peer or subject user.
+        Git cannot lift a hold by changing a grant's peer or subject user.
         """
         hold = self.row.hold if self.row is not None else None
-        kept = self.action is Action.REPLACE and hold is not None and hold.kind is HoldKind.SUSPEND
-        return hold if kept else None
+        if self.action is Action.REPLACE and hold is not None and hold.kind is HoldKind.SUSPEND:
+            return hold
+        return None
 
     def sort_key(self) -> tuple[int, int, str]:
         """Return the place in the plan: grants end before their peers, and begin after them."""
@@ -142,7 +143,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Bookkeeping(Generic[RowT, SpecT]):
-    """A row whose declaration means the same: it becomes git's, or is mended in its books."""
+    """A row whose declaration means the same: it becomes managed, or its digest is corrected."""
 
     row: RowT
     declared: Declared[SpecT]
@@ -153,7 +154,7 @@ class Bookkeeping(Generic[RowT, SpecT]):
         return self.row.digest if self.row.ended else self.declared.digest
 
     @property
-    def mends(self) -> bool:
+    def corrects_digest(self) -> bool:
         """Whether the stored digest was changed by hand: the columns say what is declared."""
         return self.row.digest != self.digest
 

@@ -291,7 +291,7 @@ def _bookkeeping(
         if row is None or name in changing:
             continue
         book = Bookkeeping(row, declared)
-        if not row.managed or row.place != declared.place or book.mends:
+        if not row.managed or row.place != declared.place or book.corrects_digest:
             yield book
 
 

@@ -29,7 +29,7 @@ def book_events(book: Bookkeeping[Any, Any], by: Provenance) -> list[Event]:
     place = f"{book.declared.place.path}:{book.declared.place.line}"
     told = {"id": str(book.row.id), "place": place} | provenance(by)
     events = [] if book.row.managed else [Event(f"{kind}.adopted", by.actor, subject, told)]
-    if book.mends:
+    if book.corrects_digest:
         mended = {
             "reason": "its stored digest was changed by hand",
             "digest": book.digest,

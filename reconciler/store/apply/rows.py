@@ -107,7 +107,7 @@ def create_grants(tx: Tx, changes: Sequence[GrantChange], ids: NewIds, by: Prove
         _grant_row(change)
         | {
             "id": str(ids[change.kind, change.name]),
-            "hold": change.kept_hold and change.kept_hold.as_json(),
+            "hold": change.inherited_hold and change.inherited_hold.as_json(),
         }
         for change in changes
     ]

@@ -86,7 +86,7 @@ def ensure_database(admin_url: str, name: str, template: str = "template1") -> N
 def _ensure(connection: psycopg.Connection, name: str, template: str) -> None:
     connection.execute("SET lock_timeout = '20s'")
     connection.execute("SELECT pg_advisory_lock(%s)", [CREATE_LOCK])
-    found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone()
-    if found is None:
+    row = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone()
+    if row is None:
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))

@@ -20,7 +20,7 @@ from reconciler.core.model.spec import (
     SourceLocation,
 )
 from reconciler.core.model.spec import spec_digest as digest
-from reconciler.core.plan.guard import Limits, MaxRemovals, Refusal, Verdict, judge
+from reconciler.core.plan.guard import GuardOptions, MaxRemovals, Refusal, Verdict, judge
 from reconciler.core.plan.plan import plan
 from tests.support.model import applied
 from tests.support.strategies import NOW
@@ -28,7 +28,7 @@ from tests.support.strategies import NOW
 SCOPE = Scope((Resource(ResourceType.TASKS, frozenset({Verb.LIST})),), 100)
 PEER = PeerSpec(Direction.INBOUND, "Beta")
 GRANT = GrantSpec("beta", "maria", NOW + timedelta(days=30), SCOPE)
-NOTHING_STATED = Limits()
+NOTHING_STATED = GuardOptions()
 
 
 def source(specs: dict[int, GrantSpec], peer: PeerSpec = PEER) -> Desired:
@@ -37,12 +37,12 @@ def source(specs: dict[int, GrantSpec], peer: PeerSpec = PEER) -> Desired:
     return Desired((Declared("beta", peer, place, digest(peer)),), tuple(grants))
 
 
-def judged(before: Desired, after: Desired, limits: Limits = NOTHING_STATED) -> Verdict:
+def judged(before: Desired, after: Desired, limits: GuardOptions = NOTHING_STATED) -> Verdict:
     rows = applied(Observed(NOW), plan(before, Observed(NOW)))
     return judge(plan(after, rows), limits)
 
 
-def removal(of: int, total: int, limits: Limits = NOTHING_STATED) -> Verdict:
+def removal(of: int, total: int, limits: GuardOptions = NOTHING_STATED) -> Verdict:
     """Judge the removal of so many grants, of so many managed objects, the peer among them."""
     everything = dict.fromkeys(range(total - 1), GRANT)
     left = dict.fromkeys(range(of, total - 1), GRANT)
@@ -74,7 +74,7 @@ def test_the_refusal_states_count_share_limit_and_the_way_out() -> None:
     assert refusal.message == "7 removals of 20 managed objects (35.00%), limit 30% and 3"
     assert refusal.hint == "check the source; --max-removals 7 allows it once"
     assert refusal.objects[0] == "grant/g000"
-    assert refusal.told == (
+    assert refusal.summary == (
         f"{refusal.message}: grant/g000, grant/g001, grant/g002, grant/g003, grant/g004, "
         "grant/g005, grant/g006"
     )
@@ -83,14 +83,14 @@ def test_the_refusal_states_count_share_limit_and_the_way_out() -> None:
 def test_a_refusal_of_very_many_names_ten_and_counts_the_rest() -> None:
     (refusal,) = removal(500, 600).refusals
     assert len(refusal.objects) == 500
-    assert refusal.told.endswith("grant/g008, grant/g009 … and 490 more")
+    assert refusal.summary.endswith("grant/g008, grant/g009 … and 490 more")
 
 
 @pytest.mark.parametrize(
     ("text", "allowed"), [("7", True), ("6", False), ("35%", True), ("34.9%", False)]
 )
 def test_the_stated_exception_is_exact(text: str, allowed: bool) -> None:
-    verdict = removal(7, 20, Limits(MaxRemovals.parse(text)))
+    verdict = removal(7, 20, GuardOptions(MaxRemovals.parse(text)))
     assert verdict.allowed is allowed
 
 
@@ -123,7 +123,7 @@ def test_protection_is_judged_by_the_stored_row() -> None:
     (refusal,) = judged(source({0: protected}), source({})).refusals
     assert refusal.code == "guard_protected"
     assert refusal.objects == ("grant/g000",)
-    assert refusal.told == (
+    assert refusal.summary == (
         "1 protected object would be removed, replaced or ended sooner"
         " (50.00% of 2 managed, limit 0): grant/g000"
     )
@@ -134,7 +134,7 @@ def test_protection_is_judged_by_the_stored_row() -> None:
 
 def test_protection_has_no_exception() -> None:
     protected = replace(GRANT, protect=True)
-    limits = Limits(MaxRemovals.parse("100%"), allow_empty=True)
+    limits = GuardOptions(MaxRemovals.parse("100%"), allow_empty=True)
     assert not judged(source({0: protected}), source({}), limits).allowed
 
 
@@ -164,7 +164,7 @@ def test_an_end_that_was_moved_by_hand_is_put_back_though_the_grant_is_protected
     assert [change.reason for change in restoring.changes] == [
         "changed by hand, and no trigger saw by whom"
     ]
-    assert judge(restoring, Limits()).allowed
+    assert judge(restoring, GuardOptions()).allowed
 
 
 def test_a_protected_grant_may_be_suspended() -> None:
@@ -175,20 +175,20 @@ def test_a_protected_grant_may_be_suspended() -> None:
 def test_an_empty_source_is_refused_where_managed_rows_live() -> None:
     (refusal,) = judged(source({}), Desired()).refusals
     assert refusal.code == "guard_empty"
-    assert refusal.told == (
+    assert refusal.summary == (
         "the source has no manifest: 1 removal (100.00% of 1 managed, limit 0): peer/beta"
     )
     assert "--allow-empty" in refusal.hint
-    assert judged(source({}), Desired(), Limits(allow_empty=True)).allowed
+    assert judged(source({}), Desired(), GuardOptions(allow_empty=True)).allowed
 
 
 def test_an_empty_source_is_fine_where_nothing_is_managed() -> None:
-    assert judge(plan(Desired(), Observed(NOW)), Limits()).allowed
+    assert judge(plan(Desired(), Observed(NOW)), GuardOptions()).allowed
 
 
 def test_allow_empty_does_not_lift_the_other_limit() -> None:
     everything = source(dict.fromkeys(range(9), GRANT))
-    verdict = judged(everything, Desired(), Limits(allow_empty=True))
+    verdict = judged(everything, Desired(), GuardOptions(allow_empty=True))
     assert [each.code for each in verdict.refusals] == ["guard_removals"]
 
 
@@ -209,15 +209,15 @@ def test_allow_empty_does_not_lift_the_other_limit() -> None:
 def test_whatever_grants_more_than_now_is_refused_where_that_is_asked_for(
     after: dict[int, GrantSpec], wider: int
 ) -> None:
-    verdict = judged(source({0: GRANT}), source(after), Limits(refuse_widening=True))
+    verdict = judged(source({0: GRANT}), source(after), GuardOptions(refuse_widening=True))
     assert [len(each.objects) for each in verdict.refusals] == [wider] * bool(wider)
     assert judged(source({0: GRANT}), source(after)).allowed
 
 
 def test_resuming_is_a_widening() -> None:
     before = source({0: replace(GRANT, suspended=True)})
-    (refusal,) = judged(before, source({0: GRANT}), Limits(refuse_widening=True)).refusals
-    assert refusal.told == (
+    (refusal,) = judged(before, source({0: GRANT}), GuardOptions(refuse_widening=True)).refusals
+    assert refusal.summary == (
         "1 object would be granted more than now (100.00% of 1 change, limit 0): grant/g000"
     )
     assert "--refuse-widening" in refusal.hint

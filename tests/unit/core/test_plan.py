@@ -177,7 +177,7 @@ def test_a_replacement_inherits_the_suspension_by_hand() -> None:
     brake = hold(HoldKind.SUSPEND)
     held = rows(GRANT, status=GrantStatus.SUSPENDED, hold=brake)
     made = plan(source(replace(GRANT, subject_user_id="nils")), held)
-    assert [(str(c.action), c.kept_hold) for c in made.changes] == [("replace", brake)]
+    assert [(str(c.action), c.inherited_hold) for c in made.changes] == [("replace", brake)]
     assert applied(held, made).grants[0].hold == brake
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
 from reconciler.core.model.spec import Desired, Direction, Kind, SourceLocation
-from reconciler.core.plan.guard import Limits, judge
+from reconciler.core.plan.guard import GuardOptions, judge
 from reconciler.core.plan.model import Action, NoteKind
 from reconciler.core.plan.plan import plan
 from reconciler.core.plan.selection import Identity, Selection, narrowed_plan
@@ -155,7 +155,7 @@ def test_the_counts_add_up(source: Desired, rows: Observed) -> None:
 @given(*ANYTHING)
 def test_nothing_protected_goes_past_the_guard(source: Desired, rows: Observed) -> None:
     made = plan(source, rows)
-    verdict = judge(made, Limits(allow_empty=True))
+    verdict = judge(made, GuardOptions(allow_empty=True))
     if not verdict.allowed:
         return
     after = {row.id for row in every_row(applied(rows, made))}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
 
-from reconciler.core.plan.guard import Limits
+from reconciler.core.plan.guard import GuardOptions
 from reconciler.core.source import Source, SourceFile
 from reconciler.manifest.load import load
 from reconciler.reconcile import Options, apply, plan
@@ -41,13 +41,15 @@ def test_a_plan_of_what_was_exported_is_empty(
 ) -> None:
     url = new_database(server, template)
     database = Database(url, "tests")
-    apply(database, source, Provenance("user:tests", "tests"), Options(Limits(allow_empty=True)))
+    apply(
+        database, source, Provenance("user:tests", "tests"), Options(GuardOptions(allow_empty=True))
+    )
 
     exported = Quick(tmp_path, {"MOSAIC_DATABASE_URL": url}).ok("export").out
     files = (SourceFile("all.yaml", exported.encode()),) if exported else ()
     again = load(Source("exported", files))
     with database.transaction() as tx:
-        judged = plan(tx, again, Limits(allow_empty=True))
+        judged = plan(tx, again, GuardOptions(allow_empty=True))
     assert judged.plan.changes == ()
     assert {each.name for each in again.peers} == {each.name for each in source.peers}
 

@@ -193,7 +193,7 @@ async def _sign(gateway: Gateway, attempt: SigningAttempt, csr: VerifiedCsr) -> 
         leaf = _check(gateway, attempt, identity, answer)  # (5)
     except (MosaicError, ValueError) as error:
         await _give_up(gateway, attempt, str(error), revoke=True)
-        raise Retry("ca_wrong_answer", "the certificate authority answered wrongly") from error
+        raise Retry("ca_wrong_answer", "the certificate authority sent a wrong answer") from error
     done = await gateway.database.run(issuing.finish, attempt, leaf)  # (6)
     if isinstance(done, Denial):
         raise done.error

@@ -3,11 +3,13 @@
     MosaicError
     ├── Retry        nothing is wrong with the request: try again after `retry_after`
     ├── Refused      the request was understood and is not allowed
-    └── NeedsEdit    something that a person wrote must change first
-        └── InvalidManifests    carries every problem of a source
+    ├── NeedsEdit    something that a person wrote must change first
+    │   └── InvalidManifests    carries every problem of a source
+    └── Defect       this program is wrong
 
-An error has a stable `code`. The table `OUTCOMES` is the one place that says which process exit
-code and which HTTP status a code becomes; its class says whether a retry may help.
+An error has a stable `code`. The table `OUTCOMES` is the one place that says what a code is: its
+kind, which says whether a retry can help, the exit code of a process and the status of an HTTP
+response. An error cannot be made of another kind than the table's.
 """
 
 from __future__ import annotations
@@ -46,92 +48,14 @@ EXIT_MEANINGS: Final[dict[int, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a code becomes outside: `exit_code` of a process, `status` of an HTTP answer."""
-
-    exit_code: int
-    status: int
-    title: str
-
-
-OUTCOMES: Final[dict[str, Outcome]] = {
-    # what a peer may be told (DESIGN 7); `title` is the problem's title (RFC 9457)
-    "request_malformed": Outcome(EXIT_FAILED, 400, "The request is malformed"),
-    "request_too_large": Outcome(EXIT_FAILED, 413, "The request is too large"),
-    "request_timeout": Outcome(EXIT_FAILED, 408, "The request came too slowly"),
-    "request_type": Outcome(EXIT_FAILED, 415, "The request has the wrong content type"),
-    "not_found": Outcome(EXIT_FAILED, 404, "There is nothing here"),
-    "method_not_allowed": Outcome(EXIT_FAILED, 405, "The method is not allowed here"),
-    "csr_malformed": Outcome(EXIT_FAILED, 400, "The CSR is malformed"),
-    "csr_too_large": Outcome(EXIT_FAILED, 413, "The CSR is too large"),
-    "csr_signature": Outcome(EXIT_FAILED, 422, "The CSR's signature does not verify"),
-    "csr_key": Outcome(EXIT_FAILED, 422, "The CSR's key is not accepted"),
-    "csr_names": Outcome(EXIT_FAILED, 422, "The CSR carries names"),
-    "key_in_use": Outcome(EXIT_FAILED, 422, "The key serves another grant"),
-    "token_invalid": Outcome(EXIT_FAILED, 401, "The token is not valid"),
-    "proof_invalid": Outcome(EXIT_FAILED, 401, "The proof is not valid"),
-    "enrollment_in_progress": Outcome(EXIT_FAILED, 409, "An attempt is in progress"),
-    "renewal_contested": Outcome(EXIT_FAILED, 409, "Another key renews this certificate"),
-    "token_spent": Outcome(EXIT_FAILED, 410, "The token has been used"),
-    "token_claimed": Outcome(EXIT_FAILED, 410, "The token is claimed by another key"),
-    "token_expired": Outcome(EXIT_FAILED, 410, "The token has expired"),
-    "token_void": Outcome(EXIT_FAILED, 410, "The token was withdrawn"),
-    "grant_ended": Outcome(EXIT_FAILED, 410, "The grant has ended"),
-    "rate_limited": Outcome(EXIT_FAILED, 429, "Too many requests"),
-    "ca_unavailable": Outcome(EXIT_FAILED, 503, "The certificate authority is unavailable"),
-    "ca_refused": Outcome(EXIT_FAILED, 503, "The certificate authority refused"),
-    "ca_wrong_answer": Outcome(EXIT_FAILED, 503, "The certificate authority answered wrongly"),
-    "database_unavailable": Outcome(EXIT_FAILED, 503, "The database is unavailable"),
-    "unavailable": Outcome(EXIT_FAILED, 503, "The gateway cannot serve this now"),
-    "crl_unavailable": Outcome(EXIT_FAILED, 503, "No revocation list is at hand"),
-    "internal": Outcome(EXIT_FAILED, 500, "Internal error"),
-    # what an operator may be told
-    "manifest_invalid": Outcome(EXIT_FAILED, 500, "The manifests are invalid"),
-    "scope_invalid": Outcome(EXIT_FAILED, 500, "The scope is invalid"),
-    "value_invalid": Outcome(EXIT_FAILED, 500, "A value is invalid"),
-    "source_unreadable": Outcome(EXIT_FAILED, 500, "The source cannot be read"),
-    "source_unavailable": Outcome(EXIT_FAILED, 500, "The source cannot be reached now"),
-    "name_unknown": Outcome(EXIT_FAILED, 500, "There is no such object"),
-    "name_taken": Outcome(EXIT_FAILED, 500, "The name is taken"),
-    "state_conflict": Outcome(EXIT_FAILED, 500, "The object's state does not allow this"),
-    "invitation_invalid": Outcome(EXIT_FAILED, 500, "The invitation is not valid"),
-    "peer_unreachable": Outcome(EXIT_FAILED, 500, "The other gateway cannot be reached"),
-    "peer_address_refused": Outcome(EXIT_FAILED, 500, "The other gateway's address is refused"),
-    "peer_wrong_answer": Outcome(EXIT_FAILED, 500, "The other gateway answered wrongly"),
-    "peer_refused": Outcome(EXIT_FAILED, 500, "The other gateway refused"),
-    "pin_mismatch": Outcome(EXIT_FAILED, 500, "The other gateway has not the pinned root"),
-    "audit_broken": Outcome(EXIT_FAILED, 500, "The audit log does not verify"),
-    "checkpoint_untrusted": Outcome(EXIT_FAILED, 500, "The checkpoint is not to be trusted"),
-    "declined": Outcome(EXIT_FAILED, 500, "The answer was no"),
-    "schema_differs": Outcome(EXIT_FAILED, 500, "The database schema differs"),
-    "install_failed": Outcome(EXIT_FAILED, 500, "The installation failed"),
-    "file_unusable": Outcome(EXIT_FAILED, 500, "A file cannot be used"),
-    "output_unwritable": Outcome(EXIT_FAILED, 500, "The output cannot be written"),
-    "child_failed": Outcome(EXIT_FAILED, 500, "A child process failed"),
-    "guard_removals": Outcome(EXIT_REFUSED, 500, "Too many removals"),
-    "guard_protected": Outcome(EXIT_REFUSED, 500, "A protected object would be removed"),
-    "guard_empty": Outcome(EXIT_REFUSED, 500, "The source has no manifest"),
-    "reconciler_paused": Outcome(EXIT_REFUSED, 500, "The reconciler is paused"),
-    "guard_widening": Outcome(EXIT_REFUSED, 500, "Something would be widened"),
-    "rewind": Outcome(EXIT_REFUSED, 500, "History was rewound"),
-    "key_in_service": Outcome(EXIT_REFUSED, 500, "The key still seals a row"),
-    "lock_held": Outcome(EXIT_LOCKED, 500, "Another process holds the lock"),
-    "plan_stale": Outcome(EXIT_STALE, 500, "The plan is stale"),
-    "commit_untrusted": Outcome(EXIT_UNTRUSTED, 500, "A commit is not trusted"),
-    "usage": Outcome(EXIT_USAGE, 500, "Wrong usage"),
-    "confirmation_needed": Outcome(EXIT_USAGE, 500, "A confirmation is needed"),
-    "config_invalid": Outcome(EXIT_CONFIG, 500, "The configuration is wrong"),
-    "home_missing": Outcome(EXIT_CONFIG, 500, "There is no gateway here"),
-    "keyring_invalid": Outcome(EXIT_CONFIG, 500, "The sealing keys are not usable"),
-    "schema_missing": Outcome(EXIT_CONFIG, 500, "The database has no current schema"),
-}
-
-
 class MosaicError(Exception):
     """The base of the tree: a `code` of `OUTCOMES`, the fact, and what to do about it.
 
     Neither message nor hint may hold a secret: both are printed, logged and sent.
+
+    Raises:
+        KeyError: the code is not in the table.
+        TypeError: the table says that the code is of another kind.
     """
 
     def __init__(self, code: str, message: str, *, hint: str = "") -> None:
@@ -140,6 +64,9 @@ class MosaicError(Exception):
         self.message = message
         self.hint = hint
         self.outcome: Outcome = OUTCOMES[code]
+        if not isinstance(self, self.outcome.kind):
+            kind = self.outcome.kind.__name__
+            raise TypeError(f"the error {code} is a {kind}, got a {type(self).__name__}")
 
     @property
     def exit_code(self) -> int:
@@ -168,6 +95,23 @@ class Refused(MosaicError):
 
 class NeedsEdit(MosaicError):
     """A manifest, a setting or an argument must change before this can succeed."""
+
+
+class Defect(MosaicError):
+    """This program is wrong; nothing that its user changes or repeats helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a code is: its kind, the exit code of a process, the title and HTTP status of a problem.
+
+    `status` is None where no request is answered with the code.
+    """
+
+    kind: type[MosaicError]
+    exit_code: int
+    title: str
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -213,3 +157,81 @@ class InvalidManifests(NeedsEdit):
             f"{count} problem{'' if count == 1 else 's'} in the manifests",
             hint="correct the places named above; nothing was changed",
         )
+
+
+OUTCOMES: Final[dict[str, Outcome]] = {
+    # what the endpoint answers (DESIGN 7); the title is that of the problem (RFC 9457)
+    "request_malformed": Outcome(Refused, EXIT_FAILED, "The request is malformed", 400),
+    "request_too_large": Outcome(Refused, EXIT_FAILED, "The request is too large", 413),
+    "request_timeout": Outcome(Retry, EXIT_FAILED, "The request took too long to arrive", 408),
+    "request_type": Outcome(Refused, EXIT_FAILED, "The request has the wrong content type", 415),
+    "not_found": Outcome(Refused, EXIT_FAILED, "There is no such resource", 404),
+    "method_not_allowed": Outcome(Refused, EXIT_FAILED, "The method is not allowed here", 405),
+    "csr_malformed": Outcome(Refused, EXIT_FAILED, "The CSR is malformed", 400),
+    "csr_too_large": Outcome(Refused, EXIT_FAILED, "The CSR is too large", 413),
+    "csr_signature": Outcome(Refused, EXIT_FAILED, "The CSR's signature does not verify", 422),
+    "csr_key": Outcome(Refused, EXIT_FAILED, "The CSR's key is not accepted", 422),
+    "csr_names": Outcome(Refused, EXIT_FAILED, "The CSR carries names", 422),
+    "key_in_use": Outcome(Refused, EXIT_FAILED, "The key serves another grant", 422),
+    "token_invalid": Outcome(Refused, EXIT_FAILED, "The token is not valid", 401),
+    "proof_invalid": Outcome(Refused, EXIT_FAILED, "The proof is not valid", 401),
+    "enrollment_in_progress": Outcome(Retry, EXIT_FAILED, "An attempt is in progress", 409),
+    "renewal_contested": Outcome(Refused, EXIT_FAILED, "Another key renews this certificate", 409),
+    "token_spent": Outcome(Refused, EXIT_FAILED, "The token has been used", 410),
+    "token_claimed": Outcome(Refused, EXIT_FAILED, "The token is claimed by another key", 410),
+    "token_expired": Outcome(Refused, EXIT_FAILED, "The token has expired", 410),
+    "token_void": Outcome(Refused, EXIT_FAILED, "The token was withdrawn", 410),
+    "grant_ended": Outcome(Refused, EXIT_FAILED, "The grant has ended", 410),
+    "rate_limited": Outcome(Retry, EXIT_FAILED, "Too many requests", 429),
+    "ca_unavailable": Outcome(Retry, EXIT_FAILED, "The certificate authority is unavailable", 503),
+    "ca_wrong_answer": Outcome(
+        Retry, EXIT_FAILED, "The certificate authority sent a wrong answer", 503
+    ),
+    "database_unavailable": Outcome(Retry, EXIT_FAILED, "The database is unavailable", 503),
+    "unavailable": Outcome(Retry, EXIT_FAILED, "The gateway cannot serve this now", 503),
+    "crl_unavailable": Outcome(Retry, EXIT_FAILED, "No revocation list is available", 503),
+    "internal": Outcome(Defect, EXIT_FAILED, "Internal error", 500),
+    # what a command says
+    "ca_refused": Outcome(Refused, EXIT_FAILED, "The certificate authority refused"),
+    "manifest_invalid": Outcome(NeedsEdit, EXIT_FAILED, "The manifests are invalid"),
+    "scope_invalid": Outcome(NeedsEdit, EXIT_FAILED, "The scope is invalid"),
+    "value_invalid": Outcome(NeedsEdit, EXIT_FAILED, "A value is invalid"),
+    "source_unreadable": Outcome(NeedsEdit, EXIT_FAILED, "The source cannot be read"),
+    "source_unavailable": Outcome(Retry, EXIT_FAILED, "The source cannot be reached now"),
+    "name_unknown": Outcome(Refused, EXIT_FAILED, "There is no such object"),
+    "name_taken": Outcome(Refused, EXIT_FAILED, "The name is taken"),
+    "state_conflict": Outcome(Refused, EXIT_FAILED, "The object's state does not allow this"),
+    "invitation_invalid": Outcome(NeedsEdit, EXIT_FAILED, "The invitation is not valid"),
+    "peer_unreachable": Outcome(Retry, EXIT_FAILED, "The other gateway cannot be reached"),
+    "peer_address_refused": Outcome(Refused, EXIT_FAILED, "The other gateway's address is refused"),
+    "peer_wrong_answer": Outcome(Refused, EXIT_FAILED, "The other gateway sent a wrong answer"),
+    "peer_refused": Outcome(Refused, EXIT_FAILED, "The other gateway refused"),
+    "pin_mismatch": Outcome(
+        Refused, EXIT_FAILED, "The other gateway does not have the pinned root"
+    ),
+    "audit_broken": Outcome(Refused, EXIT_FAILED, "The audit log does not verify"),
+    "checkpoint_untrusted": Outcome(Refused, EXIT_FAILED, "The checkpoint is not trusted"),
+    "declined": Outcome(Refused, EXIT_FAILED, "The command was cancelled"),
+    "schema_differs": Outcome(Refused, EXIT_FAILED, "The database schema differs"),
+    "install_failed": Outcome(NeedsEdit, EXIT_FAILED, "The installation failed"),
+    "file_unusable": Outcome(Refused, EXIT_FAILED, "A file cannot be used"),
+    "output_unwritable": Outcome(Refused, EXIT_FAILED, "The output cannot be written"),
+    "child_failed": Outcome(Retry, EXIT_FAILED, "A child process failed"),
+    "program_unusable": Outcome(NeedsEdit, EXIT_FAILED, "A program cannot be run here"),
+    "guard_removals": Outcome(Refused, EXIT_REFUSED, "Too many removals"),
+    "guard_protected": Outcome(Refused, EXIT_REFUSED, "A protected object would be removed"),
+    "guard_empty": Outcome(Refused, EXIT_REFUSED, "The source has no manifest"),
+    "reconciler_paused": Outcome(Refused, EXIT_REFUSED, "The reconciler is paused"),
+    "guard_widening": Outcome(Refused, EXIT_REFUSED, "Something would be widened"),
+    "rewind": Outcome(Refused, EXIT_REFUSED, "History was rewound"),
+    "key_in_service": Outcome(Refused, EXIT_REFUSED, "The key still seals a row"),
+    "lock_held": Outcome(Retry, EXIT_LOCKED, "Another process holds the lock"),
+    "plan_stale": Outcome(Refused, EXIT_STALE, "The plan is stale"),
+    "commit_untrusted": Outcome(Refused, EXIT_UNTRUSTED, "A commit is not trusted"),
+    "usage": Outcome(NeedsEdit, EXIT_USAGE, "Wrong usage"),
+    "confirmation_needed": Outcome(NeedsEdit, EXIT_USAGE, "A confirmation is needed"),
+    "config_invalid": Outcome(NeedsEdit, EXIT_CONFIG, "The configuration is wrong"),
+    "home_missing": Outcome(NeedsEdit, EXIT_CONFIG, "There is no gateway here"),
+    "keyring_invalid": Outcome(NeedsEdit, EXIT_CONFIG, "The sealing keys are not usable"),
+    "schema_missing": Outcome(NeedsEdit, EXIT_CONFIG, "The database has no current schema"),
+}

@@ -68,14 +68,12 @@ def settings() -> str:
 
 def problems() -> str:
     """Return the table of what an answer that is a problem may say."""
-    told = {code for call in CALLS for code in call.codes}
-    told |= {"rate_limited", "unavailable", "internal", "not_found", "method_not_allowed"}
     rows = [
         (str(outcome.status), f"`{code}`", outcome.title)
-        for code, outcome in sorted(OUTCOMES.items(), key=lambda item: (item[1].status, item[0]))
-        if code in told
+        for code, outcome in OUTCOMES.items()
+        if outcome.status is not None
     ]
-    return _table(("status", "code", "title"), rows)
+    return _table(("status", "code", "title"), sorted(rows))
 
 
 def calls() -> str:

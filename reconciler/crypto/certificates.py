@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from reconciler.core.issuance.x509 import CertificateFacts
 from reconciler.crypto.keys import spki_sha256
 from reconciler.crypto.subject_names import UNREADABLE, common_names, general_names, other_names
-from reconciler.errors import Refused
+from reconciler.errors import Refused, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,7 @@ def verify_chain(leaf: str, chain: Sequence[str], roots: Sequence[str], at: date
     `at`, and every issuer is a CA that may sign certificates.
 
     Raises:
-        Refused: `ca_wrong_answer`.
+        Retry: `ca_wrong_answer`.
     """
     trusted = [x509.load_pem_x509_certificate(pem.encode()) for pem in roots]
     try:
@@ -123,7 +123,7 @@ def read_crl(der: bytes, issuer: str) -> CrlFacts:
     """Return the facts of a revocation list that the issuer signed.
 
     Raises:
-        Refused: `ca_wrong_answer`: it cannot be read, or another key signed it.
+        Retry: `ca_wrong_answer`: it cannot be read, or another key signed it.
     """
     certificate = x509.load_pem_x509_certificate(issuer.encode())
     try:
@@ -132,9 +132,9 @@ def read_crl(der: bytes, issuer: str) -> CrlFacts:
         signed = crl.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]  # a CA key signs
         next_update = crl.next_update_utc
     except UNREADABLE:
-        raise Refused("ca_wrong_answer", "the revocation list cannot be read") from None
+        raise Retry("ca_wrong_answer", "the revocation list cannot be read") from None
     if not signed or next_update is None:
-        raise Refused("ca_wrong_answer", "the revocation list is not signed by our issuer")
+        raise Retry("ca_wrong_answer", "the revocation list is not signed by our issuer")
     return CrlFacts(
         issuer_key_id=subject_key_id(issuer),
         number=number,
@@ -211,5 +211,5 @@ def _check_valid(certificate: x509.Certificate, at: datetime) -> None:
         )
 
 
-def _bad_chain(message: str) -> Refused:
-    return Refused("ca_wrong_answer", message, hint="the certificate is not used")
+def _bad_chain(message: str) -> Retry:
+    return Retry("ca_wrong_answer", message, hint="the certificate is not used")

@@ -32,7 +32,7 @@ from reconciler.embedded.postgres.data_directory import (
 from reconciler.embedded.postgres.home_server import RUNTIME, short_sockets
 from reconciler.embedded.stepca import process as stepca
 from reconciler.embedded.stepca.install import find_step_ca
-from reconciler.errors import MosaicError, NeedsEdit, Retry
+from reconciler.errors import NeedsEdit, Refused, Retry
 from reconciler.files import write_new
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def destroy_home(home: Home) -> list[Path]:
     `reserved`.
 
     Raises:
-        MosaicError: `child_failed`: something still runs, or cannot be removed. Run it again.
+        Retry: `child_failed`: something still runs. Refused: `file_unusable`: something cannot be
+            removed.
     """
     elsewhere = places_with_data(home)
     with _removal_errors():
@@ -167,7 +168,7 @@ def remove_orphan(orphan: Orphan) -> None:
     """Stop the server that still runs there, if any, and remove the orphan.
 
     Raises:
-        MosaicError: `child_failed`, as of `destroy_home`.
+        MosaicError: as `destroy_home`.
     """
     place = Place(orphan.path)
     with _removal_errors():
@@ -222,8 +223,8 @@ def _removal_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise MosaicError(
-            "child_failed",
+        raise Refused(
+            "file_unusable",
             f"{error.filename} cannot be removed: {error.strerror}",
             hint="remove what is in the way, and run the same command again: it finishes the rest",
         ) from None

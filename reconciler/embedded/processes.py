@@ -158,7 +158,7 @@ def spawn(
     so no secret of ours and no `PG*` variable of the operator reaches the child.
 
     Raises:
-        NeedsEdit: `child_failed`, where the program cannot be started at all.
+        NeedsEdit: `program_unusable`: it cannot be started at all.
     """
     with open_log(log) as output:
         try:
@@ -177,7 +177,7 @@ def spawn(
             )
         except OSError as error:
             raise NeedsEdit(
-                "child_failed",
+                "program_unusable",
                 f"{os.fspath(argv[0])!r} cannot be started: {error.strerror or error}",
                 hint="check that the file exists and may be executed here",
             ) from error

@@ -84,7 +84,7 @@ async def supervised(
 
     Raises:
         Refused: `state_conflict`: another gateway runs this home.
-        MosaicError: `child_failed`, `config_invalid`: a child cannot be started.
+        MosaicError: `child_failed`, `program_unusable`, `config_invalid`: a child cannot start.
     """
     step_ca, leaving = StepCa(home, require_step_ca()), threading.Event()
 

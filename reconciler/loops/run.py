@@ -18,7 +18,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.plan.guard import GuardOptions
-from reconciler.errors import InvalidManifests, MosaicError, Retry
+from reconciler.errors import Defect, InvalidManifests, MosaicError, Retry
 from reconciler.loops.jobs import EXPIRE_EVERY, Job
 from reconciler.reconcile import Options, Reading, apply, expire, read
 from reconciler.source.process import end_running
@@ -112,7 +112,7 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - a defect must not end what runs beside
             _log.exception("the pass failed by a defect")
             hint = "the log of this reconciler has the trace; please report it"
-            defect = MosaicError("internal", type(error).__name__, hint=hint)
+            defect = Defect("internal", type(error).__name__, hint=hint)
             self._failed(defect, reading, After.RETRY)
             return After.RETRY
         self._done(reading, done)

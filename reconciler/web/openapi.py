@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.model.states import GrantStatus, TokenStatus
-from reconciler.errors import OUTCOMES
+from reconciler.errors import OUTCOMES, Retry
 from reconciler.manifest.models import NAME_PATTERN, SUBJECT_PATTERN
 from reconciler.manifest.schema import DIALECT, json_schema
 
@@ -20,7 +20,7 @@ _BODY: Final = ("request_malformed", "request_too_large", "request_timeout", "re
 _CSR: Final = ("csr_malformed", "csr_too_large", "csr_signature", "csr_key", "csr_names")
 _SIGNING: Final = (
     *("key_in_use", "grant_ended", "database_unavailable"),
-    *("ca_unavailable", "ca_refused", "ca_wrong_answer"),
+    *("ca_unavailable", "ca_wrong_answer"),
 )
 _TOKEN: Final = ("token_invalid", "token_spent", "token_claimed", "token_expired", "token_void")
 
@@ -178,7 +178,9 @@ def _operation(call: _Call) -> dict[str, Any]:
 def _problems(codes: tuple[str, ...]) -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
     for code in codes:
-        by_status.setdefault(OUTCOMES[code].status, []).append(code)
+        status = OUTCOMES[code].status
+        assert status is not None, code
+        by_status.setdefault(status, []).append(code)
     return {str(status): _problem(status, by_status[status]) for status in sorted(by_status)}
 
 
@@ -188,7 +190,7 @@ def _problem(status: int, codes: list[str]) -> dict[str, Any]:
         "description": "; ".join(OUTCOMES[code].title for code in codes),
         "content": {"application/problem+json": {"schema": {"allOf": [_ref("Problem"), narrowed]}}},
     }
-    if status in (408, 409, 429, 503):
+    if any(issubclass(OUTCOMES[code].kind, Retry) for code in codes):
         seconds = {"type": "integer", "minimum": 1}
         response["headers"] = {"Retry-After": {"description": "Seconds", "schema": seconds}}
     return response

@@ -1,10 +1,11 @@
-"""Errors as peers are told them: RFC 9457 problems, with a stable code and nothing internal."""
+"""Errors as peers read them: RFC 9457 problems, with a stable code and nothing internal."""
 
 from __future__ import annotations
 
 import json
 import math
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 TYPE_PREFIX: Final = "https://federation.mosaicstack.dev/problems/"
 MEDIA_TYPE: Final = "application/problem+json"
-DEFAULT_RETRY_S: Final = 30  # where the error itself names no time
+DEFAULT_RETRY: Final = timedelta(seconds=30)  # where the error itself names no time
 
 PROOF_ALGORITHMS: Final = "ES256 ES384 EdDSA RS256 PS256"
 CHALLENGES: Final = {  # RFC 9110 11.6.1; RFC 6750 3; RFC 9449 7.1
@@ -26,12 +27,11 @@ CHALLENGES: Final = {  # RFC 9110 11.6.1; RFC 6750 3; RFC 9449 7.1
     "proof_invalid": f'DPoP algs="{PROOF_ALGORITHMS}"',
 }
 
-# What a peer is told of what is ours to repair: the cause goes to the log alone.
+# The details of what the operator must repair: the cause goes to the log alone.
 _NOT_ISSUED: Final = "nothing was issued; try again with the same key"
 _OURS: Final = {
     "ca_unavailable": f"the certificate authority does not answer: {_NOT_ISSUED}",
-    "ca_refused": f"the certificate authority refused: {_NOT_ISSUED}",
-    "ca_wrong_answer": f"the certificate authority answered wrongly: {_NOT_ISSUED}",
+    "ca_wrong_answer": f"the certificate authority sent a wrong answer: {_NOT_ISSUED}",
     "database_unavailable": "try again with the same key: what was begun can be finished",
     "crl_unavailable": "the certificate authority has not given one yet; try again",
     "unavailable": "the gateway is busy, or about to stop; try again",
@@ -43,7 +43,6 @@ _SAME_AS: Final = {
     "schema_missing": "database_unavailable",
     "schema_differs": "database_unavailable",
 }
-_RETRYABLE_STATUS: Final = frozenset({408, 429, 503})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,9 @@ class PublicProblem:
     @property
     def status(self) -> int:
         """The HTTP status."""
-        return OUTCOMES[self.code].status
+        status = OUTCOMES[self.code].status
+        assert status is not None, self.code
+        return status
 
     def document(self, correlation_id: str, now: datetime) -> dict[str, Any]:
         """Return the JSON object of the contract (DESIGN 13)."""
@@ -78,16 +79,14 @@ def public_problem(error: Exception) -> PublicProblem:
     if not isinstance(error, MosaicError):
         return PublicProblem("internal", _OURS["internal"])
     code = _SAME_AS.get(error.code, error.code)
-    status = OUTCOMES[code].status
-    if status == 500:
+    if OUTCOMES[code].status is None:
         return PublicProblem("internal", _OURS["internal"])
     retry_after_s: int | None = None
-    if isinstance(error, Retry):
-        retry_after_s = max(1, math.ceil(error.retry_after.total_seconds()))
-    elif status in _RETRYABLE_STATUS:
-        retry_after_s = DEFAULT_RETRY_S
-    told = f"{error.message}; {error.hint}" if error.hint else error.message
-    return PublicProblem(code, _OURS.get(code, told), retry_after_s)
+    if issubclass(OUTCOMES[code].kind, Retry):
+        wait = error.retry_after if isinstance(error, Retry) else DEFAULT_RETRY
+        retry_after_s = max(1, math.ceil(wait.total_seconds()))
+    detail = f"{error.message}; {error.hint}" if error.hint else error.message
+    return PublicProblem(code, _OURS.get(code, detail), retry_after_s)
 
 
 def problem_response(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.errors import MosaicError, Retry
+from reconciler.errors import Defect, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ class OutboundCertificate:
 def expect(holds: bool, what: str) -> None:
     """Raise `MosaicError` (`internal`) unless a step has shown what it had to."""
     if not holds:
-        raise MosaicError("internal", f"the demo did not show that {what}")
+        raise Defect("internal", f"the demo did not show that {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class DemoGateway:
         if done.returncode != 0:
             _shown(done.stderr)
             said = f"exit {done.returncode}"
-            raise MosaicError("internal", f"`{' '.join(argv[:2])}` failed in the demo: {said}")
+            raise Defect("internal", f"`{' '.join(argv[:2])}` failed in the demo: {said}")
 
 
 def _environment() -> dict[str, str]:

@@ -141,6 +141,14 @@ def read_answer(answer: Answer, expected_status: int, model: type[_M], secret: s
         raise wrong_answer(_place(error)) from None  # its text would quote the answer
 
 
+_CODES_OF_STATUSES: Final = {
+    429: "rate_limited",
+    502: "unavailable",
+    503: "unavailable",
+    504: "unavailable",
+}
+
+
 def read_failure(answer: Answer, secret: str = "") -> MosaicError:
     """Return the error that an answer of another status stands for.
 
@@ -152,22 +160,18 @@ def read_failure(answer: Answer, secret: str = "") -> MosaicError:
     if answer.status < 400:
         return wrong_answer(f"HTTP {answer.status}, where another status was due")
     problem = _problem(answer)
-    code, told, hint, retryable = "", "", "", False
+    code, detail, hint = "", "", ""
     if problem is not None:
-        code, retryable = problem.code, problem.retryable
-        told = printable(_without(problem.detail, secret), MAX_DETAIL)
+        code, detail = problem.code, printable(_without(problem.detail, secret), MAX_DETAIL)
         if problem.correlation_id and problem.correlation_id not in secret:
             hint = f"its log has more under the correlation id {problem.correlation_id}"
-    if code not in OUTCOMES or OUTCOMES[code].status != answer.status or answer.status == 500:
-        code = {
-            429: "rate_limited",
-            502: "unavailable",
-            503: "unavailable",
-            504: "unavailable",
-        }.get(answer.status, "peer_refused")
+    if code not in OUTCOMES or OUTCOMES[code].status != answer.status or code == "internal":
+        retryable = problem is not None and problem.retryable and answer.status < 500
+        otherwise = "unavailable" if retryable else "peer_refused"
+        code = _CODES_OF_STATUSES.get(answer.status, otherwise)
     title = OUTCOMES[code].title if code != "peer_refused" else f"HTTP {answer.status}"
-    message = f"the other gateway refused: {told or title}"
-    if answer.status in (429, 503, 502, 504) or (retryable and answer.status < 500):
+    message = f"the other gateway refused: {detail or title}"
+    if issubclass(OUTCOMES[code].kind, Retry):
         return Retry(code, message, hint=hint, retry_after=_wait(answer))
     return Refused(code, message, hint=hint)
 

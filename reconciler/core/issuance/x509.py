@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.issuance.locations import agree
-from reconciler.errors import Refused
+from reconciler.errors import Refused, Retry
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -179,7 +179,7 @@ def check_leaf(facts: CertificateFacts, expected: ExpectedLeaf) -> None:
     (6) it points at our revocation list, and at no other.
 
     Raises:
-        Refused: `ca_wrong_answer`, with the point that differs.
+        Retry: `ca_wrong_answer`, with the point that differs.
     """
     _expect("serial", facts.serial, expected.serial)  # (1)
     check_enrolled(facts, expected.spki_sha256, expected.identity)  # (2) (3) (4)
@@ -208,8 +208,8 @@ def _expect(what: str, got: object, expected: object) -> None:
         raise _differs(what, got, expected)
 
 
-def _differs(what: str, got: object, expected: object) -> Refused:
-    return Refused(
+def _differs(what: str, got: object, expected: object) -> Retry:
+    return Retry(
         "ca_wrong_answer",
         f"the certificate's {what} differs: got {got!r}, expected {expected!r}",
         hint="the certificate is not used; check that the CA runs our templates: ca status",

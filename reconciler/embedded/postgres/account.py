@@ -29,7 +29,7 @@ def server_account() -> Account | None:
     read the data or open the socket.
 
     Raises:
-        NeedsEdit: `child_failed`: it cannot be made.
+        NeedsEdit: `program_unusable`: it cannot be made.
     """
     if os.geteuid() != 0:
         return None
@@ -71,7 +71,7 @@ def own_folder(folder: Path, account: Account | None) -> None:
     """Make a folder (0700) of the account, ours where it is None.
 
     Raises:
-        NeedsEdit: `child_failed`: it is there already, and somebody else's or open to others.
+        NeedsEdit: `program_unusable`: it is there already, and somebody else's or open to others.
     """
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700, parents=True)
@@ -99,7 +99,7 @@ def _not_ours(folder: Path, owner: int) -> NeedsEdit:
     else:
         state = f"has owner {found.st_uid} and mode {stat.filemode(found.st_mode)}"
     return NeedsEdit(
-        "child_failed",
+        "program_unusable",
         f"{folder} {state}, expected a folder (drwx------) of {owner}",
         hint="run the command as the user who made the gateway; if nobody did, move that away",
     )
@@ -122,7 +122,7 @@ def _create() -> pwd.struct_passwd:
             return pwd.getpwnam(NAME)  # made here, or by another process that was first
         time.sleep(WAIT_S)
     raise NeedsEdit(
-        "child_failed",
+        "program_unusable",
         f"PostgreSQL cannot run as root, and its account cannot be made: {problem}",
         hint=f"make a system account named {NAME}, or run as another user than root",
     )

@@ -115,8 +115,8 @@ def _base(home: Home, account: Account | None) -> Path:
     a name of its own: what a removed home may have left there is never taken for this one's.
 
     Raises:
-        NeedsEdit: `child_failed`: the account cannot reach it any more; `home_missing`: it is that
-            of another home, of which this one is a copy.
+        NeedsEdit: `program_unusable`: the account cannot reach it any more; `home_missing`: it is
+            that of another home, of which this one is a copy.
     """
     if not home.database_place.exists():
         _require_incomplete(home)
@@ -129,7 +129,7 @@ def _base(home: Home, account: Account | None) -> Path:
     _require_own(home, base)
     if account is not None and not reachable(base / "data", account):
         raise NeedsEdit(
-            "child_failed",
+            "program_unusable",
             f"the account {account.name} cannot reach {base}, where the database lies",
             hint="let it enter the folders above (chmod o+x), as when the gateway was made",
         )

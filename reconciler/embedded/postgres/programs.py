@@ -44,7 +44,7 @@ def server_binaries(account: Account | None, named: NamedServer | None = None) -
     (35 MB) to where it is not, once a version. What is named is used as it is.
 
     Raises:
-        NeedsEdit: `child_failed`: the wheel is not installed, or has none for this platform.
+        NeedsEdit: `program_unusable`: the wheel is not installed, or has none for this platform.
     """
     if named is not None:
         return named.binaries
@@ -52,7 +52,7 @@ def server_binaries(account: Account | None, named: NamedServer | None = None) -
     if spec is None or spec.origin is None or not _programs_of(spec.origin).is_dir():
         missing = "is not installed" if spec is None else f"has none for {os.uname().machine}"
         raise NeedsEdit(
-            "child_failed",
+            "program_unusable",
             f"the wheel with the PostgreSQL server ({WHEEL}) {missing}",
             hint=f"set {SETTING} to the programs of a PostgreSQL {OLDEST} or later, such as"
             f" {_example()}, or MOSAIC_DATABASE_URL to a database",

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from reconciler.core.model.text import printable
-from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
+from reconciler.errors import Defect, NeedsEdit, Refused, Retry
 from reconciler.store.connection.session import read_only
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _translate(error: DBAPIError, connector: Connector) -> Exception:
             hint="try again; the server's log says why",
         )
     what = constraint or primary or type(error.orig).__name__
-    return MosaicError("internal", f"the database refused a statement (SQLSTATE {state}): {what}")
+    return Defect("internal", f"the database refused a statement (SQLSTATE {state}): {what}")
 
 
 def _may_pass(error: DBAPIError, state: str | None) -> bool:

@@ -9,7 +9,7 @@ from reconciler.core.audit.fold import Told
 from reconciler.core.drift.evidence import HandChange, StoredCertificate
 from reconciler.core.model.observed import ByHand
 from reconciler.crypto.certificates import read_crl, split_pem, subject_key_id
-from reconciler.errors import Refused
+from reconciler.errors import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,9 +78,12 @@ def _list_of(tx: Tx, chain: str) -> CrlFacts | None:
     try:
         issuer = split_pem(chain)[0]
         key = subject_key_id(issuer)
-        row: dict[str, Any] | None = tx.row(
-            "SELECT der FROM federation_crls WHERE issuer_key_id = :key", key=key
-        )
+    except ValueError:
+        return None
+    row: dict[str, Any] | None = tx.row(
+        "SELECT der FROM federation_crls WHERE issuer_key_id = :key", key=key
+    )
+    try:
         return read_crl(bytes(row["der"]), issuer) if row is not None else None
-    except (ValueError, Refused):
+    except (ValueError, Retry):
         return None

@@ -14,7 +14,7 @@ from reconciler.core.issuance.policy import renew_after
 from reconciler.crypto.certificates import read_certificate, split_pem, verify_chain
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
-from reconciler.errors import MosaicError, Refused
+from reconciler.errors import MosaicError, Retry
 from reconciler.files import replace_file
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class ServerCertificate:
         try:
             renewed = self._read(pem)
         except (ValueError, ssl.SSLError) as error:
-            raise Refused(
+            raise Retry(
                 "ca_wrong_answer", f"the server certificate is not what was asked for: {error}"
             ) from None
         _load(self.context, pem)
@@ -151,7 +151,7 @@ class ServerCertificate:
             raise ValueError(f"the certificate lacks the names {', '.join(sorted(missing))}")
         try:
             verify_chain(leaf, chain, self._roots, self._clock())
-        except Refused as error:
+        except MosaicError as error:
             raise ValueError(error.message) from None
         _load(_context(), pem)  # what TLS refuses must not replace what is served
         return _Identity(pem, facts.not_before, facts.not_after)

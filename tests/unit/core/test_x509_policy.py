@@ -18,7 +18,7 @@ from reconciler.core.issuance.x509 import (
     check_enrolled,
     check_leaf,
 )
-from reconciler.errors import Refused
+from reconciler.errors import Refused, Retry
 
 END = datetime(2026, 6, 2, 12, tzinfo=UTC)
 ARC = "1.3.6.1.4.1.99999"
@@ -138,7 +138,7 @@ def test_an_earlier_end_is_accepted() -> None:
 
 def test_another_arc_is_followed() -> None:
     elsewhere = replace(EXPECTED, identity=replace(EXPECTED.identity, oid_arc="1.2.3"))
-    with pytest.raises(Refused):
+    with pytest.raises(Retry):
         check_leaf(LEAF, elsewhere)
     names = (("1.2.3.1", GRANT_ID), ("1.2.3.2", "maria@alpha.example"))
     check_leaf(replace(LEAF, other_names=names), elsewhere)
@@ -174,7 +174,7 @@ ONE, TWO = LEAF.other_names
     ],
 )
 def test_a_leaf_that_differs_is_refused_by_name(what: str, changed: dict[str, Any]) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Retry) as caught:
         check_leaf(replace(LEAF, **changed), EXPECTED)
     assert caught.value.code == "ca_wrong_answer"
     assert caught.value.message.startswith(f"the certificate's {what} differs: got ")

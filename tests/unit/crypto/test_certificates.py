@@ -29,7 +29,7 @@ from reconciler.crypto.certificates import (
 )
 from reconciler.crypto.keys import generate_key
 from reconciler.crypto.subject_names import other_names
-from reconciler.errors import Refused
+from reconciler.errors import Refused, Retry
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -77,7 +77,7 @@ def pem_of(certificate: x509.Certificate) -> str:
 
 
 def refused(leaf: str, chain: list[str], roots: list[str] | None = None, at: datetime = NOW) -> str:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Retry) as caught:
         verify_chain(leaf, chain, roots or [CA.root], at)
     assert caught.value.code == "ca_wrong_answer"
     return caught.value.message
@@ -272,20 +272,20 @@ def test_an_empty_revocation_list_is_read() -> None:
 
 @pytest.mark.parametrize("der", [b"", b"hello", crl()[:-1], crl(number=None), b"0" * 10_000])
 def test_what_is_no_revocation_list_is_refused(der: bytes) -> None:
-    with pytest.raises(Refused, match="the revocation list cannot be read"):
+    with pytest.raises(Retry, match="the revocation list cannot be read"):
         read_crl(der, CA.intermediate)
 
 
 def test_a_revocation_list_of_another_issuer_is_refused() -> None:
     for other in (TWIN, OTHER):
-        with pytest.raises(Refused, match="not signed by our issuer"):
+        with pytest.raises(Retry, match="not signed by our issuer"):
             read_crl(crl(other), CA.intermediate)
 
 
 def test_an_altered_revocation_list_is_refused() -> None:
     der = bytearray(crl(CA, 0x1F))
     der[-1] ^= 1
-    with pytest.raises(Refused):
+    with pytest.raises(Retry):
         read_crl(bytes(der), CA.intermediate)
 
 

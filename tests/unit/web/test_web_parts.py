@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.core.settings import RateLimit
-from reconciler.errors import OUTCOMES, MosaicError, NeedsEdit, Refused, Retry
+from reconciler.errors import OUTCOMES, NeedsEdit, Refused, Retry
 from reconciler.web import rate_limit as ratelimit
 from reconciler.web.client_address import bucket_of, client_address
 from reconciler.web.problems import problem_response, public_problem
@@ -72,12 +72,14 @@ def test_memory_is_bounded_and_the_busiest_are_kept(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("code", sorted(OUTCOMES))
 def test_a_problem_of_any_code_tells_nothing_internal(code: str) -> None:
-    error = MosaicError(code, "row 7 of postgres://secret", hint="run mosaic federation x")
+    outcome = OUTCOMES[code]
+    error = outcome.kind(code, "row 7 of postgres://secret", hint="run mosaic federation x")
     problem = public_problem(error)
-    internal = OUTCOMES[code].status >= 500
+    internal = outcome.status is None or outcome.status >= 500
     assert ("secret" in problem.detail) != internal
     assert problem.status != 500 or problem.code == "internal"
-    assert (problem.retry_after_s is not None) == (problem.status in (408, 429, 503))
+    waiting_helps = problem.status in (408, 429, 503) or code == "enrollment_in_progress"
+    assert (problem.retry_after_s is not None) == waiting_helps
 
 
 def test_an_unexpected_error_is_internal() -> None:

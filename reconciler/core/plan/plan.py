@@ -5,7 +5,7 @@ Pure: the same source and the same rows give the same plan, whatever order they 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core.model.scope import Effect
 from reconciler.core.model.spec import (
@@ -17,7 +17,6 @@ from reconciler.core.model.spec import (
     Spec,
     spec_digest,
 )
-from reconciler.core.model.states import HoldKind
 from reconciler.core.plan.diff import FieldChange, declared_fields, diff
 from reconciler.core.plan.model import (
     Action,
@@ -25,17 +24,17 @@ from reconciler.core.plan.model import (
     Bookkeeping,
     Change,
     GrantChange,
-    Note,
-    NoteKind,
     PeerChange,
     Plan,
     RowT,
     SpecT,
     Summary,
 )
+from reconciler.core.plan.notes import changed_by_hand, ended_notes, notes
+from reconciler.core.plan.side import Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from reconciler.core.model.observed import (
@@ -56,8 +55,8 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     - An end that is moved into the past revokes: it takes the authority away at once.
     - The grants of a peer that goes, go with it.
     """
-    peers = _Side(observed.peers, desired.peers)
-    grants = _Side(observed.grants, desired.grants)
+    peers = Side(observed.peers, desired.peers)
+    grants = Side(observed.grants, desired.grants)
     peer_changes = tuple(_plan_peers(peers))
     gone = {
         change.name: change
@@ -67,17 +66,17 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     held_peers = {row.name for row in observed.peers if row.ended and row.held_revoked}
     grant_changes = tuple(_plan_grants(grants, gone, held_peers, observed.now))
     changes: tuple[AnyChange, ...] = (*peer_changes, *grant_changes)
-    notes = (
-        *_notes(Kind.PEER, peers, peer_changes),
-        *_notes(Kind.GRANT, grants, grant_changes),
-        *_ended_notes(grants, grant_changes, held_peers, observed.now),
+    (
+        *notes(Kind.PEER, peers, peer_changes),
+        *notes(Kind.GRANT, grants, grant_changes),
+        *ended_notes(grants, grant_changes, held_peers, observed.now),
     )
     adopted_peers = tuple(_bookkeeping(peers, peer_changes))
     adopted_grants = tuple(_bookkeeping(grants, grant_changes))
     managed_before = peers.managed_live() + grants.managed_live()
     return Plan(
         changes=tuple(sorted(changes, key=lambda change: change.sort_key())),
-        notes=tuple(sorted(notes)),
+        notes=tuple(sorted(all_notes)),
         summary=_summary(changes, managed_before, (*adopted_peers, *adopted_grants)),
         managed_before=managed_before,
         source_empty=desired.empty,
@@ -88,26 +87,7 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     )
 
 
-class _Side(Generic[RowT, SpecT]):
-    """The rows and the manifests of one kind, by name."""
-
-    def __init__(self, rows: Iterable[RowT], declared: Iterable[Declared[SpecT]]) -> None:
-        self.live: dict[str, RowT] = {row.name: row for row in rows if not row.ended}
-        self.held: dict[str, RowT] = {
-            row.name: row for row in rows if row.ended and row.held_revoked
-        }
-        self.declared: dict[str, Declared[SpecT]] = {each.name: each for each in declared}
-
-    def managed_live(self) -> int:
-        return sum(row.managed for row in self.live.values())
-
-    def released(self) -> Iterator[RowT]:
-        for name, row in sorted(self.held.items()):
-            if row.managed and name not in self.declared:
-                yield row
-
-
-def _plan_peers(side: _Side[ObservedPeer, PeerSpec]) -> Iterator[PeerChange]:
+def _plan_peers(side: Side[ObservedPeer, PeerSpec]) -> Iterator[PeerChange]:
     for name, declared in side.declared.items():
         row = side.live.get(name)
         if row is None:
@@ -124,7 +104,7 @@ def _plan_peers(side: _Side[ObservedPeer, PeerSpec]) -> Iterator[PeerChange]:
 
 
 def _plan_grants(
-    side: _Side[ObservedGrant, GrantSpec],
+    side: Side[ObservedGrant, GrantSpec],
     gone: dict[str, PeerChange],
     held_peers: set[str],
     now: datetime,
@@ -180,19 +160,6 @@ def _differing(columns: Spec, declared: Spec) -> tuple[FieldChange, ...]:
     return diff(columns, declared) if columns != declared else ()
 
 
-def changed_by_hand(row: ObservedPeer | ObservedGrant) -> str:
-    """Return how what the row declares was changed outside of an apply; empty where it was not.
-
-    The columns disagree with their digest, or the digest itself was written by hand.
-    """
-    by_hand = row.by_hand
-    if spec_digest(row.spec) == row.digest and (by_hand is None or by_hand.digest != row.digest):
-        return ""
-    if by_hand is None:
-        return "changed by hand, and no trigger saw by whom"
-    return f"changed by hand by {by_hand}"
-
-
 def _update(
     kind: Kind, row: RowT, declared: Declared[SpecT], fields: tuple[FieldChange, ...]
 ) -> Change[RowT, SpecT]:
@@ -238,52 +205,8 @@ def _revoke(kind: Kind, row: RowT, reason: str) -> Change[RowT, Any]:
     return Change(Action.REVOKE, kind, row.name, reason, row, None, (), row.certificates)
 
 
-def _notes(
-    kind: Kind, side: _Side[RowT, SpecT], changes: tuple[Change[RowT, SpecT], ...]
-) -> Iterator[Note]:
-    changing = {change.name for change in changes}
-    verb = str(kind).lower()
-    for name, row in side.live.items():
-        if name not in side.declared and name not in changing:
-            yield Note(kind, name, NoteKind.NOT_IN_GIT_YET, "not in git yet", "commit its manifest")
-        if row.hold is not None and row.hold.kind is HoldKind.SUSPEND:
-            detail = f"suspended by {row.hold.by}: {row.hold.reason or 'no reason given'}"
-            command = f"mosaic federation {verb} resume {name}"
-            yield Note(kind, name, NoteKind.HELD_SUSPENDED, detail, command)
-    for change in changes:
-        if change.row is not None and change.fields and (detail := changed_by_hand(change.row)):
-            command = f"mosaic federation drift {verb}/{change.name}"
-            yield Note(kind, change.name, NoteKind.CHANGED_BY_HAND, detail, command)
-    for name, row in side.held.items():
-        if name in side.declared and row.hold is not None:
-            detail = f"revoked by {row.hold.by}: {row.hold.reason or 'no reason given'}"
-            command = (
-                f"mosaic federation grant resume {name}"
-                if kind is Kind.GRANT
-                else "remove its manifest, apply, and declare it again"
-            )
-            yield Note(kind, name, NoteKind.HELD_REVOKED, detail, command)
-
-
-def _ended_notes(
-    side: _Side[ObservedGrant, GrantSpec],
-    changes: tuple[GrantChange, ...],
-    held_peers: set[str],
-    now: datetime,
-) -> Iterator[Note]:
-    changing = {change.name for change in changes}
-    for name, declared in side.declared.items():
-        if name in changing or name in side.live or name in side.held:
-            continue
-        if declared.spec.expires_at <= now:
-            yield Note(Kind.GRANT, name, NoteKind.ENDED, "its expiresAt has passed")
-        elif declared.spec.peer in held_peers:
-            detail = f"its peer {declared.spec.peer!r} is revoked by an operator"
-            yield Note(Kind.GRANT, name, NoteKind.HELD_REVOKED, detail)
-
-
 def _bookkeeping(
-    side: _Side[RowT, SpecT], changes: tuple[Change[RowT, SpecT], ...]
+    side: Side[RowT, SpecT], changes: tuple[Change[RowT, SpecT], ...]
 ) -> Iterator[Bookkeeping[RowT, SpecT]]:
     changing = {change.name for change in changes}
     for name, declared in side.declared.items():

@@ -66,7 +66,7 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     held_peers = {row.name for row in observed.peers if row.ended and row.held_revoked}
     grant_changes = tuple(_plan_grants(grants, gone, held_peers, observed.now))
     changes: tuple[AnyChange, ...] = (*peer_changes, *grant_changes)
-    (
+    all_notes = (
         *notes(Kind.PEER, peers, peer_changes),
         *notes(Kind.GRANT, grants, grant_changes),
         *ended_notes(grants, grant_changes, held_peers, observed.now),

@@ -19,10 +19,10 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reconciler.clients.step_ca.client import NotSent, Rejected, Signed, Unanswered
-from reconciler.core.issuance.contract import SignedLeaf, grant_answer
+from reconciler.core.issuance.contract import TokenState, grant_document
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.issuance.policy import (
     Denial,
@@ -33,8 +33,7 @@ from reconciler.core.issuance.policy import (
     token_invalid,
 )
 from reconciler.core.issuance.tokens import parse_token
-from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, check_leaf
-from reconciler.core.model.times import rfc3339
+from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf, check_leaf
 from reconciler.crypto.certificates import read_certificate, subject_key_id, verify_chain
 from reconciler.crypto.csr import read_csr
 from reconciler.crypto.proof import verify_proof
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.clients.step_ca.client import CaClient
+    from reconciler.core.issuance.contract import GrantDocument
     from reconciler.crypto.csr import VerifiedCsr
     from reconciler.crypto.proof import VerifiedProof
     from reconciler.store.db import AsyncDatabase, Tx
@@ -134,43 +134,43 @@ async def pickup(gateway: Gateway, presented_proof: str) -> IssuanceResponse:
         MosaicError: `proof_invalid`, `grant_ended` or `enrollment_in_progress`.
     """
     proof = _proof(gateway, presented_proof, "POST", "/certificates/pickup")
-    found = await gateway.database.run(_find_answer, proof.spki_sha256)
-    if isinstance(found, Denial):
-        raise found.error
-    return found
+    verdict = await gateway.database.run(_judge_pickup, proof.spki_sha256)
+    if isinstance(verdict, Denial):
+        raise verdict.error
+    return verdict
 
 
-async def token_status(gateway: Gateway, presented_token: str) -> dict[str, Any]:
-    """Return `{status, expiresAt}` of a usable token, or refuse as `enroll`; nothing is spent."""
+async def token_status(gateway: Gateway, presented_token: str) -> TokenState:
+    """Return the state of a usable token, or refuse as `enroll` does; nothing is spent."""
     known = await _known_token(gateway, presented_token)
 
-    def read(tx: Tx) -> dict[str, Any] | MosaicError:
+    def read(tx: Tx) -> TokenState | MosaicError:
         grant, token = facts.grant_facts(tx, known.grant_id), facts.token_facts(tx, known.token_id)
         refusal = judge_status(token, grant, tx.now())
-        return refusal or {"status": str(token.status), "expiresAt": rfc3339(token.expires_at)}
+        return refusal or TokenState(str(token.status), token.expires_at)
 
-    found = await gateway.database.run(read)
-    if isinstance(found, MosaicError):
-        raise found
-    return found
+    state = await gateway.database.run(read)
+    if isinstance(state, MosaicError):
+        raise state
+    return state
 
 
-async def grant_of_proof(gateway: Gateway, presented_proof: str) -> dict[str, Any]:
+async def grant_of_proof(gateway: Gateway, presented_proof: str) -> GrantDocument:
     """Return the *grant* whose certificate has the proof's key, whatever its state."""
     proof = _proof(gateway, presented_proof, "GET", "/grant")
 
-    def read(tx: Tx) -> dict[str, Any] | None:
+    def read(tx: Tx) -> GrantDocument | None:
         grant_id = facts.grant_of_key(tx, proof.spki_sha256)
         issuances = facts.issuances_of_key(tx, proof.spki_sha256)
         if grant_id is None or not any(each.not_after for each in issuances):
             return None
         grant = facts.grant_facts(tx, grant_id)
-        return grant_answer(grant, grant.status)
+        return grant_document(grant, grant.status)
 
-    found = await gateway.database.run(read)
-    if found is None:
+    document = await gateway.database.run(read)
+    if document is None:
         raise proof_invalid()
-    return found
+    return document
 
 
 async def _sign(gateway: Gateway, attempt: SigningAttempt, csr: VerifiedCsr) -> IssuanceResponse:
@@ -237,7 +237,7 @@ def _proof(gateway: Gateway, presented_proof: str, method: str, path: str) -> Ve
     return verify_proof(presented_proof, method, gateway.urls(path), gateway.clock())
 
 
-def _find_answer(tx: Tx, spki_sha256: str) -> IssuanceResponse | Denial:
+def _judge_pickup(tx: Tx, spki_sha256: str) -> IssuanceResponse | Denial:
     grant_id = facts.grant_of_key(tx, spki_sha256)
     if grant_id is None:
         return Denial(proof_invalid())

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from reconciler.clients.gateway.client import Connector, GatewayClient
-    from reconciler.core.issuance.contract import SignedLeaf
+    from reconciler.core.issuance.contract import IssuedDocument
     from reconciler.core.issuance.invitation import Invitation
-    from reconciler.core.issuance.remote import IssuedAnswer
+    from reconciler.core.issuance.x509 import SignedLeaf
     from reconciler.crypto.keys import PrivateKey
     from reconciler.crypto.seal import KeyWrapper
     from reconciler.store.db import AsyncDatabase
@@ -107,7 +107,7 @@ class _Enrollment:
     invitation: Invitation
     until_s: float  # of the loop's clock: when patience is over
 
-    async def earlier(self, held: Outbound) -> tuple[PrivateKey | None, IssuedAnswer | None]:
+    async def earlier(self, held: Outbound) -> tuple[PrivateKey | None, IssuedDocument | None]:
         """Return the stored key, where it can go on, and a certificate that it was issued."""
         if held.sealed_key is None:
             return None, None
@@ -148,7 +148,7 @@ class _Enrollment:
         actor = self.joiner.actor
         return await self.joiner.database.run(outbound.store_pending, held, stored, actor), key
 
-    async def enroll(self, held: Outbound, key: PrivateKey) -> IssuedAnswer:
+    async def enroll(self, held: Outbound, key: PrivateKey) -> IssuedDocument:
         """Spend the token on the stored CSR; where it is gone, look whether it went to us."""
         assert held.csr_pem is not None
         csr_pem = held.csr_pem
@@ -160,13 +160,13 @@ class _Enrollment:
                 raise
             return await self._pick_up_after(error, key)  # (5)
 
-    def check(self, issued: IssuedAnswer, key: PrivateKey) -> SignedLeaf:
+    def check(self, issued: IssuedDocument, key: PrivateKey) -> SignedLeaf:
         """Return the certificate, once it is the one that was asked for."""
         spki = spki_sha256(key.public_key())
         now, arc = self.joiner.connector.clock(), self.joiner.connector.oid_arc
         return verify_issued(issued, spki, self.client.roots, now, arc)
 
-    async def _pick_up(self, key: PrivateKey) -> IssuedAnswer | None:
+    async def _pick_up(self, key: PrivateKey) -> IssuedDocument | None:
         """Return what was issued for the key, or None where nothing was."""
         try:
             return await self._patiently(lambda: self.client.pickup(key))
@@ -175,13 +175,13 @@ class _Enrollment:
                 raise
             return None
 
-    async def _pick_up_after(self, refusal: Refused, key: PrivateKey) -> IssuedAnswer:
+    async def _pick_up_after(self, refusal: Refused, key: PrivateKey) -> IssuedDocument:
         issued = await self._pick_up(key)
         if issued is not None:
             return issued
         raise explain_used(refusal)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[IssuedAnswer]]) -> IssuedAnswer:
+    async def _patiently(self, ask: Callable[[], Awaitable[IssuedDocument]]) -> IssuedDocument:
         """Ask until the answer is no `Retry`, or patience is over."""
         loop = asyncio.get_running_loop()
         while True:
@@ -199,7 +199,7 @@ def _open(joiner: Joiner, held: Outbound, sealed: bytes) -> PrivateKey:
     return load_private_key(unseal(sealed, client_key_context(held.id), joiner.keys))
 
 
-def _holds(held: Outbound, key: PrivateKey, issued: IssuedAnswer) -> bool:
+def _holds(held: Outbound, key: PrivateKey, issued: IssuedDocument) -> bool:
     """Tell whether the row has this certificate, or one of the same key that ends no earlier."""
     current = held.certificate
     if current is None or issued.not_after > current.not_after:

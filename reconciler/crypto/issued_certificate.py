@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core.issuance.contract import SignedLeaf
-from reconciler.core.issuance.x509 import GrantIdentity, check_enrolled
+from reconciler.core.issuance.x509 import GrantIdentity, SignedLeaf, check_enrolled
 from reconciler.core.model.text import printable
 from reconciler.crypto.certificates import read_certificate, verify_chain
 from reconciler.errors import MosaicError, Refused
@@ -14,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from reconciler.core.issuance.remote import IssuedAnswer
+    from reconciler.core.issuance.contract import IssuedDocument
     from reconciler.core.issuance.x509 import CertificateFacts
 
 
 def verify_issued(
-    issued: IssuedAnswer, spki_sha256: str, roots: Sequence[str], at: datetime, oid_arc: str
+    issued: IssuedDocument, spki_sha256: str, roots: Sequence[str], at: datetime, oid_arc: str
 ) -> SignedLeaf:
     """Return the certificate of an answer, once it is the one that was asked for.
 
@@ -55,7 +54,7 @@ def _arc_of(facts: CertificateFacts, expected: str) -> str:
     return arcs.pop() if len(arcs) == 1 else expected
 
 
-def _check_told(issued: IssuedAnswer, facts: CertificateFacts) -> None:
+def _check_told(issued: IssuedDocument, facts: CertificateFacts) -> None:
     told = (issued.serial, issued.fingerprint, issued.not_before, issued.not_after)
     if told != (facts.serial, facts.fingerprint, facts.not_before, facts.not_after):
         raise ValueError("the answer tells other facts than the certificate")

@@ -11,14 +11,17 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from reconciler.core.model.scope import MAX_ROWS_LIMIT, RESOURCE_TYPES
-from reconciler.core.model.spec import MAX_LIFETIME, MIN_LIFETIME
+from reconciler.core.model.spec import (
+    MAX_LIFETIME,
+    MIN_LIFETIME,
+    NAME_PATTERN,
+    SUBJECT_PATTERN,
+)
 from reconciler.core.model.text import shown
 from reconciler.core.model.times import format_duration, parse_duration, parse_rfc3339
 
 API_VERSION: Final = "federation.mosaicstack.dev/v1"
 
-NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123 2.1, one label
-SUBJECT_PATTERN: Final = r"^[A-Za-z0-9._@-]{1,128}$"
 TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{1,200}$"
 LABEL_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{0,253}$"
 _PORT: Final = (

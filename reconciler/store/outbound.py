@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from reconciler.core.issuance.contract import SignedLeaf
-    from reconciler.core.issuance.remote import RemoteGrant
+    from reconciler.core.issuance.contract import GrantDocument
+    from reconciler.core.issuance.x509 import SignedLeaf
     from reconciler.store.db import Tx
 
 
@@ -144,7 +144,7 @@ def store_next(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outbound:
 
 
 def renewed(
-    tx: Tx, held: Outbound, key: ClientKey, leaf: SignedLeaf, grant: RemoteGrant, actor: str
+    tx: Tx, held: Outbound, key: ClientKey, leaf: SignedLeaf, grant: GrantDocument, actor: str
 ) -> None:
     """Store a certificate that has been verified for the next key of `held`, and that key.
 
@@ -164,7 +164,7 @@ def renewed(
     audit.append(tx, [Event("peer.renewed", actor, f"peer/{held.name}", data)])
 
 
-def tell_grant(tx: Tx, held: Outbound, grant: RemoteGrant) -> None:
+def tell_grant(tx: Tx, held: Outbound, grant: GrantDocument) -> None:
     """Keep what the other side told of its grant last."""
     tx.run(
         "UPDATE federation_peers SET remote_grant = CAST(:grant AS jsonb)"
@@ -178,7 +178,7 @@ def activate(
     tx: Tx,
     held: Outbound,
     leaf: SignedLeaf,
-    grant: RemoteGrant,
+    grant: GrantDocument,
     roots: tuple[str, ...],
     actor: str,
 ) -> Outbound:
@@ -195,7 +195,7 @@ def activate(
 
 
 def _store_certificate(
-    tx: Tx, held: Outbound, leaf: SignedLeaf, grant: RemoteGrant, roots: tuple[str, ...]
+    tx: Tx, held: Outbound, leaf: SignedLeaf, grant: GrantDocument, roots: tuple[str, ...]
 ) -> None:
     tx.run(
         "UPDATE federation_peers SET status = 'active',"
@@ -215,7 +215,7 @@ def _store_certificate(
     )
 
 
-def _certificate_data(held: Outbound, leaf: SignedLeaf, grant: RemoteGrant) -> dict[str, str]:
+def _certificate_data(held: Outbound, leaf: SignedLeaf, grant: GrantDocument) -> dict[str, str]:
     return {
         "id": str(held.id),
         "grantId": grant.id,

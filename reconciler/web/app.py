@@ -88,7 +88,8 @@ class _Calls:
             return _issued(issued.body, 201)
         if "authorization" not in request.headers:
             return HTMLResponse(ENROLL_PAGE, headers=PAGE_HEADERS)
-        return JSONResponse(await stories.token_status(self._gateway, bearer_token(request)))
+        state = await stories.token_status(self._gateway, bearer_token(request))
+        return JSONResponse(state.as_json())
 
     async def pickup(self, request: Request) -> Response:
         await json_body(request)
@@ -102,7 +103,8 @@ class _Calls:
         return _issued(issued.body, 201)
 
     async def grant(self, request: Request) -> Response:
-        return JSONResponse(await stories.grant_of_proof(self._gateway, proof(request)))
+        grant = await stories.grant_of_proof(self._gateway, proof(request))
+        return JSONResponse(grant.as_json())
 
     async def roots(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
         bundle = "".join(f"{root.strip()}\n" for root in self._gateway.roots)

@@ -9,10 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from reconciler.core.issuance.contract import (
+    PEM,
+    TIME,
+    GrantDocument,
+    IssuedDocument,
+    TokenState,
+    component,
+)
 from reconciler.core.issuance.invitation import API_PREFIX
-from reconciler.core.model.states import GrantStatus, TokenStatus
 from reconciler.errors import OUTCOMES, Retry
-from reconciler.manifest.models import NAME_PATTERN, SUBJECT_PATTERN
 from reconciler.manifest.schema import DIALECT, json_schema
 
 _EVERYWHERE: Final = ("rate_limited", "unavailable", "internal")
@@ -39,10 +45,6 @@ class _Call:
     security: tuple[dict[str, list[str]], ...] = ()
 
 
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
@@ -59,41 +61,41 @@ CALLS: Final = (
     _Call(
         *("get", f"{API_PREFIX}/enroll", "tokenStatus"),
         "Whether a token can be used, without using it; without a token, a page for people",
-        {"200": {**_json(_ref("TokenStatus")), **_text("text/html")}},
+        {"200": {**_json(component("TokenStatus")), **_text("text/html")}},
         ("request_malformed", *_TOKEN, "grant_ended", "database_unavailable"),
         security=(_BEARER, {}),
     ),
     _Call(
         *("post", f"{API_PREFIX}/enroll", "enroll"),
         "Have a CSR signed under the grant of a single-use token",
-        {"201": _json(_ref("Issued"))},
+        {"201": _json(component("Issued"))},
         (*_BODY, *_CSR, *_TOKEN, "enrollment_in_progress", *_SIGNING),
-        _ref("CsrBody"),
+        component("CsrBody"),
         (_BEARER,),
     ),
     _Call(
         *("post", f"{API_PREFIX}/certificates/pickup", "pickup"),
         "Fetch again what was issued for the proof's key, byte for byte",
-        {"200": _json(_ref("Issued"))},
+        {"200": _json(component("Issued"))},
         (*_BODY, "proof_invalid", "enrollment_in_progress", "grant_ended", "database_unavailable"),
-        _ref("EmptyBody"),
+        component("EmptyBody"),
         (_DPOP,),
     ),
     _Call(
         *("post", f"{API_PREFIX}/certificates/renew", "renew"),
         "Have a CSR signed by a proof of the current key; the proof's csr#S256 names the CSR",
-        {"201": _json(_ref("Issued"))},
+        {"201": _json(component("Issued"))},
         (
             *(*_BODY, *_CSR, "proof_invalid", "enrollment_in_progress", "renewal_contested"),
             *_SIGNING,
         ),
-        _ref("CsrBody"),
+        component("CsrBody"),
         (_DPOP,),
     ),
     _Call(
         *("get", f"{API_PREFIX}/grant", "grant"),
         "The grant whose certificate has the proof's key, whatever its state",
-        {"200": _json(_ref("Grant"))},
+        {"200": _json(component("Grant"))},
         ("request_malformed", "proof_invalid", "database_unavailable"),
         security=(_DPOP,),
     ),
@@ -122,12 +124,12 @@ CALLS: Final = (
     _Call(
         *("get", "/healthz", "health"),
         "Whether the process answers",
-        {"200": _json(_ref("Status"))},
+        {"200": _json(component("Status"))},
     ),
     _Call(
         *("get", "/readyz", "ready"),
         "Whether the database can be reached and has the current schema; the CA is not asked",
-        {"200": _json(_ref("Status"))},
+        {"200": _json(component("Status"))},
         ("database_unavailable",),
     ),
 )
@@ -188,7 +190,9 @@ def _problem(status: int, codes: list[str]) -> dict[str, Any]:
     narrowed = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
     response: dict[str, Any] = {
         "description": "; ".join(OUTCOMES[code].title for code in codes),
-        "content": {"application/problem+json": {"schema": {"allOf": [_ref("Problem"), narrowed]}}},
+        "content": {
+            "application/problem+json": {"schema": {"allOf": [component("Problem"), narrowed]}}
+        },
     }
     if any(issubclass(OUTCOMES[code].kind, Retry) for code in codes):
         seconds = {"type": "integer", "minimum": 1}
@@ -205,8 +209,6 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
 
 
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
-_TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
-_PEM: Final[dict[str, Any]] = {"type": "string", "contentMediaType": "application/x-pem-file"}
 
 _SECURITY: Final[dict[str, Any]] = {
     "enrollmentToken": {
@@ -232,36 +234,12 @@ def _schemas() -> dict[str, Any]:
     strict = {"additionalProperties": False}
     return {
         **_scope_schemas(),
-        "CsrBody": {**_object(csr={**_PEM, "description": "One PEM block"}), **strict},
+        "CsrBody": {**_object(csr={**PEM.schema, "description": "One PEM block"}), **strict},
         "EmptyBody": {"type": "object", **strict},
-        "TokenStatus": _object(
-            status={"enum": [str(each) for each in (TokenStatus.OPEN, TokenStatus.CLAIMED)]},
-            expiresAt=_TIME,
-        ),
+        "TokenStatus": TokenState.schema(),
         "Status": _object(status=_TEXT),
-        "Grant": _object(
-            id={"type": "string", "format": "uuid"},
-            name={"type": "string", "pattern": NAME_PATTERN},
-            peer={"type": "string", "pattern": NAME_PATTERN},
-            subjectUserId={"type": "string", "pattern": SUBJECT_PATTERN},
-            scope=_ref("Scope"),
-            status={"enum": [str(each) for each in GrantStatus]},
-            expiresAt=_TIME,
-        ),
-        "Issued": _object(
-            certificate=_PEM,
-            chain={
-                "type": "array",
-                "items": _PEM,
-                "description": "The intermediates: leaf and root are not in it",
-            },
-            serial={"type": "string", "pattern": "^[1-9a-f][0-9a-f]{0,39}$"},
-            fingerprint={"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
-            notBefore=_TIME,
-            notAfter=_TIME,
-            renewAfter=_TIME,
-            grant=_ref("Grant"),
-        ),
+        "Grant": GrantDocument.schema(),
+        "Issued": IssuedDocument.schema(),
         "Problem": _object(
             type={"type": "string", "format": "uri"},
             title=_TEXT,
@@ -269,7 +247,7 @@ def _schemas() -> dict[str, Any]:
             code=_TEXT,
             detail=_TEXT,
             correlationId=_TEXT,
-            serverTime=_TIME,
+            serverTime=TIME.schema,
             retryable={"type": "boolean"},
         ),
     }

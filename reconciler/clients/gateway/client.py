@@ -13,13 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
-from reconciler.clients.gateway.responses import (
-    GrantModel,
-    IssuedModel,
-    TokenModel,
-    read_answer,
-    read_failure,
-)
+from reconciler.clients.gateway.responses import read_answer, read_failure
 from reconciler.clients.http.channel import (
     DEFAULT_LIMITS,
     DIRECT,
@@ -31,6 +25,7 @@ from reconciler.clients.http.channel import (
     wrong_answer,
 )
 from reconciler.clients.http.proxy import proxy_name
+from reconciler.core.issuance.contract import GrantDocument, IssuedDocument, TokenState
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.settings import ProxyRules
@@ -43,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from reconciler.core.issuance.remote import IssuedAnswer, RemoteGrant, TokenState
     from reconciler.core.issuance.tokens import Token
     from reconciler.core.settings import Network
     from reconciler.crypto.keys import PrivateKey
@@ -125,31 +119,31 @@ class GatewayClient:
     async def token_status(self, token: Token) -> TokenState:
         """Return the state of a usable token; nothing is claimed or spent."""
         answer = await self._send("GET", "/enroll", _bearer(token))
-        return read_answer(answer, 200, TokenModel, token.secret).value()
+        return read_answer(answer, 200, TokenState, token.secret)
 
-    async def enroll(self, token: Token, csr_pem: str) -> IssuedAnswer:
+    async def enroll(self, token: Token, csr_pem: str) -> IssuedDocument:
         """Spend the token on a certificate for the CSR's key."""
         answer = await self._send("POST", "/enroll", _bearer(token), {"csr": csr_pem})
-        return read_answer(answer, 201, IssuedModel, token.secret).value()
+        return read_answer(answer, 201, IssuedDocument, token.secret)
 
-    async def pickup(self, key: PrivateKey) -> IssuedAnswer:
+    async def pickup(self, key: PrivateKey) -> IssuedDocument:
         """Return the newest answer that was given for the key, by a proof of it."""
         proof = self._proof(key, "POST", "/certificates/pickup")
         answer = await self._send("POST", "/certificates/pickup", {"DPoP": proof}, {})
-        return read_answer(answer, 200, IssuedModel, proof).value()
+        return read_answer(answer, 200, IssuedDocument, proof)
 
-    async def renew(self, key: PrivateKey, csr_pem: str) -> IssuedAnswer:
+    async def renew(self, key: PrivateKey, csr_pem: str) -> IssuedDocument:
         """Return a certificate for the CSR's key, by a proof of the key of the current one."""
         path = "/certificates/renew"
         proof = self._proof(key, "POST", path, **{"csr#S256": digest_of_pem(csr_pem)})
         answer = await self._send("POST", path, {"DPoP": proof}, {"csr": csr_pem})
-        return read_answer(answer, 201, IssuedModel, proof).value()
+        return read_answer(answer, 201, IssuedDocument, proof)
 
-    async def grant(self, key: PrivateKey) -> RemoteGrant:
+    async def grant(self, key: PrivateKey) -> GrantDocument:
         """Return the grant of the key's certificates, whatever its state, by a proof of it."""
         proof = self._proof(key, "GET", "/grant")
         answer = await self._send("GET", "/grant", {"DPoP": proof})
-        return read_answer(answer, 200, GrantModel, proof).value()
+        return read_answer(answer, 200, GrantDocument, proof)
 
     def _proof(self, key: PrivateKey, method: str, path: str, **claims: str) -> str:
         url = f"{self._to.base_url}{API_PREFIX}{path}"

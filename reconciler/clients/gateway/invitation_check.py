@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.clients.gateway.client import GatewayClient
+    from reconciler.core.issuance.contract import TokenState
     from reconciler.core.issuance.invitation import Invitation
-    from reconciler.core.issuance.remote import TokenState
 
 
 @dataclass(frozen=True, slots=True)

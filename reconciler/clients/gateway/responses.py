@@ -1,134 +1,42 @@
-"""What another gateway may answer, as pydantic models: the border between its JSON and our values.
+"""What another gateway answers, read as the contract has it, and the errors that it refuses with.
 
 Unknown keys are ignored, so that a later gateway may say more; all else is strict.
 """
 
 from __future__ import annotations
 
-import json
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, TypeVar
+from datetime import timedelta
+from typing import Annotated, Final, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
 
 from reconciler.clients.http.channel import Answer, wrong_answer
-from reconciler.core.issuance.remote import IssuedAnswer, RemoteGrant, TokenState
-from reconciler.core.model.states import GrantStatus
+from reconciler.core.issuance.contract import Document, InvalidField
 from reconciler.core.model.text import printable
-from reconciler.core.model.times import parse_rfc3339
 from reconciler.errors import OUTCOMES, MosaicError, Refused, Retry
 
 MAX_WAIT: Final = timedelta(hours=1)  # of a Retry-After that is believed
 DEFAULT_WAIT: Final = timedelta(seconds=5)
 MAX_DETAIL: Final = 400  # characters of a foreign text
 
-_M = TypeVar("_M", bound=BaseModel)
+_D = TypeVar("_D", bound=Document)
 
 
-def _time(value: object) -> datetime:
-    if not isinstance(value, str):
-        raise ValueError("expected a time")  # noqa: TRY004 - what pydantic expects of a validator
-    return parse_rfc3339(value)
+class _Problem(BaseModel):
+    """A problem of another gateway: only the code has to be there."""
 
-
-def _storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Refuse what JSON knows and PostgreSQL's `jsonb` does not."""
-    if "\\u0000" in json.dumps(value, allow_nan=False):
-        raise ValueError("a NUL character")
-    return value
-
-
-_Time = Annotated[datetime, BeforeValidator(_time)]
-_Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$")]
-_Pem = Annotated[str, Field(pattern=r"^[\x20-\x7e\r\n]+$", max_length=16 * 1024)]
-_Uuid = Annotated[
-    str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
-]
-
-
-class _Model(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, alias_generator=to_camel)
 
-
-class TokenModel(_Model):
-    """The answer to `GET /enroll` with a token."""
-
-    status: _Line
-    expires_at: _Time
-
-    def value(self) -> TokenState:
-        """Return it as a value of the core."""
-        return TokenState(self.status, self.expires_at)
-
-
-class GrantModel(_Model):
-    """The *grant* of the contract."""
-
-    id: _Uuid
-    name: _Line
-    peer: _Line
-    subject_user_id: _Line
-    scope: Annotated[dict[str, JsonValue], AfterValidator(_storable)]
-    status: GrantStatus
-    expires_at: _Time
-
-    def value(self) -> RemoteGrant:
-        """Return it as a value of the core."""
-        return RemoteGrant(
-            id=self.id,
-            name=self.name,
-            peer=self.peer,
-            subject_user_id=self.subject_user_id,
-            scope=self.scope,
-            status=self.status,
-            expires_at=self.expires_at,
-        )
-
-
-class IssuedModel(_Model):
-    """The *issued* of the contract."""
-
-    certificate: _Pem
-    chain: Annotated[list[_Pem], Field(max_length=8)]
-    serial: Annotated[str, Field(pattern=r"^[1-9a-f][0-9a-f]{0,39}$")]
-    fingerprint: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-    not_before: _Time
-    not_after: _Time
-    renew_after: _Time
-    grant: GrantModel
-
-    def value(self) -> IssuedAnswer:
-        """Return it as a value of the core."""
-        return IssuedAnswer(
-            certificate=self.certificate,
-            chain=tuple(self.chain),
-            serial=self.serial,
-            fingerprint=self.fingerprint,
-            not_before=self.not_before,
-            not_after=self.not_after,
-            renew_after=self.renew_after,
-            grant=self.grant.value(),
-        )
-
-
-class _Problem(_Model):
     code: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")]
     detail: str = ""
     correlation_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
     retryable: bool = False
 
 
-def read_answer(answer: Answer, expected_status: int, model: type[_M], secret: str) -> _M:
-    """Return the model of an answer with the status; `secret` is what its texts may not show.
+def read_answer(answer: Answer, expected_status: int, document: type[_D], secret: str) -> _D:
+    """Return the document of an answer with the status; `secret` is what its texts may not show.
 
     Raises:
         MosaicError: what the other gateway refused with, or `peer_wrong_answer`.
@@ -136,9 +44,14 @@ def read_answer(answer: Answer, expected_status: int, model: type[_M], secret: s
     if answer.status != expected_status:
         raise read_failure(answer, secret)
     try:
-        return model.model_validate_json(answer.body)
-    except ValidationError as error:
-        raise wrong_answer(_place(error)) from None  # its text would quote the answer
+        return document.from_json(from_json(answer.body))
+    except InvalidField as error:
+        if error.path:
+            field = printable(".".join(error.path))
+            raise wrong_answer(f"its answer has no valid {field}") from None
+    except ValueError:  # its text would quote the answer
+        pass
+    raise wrong_answer("its answer is not the JSON object of the contract")
 
 
 _CODES_OF_STATUSES: Final = {
@@ -188,16 +101,8 @@ def _without(text: str, secret: str) -> str:
 
 
 def _wait(answer: Answer) -> timedelta:
-    """Return the Retry-After (RFC 9110 10.2.3), of seconds or a date, within `MAX_WAIT`."""
-    told = answer.headers.get("retry-after", "")
-    if told.isascii() and told.isdecimal():
-        return min(timedelta(seconds=min(int(told[:9]), 86400)), MAX_WAIT)
+    """Return the Retry-After (RFC 9110 10.2.3) of seconds, within `MAX_WAIT`."""
+    seconds = answer.headers.get("retry-after", "")
+    if seconds.isascii() and seconds.isdecimal():
+        return min(timedelta(seconds=min(int(seconds[:9]), 86400)), MAX_WAIT)
     return DEFAULT_WAIT
-
-
-def _place(error: ValidationError) -> str:
-    first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if not where:
-        return "its answer is not the JSON object of the contract"
-    return f"its answer has no valid {printable(where)}"

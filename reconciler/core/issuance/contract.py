@@ -1,58 +1,235 @@
-"""What a gateway answers with (DESIGN 13): *grant* and *issued*, as JSON values and bytes."""
+"""The contract of *grant*, *issued* and a token's state (DESIGN 13), written once.
+
+Each is a class whose fields say how they stand in JSON. From the class this gateway's answers are
+written, another gateway's are read, and the schemas of the OpenAPI document are made. Whether a
+certificate is the one that was asked for is for `join` to check, against the key.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import re
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from reconciler.core.issuance.policy import renew_after
-from reconciler.core.model.times import rfc3339
+from reconciler.core.model.spec import NAME_PATTERN, SUBJECT_PATTERN
+from reconciler.core.model.states import GrantStatus, TokenStatus
+from reconciler.core.model.times import parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from reconciler.core.issuance.policy import GrantFacts
-    from reconciler.core.issuance.x509 import CertificateFacts
-    from reconciler.core.model.states import GrantStatus
+    from reconciler.core.issuance.x509 import SignedLeaf
+
+MAX_CHAIN: Final = 8  # certificates of another gateway's chain
+
+_LINE: Final = r"[^\x00-\x1f\x7f-\x9f]{1,200}"
+_UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_SERIAL: Final = "^[1-9a-f][0-9a-f]{0,39}$"
+_FINGERPRINT: Final = "^sha256:[0-9a-f]{64}$"
+_PEM_TEXT: Final = r"[\x20-\x7e\r\n]{1,16384}"
+
+
+class InvalidField(ValueError):
+    """A field that is missing or malformed; `path` leads to it, and is empty for the whole."""
+
+    def __init__(self, *path: str) -> None:
+        super().__init__(".".join(path))
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
-class SignedLeaf:
-    """A certificate that passed every check: PEM texts without the root, and its facts."""
+class Format:
+    """How a field stands in JSON.
 
-    certificate: str
-    chain: tuple[str, ...]
-    facts: CertificateFacts
+    `schema` is what this gateway promises. `parse` reads what another gateway says, and may accept
+    more, because a later release may promise more; it raises `ValueError`.
+    """
 
-
-def grant_answer(grant: GrantFacts, status: GrantStatus) -> dict[str, Any]:
-    """Return the *grant* of the contract."""
-    return {
-        "id": str(grant.id),
-        "name": grant.name,
-        "peer": grant.peer,
-        "subjectUserId": grant.subject_user_id,
-        "scope": grant.scope,
-        "status": str(status),
-        "expiresAt": rfc3339(grant.expires_at),
-    }
+    schema: dict[str, Any]
+    parse: Callable[[Any], Any]
+    write: Callable[[Any], Any] = lambda value: value
 
 
-def issued_answer(leaf: SignedLeaf, grant: GrantFacts, status: GrantStatus) -> str:
-    """Return the *issued* of the contract, as the text that is stored and sent ever after."""
-    facts = leaf.facts
-    chain: Sequence[str] = leaf.chain
-    return json.dumps(
-        {
-            "certificate": leaf.certificate,
-            "chain": list(chain),
-            "serial": facts.serial,
-            "fingerprint": facts.fingerprint,
-            "notBefore": rfc3339(facts.not_before),
-            "notAfter": rfc3339(facts.not_after),
-            "renewAfter": rfc3339(renew_after(facts.not_before, facts.not_after)),
-            "grant": grant_answer(grant, status),
-        },
-        ensure_ascii=False,
+class Document:
+    """A JSON object of the contract, in a dataclass whose fields each have a `Format`."""
+
+    __slots__ = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            name: format_.write(getattr(self, attribute))
+            for attribute, name, format_ in self._formats()
+        }
+
+    @classmethod
+    def from_json(cls, document: object) -> Self:
+        """Return what another gateway's JSON says; unknown keys are ignored.
+
+        Raises:
+            InvalidField: the first field that is missing or malformed.
+        """
+        if not isinstance(document, dict):
+            raise InvalidField
+        values: dict[str, Any] = {}
+        for attribute, name, format_ in cls._formats():
+            if name not in document:
+                raise InvalidField(name)
+            values[attribute] = _parsed(name, format_.parse, document[name])
+        return cls(**values)
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema; every field is required."""
+        properties = {name: format_.schema for _, name, format_ in cls._formats()}
+        return {"type": "object", "properties": properties, "required": list(properties)}
+
+    @classmethod
+    def _formats(cls) -> Iterator[tuple[str, str, Format]]:
+        for each in fields(cls):  # type: ignore[arg-type]  # of its subclasses, all dataclasses
+            first, *words = each.name.split("_")
+            name = first + "".join(word.capitalize() for word in words)
+            yield each.name, name, each.metadata["format"]
+
+
+def component(name: str) -> dict[str, str]:
+    """Return the reference to a schema of the OpenAPI document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _parsed(step: str, parse: Callable[[Any], Any], value: object) -> Any:  # noqa: ANN401 - any field
+    try:
+        return parse(value)
+    except InvalidField as error:
+        raise InvalidField(step, *error.path) from None
+    except ValueError:  # its text would quote the answer
+        raise InvalidField(step) from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("expected a text")  # noqa: TRY004  # what another gateway wrote
+    return value
+
+
+def _matching(pattern: str) -> Callable[[object], str]:
+    expression = re.compile(pattern)
+
+    def parse(value: object) -> str:
+        if not expression.fullmatch(_text(value)):
+            raise ValueError("malformed")
+        return _text(value)
+
+    return parse
+
+
+def _parse_chain(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_CHAIN:
+        raise ValueError("expected a short list")
+    return tuple(_parsed(str(i), PEM.parse, each) for i, each in enumerate(value))
+
+
+def _parse_scope(value: object) -> dict[str, Any]:
+    """Refuse what JSON knows and PostgreSQL's `jsonb` does not."""
+    if not isinstance(value, dict) or "\\u0000" in json.dumps(value, allow_nan=False):
+        raise ValueError("expected an object without a NUL character")
+    return value
+
+
+def _pattern(pattern: str, parsed: str = "") -> Format:
+    return Format({"type": "string", "pattern": pattern}, _matching(parsed or pattern))
+
+
+_ID: Final = Format({"type": "string", "format": "uuid"}, _matching(_UUID))
+TIME: Final = Format(
+    {"type": "string", "format": "date-time"}, lambda value: parse_rfc3339(_text(value)), rfc3339
+)
+PEM: Final = Format(
+    {"type": "string", "contentMediaType": "application/x-pem-file"}, _matching(_PEM_TEXT)
+)
+_CHAIN: Final = Format(
+    {
+        "type": "array",
+        "items": PEM.schema,
+        "description": "The intermediates: leaf and root are not in it",
+    },
+    _parse_chain,
+    list,
+)
+_STATUS: Final = Format(
+    {"enum": [str(each) for each in GrantStatus]}, lambda value: GrantStatus(_text(value)), str
+)
+_TOKEN_STATUS: Final = Format(
+    {"enum": [str(each) for each in (TokenStatus.OPEN, TokenStatus.CLAIMED)]}, _matching(_LINE)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenState(Document):
+    """A token that an enrollment would take now: `status` is `open` or `claimed`."""
+
+    status: str = field(metadata={"format": _TOKEN_STATUS})
+    expires_at: datetime = field(metadata={"format": TIME})
+
+
+@dataclass(frozen=True, slots=True)
+class GrantDocument(Document):
+    """The *grant* of the contract, as its grantor describes it; `scope` is a JSON object."""
+
+    id: str = field(metadata={"format": _ID})
+    name: str = field(metadata={"format": _pattern(NAME_PATTERN, _LINE)})
+    peer: str = field(metadata={"format": _pattern(NAME_PATTERN, _LINE)})
+    subject_user_id: str = field(metadata={"format": _pattern(SUBJECT_PATTERN, _LINE)})
+    scope: dict[str, Any] = field(metadata={"format": Format(component("Scope"), _parse_scope)})
+    status: GrantStatus = field(metadata={"format": _STATUS})
+    expires_at: datetime = field(metadata={"format": TIME})
+
+
+_GRANT: Final = Format(component("Grant"), GrantDocument.from_json, GrantDocument.as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedDocument(Document):
+    """The *issued* of the contract: PEM texts, the chain without leaf and root."""
+
+    certificate: str = field(repr=False, metadata={"format": PEM})
+    chain: tuple[str, ...] = field(repr=False, metadata={"format": _CHAIN})
+    serial: str = field(metadata={"format": _pattern(_SERIAL)})
+    fingerprint: str = field(metadata={"format": _pattern(_FINGERPRINT)})
+    not_before: datetime = field(metadata={"format": TIME})
+    not_after: datetime = field(metadata={"format": TIME})
+    renew_after: datetime = field(metadata={"format": TIME})
+    grant: GrantDocument = field(metadata={"format": _GRANT})
+
+
+def grant_document(grant: GrantFacts, status: GrantStatus) -> GrantDocument:
+    """Return the *grant* of one of our own grants."""
+    return GrantDocument(
+        id=str(grant.id),
+        name=grant.name,
+        peer=grant.peer,
+        subject_user_id=grant.subject_user_id,
+        scope=grant.scope,
+        status=status,
+        expires_at=grant.expires_at,
     )
+
+
+def issued_text(leaf: SignedLeaf, grant: GrantFacts, status: GrantStatus) -> str:
+    """Return the *issued* of a certificate, as the text that is stored and sent ever after."""
+    facts = leaf.facts
+    issued = IssuedDocument(
+        certificate=leaf.certificate,
+        chain=leaf.chain,
+        serial=facts.serial,
+        fingerprint=facts.fingerprint,
+        not_before=facts.not_before,
+        not_after=facts.not_after,
+        renew_after=renew_after(facts.not_before, facts.not_after),
+        grant=grant_document(grant, status),
+    )
+    return json.dumps(issued.as_json(), ensure_ascii=False)

@@ -97,6 +97,15 @@ class GrantIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedLeaf:
+    """A certificate that passed every check: PEM texts without the root, and its facts."""
+
+    certificate: str
+    chain: tuple[str, ...]
+    facts: CertificateFacts
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectedLeaf:
     """What the CA was asked to sign; `not_after` is the latest end that is accepted.
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from reconciler.core.model.commits import Commit
 
+NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123 2.1, one label
+SUBJECT_PATTERN: Final = r"^[A-Za-z0-9._@-]{1,128}$"
 DEFAULT_LIFETIME: Final = timedelta(hours=24)
 MIN_LIFETIME: Final = timedelta(minutes=5)
 MAX_LIFETIME: Final = timedelta(days=7)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.audit.chain import Event
-from reconciler.core.issuance.contract import SignedLeaf, issued_answer
+from reconciler.core.issuance.contract import issued_text
 from reconciler.core.issuance.policy import Denial, GrantFacts, IssuanceResponse
 from reconciler.core.model.states import IssuanceStatus, TokenStatus, enrolled_grant_status
 from reconciler.core.model.times import rfc3339
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from reconciler.core.issuance.policy import TokenFacts
+    from reconciler.core.issuance.x509 import SignedLeaf
     from reconciler.core.model.ids import IssuanceId
     from reconciler.store.db import Tx
 
@@ -76,7 +77,7 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
     if token is not None:
         status = enrolled_grant_status(suspended=grant.suspended)
         events += _activate(tx, attempt, grant, token)
-    body = issued_answer(leaf, grant, status)
+    body = issued_text(leaf, grant, status)
     _store_certificate(tx, attempt, leaf, body)
     audit.append(tx, events)
     return IssuanceResponse(body, attempt.serial)

@@ -65,6 +65,8 @@ def changed(**fields: Any) -> dict[str, Any]:
         (json.dumps(changed(grant={**GRANT, "scope": {"a": "\0"}})).encode(), "grant.scope"),
         (json.dumps(changed(grant={**GRANT, "scope": {"a": float("nan")}})).encode(), "grant"),
         (json.dumps(changed(grant={**GRANT, "name": "a\nb"})).encode(), "grant.name"),
+        (json.dumps(changed(grant={**GRANT, "name": "\ud800"})).encode(), "JSON object"),
+        (json.dumps(changed(chain=[CA.intermediate, 1])).encode(), "chain.1"),
     ],
 )
 def test_a_malformed_answer_is_named_and_not_quoted(liar: Liar, body: bytes, named: str) -> None:

@@ -86,7 +86,32 @@ def hold_from(document: dict[str, str] | None) -> Hold | None:
     )
 
 
-def _place(row: dict[str, Any]) -> SourceLocation | None:
+def peer_spec(row: dict[str, Any]) -> PeerSpec:
+    """Return what the columns of a peer's row declare."""
+    return PeerSpec(
+        direction=Direction(row["direction"]),
+        display_name=row["display_name"],
+        endpoint=row["endpoint_url"],
+        labels=tuple(sorted(row["labels"].items())),
+        protect=row["protect"],
+    )
+
+
+def grant_spec(row: dict[str, Any]) -> GrantSpec:
+    """Return what the columns of a grant's row declare, with `peer`, a name, and `lifetime_s`."""
+    return GrantSpec(
+        peer=row["peer"],
+        subject_user_id=row["subject_user_id"],
+        expires_at=datetime.fromisoformat(row["expires_at"]),
+        scope=scope_from_json(row["scope"]),
+        lifetime=timedelta(seconds=float(row["lifetime_s"])),
+        suspended=row["suspended"],
+        protect=row["protect"],
+    )
+
+
+def source_location(row: dict[str, Any]) -> SourceLocation | None:
+    """Return where a row's manifest stands, or None where no source has declared it yet."""
     if row["source_path"] is None:
         return None
     return SourceLocation(row["source_path"], row["source_line"])
@@ -107,17 +132,11 @@ def _peer(row: dict[str, Any]) -> ObservedPeer:
     return ObservedPeer(
         id=PeerId(UUID(row["id"])),
         name=row["name"],
-        spec=PeerSpec(
-            direction=Direction(row["direction"]),
-            display_name=row["display_name"],
-            endpoint=row["endpoint_url"],
-            labels=tuple(sorted(row["labels"].items())),
-            protect=row["protect"],
-        ),
+        spec=peer_spec(row),
         digest=row["spec_digest"],
         status=PeerStatus(row["status"]),
         managed=row["managed"],
-        place=_place(row),
+        place=source_location(row),
         revision=row["revision"],
         hold=hold_from(row["hold"]),
         certificates=certificates,
@@ -130,19 +149,11 @@ def _grant(row: dict[str, Any]) -> ObservedGrant:
         id=GrantId(UUID(row["id"])),
         name=row["name"],
         peer_id=PeerId(UUID(row["peer_id"])),
-        spec=GrantSpec(
-            peer=row["peer"],
-            subject_user_id=row["subject_user_id"],
-            expires_at=datetime.fromisoformat(row["expires_at"]),
-            scope=scope_from_json(row["scope"]),
-            lifetime=timedelta(seconds=float(row["lifetime_s"])),
-            suspended=row["suspended"],
-            protect=row["protect"],
-        ),
+        spec=grant_spec(row),
         digest=row["spec_digest"],
         status=GrantStatus(row["status"]),
         managed=row["managed"],
-        place=_place(row),
+        place=source_location(row),
         revision=row["revision"],
         hold=hold_from(row["hold"]),
         certificates=tuple(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -10,9 +9,7 @@ from reconciler.core.audit.chain import Event
 from reconciler.core.audit.fold import accounts
 from reconciler.core.drift.detection import Drift, What, find_drift
 from reconciler.core.drift.evidence import StoredRow
-from reconciler.core.model.scope import scope_from_json
 from reconciler.core.model.spec import (
-    Direction,
     GrantSpec,
     Kind,
     PeerSpec,
@@ -22,7 +19,7 @@ from reconciler.core.model.spec import (
 from reconciler.core.model.states import GrantStatus, live_grant_status
 from reconciler.errors import Refused
 from reconciler.store import ending
-from reconciler.store.apply.observe import hold_from
+from reconciler.store.apply.observe import grant_spec, hold_from, peer_spec, source_location
 from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
 from reconciler.store.drift import evidence
@@ -259,37 +256,18 @@ def _table(kind: Kind) -> str:
     return "federation_peers" if kind is Kind.PEER else "federation_grants"
 
 
-def _row(found: dict[str, Any]) -> StoredRow:
-    columns = found["columns"]
-    spec: PeerSpec | GrantSpec
-    if found["peer"] is None:
-        spec = PeerSpec(
-            Direction(columns["direction"]),
-            columns["display_name"],
-            columns["endpoint_url"],
-            tuple(sorted(columns["labels"].items())),
-            columns["protect"],
-        )
-    else:
-        spec = GrantSpec(
-            peer=found["peer"],
-            subject_user_id=columns["subject_user_id"],
-            expires_at=datetime.fromisoformat(columns["expires_at"]),
-            scope=scope_from_json(columns["scope"]),
-            lifetime=timedelta(seconds=found["lifetime_s"]),
-            suspended=columns["suspended"],
-            protect=columns["protect"],
-        )
-    path = columns["source_path"]
+def _row(row: dict[str, Any]) -> StoredRow:
+    columns = row["columns"]
+    kind = Kind.PEER if row["peer"] is None else Kind.GRANT
     return StoredRow(
-        kind=Kind.PEER if found["peer"] is None else Kind.GRANT,
+        kind=kind,
         id=columns["id"],
         name=columns["name"],
-        spec=spec,
+        spec=peer_spec(columns) if kind is Kind.PEER else grant_spec(columns | row),
         digest=columns["spec_digest"],
         status=columns["status"],
         managed=columns["managed"],
         hold=hold_from(columns["hold"]),
-        place=SourceLocation(path, columns["source_line"]) if path is not None else None,
+        place=source_location(columns),
         columns=columns,
     )

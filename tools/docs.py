@@ -1,7 +1,7 @@
-"""Write the parts of the documentation that the code itself knows; with --check, only compare.
+"""Write the generated parts of the documentation; with --check, only compare them.
 
 A part stands between `<!-- made by make docs: NAME -->` and `<!-- end -->` in a Markdown file, and
-NAME says which function of `PARTS` makes it. What stands around it is written by people.
+NAME is the function of `PARTS` that generates it. People write everything around it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.main import mosaic
+from reconciler.cli.main import ROOMS, mosaic
 from reconciler.config import SETTINGS
 from reconciler.errors import EXIT_MEANINGS, OUTCOMES
 from reconciler.web.openapi import CALLS
@@ -31,7 +31,7 @@ _PROGRAM: Final = "mosaic federation"
 
 
 def commands() -> str:
-    """Return the help of every command, as it is printed."""
+    """Return the help of every command as it is printed."""
     return "\n".join(
         f"## {context.command_path}\n\n```text\n{context.get_help()}\n```\n"
         for context in _contexts()
@@ -39,12 +39,17 @@ def commands() -> str:
 
 
 def verbs() -> str:
-    """Return a table of the verbs."""
-    rows = [
-        (f"`{_verb(context)}`", context.command.get_short_help_str(limit=200))
-        for context in _contexts()
-        if not isinstance(context.command, click.Group)
-    ]
+    """Return the table of the verbs, below the headings of the help."""
+    federation = next(_contexts())
+    rows = []
+    for room in ROOMS:
+        rows.append((f"**{room.heading}**", ""))
+        rows += [
+            (f"`{_verb(context)}`", context.command.get_short_help_str(limit=200))
+            for name in room.verbs
+            for context in _below(federation, name)
+            if not isinstance(context.command, click.Group)
+        ]
     return _table(("command", "does"), rows)
 
 
@@ -60,14 +65,14 @@ def settings() -> str:
         variable = f"`{setting.variable}`"
         if setting.secret:
             variable += f", `{setting.variable}_FILE`"
-        # a home cannot say where it is itself
+        # the file is in the home, so it cannot name the home
         name = "" if setting.name == "home" else f"`{setting.name}`"
         rows.append((variable, name, setting.meaning))
     return _table(("variable", "in `mosaic.toml`", "meaning"), rows)
 
 
 def problems() -> str:
-    """Return the table of what an answer that is a problem may say."""
+    """Return the table of the problems that the endpoint answers."""
     rows = [
         (str(outcome.status), f"`{code}`", outcome.title)
         for code, outcome in OUTCOMES.items()
@@ -91,16 +96,16 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
 
 
 def renewed(text: str) -> str:
-    """Return a document with its parts made anew.
+    """Return a document with its parts generated again.
 
     Raises:
-        KeyError: there is no part of that name.
+        KeyError: no part has that name.
     """
-    return _PART.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n{found[4]}", text)
+    return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part[2]]()}\n{part[4]}", text)
 
 
 def stale() -> Iterator[str]:
-    """Return the differences of each file that is out of date."""
+    """Yield the differences of each file that is out of date."""
     for path in FILES:
         text = path.read_text(encoding="utf-8")
         name = str(path.relative_to(ROOT))
@@ -111,21 +116,20 @@ def stale() -> Iterator[str]:
 
 def _contexts() -> Iterator[click.Context]:
     root = mosaic.make_context("mosaic", [], resilient_parsing=True, terminal_width=WIDTH)
-    federation = mosaic.get_command(root, "federation")
-    assert federation is not None
-    yield from _below(federation, "federation", root)
+    return _below(root, "federation")
 
 
-def _below(command: click.Command, name: str, parent: click.Context) -> Iterator[click.Context]:
+def _below(parent: click.Context, name: str) -> Iterator[click.Context]:
+    assert isinstance(parent.command, click.Group)
+    command = parent.command.get_command(parent, name)
+    assert command is not None
     context = command.make_context(
         name, [], parent=parent, resilient_parsing=True, terminal_width=WIDTH
     )
     yield context
     if isinstance(command, click.Group):
         for verb in command.list_commands(context):
-            found = command.get_command(context, verb)
-            assert found is not None
-            yield from _below(found, verb, context)
+            yield from _below(context, verb)
 
 
 def _verb(context: click.Context) -> str:
@@ -142,13 +146,13 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> int:
-    """Write, or compare; return the exit code."""
+    """Write the files or compare them; return the exit code."""
     if sys.argv[1:] == ["--check"]:
         differences = list(stale())
-        for each in differences:
-            sys.stderr.write(f"{each}\n")
+        for difference in differences:
+            sys.stderr.write(f"{difference}\n")
         if differences:
-            sys.stderr.write("the documentation differs from the code; type: make docs\n")
+            sys.stderr.write("the documentation differs from the code; run: make docs\n")
         return 1 if differences else 0
     for path in FILES:
         path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,4 +1,7 @@
-"""`completion`: what a shell needs to complete the command line."""
+"""Print the completion script of a shell.
+
+For bash, run: source <(mosaic federation completion bash)
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ from reconciler.cli.shared.context import verb
 VARIABLE = "_MOSAIC_COMPLETE"  # click's: `_<PROGRAM>_COMPLETE`
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @verb
 def command(shell: str) -> None:
-    """Print the completion of SHELL; for bash: source <(mosaic federation completion bash)."""
     found = get_completion_class(shell)
     assert found is not None
     root = click.get_current_context().find_root().command

@@ -1,4 +1,4 @@
-"""`version`: which release this is."""
+"""Print the version of this program and of its Python."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from reconciler.cli.shared.output import output_option, print_document
 DISTRIBUTION = "mosaic-federation"
 
 
-@click.command()
+@click.command(help=__doc__)
 @output_option
 @verb
 def command(output: str) -> None:
-    """Print the version of this program, and of the Python that runs it."""
     version = metadata.version(DISTRIBUTION)
     if output != "table":
         print_document({"version": version, "python": platform.python_version()}, output)

@@ -1,18 +1,14 @@
-"""`audit`: the record of every change."""
+"""Read and verify the audit log."""
 
 from __future__ import annotations
 
 import click
 
-from reconciler.cli.main import LazyGroup
+from reconciler.cli.shared.command_group import LazyGroup, Room
 
-VERBS = {
-    "list": ("audit.list", "Show the newest entries."),
-    "checkpoint": ("audit.checkpoint", "Print what the log comes to now, to keep elsewhere."),
-    "verify": ("audit.verify", "Check the chain from its first entry on."),
-}
+VERBS = Room("Commands", "audit", ("list", "checkpoint", "verify"))
 
 
-@click.group(cls=LazyGroup, verbs=VERBS)
+@click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)
 def command() -> None:
-    """The audit log: an append-only hash chain."""
+    pass

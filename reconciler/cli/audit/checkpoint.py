@@ -1,4 +1,8 @@
-"""`audit checkpoint`: what the log comes to now, to be kept outside the database."""
+"""Verify the audit log and print its checkpoint.
+
+With FILE, writes the checkpoint into FILE, which must be new. Keep it outside the database: `audit
+verify --checkpoint` shows later whether the log is still the same.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from reconciler.files import remedy, write_new
 from reconciler.store.audit.log import verify
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--sign-with",
@@ -26,11 +30,6 @@ from reconciler.store.audit.log import verify
 )
 @verb
 def command(file: Path | None, key: Path | None) -> None:
-    """Verify the audit log and print, or write into a new FILE, what it comes to now.
-
-    Kept elsewhere, it shows later whether the log is still the one that it was: give it to
-    `audit verify --checkpoint`.
-    """
     if key is not None and file is None:
         raise click.UsageError("--sign-with: name a FILE to sign")
     with database(settings(), "audit checkpoint") as opened, opened.transaction() as tx:

@@ -1,4 +1,4 @@
-"""`audit list`: what happened, by whom, to what."""
+"""List the newest records of the audit log, oldest first."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ COLUMNS = (
 )
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--subject", help="Only entries about this, such as grant/beta-tasks.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000))
 @output_option
 @verb
 def command(subject: str | None, limit: int, output: str) -> None:
-    """Show the newest entries of the audit log, oldest first."""
     with database(settings(), "audit list") as opened, opened.transaction() as tx:
         rows = newest(tx, limit, subject)
     documents = [

@@ -1,4 +1,8 @@
-"""`audit verify`: the chain, entry by entry, and what was kept of it."""
+"""Verify the hash chain of the audit log.
+
+Every record is checked against its hash and the record before it. If MOSAIC_ALLOWED_SIGNERS is set,
+each checkpoint must have a valid signature in FILE.sig.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 MAX_SIGNATURE = 64 * 1024  # octets
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option(
     "--checkpoint",
     "files",
@@ -33,11 +37,6 @@ MAX_SIGNATURE = 64 * 1024  # octets
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(files: tuple[Path, ...], output: str) -> None:
-    """Check every entry of the audit log against its hash and the one before it.
-
-    A checkpoint's signature (FILE.sig) is verified where MOSAIC_ALLOWED_SIGNERS is set, and must be
-    there then.
-    """
     setting = settings()
     kept = [(file, *_read(file, setting.allowed_signers)) for file in files]
     with database(setting, "audit verify") as opened, opened.transaction() as tx:

@@ -1,19 +1,14 @@
-"""`ca`: the certificate authority's files, its program, and whether it is what it should be."""
+"""Manage the certificate authority: its files and its program."""
 
 from __future__ import annotations
 
 import click
 
-from reconciler.cli.main import LazyGroup
+from reconciler.cli.shared.command_group import LazyGroup, Room
 
-VERBS = {
-    "init": ("ca.init", "Write the files of a certificate authority, once."),
-    "install": ("ca.install", "Find a step-ca, or build the pinned one."),
-    "move": ("ca.move", "Give the gateway another public URL; every certificate stays valid."),
-    "status": ("ca.status", "Show version, health, pin and provisioners."),
-}
+VERBS = Room("Commands", "ca", ("init", "install", "move", "status"))
 
 
-@click.group(cls=LazyGroup, verbs=VERBS)
+@click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)
 def command() -> None:
-    """The certificate authority: its files, its program, its state."""
+    pass

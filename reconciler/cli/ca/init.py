@@ -1,4 +1,9 @@
-"""`ca init`: the files of a certificate authority, for a step-ca that runs elsewhere."""
+"""Write the files of a certificate authority.
+
+Writes the root, the intermediate, the provisioners' keys, ca.json and the templates, and changes
+nothing that exists. Inside a home, `init` has done this already. The root's key can be taken
+offline afterwards, because nothing here needs it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--dir", "folder", metavar="DIR", help="Where step-ca's files go (a home: its ca/).")
 @click.option("--root-key", metavar="FILE", help="Where the root's key goes, alone in a folder.")
 @click.option("--provisioners", metavar="DIR", help="Where the provisioners' keys go.")
@@ -43,11 +48,6 @@ def command(
     public_url: str | None,
     oid_arc: str | None,
 ) -> None:
-    """Write root, intermediate, provisioner keys, ca.json and templates; change nothing there is.
-
-    Inside a home all of it has been done by `init`. The root's key may be taken offline afterwards:
-    nothing here needs it.
-    """
     found = settings(public_url=public_url, oid_arc=oid_arc)
     if folder is None and found.home is None:
         raise NeedsEdit("usage", "there is no home here", hint="name a folder: --dir DIR")

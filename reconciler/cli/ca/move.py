@@ -1,4 +1,9 @@
-"""`ca move`: the gateway gets another public URL."""
+"""Move the gateway to another public URL; certificates stay valid.
+
+New certificates name the new URL. The old URL must stay reachable until the last certificate that
+names it has expired: `ca status` shows when. Run the command while the gateway is stopped, and run
+it again after an interruption. To move back, run it with the old URL.
+"""
 
 from __future__ import annotations
 
@@ -35,17 +40,11 @@ if TYPE_CHECKING:
 SERVERS_LIVE: Final = timedelta(hours=26)
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("url")
 @click.option("--dir", "folder", metavar="DIR", help="The CA's folder, where it is in no home.")
 @verb
 def command(url: str, folder: str | None) -> None:
-    """Move the gateway to another public URL; every certificate stays valid.
-
-    Certificates name the new place from now on. The old one has to be reachable until the last
-    certificate that names it has ended: `ca status` says when. Run it while the gateway is stopped,
-    and again after an interruption. Run it with the old URL to move back.
-    """
     found = settings()
     try:
         origin = read_origin(url)

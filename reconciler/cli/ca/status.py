@@ -1,4 +1,7 @@
-"""`ca status`: what the certificate authority is, and whether it is exactly ours."""
+"""Show the CA's version, health, root pin and provisioners.
+
+The provisioners must be exactly those of this gateway.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,10 @@ if TYPE_CHECKING:
     from reconciler.store.db import Database
 
 
-@click.command()
+@click.command(help=__doc__)
 @output_option
 @verb
 def command(output: str) -> None:
-    """Show version, health and root pin, and that the provisioners are exactly ours."""
     setting = settings()
     found, places = asyncio.run(_ask(setting))
     found["move"] = None

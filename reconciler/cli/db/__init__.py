@@ -1,19 +1,14 @@
-"""`db`: the database's schema, and how to reach it."""
+"""Manage the database: its schema, and how to reach it."""
 
 from __future__ import annotations
 
 import click
 
-from reconciler.cli.main import LazyGroup
+from reconciler.cli.shared.command_group import LazyGroup, Room
 
-VERBS = {
-    "upgrade": ("db.upgrade", "Run the migrations that are missing."),
-    "current": ("db.current", "Show the migration that the database is at."),
-    "check": ("db.check", "Check that schema and invariants are in force."),
-    "url": ("db.url", "Print the URL of the owner's role; it holds the password."),
-}
+VERBS = Room("Commands", "db", ("upgrade", "current", "check", "url"))
 
 
-@click.group(cls=LazyGroup, verbs=VERBS)
+@click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)
 def command() -> None:
-    """The database: its schema, and how to reach it."""
+    pass

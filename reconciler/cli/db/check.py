@@ -1,4 +1,7 @@
-"""`db check`: what the database promises is in force."""
+"""Check that the schema is current and its rules are in force.
+
+The rules are the constraints and the triggers.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,10 @@ from reconciler.errors import Refused
 from reconciler.store.schema import differences
 
 
-@click.command()
+@click.command(help=__doc__)
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(output: str) -> None:
-    """Check that the schema is current, and every constraint and trigger in force."""
     with database(settings(), "db check") as opened:
         opened.require_writable()
         with opened.transaction() as tx:

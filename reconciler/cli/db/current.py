@@ -1,4 +1,4 @@
-"""`db current`: the migration that the database is at."""
+"""Show the migration of the database and the newest known one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from reconciler.store.locks import application_name
 from reconciler.store.schema import revisions
 
 
-@click.command()
+@click.command(help=__doc__)
 @output_option
 @verb
 def command(output: str) -> None:
-    """Show the database's migration, and the newest that this version knows."""
     with (
         opened_source(settings()) as source,
         Database(source, application_name("db current")).transaction() as tx,

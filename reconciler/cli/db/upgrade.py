@@ -1,4 +1,7 @@
-"""`db upgrade`: the migrations that are missing."""
+"""Run the migrations that are missing.
+
+Each migration is one transaction. It is safe to run the command twice at the same time.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,9 @@ from reconciler.store.locks import application_name
 from reconciler.store.migrate import upgrade
 
 
-@click.command()
+@click.command(help=__doc__)
 @verb
 def command() -> None:
-    """Run the migrations that are missing, each in one transaction; safe to run twice at once."""
     found = settings()
     say_gateway(found)
     with opened_source(found) as source:

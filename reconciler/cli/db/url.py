@@ -1,4 +1,9 @@
-"""`db url`: how psql reaches the database."""
+"""Print the URL of the database, for psql.
+
+The URL contains the password. It is MOSAIC_DATABASE_URL, or the URL of a home's own server.
+
+The embedded server runs only while it is used: start `up` or another command first.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +14,10 @@ from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.config import database_source
 
 
-@click.command()
+@click.command(help=__doc__)
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(output: str) -> None:
-    """Print what psql takes to reach the database. It holds the password.
-
-    That is MOSAIC_DATABASE_URL as it is now, or the URL of a home's own server.
-
-    The embedded server runs only while it is used: start `up` first, or another command.
-    """
     found = settings()
     source = database_source(found)
     if source is None:

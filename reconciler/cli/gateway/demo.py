@@ -1,7 +1,7 @@
-"""`demo`: two gateways on this machine, from a manifest to a certificate, with real values.
+"""Show two gateways on this machine, from manifest to certificate.
 
-Each step is a command that an operator would type. The demo types it, shows what it printed, and
-looks behind it: into the database of each gateway, and into the certificate.
+Creates two gateways in a temporary folder, starts both on loopback, shows each step with its real
+values, and removes everything again. It takes well under a minute.
 """
 
 from __future__ import annotations
@@ -40,14 +40,9 @@ SUBJECT: Final = "maria@alpha.example"
 LOOP_S: Final = 15  # within which the loop of `up` must have seen a removal
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--keep", is_flag=True, help="Leave the two homes for a look.")
 def command(*, keep: bool) -> None:
-    """Show the whole of it on this machine: two gateways, one enrolled, in well under a minute.
-
-    Makes two homes in a temporary folder, starts both gateways on loopback, shows each step with
-    its real values, and takes everything away again.
-    """
     began = time.monotonic()
     for left in abandoned_scratch(PREFIX):
         _remove(left)

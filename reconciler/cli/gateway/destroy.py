@@ -1,4 +1,9 @@
-"""`destroy`: remove a gateway with all that it has on this machine, or what removed ones left."""
+"""Remove this gateway: its folder, its database and its processes.
+
+The manifests beside the folder stay. The command also works if the gateway is incomplete, partly
+removed or broken, and can be run again after an interruption. --orphans removes the databases of
+gateways whose folder was removed by hand.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +44,7 @@ READ_S: Final = 20.0  # for a server to start whose rows are counted before they
 MB: Final = 1_000_000
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--orphans", "all_orphans", is_flag=True, help="Remove what removed gateways left.")
 @click.option(
     "--orphan",
@@ -51,12 +56,6 @@ MB: Final = 1_000_000
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @verb
 def command(named: tuple[str, ...], *, all_orphans: bool, yes: bool) -> None:
-    """Remove the gateway of this home: its folder, its database, and all of it that runs.
-
-    The manifests beside the folder stay. It works on a gateway that is half made, half removed or
-    broken, and can be run again if it was interrupted. --orphans removes the databases of gateways
-    whose folder was removed by hand.
-    """
     if all_orphans or named:
         _destroy_orphans(named, all_of_them=all_orphans, yes=yes)
         return

@@ -1,4 +1,8 @@
-"""`doctor`: everything that a gateway needs, looked at once; what is wrong, and what to type."""
+"""Check everything that the gateway needs; change nothing.
+
+Checks the settings, database, keys, audit log, source, CA and endpoint, and says how to fix each
+problem. Exits with 1 if a check fails. A part that is not running is a warning.
+"""
 
 from __future__ import annotations
 
@@ -69,14 +73,10 @@ class Finding:
         }
 
 
-@click.command()
+@click.command(help=__doc__)
 @output_option
 @verb
 def command(output: str) -> None:
-    """Look at settings, database, keys, audit log, source, CA and endpoint; change nothing.
-
-    Exits with 1 where a check fails; that something does not run now is a warning.
-    """
     found = _examine(settings())
     if output != "table":
         print_document([each.as_json() for each in found], output)

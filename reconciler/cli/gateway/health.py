@@ -1,4 +1,7 @@
-"""`health`: whether the endpoint of this machine serves, for a container's health check."""
+"""Check that the endpoint on this machine is ready.
+
+A container's health check can run this command, because it needs no shell and no curl.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,11 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 5.0
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--listen", metavar="HOST:PORT", help="The address that `serve` listens on.")
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(listen: str | None, output: str) -> None:
-    """Ask the endpoint on this machine whether it is ready; needs no shell and no curl."""
     found = settings(listen=listen)
     status = ask_ready(found)
     if output != "text":

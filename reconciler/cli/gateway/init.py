@@ -1,4 +1,9 @@
-"""`init`: make an embedded gateway, or complete one that was interrupted."""
+"""Create an embedded gateway in .mosaic/.
+
+The folder holds the keys, the certificate authority, PostgreSQL and the settings. The values of
+flags and variables are written into its mosaic.toml. It is safe to run the command again: it
+completes what was interrupted and changes nothing that is complete.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--public-url", metavar="URL", help="The URL under which peers reach the gateway.")
 @click.option("--listen", metavar="HOST:PORT", help="The address to listen on.")
 @click.option("--oid-arc", metavar="OID", help="The arc of the OIDs in certificates; fixed.")
@@ -29,11 +34,6 @@ if TYPE_CHECKING:
 def command(
     public_url: str | None, listen: str | None, oid_arc: str | None, postgres_bin: str | None
 ) -> None:
-    """Make an embedded gateway in .mosaic/: keys, certificate authority, PostgreSQL, settings.
-
-    What flags and variables set is written into its mosaic.toml. Safe to run again: it completes
-    what was interrupted, and changes nothing that is complete.
-    """
     found = settings_for_new_home(
         public_url=public_url, listen=listen, oid_arc=oid_arc, postgres_bin=postgres_bin
     )

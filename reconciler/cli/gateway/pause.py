@@ -1,4 +1,9 @@
-"""`pause`: no loop changes a row, until `resume`."""
+"""Stop `run` and `up` from applying changes, on every machine.
+
+Waits for an apply that is in progress. When the command returns, no loop writes until `resume`. The
+loops still read the source, and grants still expire. A person can still run `apply`, which prints a
+notice.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +19,11 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--reason", required=True, help="Why; `status` and the audit log show it.")
 @wait_lock
 @verb
 def command(reason: str, wait: timedelta) -> None:
-    """Keep `run` and `up` from applying anything, on every machine, until `resume`.
-
-    It waits for an apply that is under way; once it returns, no loop writes. They go on reading the
-    source, and what ends goes on ending. `apply` by a person still works, and says so.
-    """
     found = settings()
     say_gateway(found)
     with database(found, "pause") as opened, locked(opened, wait) as tx:

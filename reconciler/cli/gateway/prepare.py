@@ -1,4 +1,12 @@
-"""`prepare`: what a gateway outside a home needs before it serves: keys, authority, schema."""
+"""Create the keys, CA files and schema of a gateway with no home.
+
+Creates the sealing keys, the token pepper and the CA's files in the places that the settings of
+`serve` name, then runs the migrations. It is safe to run the command again: it completes what was
+interrupted and changes nothing that exists.
+
+The migrations run last. If the database has them and the keys are missing, the keys are lost, and
+the command creates no new ones.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +31,7 @@ from reconciler.store.locks import application_name
 from reconciler.store.schema import revisions
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--ca-dir", metavar="DIR", required=True, help="Where step-ca's files go.")
 @click.option("--root-key", metavar="FILE", help="Where the root's key goes, alone in a folder.")
 @click.option("--seen-as", metavar="DIR", help="DIR as step-ca sees it, in a container say.")
@@ -37,12 +45,6 @@ def command(
     address: str | None,
     dns: tuple[str, ...],
 ) -> None:
-    """Make the sealing keys, the token pepper and the CA's files, then run the migrations.
-
-    Safe to run again: it completes what was interrupted, and changes nothing that is there. Where
-    they go is told by the settings that `serve` reads. The migrations come last, so a database that
-    has them has been used with keys: where those are missing they are lost, and none are made.
-    """
     found = settings()
     places = _places(found, Path(ca_dir))
     _refuse_lost(found, places)

@@ -1,4 +1,7 @@
-"""`resume`: the loops go on after a `pause`."""
+"""Let `run` and `up` apply changes again.
+
+Each of them does so in its next pass.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,10 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
-@click.command()
+@click.command(help=__doc__)
 @wait_lock
 @verb
 def command(wait: timedelta) -> None:
-    """Let `run` and `up` apply again; each does so with its next pass."""
     found = settings()
     say_gateway(found)
     with database(found, "resume") as opened, locked(opened, wait) as tx:

@@ -1,4 +1,7 @@
-"""`run`: the loop alone. It needs the database, and neither the CA nor a key."""
+"""Apply the source when it changes and by a timer, until a signal.
+
+This is the reconciling loop alone. It needs the database, and neither the CA nor a key.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class _Hook:
     secret: bytes = field(repr=False)
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option(
     "--poll",
     type=DURATION,
@@ -68,7 +71,6 @@ def command(
     refuse_widening: bool,
     require_signed: bool,
 ) -> None:
-    """Reconcile again and again: when the source changes, and by a timer, until a signal."""
     found = settings()
     hook = _hook(webhook, webhook_secret_file)
     limits, signed = (

@@ -1,4 +1,8 @@
-"""`serve`: the HTTPS endpoint and its workers, without the loop."""
+"""Run the HTTPS endpoint and its workers, until a signal.
+
+The workers carry revocations to the CA. Inside a home, PostgreSQL and step-ca run too. Any number
+of `serve` processes can share one database.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +24,11 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--listen", metavar="HOST:PORT", help="The address to listen on.")
 @click.option("--public-url", metavar="URL", help="The URL under which peers reach it.")
 @long_running
 def command(listen: str | None, public_url: str | None) -> None:
-    """Run the HTTPS endpoint, and the workers that carry revocations to the CA, until a signal.
-
-    Inside a home it runs PostgreSQL and step-ca too. Any number may run on one database.
-    """
     asyncio.run(_serve(settings(listen=listen, public_url=public_url)))
 
 

@@ -1,4 +1,4 @@
-"""`status`: what was applied, what fails, what is paused or held, and what ends soon."""
+"""Show the last apply, the loops, the holds and what expires soon."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
 MOVE_MARK: Final = b'"crlUrlsServed"'  # stands in ca.json during a move alone
 
 
-@click.command()
+@click.command(help=__doc__)
 @output_option
 @verb
 def command(output: str) -> None:
-    """Show the state of the gateway: the last apply, the loops, holds, and what ends soon."""
     found = settings()
     if output == "table":
         say_gateway(found)

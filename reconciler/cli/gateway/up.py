@@ -1,4 +1,8 @@
-"""`up`: everything that a home's gateway is, in one terminal."""
+"""Run this gateway with all its parts, until Ctrl-C.
+
+Runs PostgreSQL, step-ca, the HTTPS endpoint and the reconciling loop of a home. If there is no
+home, it is created first. The gateway stops within seconds and loses nothing.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +36,11 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--postgres-bin", metavar="DIR", help="The programs of a PostgreSQL 15+ to run.")
 @source_option
 @long_running
 def command(postgres_bin: str | None) -> None:
-    """Run the gateway of this home until Ctrl-C: PostgreSQL, step-ca, HTTPS endpoint, loop.
-
-    Makes the home where there is none. Ends within seconds, and loses nothing.
-    """
     found = settings_for_new_home(postgres_bin=postgres_bin)
     if found.home is None:
         make_home(found)

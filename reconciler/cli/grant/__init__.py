@@ -1,22 +1,16 @@
-"""`grant`: what inbound peers may do."""
+"""Manage grants: what a peer may do on behalf of a user."""
 
 from __future__ import annotations
 
 import click
 
-from reconciler.cli.main import LazyGroup
+from reconciler.cli.shared.command_group import LazyGroup, Room
 
-VERBS = {
-    "create": ("grant.create", "Declare a grant, apply it, and print its invitation once."),
-    "list": ("grant.list", "List grants, in every state, what lives first."),
-    "show": ("grant.show", "Show one grant."),
-    "invite": ("grant.invite", "Mint a new invitation; the one before is void."),
-    "suspend": ("grant.suspend", "Withhold a grant's authority, whatever git says."),
-    "resume": ("grant.resume", "Lift what `suspend` or `revoke` holds."),
-    "revoke": ("grant.revoke", "End a grant, whatever git says."),
-}
+VERBS = Room(
+    "Commands", "grant", ("create", "list", "show", "invite", "suspend", "resume", "revoke")
+)
 
 
-@click.group(cls=LazyGroup, verbs=VERBS)
+@click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)
 def command() -> None:
-    """Grants: what one inbound peer may do on behalf of one user."""
+    pass

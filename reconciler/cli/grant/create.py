@@ -1,4 +1,8 @@
-"""`grant create`: a manifest, its rows and an invitation, in one command."""
+"""Declare a grant, apply it, and print its invitation once.
+
+Everything is checked before anything is written. Until the manifest is committed and applied, the
+grant is `not in git yet`, and no loop removes it.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Database
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("name")
 @click.option("--peer", required=True, help="The inbound peer; declared too, where it is new.")
 @click.option("--subject-user", required=True, help="The user on whose behalf it acts.")
@@ -81,11 +85,6 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    """Declare the grant NAME, apply it alone, and print its invitation once.
-
-    All of it is checked before anything is written. Until the manifest is committed and applied,
-    the grant is `not in git yet`, and no loop removes it.
-    """
     found = settings()
     spec = GrantSpec(
         peer=peer,

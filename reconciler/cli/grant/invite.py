@@ -1,4 +1,8 @@
-"""`grant invite`: a new invitation for a grant that has not ended."""
+"""Create a new invitation for a grant, and print it once.
+
+The previous invitation becomes void. If the grant is active, its peer can enroll again with the new
+one, for example after it has lost its key.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("name")
 @click.option("--token-life", type=DURATION, default="1h", show_default=True, help="Up to 7d.")
 @output_option
 @verb
 def command(name: str, token_life: timedelta, output: str) -> None:
-    """Mint a new invitation for the grant NAME, and print it once; the one before is void.
-
-    For an active grant it is how a peer that lost its key enrolls again.
-    """
     found = settings()
     inviting = inviter(found, token_life)
     say_gateway(found)

@@ -1,4 +1,7 @@
-"""`grant list`: every grant, and the truth about it."""
+"""List grants of every status, live ones first.
+
+A grant is expired once its `expiresAt` has passed.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ COLUMNS = (
 )
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option(
     "--status",
     "statuses",
@@ -33,7 +36,6 @@ COLUMNS = (
 @output_option
 @verb
 def command(statuses: tuple[str, ...], live: bool, output: str) -> None:
-    """List grants, in every state, what lives first. A grant whose end has passed is expired."""
     found = settings()
     with database(found, "grant list") as opened, opened.transaction() as tx:
         rows = list_grants(tx, statuses)

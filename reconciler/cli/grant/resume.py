@@ -1,4 +1,7 @@
-"""`grant resume`: lift an operator's hold."""
+"""Lift the hold of `grant suspend` or `grant revoke`.
+
+A revoked grant stays revoked. If git still declares it, the next apply creates a new one.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,12 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("name")
 @wait_lock
 @output_option
 @verb
 def command(name: str, wait: timedelta, output: str) -> None:
-    """Lift what `grant suspend` or `grant revoke` holds of the grant NAME.
-
-    A revoked grant stays revoked; where git still declares it, the next apply creates it anew.
-    """
-
     def act(tx: Tx, by: str) -> None:
         resume_grant(tx, name, by)
 

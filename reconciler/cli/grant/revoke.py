@@ -1,4 +1,8 @@
-"""`grant revoke`: end a grant, whatever git says."""
+"""Revoke a grant and its certificates for good.
+
+No grant of that name is created again until `grant resume`, or until its manifest is removed from
+git.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("name")
 @click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -25,10 +29,6 @@ if TYPE_CHECKING:
 @output_option
 @verb
 def command(name: str, reason: str, yes: bool, wait: timedelta, output: str) -> None:
-    """End the grant NAME for good, and revoke its certificates.
-
-    Its name is not created again until `grant resume`, or until its manifest has left git.
-    """
     question = "" if yes else f"Revoke grant {name} and its certificates for good?"
 
     def act(tx: Tx, by: str) -> None:

@@ -1,4 +1,7 @@
-"""`grant show`: one grant, all of it."""
+"""Show a grant.
+
+This is the live grant NAME, or the one that ended last.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,11 @@ from reconciler.cli.shared.output import output_option, show_facts
 from reconciler.store.views.grants import show_grant
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("name")
 @output_option
 @verb
 def command(name: str, output: str) -> None:
-    """Show the grant NAME: the live one, or the one that ended last."""
     found = settings()
     with database(found, "grant show") as opened, opened.transaction() as tx:
         row = show_grant(tx, name)

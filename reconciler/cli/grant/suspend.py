@@ -1,4 +1,7 @@
-"""`grant suspend`: withhold authority, whatever git says."""
+"""Suspend a grant, whatever git says; its certificates stay.
+
+The command changes no manifest, and no apply undoes it. `grant resume` lifts the hold.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,13 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("name")
 @click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
 @wait_lock
 @output_option
 @verb
 def command(name: str, reason: str, wait: timedelta, output: str) -> None:
-    """Withhold the authority of the grant NAME; its certificates stay. `grant resume` lifts it.
-
-    Changes no manifest, and no apply undoes it.
-    """
     row = brake("grant", name, lambda tx, by: suspend_grant(tx, name, by, reason), wait, output)
     if output == "table" and row["status"] == "pending":
         click.echo("  it will be suspended once its peer enrolls")

@@ -1,4 +1,8 @@
-"""`at`: what was granted to whom at a moment, from the audit log alone."""
+"""Show what was granted to whom at a given time.
+
+TIME is an RFC 3339 time, a date, or a duration ago such as 2h. A date is its first moment in UTC.
+The answer comes from the audit log alone, which is verified up to that time.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +43,11 @@ class _MomentType(click.ParamType["datetime | timedelta"]):
             self.fail(str(error), param, ctx)
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("moment", type=_MomentType(), metavar="TIME")
 @output_option
 @verb
 def command(moment: datetime | timedelta, output: str) -> None:
-    """Show what was granted to whom at TIME (RFC 3339, a date, or a duration ago such as 2h).
-
-    A date alone is its first moment in UTC. It is told by the audit log alone, which is verified
-    up to that moment on the way.
-    """
     with database(settings(), "at") as opened, opened.transaction() as tx:
         when = _absolute(tx, moment)
         found = {"at": rfc3339(when), **state_at(tx, when)}

@@ -1,4 +1,12 @@
-"""`explain`: why something is as it is, from the commit to the certificate, entry by entry."""
+"""Explain why a grant, a peer or a certificate is as it is.
+
+KIND is grant, peer, certificate or serial; `grant/x` is the same as `grant x`. A certificate is
+named by its serial or its SHA-256 fingerprint, as openssl prints them or in another usual form, and
+needs no KIND before it; `serial:2800` is decimal.
+
+Shows the commit with its author and signer, who was invited, what was issued, whether that is valid
+now and if not why, and every record of the audit log about it.
+"""
 
 from __future__ import annotations
 
@@ -36,22 +44,13 @@ class _SubjectType(click.ParamType["str"]):
         return [CompletionItem(kind) for kind in READ if kind.startswith(incomplete)]
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument(
     "words", nargs=-1, required=True, type=_SubjectType(), metavar="KIND NAME|FINGERPRINT|SERIAL"
 )
 @output_option
 @verb
 def command(words: tuple[str, ...], output: str) -> None:
-    """Tell the whole story of a grant, a peer, or the grant of a certificate.
-
-    KIND is grant, peer, certificate or serial; `grant/x` is the same as `grant x`. A certificate
-    is named by its serial or its SHA-256 fingerprint, as openssl prints them or in any other usual
-    spelling, and needs no KIND before it; `serial:2800` is decimal.
-
-    From which commit it is, by whom and signed by whom, who was invited, what was issued, whether
-    that holds now and if not why not, and every entry of the audit log about it.
-    """
     kind, it = _subject(words)
     with database(settings(), "explain") as opened, opened.transaction() as tx:
         found: list[dict[str, Any]] = contract(READ[kind](tx, it))

@@ -1,4 +1,7 @@
-"""`history`: what happened, to one object or at all."""
+"""Show the newest records of the audit log, or of one object.
+
+The records of an object include those under its earlier names.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ COLUMNS = (
 )
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("subject", type=IdentityType(), metavar="[KIND/NAME]", required=False)
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many."
@@ -34,7 +37,6 @@ COLUMNS = (
 @output_option
 @verb
 def command(subject: Identity | None, limit: int, output: str) -> None:
-    """Show the newest entries of the audit log, of one object under every name that it had."""
     wanted = f"{subject[0].lower()}/{subject[1]}" if subject is not None else None
     with database(settings(), "history") as opened, opened.transaction() as tx:
         rows = contract(history(tx, wanted, limit))

@@ -1,4 +1,7 @@
-"""`keys add`: a new sealing key, beside the others."""
+"""Create a sealing key.
+
+It seals nothing until `keys rotate`. Copy it to every replica and back it up before that.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,9 @@ from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring, add_key
 
 
-@click.command()
+@click.command(help=__doc__)
 @verb
 def command() -> None:
-    """Make a new key. Give it to every replica, and back it up, before `keys rotate` uses it."""
     folder = require(settings().keyring, "keyring")
     FileKeyring.load(folder)
     click.echo(f"acting on the keyring in {folder}", err=True)

@@ -1,4 +1,7 @@
-"""`keys retire`: remove a key that seals nothing."""
+"""Remove a key that seals nothing.
+
+The command is refused while the key ID is the primary one or seals a value.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,11 @@ from reconciler.errors import Refused
 from reconciler.store.rewrap import sealed_by_key
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("key_id", metavar="ID")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @verb
 def command(key_id: str, yes: bool) -> None:
-    """Remove the key ID from the keyring; refused while it is primary or seals a value."""
     found = settings()
     folder = require(found.keyring, "keyring")
     keys = FileKeyring.load(folder)

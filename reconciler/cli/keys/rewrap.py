@@ -1,4 +1,7 @@
-"""`keys rewrap`: seal again, under the primary key, what older ones seal."""
+"""Seal again, under the primary key, what older keys seal.
+
+The gateway can run meanwhile. After an interruption, the command continues where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-@click.command()
+@click.command(help=__doc__)
 @verb
 def command() -> None:
-    """Seal again under the primary key what older keys seal. Runs beside everything else.
-
-    Interrupted, it goes on where it was.
-    """
     found = settings()
     keys = FileKeyring.load(require(found.keyring, "keyring"))
     say_gateway(found)

@@ -1,4 +1,7 @@
-"""`keys rotate`: another key seals from now on."""
+"""Make another key the primary one, which seals new values.
+
+Without ID, a new key is created. Values that are sealed already stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ from reconciler.crypto.keyring import FileKeyring, add_key, make_primary
 from reconciler.errors import Refused
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("key_id", metavar="[ID]", required=False)
 @verb
 def command(key_id: str | None) -> None:
-    """Let the key ID seal from now on; without ID, a new one. What is sealed stays as it is."""
     folder = require(settings().keyring, "keyring")
     keys = FileKeyring.load(folder)
     if key_id is not None and key_id not in keys.ids:

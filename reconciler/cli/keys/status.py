@@ -1,4 +1,8 @@
-"""`keys status`: which keys there are, and what they seal."""
+"""Show the sealing keys and how many values each of them seals.
+
+The primary key is the one that seals new values. The command exits with 78 if a key is missing that
+seals a value.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +27,10 @@ COLUMNS = (
 )
 
 
-@click.command()
+@click.command(help=__doc__)
 @output_option
 @verb
 def command(output: str) -> None:
-    """Show the sealing keys by id, which one seals from now on, and how many values each seals.
-
-    A key that seals a value and is missing makes it fail (78).
-    """
     found = settings()
     folder = require(found.keyring, "keyring")
     keys = FileKeyring.load(folder)

@@ -1,4 +1,7 @@
-"""`export`: the live rows as manifests."""
+"""Write the live peers and grants as manifests.
+
+They are written to standard output, or to DIR, which must be a new folder.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,10 @@ from reconciler.manifest.write import manifest_text, write_manifest
 from reconciler.store.apply.observe import observe
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("folder", metavar="[DIR]", required=False)
 @verb
 def command(folder: str | None) -> None:
-    """Write the live peers and grants as manifests, to standard output or a new folder DIR."""
     with database(settings(), "export") as opened, opened.transaction() as tx:
         observed = observe(tx)
     rows: list[ObservedPeer | ObservedGrant] = [row for row in observed.peers if not row.ended]

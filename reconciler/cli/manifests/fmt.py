@@ -1,4 +1,9 @@
-"""`fmt`: manifests in the one layout."""
+"""Format manifests.
+
+Each PATH is a file or a folder, and `-` formats standard input and prints it. Without PATH, the
+source is formatted. Only indentation and spaces change: comments, quotes, the order of keys and the
+declared state stay.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +32,13 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 where a file would be.")
 @click.option("--diff", is_flag=True, help="Show what would change, and change nothing.")
 @source_option
 @verb
 def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
-    """Lay out the manifests in each PATH, a file or a folder (or those of the source).
-
-    Indentation and space alone: comments, quotes and the order of keys stay, and so does what is
-    declared. `-` lays out standard input, and prints it.
-    """
     if paths == ("-",):
         click.echo(formatted(read_standard_input("PATH"), STDIN), nl=False)
         return

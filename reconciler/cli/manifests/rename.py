@@ -1,4 +1,10 @@
-"""`rename`: another name for a peer or a grant, and nothing of it ends."""
+"""Rename a peer or a grant; its certificates stay valid.
+
+Its invitations stay valid too. The name is also changed in the manifests, which keep their comments
+and order. A name that changes in git alone means that one object is removed and another is created.
+
+If the source is in git, pause the loop, rename with --no-write, push the new name, and resume.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("old", type=IdentityType(), metavar="KIND/OLD")
 @click.argument("new", metavar="NEW")
 @click.option("--no-write", is_flag=True, help="Leave the manifests to you.")
@@ -45,12 +51,6 @@ LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 @source_option
 @verb
 def command(old: Identity, new: str, no_write: bool, dry_run: bool, wait: timedelta) -> None:
-    """Give a peer or a grant another name. Its certificates and invitations go on.
-
-    Writes the name into the manifests too, comments and order kept: in git alone it would be a
-    removal and a new object. For a source in git, pause the loop, rename with --no-write, push the
-    new name, and resume.
-    """
     kind, name = old
     if not LABEL.fullmatch(new):
         raise NeedsEdit(

@@ -1,4 +1,4 @@
-"""`schema`: the JSON Schema of what a manifest may say, and the HTTP contract."""
+"""Print a JSON Schema, or the OpenAPI document of the endpoint."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from reconciler.cli.shared.output import json_text
 from reconciler.manifest.schema import KINDS, json_schema
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("kind", type=click.Choice([*KINDS, "openapi"], case_sensitive=False))
 @verb
 def command(kind: str) -> None:
-    """Print the JSON Schema of KIND, or the OpenAPI document of the endpoint."""
     if kind == "openapi":
         from reconciler.web.openapi import openapi_document
 

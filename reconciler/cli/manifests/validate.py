@@ -1,4 +1,11 @@
-"""`validate`: every problem of a source, of folders or of files at once."""
+"""Check manifests and report every problem at once.
+
+Each PATH is a folder or a file, and `-` is standard input. Without PATH, the source is checked.
+With PATH, the command needs no settings; it never needs a database.
+
+A folder is checked as a whole, with the trust rules of its repository. Of single files, only they
+are checked: if neither they nor their folders declare a grant's peer, that is a warning.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +28,13 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option("--strict", is_flag=True, help="Make warnings errors.")
 @output_choice("text", "json", "github", about="github annotates a pull request.")
 @source_option
 @verb
 def command(paths: tuple[str, ...], strict: bool, output: str) -> None:
-    """Check the manifests in each PATH, a folder or a file (or those of the source).
-
-    `-` is standard input. With a PATH it needs no settings, and it never needs a database. A folder
-    is checked as a whole, with the rules of trust of its repository. Of files only they are
-    checked: a grant's peer that neither they nor their folders declare is a warning.
-    """
     validation = _validated(paths)
     if strict:
         validation = validation.strict()

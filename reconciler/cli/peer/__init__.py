@@ -1,19 +1,14 @@
-"""`peer`: remote gateways, those that call us and those that we call."""
+"""Manage peers: the other gateways."""
 
 from __future__ import annotations
 
 import click
 
-from reconciler.cli.main import LazyGroup
+from reconciler.cli.shared.command_group import LazyGroup, Room
 
-VERBS = {
-    "add": ("peer.add", "Use an invitation: enroll with another gateway."),
-    "list": ("peer.list", "List peers, in every state, what lives first."),
-    "show": ("peer.show", "Show one peer."),
-    "revoke": ("peer.revoke", "End a peer and its grants, whatever git says."),
-}
+VERBS = Room("Commands", "peer", ("add", "list", "show", "revoke"))
 
 
-@click.group(cls=LazyGroup, verbs=VERBS)
+@click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)
 def command() -> None:
-    """Peers: remote gateways."""
+    pass

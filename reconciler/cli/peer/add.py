@@ -1,4 +1,9 @@
-"""`peer add`: use an invitation, so that we can call another gateway under its grant."""
+"""Enroll with another gateway by its invitation.
+
+INVITATION can be `-`, which reads it from standard input. Nothing is written before the invitation
+is verified. The key is created here, sealed, and stored before the token is spent. To finish after
+an interruption, run the same command again. A new invitation replaces the token and keeps the key.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +65,7 @@ if TYPE_CHECKING:
 MAX_LABEL = 63  # RFC 1123 2.1
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("invitation")
 @click.option("--name", help="What to call the peer; by default after the invitation's host.")
 @click.option("--check", "only_check", is_flag=True, help="Test it; spend and write nothing.")
@@ -77,12 +82,6 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    """Enroll with another gateway by INVITATION, or `-` to read it from standard input.
-
-    Nothing is written before the invitation has proved itself. The key is made here, sealed and
-    stored before the token is spent. The same command again finishes what was interrupted; a new
-    invitation replaces the token and keeps the key.
-    """
     found = settings()
     parsed = parse_invitation(_read_invitation() if invitation == "-" else invitation)
     keys = FileKeyring.load(require(found.keyring, "keyring"))

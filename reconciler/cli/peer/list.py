@@ -1,4 +1,4 @@
-"""`peer list`: every peer, and the truth about it."""
+"""List peers of every status, live ones first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLUMNS = (
 )
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option(
     "--status",
     "statuses",
@@ -46,7 +46,6 @@ COLUMNS = (
 @output_option
 @verb
 def command(statuses: tuple[str, ...], live: bool, output: str) -> None:
-    """List peers, in every state, what lives first."""
     found = settings()
     with database(found, "peer list") as opened, opened.transaction() as tx:
         rows = list_peers(tx, statuses)

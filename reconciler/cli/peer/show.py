@@ -1,4 +1,7 @@
-"""`peer show`: one peer, all of it but its key."""
+"""Show a peer.
+
+This is the live peer NAME, or the one that was revoked last. The key is never shown.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,11 @@ from reconciler.cli.shared.output import output_option, show_facts
 from reconciler.store.views.peers import show_peer
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("name")
 @output_option
 @verb
 def command(name: str, output: str) -> None:
-    """Show the peer NAME: the live one, or the one that was revoked last."""
     found = settings()
     with database(found, "peer show") as opened, opened.transaction() as tx:
         row = show_peer(tx, name)

@@ -1,4 +1,9 @@
-"""`apply`: make the rows what the manifests declare, after a person or `--yes` has said so."""
+"""Apply the manifests to the database, in one transaction.
+
+Reads the manifests below PATH, or the source. Shows the plan and asks, then applies exactly that
+plan; with --yes it plans under the lock. PATH can also be a plan that `plan --save` wrote: it is
+applied exactly as it is and without a question, or refused if it is stale.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +50,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Database
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("path", required=False)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--invite", is_flag=True, help="Mint an invitation for each grant it creates.")
@@ -70,11 +75,6 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    """Make the database what the manifests below PATH declare, in one transaction.
-
-    Shows the plan and asks, then applies exactly that plan; with --yes it plans under the lock.
-    PATH may be a plan that `plan --save` wrote: it is applied unasked, exactly, or is stale.
-    """
     found = settings()
     saved = _saved(path, asked)
     source = replace(saved.source, cache=found.cache) if saved else source_of(found, path)

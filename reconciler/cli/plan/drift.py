@@ -1,4 +1,8 @@
-"""`drift`: what was changed by hand, by whom and when; put back, or made the declared state."""
+"""Show what was changed in the database by hand.
+
+Compares the rows with what was last applied. KIND/NAME limits this to the objects named; a grant
+includes its certificates.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Database, Tx
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("objects", nargs=-1, type=IdentityType(), metavar="[KIND/NAME]...")
 @click.option("--revert", "reverting", is_flag=True, help="Restore what was last applied.")
 @click.option("--adopt", "adopting", is_flag=True, help="Write what was found into the source.")
@@ -59,10 +63,6 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    """Show what was changed in the database by hand, since it was last applied.
-
-    KIND/NAME narrows it; a grant brings its certificates.
-    """
     found = settings()
     only = frozenset(objects) or None
     if reverting and adopting:

@@ -1,4 +1,7 @@
-"""`plan`: what an apply would do, and whether it may."""
+"""Show what an apply would change; change nothing.
+
+Reads the manifests below PATH, or the source. Exits with 3 if the guard would refuse the plan.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from reconciler.errors import EXIT_CHANGES, EXIT_REFUSED
 from reconciler.reconcile import plan, refuse_if_guarded
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("path", required=False)
 @asking
 @click.option("--save", metavar="FILE", help="Write the plan, for `apply FILE`.")
@@ -31,10 +34,6 @@ def command(
     asked: Asked,
     output: str,
 ) -> None:
-    """Show what an apply of the manifests below PATH would do. Changes nothing.
-
-    Exits with 3 where the guard would refuse it.
-    """
     found = settings()
     source = source_of(found, path)
     with opened_reading(found, source, asked, "plan") as (opened, reading):

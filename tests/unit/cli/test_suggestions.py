@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.cli.main import FEDERATION, GROUPS, LazyGroup, federation, mosaic
+from reconciler.cli.main import federation, mosaic
+from reconciler.cli.shared.command_group import LazyGroup
 from reconciler.cli.shared.suggestions import CREATING, suggestion
 
 TOP = click.Context(mosaic)
-BELOW = federation._below(TOP)  # type: ignore[attr-defined]
+assert isinstance(federation, LazyGroup)
+VERBS = federation.list_commands(TOP)
+BELOW = federation.verbs_of_groups(TOP)
+GROUPS = tuple(BELOW)
 
 
 def meant(word: str, group: str | None = None) -> str:
-    return suggestion(word, BELOW[group] if group else FEDERATION, {} if group else BELOW)
+    return suggestion(word, BELOW[group] if group else VERBS, {} if group else BELOW)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,5 @@ def test_what_sounds_like_reading_never_creates(word: str, group: str) -> None:
 
 
 def test_every_group_is_looked_into() -> None:
-    groups = {
-        verb for verb in FEDERATION if isinstance(federation.get_command(TOP, verb), LazyGroup)
-    }
+    groups = {verb for verb in VERBS if isinstance(federation.get_command(TOP, verb), LazyGroup)}
     assert groups == set(GROUPS)

@@ -13,8 +13,10 @@ import os
 import threading
 import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.model.backoff import Backoff
 from reconciler.embedded.folders import locked
 from reconciler.embedded.postgres import server as clusters
 from reconciler.embedded.postgres.home_server import cluster_of, postgres, starting
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S: Final = 0.5
 STEADY_S: Final = 30.0  # who has run for so long has started well
-MAX_BACKOFF_S: Final = 30.0
+BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(seconds=30))
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +138,7 @@ async def _watch(home: Home, step_ca: StepCa, give_up: Callable[[], bool]) -> No
 
 
 async def _keep(name: str, alive: Callable[[], bool], start: Callable[[], None]) -> None:
-    backoff_s, started = 0.0, time.monotonic()
+    starts, started = 0, time.monotonic()  # how often it was started again, and when last
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         try:
@@ -146,10 +148,11 @@ async def _keep(name: str, alive: Callable[[], bool], start: Callable[[], None])
             _log.error("%s cannot be looked at: %s", name, error)
             continue
         if time.monotonic() - started > STEADY_S:
-            backoff_s = 0.0
-        _log.warning("%s has ended: it is started again in %.0f s", name, backoff_s)
-        await asyncio.sleep(backoff_s)
-        backoff_s = min(max(1.0, backoff_s * 2), MAX_BACKOFF_S)
+            starts = 0
+        wait_s = BACKOFF.wait(starts - 1).total_seconds() if starts else 0.0  # the first: at once
+        _log.warning("%s has ended: it is started again in %.0f s", name, wait_s)
+        await asyncio.sleep(wait_s)
+        starts += 1
         try:
             await _to_its_end(start)
         except (MosaicError, OSError) as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.model.backoff import Backoff
 from reconciler.errors import MosaicError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ async def run_jobs(jobs: Iterable[Job], stop: asyncio.Event) -> None:
 
 
 async def _repeat(job: Job, stop: asyncio.Event) -> None:
+    backoff = Backoff(job.every, max(MAX_WAIT, job.every))
     failures, trouble = 0, ""
     while not stop.is_set():
         before = trouble
@@ -53,8 +55,7 @@ async def _repeat(job: Job, stop: asyncio.Event) -> None:
             _log.warning("%s: %s; trying again", job.name, trouble)
         elif before and not trouble:
             _log.info("%s: recovered", job.name)
-        wait = min(job.every * 2 ** min(failures, 10), max(MAX_WAIT, job.every))
-        await sleep_unless(stop, wait)
+        await sleep_unless(stop, backoff.wait(failures))
 
 
 async def sleep_unless(stop: asyncio.Event, wait: timedelta) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.model.backoff import Backoff
 from reconciler.errors import MosaicError
 from reconciler.log import about
 from reconciler.loops.jobs import Job
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from reconciler.store.outbound import Outbound
 
 RENEW_EVERY: Final = timedelta(seconds=30)
-MAX_WAIT: Final = timedelta(hours=1)  # between two attempts that failed
+BACKOFF: Final = Backoff(RENEW_EVERY, timedelta(hours=1))
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +53,7 @@ class Renewals:
         try:
             serial = await renew(self.renewer, held)
         except MosaicError as error:
-            wait = min(RENEW_EVERY * 2**failures, MAX_WAIT)
-            self.waiting[held.name] = (failures + 1, now + wait)
+            self.waiting[held.name] = (failures + 1, now + BACKOFF.wait(failures))
             _log.warning("not renewed: %s; %s", error.message, error.hint)
         else:
             self.waiting.pop(held.name, None)

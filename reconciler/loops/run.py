@@ -17,6 +17,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.model.backoff import Backoff
 from reconciler.core.plan.guard import GuardOptions
 from reconciler.errors import Defect, InvalidManifests, MosaicError, Retry
 from reconciler.loops.jobs import EXPIRE_EVERY, Job
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-RETRY_EVERY: Final = timedelta(seconds=5)  # after the first failure; then twice as long each time
-LONGEST_RETRY: Final = timedelta(minutes=5)
-LONGEST_RETRY_OF_A_FOLDER: Final = timedelta(seconds=30)  # which costs no fetch
+GIT_BACKOFF: Final = Backoff(timedelta(seconds=5), timedelta(minutes=5))
+FOLDER_BACKOFF: Final = Backoff(timedelta(seconds=5), timedelta(seconds=30))  # costs no fetch
 MOST_LOGGED: Final = 5  # problems of a source
 LOCK_WAIT: Final = timedelta(seconds=5)  # then it is tried again: `up` ends within 10 s
 
@@ -152,8 +152,8 @@ class Loop:
         if after is After.WAIT:
             self.due, self.failures = self.triggers.every, 0
             return
-        longest = LONGEST_RETRY if self.triggers.source.is_git else LONGEST_RETRY_OF_A_FOLDER
-        retry = retry_after(self.failures, random.random(), longest)  # noqa: S311 - no secret
+        backoff = GIT_BACKOFF if self.triggers.source.is_git else FOLDER_BACKOFF
+        retry = backoff.wait(self.failures, random.random())  # noqa: S311 - no secret
         self.due = timedelta() if after is After.AGAIN and not self.failures else retry
         self.failures += 1
 
@@ -205,12 +205,3 @@ def _waiting(failure: MosaicError | None) -> Waiting:
 async def _end_fetches(stop: asyncio.Event) -> None:
     await stop.wait()
     end_running()
-
-
-def retry_after(failures: int, spread: float, longest_wait: timedelta = LONGEST_RETRY) -> timedelta:
-    """Return how long to wait after so many failures: doubling, and apart from other replicas.
-
-    `spread` is from 0 to 1, and takes up to a half off.
-    """
-    longest: timedelta = min(RETRY_EVERY * 2 ** min(failures, 10), longest_wait)
-    return longest * (1 - spread / 2)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from reconciler.clients.gateway.client import Connector
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.config import require
+from reconciler.core.model.backoff import Backoff
 from reconciler.core.model.origin import address_of, is_loopback, server_names
 from reconciler.crypto.authority import GATEWAY, PEERS
 from reconciler.crypto.keyring import FileKeyring
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOVE_EVERY: Final = timedelta(hours=1)
-MAX_BACKOFF_S: Final = 30.0  # between two questions to a CA that does not answer
+CA_BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(seconds=30))
 
 _log = logging.getLogger(__name__)
 
@@ -201,14 +202,15 @@ async def _places(settings: Settings, gateway: Gateway) -> Places:
     Raises:
         MosaicError: as `places_of_ca`, but for what time mends.
     """
-    backoff_s = 1.0
+    failures = 0
     while True:
         try:
             return await places_of_ca(settings, gateway.ca)
         except Retry as error:
-            _log.warning("%s; again in %.0f s, and the port opens then", error, backoff_s)
-        await asyncio.sleep(backoff_s)
-        backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+            wait_s = CA_BACKOFF.wait(failures).total_seconds()
+            _log.warning("%s; again in %.0f s, and the port opens then", error, wait_s)
+        await asyncio.sleep(wait_s)
+        failures += 1
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:

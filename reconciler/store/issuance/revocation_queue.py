@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.audit.chain import Event
 from reconciler.core.issuance.policy import LEASE
+from reconciler.core.model.backoff import Backoff
 from reconciler.store.audit import log as audit
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 BATCH: Final = 50  # revocations claimed at once
-MAX_BACKOFF: Final = timedelta(minutes=5)
+BACKOFF: Final = Backoff(timedelta(seconds=2), timedelta(minutes=5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,12 @@ def record_revoked(tx: Tx, done: Iterable[Due], actor: str) -> None:
 
 def postpone(tx: Tx, due: Due, error: str) -> None:
     """Put a revocation off that the CA did not take: twice as long each time."""
-    wait = min(timedelta(seconds=2 ** min(due.attempts, 16)), MAX_BACKOFF)
     tx.run(
         "UPDATE federation_certificates SET lease_until = NULL, last_error = :error,"
         " next_attempt_at = clock_timestamp() + :wait WHERE id = :id AND status = 'revoking'",
         id=due.id,
         error=error[:200],
-        wait=wait,
+        wait=BACKOFF.wait(due.attempts - 1),  # the claim has counted this attempt
     )
 
 

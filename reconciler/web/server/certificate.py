@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from reconciler.core.issuance.policy import renew_after
+from reconciler.core.model.backoff import Backoff
 from reconciler.crypto.certificates import read_certificate, split_pem, verify_chain
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
 
 LIFETIME: Final = timedelta(hours=24)
-FIRST_BACKOFF: Final = timedelta(seconds=1)
-LAST_BACKOFF: Final = timedelta(minutes=1)
+BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 LONGEST_SLEEP_S: Final = 60.0  # then the clock is read again: machines sleep, and clocks are set
 
 OID_SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"  # RFC 5280 4.2.1.12
@@ -118,7 +118,7 @@ class ServerCertificate:
         _log.info("server certificate for %s until %s", ", ".join(self._names), renewed.not_after)
 
     async def _renew_at_last(self) -> None:
-        backoff = FIRST_BACKOFF
+        failures = 0
         while True:
             try:
                 return await self.renew()
@@ -128,14 +128,15 @@ class ServerCertificate:
                     if self._current
                     else "the port opens once there is one"
                 )
+                wait_s = BACKOFF.wait(failures).total_seconds()
                 _log.warning(
                     "no new server certificate (%s), again in %.0f s; %s",
                     f"{error.code}: {error}" if isinstance(error, MosaicError) else error,
-                    backoff.total_seconds(),
+                    wait_s,
                     state,
                 )
-            await asyncio.sleep(backoff.total_seconds())
-            backoff = min(backoff * 2, LAST_BACKOFF)
+            await asyncio.sleep(wait_s)
+            failures += 1
 
     def _read(self, pem: bytes) -> _Identity:
         """Return the identity of a PEM text that is valid now and ours; else `ValueError`."""

@@ -17,7 +17,7 @@ import pytest
 
 from reconciler.core.settings import SourceSetting
 from reconciler.loops.jobs import run_jobs
-from reconciler.loops.run import LONGEST_RETRY, RETRY_EVERY, After, Loop, retry_after
+from reconciler.loops.run import GIT_BACKOFF, After, Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.db import Database
 from tests.support.cli import Quick, shell
@@ -228,8 +228,8 @@ def test_a_paused_loop_writes_nothing_until_resume(
 
 
 def test_retries_wait_twice_as_long_each_time_and_apart_from_others() -> None:
-    waits = [retry_after(failures, 0.0) for failures in range(12)]
-    assert waits[0] == RETRY_EVERY
-    assert waits[1] == 2 * RETRY_EVERY
-    assert waits[-1] == LONGEST_RETRY
-    assert retry_after(0, 1.0) == RETRY_EVERY / 2
+    waits = [GIT_BACKOFF.wait(failures) for failures in range(12)]
+    assert waits[0] == GIT_BACKOFF.first
+    assert waits[1] == 2 * GIT_BACKOFF.first
+    assert waits[-1] == GIT_BACKOFF.last
+    assert GIT_BACKOFF.wait(0, 1.0) == GIT_BACKOFF.first / 2

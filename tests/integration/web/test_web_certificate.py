@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import Response
 
+from reconciler.core.model.backoff import Backoff
 from reconciler.core.model.origin import server_names
 from reconciler.core.settings import RateLimit
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
-from reconciler.errors import Refused, Retry
+from reconciler.errors import Retry
 from reconciler.web.server import certificate as certificates
 from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
@@ -88,7 +89,9 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_through_failures(
     web_parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(certificates, "LONGEST_SLEEP_S", 0.05)
-    monkeypatch.setattr(certificates, "FIRST_BACKOFF", timedelta(seconds=0.01))
+    monkeypatch.setattr(
+        certificates, "BACKOFF", Backoff(timedelta(seconds=0.01), timedelta(minutes=1))
+    )
     ahead, signed, refused, asked = timedelta(), 0, 0, 0
 
     async def run() -> None:
@@ -200,10 +203,10 @@ def test_an_expired_or_foreign_certificate_of_the_ca_is_not_served(web_parts: Pa
             return await ca.sign_server(make_csr(generate_key()), names, lifetime)
 
         certificate = ServerCertificate(other_key, ("localhost",), web_parts.roots)
-        with pytest.raises(Refused, match="another key"):
+        with pytest.raises(Retry, match="another key"):
             await certificate.renew()
         foreign = ServerCertificate(ca.sign_server, ("localhost",), ())
-        with pytest.raises(Refused, match="pinned root"):
+        with pytest.raises(Retry, match="pinned root"):
             await foreign.renew()
         await ca.aclose()
 
@@ -213,7 +216,9 @@ def test_an_expired_or_foreign_certificate_of_the_ca_is_not_served(web_parts: Pa
 def test_the_port_opens_once_a_ca_that_was_down_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(certificates, "FIRST_BACKOFF", timedelta(seconds=0.1))
+    monkeypatch.setattr(
+        certificates, "BACKOFF", Backoff(timedelta(seconds=0.1), timedelta(minutes=1))
+    )
 
     async def run(ca: Authority) -> None:
         ca.stop()

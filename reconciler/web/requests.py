@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.errors import Refused, Retry
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ async def json_body(request: Request, *keys: str) -> dict[str, str]:
 
     Raises:
         Refused: `request_type`, `request_too_large` or `request_malformed`.
-        Retry: `request_timeout`: the body was not there within `BODY_DEADLINE_S`.
+        Retry: `request_timeout`: the body did not arrive within `BODY_DEADLINE_S`.
     """
     media_type = _single(request, "content-type").partition(";")[0].strip().lower()
     if media_type != _JSON or request.headers.get("content-encoding", "identity") != "identity":
@@ -44,48 +45,45 @@ def proof(request: Request) -> str:
 
 
 def _single(request: Request, name: str) -> str:
-    found = request.headers.getlist(name)
-    if len(found) > 1:
-        raise _malformed(f"the header {name} stands there {len(found)} times")
-    return found[0] if found else ""
+    values = request.headers.getlist(name)
+    if len(values) > 1:
+        raise _malformed(f"the header {name} is there {len(values)} times")
+    return values[0] if values else ""
 
 
 async def _read(request: Request) -> bytes:
-    told = request.headers.get("content-length", "")
-    if told.isascii() and told.isdecimal() and int(told[:12]) > MAX_BODY:
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdecimal() and int(length[:12]) > MAX_BODY:
         raise _too_large()
-    body = bytearray()
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise _too_large()
+            return await read_body(request.stream(), MAX_BODY)
+    except BodyTooLarge:
+        raise _too_large() from None
     except TimeoutError:
         raise Retry(
-            "request_timeout", f"the body was not there within {BODY_DEADLINE_S:.0f} s"
+            "request_timeout", f"the body did not arrive within {BODY_DEADLINE_S:.0f} s"
         ) from None
-    return bytes(body)
 
 
 def _object(body: bytes, keys: tuple[str, ...]) -> dict[str, str]:
     expected = f"expected an object with {' and '.join(keys) or 'nothing in it'}"
     try:
-        document = json.loads(body.decode(), object_pairs_hook=_without_twins)
+        document = json.loads(body.decode(), object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError):
         raise _malformed(f"the body is not a JSON object; {expected}") from None
     if not isinstance(document, dict) or document.keys() != set(keys):
         raise _malformed(f"the body is another JSON value; {expected}")
     if not all(isinstance(value, str) for value in document.values()):
-        raise _malformed(f"a value of the body is no text; {expected}")
+        raise _malformed(f"a value of the body is not a string; {expected}")
     return document
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands there twice")
-    return found
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key is there twice")
+    return document
 
 
 def _malformed(message: str) -> Refused:

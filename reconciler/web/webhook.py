@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.webhook import is_authentic, is_push
 
 if TYPE_CHECKING:
@@ -78,16 +79,11 @@ class _Plain(uvicorn.Server):
 
 
 async def _body(request: Request) -> bytes | None:
-    read = bytearray()
     try:
         async with asyncio.timeout(READ_S):
-            async for chunk in request.stream():
-                read += chunk
-                if len(read) > MAX_BODY:
-                    return None
-    except TimeoutError:
+            return await read_body(request.stream(), MAX_BODY)
+    except (BodyTooLarge, TimeoutError):
         return None
-    return bytes(read)
 
 
 def _answer(status: int, detail: str) -> Response:

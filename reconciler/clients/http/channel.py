@@ -19,6 +19,7 @@ import httpx
 
 from reconciler.clients.http.address_rules import literal_address, may_reach
 from reconciler.clients.http.proxy import UNUSED_HINT, proxy_for, proxy_name, proxy_transport
+from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.model.text import printable, shown
 from reconciler.core.settings import ProxyRules
 from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
@@ -203,11 +204,11 @@ class Channel:
         json: Any,  # noqa: ANN401 - any JSON value
     ) -> Answer:
         async with self._http.stream(method, url, headers=headers, json=json) as response:
-            body = b""
-            async for part in response.aiter_raw():
-                body += part
-                if len(body) > MAX_ANSWER:
-                    raise wrong_answer(f"its answer is larger than {MAX_ANSWER:,} octets")
+            try:
+                body = await read_body(response.aiter_raw(), MAX_ANSWER)
+            except BodyTooLarge:
+                reason = f"its answer is larger than {MAX_ANSWER:,} octets"
+                raise wrong_answer(reason) from None
             return Answer(response.status_code, response.headers, body)
 
 

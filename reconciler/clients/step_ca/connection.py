@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.model.text import printable
 from reconciler.errors import NeedsEdit
 
@@ -123,11 +124,10 @@ class CaWire:
         limit: int,
     ) -> CaAnswer:
         async with self._http.stream(method, path, json=json) as response:
-            body = b""
-            async for part in response.aiter_raw():
-                body += part
-                if len(body) > limit:
-                    raise NoAnswer(f"the answer is larger than {limit:,} octets")
+            try:
+                body = await read_body(response.aiter_raw(), limit)
+            except BodyTooLarge:
+                raise NoAnswer(f"the answer is larger than {limit:,} octets") from None
             return CaAnswer(response.status_code, body)
 
 

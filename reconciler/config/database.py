@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from reconciler.config.definitions import BY_NAME, invalid
 from reconciler.config.environment import read_secret
-from reconciler.core.model.text import printable, without_credentials
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted, printable, without_credentials
 from reconciler.errors import Retry
 from reconciler.source.process import Bounds, TookTooLong, TooMuchOutput, run_process
 

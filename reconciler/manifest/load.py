@@ -15,7 +15,7 @@ from reconciler.errors import InvalidManifests, Problem
 from reconciler.manifest.compile import grant_of, peer_of, scope_of
 from reconciler.manifest.models import API_VERSION, MANIFESTS, PeerManifest, ScopeModel
 from reconciler.manifest.reader import Document, Path, path_text, read_documents
-from reconciler.manifest.validation_errors import explain, named_type, nearest
+from reconciler.manifest.validation_errors import explain, named_type, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -213,7 +213,7 @@ def _unknown_kind(document: Document, kind: object) -> Problem:
     else:
         word = kind if isinstance(kind, str) else document.written(("kind",))
         message = f"{shown(word)} is not one of {', '.join(MANIFESTS)}"
-        hint = nearest(word, MANIFESTS)
+        hint = suggestion(word, MANIFESTS)
     return Problem(document.file, *at, "field.value", "kind", message, hint)
 
 
@@ -275,7 +275,7 @@ def references(reading: Reading, *, others: Mapping[str, Direction] | None = Non
             hint = "validate the folder of all manifests to check it"
         elif each.peer not in peers:
             message = f"there is no Peer {shown(each.peer)} in this source"
-            hint = nearest(each.peer, peers) or "declare it, with direction: inbound"
+            hint = suggestion(each.peer, peers) or "declare it, with direction: inbound"
         elif directions.get(each.peer) is Direction.OUTBOUND:
             message = f"the Peer {shown(each.peer)} is outbound"
             hint = "a grant is for a peer that calls us: direction: inbound"

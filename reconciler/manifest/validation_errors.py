@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ValidationError
 
 from reconciler.core.model.scope import MAX_ROWS_LIMIT, NEVER_GRANTABLE, RESOURCE_TYPES
+from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import MAX_SHOWN, printable, shown
 from reconciler.errors import Problem
 from reconciler.manifest.models import PATTERN_MEANINGS
 from reconciler.manifest.reader import Path, path_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
     from pydantic_core import ErrorDetails
 
@@ -65,7 +65,7 @@ def _explain_one(
     elif kind == "extra_forbidden":
         code, mark = "field.unknown", document.keys.get(path, mark)
         message = f"{shown(path[-1])} is not known here"
-        hint = nearest(str(path[-1]), _known_keys(model, path[:-1]))
+        hint = suggestion(str(path[-1]), _known_keys(model, path[:-1]))
     elif kind in _EXPECTED:
         code = "field.type"
         message, hint = _wrong_type(kind, got)
@@ -145,22 +145,20 @@ def _not_one_of(path: Path, got: object, details: ErrorDetails) -> tuple[str, st
                 "remove it; the types that can be granted are " + ", ".join(known),
             )
         message = f"{shown(got)} is not one of {', '.join(known)}"
-        return "scope.type", message, nearest(str(got), known)
+        return "scope.type", message, suggestion(str(got), known)
     known = [
         part.strip("'") for part in details["ctx"]["expected"].replace(" or ", ", ").split(", ")
     ]
     code = "scope.verb" if "verbs" in names else "field.value"
     if isinstance(got, dict | list):
         return code, f"got {named_type(got)}, expected one of {', '.join(known)}", ""
-    return code, f"{shown(got)} is not one of {', '.join(known)}", nearest(str(got), known)
+    return code, f"{shown(got)} is not one of {', '.join(known)}", suggestion(str(got), known)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Collection[str]) -> str:
     """Return `did you mean "x"?` for the nearest known word, or nothing."""
-    if len(word) > MAX_SHOWN:
-        return ""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f'did you mean "{found[0]}"?' if found else ""
+    close = nearest(word, known, cutoff=0.5) if len(word) <= MAX_SHOWN else ""
+    return f'did you mean "{close}"?' if close else ""
 
 
 def _known_keys(model: type[BaseModel], path: Path) -> list[str]:

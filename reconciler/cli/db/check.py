@@ -9,7 +9,7 @@ import click
 
 from reconciler.cli.shared.context import database, settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted
 from reconciler.errors import Refused
 from reconciler.store.schema import differences
 

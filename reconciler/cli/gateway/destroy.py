@@ -21,8 +21,7 @@ from reconciler.cli.shared.context import confirm, flag_given, verb
 from reconciler.config import load_settings
 from reconciler.config.document import read_document
 from reconciler.config.home import NAME, Home, find_home, is_home
-from reconciler.core.model.text import printable
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted, printable
 from reconciler.embedded.destroy import (
     Orphan,
     destroy_home,

@@ -27,8 +27,7 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.config import require
-from reconciler.core.model.text import printable
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted, printable
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.destroy import orphans
 from reconciler.embedded.stepca.install import require_step_ca, version_of

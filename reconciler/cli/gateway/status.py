@@ -10,8 +10,7 @@ import click
 from reconciler.cli.shared.context import database, say_gateway, say_next, settings, verb
 from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.output import output_option, print_document
-from reconciler.core.model.text import printable
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted, printable
 from reconciler.errors import MosaicError, Problem
 from reconciler.store.views.status import ENDS_WITHIN, status
 

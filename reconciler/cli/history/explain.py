@@ -20,8 +20,8 @@ from reconciler.cli.shared.audit_entries import commit_text, contract, entry_lin
 from reconciler.cli.shared.context import database, settings, verb
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.issuance.serials import parse_certificate
+from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
-from reconciler.core.model.words import nearest
 from reconciler.store.audit.queries import explain_grant, explain_peer, explain_serial
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 
 from reconciler.cli.shared.context import confirm, database, say_gateway, settings, verb
 from reconciler.config import require
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted
 from reconciler.crypto.keyring import FileKeyring, remove_key
 from reconciler.errors import Refused
 from reconciler.store.rewrap import sealed_by_key

@@ -12,7 +12,7 @@ import click
 from reconciler.cli.shared.context import database, settings, verb
 from reconciler.cli.shared.summary import tallied
 from reconciler.core.model.observed import ObservedGrant, ObservedPeer
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.files import remedy
 from reconciler.manifest.schema import SCHEMAS_URL

@@ -17,7 +17,7 @@ import click
 from reconciler.cli.shared.context import settings, source_of, source_of_path, source_option, verb
 from reconciler.cli.shared.output import json_text, output_choice
 from reconciler.cli.shared.paths import only_source, read_paths
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted
 from reconciler.errors import EXIT_FAILED
 from reconciler.manifest.validation import Validation, validate
 from reconciler.source.read import read_source

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.cli.shared.invocation import on_home
 from reconciler.core.model.scope import Effect
-from reconciler.core.model.text import printable
+from reconciler.core.model.text import counted, percentage, printable
 from reconciler.core.model.times import rfc3339
-from reconciler.core.model.words import counted, percentage
 from reconciler.core.plan.guard import LIMIT_COUNT, LIMIT_PERCENT
 from reconciler.core.plan.model import Action, NoteKind
 

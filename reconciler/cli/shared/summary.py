@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted
 from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
 
 if TYPE_CHECKING:

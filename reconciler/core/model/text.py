@@ -1,11 +1,15 @@
-"""Foreign text as it may be shown: cut short, and with nothing in it that a terminal obeys."""
+"""Text for people: foreign text that is safe to print, counts, shares and lists of names."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_SHOWN: Final = 60  # characters
+MAX_LISTED: Final = 10  # names of one sentence
 
 _TOKEN: Final = re.compile(
     r"([?&][\w-]*(?:token|password|secret|key|signature|auth)=|\b(?:basic|bearer) +|\bmosf1_)"
@@ -16,11 +20,11 @@ _TOKEN: Final = re.compile(
 
 def printable(text: str, limit: int = MAX_SHOWN) -> str:
     """Return `text` cut at `limit` characters; what does not print stands as its escape."""
-    kept = "".join(
+    escaped = "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode()
         for each in text[:limit]
     )
-    return f"{kept}…" if len(text) > limit else kept
+    return f"{escaped}…" if len(text) > limit else escaped
 
 
 def shown(value: object) -> str:
@@ -31,3 +35,19 @@ def shown(value: object) -> str:
 def without_credentials(text: str) -> str:
     """Return `text` without what a URL in it holds of credentials: a user, a password, a token."""
     return _TOKEN.sub(r"\1…", re.sub(r"(://)[^/\s]*@", r"\1", text))
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count and its noun: `1 grant`, `1,000 grants`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def percentage(share: float) -> str:
+    """Return a share of 100 as English writes it: `30.00%`; what is more than nothing says so."""
+    return "<0.01%" if 0 < share < 0.005 else f"{share:.2f}%"
+
+
+def folded(names: Sequence[str], most: int = MAX_LISTED) -> str:
+    """Return names as a list of a sentence, the rest of a long one as its count."""
+    more = f" … and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

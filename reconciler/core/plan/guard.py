@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.scope import Effect
 from reconciler.core.model.spec import Kind
-from reconciler.core.model.words import counted, folded, percentage
+from reconciler.core.model.text import counted, folded, percentage
 from reconciler.core.plan.model import Action, AnyChange, Plan
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.model.spec import Kind
-from reconciler.core.model.words import nearest_label
+from reconciler.core.model.spelling import nearest_label
 from reconciler.core.plan.plan import plan
 from reconciler.errors import Refused
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted
 from reconciler.embedded.folders import remove
 from reconciler.embedded.processes import working_in
 from reconciler.errors import MosaicError, NeedsEdit

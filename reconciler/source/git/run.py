@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
-from reconciler.core.model.words import nearest
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.source.git.environment import NO_PROTOCOL, OPTIONS, environment
 from reconciler.source.git.errors import lines_of, said

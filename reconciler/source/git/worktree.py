@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.model.text import printable
-from reconciler.core.model.words import counted
+from reconciler.core.model.text import counted, printable
 from reconciler.core.source import MAX_FILE
 from reconciler.errors import MosaicError, NeedsEdit
 from reconciler.source.git.errors import said

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.audit.chain import GENESIS, Head, check_entry
 from reconciler.core.audit.fold import Told
 from reconciler.core.audit.replay import Replay
-from reconciler.core.model.words import nearest_label
+from reconciler.core.model.spelling import nearest_label
 from reconciler.errors import Refused
 from reconciler.store.audit.log import entries
 

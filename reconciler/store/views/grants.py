@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.core.model.spelling import nearest
 from reconciler.core.model.times import rfc3339
-from reconciler.core.model.words import nearest
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Words that were mistyped: how far apart two are, and which known one was meant."""
+"""Spelling: the edit distance of two words, and the known word most like a mistyped one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
 MAX_WORD: Final = 64  # characters that are compared; the cost grows with their square
-MAX_LISTED: Final = 10  # names of one sentence
 
 
 def nearest(word: str, known: Collection[str], *, cutoff: float = 0.0) -> str:
     """Return the known word most like `word`, or nothing where none is as like as `cutoff`."""
-    found = difflib.get_close_matches(word[:MAX_WORD], list(known), n=1, cutoff=cutoff)
-    return found[0] if found else ""
+    matches = difflib.get_close_matches(word[:MAX_WORD], list(known), n=1, cutoff=cutoff)
+    return matches[0] if matches else ""
 
 
 def nearest_label(label: str, known: Collection[str]) -> str:
@@ -46,19 +45,3 @@ def edits(one: str, other: str) -> int:
         for j, b in enumerate(other, 1):
             before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
     return row[-1]
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count and its noun: `1 grant`, `1,000 grants`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def percentage(share: float) -> str:
-    """Return a share of 100 as English writes it: `30.00%`; what is more than nothing says so."""
-    return "<0.01%" if 0 < share < 0.005 else f"{share:.2f}%"
-
-
-def folded(names: Sequence[str], most: int = MAX_LISTED) -> str:
-    """Return names as a list of a sentence, the rest of a long one as its count."""
-    more = f" … and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""The operator's brake: holds that win over git, under the lock, with their audit rows."""
+"""An operator's holds, which win over git, under the lock, with their audit rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.audit.chain import Event
 from reconciler.core.model.observed import Hold
-from reconciler.core.model.states import GrantStatus, HoldKind, live_grant_status
+from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus, live_grant_status
 from reconciler.errors import Refused
 from reconciler.store import ending
 from reconciler.store.audit import log as audit
@@ -47,7 +47,7 @@ def revoke_grant(tx: Tx, name: str, actor: str, reason: str) -> None:
     audit.append(tx, events)
 
 
-def resume_grant(tx: Tx, name: str, actor: str) -> str:
+def resume_grant(tx: Tx, name: str, actor: str) -> GrantStatus:
     """Lift the hold of a grant; return the status that it has now.
 
     A grant that an operator revoked stays revoked: the next apply may create its name anew.
@@ -62,17 +62,16 @@ def resume_grant(tx: Tx, name: str, actor: str) -> str:
         name=name,
     )
     if row is None:
-        shown = show_grant(tx, name)
+        grant = show_grant(tx, name)
         raise Refused(
             "state_conflict",
-            f"no operator holds grant {name!r}: it is {shown['status']}",
+            f"no operator holds grant {name!r}: it is {grant.status}",
             hint="what git says of it (spec.suspended) is changed in git",
         )
     _set_hold(tx, row["id"], None)
     data = {"lifted": row["hold"], "id": str(row["id"])}
     audit.append(tx, [Event("grant.resumed", actor, f"grant/{name}", data)])
-    status: str = show_grant(tx, name)["status"]
-    return status
+    return show_grant(tx, name).status
 
 
 def revoke_peer(tx: Tx, name: str, actor: str, reason: str) -> None:
@@ -81,8 +80,7 @@ def revoke_peer(tx: Tx, name: str, actor: str, reason: str) -> None:
     Raises:
         Refused: `name_unknown`, `state_conflict`.
     """
-    shown = show_peer(tx, name)
-    if shown["status"] == "revoked":
+    if show_peer(tx, name).status is PeerStatus.REVOKED:
         raise Refused("state_conflict", f"peer {name!r} is revoked already")
     row = tx.row(
         "SELECT id FROM federation_peers WHERE name = :name AND status <> 'revoked'"

@@ -104,8 +104,8 @@ def command(
         options = Options(wait=wait, inviting=inviting.inviting, also=_unless_created(name))
         done = apply_drafts(opened, declaring, options, write=not no_write)
         with opened.transaction() as tx:
-            row = show_grant(tx, name)
-    document = {**row, "invitation": inviting.document(dict(done.invited)[name])}
+            grant = show_grant(tx, name)
+    document = {**grant.as_json(), "invitation": inviting.document(dict(done.invited)[name])}
     if output != "table":
         print_document(document, output)
         return
@@ -131,16 +131,16 @@ def _specs(opened: Database, source: Source, name: str, spec: GrantSpec) -> list
 
 def _refuse_held_or_live(opened: Database, name: str, peer: str) -> None:
     with opened.transaction() as tx:
-        grants = [row for row in list_grants(tx) if row["name"] == name]
+        grants = [grant for grant in list_grants(tx) if grant.name == name]
         if live_peer(tx, peer) is None:
             refuse_held_peer(tx, peer)
-    for row in grants:
-        if row["status"] not in ("revoked", "expired"):
-            raise _taken(name, row["status"])
-        if row["hold"] is not None and row["hold"]["kind"] == HoldKind.REVOKE:
+    for grant in grants:
+        if not grant.status.ended:
+            raise _taken(name, grant.status)
+        if grant.hold is not None and grant.hold.kind is HoldKind.REVOKE:
             raise Refused(
                 "state_conflict",
-                f"grant {name!r} was revoked by {row['hold']['by']}",
+                f"grant {name!r} was revoked by {grant.hold.by}",
                 hint=f"lift that first: `mosaic federation grant resume {name}`",
             )
 

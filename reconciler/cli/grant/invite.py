@@ -33,9 +33,9 @@ def command(name: str, token_life: timedelta, output: str) -> None:
     with database(found, "grant invite") as opened, opened.transaction() as tx:
         pepper = inviting.inviting.pepper
         minted = mint(tx, live_grant_id(tx, name), pepper, token_life, f"user:{actor_name()}")
-        row = show_grant(tx, name)
+        grant = show_grant(tx, name)
     invitation = inviting.document(minted)
     if output != "table":
-        print_document({**row, "invitation": invitation}, output)
+        print_document({**grant.as_json(), "invitation": invitation}, output)
         return
     print_invitation(f"invitation of {name}", invitation)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.shared.context import verb, wait_lock
-from reconciler.cli.shared.holds import brake
+from reconciler.cli.shared.holds import change_hold
 from reconciler.cli.shared.output import output_option
+from reconciler.core.model.documents import GrantView
+from reconciler.core.model.states import GrantStatus
 from reconciler.store.holds import resume_grant
 
 if TYPE_CHECKING:
     from datetime import timedelta
-
-    from reconciler.store.db import Tx
 
 
 @click.command(help=__doc__)
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 @output_option
 @verb
 def command(name: str, wait: timedelta, output: str) -> None:
-    def act(tx: Tx, by: str) -> None:
-        resume_grant(tx, name, by)
-
-    row = brake("grant", name, act, wait, output)
+    grant = change_hold(
+        "grant", name, lambda tx, actor: resume_grant(tx, name, actor), wait, output
+    )
     if output != "table":
         return
-    if row["status"] == "revoked":
+    if grant.status == GrantStatus.REVOKED:
         click.echo("  the next apply creates it anew, where git declares it")
-    elif row["suspended"]:
+    elif isinstance(grant, GrantView) and grant.suspended:
         click.echo("  its manifest suspends it: set spec.suspended to false in git")

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import verb, wait_lock
-from reconciler.cli.shared.holds import brake
-from reconciler.cli.shared.output import output_option
+from reconciler.cli.shared.context import verb
+from reconciler.cli.shared.holds import change_hold, revoke_options
 from reconciler.store.holds import revoke_grant
 
 if TYPE_CHECKING:
@@ -22,16 +21,12 @@ if TYPE_CHECKING:
 
 
 @click.command(help=__doc__)
-@click.argument("name")
-@click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@wait_lock
-@output_option
+@revoke_options
 @verb
 def command(name: str, reason: str, yes: bool, wait: timedelta, output: str) -> None:
     question = "" if yes else f"Revoke grant {name} and its certificates for good?"
 
-    def act(tx: Tx, by: str) -> None:
-        revoke_grant(tx, name, by, reason)
+    def revoke(tx: Tx, actor: str) -> None:
+        revoke_grant(tx, name, actor, reason)
 
-    brake("grant", name, act, wait, output, question=question)
+    change_hold("grant", name, revoke, wait, output, question=question)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import database, settings, verb
-from reconciler.cli.shared.output import output_option, show_facts
+from reconciler.cli.shared.context import verb
+from reconciler.cli.shared.listing import print_object
+from reconciler.cli.shared.output import output_option
 from reconciler.store.views.grants import show_grant
 
 
@@ -17,7 +18,4 @@ from reconciler.store.views.grants import show_grant
 @output_option
 @verb
 def command(name: str, output: str) -> None:
-    found = settings()
-    with database(found, "grant show") as opened, opened.transaction() as tx:
-        row = show_grant(tx, name)
-    show_facts(row, output)
+    print_object("grant", show_grant, name, output)

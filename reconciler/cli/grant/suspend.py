@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.shared.context import verb, wait_lock
-from reconciler.cli.shared.holds import brake
+from reconciler.cli.shared.holds import change_hold, reason_option
 from reconciler.cli.shared.output import output_option
+from reconciler.core.model.states import GrantStatus
 from reconciler.store.holds import suspend_grant
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @click.argument("name")
-@click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
+@reason_option
 @wait_lock
 @output_option
 @verb
 def command(name: str, reason: str, wait: timedelta, output: str) -> None:
-    row = brake("grant", name, lambda tx, by: suspend_grant(tx, name, by, reason), wait, output)
-    if output == "table" and row["status"] == "pending":
+    grant = change_hold(
+        "grant", name, lambda tx, actor: suspend_grant(tx, name, actor, reason), wait, output
+    )
+    if output == "table" and grant.status == GrantStatus.PENDING:
         click.echo("  it will be suspended once its peer enrolls")

@@ -95,7 +95,7 @@ def command(
         adding.declare(write=not no_write)
         asyncio.run(adding.join())
         with opened.transaction() as tx:
-            row = show_peer(tx, adding.name)
+            row = show_peer(tx, adding.name).as_json()
     if output != "table":
         print_document(row, output)
         return

@@ -1,13 +1,13 @@
-"""What the operator's brakes share: the lock, the question, and the state that came of it."""
+"""What suspending, resuming and revoking share: the options, the question, the lock, the result."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli.shared.context import confirm, database, say_gateway, settings
-from reconciler.cli.shared.output import print_document
+from reconciler.cli.shared.context import confirm, database, say_gateway, settings, wait_lock
+from reconciler.cli.shared.output import output_option, print_document
 from reconciler.store.locks import actor_name, locked
 from reconciler.store.views.grants import show_grant
 from reconciler.store.views.peers import show_peer
@@ -16,35 +16,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from reconciler.core.model.documents import GrantView, PeerView
     from reconciler.store.db import Tx
 
+F = TypeVar("F", bound="Callable[..., Any]")
 
-def brake(
+reason_option = click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
+
+
+def revoke_options(function: F) -> F:
+    """Add NAME and the options of `revoke`."""
+    yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+    return click.argument("name")(reason_option(yes(wait_lock(output_option(function)))))
+
+
+def change_hold(
     kind: str,
     name: str,
-    act: Callable[[Tx, str], None],
+    change: Callable[[Tx, str], object],
     wait: timedelta,
     output: str,
     *,
     question: str = "",
-) -> dict[str, Any]:
-    """Do `act` (with the actor's name) under the lock; tell and return the state afterwards.
+) -> GrantView | PeerView:
+    """Do `change` (with the actor's name) under the lock; print and return the object afterwards.
 
     A `question` is asked first, once the name is known, and while nothing is locked.
     """
-    found = settings()
-    say_gateway(found)
+    gateway = settings()
+    say_gateway(gateway)
     show = show_grant if kind == "grant" else show_peer
-    with database(found, f"{kind} brake") as opened:
+    with database(gateway, f"{kind} hold") as opened:
         if question:
             with opened.transaction() as tx:
                 show(tx, name)
             confirm(question, yes=False)
         with locked(opened, wait) as tx:
-            act(tx, f"user:{actor_name()}")
-            row = show(tx, name)
+            change(tx, f"user:{actor_name()}")
+            view = show(tx, name)
     if output != "table":
-        print_document(row, output)
+        print_document(view.as_json(), output)
     else:
-        click.echo(f"{kind}/{name} is {row['status']}")
-    return row
+        click.echo(f"{kind}/{name} is {view.status}")
+    return view

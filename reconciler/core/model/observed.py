@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An operator's brake on a peer or a grant. Git cannot lift it."""
+    """An operator's hold on a peer or a grant. Git cannot lift it."""
 
     kind: HoldKind
     by: str
@@ -88,7 +88,7 @@ class ObservedPeer:
 
     @property
     def held_revoked(self) -> bool:
-        """Whether an operator's brake keeps this name from being created again."""
+        """Whether an operator's hold keeps this name from being created again."""
         return self.hold is not None and self.hold.kind is HoldKind.REVOKE
 
 
@@ -120,7 +120,7 @@ class ObservedGrant:
 
     @property
     def held_revoked(self) -> bool:
-        """Whether an operator's brake keeps this name from being created again."""
+        """Whether an operator's hold keeps this name from being created again."""
         return self.hold is not None and self.hold.kind is HoldKind.REVOKE
 
 

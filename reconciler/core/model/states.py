@@ -52,7 +52,7 @@ class IssuanceStatus(StrEnum):
 
 
 class HoldKind(StrEnum):
-    """An operator's brake: `suspend` withholds authority, `revoke` ends it and keeps it ended."""
+    """An operator's hold: `suspend` withholds authority, `revoke` ends it and keeps it ended."""
 
     SUSPEND = "suspend"
     REVOKE = "revoke"

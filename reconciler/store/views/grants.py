@@ -1,17 +1,19 @@
-"""Grants as lists and shows tell them (DESIGN 13): every state, and the truth about each."""
+"""Grants as lists and shows print them: in every state, each as it is now."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
+from reconciler.core.model.documents import CertificateView, GrantView
 from reconciler.core.model.spelling import nearest
-from reconciler.core.model.times import rfc3339
+from reconciler.core.model.states import GrantStatus
 from reconciler.errors import Refused
+from reconciler.store.apply.observe import hold_from, source_location
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from uuid import UUID
 
     from reconciler.store.db import Tx
 
@@ -29,17 +31,17 @@ FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id
 """
 
 
-def list_grants(tx: Tx, statuses: Collection[str] = ()) -> list[dict[str, Any]]:
+def list_grants(tx: Tx, statuses: Collection[str] = ()) -> list[GrantView]:
     """Return the grants, of these statuses where any are named, by name and age."""
     rows = tx.rows(
         _SELECT + " WHERE cardinality(CAST(:statuses AS text[])) = 0"
         ' OR g.status_now::text = ANY(:statuses) ORDER BY g.name COLLATE "C", g.created_at, g.id',
         statuses=list(statuses),
     )
-    return [_document(row) for row in rows]
+    return [_view(row) for row in rows]
 
 
-def show_grant(tx: Tx, name: str) -> dict[str, Any]:
+def show_grant(tx: Tx, name: str) -> GrantView:
     """Return the live grant of a name, or the one that ended last.
 
     Raises:
@@ -52,26 +54,19 @@ def show_grant(tx: Tx, name: str) -> dict[str, Any]:
     )
     if row is None:
         raise unknown(tx, "grant", name)
-    return _document(row)
+    return _view(row)
 
 
 def live_grant_id(tx: Tx, name: str) -> UUID:
     """Return the id of the grant of a name that has not ended; else raise `Refused`."""
-    shown = show_grant(tx, name)
-    if shown["status"] in ("revoked", "expired"):
+    grant = show_grant(tx, name)
+    if grant.status.ended:
         raise Refused(
             "state_conflict",
-            f"grant {name!r} is {shown['status']}: it has ended",
+            f"grant {name!r} is {grant.status}: it has ended",
             hint="declare it anew and apply",
         )
-    row = tx.row(
-        "SELECT id FROM federation_grants WHERE name = :name"
-        " AND status NOT IN ('revoked', 'expired')",
-        name=name,
-    )
-    assert row is not None
-    found: UUID = row["id"]
-    return found
+    return UUID(grant.id)
 
 
 def unknown(tx: Tx, kind: str, name: str) -> Refused:
@@ -82,45 +77,33 @@ def unknown(tx: Tx, kind: str, name: str) -> Refused:
     return Refused("name_unknown", f"there is no {kind} {name!r}", hint=hint)
 
 
-def time_text(at: datetime | None) -> str | None:
-    """Return a time of a row as RFC 3339, or None."""
-    return rfc3339(at) if at is not None else None
+def _view(row: dict[str, Any]) -> GrantView:
+    return GrantView(
+        name=row["name"],
+        id=str(row["id"]),
+        peer=row["peer"],
+        subject_user_id=row["subject_user_id"],
+        scope=row["scope"],
+        status=GrantStatus(row["status"]),
+        suspended=row["suspended"],
+        hold=hold_from(row["hold"]),
+        protect=row["protect"],
+        managed=row["managed"],
+        expires_at=row["expires_at"],
+        activated_at=row["activated_at"],
+        revoked_at=row["revoked_at"],
+        revoked_reason=row["revoked_reason"],
+        revision=row["revision"],
+        source=source_location(row),
+        certificates=tuple(_certificate(each) for each in row["certificates"]),
+    )
 
 
-def source_of(row: dict[str, Any]) -> dict[str, Any] | None:
-    """Return where a row's manifest stands, or None where no source has declared it yet."""
-    if row["source_path"] is None:
-        return None
-    return {"path": row["source_path"], "line": row["source_line"]}
-
-
-def _document(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": row["name"],
-        "id": str(row["id"]),
-        "peer": row["peer"],
-        "subjectUserId": row["subject_user_id"],
-        "scope": row["scope"],
-        "status": row["status"],
-        "suspended": row["suspended"],
-        "hold": row["hold"],
-        "protect": row["protect"],
-        "managed": row["managed"],
-        "expiresAt": time_text(row["expires_at"]),
-        "activatedAt": time_text(row["activated_at"]),
-        "revokedAt": time_text(row["revoked_at"]),
-        "revokedReason": row["revoked_reason"],
-        "revision": row["revision"],
-        "source": source_of(row),
-        "certificates": [_certificate(each) for each in row["certificates"]],
-    }
-
-
-def _certificate(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "serial": row["serial"],
-        "fingerprint": row["fingerprint"],
-        "status": row["status"],
-        "notBefore": rfc3339(datetime.fromtimestamp(row["not_before"], UTC)),
-        "notAfter": rfc3339(datetime.fromtimestamp(row["not_after"], UTC)),
-    }
+def _certificate(row: dict[str, Any]) -> CertificateView:
+    return CertificateView(
+        serial=row["serial"],
+        fingerprint=row["fingerprint"],
+        status=row["status"],
+        not_before=datetime.fromtimestamp(row["not_before"], UTC),
+        not_after=datetime.fromtimestamp(row["not_after"], UTC),
+    )

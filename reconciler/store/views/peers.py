@@ -1,10 +1,14 @@
-"""Peers as lists and shows tell them (DESIGN 13): never a key."""
+"""Peers as lists and shows print them: in every state, and never a key."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.store.views.grants import source_of, time_text, unknown
+from reconciler.core.model.documents import CertificateView, PeerView, RemoteView
+from reconciler.core.model.spec import Direction
+from reconciler.core.model.states import PeerStatus
+from reconciler.store.apply.observe import hold_from, source_location
+from reconciler.store.views.grants import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,17 +26,17 @@ FROM federation_peers AS p
 """
 
 
-def list_peers(tx: Tx, statuses: Collection[str] = ()) -> list[dict[str, Any]]:
+def list_peers(tx: Tx, statuses: Collection[str] = ()) -> list[PeerView]:
     """Return the peers, of these statuses where any are named, by name and age."""
     rows = tx.rows(
         _SELECT + " WHERE cardinality(CAST(:statuses AS text[])) = 0"
         ' OR p.status::text = ANY(:statuses) ORDER BY p.name COLLATE "C", p.created_at, p.id',
         statuses=list(statuses),
     )
-    return [_document(row) for row in rows]
+    return [_view(row) for row in rows]
 
 
-def show_peer(tx: Tx, name: str) -> dict[str, Any]:
+def show_peer(tx: Tx, name: str) -> PeerView:
     """Return the live peer of a name, or the one that was revoked last.
 
     Raises:
@@ -45,43 +49,34 @@ def show_peer(tx: Tx, name: str) -> dict[str, Any]:
     )
     if row is None:
         raise unknown(tx, "peer", name)
-    return _document(row)
+    return _view(row)
 
 
-def _document(row: dict[str, Any]) -> dict[str, Any]:
-    document = {
-        "name": row["name"],
-        "id": str(row["id"]),
-        "direction": row["direction"],
-        "displayName": row["display_name"],
-        "endpoint": row["endpoint_url"],
-        "status": row["status"],
-        "hold": row["hold"],
-        "managed": row["managed"],
-        "revision": row["revision"],
-        "source": source_of(row),
-        "grants": row["grants"],
-    }
-    if row["direction"] == "outbound":
-        document["certificate"] = _certificate(row)
-        document["grant"] = _remote_grant(row["remote_grant"])
-    return document
+def _view(row: dict[str, Any]) -> PeerView:
+    outbound = row["direction"] == Direction.OUTBOUND
+    return PeerView(
+        name=row["name"],
+        id=str(row["id"]),
+        direction=row["direction"],
+        display_name=row["display_name"],
+        endpoint=row["endpoint_url"],
+        status=PeerStatus(row["status"]),
+        hold=hold_from(row["hold"]),
+        managed=row["managed"],
+        revision=row["revision"],
+        source=source_location(row),
+        grants=tuple(row["grants"]),
+        remote=RemoteView(_certificate(row), row["remote_grant"]) if outbound else None,
+    )
 
 
-def _certificate(row: dict[str, Any]) -> dict[str, Any] | None:
+def _certificate(row: dict[str, Any]) -> CertificateView | None:
     if row["cert_serial"] is None:
         return None
-    return {
-        "serial": row["cert_serial"],
-        "fingerprint": row["cert_fingerprint"],
-        "status": "issued" if row["status"] == "active" else "revoked",
-        "notBefore": time_text(row["cert_not_before"]),
-        "notAfter": time_text(row["cert_not_after"]),
-    }
-
-
-def _remote_grant(told: dict[str, Any] | None) -> dict[str, Any] | None:
-    if told is None:
-        return None
-    kept = ("id", "name", "subjectUserId", "scope", "status", "expiresAt")
-    return {name: told.get(name) for name in kept}
+    return CertificateView(
+        serial=row["cert_serial"],
+        fingerprint=row["cert_fingerprint"],
+        status="issued" if row["status"] == PeerStatus.ACTIVE else "revoked",
+        not_before=row["cert_not_before"],
+        not_after=row["cert_not_after"],
+    )

@@ -1,4 +1,4 @@
-"""The operator's brakes: what they hold, no apply and no loop undoes."""
+"""An operator's holds: no apply and no loop undoes them."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_revoked_peer_takes_its_grants_along_and_stays_away(mosaic: Quick) -> 
         (("peer", "revoke", "beta"), "confirmation_needed"),
     ],
 )
-def test_a_brake_that_cannot_be_pulled_says_why(
+def test_a_hold_that_cannot_be_placed_says_why(
     mosaic: Quick, arguments: tuple[str, ...], code: str
 ) -> None:
     done = mosaic(*arguments, "--output", "json")
@@ -178,7 +178,7 @@ def test_a_brake_that_cannot_be_pulled_says_why(
     assert mosaic.statuses() == {"beta-notes": "pending", "beta-tasks": "active"}
 
 
-def test_what_has_ended_is_not_braked_again(mosaic: Quick) -> None:
+def test_what_has_ended_is_not_held_again(mosaic: Quick) -> None:
     mosaic.ok("peer", "revoke", "beta", "--yes")
     for arguments in (
         ("grant", "suspend", "beta-tasks"),
@@ -197,13 +197,13 @@ def test_a_person_is_asked_before_a_revocation(mosaic: Quick, answer: str, code:
     assert mosaic.grant("beta-tasks")["status"] == ("revoked" if code == 0 else "active")
 
 
-def test_a_brake_waits_for_the_lock_no_longer_than_it_is_told(mosaic: Quick) -> None:
+def test_a_hold_waits_for_the_lock_no_longer_than_it_is_told(mosaic: Quick) -> None:
     with locked(mosaic.rows.database, timedelta(seconds=5)):
         done = mosaic("grant", "suspend", "beta-tasks", "--wait-lock", "1s")
     assert (done.code, mosaic.grant("beta-tasks")["status"]) == (4, "active")
 
 
-def test_each_brake_leaves_an_audit_entry_with_who_and_why(mosaic: Quick) -> None:
+def test_each_hold_leaves_an_audit_entry_with_who_and_why(mosaic: Quick) -> None:
     mosaic.ok("grant", "suspend", "beta-tasks", "--reason", "a leak")
     mosaic.ok("grant", "resume", "beta-tasks")
     mosaic.ok("grant", "revoke", "beta-tasks", "--yes")

@@ -197,6 +197,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "scope_invalid": Outcome(NeedsEdit, EXIT_FAILED, "The scope is invalid"),
     "value_invalid": Outcome(NeedsEdit, EXIT_FAILED, "A value is invalid"),
     "source_unreadable": Outcome(NeedsEdit, EXIT_FAILED, "The source cannot be read"),
+    "source_refused": Outcome(NeedsEdit, EXIT_FAILED, "The source refuses to be read"),
     "source_unavailable": Outcome(Retry, EXIT_FAILED, "The source cannot be reached now"),
     "name_unknown": Outcome(Refused, EXIT_FAILED, "There is no such object"),
     "name_taken": Outcome(Refused, EXIT_FAILED, "The name is taken"),

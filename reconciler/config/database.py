@@ -12,7 +12,7 @@ from reconciler.config.definitions import BY_NAME, invalid
 from reconciler.config.environment import read_secret
 from reconciler.core.model.text import counted, printable, without_credentials
 from reconciler.errors import Retry
-from reconciler.source.process import Bounds, TookTooLong, TooMuchOutput, run_process
+from reconciler.process import Bounds, OutputTooLarge, ProcessTimeout, run_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,20 +50,20 @@ def database_source(settings: Settings) -> Source | None:
 
 def _password(command: tuple[str, ...], folder: Path) -> str:
     try:
-        ended = run_process(command, cwd=folder, env=os.environ, bounds=BOUNDS)
+        result = run_process(command, cwd=folder, env=os.environ, bounds=BOUNDS)
     except OSError as error:
         message = f"{printable(command[0], 255)!r} cannot be started: {error.strerror}"
         raise invalid(_COMMAND, message, "name a program that is there and may be run") from None
-    except TookTooLong:
+    except ProcessTimeout:
         _fail(f"it did not end within {BOUNDS.seconds:.0f} s")
-    except TooMuchOutput:
+    except OutputTooLarge:
         _fail(f"it printed more than {BOUNDS.output:,} bytes")
-    if ended.code != 0:
-        how = f"exit code {ended.code}" if ended.code > 0 else f"signal {-ended.code}"
-        lines = ended.errors.decode(errors="replace").strip().splitlines()[-SHOWN_LINES:]
+    if result.code != 0:
+        how = f"exit code {result.code}" if result.code > 0 else f"signal {-result.code}"
+        lines = result.errors.decode(errors="replace").strip().splitlines()[-SHOWN_LINES:]
         last = "; ".join(printable(without_credentials(line.strip()), 300) for line in lines)
         _fail(f"it failed with {how}: {last or 'nothing on standard error'}")
-    lines = ended.output.decode(errors="replace").splitlines()
+    lines = result.output.decode(errors="replace").splitlines()
     if len(lines) != 1 or not lines[0] or "\0" in lines[0]:
         message = f"it printed {counted(len(lines), 'line')}, expected one, the password"
         raise invalid(_COMMAND, message, "let it print the password alone, on standard output")

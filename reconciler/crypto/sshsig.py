@@ -6,20 +6,20 @@ So keys in an agent or on a token can sign, and who has no Mosaic can verify (PR
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.text import printable
 from reconciler.errors import NeedsEdit, Refused
+from reconciler.process import BoundExceeded, Bounds, ProcessResult, run_process
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 NAMESPACE: Final = "mosaic-checkpoint"
-SIGN_S: Final = 120  # somebody may have to type a passphrase, or to touch a token
-VERIFY_S: Final = 30
+SIGNING: Final = Bounds(seconds=120, output=64 * 1024)  # a passphrase is typed, a token touched
+VERIFYING: Final = Bounds(seconds=30, output=64 * 1024)
 
 
 def sign(content: bytes, key: Path) -> bytes:
@@ -28,14 +28,14 @@ def sign(content: bytes, key: Path) -> bytes:
     Raises:
         NeedsEdit: `value_invalid`: the key cannot sign. `config_invalid`: there is no ssh-keygen.
     """
-    done = _run(["-Y", "sign", "-n", NAMESPACE, "-f", os.fspath(key)], content, SIGN_S)
-    if done.returncode != 0:
+    result = _run(["-Y", "sign", "-n", NAMESPACE, "-f", os.fspath(key)], content, SIGNING)
+    if result.code != 0:
         raise NeedsEdit(
             "value_invalid",
-            f"{str(key)!r} cannot sign: {_reason(done)}",
+            f"{str(key)!r} cannot sign: {_reason(result)}",
             hint="name a private key of ssh-keygen, or a public one whose private one an agent has",
         )
-    return done.stdout
+    return result.output
 
 
 def verify(content: bytes, signature: bytes, allowed_signers: Path, at: datetime) -> str:
@@ -51,23 +51,21 @@ def verify(content: bytes, signature: bytes, allowed_signers: Path, at: datetime
             *("-s", os.fspath(file), "-f", os.fspath(allowed_signers)),
             f"-Overify-time={at:%Y%m%d%H%M%SZ}",
         ]
-        found = _run(["-Y", "find-principals", *options], b"", VERIFY_S)
-        names = found.stdout.decode("utf-8", "replace").splitlines()
-        if found.returncode != 0 or not names:
+        search = _run(["-Y", "find-principals", *options], b"", VERIFYING)
+        names = search.output.decode("utf-8", "replace").splitlines()
+        if search.code != 0 or not names:
             raise _untrusted("its signature is by none of the allowed signers")
         words = ["-Y", "verify", "-n", NAMESPACE, "-I", names[0], *options]
-        done = _run(words, content, VERIFY_S)
-    if done.returncode != 0:
-        raise _untrusted(f"its signature does not verify: {_reason(done)}")
+        result = _run(words, content, VERIFYING)
+    if result.code != 0:
+        raise _untrusted(f"its signature does not verify: {_reason(result)}")
     return printable(names[0], 255)
 
 
-def _run(words: list[str], content: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
+def _run(words: list[str], content: bytes, bounds: Bounds) -> ProcessResult:
     try:
-        return subprocess.run(
-            ["ssh-keygen", *words], input=content, capture_output=True, timeout=limit_s, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return run_process(["ssh-keygen", *words], bounds=bounds, input=content, terminal=True)
+    except (OSError, BoundExceeded):
         raise NeedsEdit(
             "config_invalid",
             "ssh-keygen cannot be run, or does not end",
@@ -75,8 +73,8 @@ def _run(words: list[str], content: bytes, limit_s: int) -> subprocess.Completed
         ) from None
 
 
-def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
-    lines = (done.stderr + b"\n" + done.stdout).decode("utf-8", "replace").split("\n")
+def _reason(result: ProcessResult) -> str:
+    lines = (result.errors + b"\n" + result.output).decode("utf-8", "replace").split("\n")
     return printable(next((line.strip() for line in lines if line.strip()), "no reason given"), 255)
 
 

@@ -21,8 +21,8 @@ from reconciler.core.model.backoff import Backoff
 from reconciler.core.plan.guard import GuardOptions
 from reconciler.errors import Defect, InvalidManifests, MosaicError, Retry
 from reconciler.loops.jobs import EXPIRE_EVERY, Job
+from reconciler.process import end_running
 from reconciler.reconcile import Options, Reading, apply, expire, read
-from reconciler.source.process import end_running
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.loop_status import Pass, Waiting, record_pass, record_stop
 

@@ -6,13 +6,13 @@ import os
 import pwd
 import shutil
 import stat
-import subprocess
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from reconciler.embedded.processes import Account
 from reconciler.errors import NeedsEdit
+from reconciler.process import BoundExceeded, Bounds, run_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NAME: Final = "mosaic-postgres"
 ATTEMPTS: Final = 10
 WAIT_S: Final = 0.1
+CREATING: Final = Bounds(seconds=60, output=64 * 1024)
 
 
 def server_account() -> Account | None:
@@ -110,13 +111,11 @@ def _create() -> pwd.struct_passwd:
     problem = "there is no useradd"
     if useradd is not None:
         options = ("--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent")
-        made = subprocess.run(
-            [useradd, *options, "--shell", "/usr/sbin/nologin", NAME],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        problem = made.stderr.strip()
+        words = [useradd, *options, "--shell", "/usr/sbin/nologin", NAME]
+        try:
+            problem = run_process(words, bounds=CREATING).errors.decode(errors="replace").strip()
+        except BoundExceeded:
+            problem = f"useradd did not end within {CREATING.seconds:.0f} s"
     for _ in range(ATTEMPTS):
         with suppress(KeyError):
             return pwd.getpwnam(NAME)  # made here, or by another process that was first

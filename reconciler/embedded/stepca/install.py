@@ -10,15 +10,14 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.embedded.stepca.build import (
-    ASK_S,
     MODULE,
+    PROBE,
     VERSION,
     build_step_ca,
     failed,
@@ -26,6 +25,7 @@ from reconciler.embedded.stepca.build import (
     remove_leftovers,
 )
 from reconciler.errors import NeedsEdit
+from reconciler.process import BoundExceeded, run_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -186,10 +186,8 @@ def _module_version(binary: Path) -> tuple[int, int, int] | None:
 
 def _output(*command: str | Path) -> str:
     try:
-        return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=ASK_S, check=False
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
+        return run_process(command, bounds=PROBE).output.decode(errors="replace")
+    except (OSError, BoundExceeded):
         return ""
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import NeedsEdit
-from reconciler.source.process import Bounds, run_process
+from reconciler.process import Bounds, run_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -133,8 +133,8 @@ def git_version() -> tuple[int, int]:
     key = (program, Path(program).stat().st_mtime_ns)
     if key not in _versions:
         env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
-        ended = run_process([program, "--version"], cwd=Path("/"), env=env, bounds=_PROBE)
-        numbers = _VERSION.match(ended.output)
+        result = run_process([program, "--version"], cwd=Path("/"), env=env, bounds=_PROBE)
+        numbers = _VERSION.match(result.output)
         _versions[key] = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
     version = _versions[key]
     if version < MINIMUM:

@@ -12,7 +12,7 @@ from reconciler.errors import NeedsEdit, Retry
 
 if TYPE_CHECKING:
     from reconciler.errors import MosaicError
-    from reconciler.source.process import Ended
+    from reconciler.process import ProcessResult
 
 MAX_LINE: Final = 300  # characters
 MAX_LINES: Final = 6  # the last ones
@@ -87,33 +87,31 @@ _FAULTS: Final = (  # the first that matches
 _UNKNOWN: Final = _fault("", "check the URL, the network and the credentials", lasting=False)
 
 
-def said(ended: Ended) -> str:
+def said(result: ProcessResult) -> str:
     """Return the last lines that say why a process failed, in one, printable, no credentials."""
-    lines = [line.strip() for line in lines_of(ended) if not _ADVICE.match(line)]
+    lines = [line.strip() for line in lines_of(result) if not _ADVICE.match(line)]
     told = list(dict.fromkeys(line for line in lines if line))[-MAX_LINES:]
-    return "; ".join(told) or f"it ended with {ended.code}"
+    return "; ".join(told) or f"it ended with {result.code}"
 
 
-def lines_of(ended: Ended) -> list[str]:
+def lines_of(result: ProcessResult) -> list[str]:
     """Return all lines of standard error, printable, without credentials."""
-    text = without_credentials(ended.errors.decode("utf-8", "replace"))
+    text = without_credentials(result.errors.decode("utf-8", "replace"))
     return [printable(line, MAX_LINE) for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 
-def unfetched(url: str, ended: Ended) -> MosaicError:
-    """Return the error of a repository at `url` that cannot be fetched: `source_unavailable`.
+def unfetched(url: str, result: ProcessResult) -> MosaicError:
+    """Return the error of a repository at `url` that cannot be fetched.
 
-    It is a `Retry` unless what was said shows that a person has to change something first.
+    It is `source_unavailable`, or `source_refused` if a person has to change something first.
     """
-    reason = said(ended)
+    reason = said(result)
     fault = next((each for each in _FAULTS if each.pattern.search(reason)), _UNKNOWN)
-    kind = NeedsEdit if fault.lasting else Retry
-    shown = printable(without_credentials(url), 200)
-    return kind(
-        "source_unavailable",
-        f"{shown} cannot be fetched: {reason}",
-        hint=f"nothing was changed; {_hint(fault, url)}",
-    )
+    message = f"{printable(without_credentials(url), 200)} cannot be fetched: {reason}"
+    hint = f"nothing was changed; {_hint(fault, url)}"
+    if fault.lasting:
+        return NeedsEdit("source_refused", message, hint=hint)
+    return Retry("source_unavailable", message, hint=hint)
 
 
 def _hint(fault: _Fault, url: str) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from reconciler.core.model.text import printable, without_credentials
 from reconciler.errors import NeedsEdit, Retry
+from reconciler.process import Bounds
 from reconciler.source.git.errors import said, unfetched
 from reconciler.source.git.run import (
     FETCHING,
@@ -28,7 +29,6 @@ from reconciler.source.git.run import (
     unknown_ref,
 )
 from reconciler.source.names import unreadable
-from reconciler.source.process import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ class Remote:
         `ref` is a branch, a tag, a full name or a full hash; None is the remote's HEAD.
 
         Raises:
-            NeedsEdit: `source_unreadable`: there is no such ref; `source_unavailable`: the remote
+            NeedsEdit: `source_unreadable`: there is no such ref; `source_refused`: the remote
                 refuses, or what it sends is damaged.
             Retry: `source_unavailable`: the remote cannot be reached, or another fetch takes long.
         """
@@ -132,20 +132,20 @@ class Remote:
         raise unknown_ref(ref or "HEAD", list(self._list("refs/heads/*", "refs/tags/*")))
 
     def _list(self, *patterns: str) -> dict[str, str]:
-        ended = run_git(
+        result = run_git(
             ("ls-remote", "--", self.url, *patterns),
             cwd=_NO_REPOSITORY,
             env={"GIT_ALLOW_PROTOCOL": self.protocol},
             bounds=LISTING,
         )
-        if ended.code != 0:
-            raise unfetched(self.url, ended)
-        lines = ended.output.decode("utf-8", "replace").splitlines()
+        if result.code != 0:
+            raise unfetched(self.url, result)
+        lines = result.output.decode("utf-8", "replace").splitlines()
         pairs = [line.split("\t", 1) for line in lines if "\t" in line]
         return {name: found for found, name in pairs if FULL_HASH.fullmatch(found)}
 
     def _fetch_ref(self, repository: Repository, refspec: str) -> None:
-        ended = repository.ask(
+        result = repository.ask(
             "fetch",
             "--quiet",
             "--no-tags",
@@ -157,8 +157,8 @@ class Remote:
             refspec,
             bounds=FETCHING,
         )
-        if ended.code != 0:
-            raise unfetched(self.url, ended)
+        if result.code != 0:
+            raise unfetched(self.url, result)
 
 
 def cache_folder(named: str | None) -> Path:
@@ -193,9 +193,9 @@ def _make(folder: Path, object_format: str) -> None:
     fresh = folder.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     words = ("init", "--quiet", "--bare", "--template=", f"--object-format={object_format}")
-    ended = run_git((*words, "--", str(fresh)), cwd=folder.parent)
-    if ended.code != 0:
-        raise unreadable(f"{folder} cannot be made: {said(ended)}")
+    result = run_git((*words, "--", str(fresh)), cwd=folder.parent)
+    if result.code != 0:
+        raise unreadable(f"{folder} cannot be made: {said(result)}")
     fresh.rename(folder)
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
 from reconciler.errors import NeedsEdit, Retry
+from reconciler.process import Bounds, OutputTooLarge, ProcessResult, ProcessTimeout, run_process
 from reconciler.source.git.environment import NO_PROTOCOL, OPTIONS, environment
 from reconciler.source.git.errors import lines_of, said
 from reconciler.source.names import unreadable
-from reconciler.source.process import Bounds, Ended, TookTooLong, TooMuchOutput, run_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,10 +52,10 @@ class Repository:
             NeedsEdit: `source_unreadable`: git fails, is not there, or prints too much.
             Retry: `source_unavailable`: it takes too long.
         """
-        ended = self.ask(*args, input=input, env=env, bounds=bounds)
-        if ended.code != 0:
-            raise unreadable(f"git {_verb(args)}: {said(ended)}")
-        return ended.output
+        result = self.ask(*args, input=input, env=env, bounds=bounds)
+        if result.code != 0:
+            raise unreadable(f"git {_verb(args)}: {said(result)}")
+        return result.output
 
     def ask(
         self,
@@ -63,17 +63,17 @@ class Repository:
         input: bytes | None = None,  # noqa: A002 - as subprocess calls it
         env: Mapping[str, str] | None = None,
         bounds: Bounds = READING,
-    ) -> Ended:
-        """Return how `git args…` ended, whatever its exit code; else as `run`."""
+    ) -> ProcessResult:
+        """Return the result of `git args…`, whatever its exit code; else as `run`."""
         words = (f"--git-dir={self.folder}", *args)
         more = {"GIT_ALLOW_PROTOCOL": self.protocol or NO_PROTOCOL, **(env or {})}
         return run_git(words, cwd=self.folder, env=more, bounds=bounds, input=input)
 
     def object(self, name: str) -> str | None:
         """Return the full hash of what git names so, which begins with no dash; None if nothing."""
-        ended = self.ask("rev-parse", "--verify", "-q", "--end-of-options", name)
-        found = ended.output.decode("ascii", "replace").strip()
-        return found if ended.code == 0 and FULL_HASH.fullmatch(found) else None
+        result = self.ask("rev-parse", "--verify", "-q", "--end-of-options", name)
+        found = result.output.decode("ascii", "replace").strip()
+        return found if result.code == 0 and FULL_HASH.fullmatch(found) else None
 
     def resolve(self, ref: str) -> str:
         """Return the full hash of the commit that `ref` names: a branch before a tag of its name.
@@ -103,8 +103,8 @@ def run_git(
     env: Mapping[str, str] | None = None,
     bounds: Bounds = READING,
     input: bytes | None = None,  # noqa: A002 - as subprocess calls it
-) -> Ended:
-    """Run git hardened, in `cwd`; return how it ended.
+) -> ProcessResult:
+    """Run git hardened, in `cwd`; return how it result.
 
     Raises:
         NeedsEdit: `source_unreadable`: there is no git, it is too old, or it prints too much.
@@ -113,7 +113,7 @@ def run_git(
     words = ["git", "--no-pager", *(word for each in OPTIONS for word in ("-c", each)), *args]
     try:
         with environment(env or {}) as made:
-            ended = run_process(words, cwd=cwd, env=made, bounds=bounds, input=input)
+            result = run_process(words, cwd=cwd, env=made, bounds=bounds, input=input)
     except FileNotFoundError:
         raise unreadable(f"{cwd} does not exist") from None
     except NotADirectoryError:
@@ -121,17 +121,17 @@ def run_git(
         raise NeedsEdit("source_unreadable", f"{cwd} is a file", hint=hint) from None
     except OSError as error:
         raise unreadable(f"git cannot be run in {cwd}: {error.strerror}") from None
-    except TookTooLong:
+    except ProcessTimeout:
         raise _ended(args, f"took longer than {bounds.seconds:g} s, and was ended") from None
-    except TooMuchOutput:
+    except OutputTooLarge:
         raise unreadable(
             f"git {_verb(args)} printed more than {bounds.output // 1024 // 1024} MiB"
         ) from None
-    for line in lines_of(ended):
+    for line in lines_of(result):
         _log.debug("git %s: %s", _verb(args), line)
-    if ended.code < 0:
-        raise _ended(args, f"was ended by signal {-ended.code}")
-    return ended
+    if result.code < 0:
+        raise _ended(args, f"was ended by signal {-result.code}")
+    return result
 
 
 def refuse_dash(text: str, what: str) -> None:

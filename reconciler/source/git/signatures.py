@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.model.commits import ReadCommit
 from reconciler.core.model.text import printable
 from reconciler.errors import NeedsEdit
+from reconciler.process import BoundExceeded, Bounds, run_process
 from reconciler.source.git.environment import git_version
 from reconciler.source.git.history import read_commit
 from reconciler.source.git.run import FULL_HASH
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.source.git.run import Repository
 
 MAX_COMMITS: Final = 10_000  # in one reading
-IMPORT_S: Final = 30
+IMPORTING: Final = Bounds(seconds=30, output=64 * 1024)
 VERIFIES_SSH: Final = (2, 34)  # git(1) of this version has gpg.ssh.allowedSignersFile
 
 _FORMAT: Final = "--format=%G?%x00%GS%x00%GP%x00%(trailers:key=Signs-off,valueonly,separator=%x2C)"
@@ -171,16 +171,11 @@ def _import(keyring: str, home: Path) -> None:
     (home / "gpg.conf").write_text("trust-model always\nno-auto-key-retrieve\n")
     words = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--import", "--", keyring]
     try:
-        done = subprocess.run(
-            words,
-            capture_output=True,
-            timeout=IMPORT_S,
-            check=False,
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
+        result = run_process(words, bounds=IMPORTING, env=env)
+    except (OSError, BoundExceeded):
         raise _unusable("MOSAIC_SIGNERS_KEYRING: gpg cannot be run") from None
-    if done.returncode != 0:
+    if result.code != 0:
         raise _unusable(f"MOSAIC_SIGNERS_KEYRING: {keyring} holds no public keys that gpg takes")
 
 

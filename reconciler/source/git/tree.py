@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.model.text import printable
 from reconciler.core.source import MAX_FILE, SourceFile
 from reconciler.errors import NeedsEdit
+from reconciler.process import Bounds
 from reconciler.source.git.environment import git_version
 from reconciler.source.git.errors import said
 from reconciler.source.git.run import READING, refuse_dash
@@ -21,7 +22,6 @@ from reconciler.source.names import (
     too_large,
     unreadable,
 )
-from reconciler.source.process import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,11 +118,11 @@ class TreeListing:
             self._rows = {}
         if self._rows is None:
             words = ("ls-tree", "-r", "-t", "-z", "-l", "--full-tree", self.top)
-            ended = self.repository.ask(*words)
-            if ended.code != 0:
-                where = f"an object of {self.commit[:12]} ({said(ended)})"
+            result = self.repository.ask(*words)
+            if result.code != 0:
+                where = f"an object of {self.commit[:12]} ({said(result)})"
                 raise lacking(self.repository, where)
-            self._all = rows(ended.output)
+            self._all = rows(result.output)
             self._rows = {each.name: each for each in reversed(self._all)}  # the first counts
         return self._rows
 

@@ -46,7 +46,8 @@ def read(location: str, tmp_path: Path) -> Source:
 def refused(location: str, tmp_path: Path) -> MosaicError:
     with pytest.raises(MosaicError) as caught:
         read(location, tmp_path)
-    assert caught.value.code == "source_unavailable"
+    lasting = isinstance(caught.value, NeedsEdit)
+    assert caught.value.code == ("source_refused" if lasting else "source_unavailable")
     assert caught.value.hint.startswith("nothing was changed; ")
     return caught.value
 

@@ -79,7 +79,7 @@ def test_without_credentials_nobody_is_asked(liar: Liar, tmp_path: Path) -> None
     liar.say(REFS, ASKS)
     with pytest.raises(NeedsEdit, match="could not read Username") as caught:
         read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
-    assert caught.value.code == "source_unavailable"
+    assert caught.value.code == "source_refused"
 
 
 def test_a_redirect_is_not_followed(liar: Liar, repository: Checkout, tmp_path: Path) -> None:

@@ -65,6 +65,19 @@ def test_every_error_that_the_source_raises_is_in_the_table_with_its_kind() -> N
     assert raised_kinds == {code: {OUTCOMES[code].kind.__name__} for code in raised_kinds}
 
 
+def test_a_kind_is_chosen_where_its_code_is() -> None:
+    """No `kind = Retry if … else NeedsEdit`, which the tests above would not see."""
+    kinds = set(KINDS)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path in DESCRIPTIONS:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign | ast.IfExp):
+                values = (node.value,) if isinstance(node, ast.Assign) else (node.body, node.orelse)
+                names = {value.id for value in values if isinstance(value, ast.Name)}
+                assert not names & kinds, f"{path}:{node.lineno}"
+
+
 def test_every_code_of_the_table_is_raised_somewhere() -> None:
     texts = {node.value for node in NODES if isinstance(node, ast.Constant)}
     assert set(OUTCOMES) - texts == set()

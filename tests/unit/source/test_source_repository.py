@@ -16,10 +16,10 @@ from reconciler.core.settings import SourceSetting, is_url
 from reconciler.core.source import MAX_FILE, Source
 from reconciler.errors import InvalidManifests, NeedsEdit, Retry
 from reconciler.manifest.load import load
+from reconciler.process import Bounds, ProcessResult, end_running
 from reconciler.source.git.errors import said
 from reconciler.source.git.remote import Remote, cache_folder
 from reconciler.source.git.run import Repository
-from reconciler.source.process import Bounds, Ended, end_running
 from reconciler.source.read import read_source
 from tests.support.manifests import GRANT, PEER
 from tests.support.repositories import Checkout
@@ -154,7 +154,7 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
 
 def test_what_git_says_is_one_printable_line_without_credentials() -> None:
     errors = b"warning: x\nfatal: no 'https://u:s3cret@h.example/x'\x1b[31m\nmore\n"
-    line = said(Ended(128, b"", errors))
+    line = said(ProcessResult(128, b"", errors))
     assert line == "warning: x; fatal: no 'https://h.example/x'\\x1b[31m; more"
 
 

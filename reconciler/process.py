@@ -1,4 +1,7 @@
-"""Child processes whose time, output and files are bounded, and of which nothing is left behind."""
+"""Programs that run to their end, with bounds on time, output and files; none outlives us.
+
+Children that stay, such as PostgreSQL and step-ca, are of `embedded/processes.py`.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +25,19 @@ MAX_ERRORS: Final = 16 * 1024  # octets of standard error that are kept: the las
 _CHUNK: Final = 64 * 1024
 
 _running: Final[set[subprocess.Popen[bytes]]] = set()
-_guard: Final = threading.Lock()
+_lock: Final = threading.Lock()
 
 
-class TooMuchOutput(Exception):
-    """The process wrote more than it may; it was killed."""
+class BoundExceeded(Exception):
+    """The process used more than its bounds allow; it was killed."""
 
 
-class TookTooLong(Exception):
-    """The process ran longer than it may; it was killed."""
+class OutputTooLarge(BoundExceeded):
+    """It wrote more to standard output."""
+
+
+class ProcessTimeout(BoundExceeded):
+    """It ran longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,8 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a process ended: its exit code (negative: the signal), and what it wrote."""
+class ProcessResult:
+    """The exit code of a process (negative: the signal that ended it), and what it wrote."""
 
     code: int
     output: bytes
@@ -52,17 +59,21 @@ class Ended:
 
 
 def run_process(
-    words: Sequence[str],
+    words: Sequence[str | Path],
     *,
-    cwd: Path,
-    env: Mapping[str, str],
     bounds: Bounds,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
     input: bytes | None = None,  # noqa: A002 - as subprocess calls it
-) -> Ended:
+    terminal: bool = False,
+) -> ProcessResult:
     """Run `words` in a session of its own, and kill all of that session at its bounds.
 
+    The folder and the environment are ours where none is given. With `terminal` it stays in our
+    session, so that it can ask on the terminal, and it alone is killed.
+
     Raises:
-        TookTooLong, TooMuchOutput.
+        BoundExceeded: ProcessTimeout or OutputTooLarge.
         OSError: it could not be started.
     """
     with ExitStack() as stack:
@@ -70,15 +81,15 @@ def run_process(
         if input and not isinstance(stdin, int):
             stdin.write(input)
             stdin.seek(0)
-        with _guard:  # it is listed before anybody can look for it
+        with _lock:  # Popen and add are one step: `end_running` must not run between them
             process = subprocess.Popen(
                 words,
                 cwd=cwd,
-                env=dict(env),
+                env=env,
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,
+                start_new_session=not terminal,
             )
             _running.add(process)
         stack.enter_context(process)
@@ -89,19 +100,19 @@ def run_process(
 
 
 def end_running() -> None:
-    """Kill every process that runs: one that is told to stop waits for no fetch."""
-    with _guard:
+    """Kill every process that runs: a loop that stops does not wait for a fetch."""
+    with _lock:
         for process in _running:
             _kill(process)
 
 
 def _unlist(process: subprocess.Popen[bytes]) -> None:
-    with _guard:
+    with _lock:
         _running.discard(process)
         _kill(process)
 
 
-def _collect(process: subprocess.Popen[bytes], bounds: Bounds) -> Ended:
+def _collect(process: subprocess.Popen[bytes], bounds: Bounds) -> ProcessResult:
     deadline = time.monotonic() + bounds.seconds
     output, errors = bytearray(), bytearray()
     assert process.stdout is not None
@@ -112,7 +123,7 @@ def _collect(process: subprocess.Popen[bytes], bounds: Bounds) -> Ended:
         while selector.get_map():
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TookTooLong
+                raise ProcessTimeout
             for key, _ in selector.select(left):
                 chunk = os.read(key.fd, _CHUNK)
                 key.data.extend(chunk)
@@ -120,16 +131,19 @@ def _collect(process: subprocess.Popen[bytes], bounds: Bounds) -> Ended:
                     selector.unregister(key.fileobj)
             del errors[:-MAX_ERRORS]
             if len(output) > bounds.output:
-                raise TooMuchOutput
+                raise OutputTooLarge
     try:
         code = process.wait(max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        raise TookTooLong from None
-    return Ended(code, bytes(output), bytes(errors))
+        raise ProcessTimeout from None
+    return ProcessResult(code, bytes(output), bytes(errors))
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End whatever of the process's session is left; its leader is not reaped before."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            if os.getsid(process.pid) == process.pid:
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()

@@ -1,0 +1,31 @@
+"""Programs that run to their end: within bounds, in a session of their own or on the terminal."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from reconciler.process import Bounds, OutputTooLarge, ProcessTimeout, run_process
+
+BOUNDS = Bounds(seconds=120, output=1000)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_program_is_killed_at_each_bound(terminal: bool) -> None:
+    with pytest.raises(ProcessTimeout):
+        run_process(["sleep", "600"], bounds=Bounds(seconds=0.1, output=1), terminal=terminal)
+    with pytest.raises(OutputTooLarge):
+        run_process(["yes"], bounds=BOUNDS, terminal=terminal)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_only_a_program_of_the_terminal_stays_in_our_session(terminal: bool) -> None:
+    words = ["python3", "-c", "import os; print(os.getsid(0))"]
+    result = run_process(words, bounds=BOUNDS, terminal=terminal)
+    assert (int(result.output) == os.getsid(0)) is terminal
+
+
+def test_input_output_errors_and_exit_code_are_its_own() -> None:
+    result = run_process(["sh", "-c", "cat; echo no >&2; exit 3"], bounds=BOUNDS, input=b"yes")
+    assert (result.code, result.output, result.errors) == (3, b"yes", b"no\n")

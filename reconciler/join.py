@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 from reconciler.clients.gateway.invitation_check import explain_used, require_clock
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import read_certificate
+from reconciler.crypto.client_certificate import verify_client_certificate
 from reconciler.crypto.csr import make_csr
-from reconciler.crypto.issued_certificate import verify_issued
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.seal import seal, unseal
 from reconciler.errors import Refused, Retry
@@ -164,7 +164,7 @@ class _Enrollment:
         """Return the certificate, once it is the one that was asked for."""
         spki = spki_sha256(key.public_key())
         now, arc = self.joiner.connector.clock(), self.joiner.connector.oid_arc
-        return verify_issued(issued, spki, self.client.roots, now, arc)
+        return verify_client_certificate(issued, spki, self.client.roots, now, arc)
 
     async def _pick_up(self, key: PrivateKey) -> IssuedDocument | None:
         """Return what was issued for the key, or None where nothing was."""

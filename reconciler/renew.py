@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.issuance.policy import renew_after
 from reconciler.crypto.certificates import fingerprint_of
+from reconciler.crypto.client_certificate import verify_client_certificate
 from reconciler.crypto.csr import make_csr
-from reconciler.crypto.issued_certificate import verify_issued
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.seal import seal, unseal
 from reconciler.errors import Refused
@@ -81,7 +81,7 @@ async def renew(renewer: Renewer, held: Outbound) -> str:
                 await _record_grant(renewer, client, held, current)
             raise
         spki = spki_sha256(following.public_key())
-        leaf = verify_issued(
+        leaf = verify_client_certificate(
             issued, spki, client.roots, renewer.connector.clock(), renewer.connector.oid_arc
         )  # (4)
         if leaf.facts.not_after < ends:

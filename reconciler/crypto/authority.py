@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 from joserfc.jwk import ECKey
 
-from reconciler.core.issuance.locations import Places, template_data
+from reconciler.core.issuance.crl_locations import CrlLocations, template_data
 from reconciler.crypto.certificates import subject_key_id
 from reconciler.crypto.keys import generate_key, private_key_pem
 
@@ -103,7 +103,7 @@ def ca_config(placement: CaPlacement, provisioners: dict[str, dict[str, Any]]) -
     """
     at = placement.folder
     named = (placement.crl_url,)
-    data = template_data(Places(placement.oid_arc, placement.crl_url, named, named))
+    data = template_data(CrlLocations(placement.oid_arc, placement.crl_url, named, named))
     return {
         "root": f"{at}/root_ca.crt",
         "federatedRoots": None,

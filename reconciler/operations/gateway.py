@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from reconciler.config import Settings
     from reconciler.config.home import Home
-    from reconciler.core.issuance.locations import Places
+    from reconciler.core.issuance.crl_locations import CrlLocations
     from reconciler.store.connection.conninfo import Source
 
 T = TypeVar("T")
@@ -196,7 +196,7 @@ async def _end(stop: asyncio.Event, server: Server) -> None:
     await server.stop()
 
 
-async def _places(settings: Settings, gateway: Gateway) -> Places:
+async def _places(settings: Settings, gateway: Gateway) -> CrlLocations:
     """Return the places of a CA elsewhere, as soon as it tells them.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.config import require
-from reconciler.core.issuance.locations import Places, read_places
+from reconciler.core.issuance.crl_locations import CrlLocations, read_crl_locations
 from reconciler.core.model.origin import address_of, is_loopback, origin_at
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.authority import PEERS
@@ -47,8 +47,8 @@ def read_roots(path: Path) -> tuple[str, ...]:
         ) from None
 
 
-def places_in_home(settings: Settings) -> Places:
-    """Return what the CA of a home is configured with, once the settings agree with it.
+def places_in_home(settings: Settings) -> CrlLocations:
+    """Return what the CA of a home is configured with, once the settings names_agree with it.
 
     Raises:
         NeedsEdit: `config_invalid`, with both values and what to type.
@@ -59,8 +59,8 @@ def places_in_home(settings: Settings) -> Places:
     return places
 
 
-async def places_of_ca(settings: Settings, ca: CaClient) -> Places:
-    """Return what a CA elsewhere says that it is configured with, once the settings agree.
+async def places_of_ca(settings: Settings, ca: CaClient) -> CrlLocations:
+    """Return what a CA elsewhere says that it is configured with, once the settings names_agree.
 
     Raises:
         Retry: `ca_unavailable`. Refused: `ca_refused`: it has no provisioner of ours.
@@ -71,7 +71,7 @@ async def places_of_ca(settings: Settings, ca: CaClient) -> Places:
     return places
 
 
-async def ask_places(settings: Settings) -> Places:
+async def ask_places(settings: Settings) -> CrlLocations:
     """Return what a CA elsewhere says that it is configured with, whatever the settings say.
 
     Raises:
@@ -82,19 +82,19 @@ async def ask_places(settings: Settings) -> Places:
         return await places_told(ca)
 
 
-async def places_told(ca: CaClient) -> Places:
+async def places_told(ca: CaClient) -> CrlLocations:
     """Return what a CA says that it is configured with; raises as `places_of_ca`."""
     for each in await ca.provisioners():
         if each.name == PEERS:
             try:
-                return read_places(each.options.get("templateData") or {})
+                return read_crl_locations(each.options.get("templateData") or {})
             except ValueError as error:
                 raise _not_ours(str(error)) from None
     raise _not_ours(f"it has no provisioner {PEERS!r}")
 
 
 def public_url_facts(settings: Settings, opened: Database | None) -> str:
-    """Return where the gateway is, once settings and CA agree about it.
+    """Return where the gateway is, once settings and CA names_agree about it.
 
     `opened` tells of a move how long it takes.
 
@@ -111,7 +111,7 @@ def public_url_facts(settings: Settings, opened: Database | None) -> str:
     return f"{places.public_url}, as the CA's certificates say{moving}"
 
 
-def move_facts(places: Places, opened: Database | None) -> dict[str, Any] | None:
+def move_facts(places: CrlLocations, opened: Database | None) -> dict[str, Any] | None:
     """Return what outputs tell of a move that is under way: `{from, to, until}`; else None."""
     if not places.moving:
         return None
@@ -127,7 +127,7 @@ def move_text(facts: dict[str, Any]) -> str:
     return f"a move is under way: peers look for it at {', '.join(facts['from'])} too{until}"
 
 
-def check_places(settings: Settings, places: Places) -> None:
+def check_places(settings: Settings, places: CrlLocations) -> None:
     """Compare the settings with the CA's.
 
     Raises:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from reconciler.config import Settings
     from reconciler.config.home import Home
-    from reconciler.core.issuance.locations import Places
+    from reconciler.core.issuance.crl_locations import CrlLocations
 
 # of the endpoint's certificates, which no row knows: 25 h at most, and time to start it anew
 SERVERS_LIVE: Final = timedelta(hours=26)
@@ -76,7 +76,7 @@ def command(url: str, folder: str | None) -> None:
         click.echo(f"  next: start step-ca anew, then each `serve` with MOSAIC_PUBLIC_URL={origin}")
 
 
-def _runs_on(found: Settings, places: Places) -> bool:
+def _runs_on(found: Settings, places: CrlLocations) -> bool:
     """Tell whether the CA runs, and on these places."""
     try:
         return asyncio.run(ask_places(found)) == places
@@ -84,7 +84,7 @@ def _runs_on(found: Settings, places: Places) -> bool:
         return False
 
 
-def _tell(found: Settings, origin: str, places: Places, until: datetime) -> None:
+def _tell(found: Settings, origin: str, places: CrlLocations, until: datetime) -> None:
     click.echo(f"the gateway is at {origin}: new certificates say so")
     if places.moving:
         former, end = ", ".join(places.former_urls), rfc3339(until.replace(microsecond=0))

@@ -15,7 +15,7 @@ from reconciler.cli.shared.context import database, settings, verb
 from reconciler.cli.shared.output import output_option, show_facts
 from reconciler.clients.step_ca.client import CaClient, CaProvisioner
 from reconciler.config import Settings, require
-from reconciler.core.issuance.locations import read_places
+from reconciler.core.issuance.crl_locations import read_crl_locations
 from reconciler.crypto.authority import CLAIMS, GATEWAY, PEERS, TEMPLATES
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.ott import Provisioner
@@ -25,7 +25,7 @@ from reconciler.operations.placement import move_facts, read_roots
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.issuance.locations import Places
+    from reconciler.core.issuance.crl_locations import CrlLocations
     from reconciler.store.db import Database
 
 
@@ -60,7 +60,7 @@ async def ca_facts(found: Settings) -> dict[str, Any]:
     return (await _ask(found))[0]
 
 
-async def _ask(found: Settings) -> tuple[dict[str, Any], Places | None]:
+async def _ask(found: Settings) -> tuple[dict[str, Any], CrlLocations | None]:
     roots = read_roots(require(found.ca_root, "ca_root"))
     folder = require(found.ca_provisioners, "ca_provisioners")
     ours = [Provisioner.load(folder / f"{name}.json") for name in (PEERS, GATEWAY)]
@@ -86,11 +86,11 @@ async def _ask(found: Settings) -> tuple[dict[str, Any], Places | None]:
         }, _places(listed)
 
 
-def _places(listed: tuple[CaProvisioner, ...]) -> Places | None:
+def _places(listed: tuple[CaProvisioner, ...]) -> CrlLocations | None:
     """Return what the provisioners tell of places; what cannot be read is a difference."""
     for each in listed:
         with suppress(ValueError):
-            return read_places(each.options.get("templateData") or {})
+            return read_crl_locations(each.options.get("templateData") or {})
     return None
 
 
@@ -105,7 +105,7 @@ def _differences(listed: CaProvisioner, found: Settings) -> Iterator[str]:
     if template != TEMPLATES.get(listed.name):
         yield f"{listed.name}: template: got {template!r}, expected {TEMPLATES.get(listed.name)!r}"
     try:
-        places = read_places(listed.options.get("templateData") or {})
+        places = read_crl_locations(listed.options.get("templateData") or {})
     except ValueError as error:
         yield f"{listed.name}: {error}"
         return

@@ -54,7 +54,7 @@ def utc_now() -> datetime:
 class Connector:
     """How this gateway reaches others, and what it expects of their certificates.
 
-    `oid_arc` is the arc of their SAN entries: see `verify_issued`.
+    `oid_arc` is the arc of their SAN entries: see `verify_client_certificate`.
     """
 
     allow_addresses: tuple[Network, ...]

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.issuance.locations import agree
+from reconciler.core.issuance.crl_locations import names_agree
 from reconciler.errors import Refused, Retry
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def check_leaf(facts: CertificateFacts, expected: ExpectedLeaf) -> None:
     check_enrolled(facts, expected.spki_sha256, expected.identity)  # (2) (3) (4)
     if facts.not_after > expected.not_after:  # (5)
         raise _differs("notAfter", facts.not_after.isoformat(), expected.not_after.isoformat())
-    if not agree(facts.crl_urls, expected.crl_urls):  # (6)
+    if not names_agree(facts.crl_urls, expected.crl_urls):  # (6)
         raise _differs("CRL distribution points", facts.crl_urls, expected.crl_urls)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.issuance.locations import crl_url_at
+from reconciler.core.issuance.crl_locations import crl_url_at
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.authority import CaPlacement, ca_config, new_authority
 from reconciler.embedded.folders import locked, private_folder

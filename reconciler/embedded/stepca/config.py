@@ -10,7 +10,7 @@ import fcntl
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.issuance.locations import Places, read_places, template_data
+from reconciler.core.issuance.crl_locations import CrlLocations, read_crl_locations, template_data
 from reconciler.crypto.authority import TEMPLATES
 from reconciler.embedded.folders import locked
 from reconciler.embedded.stepca.authority_files import CONFIG, LOCK, PUBLIC
@@ -28,7 +28,7 @@ ONE_PLACE: Final = "[{{ toJson .crlUrl }}]"
 ALL_PLACES: Final = "{{ toJson .crlUrls }}"
 
 
-def read_ca_config(folder: Path) -> tuple[dict[str, Any], Places]:
+def read_ca_config(folder: Path) -> tuple[dict[str, Any], CrlLocations]:
     """Return the `ca.json` of a CA's folder, and the places in it.
 
     Raises:
@@ -41,7 +41,7 @@ def read_ca_config(folder: Path) -> tuple[dict[str, Any], Places]:
             each["options"]["x509"]["templateData"]
             for each in document["authority"]["provisioners"]
         ]
-        places = [read_places(each) for each in data]
+        places = [read_crl_locations(each) for each in data]
         list_url, first = document["crl"]["idpURL"], places[0]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -54,13 +54,13 @@ def read_ca_config(folder: Path) -> tuple[dict[str, Any], Places]:
     if any(each != first or each.list_url != list_url for each in places):
         raise NeedsEdit(
             "config_invalid",
-            f"{path}: idpURL and the templateData of its provisioners do not agree",
+            f"{path}: idpURL and the templateData of its provisioners do not names_agree",
             hint="restore it from its backup",
         )
     return document, first
 
 
-def change_places(folder: Path, change: Callable[[Places], Places]) -> Places:
+def change_places(folder: Path, change: Callable[[CrlLocations], CrlLocations]) -> CrlLocations:
     """Give a CA that does not run other places; return them.
 
     Raises:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core.issuance.invitation import API_PREFIX
-from reconciler.core.issuance.locations import (
-    LiveCertificate,
-    advanced,
+from reconciler.core.issuance.crl_locations import (
+    CrlReference,
+    advance_move,
     crl_url_at,
-    moved,
-    settled_by,
+    end_of_move,
+    start_move,
 )
+from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.crypto.certificates import read_certificate, subject_key_id
 from reconciler.embedded.stepca.config import change_places, read_ca_config
-from reconciler.store.issuance.live_certificates import live_certificates
+from reconciler.store.issuance.read import live_certificates
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
-    from reconciler.core.issuance.locations import Places
+    from reconciler.core.issuance.crl_locations import CrlLocations
     from reconciler.store.db import Database
 
 
 def begin_move(
     folder: Path, database: Database, origin: str, others_live: timedelta, *, in_force: bool
-) -> Places:
+) -> CrlLocations:
     """Move the CA of a folder to another origin, as far as can be now; return its places.
 
     Certificates that no row knows, and that name the old place alone, end within `others_live`.
@@ -39,15 +39,15 @@ def begin_move(
     url = crl_url_at(origin, issuer)
     live, now = _live(database, url)
 
-    def change(places: Places) -> Places:
+    def change(places: CrlLocations) -> CrlLocations:
         if places.public_url != origin:
-            places = moved(places, url, now + others_live)
-        return advanced(places, live, now) if in_force else places
+            places = start_move(places, url, now + others_live)
+        return advance_move(places, live, now) if in_force else places
 
     return change_places(folder, change)
 
 
-def continue_move(folder: Path, database: Database) -> Places:
+def continue_move(folder: Path, database: Database) -> CrlLocations:
     """Take the steps of a move that are due; return the CA's places.
 
     Raises:
@@ -57,25 +57,25 @@ def continue_move(folder: Path, database: Database) -> Places:
     if not places.moving:
         return places
     live, now = _live(database, places.certificate_urls[0])
-    if advanced(places, live, now) == places:
+    if advance_move(places, live, now) == places:
         return places
-    return change_places(folder, lambda has: advanced(has, live, now))
+    return change_places(folder, lambda has: advance_move(has, live, now))
 
 
-def move_ends(places: Places, database: Database) -> datetime:
+def move_ends(places: CrlLocations, database: Database) -> datetime:
     """Return until when certificates name a former place, at the latest."""
     live, now = _live(database, places.certificate_urls[0])
-    return settled_by(places, live, now)
+    return end_of_move(places, live, now)
 
 
-def _live(database: Database, url: str) -> tuple[list[LiveCertificate], datetime]:
+def _live(database: Database, url: str) -> tuple[list[CrlReference], datetime]:
     """Return the live certificates of the list at `url`, and the database's time."""
     with database.transaction() as tx:
         pems, now = live_certificates(tx), tx.now()
     facts = map(read_certificate, pems)
     listed = url.partition(API_PREFIX)[2]  # another issuer's have a list of their own
     return [
-        LiveCertificate(each.crl_urls, each.not_after)
+        CrlReference(each.crl_urls, each.not_after)
         for each in facts
         if any(place.endswith(listed) for place in each.crl_urls)
     ], now

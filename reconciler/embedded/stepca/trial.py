@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.clients.step_ca.client import CaClient, Signed
 from reconciler.config.home import Home
-from reconciler.core.issuance.locations import crl_url_at
+from reconciler.core.issuance.crl_locations import crl_url_at
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, check_leaf
 from reconciler.core.model.origin import address_of, server_names
 from reconciler.crypto.authority import GATEWAY, PEERS

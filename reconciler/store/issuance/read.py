@@ -89,6 +89,15 @@ def grant_of_key(tx: Tx, spki_sha256: str) -> UUID | None:
     return row["grant_id"] if row is not None else None
 
 
+def live_certificates(tx: Tx) -> list[str]:
+    """Return every certificate that has not expired, revoked ones included, as PEM."""
+    rows = tx.rows(
+        "SELECT cert_pem FROM federation_certificates"
+        " WHERE cert_pem IS NOT NULL AND not_after > statement_timestamp()"
+    )
+    return [row["cert_pem"] for row in rows]
+
+
 def _issuances(tx: Tx, where: str, **values: object) -> tuple[IssuanceFacts, ...]:
     rows = tx.rows(
         "SELECT id, serial, spki_sha256, status, created_at, lease_until, not_before, not_after,"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reconciler.core.issuance.locations import Places
+    from reconciler.core.issuance.crl_locations import CrlLocations
 
 OLD, NEW = "https://old.example:8443", "https://new.example:9443"
 
@@ -47,7 +47,7 @@ def make_older(ca: Path) -> None:
         replace_file(template, text.encode(), 0o444)
 
 
-def places(mosaic: Quick) -> Places:
+def places(mosaic: Quick) -> CrlLocations:
     return read_ca_config(mosaic.cwd / ".mosaic/ca")[1]
 
 

@@ -8,16 +8,16 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.issuance.locations import (
+from reconciler.core.issuance.crl_locations import (
     LIST_LIFE,
-    LiveCertificate,
-    Places,
-    advanced,
-    agree,
+    CrlLocations,
+    CrlReference,
+    advance_move,
     crl_url_at,
-    moved,
-    read_places,
-    settled_by,
+    end_of_move,
+    names_agree,
+    read_crl_locations,
+    start_move,
     template_data,
 )
 
@@ -31,8 +31,8 @@ def url(origin: str) -> str:
     return crl_url_at(origin, ISSUER)
 
 
-def at(origin: str) -> Places:
-    return Places("1.2.3", url(origin), (url(origin),), (url(origin),))
+def at(origin: str) -> CrlLocations:
+    return CrlLocations("1.2.3", url(origin), (url(origin),), (url(origin),))
 
 
 STEPS = st.lists(
@@ -49,85 +49,85 @@ STEPS = st.lists(
 def test_every_live_certificate_names_every_list_that_is_valid(
     steps: list[tuple[str, str | int]],
 ) -> None:
-    now, places = NOW, at(A)
-    live: list[LiveCertificate] = []
+    now, locations = NOW, at(A)
+    live: list[CrlReference] = []
     lists: dict[str, datetime] = {}
     for what, value in steps:
         if what == "move":
-            places = moved(places, url(str(value)), now)
+            locations = start_move(locations, url(str(value)), now)
         elif what == "issue":
             ends = now + timedelta(hours=int(value))
-            live.append(LiveCertificate(places.certificate_urls, ends))
+            live.append(CrlReference(locations.certificate_urls, ends))
         else:
             now += timedelta(hours=int(value))
         live = [each for each in live if each.not_after > now]
-        lists[places.list_url] = now + LIST_VALID  # the last of that place, where it moves now
-        places = advanced(places, live, now)
-        assert read_places(template_data(places)) == places
-        lists[places.list_url] = now + LIST_VALID
+        lists[locations.list_url] = now + LIST_VALID  # the last of that place, where it moves now
+        locations = advance_move(locations, live, now)
+        assert read_crl_locations(template_data(locations)) == locations
+        lists[locations.list_url] = now + LIST_VALID
         valid = {each for each, until in lists.items() if until > now}
         for each in live:
             assert valid <= set(each.crl_urls)
-            assert set(each.crl_urls) <= set(places.served_urls)
-            assert agree(each.crl_urls, places.served_urls)
+            assert set(each.crl_urls) <= set(locations.served_urls)
+            assert names_agree(each.crl_urls, locations.served_urls)
 
 
 @given(STEPS)
 def test_a_move_ends_when_nothing_is_done_any_more(steps: list[tuple[str, str | int]]) -> None:
-    now, places = NOW, at(A)
-    live: list[LiveCertificate] = []
+    now, locations = NOW, at(A)
+    live: list[CrlReference] = []
     for what, value in steps:
         if what == "move":
-            places = moved(places, url(str(value)), now)
+            locations = start_move(locations, url(str(value)), now)
         elif what == "issue":
             ends = now + timedelta(hours=int(value))
-            live.append(LiveCertificate(places.certificate_urls, ends))
+            live.append(CrlReference(locations.certificate_urls, ends))
         else:
             now += timedelta(hours=int(value))
         live = [each for each in live if each.not_after > now]
-        places = advanced(places, live, now)
-    until = settled_by(places, live, now)
+        locations = advance_move(locations, live, now)
+    until = end_of_move(locations, live, now)
     while now < until:
         now += timedelta(hours=1)
         live = [each for each in live if each.not_after > now]
-        places = advanced(places, live, now)
-    assert not places.moving
-    assert places.list_url == places.certificate_urls[0]
+        locations = advance_move(locations, live, now)
+    assert not locations.moving
+    assert locations.list_url == locations.certificate_urls[0]
 
 
 def test_new_certificates_name_both_places_until_no_old_list_is_valid() -> None:
-    old = LiveCertificate((url(A),), NOW + timedelta(hours=24))
-    begun = advanced(moved(at(A), url(B), NOW), [old], NOW)
+    old = CrlReference((url(A),), NOW + timedelta(hours=24))
+    begun = advance_move(start_move(at(A), url(B), NOW), [old], NOW)
     assert (begun.list_url, begun.certificate_urls) == (url(A), (url(B), url(A)))
     later = NOW + timedelta(hours=24)
-    both = LiveCertificate(begun.certificate_urls, later + timedelta(days=1))
-    listed = advanced(begun, [both], later)
+    both = CrlReference(begun.certificate_urls, later + timedelta(days=1))
+    listed = advance_move(begun, [both], later)
     assert (listed.list_url, listed.certificate_urls) == (url(B), (url(B), url(A)))
-    done = advanced(listed, [], later + LIST_LIFE)
+    done = advance_move(listed, [], later + LIST_LIFE)
     assert (done.list_url, done.certificate_urls) == (url(B), (url(B),))
     assert done.former_urls == (), "no live certificate names the old place"
 
 
 def test_a_list_does_not_move_before_certificates_that_no_row_knows_have_ended() -> None:
-    begun = moved(at(A), url(B), NOW + timedelta(hours=26))
-    assert advanced(begun, [], NOW).list_url == url(A)
-    assert advanced(begun, [], NOW + timedelta(hours=26)).list_url == url(B)
+    begun = start_move(at(A), url(B), NOW + timedelta(hours=26))
+    assert advance_move(begun, [], NOW).list_url == url(A)
+    assert advance_move(begun, [], NOW + timedelta(hours=26)).list_url == url(B)
 
 
 def test_moving_back_at_once_needs_nothing_but_what_was_issued_meanwhile() -> None:
-    old = LiveCertificate((url(A),), NOW + timedelta(hours=24))
-    begun = advanced(moved(at(A), url(B), NOW), [old], NOW)
-    back = advanced(moved(begun, url(A), NOW), [old], NOW)
+    old = CrlReference((url(A),), NOW + timedelta(hours=24))
+    begun = advance_move(start_move(at(A), url(B), NOW), [old], NOW)
+    back = advance_move(start_move(begun, url(A), NOW), [old], NOW)
     assert back == at(A)
 
 
 def test_places_of_an_older_version_are_read() -> None:
-    assert read_places({"oidArc": "1.2.3", "crlUrl": url(A)}) == at(A)
+    assert read_crl_locations({"oidArc": "1.2.3", "crlUrl": url(A)}) == at(A)
 
 
 def test_a_place_that_an_older_version_spelled_otherwise_is_the_same() -> None:
     older = f"https://A.Example:443/federation/v1/ca/crl/{ISSUER}"
-    assert agree((older,), (url(A),))
-    assert not agree((older, url(B)), (url(A),))
-    assert not agree((), (url(A),))
-    assert read_places({"oidArc": "1.2.3", "crlUrl": older}).public_url == A
+    assert names_agree((older,), (url(A),))
+    assert not names_agree((older, url(B)), (url(A),))
+    assert not names_agree((), (url(A),))
+    assert read_crl_locations({"oidArc": "1.2.3", "crlUrl": older}).public_url == A

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.core.issuance.x509 import CertificateFacts
 
 
-def verify_issued(
+def verify_client_certificate(
     issued: IssuedDocument, spki_sha256: str, roots: Sequence[str], at: datetime, oid_arc: str
 ) -> SignedLeaf:
     """Return the certificate of an answer, once it is the one that was asked for.

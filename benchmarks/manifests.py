@@ -16,7 +16,7 @@ from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
 from reconciler.core.model.states import GrantStatus, PeerStatus
 from reconciler.core.plan.plan import plan
 from reconciler.core.source import Source, SourceFile
-from reconciler.manifest.cache import load_kept
+from reconciler.manifest.cache import load_cached
 from reconciler.manifest.load import load
 
 GRANTS = 2000
@@ -120,10 +120,10 @@ def figures() -> list[Figure]:
 
 def _kept(source: Source) -> Figure:
     with TemporaryDirectory() as folder:
-        load_kept(source, Path(folder))
+        load_cached(source, Path(folder))
         return compare(
             f"load {GRANTS:,} known manifests",
-            lambda _: load_kept(source, Path(folder)),
+            lambda _: load_cached(source, Path(folder)),
             "parsing them",
             lambda _: load(source),
             lambda: None,

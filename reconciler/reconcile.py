@@ -23,7 +23,7 @@ from reconciler.core.plan.model import Action
 from reconciler.core.plan.selection import Selection, narrowed_plan
 from reconciler.core.trust import judge_commits, refuse_unsigned_widenings
 from reconciler.errors import Refused
-from reconciler.manifest.cache import load_kept
+from reconciler.manifest.cache import load_cached
 from reconciler.manifest.load import load
 from reconciler.manifest.trust import parse_rules
 from reconciler.source.read import read_source
@@ -141,7 +141,7 @@ def read(
     if history is not None and history.rules is not None:
         parse_rules(history.rules)  # what would hold from the next apply on
     known = None if verify or setting.cache is None else Path(setting.cache)
-    desired = load(source) if known is None else load_kept(source, known)  # (4)
+    desired = load(source) if known is None else load_cached(source, known)  # (4)
     told = history.rules if history is not None else None
     by = Provenance(actor, source.label, source.commit, source.dirty, rules=told)
     return Reading(desired, by, applied.generation if applied is not None else None, trusted)

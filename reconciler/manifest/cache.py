@@ -1,20 +1,19 @@
-"""What files declared, kept by their hash: a file that is as it was is not parsed again.
+"""The cache of manifests: a file with a hash that is known is not parsed again.
 
-What is kept is what parsed without a problem, for this very code; anything else about it is judged
-anew each time. It is in the home's cache, is safe to delete, and is as trusted as the home is.
+It holds what parsed without a problem, and the version that parsed it; the rules between manifests
+are applied to all of it each time. It is in the home's cache, is safe to delete, and is as trusted
+as the home is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import pathlib
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
-import reconciler
 from reconciler.core.model.spec import (
     Declared,
-    Direction,
     Kind,
     PeerSpec,
     SourceLocation,
@@ -22,52 +21,62 @@ from reconciler.core.model.spec import (
 )
 from reconciler.errors import InvalidManifests
 from reconciler.files import replace_file
+from reconciler.manifest.consistency import Declaration, duplicates, wrong_peers
 from reconciler.manifest.load import declared_in, desired_of, load, uncollected
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reconciler.core.model.spec import Desired, GrantSpec
     from reconciler.core.source import Source, SourceFile
 
     AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
 
 _FILE: Final = "manifests.json"
-_PARSING: Final = ("core", "manifest")  # the packages that decide what a file declares
+# Raise it when a file is parsed into other values, or an entry has another form: what an earlier
+# build of the same version has cached is then parsed again. A test holds the digest of the entries.
+FORMAT: Final = 1
+VERSION: Final = f"{metadata.version('mosaic-federation')}+{FORMAT}"
 
 
 @uncollected()
-def load_kept(source: Source, folder: pathlib.Path) -> Desired:
+def load_cached(source: Source, folder: Path) -> Desired:
     """Return what a source declares, parsing only the files whose content is new.
 
     Raises:
-        InvalidManifests: as `load` does, which tells every problem.
+        InvalidManifests: as `load` raises it, with every problem.
     """
-    path, version = folder / _FILE, _version()
-    kept = _read(path, version)
-    found: list[AnyDeclared] = []
-    now: dict[str, list[Any]] = {}
+    path = folder / _FILE
+    cached = _read(path)
+    objects: list[AnyDeclared] = []
+    entries: dict[str, list[Any]] = {}
     try:
         for file in source.files:
             key = hashlib.sha256(file.content).hexdigest()
-            known = _restored(kept.get(key), file)
+            known = _restored(cached.get(key), file)
             declared = declared_in(file) if known is None else known
-            now[key] = [_entry(each) for each in declared] if known is None else kept[key]
-            found += declared
+            entries[key] = [_entry(each) for each in declared] if known is None else cached[key]
+            objects += declared
     except InvalidManifests:
         return load(source)
-    if source.problems or not _consistent(found):
+    if source.problems or not _consistent(objects):
         return load(source)
-    if now != kept:
-        _write(path, version, now)
-    return desired_of(source, found)
+    if entries != cached:
+        _write(path, entries)
+    return desired_of(source, objects)
 
 
-def _consistent(found: list[AnyDeclared]) -> bool:
-    """Tell whether names are unique, and each grant's peer is an inbound one."""
-    peers = {each.name: each.spec for each in found if isinstance(each.spec, PeerSpec)}
-    grants = {each.name: each.spec for each in found if not isinstance(each.spec, PeerSpec)}
-    inbound = {name for name, spec in peers.items() if spec.direction is Direction.INBOUND}
-    unique = len(peers) + len(grants) == len(found)
-    return unique and all(spec.peer in inbound for spec in grants.values())
+def _consistent(objects: list[AnyDeclared]) -> bool:
+    declarations = [
+        Declaration(Kind.PEER, each.name, None)
+        if isinstance(each.spec, PeerSpec)
+        else Declaration(Kind.GRANT, each.name, each.spec.peer)
+        for each in objects
+    ]
+    directions = {
+        each.name: each.spec.direction for each in objects if isinstance(each.spec, PeerSpec)
+    }
+    return not any(duplicates(declarations)) and not any(wrong_peers(declarations, directions))
 
 
 def _entry(declared: AnyDeclared) -> list[Any]:
@@ -89,28 +98,19 @@ def _restored(entries: Any, file: SourceFile) -> tuple[AnyDeclared, ...] | None:
         return None
 
 
-def _read(path: pathlib.Path, version: str) -> dict[str, list[Any]]:
+def _read(path: Path) -> dict[str, list[Any]]:
     try:
         document = json.loads(path.read_bytes())
         files: dict[str, list[Any]] = document["files"]
     except (OSError, KeyError, TypeError, ValueError):
         return {}
-    return files if document["version"] == version and isinstance(files, dict) else {}
+    return files if document["version"] == VERSION and isinstance(files, dict) else {}
 
 
-def _write(path: pathlib.Path, version: str, files: dict[str, list[Any]]) -> None:
-    text = json.dumps({"version": version, "files": files}, separators=(",", ":"))
+def _write(path: Path, files: dict[str, list[Any]]) -> None:
+    text = json.dumps({"version": VERSION, "files": files}, separators=(",", ":"))
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         replace_file(path, text.encode(), 0o600)
     except OSError:
         return  # it is slower without, and nothing else
-
-
-def _version() -> str:
-    """Return what stands for this code: another version may read a file otherwise."""
-    digest = hashlib.sha256()
-    for package in _PARSING:
-        for file in sorted((pathlib.Path(reconciler.__file__).parent / package).rglob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()

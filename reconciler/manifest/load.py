@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from reconciler.core.model.spec import Declared, Desired, Direction, GrantSpec, Kind, PeerSpec
+from reconciler.core.model.spec import Declared, Desired, Direction, GrantSpec, PeerSpec
 from reconciler.core.model.text import shown
 from reconciler.errors import InvalidManifests, Problem
 from reconciler.manifest.compile import grant_of, peer_of, scope_of
+from reconciler.manifest.consistency import (
+    DocumentDeclaration,
+    duplicate_problems,
+    peer_problems,
+)
 from reconciler.manifest.models import API_VERSION, MANIFESTS, PeerManifest, ScopeModel
 from reconciler.manifest.reader import Document, Path, path_text, read_documents
 from reconciler.manifest.validation_errors import explain, named_type, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from reconciler.core.model.scope import Scope
     from reconciler.core.source import Source, SourceFile
@@ -41,21 +46,11 @@ def uncollected() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """What a document says it declares: kind, name, and of a grant the peer."""
-
-    document: Document
-    kind: str
-    name: str
-    peer: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
-    """The files of a source, read: what is valid, and every problem but those of references."""
+    """What the files of a source declare if valid, and every problem but those of references."""
 
     desired: Desired
-    named: tuple[Named, ...]
+    declarations: tuple[DocumentDeclaration, ...]
     problems: tuple[Problem, ...]
 
 
@@ -76,25 +71,25 @@ def load(source: Source) -> Desired:
 def read(source: Source) -> Reading:
     """Return what the files of a source declare, and the problems of each."""
     problems: list[Problem] = list(source.problems)
-    found: list[Declared[PeerSpec] | Declared[GrantSpec]] = []
-    named: list[Named] = []
+    objects: list[Declared[PeerSpec] | Declared[GrantSpec]] = []
+    declarations: list[DocumentDeclaration] = []
     for file in source.files:
         for document in _read_file(file, problems):
             declared = _declared(document, problems)
-            named.extend(_named(document))
+            declarations.extend(_declarations(document))
             if declared is not None:
-                found.append(declared)
-    problems.extend(_doubled_names(named))
-    return Reading(desired_of(source, found), tuple(named), tuple(problems))
+                objects.append(declared)
+    problems.extend(duplicate_problems(declarations))
+    return Reading(desired_of(source, objects), tuple(declarations), tuple(problems))
 
 
 def desired_of(
-    source: Source, found: Iterable[Declared[PeerSpec] | Declared[GrantSpec]]
+    source: Source, objects: Iterable[Declared[PeerSpec] | Declared[GrantSpec]]
 ) -> Desired:
     """Return what the files of a source declare together, by name."""
     peers: list[Declared[PeerSpec]] = []
     grants: list[Declared[GrantSpec]] = []
-    for each in sorted(found, key=lambda each: each.name):
+    for each in sorted(objects, key=lambda each: each.name):
         if isinstance(each.spec, PeerSpec):
             peers.append(each)
         else:
@@ -115,10 +110,10 @@ def declared_in(file: SourceFile) -> tuple[Declared[PeerSpec] | Declared[GrantSp
         InvalidManifests: with every problem of the file.
     """
     problems: list[Problem] = []
-    found = [_declared(document, problems) for document in _read_file(file, problems)]
+    objects = [_declared(document, problems) for document in _read_file(file, problems)]
     if problems:
         raise InvalidManifests(problems)
-    return tuple(each for each in found if each is not None)
+    return tuple(each for each in objects if each is not None)
 
 
 def load_scope(text: str, label: str) -> Scope:
@@ -140,7 +135,7 @@ def load_scope(text: str, label: str) -> Scope:
     except ValidationError as error:
         problems.extend(explain(error, ScopeModel, document))
     if model is not None:
-        problems.extend(_doubled_types(document, ()))
+        problems.extend(_duplicate_types(document, ()))
     if problems or model is None:
         raise InvalidManifests(problems, code="scope_invalid")
     return scope_of(model)
@@ -157,12 +152,13 @@ def _read_file(file: SourceFile, problems: list[Problem]) -> Iterator[Document]:
             yield document
 
 
-def _named(document: Document) -> Iterator[Named]:
+def _declarations(document: Document) -> Iterator[DocumentDeclaration]:
     """Yield what a document says it declares, whatever else is wrong with it."""
     kind = _text_at(document.value, "kind")
     name = _text_at(document.value, "metadata", "name")
     if kind in MANIFESTS and name is not None:
-        yield Named(document, kind, name, _text_at(document.value, "spec", "peer"))
+        peer = _text_at(document.value, "spec", "peer")
+        yield DocumentDeclaration(kind, name, peer, document)
 
 
 def _text_at(value: Any, *path: str) -> str | None:  # noqa: ANN401 - any YAML value
@@ -183,7 +179,7 @@ def _declared(
         manifest = model.model_validate(document.value)
     except ValidationError as error:
         problems.extend(explain(error, model, document))
-        problems.extend(_doubled_types(document, ("spec", "scope")))
+        problems.extend(_duplicate_types(document, ("spec", "scope")))
         return None
     if isinstance(manifest, PeerManifest):
         if manifest.spec.direction == "outbound" and not manifest.spec.endpoint:
@@ -194,7 +190,7 @@ def _declared(
                 Problem(document.file, *at, "peer.endpoint", "spec.endpoint", message, hint)
             )
         return peer_of(manifest, document)
-    problems.extend(_doubled_types(document, ("spec", "scope")))
+    problems.extend(_duplicate_types(document, ("spec", "scope")))
     return grant_of(manifest, document)
 
 
@@ -217,7 +213,7 @@ def _unknown_kind(document: Document, kind: object) -> Problem:
     return Problem(document.file, *at, "field.value", "kind", message, hint)
 
 
-def _doubled_types(document: Document, scope: tuple[str, ...]) -> Iterator[Problem]:
+def _duplicate_types(document: Document, scope: tuple[str, ...]) -> Iterator[Problem]:
     at: Any = document.value
     for part in (*scope, "resources"):
         at = at.get(part) if isinstance(at, dict) else None
@@ -233,60 +229,18 @@ def _doubled_types(document: Document, scope: tuple[str, ...]) -> Iterator[Probl
                 *document.mark(path),
                 "scope.duplicate_type",
                 path_text(path),
-                f"the type {shown(kind)} stands here twice",
+                f"the type {shown(kind)} is here twice",
                 "join the two",
             )
         seen.add(kind)
 
 
-def _doubled_names(named: Sequence[Named]) -> Iterator[Problem]:
-    first: dict[tuple[str, str], Named] = {}
-    for each in named:
-        before = first.setdefault((each.kind, each.name), each)
-        if before is each:
-            continue
-        line, _ = before.document.mark(("metadata", "name"))
-        at = each.document.mark(("metadata", "name"))
-        place = f"{before.document.file}:{line}"
-        message = f"{each.kind} {shown(each.name)} is declared already, at {place}"
-        yield Problem(
-            each.document.file, *at, "name.duplicate", "metadata.name", message, "rename it"
-        )
-
-
 def references(reading: Reading, *, others: Mapping[str, Direction] | None = None) -> list[Problem]:
     """Return a problem for each grant whose peer is not an inbound one of this source.
 
-    A peer with problems of its own counts as declared: those are told, and explain the rest. Where
-    only some files of a source were read, `others` are the peers that the rest declares as far as
-    that is known: what is not known is a warning.
+    Where only some files of a source were read, `others` are the peers that the rest declares as
+    far as that is known: what is not known is a warning.
     """
     directions = {each.name: each.spec.direction for each in reading.desired.peers}
-    directions = {**(others or {}), **directions}
-    peers = {each.name for each in reading.named if each.kind == Kind.PEER} | directions.keys()
-    problems: list[Problem] = []
-    for each in reading.named:
-        if each.kind != Kind.GRANT or each.peer is None:
-            continue
-        severity = "error"
-        if each.peer not in peers and others is not None:
-            severity = "warning"
-            message = f"there is no Peer {shown(each.peer)} in what was read"
-            hint = "validate the folder of all manifests to check it"
-        elif each.peer not in peers:
-            message = f"there is no Peer {shown(each.peer)} in this source"
-            hint = suggestion(each.peer, peers) or "declare it, with direction: inbound"
-        elif directions.get(each.peer) is Direction.OUTBOUND:
-            message = f"the Peer {shown(each.peer)} is outbound"
-            hint = "a grant is for a peer that calls us: direction: inbound"
-        else:
-            continue
-        problems.append(_at(each.document, ("spec", "peer"), "grant.peer", message, hint, severity))
-    return problems
-
-
-def _at(
-    document: Document, path: Path, code: str, message: str, hint: str, severity: str = "error"
-) -> Problem:
-    mark = document.mark(path)
-    return Problem(document.file, *mark, code, path_text(path), message, hint, severity)
+    known = {**(others or {}), **directions}
+    return list(peer_problems(reading.declarations, known, complete=others is None))

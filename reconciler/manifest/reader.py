@@ -234,9 +234,7 @@ class _Reader:
             kept = self._document.values.get(at)
             value = self._node(self._next(), at, depth + 1)
             if doubled:
-                self._note(
-                    mark, "yaml.duplicate_key", f"the key {shown(key)} stands here twice", at
-                )
+                self._note(mark, "yaml.duplicate_key", f"the key {shown(key)} is here twice", at)
                 assert kept is not None
                 self._document.values[at] = kept
                 self._document.broken.add(at)

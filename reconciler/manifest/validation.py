@@ -65,7 +65,7 @@ def declared_peers(source: Source) -> dict[str, Direction]:
 
 def _expired(reading: Reading, now: datetime) -> Iterator[Problem]:
     """Yield a warning for each grant that is not created, or ends, because its time is over."""
-    for each in reading.named:
+    for each in reading.declarations:
         if each.kind != Kind.GRANT:
             continue
         spec = each.document.value.get("spec")

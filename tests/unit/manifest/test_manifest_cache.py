@@ -1,7 +1,8 @@
-"""What is kept of files between runs changes neither what they declare nor what is wrong there."""
+"""The cache changes neither what files declare nor which problems they have."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 
 from reconciler.core.source import Source, SourceFile
 from reconciler.errors import InvalidManifests
-from reconciler.manifest import cache as kept
-from reconciler.manifest.cache import load_kept
+from reconciler.manifest import cache
+from reconciler.manifest.cache import load_cached
 from reconciler.manifest.load import declared_in, load
 from reconciler.manifest.write import manifest_text
 from tests.support.enrolling import grant_manifest, peer_manifest
@@ -34,7 +35,7 @@ GOOD = source(beta=peer_manifest(), x=grant_manifest("x"), y=grant_manifest("y")
 @pytest.fixture
 def warm(tmp_path: Path) -> Path:
     """Return a cache that has seen GOOD."""
-    assert load_kept(GOOD, tmp_path / "cache") == load(GOOD)
+    assert load_cached(GOOD, tmp_path / "cache") == load(GOOD)
     return tmp_path / "cache"
 
 
@@ -47,13 +48,13 @@ def test_a_file_that_is_as_it_was_is_not_parsed(
         parsed.append(file.path)
         return declared_in(file)
 
-    monkeypatch.setattr(kept, "declared_in", seen)
-    assert load_kept(GOOD, warm) == load(GOOD)
+    monkeypatch.setattr(cache, "declared_in", seen)
+    assert load_cached(GOOD, warm) == load(GOOD)
     assert parsed == []
     changed = source(beta=peer_manifest(), x=grant_manifest("x", rows=7), z=grant_manifest("y"))
-    assert load_kept(changed, warm) == load(changed)
+    assert load_cached(changed, warm) == load(changed)
     assert parsed == ["x.yaml"]  # a file of another name that says the same is known
-    again = load_kept(changed, warm)
+    again = load_cached(changed, warm)
     assert [each.place.path for each in again.grants] == ["x.yaml", "z.yaml"]
     assert parsed == ["x.yaml"]
 
@@ -76,7 +77,7 @@ def test_every_problem_is_told_as_without(warm: Path, wrong: Source) -> None:
         load(wrong)
     for _ in range(2):
         with pytest.raises(InvalidManifests) as found:
-            load_kept(wrong, warm)
+            load_cached(wrong, warm)
         assert found.value.problems == expected.value.problems
 
 
@@ -88,7 +89,7 @@ def test_a_cache_that_cannot_be_read_is_none(warm: Path, spoilt: str) -> None:
     file = warm / "manifests.json"
     version = json.loads(file.read_text())["version"]
     file.write_text(spoilt.replace("VERSION", version))
-    assert load_kept(GOOD, warm) == load(GOOD)
+    assert load_cached(GOOD, warm) == load(GOOD)
     assert json.loads(file.read_text())["files"]
 
 
@@ -100,7 +101,7 @@ def test_an_entry_that_is_none_is_parsed_for(warm: Path, entry: object) -> None:
     document = json.loads(file.read_text())
     document["files"] = dict.fromkeys(document["files"], entry)
     file.write_text(json.dumps(document))
-    assert load_kept(GOOD, warm) == load(GOOD)
+    assert load_cached(GOOD, warm) == load(GOOD)
 
 
 def test_what_another_version_kept_counts_for_nothing(warm: Path) -> None:
@@ -108,13 +109,13 @@ def test_what_another_version_kept_counts_for_nothing(warm: Path) -> None:
     document = json.loads(file.read_text())
     nothing: dict[str, list[object]] = {key: [] for key in document["files"]}
     file.write_text(json.dumps({"version": "another", "files": nothing}))
-    assert load_kept(GOOD, warm) == load(GOOD)
+    assert load_cached(GOOD, warm) == load(GOOD)
     assert json.loads(file.read_text()) == document
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
-    assert load_kept(GOOD, tmp_path / "cache") == load(GOOD)
+    assert load_cached(GOOD, tmp_path / "cache") == load(GOOD)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -123,5 +124,45 @@ def test_whatever_is_declared_is_the_same_from_the_cache(tmp_path: Path, declare
     peers = {f"p-{each.name}": manifest_text(each.name, each.spec) for each in declared.peers}
     grants = {f"g-{each.name}": manifest_text(each.name, each.spec) for each in declared.grants}
     read = source(**peers, **grants)
-    assert load_kept(read, tmp_path) == load(read)
-    assert load_kept(read, tmp_path) == load(read)
+    assert load_cached(read, tmp_path) == load(read)
+    assert load_cached(read, tmp_path) == load(read)
+
+
+# Every field that a manifest has, written out and left out.
+EVERYTHING = source(
+    a=peer_manifest(),
+    b="""\
+apiVersion: federation.mosaicstack.dev/v1
+kind: Peer
+metadata: {name: gamma, labels: {team: b, area: a}}
+spec: {direction: outbound, displayName: Gamma, endpoint: "https://gamma.example/", protect: true}
+""",
+    c=grant_manifest("x"),
+    d="""\
+apiVersion: federation.mosaicstack.dev/v1
+kind: Grant
+metadata: {name: y}
+spec:
+  peer: beta
+  subjectUserId: maria@alpha.example
+  expiresAt: "2036-06-30T02:00:00+02:00"
+  suspended: true
+  protect: true
+  certificate: {lifetime: 1h30m}
+  scope:
+    resources:
+      - {type: tasks, verbs: [list, get], filter: {teams: [b, a], personal: false}}
+      - {type: notes, verbs: [list]}
+    maxRowsPerQuery: 5
+""",
+)
+
+
+def test_the_format_has_a_number_of_its_own() -> None:
+    """Where this fails, raise `FORMAT` in the cache, and write the new digest beside it here."""
+    entries = [[*map(cache._entry, declared_in(file))] for file in EVERYTHING.files]
+    digest = hashlib.sha256(json.dumps(entries).encode()).hexdigest()
+    assert (cache.FORMAT, digest) == (
+        1,
+        "28a3d7e8d7e1708351d34df160628fa578a1261b01101c98d3811f08a1850a3d",
+    )

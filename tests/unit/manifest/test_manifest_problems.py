@@ -72,7 +72,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "doubled key": (
         grant("  subjectUserId: maria\n", "  subjectUserId: maria\n  §peer: gamma\n"),
-        '[yaml.duplicate_key] spec.peer: the key "peer" stands here twice (keep one of them)',
+        '[yaml.duplicate_key] spec.peer: the key "peer" is here twice (keep one of them)',
     ),
     "merge key": (
         PEER + "§<<: {x: 1}\n",
@@ -354,11 +354,11 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "doubled verb": (
         grant("[list, get]", "§[list, list]"),
-        '[field.value] spec.scope.resources[0].verbs: "list" stands here twice',
+        '[field.value] spec.scope.resources[0].verbs: "list" is here twice',
     ),
     "doubled team": (
         grant("[list, get]}", "[list], filter: {teams: §[a, b, a]}}"),
-        '[field.value] spec.scope.resources[0].filter.teams: "a" stands here twice',
+        '[field.value] spec.scope.resources[0].filter.teams: "a" is here twice',
     ),
     "no resource": (
         grant("\n      - {type: tasks, verbs: [list, get]}", " §[]"),
@@ -367,7 +367,7 @@ CASES: dict[str, tuple[str, str]] = {
     "doubled type": (
         grant("get]}", "get]}\n      - {type: §tasks, verbs: [get]}"),
         (
-            '[scope.duplicate_type] spec.scope.resources[1].type: the type "tasks" stands here twice'
+            '[scope.duplicate_type] spec.scope.resources[1].type: the type "tasks" is here twice'
             " (join the two)"
         ),
     ),
@@ -414,7 +414,7 @@ def test_the_table_has_every_code() -> None:
     rest = {"[yaml.encoding", "[yaml.depth", "[file.empty"}  # in test_manifest_hostile.py
     written = re.findall(
         r'"((?:yaml|field|name|scope|peer|grant|file)\.[a-z_]+)"',
-        "".join(map(source_text, ("reader", "validation_errors", "load"))),
+        "".join(map(source_text, ("reader", "validation_errors", "load", "consistency"))),
     )
     assert {f"[{code}" for code in written} == codes | rest
 

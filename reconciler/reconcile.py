@@ -176,7 +176,7 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
     with locked(database, options.wait) as tx:  # (2)
         if options.heeds_pause:
             refuse_if_paused(tx)
-        expired = expire_due(tx, by.actor)
+        expired = expire_due(tx)
         judged = plan(tx, desired, options.limits, options.selection)  # (3)
         refuse_stale(tx, judged, options)
         refuse_if_guarded(judged.verdict)  # (4)
@@ -193,7 +193,7 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
 def expire(database: Database, actor: str) -> None:
     """Move the grants whose end has passed, by the database's clock, with what hangs on them."""
     with database.transaction() as tx:
-        audit.append(tx, expire_due(tx, actor))
+        audit.append(tx, actor, expire_due(tx))
 
 
 def refuse_stale(tx: Tx, judged: Judged, options: Options) -> None:

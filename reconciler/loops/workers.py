@@ -10,7 +10,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.events import RequestsRefused
 from reconciler.crypto.certificates import read_crl
 from reconciler.errors import MosaicError, Retry
 from reconciler.loops.jobs import EXPIRE_EVERY, Job, run_jobs
@@ -90,8 +90,8 @@ async def expire(gateway: Gateway) -> None:
     """Move the grants whose end has passed."""
 
     def move(tx: Tx) -> int:
-        events = expire_due(tx, _actor())
-        audit.append(tx, events)
+        events = expire_due(tx)
+        audit.append(tx, _actor(), events)
         return len(events)
 
     if moved := await gateway.database.run(move):
@@ -113,12 +113,11 @@ async def record_refusals(gateway: Gateway) -> None:
     counted = dict(gateway.refusals)
     if not counted:
         return
-    refused = [
+    refused = tuple(
         {"code": code, "address": address, "count": count}
         for (code, address), count in sorted(counted.items())
-    ]
-    event = Event("requests.refused", _actor(), "gateway", {"refused": refused})
-    await gateway.database.run(audit.append, [event])
+    )
+    await gateway.database.run(audit.append, _actor(), [RequestsRefused(refused)])
     gateway.refusals.subtract(counted)
     for key in [key for key, count in gateway.refusals.items() if count <= 0]:
         del gateway.refusals[key]

@@ -81,7 +81,7 @@ def carry_out(tx: Tx, adopting: Adopting, drifts: Sequence[Drift], actor: str) -
         assert drift.row is not None
         place = declared[drift.row.kind, drift.row.name].place
         events.append(adopt(tx, drift, place, by))
-    audit.append(tx, events)
+    audit.append(tx, actor, events)
 
 
 def _edit(

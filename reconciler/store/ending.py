@@ -1,106 +1,158 @@
-"""How grants end, in one transaction with their tokens and issuances: the one way for all callers.
+"""How peers and grants end, and how an operator holds them: the one way for all callers.
 
-Ending moves open and claimed tokens to `void` and issuances, `intent` included, to `revoking`, the
-queue for the CA. Rows are locked in the order peer, grant, token, issuance (DESIGN 5).
+The end of a grant, in the caller's transaction, moves its open and claimed tokens to `void` and its
+issuances, `intent` included, to `revoking`, the queue for the CA. Rows are locked in the order
+peer, grant, token, issuance, each by id (DESIGN 5); the caller appends the events, last.
 """
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.event_base import grant_ref
+from reconciler.core.audit.row_events import GrantExpired, GrantRevoked, PeerRevoked
+from reconciler.core.model.spec import Kind
+from reconciler.core.model.states import GrantStatus, live_grant_status
 from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from uuid import UUID
 
+    from reconciler.core.audit.event_base import Json, RowRef
     from reconciler.core.model.observed import Hold
     from reconciler.store.db import Tx
 
-NOTHING_MORE: Final[Mapping[str, object]] = MappingProxyType({})
+TABLES: Final = {Kind.PEER: "federation_peers", Kind.GRANT: "federation_grants"}
 
 
 def lock_grants(tx: Tx, ids: Sequence[UUID]) -> None:
     """Lock grants in the order of their ids."""
-    tx.rows(
-        "SELECT id FROM federation_grants WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE",
-        ids=list(ids),
-    )
+    _lock(tx, Kind.GRANT, ids)
 
 
 def lock_peers(tx: Tx, ids: Sequence[UUID]) -> None:
     """Lock peers in the order of their ids."""
+    _lock(tx, Kind.PEER, ids)
+
+
+def _lock(tx: Tx, kind: Kind, ids: Sequence[UUID]) -> None:
+    # In the order of ids, or two that lock the same rows wait for each other; NO KEY, because a row
+    # that is inserted meanwhile may refer to these.
     tx.rows(
-        "SELECT id FROM federation_peers WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE",
+        f"SELECT id FROM {TABLES[kind]} WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE",
         ids=list(ids),
     )
+
+
+def revoke_peer(
+    tx: Tx, peer: RowRef, reason: str, *, grants_reason: str, hold: Hold | None = None
+) -> list[GrantRevoked | PeerRevoked]:
+    """Revoke the live grants of a peer, then the peer; return the events to append."""
+    lock_peers(tx, [_id(peer)])
+    if hold is not None:
+        _drop_older_holds(tx, Kind.PEER, [_id(peer)])  # peers before grants (DESIGN 5)
+    grants = tx.rows(
+        "SELECT id FROM federation_grants WHERE peer_id = :id"
+        " AND status NOT IN ('revoked', 'expired') ORDER BY id",
+        id=peer.id,
+    )
+    events = revoke_grants(tx, [grant["id"] for grant in grants], grants_reason)
+    return [*events, *revoke_peers(tx, [peer], reason, hold=hold)]
+
+
+def revoke_peers(
+    tx: Tx,
+    peers: Sequence[RowRef],
+    reason: str,
+    *,
+    hold: Hold | None = None,
+    origin: Json | None = None,
+) -> list[PeerRevoked]:
+    """Revoke peers whose grants have ended, and erase their sealed keys; return the events.
+
+    A peer that has been revoked by hand stays as it is, and has its event.
+    """
+    tx.run(
+        "UPDATE federation_peers SET status = 'revoked', revoked_at = clock_timestamp(),"
+        " revoked_reason = :reason, hold = coalesce(CAST(:hold AS jsonb), hold),"
+        " client_key_pem = NULL, next_client_key_pem = NULL, next_csr_pem = NULL"
+        " WHERE id = ANY(:ids) AND status <> 'revoked'",
+        ids=[_id(peer) for peer in peers],
+        reason=reason,
+        hold=_as_text(hold),
+    )
+    given = hold.reason if hold is not None else reason
+    return [PeerRevoked(peer, given, origin, held=hold is not None) for peer in peers]
 
 
 def revoke_grants(
     tx: Tx,
     ids: Sequence[UUID],
-    actor: str,
     reason: str,
     *,
     hold: Hold | None = None,
-    told: Mapping[str, object] = NOTHING_MORE,
-) -> list[Event]:
-    """Revoke grants that have not ended, and what hangs on them; return the events to append.
-
-    `told` is what the events say beside the reason.
-    """
+    origin: Json | None = None,
+) -> list[GrantRevoked]:
+    """Revoke the grants that have not ended, and what depends on them; return the events."""
     lock_grants(tx, ids)
+    if hold is not None:
+        _drop_older_holds(tx, Kind.GRANT, ids)
     ended = tx.rows(
         "UPDATE federation_grants SET status = 'revoked', revoked_at = clock_timestamp(),"
         " revoked_reason = :reason, hold = CAST(:hold AS jsonb)"
         " WHERE id = ANY(:ids) AND status NOT IN ('revoked', 'expired') RETURNING id, name",
         ids=list(ids),
         reason=reason,
-        hold=as_json(hold.as_json()) if hold else None,
+        hold=_as_text(hold),
     )
-    said = {"reason": reason, **({"hold": hold.as_json()} if hold else {}), **told}
-    return _end_what_hangs(tx, ended, actor, "grant.revoked", said)
+    serials = _end_dependents(tx, ended)
+    return [
+        GrantRevoked(grant, reason, serials[grant.id], hold, origin) for grant in _by_name(ended)
+    ]
 
 
-def expire_due(tx: Tx, actor: str) -> list[Event]:
+def expire_due(tx: Tx) -> list[GrantExpired]:
     """Move the grants whose end has passed to `expired`; return the events to append."""
     due = tx.rows(
         "SELECT id FROM federation_grants WHERE status NOT IN ('revoked', 'expired')"
         " AND expires_at <= clock_timestamp() ORDER BY id FOR NO KEY UPDATE"
     )
+    # Judged again under the lock: what was waited for may have moved the end.
     ended = tx.rows(
         "UPDATE federation_grants SET status = 'expired'"
         " WHERE id = ANY(:ids) AND status NOT IN ('revoked', 'expired')"
         " AND expires_at <= clock_timestamp() RETURNING id, name",
         ids=[row["id"] for row in due],
     )
-    told = {"reason": "its expiresAt has passed"}
-    return _end_what_hangs(tx, ended, actor, "grant.expired", told)
+    serials = _end_dependents(tx, ended)
+    reason = "its expiresAt has passed"
+    return [GrantExpired(grant, reason, serials[grant.id]) for grant in _by_name(ended)]
 
 
-def _end_what_hangs(
-    tx: Tx, ended: list[dict[str, object]], actor: str, kind: str, told: Mapping[str, object]
-) -> list[Event]:
-    if not ended:
-        return []
-    ids = [row["id"] for row in ended]
+def finish_end(
+    tx: Tx, grant: RowRef, status: GrantStatus, reason: str
+) -> GrantRevoked | GrantExpired:
+    """End what depends on a grant whose status was moved to an end by hand; return the event."""
+    serials = _end_dependents(tx, [{"id": _id(grant)}])[grant.id]
+    if status is GrantStatus.EXPIRED:
+        return GrantExpired(grant, reason, serials)
+    return GrantRevoked(grant, reason, serials)
+
+
+def _end_dependents(tx: Tx, grants: Sequence[Mapping[str, Any]]) -> Mapping[str, tuple[str, ...]]:
+    """Void the tokens and revoke the issuances of grants; return the serials by grant id."""
+    ids = [row["id"] for row in grants]
+    if not ids:
+        return {}
     void_tokens(tx, ids)
     serials = revoke_issuances(tx, ids)
-    return [
-        Event(
-            kind,
-            actor,
-            f"grant/{row['name']}",
-            {"id": str(row["id"]), "serials": serials.get(row["id"], []), **told},
-        )
-        for row in sorted(ended, key=lambda row: str(row["name"]))
-    ]
+    return {str(grant_id): tuple(serials.get(grant_id, ())) for grant_id in ids}
 
 
 def void_tokens(tx: Tx, grant_ids: Sequence[object]) -> int:
     """Void the open and claimed tokens of grants; return how many."""
+    # An UPDATE locks in the order in which it finds the rows, so they are locked first, by id.
     tx.rows(
         "SELECT id FROM federation_enrollment_tokens WHERE grant_id = ANY(:ids)"
         " AND status IN ('open', 'claimed') ORDER BY id FOR NO KEY UPDATE",
@@ -116,7 +168,10 @@ def void_tokens(tx: Tx, grant_ids: Sequence[object]) -> int:
 def revoke_issuances(
     tx: Tx, grant_ids: Sequence[object], *, but: object = None
 ) -> dict[object, list[str]]:
-    """Move the issuances of grants (all `but` one) to `revoking`; return their serials by grant."""
+    """Move the issuances of grants (all `but` one) to `revoking`; return their serials by grant.
+
+    An `intent` too: its request may be at the CA, and `finish` fences on the status.
+    """
     values = {"ids": list(grant_ids), "but": but}
     tx.rows(
         "SELECT id FROM federation_certificates WHERE grant_id = ANY(:ids)"
@@ -135,3 +190,47 @@ def revoke_issuances(
     for row in sorted(moved, key=lambda row: row["serial"]):
         serials.setdefault(row["grant_id"], []).append(row["serial"])
     return serials
+
+
+def hold_grant(tx: Tx, grant_id: UUID, hold: Hold | None) -> None:
+    """Set or lift the hold of a grant, and move its status with it."""
+    lock_grants(tx, [grant_id])
+    row = tx.row("SELECT status, suspended FROM federation_grants WHERE id = :id", id=grant_id)
+    assert row is not None
+    suspended = row["suspended"] or hold is not None
+    tx.run(
+        "UPDATE federation_grants SET hold = CAST(:hold AS jsonb),"
+        " status = CAST(:status AS federation_grant_status) WHERE id = :id",
+        id=grant_id,
+        hold=_as_text(hold),
+        status=str(live_grant_status(GrantStatus(row["status"]), suspended=suspended)),
+    )
+
+
+def release_holds(tx: Tx, kind: Kind, ids: Sequence[UUID]) -> None:
+    """Drop the holds of ended rows."""
+    if ids:
+        tx.run(f"UPDATE {TABLES[kind]} SET hold = NULL WHERE id = ANY(:ids)", ids=list(ids))
+
+
+def _drop_older_holds(tx: Tx, kind: Kind, ids: Sequence[UUID]) -> None:
+    """Drop the holds of ended rows that have the names of these: a name is held once."""
+    tx.run(
+        f"UPDATE {TABLES[kind]} SET hold = NULL WHERE status = 'revoked'"
+        f" AND name IN (SELECT name FROM {TABLES[kind]} WHERE id = ANY(:ids))",
+        ids=list(ids),
+    )
+
+
+def _by_name(rows: Sequence[Mapping[str, Any]]) -> list[RowRef]:
+    """Return the references to grants, by name."""
+    names = sorted((str(row["name"]), row["id"]) for row in rows)
+    return [grant_ref(grant_id, name) for name, grant_id in names]
+
+
+def _id(ref: RowRef) -> UUID:
+    return UUID(ref.id)
+
+
+def _as_text(hold: Hold | None) -> str | None:
+    return as_json(hold.as_json()) if hold is not None else None

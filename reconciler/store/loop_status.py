@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.events import ReconcilerPaused, ReconcilerResumed
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import InvalidManifests, Refused
 from reconciler.store.audit import log as audit
@@ -155,7 +155,7 @@ def pause(tx: Tx, actor: str, reason: str) -> Pause:
         paused=as_json(made.as_json()),
     )
     if changed:
-        audit.append(tx, [Event("reconciler.paused", actor, "reconciler", {"reason": reason})])
+        audit.append(tx, actor, [ReconcilerPaused(reason)])
     return paused(tx) or made
 
 
@@ -173,5 +173,4 @@ def resume(tx: Tx, actor: str) -> None:
             hint="see `mosaic federation status`",
         )
     tx.run("UPDATE federation_applied SET paused = NULL")
-    lifted = {"lifted": current_pause.as_json()}
-    audit.append(tx, [Event("reconciler.resumed", actor, "reconciler", lifted)])
+    audit.append(tx, actor, [ReconcilerResumed(current_pause.as_json())])

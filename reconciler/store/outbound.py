@@ -10,10 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.certificate_events import (
+    PeerEnrolled,
+    PeerKeyStored,
+    PeerNextKeyStored,
+    PeerRenewed,
+)
+from reconciler.core.audit.event_base import RowRef, peer_ref
 from reconciler.core.model.ids import PeerId
 from reconciler.core.model.states import PeerStatus
-from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import split_pem
 from reconciler.crypto.seal import SealContext
 from reconciler.errors import Refused
@@ -112,8 +117,8 @@ def store_pending(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outboun
         csr=key.csr_pem,
         roots="".join(key.roots),
     )
-    data = {"id": str(held.id), "replaced": held.csr_pem is not None}
-    audit.append(tx, [Event("peer.key_stored", actor, f"peer/{held.name}", data)])
+    stored = PeerKeyStored(peer_ref(held.id, held.name), replaced=held.csr_pem is not None)
+    audit.append(tx, actor, [stored])
     return find(tx, held.name)
 
 
@@ -138,8 +143,7 @@ def store_next(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outbound:
         csr=key.csr_pem,
     )
     if stored:
-        data = {"id": str(held.id)}
-        audit.append(tx, [Event("peer.next_key_stored", actor, f"peer/{held.name}", data)])
+        audit.append(tx, actor, [PeerNextKeyStored(peer_ref(held.id, held.name))])
     return find(tx, held.name)
 
 
@@ -160,8 +164,7 @@ def renewed(
         csr=key.csr_pem,
     )
     _store_certificate(tx, held, leaf, grant, key.roots)
-    data = _certificate_data(held, leaf, grant)
-    audit.append(tx, [Event("peer.renewed", actor, f"peer/{held.name}", data)])
+    audit.append(tx, actor, [PeerRenewed(*_certificate_facts(held, leaf, grant))])
 
 
 def tell_grant(tx: Tx, held: Outbound, grant: GrantDocument) -> None:
@@ -189,8 +192,7 @@ def activate(
     """
     _lock(tx, held)
     _store_certificate(tx, held, leaf, grant, roots)
-    data = _certificate_data(held, leaf, grant)
-    audit.append(tx, [Event("peer.enrolled", actor, f"peer/{held.name}", data)])
+    audit.append(tx, actor, [PeerEnrolled(*_certificate_facts(held, leaf, grant))])
     return find(tx, held.name)
 
 
@@ -215,14 +217,12 @@ def _store_certificate(
     )
 
 
-def _certificate_data(held: Outbound, leaf: SignedLeaf, grant: GrantDocument) -> dict[str, str]:
-    return {
-        "id": str(held.id),
-        "grantId": grant.id,
-        "serial": leaf.facts.serial,
-        "fingerprint": leaf.facts.fingerprint,
-        "notAfter": rfc3339(leaf.facts.not_after),
-    }
+def _certificate_facts(
+    held: Outbound, leaf: SignedLeaf, grant: GrantDocument
+) -> tuple[RowRef, str, str, str, datetime]:
+    facts = leaf.facts
+    peer = peer_ref(held.id, held.name)
+    return peer, grant.id, facts.serial, facts.fingerprint, facts.not_after
 
 
 def stored_certificate(tx: Tx, name: str) -> tuple[str, bytes]:

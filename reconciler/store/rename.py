@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.event_base import RowRef, grant_ref
+from reconciler.core.audit.row_events import RowRenamed, RowUpdated
 from reconciler.core.model.spec import Kind, spec_digest
 from reconciler.errors import Refused
 from reconciler.store import ending
@@ -16,8 +17,6 @@ from reconciler.store.db import as_json
 if TYPE_CHECKING:
     from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
     from reconciler.store.db import Tx
-
-TABLES = {Kind.PEER: "federation_peers", Kind.GRANT: "federation_grants"}
 
 
 def rename(tx: Tx, kind: Kind, old: str, new: str, actor: str) -> None:
@@ -36,8 +35,12 @@ def rename(tx: Tx, kind: Kind, old: str, new: str, actor: str) -> None:
     ]
     ending.lock_peers(tx, [row.id] if kind is Kind.PEER else [])
     ending.lock_grants(tx, [each.id for each in grants] or [row.id])
-    tx.run(f"UPDATE {TABLES[kind]} SET name = :new WHERE id = :id", new=new, id=row.id)
-    events = [_renamed(kind, row, old, new, actor), *(_follows(g, old, new, actor) for g in grants)]
+    tx.run(f"UPDATE {ending.TABLES[kind]} SET name = :new WHERE id = :id", new=new, id=row.id)
+    renamed = RowRenamed(RowRef(kind, str(row.id), new), old, new)
+    events: list[RowRenamed | RowUpdated] = [
+        renamed,
+        *(_follow(grant, old, new) for grant in grants),
+    ]
     digests = [
         {"id": str(each.id), "digest": spec_digest(replace(each.spec, peer=new))} for each in grants
     ]
@@ -47,7 +50,7 @@ def rename(tx: Tx, kind: Kind, old: str, new: str, actor: str) -> None:
         " WHERE g.id = r.id",
         rows=as_json(digests),
     )
-    audit.append(tx, events)
+    audit.append(tx, actor, events)
 
 
 def _checked(observed: Observed, kind: Kind, old: str, new: str) -> ObservedPeer | ObservedGrant:
@@ -71,26 +74,13 @@ def _checked(observed: Observed, kind: Kind, old: str, new: str) -> ObservedPeer
     return found
 
 
-def _renamed(
-    kind: Kind, row: ObservedPeer | ObservedGrant, old: str, new: str, actor: str
-) -> Event:
-    data = {"id": str(row.id), "old": old, "new": new}
-    return Event(f"{kind.lower()}.renamed", actor, f"{kind.lower()}/{new}", data)
-
-
-def _follows(grant: ObservedGrant, old: str, new: str, actor: str) -> Event:
+def _follow(grant: ObservedGrant, old: str, new: str) -> RowUpdated:
     spec = replace(grant.spec, peer=new)
-    return Event(
-        "grant.updated",
-        actor,
-        f"grant/{grant.name}",
-        {
-            "id": str(grant.id),
-            "replaces": None,
-            "reason": "its peer was renamed",
-            "managed": grant.managed,
-            "digest": spec_digest(spec),
-            "spec": spec.as_json(),
-            "fields": [{"path": "peer", "old": old, "new": new, "effect": "neutral"}],
-        },
+    return RowUpdated(
+        grant_ref(grant.id, grant.name),
+        reason="its peer was renamed",
+        digest=spec_digest(spec),
+        spec=spec.as_json(),
+        fields=({"path": "peer", "old": old, "new": new, "effect": "neutral"},),
+        managed=grant.managed,
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.certificate_events import KeyRewrapped
 from reconciler.crypto.seal import seal, sealed_key_id, unseal
 from reconciler.store.audit import log as audit
 from reconciler.store.outbound import NEXT_KEY, client_key_context
@@ -53,7 +53,6 @@ def rewrap_batch(tx: Tx, keys: KeyWrapper, actor: str, after: UUID) -> tuple[int
             id=row["id"],
             sealed=seal(unseal(old, context, keys), context, keys),
         )
-        data = {"from": sealed_key_id(old), "to": keys.primary}
-        events.append(Event("key.rewrapped", actor, f"peer/{row['name']}", data))
-    audit.append(tx, events)
+        events.append(KeyRewrapped(sealed_key_id(old), keys.primary, f"peer/{row['name']}"))
+    audit.append(tx, actor, events)
     return len(events), rows[-1]["id"] if rows else None

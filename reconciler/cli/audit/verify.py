@@ -20,7 +20,7 @@ from reconciler.errors import NeedsEdit, Refused
 from reconciler.store.audit.log import verify
 
 if TYPE_CHECKING:
-    from reconciler.core.audit.chain import Verified
+    from reconciler.core.audit.chain import Verification
 
 MAX_SIGNATURE = 64 * 1024  # octets
 
@@ -55,12 +55,12 @@ def command(files: tuple[Path, ...], output: str) -> None:
         click.echo(f"{file}: seq {each.seq:,} is what it was at {rfc3339(each.at)}{by}")
 
 
-def refuse_broken(found: Verified) -> None:
+def refuse_broken(found: Verification) -> None:
     """Raise `Refused` (`audit_broken`) for a log that does not verify."""
-    if found.broken is not None:
+    if found.chain_break is not None:
         raise Refused(
             "audit_broken",
-            f"the audit log breaks at seq {found.broken.seq}: {found.broken.reason}",
+            f"the audit log breaks at seq {found.chain_break.seq}: {found.chain_break.reason}",
             hint="entries before it verify; compare with a backup, and find out who changed it",
         )
 

@@ -202,10 +202,10 @@ def _with_database(doctor: _Doctor, setting: Settings, opened: Database) -> None
     def audit_log() -> str:
         with opened.transaction() as tx:
             found = verify(tx)
-        if found.broken is not None:
+        if found.chain_break is not None:
             raise Refused(
                 "audit_broken",
-                f"it breaks at seq {found.broken.seq}: {found.broken.reason}",
+                f"it breaks at seq {found.chain_break.seq}: {found.chain_break.reason}",
                 hint="see `mosaic federation audit verify`",
             )
         return f"{found.last.seq:,} entries verify"

@@ -14,7 +14,7 @@ from reconciler.core.model.times import parse_rfc3339, rfc3339
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.core.audit.chain import Verified
+    from reconciler.core.audit.chain import Verification
 
 FORMAT: Final = "mosaic-checkpoint-v1"
 MAX_CHECKPOINT: Final = 4096  # octets
@@ -24,7 +24,7 @@ _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The entry `seq` of the log that begins with the entry of the hash `log`, and its hash.
+    """The record `seq` of the log that begins with the record of the hash `log`, and its hash.
 
     `at` is when that was read, by the database's clock. As text it is one line of JSON.
     """
@@ -35,13 +35,15 @@ class Checkpoint:
     at: datetime
 
     @classmethod
-    def of(cls, verified: Verified) -> Checkpoint:
+    def of(cls, verification: Verification) -> Checkpoint:
         """Return the checkpoint of a log that verified."""
-        return cls(verified.first, verified.last.seq, verified.last.hash, verified.at)
+        return cls(
+            verification.first, verification.last.seq, verification.last.hash, verification.at
+        )
 
     @property
     def heads(self) -> tuple[Head, Head]:
-        """The two entries that the log must have."""
+        """The two records that the log must have."""
         return Head(1, self.log), Head(self.seq, self.hash)
 
     def text(self) -> str:
@@ -62,22 +64,22 @@ class Checkpoint:
             raise ValueError(f"it has {len(content):,} octets, more than {MAX_CHECKPOINT:,}")
         try:
             document = json.loads(content)
-            found = cls(
+            checkpoint = cls(
                 log=_digest(document["log"]),
                 seq=document["seq"],
                 hash=_digest(document["hash"]),
                 at=parse_rfc3339(document["at"]),
             )
-            whole = type(found.seq) is int and found.text().encode() == content
+            whole = type(checkpoint.seq) is int and checkpoint.text().encode() == content
         except (ValueError, TypeError, KeyError, RecursionError):
             whole = False
         if not whole:
             raise ValueError("it is not what `audit checkpoint` prints")
-        return found
+        return checkpoint
 
 
 def _digest(text: str) -> bytes:
-    found = _DIGEST.fullmatch(text)
-    if found is None:
-        raise ValueError("no digest")
-    return bytes.fromhex(found[1])
+    match = _DIGEST.fullmatch(text)
+    if match is None:
+        raise ValueError("it is no SHA-256 digest")
+    return bytes.fromhex(match[1])

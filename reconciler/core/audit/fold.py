@@ -1,143 +1,246 @@
-"""What the audit log says of each row: the truth that a row changed by hand is held against.
+"""What the audit log says of each row and certificate: the one fold of its records.
 
-Pure: the entries are given, oldest first. Entries of a version that named no row are kept apart.
+`drift` holds the rows against it, and `at` tells by it what was granted at a moment. Pure: the
+records are given, oldest first. Those of a version that named no row are set apart.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
+from reconciler.core.audit.certificate_events import (
+    CertificateIssued,
+    CertificateRequeued,
+    CertificateRevokedAtCa,
+    GrantEnrolled,
+    IssuanceBegun,
+    IssuanceGivenUp,
+    KeyRewrapped,
+    PeerEnrolled,
+    PeerKeyStored,
+    PeerNextKeyStored,
+    PeerRenewed,
+    TheftSuspected,
+    TokenMinted,
+)
+from reconciler.core.audit.events import (
+    EarlierEvent,
+    ReconcilerPaused,
+    ReconcilerResumed,
+    RequestsRefused,
+    parse_event,
+)
+from reconciler.core.audit.row_events import (
+    GrantExpired,
+    GrantResumed,
+    GrantRevoked,
+    GrantSuspended,
+    HoldReleased,
+    PeerRevoked,
+    RowAdopted,
+    RowCreated,
+    RowRenamed,
+    RowReplaced,
+    RowReverted,
+    RowUpdated,
+)
 from reconciler.core.model.observed import Hold
-from reconciler.core.model.spec import Kind, digest_of
+from reconciler.core.model.spec import digest_of
 from reconciler.core.model.states import HoldKind
-from reconciler.core.model.times import parse_rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
+    from reconciler.core.audit.chain import Record
+    from reconciler.core.audit.event_base import RowEvent, RowRef
+    from reconciler.core.audit.events import Event
+    from reconciler.core.model.spec import Kind
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An entry of the audit log, as far as it tells of a row: `data` as the event carried it."""
-
-    kind: str
-    actor: str
-    subject: str
-    at: datetime
-    data: Mapping[str, Any]
+# kinds of records that name a row since rows have ids in the log
+_OF_ROWS: Final = ("peer.", "grant.", "hold.", "issuance.", "certificate.issued")
 
 
 @dataclass(slots=True)
-class Account:
-    """What is known of one row. `spec` is canonical JSON, None where no entry tells it."""
+class RowState:
+    """What is known of one row. `spec` is canonical JSON, None where no record has it.
 
-    name: str = ""
+    `certificates` are the times from and until which each serial counts.
+    """
+
+    kind: Kind
+    name: str
     spec: dict[str, Any] | None = None
     digest: str = ""
     managed: bool = False
     hold: Hold | None = None
-    held_before: Hold | None = None
+    hold_before_end: Hold | None = None
     enrolled: bool = False
-    ended: str = ""  # the status it ended with
+    end: str = ""  # the status that it ended with
+    certificates: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class Accounts:
-    """The accounts by row id; `older` are subjects of entries that named no row.
+class AuditState:
+    """The rows by id, and serials: signed, to be revoked, and revoked at the CA.
 
-    `issued`, `ended` and `revoked` are serials: signed, to be revoked, and revoked at the CA.
+    `unnamed_subjects` and `unnamed_kinds` are those of records that name no row.
     """
 
-    rows: dict[str, Account] = field(default_factory=dict)
-    older: set[str] = field(default_factory=set)
+    rows: dict[str, RowState] = field(default_factory=dict)
     issued: set[str] = field(default_factory=set)
-    ended: set[str] = field(default_factory=set)
+    revoking: set[str] = field(default_factory=set)
     revoked: set[str] = field(default_factory=set)
+    unnamed_subjects: set[str] = field(default_factory=set)
+    unnamed_kinds: set[str] = field(default_factory=set)
+    _of_subject: dict[str, list[RowState]] = field(default_factory=dict)
+
+    def row(self, ref: RowRef) -> RowState:
+        """Return the state of a row, under the name that it has now."""
+        if ref.id not in self.rows:
+            self.rows[ref.id] = RowState(ref.kind, ref.name)
+            self._of_subject.setdefault(ref.subject, []).append(self.rows[ref.id])
+        row = self.rows[ref.id]
+        row.name = ref.name
+        return row
+
+    def others_of(self, ref: RowRef) -> list[RowState]:
+        """Return the other rows that had the name first."""
+        own = self.rows[ref.id]
+        return [row for row in self._of_subject.get(ref.subject, ()) if row is not own]
 
 
-def accounts(entries: Iterable[Told]) -> Accounts:
-    """Return what the entries, oldest first, say of rows and certificates."""
-    found = Accounts()
-    of_subject: dict[str, list[Account]] = {}
-    for entry in entries:
-        _take_serials(found, entry)
-        row = entry.data.get("id")
-        kind, _, verb = entry.kind.partition(".")
-        if kind not in ("peer", "grant", "hold"):
-            continue
-        if row is None:
-            found.older.add(entry.subject)
-            continue
-        if row not in found.rows:
-            found.rows[row] = Account()
-            of_subject.setdefault(entry.subject, []).append(found.rows[row])
-        account = found.rows[row]
-        account.name = entry.subject.partition("/")[2]
-        _take(account, verb, entry)
-        if verb == "replaced" and (before := found.rows.get(entry.data.get("replaces") or "")):
-            account.hold = before.held_before
-        if account.ended and account.hold is not None:
-            for other in of_subject.get(entry.subject, ()):  # a name is held once
-                if other is not account and other.ended:
-                    other.hold = None
-    return found
+def fold(records: Iterable[Record]) -> AuditState:
+    """Return what the records, oldest first, say of rows and certificates."""
+    state = AuditState()
+    for record in records:
+        details = json.loads(record.body)["data"]
+        _take(state, parse_event(record.kind, record.subject, details), record)
+    return state
 
 
-def _take(account: Account, verb: str, entry: Told) -> None:
-    data = entry.data
-    if data.get("spec") is not None:
-        account.spec = data["spec"]
-        account.digest = data.get("digest") or digest_of(data["spec"])
-    account.managed = account.managed or verb == "adopted" or bool(data.get("managed"))
-    reason = str(data.get("reason") or "")
-    match verb:
-        case "suspended":
-            account.hold = Hold(HoldKind.SUSPEND, entry.actor, entry.at, reason)
-        case "resumed" | "released":
-            account.hold = None
-        case "enrolled":
-            account.enrolled = True
-        case "expired":
-            account.ended = "expired"
-        case "revoked":
-            account.ended = "revoked"
-            account.held_before, account.hold = account.hold, _hold_of_end(entry)
+def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> None:
+    match event:
+        case EarlierEvent():
+            _take_earlier(state, event)
+        case RowCreated() | RowUpdated() | RowReplaced() | RowReverted():
+            _take_spec(state, event)
+        case PeerRevoked() | GrantRevoked() | GrantExpired():
+            _take_end(state, event, record)
+        case CertificateIssued() | CertificateRevokedAtCa() | CertificateRequeued():
+            _take_certificate(state, event)
+        case (
+            RowAdopted()
+            | RowRenamed()
+            | GrantSuspended()
+            | GrantResumed()
+            | HoldReleased()
+            | GrantEnrolled()
+            | PeerEnrolled()
+            | PeerRenewed()
+            | PeerKeyStored()
+            | PeerNextKeyStored()
+        ):
+            _take_row_event(state.row(event.row), event, record)
+        case TokenMinted() | IssuanceBegun() | IssuanceGivenUp() | TheftSuspected():
+            pass
+        case KeyRewrapped() | ReconcilerPaused() | ReconcilerResumed() | RequestsRefused():
+            pass
+        case _:
+            assert_never(event)
 
 
-def _hold_of_end(entry: Told) -> Hold | None:
-    told = entry.data.get("hold")
-    if told is not None:
-        at = parse_rfc3339(told["at"])
-        return Hold(HoldKind(told["kind"]), told["by"], at, told["reason"])
-    if entry.kind == "peer.revoked" and "from" not in entry.data:  # by an operator, not by git
-        reason = str(entry.data.get("reason") or "")
-        return Hold(HoldKind.REVOKE, entry.actor, entry.at, reason)
-    return None
+def _take_row_event(row: RowState, event: RowEvent, record: Record) -> None:
+    match event:
+        case RowAdopted():
+            row.managed = True
+        case GrantSuspended():
+            row.hold = Hold(HoldKind.SUSPEND, record.actor, record.at, event.reason)
+        case GrantResumed() | HoldReleased():
+            row.hold = None
+        case GrantEnrolled() | PeerEnrolled():
+            row.enrolled = True
 
 
-def _take_serials(found: Accounts, entry: Told) -> None:
-    serial = entry.data.get("serial")
-    match entry.kind:
+def _take_spec(
+    state: AuditState, event: RowCreated | RowUpdated | RowReplaced | RowReverted
+) -> None:
+    row = state.row(event.row)
+    row.spec = dict(event.spec)
+    row.digest = event.digest or digest_of(event.spec)
+    if not isinstance(event, RowReverted):
+        row.managed = row.managed or event.managed
+    if isinstance(event, RowReplaced) and (before := state.rows.get(event.replaces or "")):
+        row.hold = before.hold_before_end
+
+
+def _take_end(
+    state: AuditState, event: PeerRevoked | GrantRevoked | GrantExpired, record: Record
+) -> None:
+    row = state.row(event.row)
+    if isinstance(event, GrantRevoked | GrantExpired):
+        state.revoking.update(event.serials)
+    if isinstance(event, GrantExpired):
+        row.end, row.hold_before_end = "expired", row.hold
+    else:
+        row.end, row.hold_before_end = "revoked", row.hold
+        row.hold = _hold_of_end(event, record)
+    if row.hold is not None:
+        for other in state.others_of(event.row):  # a name is held once
+            if other.end:
+                other.hold = None
+
+
+def _hold_of_end(event: PeerRevoked | GrantRevoked, record: Record) -> Hold | None:
+    if isinstance(event, GrantRevoked):
+        return event.hold
+    if not event.held:
+        return None
+    return Hold(HoldKind.REVOKE, record.actor, record.at, event.reason)
+
+
+def _take_certificate(
+    state: AuditState, event: CertificateIssued | CertificateRevokedAtCa | CertificateRequeued
+) -> None:
+    match event:
+        case CertificateIssued():
+            state.issued.add(event.serial)
+            row = state.rows.get(event.row.id)
+            if row is None:  # all that made it was recorded before records named rows
+                return
+            for serial in event.supersedes:
+                row.certificates.pop(serial, None)
+            row.certificates[event.serial] = (event.not_before, event.not_after)
+        case CertificateRevokedAtCa():
+            state.revoked.add(event.serial)
+        case CertificateRequeued():
+            state.revoked.discard(event.serial)
+            state.revoking.add(event.serial)
+
+
+def _take_earlier(state: AuditState, event: EarlierEvent) -> None:
+    """Take what a record without a row still says: its subject, and serials."""
+    if event.kind.startswith(_OF_ROWS):
+        state.unnamed_kinds.add(event.kind)
+    if event.kind.startswith(("peer.", "grant.", "hold.")):
+        state.unnamed_subjects.add(event.subject)
+    serial = str(event.details.get("serial"))
+    match event.kind:
         case "certificate.issued":
-            found.issued.add(str(serial))
+            state.issued.add(serial)
         case "certificate.revoked_at_ca":
-            found.revoked.add(str(serial))
+            state.revoked.add(serial)
         case "certificate.requeued":
-            found.revoked.discard(str(serial))
-            found.ended.add(str(serial))
+            state.revoked.discard(serial)
+            state.revoking.add(serial)
         case "grant.revoked" | "grant.expired":
-            found.ended.update(str(each) for each in entry.data.get("serials") or ())
+            state.revoking.update(event.details.get("serials") or ())
 
 
 def same_hold(one: Hold | None, other: Hold | None) -> bool:
-    """Tell whether two holds are one: the moment differs by what an audit entry takes."""
+    """Tell whether two holds are one: their moments differ by what writing a record takes."""
     if one is None or other is None:
         return one is other
     return (one.kind, one.by, one.reason) == (other.kind, other.by, other.reason)
-
-
-def kind_of(subject: str) -> Kind | None:
-    """Return the kind of an audit subject such as `grant/beta-tasks`, None for others."""
-    return {"peer": Kind.PEER, "grant": Kind.GRANT}.get(subject.partition("/")[0])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.audit.fold import Account, Accounts, same_hold
+from reconciler.core.audit.fold import AuditState, RowState, same_hold
 from reconciler.core.model.scope import Effect
 from reconciler.core.model.spec import Kind, spec_digest, spec_from_json
 from reconciler.core.model.times import rfc3339
@@ -51,7 +51,7 @@ class Drift:
     row: StoredRow | None = None
     certificate: StoredCertificate | None = None
     applied: Spec | None = None
-    account: Account | None = None
+    account: RowState | None = None
     remedy: str = ""
 
     @property
@@ -91,7 +91,7 @@ class Drift:
     @property
     def names(self) -> bool:
         """Whether the row is to have the name back that it was given."""
-        ended = self.account is not None and self.account.ended
+        ended = self.account is not None and self.account.end
         return not ended and any(field.path == "name" for field in self.fields)
 
     def as_json(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Drift:
 def find_drift(
     rows: Iterable[StoredRow],
     certificates: Iterable[StoredCertificate],
-    known: Accounts,
+    state: AuditState,
     hands: Sequence[HandChange],
 ) -> tuple[Drift, ...]:
     """Return every object that drifted, peers, grants, then certificates, by name.
@@ -136,33 +136,33 @@ def find_drift(
     `hands` come newest first.
     """
     rows = tuple(rows)
-    kept = frozenset(row.subject for row in rows if _keeps_name(row, known.rows.get(row.id)))
-    found = [drift for row in rows if (drift := _of_row(row, known, hands, kept)) is not None]
+    kept = frozenset(row.subject for row in rows if _keeps_name(row, state.rows.get(row.id)))
+    found = [drift for row in rows if (drift := _of_row(row, state, hands, kept)) is not None]
     found.sort(key=lambda each: (each.subject.startswith("grant/"), each.subject))
-    of_certificates = (_of_certificate(each, known, hands) for each in certificates)
+    of_certificates = (_of_certificate(each, state, hands) for each in certificates)
     lost = [each for each in of_certificates if each is not None]
     return (*found, *sorted(lost, key=lambda each: each.subject))
 
 
-def _keeps_name(row: StoredRow, account: Account | None) -> bool:
+def _keeps_name(row: StoredRow, account: RowState | None) -> bool:
     """Tell whether a row lives under the name that it was given."""
     return row.status not in ENDED and (account is None or account.name == row.name)
 
 
 def _of_row(
-    row: StoredRow, known: Accounts, hands: Sequence[HandChange], kept: frozenset[str]
+    row: StoredRow, state: AuditState, hands: Sequence[HandChange], kept: frozenset[str]
 ) -> Drift | None:
-    account = known.rows.get(row.id)
-    if account is None and row.subject in known.older:
+    account = state.rows.get(row.id)
+    if account is None and row.subject in state.unnamed_subjects:
         return _older(row, hands)
-    if account is None or (account.spec is None and not account.ended):
+    if account is None or (account.spec is None and not account.end):
         if row.status in ENDED:
             return None  # it never gave anything that could be taken back now
         remedy = "nothing was applied here: --revert revokes it, --adopt declares it"
         fields = declared_fields(row.spec)
         return Drift(What.INSERTED, fields, _who(row, (), hands), row, remedy=remedy)
     applied = spec_from_json(row.kind, account.spec) if account.spec is not None else None
-    if row.status in ENDED and not account.ended:
+    if row.status in ENDED and not account.end:
         old = _status_of(account, applied, row)
         field = FieldChange("status", old, row.status, Effect.NARROWS)
         remedy = (
@@ -200,7 +200,7 @@ def _older(row: StoredRow, hands: Sequence[HandChange]) -> Drift | None:
     return Drift(What.CHANGED, (field,), _who(row, (), hands), row, remedy=remedy)
 
 
-def _fields(row: StoredRow, account: Account, applied: Spec | None) -> Iterator[FieldChange]:
+def _fields(row: StoredRow, account: RowState, applied: Spec | None) -> Iterator[FieldChange]:
     live = row.status not in ENDED
     if live and row.name != account.name:
         yield FieldChange("name", account.name, row.name, Effect.NEUTRAL)
@@ -208,8 +208,8 @@ def _fields(row: StoredRow, account: Account, applied: Spec | None) -> Iterator[
         yield from diff(applied, row.spec)
         if row.digest != account.digest:
             yield FieldChange("digest", account.digest, row.digest, Effect.NEUTRAL)
-    if live and account.ended:
-        yield FieldChange("status", account.ended, row.status, Effect.WIDENS)
+    if live and account.end:
+        yield FieldChange("status", account.end, row.status, Effect.WIDENS)
     elif live and row.kind is Kind.GRANT and (row.status in LIVE) != account.enrolled:
         old = _status_of(account, applied, row)
         effect = Effect.NARROWS if account.enrolled else Effect.WIDENS
@@ -223,7 +223,7 @@ def _fields(row: StoredRow, account: Account, applied: Spec | None) -> Iterator[
         yield FieldChange("managed", account.managed, row.managed, Effect.NEUTRAL)
 
 
-def _status_of(account: Account, applied: Spec | None, row: StoredRow) -> str:
+def _status_of(account: RowState, applied: Spec | None, row: StoredRow) -> str:
     if row.kind is Kind.PEER:
         return "active"
     if not account.enrolled:
@@ -233,15 +233,15 @@ def _status_of(account: Account, applied: Spec | None, row: StoredRow) -> str:
 
 
 def _of_certificate(
-    found: StoredCertificate, known: Accounts, hands: Sequence[HandChange]
+    found: StoredCertificate, state: AuditState, hands: Sequence[HandChange]
 ) -> Drift | None:
     serial, status = found.serial, found.status
     by = next((each for each in hands if each.row_id == found.id and "status" in each.new), None)
     who = by.by if by is not None and by.new["status"] == status else None
-    told = "issued" if serial in known.issued else "absent"
-    if serial in known.ended:
+    told = "issued" if serial in state.issued else "absent"
+    if serial in state.revoking:
         told = "revoking"
-    if serial in known.revoked:
+    if serial in state.revoked:
         told = "revoked"
     if status == "revoked" and told == "revoked":
         if found.listed:

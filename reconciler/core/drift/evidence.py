@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core.audit.event_base import RowRef
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -28,9 +30,14 @@ class StoredRow:
     columns: Mapping[str, Any]
 
     @property
+    def ref(self) -> RowRef:
+        """The row as the audit log refers to it."""
+        return RowRef(self.kind, self.id, self.name)
+
+    @property
     def subject(self) -> str:
         """The row's name in the audit log and on the command line."""
-        return f"{str(self.kind).lower()}/{self.name}"
+        return self.ref.subject
 
 
 @dataclass(frozen=True, slots=True)

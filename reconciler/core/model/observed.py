@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus
 from reconciler.core.model.times import rfc3339
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Mapping
 
     from reconciler.core.model.ids import GrantId, PeerId
     from reconciler.core.model.spec import GrantSpec, PeerSpec, SourceLocation
@@ -32,6 +33,12 @@ class Hold:
             "at": rfc3339(self.at),
             "reason": self.reason,
         }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, str]) -> Hold:
+        """Return the hold of the JSON form."""
+        at = datetime.fromisoformat(document["at"])
+        return cls(HoldKind(document["kind"]), document["by"], at, document["reason"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core.audit.chain import Event
-from reconciler.core.model.spec import GrantSpec, PeerSpec
+from reconciler.core.audit.event_base import RowRef, peer_ref
+from reconciler.core.audit.row_events import HoldReleased
+from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec
 from reconciler.core.plan.model import Action, GrantChange, PeerChange, Plan
 from reconciler.store import ending
-from reconciler.store.apply.log import book_events, event, provenance
+from reconciler.store.apply.log import book_events, change_event
 from reconciler.store.apply.rows import (
     adopt,
     create_grants,
@@ -27,6 +28,8 @@ from reconciler.store.ids import new_id
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.core.audit.events import Event
+    from reconciler.core.audit.row_events import GrantRevoked, PeerRevoked
     from reconciler.core.plan.model import Bookkeeping
     from reconciler.store.apply.provenance import Provenance
     from reconciler.store.db import Tx
@@ -48,10 +51,10 @@ def carry_out(tx: Tx, plan: Plan, by: Provenance, before: Sequence[Event] = ()) 
     ending_peers = plan.peer_changes(*replaced_or_gone)
     ending_grants = plan.grant_changes(*replaced_or_gone)
     _lock(tx, plan)
-    events = _revoke_grants(tx, ending_grants, by)
-    if len(events) != len(ending_grants):
+    revoked_grants = _revoke_grants(tx, ending_grants, by)
+    if len(revoked_grants) != len(ending_grants):
         raise stale("a grant that was to be revoked has ended since the plan was made")
-    events += _revoke_peers(tx, ending_peers, by)
+    revoked_peers = _revoke_peers(tx, ending_peers, by)
     update_peers(tx, plan.peer_changes(Action.UPDATE), by)
     update_grants(tx, plan.grant_changes(Action.UPDATE), by)
     create_peers(tx, plan.peer_changes(Action.CREATE, Action.REPLACE), ids, by)
@@ -59,10 +62,12 @@ def carry_out(tx: Tx, plan: Plan, by: Provenance, before: Sequence[Event] = ()) 
     changed = [change for change in plan.changes if change.action is not Action.REVOKE]
     audit.append(
         tx,
+        by.actor,
         [
             *before,
-            *events,
-            *(event(change, by, ids) for change in changed),
+            *revoked_grants,
+            *revoked_peers,
+            *(change_event(change, by, ids) for change in changed),
             *_keep_books(tx, plan, by),
         ],
     )
@@ -78,20 +83,14 @@ def _keep_books(tx: Tx, plan: Plan, by: Provenance) -> list[Event]:
         adopt(tx, "federation_peers", plan.adopted_peers, by)
         adopt(tx, "federation_grants", plan.adopted_grants, by)
         books: list[Bookkeeping[Any, Any]] = [*plan.adopted_peers, *plan.adopted_grants]
-        events += [told for each in books for told in book_events(each, by)]
-    for table, rows in (
-        ("federation_peers", plan.released_peers),
-        ("federation_grants", plan.released_grants),
-    ):
-        if rows:
-            ids = [row.id for row in rows]
-            tx.run(f"UPDATE {table} SET hold = NULL WHERE id = ANY(:ids)", ids=ids)
-    said = {"reason": "manifest left git"} | provenance(by)
-    return events + [
-        Event("hold.released", by.actor, f"{kind}/{row.name}", {"id": str(row.id)} | said)
-        for kind, rows in (("peer", plan.released_peers), ("grant", plan.released_grants))
-        for row in rows
-    ]
+        events += [event for book in books for event in book_events(book, by)]
+    for kind, rows in ((Kind.PEER, plan.released_peers), (Kind.GRANT, plan.released_grants)):
+        ending.release_holds(tx, kind, [row.id for row in rows])
+        events += [
+            HoldReleased(RowRef(kind, str(row.id), row.name), "manifest left git", by.as_json())
+            for row in rows
+        ]
+    return events
 
 
 def _lock(tx: Tx, plan: Plan) -> None:
@@ -103,33 +102,21 @@ def _lock(tx: Tx, plan: Plan) -> None:
     ending.lock_grants(tx, sorted(grants | {each.row.id for each in plan.adopted_grants}))
 
 
-def _revoke_grants(tx: Tx, changes: Sequence[GrantChange], by: Provenance) -> list[Event]:
-    events: list[Event] = []
-    reasons = sorted({change.reason for change in changes})
-    for reason in reasons:
+def _revoke_grants(tx: Tx, changes: Sequence[GrantChange], by: Provenance) -> list[GrantRevoked]:
+    events: list[GrantRevoked] = []
+    for reason in sorted({change.reason for change in changes}):
         ids = [c.row.id for c in changes if c.row is not None and c.reason == reason]
-        events += ending.revoke_grants(tx, ids, by.actor, reason, told=provenance(by))
+        events += ending.revoke_grants(tx, ids, reason, origin=by.as_json())
     return events
 
 
-def _revoke_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> list[Event]:
-    """Revoke peers whose grants have ended; a sealed key is erased. Return the events."""
+def _revoke_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> list[PeerRevoked]:
+    events: list[PeerRevoked] = []
     for reason in sorted({change.reason for change in changes}):
-        tx.run(
-            "UPDATE federation_peers SET status = 'revoked', revoked_at = clock_timestamp(),"
-            " revoked_reason = :reason, client_key_pem = NULL,"
-            " next_client_key_pem = NULL, next_csr_pem = NULL"
-            " WHERE id = ANY(:ids) AND status <> 'revoked'",
-            ids=[c.row.id for c in changes if c.row is not None and c.reason == reason],
-            reason=reason,
-        )
-    return [
-        Event(
-            "peer.revoked",
-            by.actor,
-            f"peer/{change.name}",
-            {"id": str(change.row.id), "reason": change.reason} | provenance(by),
-        )
-        for change in changes
-        if change.row is not None
-    ]
+        peers = [
+            peer_ref(change.row.id, change.name)
+            for change in changes
+            if change.row is not None and change.reason == reason
+        ]
+        events += ending.revoke_peers(tx, peers, reason, origin=by.as_json())
+    return events

@@ -2,64 +2,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.audit.chain import Event
-from reconciler.core.model.spec import PeerSpec
+from reconciler.core.audit.event_base import RowRef
+from reconciler.core.audit.row_events import (
+    RowAdopted,
+    RowCreated,
+    RowReplaced,
+    RowReverted,
+    RowUpdated,
+)
+from reconciler.core.model.spec import Kind, PeerSpec
 from reconciler.core.plan.model import Action
 
 if TYPE_CHECKING:
+    from reconciler.core.model.spec import SourceLocation
     from reconciler.core.plan.model import AnyChange, Bookkeeping
     from reconciler.store.apply.provenance import Provenance
     from reconciler.store.apply.rows import NewIds
 
+_EVENTS: Final[dict[Action, type[RowCreated | RowUpdated | RowReplaced]]] = {
+    Action.CREATE: RowCreated,
+    Action.UPDATE: RowUpdated,
+    Action.REPLACE: RowReplaced,
+}
 
-def provenance(by: Provenance) -> dict[str, object]:
-    """Return what an event says of where its change came from."""
-    return {"from": by.as_json()}
 
-
-def book_events(book: Bookkeeping[Any, Any], by: Provenance) -> list[Event]:
-    """Return the audit events of a row that becomes git's, or whose digest is mended.
+def book_events(book: Bookkeeping[Any, Any], by: Provenance) -> list[RowAdopted | RowReverted]:
+    """Return the events of a row that becomes git's, or whose stored digest is corrected.
 
     A place that moved has none.
     """
-    kind = "peer" if isinstance(book.declared.spec, PeerSpec) else "grant"
-    subject = f"{kind}/{book.row.name}"
-    place = f"{book.declared.place.path}:{book.declared.place.line}"
-    told = {"id": str(book.row.id), "place": place} | provenance(by)
-    events = [] if book.row.managed else [Event(f"{kind}.adopted", by.actor, subject, told)]
+    kind = Kind.PEER if isinstance(book.declared.spec, PeerSpec) else Kind.GRANT
+    row = RowRef(kind, str(book.row.id), book.row.name)
+    place, origin = _place(book.declared.place), by.as_json()
+    events: list[RowAdopted | RowReverted] = []
+    if not book.row.managed:
+        events.append(RowAdopted(row, place, origin))
     if book.corrects_digest:
-        mended = {
-            "reason": "its stored digest was changed by hand",
-            "digest": book.digest,
-            "spec": book.declared.spec.as_json(),
-            "fields": [{"path": "digest", "old": book.row.digest, "new": book.digest}],
-        }
-        events.append(Event(f"{kind}.reverted", by.actor, subject, told | mended))
+        reverted = RowReverted(
+            row,
+            reason="its stored digest was changed by hand",
+            digest=book.digest,
+            spec=book.declared.spec.as_json(),
+            fields=({"path": "digest", "old": book.row.digest, "new": book.digest},),
+            place=place,
+            origin=origin,
+        )
+        events.append(reverted)
     return events
 
 
-def event(change: AnyChange, by: Provenance, ids: NewIds) -> Event:
-    """Return the audit event of a change that is no revocation; `id` is the row's that lives on."""
+def change_event(
+    change: AnyChange, by: Provenance, ids: NewIds
+) -> RowCreated | RowUpdated | RowReplaced:
+    """Return the event of a change that is no revocation, of the row that lives on."""
     assert change.declared is not None
-    new = ids.get((change.kind, change.name))
-    old = change.row.id if change.row is not None else None
-    kind = str(change.kind).lower()
-    verb = {Action.CREATE: "created", Action.UPDATE: "updated", Action.REPLACE: "replaced"}
-    return Event(
-        f"{kind}.{verb[change.action]}",
-        by.actor,
-        f"{kind}/{change.name}",
-        {
-            "id": str(new or old),
-            "replaces": str(old) if change.action is Action.REPLACE else None,
-            "reason": change.reason,
-            "place": f"{change.declared.place.path}:{change.declared.place.line}",
-            "managed": by.managed,
-            "digest": change.declared.digest,
-            "spec": change.declared.spec.as_json(),
-            "fields": [field.as_json() for field in change.fields],
-        }
-        | provenance(by),
+    new_id = ids.get((change.kind, change.name))
+    old_id = change.row.id if change.row is not None else None
+    return _EVENTS[change.action](
+        RowRef(change.kind, str(new_id or old_id), change.name),
+        reason=change.reason,
+        digest=change.declared.digest,
+        spec=change.declared.spec.as_json(),
+        fields=tuple(field.as_json() for field in change.fields),
+        managed=by.managed,
+        replaces=str(old_id) if change.action is Action.REPLACE else None,
+        place=_place(change.declared.place),
+        origin=by.as_json(),
     )
+
+
+def _place(place: SourceLocation) -> str:
+    return f"{place.path}:{place.line}"

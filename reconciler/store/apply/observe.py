@@ -17,7 +17,7 @@ from reconciler.core.model.observed import (
 )
 from reconciler.core.model.scope import scope_from_json
 from reconciler.core.model.spec import Direction, GrantSpec, PeerSpec, SourceLocation
-from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus
+from reconciler.core.model.states import GrantStatus, PeerStatus
 
 if TYPE_CHECKING:
     from reconciler.store.db import Tx
@@ -76,14 +76,7 @@ def observe(tx: Tx) -> Observed:
 
 def hold_from(document: dict[str, str] | None) -> Hold | None:
     """Return the hold of a row's JSON."""
-    if document is None:
-        return None
-    return Hold(
-        kind=HoldKind(document["kind"]),
-        by=document["by"],
-        at=datetime.fromisoformat(document["at"]),
-        reason=document["reason"],
-    )
+    return Hold.from_json(document) if document is not None else None
 
 
 def peer_spec(row: dict[str, Any]) -> PeerSpec:

@@ -6,49 +6,51 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit.chain import (
     GENESIS,
-    Broken,
-    Entry,
-    Event,
+    ChainBreak,
     Head,
-    Verified,
+    Record,
+    Verification,
     chain,
-    check_entry,
+    check_record,
 )
 from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from reconciler.core.audit.events import Event
     from reconciler.store.db import Tx
 
-PAGE: Final = 2000  # entries read at once
+PAGE: Final = 2000  # records read at once
 
 
-def append(tx: Tx, events: Sequence[Event]) -> None:
-    """Append the events, in order, as the last lock of the transaction.
+def append(tx: Tx, actor: str, events: Sequence[Event]) -> None:
+    """Append the events, in order; `actor` is who did them.
 
-    The head's row is locked first, so entries of concurrent transactions wait for one another and
-    `seq` has no gaps.
+    This takes the last lock of the transaction (DESIGN 5): whoever locked the head's row before
+    another row would wait for a transaction that waits for the head.
     """
     if not events:
         return
+    # The lock fences `seq` and `prev`: of two transactions, the second reads the head once the
+    # first has committed or rolled back, so there is no gap and no fork.
     head = tx.row("SELECT seq, hash, clock_timestamp() AS at FROM federation_audit_head FOR UPDATE")
     assert head is not None
-    entries = chain(Head(head["seq"], head["hash"]), head["at"], events)
+    records = chain(Head(head["seq"], head["hash"]), head["at"], actor, events)
     tx.run(
         "WITH head AS (UPDATE federation_audit_head SET seq = :seq, hash = decode(:hash, 'hex'))"
         " INSERT INTO federation_audit_log (seq, at, kind, actor, subject, body, prev, hash)"
         " SELECT seq, at, kind, actor, subject, body, decode(prev, 'hex'), decode(hash, 'hex')"
-        " FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS entry(seq bigint, at timestamptz,"
+        " FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record(seq bigint, at timestamptz,"
         " kind text, actor text, subject text, body text, prev text, hash text)",
-        seq=entries[-1].seq,
-        hash=entries[-1].hash.hex(),
-        entries=as_json([_as_row(entry) for entry in entries]),
+        seq=records[-1].seq,
+        hash=records[-1].hash.hex(),
+        records=as_json([_as_row(record) for record in records]),
     )
 
 
-def verify(tx: Tx, known: Sequence[Head] = ()) -> Verified:
-    """Return how far the log verifies, from its first entry on; `known` are entries it must have.
+def verify(tx: Tx, known: Sequence[Head] = ()) -> Verification:
+    """Return how far the log verifies, from its first record on; `known` are records it must have.
 
     What is appended meanwhile is left to the next time.
     """
@@ -59,33 +61,35 @@ def verify(tx: Tx, known: Sequence[Head] = ()) -> Verified:
     )
     assert end is not None
     first, last = GENESIS, Head(0, GENESIS)
-    for entry in entries(tx, end["newest"]):
-        broken = check_entry(last, entry)
-        if broken is None and any(h.seq == entry.seq and h.hash != entry.hash for h in known):
-            broken = Broken(entry.seq, "a checkpoint has another hash for it")
-        if broken is not None:
-            return Verified(first, last, end["at"], broken)
-        last = Head(entry.seq, entry.hash)
+    for record in read_records(tx, end["newest"]):
+        chain_break = check_record(last, record)
+        if chain_break is None and any(
+            h.seq == record.seq and h.hash != record.hash for h in known
+        ):
+            chain_break = ChainBreak(record.seq, "a checkpoint has another hash for it")
+        if chain_break is not None:
+            return Verification(first, last, end["at"], chain_break)
+        last = Head(record.seq, record.hash)
         first = last.hash if last.seq == 1 else first
-    return Verified(first, last, end["at"], _broken_end(last, end, known))
+    return Verification(first, last, end["at"], _break_at_end(last, end, known))
 
 
-def _broken_end(last: Head, end: Mapping[str, Any], known: Sequence[Head]) -> Broken | None:
-    """Return what is wrong with where the log ends, after entries that verify."""
+def _break_at_end(last: Head, end: Mapping[str, Any], known: Sequence[Head]) -> ChainBreak | None:
+    """Return what is wrong with where the log ends, after records that verify."""
     expected = max((each.seq for each in known), default=0)
     if end["seq"] is None:
-        return Broken(last.seq + 1, "the row that names the newest entry is missing")
+        return ChainBreak(last.seq + 1, "the row that names the newest entry is missing")
     if (end["seq"], end["hash"]) != (last.seq, last.hash):
         reason = f"the head is at seq {end['seq']}: entries are missing or not its own"
-        return Broken(last.seq + 1, reason)
+        return ChainBreak(last.seq + 1, reason)
     if expected > last.seq:
         reason = f"entries are missing: a checkpoint was taken at seq {expected}"
-        return Broken(last.seq + 1, reason)
+        return ChainBreak(last.seq + 1, reason)
     return None
 
 
 def newest(tx: Tx, limit: int, subject: str | None = None) -> list[dict[str, Any]]:
-    """Return the newest entries, oldest first."""
+    """Return the newest records, oldest first."""
     rows = tx.rows(
         "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
         " WHERE CAST(:subject AS text) IS NULL OR subject = :subject"
@@ -96,8 +100,8 @@ def newest(tx: Tx, limit: int, subject: str | None = None) -> list[dict[str, Any
     return rows[::-1]
 
 
-def entries(tx: Tx, newest_seq: int = 2**62) -> Iterator[Entry]:
-    """Yield the entries, oldest first, a page at a time."""
+def read_records(tx: Tx, newest_seq: int = 2**62) -> Iterator[Record]:
+    """Yield the records, oldest first, a page at a time."""
     after = 0
     while page := tx.rows(
         "SELECT seq, at, kind, actor, subject, body, prev, hash FROM federation_audit_log"
@@ -107,18 +111,18 @@ def entries(tx: Tx, newest_seq: int = 2**62) -> Iterator[Entry]:
         page=PAGE,
     ):
         for row in page:
-            yield Entry(**row)
+            yield Record(**row)
         after = page[-1]["seq"]
 
 
-def _as_row(entry: Entry) -> dict[str, object]:
+def _as_row(record: Record) -> dict[str, object]:
     return {
-        "seq": entry.seq,
-        "at": entry.at.isoformat(),
-        "kind": entry.kind,
-        "actor": entry.actor,
-        "subject": entry.subject,
-        "body": entry.body,
-        "prev": entry.prev.hex(),
-        "hash": entry.hash.hex(),
+        "seq": record.seq,
+        "at": record.at.isoformat(),
+        "kind": record.kind,
+        "actor": record.actor,
+        "subject": record.subject,
+        "body": record.body,
+        "prev": record.prev.hex(),
+        "hash": record.hash.hex(),
     }

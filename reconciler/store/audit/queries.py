@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core.audit.chain import GENESIS, Head, check_entry
-from reconciler.core.audit.fold import Told
-from reconciler.core.audit.replay import Replay
+from reconciler.core.audit.chain import GENESIS, Head, check_record
+from reconciler.core.audit.fold import fold
+from reconciler.core.audit.snapshot import snapshot
 from reconciler.core.model.spelling import nearest_label
 from reconciler.errors import Refused
-from reconciler.store.audit.log import entries
+from reconciler.store.audit.log import read_records
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
     from uuid import UUID
 
+    from reconciler.core.audit.chain import Record
     from reconciler.store.db import Tx
 
 _ENTRY = "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
@@ -51,25 +53,37 @@ _PEER = (
 
 
 def state_at(tx: Tx, moment: datetime) -> dict[str, Any]:
-    """Return what held at a moment, with the last entry that tells of it; verified up to there.
+    """Return what was granted at a moment, with the number of the last record before it.
 
     Raises:
-        Refused: `audit_broken`: an entry before that moment does not verify.
+        Refused: `audit_broken`: a record before that moment does not verify.
     """
-    replay, last = Replay(), Head(0, GENESIS)
-    for entry in entries(tx):
-        if entry.at > moment:
-            break
-        if (broken := check_entry(last, entry)) is not None:
-            raise Refused(
-                "audit_broken",
-                f"the audit log breaks at seq {broken.seq}: {broken.reason}",
-                hint="what was granted then cannot be told; see `mosaic federation audit verify`",
-            )
-        last = Head(entry.seq, entry.hash)
-        data = json.loads(entry.body)["data"]
-        replay.take([Told(entry.kind, entry.actor, entry.subject, entry.at, data)])
-    return {"seq": last.seq, "unread": sorted(replay.unread), **replay.at(moment)}
+    records = _VerifiedRecords(tx, moment)
+    state = fold(records)
+    unread = sorted(state.unnamed_kinds)
+    return {"seq": records.last.seq, "unread": unread, **snapshot(state, moment)}
+
+
+class _VerifiedRecords:
+    """The records up to a moment, each verified as it is read; `last` is the newest of them."""
+
+    def __init__(self, tx: Tx, moment: datetime) -> None:
+        self.last = Head(0, GENESIS)
+        self._tx = tx
+        self._moment = moment
+
+    def __iter__(self) -> Iterator[Record]:
+        for record in read_records(self._tx):
+            if record.at > self._moment:
+                return
+            if (chain_break := check_record(self.last, record)) is not None:
+                raise Refused(
+                    "audit_broken",
+                    f"the audit log breaks at seq {chain_break.seq}: {chain_break.reason}",
+                    hint="what was granted then is unknown; see `mosaic federation audit verify`",
+                )
+            self.last = Head(record.seq, record.hash)
+            yield record
 
 
 def history(tx: Tx, subject: str | None, limit: int) -> list[dict[str, Any]]:

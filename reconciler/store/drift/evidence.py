@@ -1,36 +1,20 @@
-"""What `drift` is judged by: the audit log, the changes by hand, the lists of the CA."""
+"""What `drift` is judged by beside the audit log: the changes by hand, the lists of the CA."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from reconciler.core.audit.fold import Told
 from reconciler.core.drift.evidence import HandChange, StoredCertificate
 from reconciler.core.model.observed import ByHand
 from reconciler.crypto.certificates import read_crl, split_pem, subject_key_id
 from reconciler.errors import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.crypto.certificates import CrlFacts
     from reconciler.store.db import Tx
 
-_TOLD: Final = (
-    "SELECT kind, actor, subject, at, body FROM federation_audit_log"
-    " WHERE kind LIKE ANY (ARRAY['peer.%', 'grant.%', 'hold.%', 'certificate.%']) ORDER BY seq"
-)
 
-
-def told(tx: Tx) -> Iterator[Told]:
-    """Yield what the audit log tells of rows and certificates, oldest first."""
-    for row in tx.rows(_TOLD):
-        data = json.loads(row["body"])["data"]
-        yield Told(row["kind"], row["actor"], row["subject"], row["at"], data)
-
-
-def hands(tx: Tx) -> tuple[HandChange, ...]:
+def hand_changes(tx: Tx) -> tuple[HandChange, ...]:
     """Return the changes by hand, newest first."""
     rows = tx.rows(
         "SELECT row_id::text AS row_id, old, new, by_role, application, host(address) AS address,"
@@ -47,7 +31,7 @@ def hands(tx: Tx) -> tuple[HandChange, ...]:
     )
 
 
-def certificates(tx: Tx) -> list[StoredCertificate]:
+def stored_certificates(tx: Tx) -> list[StoredCertificate]:
     """Return the certificates that have not ended, and whether the CA's list has the revoked."""
     lists: dict[str, CrlFacts | None] = {}
     rows = tx.rows(
@@ -56,7 +40,7 @@ def certificates(tx: Tx) -> list[StoredCertificate]:
         " JOIN federation_grants AS g ON g.id = c.grant_id"
         " WHERE c.cert_pem IS NOT NULL AND c.not_after > clock_timestamp()"
     )
-    found: list[StoredCertificate] = []
+    certificates: list[StoredCertificate] = []
     for row in rows:
         if row["chain_pem"] not in lists:
             lists[row["chain_pem"]] = _list_of(tx, row["chain_pem"])
@@ -67,10 +51,10 @@ def certificates(tx: Tx) -> list[StoredCertificate]:
             or crl.this_update <= row["revoked_at"]
             or row["serial"] in crl.serials
         )
-        found.append(
+        certificates.append(
             StoredCertificate(row["id"], row["serial"], row["grant"], row["status"], listed)
         )
-    return found
+    return certificates
 
 
 def _list_of(tx: Tx, chain: str) -> CrlFacts | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from reconciler.core.audit.chain import Event
-from reconciler.core.audit.fold import accounts
+from reconciler.core.audit.event_base import RowRef
+from reconciler.core.audit.fold import fold
+from reconciler.core.audit.row_events import RowCreated, RowReverted, RowUpdated
 from reconciler.core.drift.detection import Drift, What, find_drift
 from reconciler.core.drift.evidence import StoredRow
 from reconciler.core.model.spec import (
@@ -28,6 +29,7 @@ from reconciler.store.issuance import revocation_queue as queue
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from reconciler.core.audit.events import Event
     from reconciler.core.plan.selection import Identity
     from reconciler.store.apply.provenance import Provenance
     from reconciler.store.db import Tx
@@ -48,8 +50,8 @@ def drifted(tx: Tx, only: frozenset[Identity] | None = None) -> tuple[Drift, ...
         Refused: `name_unknown`: there is no such row.
     """
     rows = [_row(each) for each in tx.rows(_ROWS)]
-    known_of = accounts(evidence.told(tx))
-    found = find_drift(rows, evidence.certificates(tx), known_of, evidence.hands(tx))
+    state = fold(audit.read_records(tx))
+    found = find_drift(rows, evidence.stored_certificates(tx), state, evidence.hand_changes(tx))
     if only is None:
         return found
     known = {(row.kind, row.name) for row in rows}
@@ -82,12 +84,12 @@ def revert(tx: Tx, found: Sequence[Drift], actor: str) -> None:
     events: list[Event] = []
     for each in found:
         if each.row is None:
-            events += _requeue(tx, each, actor)
+            events += _requeue(tx, each)
         elif each.what is What.CHANGED:
-            events += _restore(tx, each, each.row, actor)
+            events += _restore(tx, each, each.row)
         else:
-            events += _end(tx, each, each.row, actor)
-    audit.append(tx, events)
+            events += _end(tx, each, each.row)
+    audit.append(tx, actor, events)
 
 
 def _free_names(tx: Tx, found: Sequence[Drift]) -> None:
@@ -98,7 +100,7 @@ def _free_names(tx: Tx, found: Sequence[Drift]) -> None:
             tx.run(f"UPDATE {table} SET name = id::text WHERE id = :id", id=each.row.id)
 
 
-def adopt(tx: Tx, drift: Drift, place: SourceLocation, by: Provenance) -> Event:
+def adopt(tx: Tx, drift: Drift, place: SourceLocation, by: Provenance) -> RowCreated | RowUpdated:
     """Make what a row declares now the applied state; return the event to append."""
     row = drift.row
     assert row is not None
@@ -111,31 +113,25 @@ def adopt(tx: Tx, drift: Drift, place: SourceLocation, by: Provenance) -> Event:
         path=place.path,
         line=place.line,
     )
-    verb = "created" if drift.what is What.INSERTED else "updated"
-    return Event(
-        f"{str(row.kind).lower()}.{verb}",
-        by.actor,
-        row.subject,
-        {
-            "id": row.id,
-            "replaces": None,
-            "reason": f"adopted, {_whose(drift)}",
-            "place": f"{place.path}:{place.line}",
-            "managed": row.managed,
-            "digest": digest,
-            "spec": row.spec.as_json(),
-            "fields": [field.as_json() for field in drift.fields],
-            "from": by.as_json(),
-        },
+    event_type = RowCreated if drift.what is What.INSERTED else RowUpdated
+    return event_type(
+        row.ref,
+        reason=f"adopted, {_whose(drift)}",
+        digest=digest,
+        spec=row.spec.as_json(),
+        fields=tuple(field.as_json() for field in drift.fields),
+        managed=row.managed,
+        place=f"{place.path}:{place.line}",
+        origin=by.as_json(),
     )
 
 
-def _restore(tx: Tx, drift: Drift, row: StoredRow, actor: str) -> Iterator[Event]:
+def _restore(tx: Tx, drift: Drift, row: StoredRow) -> Iterator[Event]:
     account, spec = drift.account, drift.applied
     if account is None or spec is None:
         return
-    if account.ended and row.status not in ("revoked", "expired"):
-        yield from _end(tx, drift, row, actor)
+    if account.end and row.status not in ("revoked", "expired"):
+        yield from _end(tx, drift, row)
         return
     if drift.remedy:
         return
@@ -157,20 +153,14 @@ def _restore(tx: Tx, drift: Drift, row: StoredRow, actor: str) -> Iterator[Event
         suspended = spec.suspended or account.hold is not None
         after = live_grant_status(status, suspended=suspended)
         _restore_grant(tx, spec, values | {"status": str(after)})
-    kind = str(row.kind).lower()
-    yield Event(
-        f"{kind}.reverted",
-        actor,
-        f"{kind}/{account.name}",
-        {
-            "id": row.id,
-            "reason": f"reverted, {_whose(drift)}",
-            "digest": account.digest,
-            "spec": spec.as_json(),
-            "fields": [
-                field.as_json() | {"old": field.new, "new": field.old} for field in drift.fields
-            ],
-        },
+    yield RowReverted(
+        RowRef(row.kind, row.id, account.name),
+        reason=f"reverted, {_whose(drift)}",
+        digest=account.digest,
+        spec=spec.as_json(),
+        fields=tuple(
+            field.as_json() | {"old": field.new, "new": field.old} for field in drift.fields
+        ),
     )
 
 
@@ -209,41 +199,23 @@ def _restore_grant(tx: Tx, spec: GrantSpec, values: dict[str, object]) -> None:
     )
 
 
-def _end(tx: Tx, drift: Drift, row: StoredRow, actor: str) -> list[Event]:
-    """Carry the end of a row out, with all that hangs on it."""
+def _end(tx: Tx, drift: Drift, row: StoredRow) -> Sequence[Event]:
+    """Carry the end of a row out, with all that depends on it."""
     reason = f"{drift.what} by hand, {_whose(drift)}"
     if row.kind is Kind.PEER:
-        grants = tx.rows(
-            "SELECT id FROM federation_grants WHERE peer_id = :id"
-            " AND status NOT IN ('revoked', 'expired') ORDER BY id",
-            id=row.id,
-        )
-        events = ending.revoke_grants(tx, [each["id"] for each in grants], actor, reason)
-        tx.run(
-            "UPDATE federation_peers SET status = 'revoked', revoked_at = clock_timestamp(),"
-            " revoked_reason = :reason, client_key_pem = NULL, next_client_key_pem = NULL,"
-            " next_csr_pem = NULL WHERE id = :id AND status <> 'revoked'",
-            id=row.id,
-            reason=reason,
-        )
-        told = {"id": row.id, "reason": reason, "from": None}
-        return [*events, Event("peer.revoked", actor, row.subject, told)]
-    if row.status not in ("revoked", "expired"):
-        return ending.revoke_grants(tx, [UUID(row.id)], actor, reason)
-    ending.void_tokens(tx, [UUID(row.id)])
-    serials = ending.revoke_issuances(tx, [UUID(row.id)])
-    said: dict[str, object] = {"id": row.id, "reason": reason}
-    said["serials"] = serials.get(UUID(row.id), [])
-    verb = "expired" if row.status == "expired" else "revoked"
-    return [Event(f"grant.{verb}", actor, row.subject, said)]
+        return ending.revoke_peer(tx, row.ref, reason, grants_reason=reason)
+    status = GrantStatus(row.status)
+    if status.ended:
+        return [ending.finish_end(tx, row.ref, status, reason)]
+    return ending.revoke_grants(tx, [UUID(row.id)], reason)
 
 
-def _requeue(tx: Tx, drift: Drift, actor: str) -> list[Event]:
+def _requeue(tx: Tx, drift: Drift) -> Sequence[Event]:
     """Put a serial into the queue for the CA."""
     certificate = drift.certificate
     assert certificate is not None
     reason = "the CA's list lacks it" if drift.what is What.UNLISTED else _whose(drift)
-    return queue.requeue(tx, [UUID(certificate.id)], actor, reason)
+    return queue.requeue(tx, [UUID(certificate.id)], reason)
 
 
 def _whose(drift: Drift) -> str:

@@ -9,7 +9,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.certificate_events import (
+    IssuanceBegun,
+    IssuanceGivenUp,
+    TheftSuspected,
+)
+from reconciler.core.audit.event_base import grant_ref
 from reconciler.core.issuance.policy import (
     LEASE,
     Approval,
@@ -35,7 +40,6 @@ from reconciler.store.issuance import read as facts
 from reconciler.store.issuance.finish import SigningAttempt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -75,8 +79,8 @@ def begin_enrollment(
         id=token.id,
     )
     attempt = _new_attempt(grant, csr, now, token_id=token.id, by=f"peer:{grant.peer}")
-    data = {"token": token.public_id, "address": peer_address}
-    return _store_intent(tx, attempt, csr, verdict, data)
+    begun = _begun(attempt, csr, peer_address, token=token.public_id)
+    return _store_intent(tx, attempt, csr, verdict, begun)
 
 
 def begin_renewal(
@@ -98,7 +102,8 @@ def begin_renewal(
         return _decline(tx, in_use, grant, None, csr.spki_sha256, peer_address)
     held, go = verdict
     attempt = _new_attempt(grant, csr, now, predecessor_id=held.id, by=f"peer:{grant.peer}")
-    return _store_intent(tx, attempt, csr, go, {"renews": held.serial, "address": peer_address})
+    begun = _begun(attempt, csr, peer_address, renews=held.serial)
+    return _store_intent(tx, attempt, csr, go, begun)
 
 
 def _new_attempt(
@@ -142,9 +147,9 @@ def _take_key(tx: Tx, grant: GrantFacts, spki_sha256: str) -> Denial | None:
 
 
 def _store_intent(
-    tx: Tx, attempt: SigningAttempt, csr: VerifiedCsr, go: Approval, data: Mapping[str, object]
+    tx: Tx, attempt: SigningAttempt, csr: VerifiedCsr, go: Approval, begun: IssuanceBegun
 ) -> SigningAttempt:
-    events: list[Event] = []
+    events: list[IssuanceGivenUp | IssuanceBegun] = []
     if go.stale is not None:
         events.append(_abandon_stale(tx, attempt, go.stale))
     tx.run(
@@ -161,31 +166,32 @@ def _store_intent(
         csr=csr.pem,
         lease=LEASE,
     )
-    begun = {
-        **data,
-        "id": str(attempt.grant.id),
-        "serial": attempt.serial,
-        "spkiSha256": csr.spki_sha256,
-    }
-    events.append(Event("issuance.begun", attempt.by, attempt.subject, begun))
-    audit.append(tx, events)
+    events.append(begun)
+    audit.append(tx, attempt.by, events)
     return attempt
 
 
-def _abandon_stale(tx: Tx, attempt: SigningAttempt, stale: IssuanceFacts) -> Event:
+def _begun(
+    attempt: SigningAttempt,
+    csr: VerifiedCsr,
+    peer_address: str,
+    *,
+    token: str | None = None,
+    renews: str | None = None,
+) -> IssuanceBegun:
+    row = grant_ref(attempt.grant.id, attempt.grant.name)
+    return IssuanceBegun(row, attempt.serial, csr.spki_sha256, peer_address, token, renews)
+
+
+def _abandon_stale(tx: Tx, attempt: SigningAttempt, stale: IssuanceFacts) -> IssuanceGivenUp:
     # its process ended before it could say whether the request left: revoked, to be sure
     tx.run(
         "UPDATE federation_certificates SET status = 'revoking', lease_until = NULL,"
         " next_attempt_at = clock_timestamp() WHERE id = :id AND status = 'intent'",
         id=stale.id,
     )
-    data = {
-        "id": str(attempt.grant.id),
-        "serial": stale.serial,
-        "reason": "another attempt takes its place",
-        "revoke": True,
-    }
-    return Event("issuance.given_up", attempt.by, attempt.subject, data)
+    row = grant_ref(attempt.grant.id, attempt.grant.name)
+    return IssuanceGivenUp(row, stale.serial, "another attempt takes its place", revoke=True)
 
 
 def _decline(
@@ -199,12 +205,12 @@ def _decline(
     if declined.void and token is not None:
         ending.void_tokens(tx, [grant.id])
     if declined.theft:
-        data = {
-            "id": str(grant.id),
-            "code": declined.error.code,
-            "token": token.public_id if token is not None else None,
-            "spkiSha256": spki_sha256,
-            "address": peer_address,
-        }
-        audit.append(tx, [Event("theft.suspected", "peer:unknown", f"grant/{grant.name}", data)])
+        theft = TheftSuspected(
+            grant_ref(grant.id, grant.name),
+            code=declined.error.code,
+            token=token.public_id if token is not None else None,
+            spki_sha256=spki_sha256,
+            address=peer_address,
+        )
+        audit.append(tx, "peer:unknown", [theft])
     return declined

@@ -8,11 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.certificate_events import (
+    CertificateIssued,
+    GrantEnrolled,
+    IssuanceGivenUp,
+)
+from reconciler.core.audit.event_base import grant_ref
 from reconciler.core.issuance.contract import issued_text
 from reconciler.core.issuance.policy import Denial, GrantFacts, IssuanceResponse
 from reconciler.core.model.states import IssuanceStatus, TokenStatus, enrolled_grant_status
-from reconciler.core.model.times import rfc3339
 from reconciler.errors import Refused, Retry
 from reconciler.store import ending
 from reconciler.store.audit import log as audit
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from reconciler.core.audit.events import Event
     from reconciler.core.issuance.policy import TokenFacts
     from reconciler.core.issuance.x509 import SignedLeaf
     from reconciler.core.model.ids import IssuanceId
@@ -73,13 +78,13 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
     superseded: dict[object, list[str]] = {}
     if token is not None:
         superseded = ending.revoke_issuances(tx, [grant.id], but=attempt.issuance_id)
-    events = [_issued_event(attempt, leaf, superseded.get(grant.id, []))]
+    events: list[Event] = [_issued_event(attempt, leaf, superseded.get(grant.id, []))]
     if token is not None:
         status = enrolled_grant_status(suspended=grant.suspended)
-        events += _activate(tx, attempt, grant, token)
+        events += _activate(tx, grant, token)
     body = issued_text(leaf, grant, status)
     _store_certificate(tx, attempt, leaf, body)
-    audit.append(tx, events)
+    audit.append(tx, attempt.by, events)
     return IssuanceResponse(body, attempt.serial)
 
 
@@ -106,13 +111,9 @@ def give_up(
         reason=reason[:200],
     )
     if moved:
-        data = {
-            "id": str(attempt.grant.id),
-            "serial": attempt.serial,
-            "reason": reason[:200],
-            "revoke": revoke,
-        }
-        audit.append(tx, [Event("issuance.given_up", attempt.by, attempt.subject, data)])
+        row = grant_ref(attempt.grant.id, attempt.grant.name)
+        given_up = IssuanceGivenUp(row, attempt.serial, reason[:200], revoke)
+        audit.append(tx, attempt.by, [given_up])
 
 
 def _fence(grant: GrantFacts, token: TokenFacts | None, status: IssuanceStatus) -> Denial | None:
@@ -125,7 +126,7 @@ def _fence(grant: GrantFacts, token: TokenFacts | None, status: IssuanceStatus) 
     return None
 
 
-def _activate(tx: Tx, attempt: SigningAttempt, grant: GrantFacts, token: TokenFacts) -> list[Event]:
+def _activate(tx: Tx, grant: GrantFacts, token: TokenFacts) -> list[GrantEnrolled]:
     tx.run(
         "UPDATE federation_peers SET status = 'active', activated_at = clock_timestamp()"
         " WHERE id = :id AND status = 'pending'",
@@ -141,8 +142,7 @@ def _activate(tx: Tx, attempt: SigningAttempt, grant: GrantFacts, token: TokenFa
     tx.run("UPDATE federation_enrollment_tokens SET status = 'spent' WHERE id = :id", id=token.id)
     if after is grant.status:
         return []
-    data = {"id": str(grant.id), "from": str(grant.status), "to": str(after)}
-    return [Event("grant.enrolled", attempt.by, attempt.subject, data)]
+    return [GrantEnrolled(grant_ref(grant.id, grant.name), str(grant.status), str(after))]
 
 
 def _store_certificate(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf, body: str) -> None:
@@ -161,15 +161,16 @@ def _store_certificate(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf, body: 
     )
 
 
-def _issued_event(attempt: SigningAttempt, leaf: SignedLeaf, superseded: list[str]) -> Event:
-    data = {
-        "id": str(attempt.grant.id),
-        "serial": attempt.serial,
-        "fingerprint": leaf.facts.fingerprint,
-        "spkiSha256": attempt.spki_sha256,
-        "notBefore": rfc3339(leaf.facts.not_before),
-        "notAfter": rfc3339(leaf.facts.not_after),
-        "supersedes": superseded,
-        "renews": str(attempt.predecessor_id) if attempt.predecessor_id else None,
-    }
-    return Event("certificate.issued", attempt.by, attempt.subject, data)
+def _issued_event(
+    attempt: SigningAttempt, leaf: SignedLeaf, superseded: list[str]
+) -> CertificateIssued:
+    return CertificateIssued(
+        grant_ref(attempt.grant.id, attempt.grant.name),
+        serial=attempt.serial,
+        fingerprint=leaf.facts.fingerprint,
+        spki_sha256=attempt.spki_sha256,
+        not_before=leaf.facts.not_before,
+        not_after=leaf.facts.not_after,
+        supersedes=tuple(superseded),
+        renews=str(attempt.predecessor_id) if attempt.predecessor_id else None,
+    )

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.certificate_events import (
+    CertificateRequeued,
+    CertificateRevokedAtCa,
+    IssuanceGivenUp,
+)
+from reconciler.core.audit.event_base import grant_ref
 from reconciler.core.issuance.policy import LEASE
 from reconciler.core.model.backoff import Backoff
 from reconciler.store.audit import log as audit
@@ -67,15 +72,10 @@ def record_revoked(tx: Tx, done: Iterable[Due], actor: str) -> None:
         ids=ids,
     )
     events = [
-        Event(
-            "certificate.revoked_at_ca",
-            actor,
-            f"grant/{row['name']}",
-            {"id": str(row["id"]), "serial": row["serial"], "status": row["status"]},
-        )
+        CertificateRevokedAtCa(grant_ref(row["id"], row["name"]), row["serial"], row["status"])
         for row in sorted(rows, key=lambda row: row["serial"])
     ]
-    audit.append(tx, events)
+    audit.append(tx, actor, events)
 
 
 def postpone(tx: Tx, due: Due, error: str) -> None:
@@ -101,20 +101,12 @@ def give_up_stale_intents(tx: Tx, actor: str) -> int:
         batch=BATCH,
     )
     events = [
-        Event(
-            "issuance.given_up",
-            actor,
-            f"grant/{row['name']}",
-            {
-                "id": str(row["id"]),
-                "serial": row["serial"],
-                "reason": "its process ended",
-                "revoke": True,
-            },
+        IssuanceGivenUp(
+            grant_ref(row["id"], row["name"]), row["serial"], "its process ended", revoke=True
         )
         for row in sorted(rows, key=lambda row: row["serial"])
     ]
-    audit.append(tx, events)
+    audit.append(tx, actor, events)
     return len(events)
 
 
@@ -131,26 +123,21 @@ def requeue_missing(tx: Tx, facts: CrlFacts, actor: str) -> tuple[str, ...]:
     )
     if not rows:
         return ()
-    events = requeue(tx, [row["id"] for row in rows], actor, "the CA's list lacks it")
-    audit.append(tx, events)
-    return tuple(str(event.data["serial"]) for event in events)
+    events = requeue(tx, [row["id"] for row in rows], "the CA's list lacks it")
+    audit.append(tx, actor, events)
+    return tuple(event.serial for event in events)
 
 
-def requeue(tx: Tx, ids: Sequence[UUID], actor: str, reason: str) -> list[Event]:
+def requeue(tx: Tx, ids: Sequence[UUID], reason: str) -> list[CertificateRequeued]:
     """Queue issuances for the CA, though they are revoked, or issued; one event each."""
     rows = tx.rows(
         "UPDATE federation_certificates AS c SET status = 'revoking', revoked_at = NULL,"
         " lease_until = NULL, next_attempt_at = clock_timestamp(), attempts = 0"
         " FROM federation_grants AS g WHERE g.id = c.grant_id AND c.id = ANY(:ids)"
-        " AND c.status IN ('revoked', 'issued') RETURNING c.serial, g.name",
+        " AND c.status IN ('revoked', 'issued') RETURNING c.serial, g.id, g.name",
         ids=list(ids),
     )
     return [
-        Event(
-            "certificate.requeued",
-            actor,
-            f"grant/{row['name']}",
-            {"serial": row["serial"], "reason": reason},
-        )
+        CertificateRequeued(grant_ref(row["id"], row["name"]), row["serial"], reason)
         for row in sorted(rows, key=lambda row: row["serial"])
     ]

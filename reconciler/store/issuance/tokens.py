@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.certificate_events import TokenMinted
+from reconciler.core.audit.event_base import grant_ref
 from reconciler.core.issuance.policy import token_invalid
 from reconciler.core.issuance.tokens import (
     MAX_TOKEN_LIFE,
@@ -80,13 +81,8 @@ def mint(tx: Tx, grant_id: UUID, pepper: bytes, life: timedelta, actor: str) -> 
         expires_at=now + life,
         actor=actor,
     )
-    data = {
-        "id": str(grant_id),
-        "token": token.public_id,
-        "lifeS": int(life.total_seconds()),
-        "voided": voided,
-    }
-    audit.append(tx, [Event("token.minted", actor, f"grant/{grant.name}", data)])
+    row, life_s = grant_ref(grant_id, grant.name), int(life.total_seconds())
+    audit.append(tx, actor, [TokenMinted(row, token.public_id, life_s, voided)])
     return Minted(token, now + life)
 
 

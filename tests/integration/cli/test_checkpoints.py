@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.audit.chain import GENESIS, Event, Head, chain
+from reconciler.core.audit.chain import GENESIS, Head, chain
+from reconciler.core.audit.events import EarlierEvent, parse_event
 from tests.support.cli import shell
 from tests.support.command import write
 from tests.support.enrolling import grant_manifest, peer_manifest
@@ -40,11 +41,12 @@ def signers(tmp_path: Path) -> Signers:
 
 def rewrite(mosaic: Quick) -> None:
     """Do what an owner of the database can: write another chain, which verifies by itself."""
-    rows = mosaic.rows.rows("SELECT at, kind, body FROM federation_audit_log ORDER BY seq")
+    rows = mosaic.rows.rows("SELECT at, kind, subject, body FROM federation_audit_log ORDER BY seq")
     last = Head(0, GENESIS)
     for row in rows:
-        event = Event(row["kind"], "user:nobody", "grant/b", json.loads(row["body"])["data"])
-        (entry,) = chain(last, row["at"], [event])
+        event = parse_event(row["kind"], row["subject"], json.loads(row["body"])["data"])
+        assert not isinstance(event, EarlierEvent)
+        (entry,) = chain(last, row["at"], "user:nobody", [event])
         last = Head(entry.seq, entry.hash)
         mosaic.rows.tamper(
             "UPDATE federation_audit_log SET actor = :actor, subject = :subject, body = :body,"

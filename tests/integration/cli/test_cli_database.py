@@ -149,7 +149,7 @@ def test_what_is_appended_while_the_log_is_verified_breaks_nothing(mosaic: Quick
 
     with mosaic.rows.database.transaction() as tx:
         found = audit.verify(Meanwhile(tx.connection))
-    assert (found.last.seq, found.broken) == (4, None)
+    assert (found.last.seq, found.chain_break) == (4, None)
 
 
 def test_the_log_is_changed_by_nobody(mosaic: Quick) -> None:

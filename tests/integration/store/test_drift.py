@@ -10,7 +10,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from reconciler.core.audit.chain import Event
+from reconciler.core.audit.certificate_events import (
+    CertificateIssued,
+    CertificateRevokedAtCa,
+    GrantEnrolled,
+)
+from reconciler.core.audit.event_base import RowRef, grant_ref
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import read_crl
 from reconciler.store.audit import log as audit
@@ -38,12 +43,15 @@ def mosaic(tmp_path: Path, database_url: str) -> Quick:
 
 def enroll(mosaic: Quick) -> str:
     serial = mosaic.enroll("x")
-    grant = str(mosaic.rows.one("SELECT id FROM federation_grants WHERE name = 'x'"))
+    grant, now = grant_of(mosaic), datetime.now(UTC)
+    issued = CertificateIssued(grant, serial, "sha256:0", "0", now, now + timedelta(days=1))
     with mosaic.rows.database.transaction() as tx:
-        enrolled = Event("grant.enrolled", "peer:beta", "grant/x", {"id": grant})
-        issued = Event("certificate.issued", "peer:beta", "grant/x", {"serial": serial})
-        audit.append(tx, [enrolled, issued])
+        audit.append(tx, "peer:beta", [GrantEnrolled(grant, "pending", "active"), issued])
     return serial
+
+
+def grant_of(mosaic: Quick) -> RowRef:
+    return grant_ref(mosaic.rows.one("SELECT id FROM federation_grants WHERE name = 'x'"), "x")
 
 
 def one(mosaic: Quick) -> Any:
@@ -258,10 +266,10 @@ def test_a_revocation_that_a_newer_list_lacks_is_carried_to_the_ca_again(
             f" status = '{status}', revoked_at = {revoked}",
             chain=material.intermediate,
         )
-    done = Event("certificate.revoked_at_ca", "worker:tests", "grant/x", {"serial": serial})
+    done = CertificateRevokedAtCa(grant_of(mosaic), serial, "revoked")
     crl = signed_crl(material, [serial] if listed else [])
     with mosaic.rows.database.transaction() as tx:
-        audit.append(tx, [done])
+        audit.append(tx, "worker:tests", [done])
         store_crl(tx, read_crl(crl, material.intermediate), crl)
     found = mosaic.document("drift")
     assert [(each["name"], each["what"]) for each in found] == (
@@ -271,6 +279,9 @@ def test_a_revocation_that_a_newer_list_lacks_is_carried_to_the_ca_again(
     status = mosaic.rows.one("SELECT status FROM federation_certificates")
     assert status == ("revoked" if listed else "revoking")
     assert mosaic.document("drift") == []
+    (story,) = mosaic.document("explain", "grant", "x")
+    requeued = [each for each in story["entries"] if each["kind"] == "certificate.requeued"]
+    assert [each["data"]["serial"] for each in requeued] == ([] if listed else [serial])
 
 
 def signed_crl(material: CaMaterial, serials: list[str]) -> bytes:

@@ -303,7 +303,7 @@ def test_the_audit_chain_verifies_after_all_of_it(client: httpx.Client, rows: Ro
 
     with rows.database.transaction() as tx:
         found = audit.verify(tx)
-    assert found.broken is None
+    assert found.chain_break is None
     assert found.last.seq >= 5
     bodies = " ".join(row["body"] for row in rows.rows("SELECT body FROM federation_audit_log"))
     assert token.secret not in bodies

@@ -69,7 +69,7 @@ def test_the_key_is_sealed_and_no_secret_is_in_row_or_audit(alpha: Alpha, beta: 
         told = str(tx.rows("SELECT row_to_json(p)::text FROM federation_peers AS p"))
         told += str(tx.rows("SELECT body FROM federation_audit_log"))
         found = audit.verify(tx)
-    assert (found.last.seq > 0, found.broken) == (True, None)
+    assert (found.last.seq > 0, found.chain_break) == (True, None)
     assert invitation.token.secret not in told
     assert "PRIVATE KEY" not in told
     assert [len(beta.rows.audited(kind)) for kind in ("peer.key_stored", "peer.enrolled")] == [1, 1]

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.audit.fold import Told, accounts
+from reconciler.core.audit.certificate_events import CertificateIssued, CertificateRevokedAtCa
+from reconciler.core.audit.chain import GENESIS, Head, Record, chain
+from reconciler.core.audit.event_base import grant_ref, peer_ref
+from reconciler.core.audit.fold import AuditState, fold
+from reconciler.core.audit.row_events import RowCreated, RowUpdated
 from reconciler.core.drift.detection import What, find_drift
 from reconciler.core.drift.evidence import StoredCertificate, StoredRow
 from reconciler.core.model.spec import Direction, Kind, PeerSpec, spec_digest
+
+if TYPE_CHECKING:
+    from reconciler.core.audit.events import Event
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SPEC = PeerSpec(Direction.INBOUND, "Beta")
 
 
-def told(kind: str, number: int = 0, **data: Any) -> Told:
-    return Told(kind, "user:olga", "peer/beta", NOW + timedelta(seconds=number), data)
+def state_of(*events: Event) -> AuditState:
+    return fold(chain(Head(0, GENESIS), NOW, "user:olga", events))
 
 
-CREATED = told("peer.created", id="1", spec=SPEC.as_json(), digest=spec_digest(SPEC), managed=True)
+BETA = peer_ref("1", "beta")
+X = grant_ref("3", "x")
+CREATED = RowCreated(BETA, "new", spec_digest(SPEC), SPEC.as_json(), (), managed=True)
+ISSUED = CertificateIssued(X, "a1", "sha256:0", "0", NOW, NOW + timedelta(days=1))
+REVOKED = CertificateRevokedAtCa(X, "a1", "revoked")
+
+
+def earlier(kind: str, **details: Any) -> AuditState:
+    """Return what a record says that was written before records named rows."""
+    body = json.dumps({"data": details})
+    record = Record(1, NOW, kind, "user:olga", "peer/beta", body, GENESIS, GENESIS)
+    return fold([record])
 
 
 def peer(spec: PeerSpec = SPEC, **changes: Any) -> StoredRow:
@@ -36,13 +55,13 @@ def peer(spec: PeerSpec = SPEC, **changes: Any) -> StoredRow:
 
 
 def test_a_row_as_it_was_applied_has_no_drift() -> None:
-    assert find_drift([peer()], [], accounts([CREATED]), []) == ()
+    assert find_drift([peer()], [], state_of(CREATED), []) == ()
 
 
 def test_the_newest_entry_is_what_was_applied() -> None:
     other = PeerSpec(Direction.INBOUND, "Beta GmbH")
-    updated = told("peer.updated", 1, id="1", spec=other.as_json(), digest=spec_digest(other))
-    known = accounts([CREATED, updated])
+    updated = RowUpdated(BETA, "changed", spec_digest(other), other.as_json(), ())
+    known = state_of(CREATED, updated)
     assert not find_drift([peer(other, digest=spec_digest(other))], [], known, [])
     (found,) = find_drift([peer()], [], known, [])
     assert next((each.path, each.old, each.new) for each in found.fields) == (
@@ -51,31 +70,31 @@ def test_the_newest_entry_is_what_was_applied() -> None:
 
 
 def test_a_row_that_no_entry_tells_of_was_inserted() -> None:
-    (found,) = find_drift([peer()], [], accounts([]), [])
+    (found,) = find_drift([peer()], [], state_of(), [])
     assert found.what is What.INSERTED
 
 
 def test_a_row_older_than_entries_with_ids_is_judged_by_its_digest() -> None:
-    known = accounts([told("peer.created", digest="sha256:0")])
+    known = earlier("peer.created", digest="sha256:0")
     assert find_drift([peer()], [], known, []) == ()
     (found,) = find_drift([peer(digest="sha256:0")], [], known, [])
     assert "apply" in found.remedy
 
 
 @pytest.mark.parametrize(
-    ("status", "kinds", "listed", "what"),
+    ("status", "events", "listed", "what"),
     [
-        ("issued", ("issued",), True, None),
+        ("issued", (ISSUED,), True, None),
         ("issued", (), True, What.CERTIFICATE),
-        ("issued", ("issued", "revoked_at_ca"), True, What.CERTIFICATE),
-        ("revoked", ("issued",), True, What.CERTIFICATE),
-        ("revoked", ("issued", "revoked_at_ca"), True, None),
-        ("revoked", ("issued", "revoked_at_ca"), False, What.UNLISTED),
+        ("issued", (ISSUED, REVOKED), True, What.CERTIFICATE),
+        ("revoked", (ISSUED,), True, What.CERTIFICATE),
+        ("revoked", (ISSUED, REVOKED), True, None),
+        ("revoked", (ISSUED, REVOKED), False, What.UNLISTED),
     ],
 )
 def test_a_certificate_is_what_was_done_to_it(
-    status: str, kinds: tuple[str, ...], listed: bool, what: What | None
+    status: str, events: tuple[Event, ...], listed: bool, what: What | None
 ) -> None:
-    known = accounts([told(f"certificate.{kind}", serial="a1") for kind in kinds])
+    known = state_of(*events)
     found = find_drift([], [StoredCertificate("2", "a1", "x", status, listed)], known, [])
     assert [each.what for each in found] == ([what] if what else [])

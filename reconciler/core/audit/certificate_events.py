@@ -1,0 +1,144 @@
+"""What happens to tokens, issuances, certificates, and the keys of outbound peers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from reconciler.core.audit.event_base import FROM, LIST, OMITTED, TIME, TO, GatewayEvent, RowEvent
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GrantEnrolled(RowEvent):
+    """A peer enrolled under a grant, whose status moved."""
+
+    kinds = ("grant.enrolled",)
+    before: str = field(metadata=FROM)
+    after: str = field(metadata=TO)
+
+
+@dataclass(frozen=True, slots=True)
+class _PeerCertified(RowEvent):
+    """An outbound peer has a certificate from the other gateway."""
+
+    grant_id: str
+    serial: str
+    fingerprint: str
+    not_after: datetime = field(metadata=TIME)
+
+
+class PeerEnrolled(_PeerCertified):
+    """An outbound peer is active."""
+
+    __slots__ = ()
+    kinds = ("peer.enrolled",)
+
+
+class PeerRenewed(_PeerCertified):
+    """An outbound peer has its next certificate."""
+
+    __slots__ = ()
+    kinds = ("peer.renewed",)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerKeyStored(RowEvent):
+    """An outbound peer has a key, sealed, to enroll with."""
+
+    kinds = ("peer.key_stored",)
+    replaced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerNextKeyStored(RowEvent):
+    """An outbound peer has a key, sealed, to renew with."""
+
+    kinds = ("peer.next_key_stored",)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMinted(RowEvent):
+    """A grant has an enrollment token; so many older ones are void."""
+
+    kinds = ("token.minted",)
+    token: str
+    life_s: int
+    voided: int
+
+
+@dataclass(frozen=True, slots=True)
+class IssuanceBegun(RowEvent):
+    """A certificate is to be signed: by a token, or as the renewal of a serial."""
+
+    kinds = ("issuance.begun",)
+    serial: str
+    spki_sha256: str
+    address: str
+    token: str | None = field(default=None, metadata=OMITTED)
+    renews: str | None = field(default=None, metadata=OMITTED)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuanceGivenUp(RowEvent):
+    """No certificate came of an issuance; `revoke` tells whether the CA may have signed one."""
+
+    kinds = ("issuance.given_up",)
+    serial: str
+    reason: str
+    revoke: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateIssued(RowEvent):
+    """A grant has a certificate; those of the serials that it supersedes end."""
+
+    kinds = ("certificate.issued",)
+    serial: str
+    fingerprint: str
+    spki_sha256: str
+    not_before: datetime = field(metadata=TIME)
+    not_after: datetime = field(metadata=TIME)
+    supersedes: tuple[str, ...] = field(default=(), metadata=LIST)
+    renews: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRevokedAtCa(RowEvent):
+    """The CA has revoked a serial; `status` is the issuance's after that."""
+
+    kinds = ("certificate.revoked_at_ca",)
+    serial: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRequeued(RowEvent):
+    """A serial is to be revoked at the CA once more."""
+
+    kinds = ("certificate.requeued",)
+    serial: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TheftSuspected(RowEvent):
+    """Somebody came with a right secret, from another key than its own."""
+
+    kinds = ("theft.suspected",)
+    code: str
+    token: str | None
+    spki_sha256: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRewrapped(GatewayEvent):
+    """A sealed value has another sealing key. `subject` is its peer."""
+
+    kinds = ("key.rewrapped",)
+    before: str = field(metadata=FROM)
+    after: str = field(metadata=TO)
+    subject: str

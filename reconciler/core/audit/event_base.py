@@ -1,0 +1,146 @@
+"""What every event of the audit log has: a kind, a subject, and details that are read back.
+
+A detail's key is its field's name in camelCase. A field's metadata says what differs: another key,
+a key that is left out where the value is None, how a JSON value is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+from reconciler.core.model.observed import Hold
+from reconciler.core.model.spec import Kind
+from reconciler.core.model.times import parse_rfc3339, rfc3339
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+Json = Mapping[str, Any]
+
+FROM: Final = {"key": "from"}
+TO: Final = {"key": "to"}
+OMITTED: Final = {"omitted": True}  # where it is None
+ORIGIN: Final = FROM | OMITTED
+TIME: Final = {"read": parse_rfc3339}
+LIST: Final = {"read": tuple}
+HOLD: Final = {"read": Hold.from_json} | OMITTED
+_COLUMNS: Final = ("row", "subject")  # fields that are told by columns
+
+
+@dataclass(frozen=True, slots=True)
+class RowRef:
+    """A row of peers or grants: its id, and the name that it has now."""
+
+    kind: Kind
+    id: str
+    name: str
+
+    @property
+    def subject(self) -> str:
+        """The row as audit subjects and the command line name it: `grant/beta-tasks`."""
+        return f"{self.kind.lower()}/{self.name}"
+
+
+def peer_ref(peer_id: UUID | str, name: str) -> RowRef:
+    """Return the reference to a peer."""
+    return RowRef(Kind.PEER, str(peer_id), name)
+
+
+def grant_ref(grant_id: UUID | str, name: str) -> RowRef:
+    """Return the reference to a grant."""
+    return RowRef(Kind.GRANT, str(grant_id), name)
+
+
+@dataclass(frozen=True, slots=True)
+class RowEvent:
+    """What happened to a row. `kinds` are one, or that of peers and that of grants."""
+
+    kinds: ClassVar[tuple[str, ...]]
+    row: RowRef
+
+    @property
+    def kind(self) -> str:
+        """The kind, as the column has it."""
+        return self.kinds[-1] if self.row.kind is Kind.GRANT else self.kinds[0]
+
+    @property
+    def subject(self) -> str:
+        """The row's name, as the column has it."""
+        return self.row.subject
+
+    def details(self) -> dict[str, Any]:
+        """Return what the body says beside its columns, as JSON values."""
+        return {"id": self.row.id} | _written(self)
+
+    @classmethod
+    def parse(cls, subject: str, details: Json) -> Self:
+        """Return the event of a record; raise `KeyError` where it lacks a detail."""
+        kind, _, name = subject.partition("/")
+        row = RowRef(Kind(kind.capitalize()), details["id"], name)
+        return cls(row, **_read(cls, details))
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayEvent:
+    """What happened to no row by its id."""
+
+    kinds: ClassVar[tuple[str]]
+
+    @property
+    def kind(self) -> str:
+        """The kind, as the column has it."""
+        return self.kinds[0]
+
+    def details(self) -> dict[str, Any]:
+        """Return what the body says beside its columns, as JSON values."""
+        return _written(self)
+
+    @classmethod
+    def parse(cls, subject: str, details: Json) -> Self:
+        """Return the event of a record; raise `KeyError` where it lacks a detail."""
+        return cls(**(_read(cls, details) | {"subject": subject}))
+
+
+def _written(event: RowEvent | GatewayEvent) -> dict[str, Any]:
+    details = {}
+    for each in fields(event):
+        value = getattr(event, each.name)
+        if each.name in _COLUMNS or (value is None and "omitted" in each.metadata):
+            continue
+        details[_key(each.name, each.metadata)] = _as_json(value)
+    return details
+
+
+def _read(event_type: type[RowEvent | GatewayEvent], details: Json) -> dict[str, Any]:
+    arguments = {}
+    for each in fields(event_type):
+        if each.name in _COLUMNS:
+            continue
+        key = _key(each.name, each.metadata)
+        if key in details:
+            read, value = each.metadata.get("read"), details[key]
+            arguments[each.name] = value if read is None or value is None else read(value)
+        elif each.default is MISSING:
+            raise KeyError(key)
+    return arguments
+
+
+def _key(name: str, metadata: Mapping[Any, Any]) -> str:
+    named: str | None = metadata.get("key")
+    return named or re.sub("_([a-z0-9])", lambda match: match[1].upper(), name)
+
+
+def _as_json(value: object) -> object:
+    match value:
+        case datetime():
+            return rfc3339(value)
+        case Hold():
+            return value.as_json()
+        case tuple():
+            return list(value)
+        case _:
+            return value

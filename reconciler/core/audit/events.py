@@ -1,0 +1,121 @@
+"""The closed union of events: all that the audit log can say, and the reader of what it said.
+
+`parse_event` is the only reader. A record of an earlier version, which lacks what an event says
+today, is an `EarlierEvent`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, get_args
+
+from reconciler.core.audit.certificate_events import (
+    CertificateIssued,
+    CertificateRequeued,
+    CertificateRevokedAtCa,
+    GrantEnrolled,
+    IssuanceBegun,
+    IssuanceGivenUp,
+    KeyRewrapped,
+    PeerEnrolled,
+    PeerKeyStored,
+    PeerNextKeyStored,
+    PeerRenewed,
+    TheftSuspected,
+    TokenMinted,
+)
+from reconciler.core.audit.event_base import LIST, GatewayEvent, Json
+from reconciler.core.audit.row_events import (
+    GrantExpired,
+    GrantResumed,
+    GrantRevoked,
+    GrantSuspended,
+    HoldReleased,
+    PeerRevoked,
+    RowAdopted,
+    RowCreated,
+    RowRenamed,
+    RowReplaced,
+    RowReverted,
+    RowUpdated,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilerPaused(GatewayEvent):
+    """A person paused the loops."""
+
+    kinds = ("reconciler.paused",)
+    reason: str
+    subject: str = "reconciler"
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilerResumed(GatewayEvent):
+    """A person let the loops go on."""
+
+    kinds = ("reconciler.resumed",)
+    lifted: Json
+    subject: str = "reconciler"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsRefused(GatewayEvent):
+    """The sums of requests that were refused since the last such record."""
+
+    kinds = ("requests.refused",)
+    refused: tuple[Json, ...] = field(metadata=LIST)
+    subject: str = "gateway"
+
+
+Event: TypeAlias = (
+    RowCreated
+    | RowUpdated
+    | RowReplaced
+    | RowAdopted
+    | RowReverted
+    | RowRenamed
+    | PeerRevoked
+    | GrantRevoked
+    | GrantExpired
+    | GrantSuspended
+    | GrantResumed
+    | HoldReleased
+    | GrantEnrolled
+    | PeerEnrolled
+    | PeerRenewed
+    | PeerKeyStored
+    | PeerNextKeyStored
+    | TokenMinted
+    | IssuanceBegun
+    | IssuanceGivenUp
+    | CertificateIssued
+    | CertificateRevokedAtCa
+    | CertificateRequeued
+    | TheftSuspected
+    | KeyRewrapped
+    | ReconcilerPaused
+    | ReconcilerResumed
+    | RequestsRefused
+)
+
+EVENT_TYPES: Final[dict[str, type[Event]]] = {
+    kind: event_type for event_type in get_args(Event) for kind in event_type.kinds
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierEvent:
+    """A record of an earlier version: it names no row, or a kind that is not written any more."""
+
+    kind: str
+    subject: str
+    details: Json
+
+
+def parse_event(kind: str, subject: str, details: Json) -> Event | EarlierEvent:
+    """Return the event of a stored record."""
+    try:
+        return EVENT_TYPES[kind].parse(subject, details)
+    except KeyError:
+        return EarlierEvent(kind, subject, details)

@@ -25,7 +25,7 @@ MAX_CONNECTIONS: Final = 1024
 
 
 class DeadlineProtocol(H11Protocol):
-    """One connection.
+    """One connection, by the H11Protocol of uvicorn 0.54.0.
 
     A request whose head is not whole by its deadline ends the connection, and so does a body that
     still trickles in after its answer. A body that is being read has a deadline of its own there.
@@ -39,7 +39,7 @@ class DeadlineProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start the first head's clock; above `MAX_CONNECTIONS`, hang up."""
-        super().connection_made(transport)
+        super().connection_made(transport)  # counts this connection, and sets its client
         if self._proxied_for is not None:
             self.client = self._proxied_for
         if len(self.connections) > MAX_CONNECTIONS:
@@ -54,7 +54,7 @@ class DeadlineProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; the clock runs while no request is being served."""
-        super().data_received(data)
+        super().data_received(data)  # begins a cycle once the head is whole, or answers 400
         if self._serving() is not None:
             self._stop_clock()
         elif self._deadline is None:
@@ -62,6 +62,7 @@ class DeadlineProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words are not ours
         """Answer what is no HTTP/1.1 with a problem, where an answer is still possible."""
+        # As `connection_lost` of uvicorn 0.54.0 tells a request that its body will not come.
         if (cycle := self._serving()) is not None:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -84,7 +85,7 @@ class DeadlineProtocol(H11Protocol):
         self.transport.close()
 
     def _serving(self) -> RequestResponseCycle | None:
-        # uvicorn's annotation leaves out the time before the first request
+        # uvicorn 0.54.0 sets it to None until the first request, and annotates it otherwise
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return None if cycle is None or cycle.response_complete else cycle
 

@@ -26,7 +26,9 @@ _log = logging.getLogger(__name__)
 
 
 class Listener:
-    """Gives each connection of a listening socket a protocol over TLS, until it is closed.
+    """Stands for the asyncio servers of uvicorn 0.54.0, which read nothing before TLS.
+
+    Gives each connection of a listening socket a protocol over TLS, until it is closed.
 
     A connection from `proxies` must begin with a PROXY header; `protocol` is given the client that
     it names. From anywhere else there is none: what looks like one is no TLS, and is hung up on.

@@ -114,7 +114,11 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn's server with the timeouts of TLS set, and an end that waits for nobody."""
+    """uvicorn's server with the timeouts of TLS set, and an end that waits for no client.
+
+    The methods below override those of uvicorn 0.54.0, whose `_serve` calls `startup`, `main_loop`
+    and, if `started` is set, `shutdown`.
+    """
 
     def __init__(
         self,
@@ -140,16 +144,21 @@ class _Uvicorn(uvicorn.Server):
         )
         super().__init__(config)
         self._context, self._proxies = context, proxies
-        self._stopping, self._told = stopping, started
+        self._stopping, self._listening = stopping, started
         self._listeners: list[Listener] = []
-        self.servers: list[asyncio.Server] = []  # uvicorn's own: there is none
+        # uvicorn 0.54.0 sets it in `startup`, which is overridden, and reads it in `shutdown`
+        self.servers: list[asyncio.Server] = []
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # they are the caller's
-        """Leave signals alone."""
+        """Leave signals alone: uvicorn 0.54.0 raises those that it caught once it has ended."""
         return nullcontext()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, in place of uvicorn, which reads no PROXY header and sets no timeout of TLS."""
+        """Listen, in place of uvicorn, which reads no PROXY header and sets no timeout of TLS.
+
+        The protocol is made as `startup` of uvicorn 0.54.0 makes it; `app_state` is the lifespan's,
+        which is off.
+        """
         loop = asyncio.get_running_loop()
 
         def connection(client: Address | None) -> asyncio.Protocol:
@@ -164,10 +173,10 @@ class _Uvicorn(uvicorn.Server):
         for socket_ in sockets or ():
             self._listeners.append(Listener(socket_, connection, self._context, self._proxies))
         self.started = True
-        self._told.set()
+        self._listening.set()
 
     async def main_loop(self) -> None:
-        """Run until told to stop; uvicorn's own loop keeps the Date header."""
+        """Run until `stop`; the loop of uvicorn 0.54.0 ticks beside it, for the Date header."""
         ticking = asyncio.create_task(super().main_loop())
         try:
             await self._stopping.wait()
@@ -176,8 +185,11 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let requests end for `GRACE_S`, then cut off what is left."""
+        # Before uvicorn's: it knows of no listener, and would let connections come meanwhile.
         self._close()
         await super().shutdown(sockets)
+        # uvicorn 0.54.0 has cancelled the tasks and does not wait for them: each still sends the
+        # 503 that the middleware makes of it, so the connections are aborted only after that.
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_S)
         self.abort()

@@ -1,0 +1,117 @@
+"""The internals of uvicorn that `reconciler/web/server/` overrides or calls are where they were.
+
+Where a test fails here, read the method anew in the release that moved it, then raise the bound in
+pyproject.toml and the version in the comments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from importlib import metadata
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from reconciler.web.server import http, listener, server
+from reconciler.web.server.http import DeadlineProtocol
+from reconciler.web.server.server import _Uvicorn
+
+PROTOCOL = (
+    "(self, config: 'Config', server_state: 'ServerState', app_state: 'dict[str, Any]', "
+    "_loop: 'asyncio.AbstractEventLoop | None' = None) -> 'None'"
+)
+SOCKETS = "(self, sockets: 'list[socket.socket] | None' = None) -> 'None'"
+
+
+def config() -> uvicorn.Config:
+    return uvicorn.Config(lambda: None, http=DeadlineProtocol, ws="none", lifespan="off")
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "signature"),
+    [
+        (uvicorn.Server, "capture_signals", "(self) -> 'Generator[None, None, None]'"),
+        (uvicorn.Server, "serve", SOCKETS),
+        (uvicorn.Server, "_serve", SOCKETS),
+        (uvicorn.Server, "startup", SOCKETS),
+        (uvicorn.Server, "main_loop", "(self) -> 'None'"),
+        (uvicorn.Server, "shutdown", SOCKETS),
+        (
+            H11Protocol,
+            "__init__",
+            PROTOCOL,
+        ),
+        (H11Protocol, "connection_made", "(self, transport: 'asyncio.Transport') -> 'None'"),
+        (H11Protocol, "connection_lost", "(self, exc: 'Exception | None') -> 'None'"),
+        (H11Protocol, "data_received", "(self, data: 'bytes') -> 'None'"),
+        (H11Protocol, "send_400_response", "(self, msg: 'str') -> 'None'"),
+        (H11Protocol, "shutdown", "(self) -> 'None'"),
+    ],
+)
+def test_a_method_has_the_signature_that_is_relied_on(
+    owner: type, method: str, signature: str
+) -> None:
+    assert str(inspect.signature(getattr(owner, method))) == signature
+
+
+def test_every_method_of_ours_that_uvicorn_calls_overrides_one_of_its() -> None:
+    ours = {"connection_made", "connection_lost", "data_received", "send_400_response"}
+    assert ours <= vars(DeadlineProtocol).keys() & vars(H11Protocol).keys()
+    ours = {"capture_signals", "startup", "main_loop", "shutdown"}
+    assert ours <= vars(_Uvicorn).keys() & vars(uvicorn.Server).keys()
+
+
+def test_a_server_starts_up_loops_and_shuts_down_in_this_order() -> None:
+    calls: list[str] = []
+
+    class Recorder(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            calls.append("startup")
+            self.started = True
+
+        async def main_loop(self) -> None:
+            calls.append("main_loop")
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            calls.append("shutdown")
+
+    asyncio.run(Recorder(config()).serve(sockets=[]))
+    assert calls == ["startup", "main_loop", "shutdown"]
+
+
+def test_the_attributes_that_are_read_or_set_are_there() -> None:
+    of_server = {"config", "server_state", "started", "should_exit", "force_exit"}
+    assert of_server <= vars(uvicorn.Server(config())).keys()
+    assert {"connections", "tasks"} <= vars(ServerState()).keys()
+
+    async def attributes() -> set[str]:
+        return set(vars(H11Protocol(config(), ServerState(), {})))
+
+    of_protocol = {"conn", "connections", "transport", "client", "cycle", "loop"}
+    assert of_protocol <= asyncio.run(attributes())
+    source = inspect.getsource(RequestResponseCycle.__init__)
+    for name in ("disconnected", "message_event", "response_complete"):
+        assert f"self.{name} = " in source or f"self.{name}: " in source
+
+
+def test_a_new_connection_is_counted_before_its_client_is_named() -> None:
+    source = inspect.getsource(H11Protocol.connection_made)
+    assert source.index("self.connections.add(self)") < source.index("self.client = ")
+
+
+def test_a_shutdown_closes_only_the_servers_that_it_knows_of() -> None:
+    source = inspect.getsource(uvicorn.Server.shutdown)
+    assert "for server in self.servers:" in source
+    assert "for connection in list(self.server_state.connections):" in source
+
+
+def test_the_comments_name_the_version_that_is_installed() -> None:
+    installed = metadata.version("uvicorn")
+    for module in (server, http, listener):
+        text = inspect.getsource(module)
+        assert set(re.findall(r"uvicorn (\d+\.\d+\.\d+)", text)) == {installed}, module.__name__

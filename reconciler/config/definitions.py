@@ -87,8 +87,8 @@ SETTINGS: Final = (
     Setting(
         "peer_proxy", values.read_peer_proxy, "environment: peers are reached through HTTPS_PROXY"
     ),
-    Setting("trusted_proxies", values.read_networks, "networks whose X-Forwarded-For is believed"),
-    Setting("proxy_protocol", values.read_switch, "true: they send a PROXY header instead"),
+    Setting("trusted_proxies", values.read_networks, "networks whose PROXY headers are believed"),
+    Setting("proxy_protocol", values.read_switch, "true: trusted proxies send a PROXY header"),
     Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),
     Setting("signers_keyring", Path, "the OpenPGP public keys of who may sign commits"),
     Setting("require_signed", values.read_switch, "true: apply signed commits alone"),

@@ -169,17 +169,13 @@ def _server(settings: Settings, gateway: Gateway) -> Server:
     cache = settings.home.server_certificate if settings.home is not None else None
     names = server_names((gateway.public_url, *gateway.former_urls), settings.listen)
     certificate = ServerCertificate(gateway.ca.sign_server, names, gateway.roots, cache=cache)
-    # where proxies name the client before TLS, they see no header within it
-    proxies, naming = settings.trusted_proxies, settings.proxy_protocol
-    app = make_app(
-        gateway, rate_limit=settings.rate_limit, trusted_proxies=() if naming else proxies
-    )
+    app = make_app(gateway, rate_limit=settings.rate_limit)
     formerly = tuple(map(address_of, gateway.former_urls))
     return Server(
         app,
         settings.listen,
         certificate,
-        proxies if naming else (),
+        settings.trusted_proxies if settings.proxy_protocol else (),
         # a port of this machine that peers were told of, and that nothing passes on to ours
         tuple(each for each in formerly if is_loopback(each[0]) and each[1] != settings.listen[1]),
     )

@@ -29,7 +29,7 @@ from reconciler.web.requests import bearer_token, json_body, proof
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from reconciler.core.settings import Network, RateLimit
+    from reconciler.core.settings import RateLimit
     from reconciler.enroll import Gateway
 
 READY_DEADLINE_S: Final = 5.0
@@ -45,7 +45,6 @@ def make_app(
     gateway: Gateway,
     *,
     rate_limit: RateLimit = DEFAULT_RATE_LIMIT,
-    trusted_proxies: tuple[Network, ...] = (),
 ) -> Starlette:
     """Return the application of one gateway. It holds nothing that another replica would need."""
     calls = _Calls(gateway)
@@ -62,11 +61,7 @@ def make_app(
             Route("/healthz", calls.health),
             Route("/readyz", calls.ready),
         ],
-        middleware=[
-            Middleware(
-                Guard, gateway=gateway, rate_limit=rate_limit, trusted_proxies=trusted_proxies
-            )
-        ],
+        middleware=[Middleware(Guard, gateway=gateway, rate_limit=rate_limit)],
         exception_handlers={HTTPException: calls.not_routed},
     )
     app.router.redirect_slashes = False

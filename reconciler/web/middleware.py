@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from reconciler.core.settings import Network, RateLimit
+    from reconciler.core.settings import RateLimit
     from reconciler.enroll import Gateway
 
 MAX_IN_FLIGHT: Final = 256  # requests; the pool and the CA let far fewer through at once
@@ -60,12 +60,10 @@ class Guard:
         *,
         gateway: Gateway,
         rate_limit: RateLimit,
-        trusted_proxies: tuple[Network, ...],
     ) -> None:
         self._app = app
         self._gateway = gateway
         self._limiter = RateLimiter(rate_limit)
-        self._trusted = trusted_proxies
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,11 +72,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         client = scope.get("client")
-        address = client_address(
-            client[0] if client else None,
-            Headers(scope=scope).getlist("x-forwarded-for"),
-            self._trusted,
-        )
+        address = client_address(client[0] if client else None)
         request = Seen(uuid4().hex, address)
         scope.setdefault("state", {})["seen"] = request
         exchange = _Exchange(scope, receive, send, request.correlation_id)

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-COMPOSE: Final = ROOT / "compose"
-FILES: Final = ("docker-compose.federated.yml", "docker-compose.two-gateways.yml")
+# paths within the second are relative to the folder of the first, which is the project's
+FILES: Final = (
+    ROOT / "compose" / "docker-compose.federated.yml",
+    ROOT / "tests" / "compose" / "docker-compose.two-gateways.yml",
+)
 USER: Final = 1000  # the image's, whose files the manifests must be
 UP_S: Final = 180
 HEALTHY_S: Final = 90
@@ -87,7 +90,7 @@ class Stack:
         self, *arguments: str, said: str = "", timeout_s: float = UP_S, **variables: str
     ) -> Ended:
         """Run docker-compose, whichever there is, on both files."""
-        files = [word for name in FILES for word in ("--file", str(COMPOSE / name))]
+        files = [word for file in FILES for word in ("--file", str(file))]
         kept = {name: text for name, text in os.environ.items() if not name.startswith("MOSAIC_")}
         done = subprocess.run(
             [*program(), "--project-name", self.project, *files, *arguments],
@@ -125,7 +128,7 @@ class Stack:
     def type(self, *blocks: str) -> None:
         """Type commands of docs/deploy.md, for alpha alone; the name of the project differs."""
         kept = {name: text for name, text in os.environ.items() if not name.startswith("MOSAIC_")}
-        project = {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_FILE": str(COMPOSE / FILES[0])}
+        project = {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_FILE": str(FILES[0])}
         for block in blocks:
             typed = block.replace("docker compose", " ".join(program()))
             done = subprocess.run(

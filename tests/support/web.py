@@ -100,7 +100,6 @@ def serving(
     *,
     rate_limit: RateLimit,
     trusted_proxies: tuple[Network, ...] = (),
-    naming_proxies: tuple[Network, ...] = (),
     app: ASGIApp | None = None,
     cache: Path | None = None,
     address: Address = ANY_PORT,
@@ -112,10 +111,10 @@ def serving(
 
     async def run() -> None:
         gateway = parts.gateway()
-        served = app or make_app(gateway, rate_limit=rate_limit, trusted_proxies=trusted_proxies)
+        served = app or make_app(gateway, rate_limit=rate_limit)
         names = server_names((gateway.public_url,), address)
         certificate = ServerCertificate(gateway.ca.sign_server, names, parts.roots, cache=cache)
-        server = Server(served, address, certificate, naming_proxies)
+        server = Server(served, address, certificate, trusted_proxies)
         running = asyncio.create_task(server.run())
         starting = asyncio.create_task(server.started.wait())
         await asyncio.wait({running, starting}, return_when=asyncio.FIRST_COMPLETED)

@@ -174,7 +174,7 @@ def test_a_request_in_flight_is_finished_and_one_that_hangs_is_told(
         await asyncio.sleep(float(scope["path"].removeprefix("/")))
         await Response("done")(scope, receive, send)
 
-    guard = Guard(slow, gateway=web_parts.gateway(), rate_limit=OFF, trusted_proxies=())
+    guard = Guard(slow, gateway=web_parts.gateway(), rate_limit=OFF)
     with serving(web_parts, rate_limit=OFF, app=guard) as running:
 
         def ask(seconds: str) -> None:

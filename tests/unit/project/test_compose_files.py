@@ -1,4 +1,4 @@
-"""The files of compose/, judged by the schema of the Compose specification, as Compose v2 does.
+"""The compose files, judged by the schema of the Compose specification, as Compose v2 does.
 
 That docker-compose takes them too is what `make test-compose` shows, which brings them up.
 """
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 # of compose-go v2.16.2 (Apache-2.0), as it is
 SCHEMA: Final = json.loads((ROOT / "tests/compose/compose-spec.json").read_text())
-FILES: Final = sorted((ROOT / "compose").glob("docker-compose.*.yml"))
+FILES: Final = sorted(
+    file
+    for folder in ("compose", "tests/compose")
+    for file in (ROOT / folder).glob("docker-compose.*.yml")
+)
 
 
 def read(path: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.drift.detection import What
+from reconciler.core.drift.model import DriftKind
 from reconciler.core.model.spec import Declared, GrantSpec, Kind, PeerSpec, spec_digest
 from reconciler.core.source import Source, SourceFile
 from reconciler.errors import InvalidManifests, Refused
@@ -21,7 +21,7 @@ from reconciler.store.drift.repair import adopt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.core.drift.detection import Drift
+    from reconciler.core.drift.model import Drift
     from reconciler.core.model.spec import Desired
     from reconciler.core.settings import SourceSetting
     from reconciler.store.db import Tx
@@ -31,7 +31,7 @@ AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
 
 @dataclass(frozen=True, slots=True)
 class Adopting:
-    """A source whose files declare what was found, valid as a whole, before anything is written."""
+    """A source whose files declare what drifted, valid as a whole, before anything is written."""
 
     source: Source
     desired: Desired
@@ -39,12 +39,12 @@ class Adopting:
 
 
 def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
-    """Return the source with what was found in it, or refuse all of it.
+    """Return the source with what drifted declared in it, or refuse all of it.
 
     Raises:
         InvalidManifests: the source is not valid as it is.
         NeedsEdit: `config_invalid`: it is a repository, which cannot be written to.
-        Refused: `state_conflict`: what was found cannot be declared, or the manifest has changed
+        Refused: `state_conflict`: what drifted cannot be declared, or the manifest has changed
             since it was applied.
     """
     folder = folder_of(setting)
@@ -59,9 +59,9 @@ def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
     try:
         desired = load(replace(source, files=joined))
     except InvalidManifests as error:
-        told = "; ".join(str(problem) for problem in error.problems[:3])
+        problems = "; ".join(str(problem) for problem in error.problems[:3])
         restore = "`mosaic federation drift --revert` restores what was applied"
-        raise _undeclarable(f"the manifests would not be valid: {told}", restore) from None
+        raise _undeclarable(f"the manifests would not be valid: {problems}", restore) from None
     after = _by_identity(desired)
     for drift in drifts:
         assert drift.row is not None
@@ -72,15 +72,15 @@ def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
 
 
 def carry_out(tx: Tx, adopting: Adopting, drifts: Sequence[Drift], actor: str) -> None:
-    """Make the rows' books say what the files will."""
+    """Record in the rows what the files will declare."""
     source = adopting.source
-    by = Provenance(actor, source.label, source.commit, dirty=True)
+    provenance = Provenance(actor, source.label, source.commit, dirty=True)
     declared = _by_identity(adopting.desired)
     events = []
     for drift in drifts:
         assert drift.row is not None
         place = declared[drift.row.kind, drift.row.name].place
-        events.append(adopt(tx, drift, place, by))
+        events.append(adopt(tx, drift, place, provenance))
     audit.append(tx, actor, events)
 
 
@@ -92,7 +92,7 @@ def _edit(
         what = f"what drifted of {drift.subject} is nothing that a manifest declares"
         raise _undeclarable(what, _restore(drift))
     manifest = declared.get((row.kind, row.name))
-    if manifest is None and drift.what is not What.INSERTED:
+    if manifest is None and drift.kind is not DriftKind.INSERTED:
         remedy = f"write its manifest, and apply; or {_restore(drift)}"
         raise _undeclarable(f"{drift.subject} has no manifest in the source", remedy)
     if manifest is None:
@@ -100,7 +100,7 @@ def _edit(
         if path.lower() in {each.lower() for each in files}:
             path = f"{row.name}-{str(row.kind).lower()}.yaml"
         return path, manifest_text(row.name, row.spec)
-    applied = drift.account.digest if drift.account is not None else manifest.digest
+    applied = drift.row_state.digest if drift.row_state is not None else manifest.digest
     if manifest.digest != applied:
         raise Refused(
             "state_conflict",
@@ -112,17 +112,17 @@ def _edit(
 
 
 def _by_identity(desired: Desired) -> dict[tuple[Kind, str], AnyDeclared]:
-    found: dict[tuple[Kind, str], AnyDeclared] = {
+    peers: dict[tuple[Kind, str], AnyDeclared] = {
         (Kind.PEER, each.name): each for each in desired.peers
     }
-    return found | {(Kind.GRANT, each.name): each for each in desired.grants}
+    return peers | {(Kind.GRANT, each.name): each for each in desired.grants}
 
 
 def _restore(drift: Drift) -> str:
     """Return what to type about a drift that no manifest can declare."""
     line = f"`mosaic federation drift {drift.identity} --revert`"
-    if drift.row is not None and drift.names and drift.account is not None:
-        old = f"{str(drift.row.kind).lower()}/{drift.account.name}"
+    if drift.row is not None and drift.names and drift.row_state is not None:
+        old = f"{str(drift.row.kind).lower()}/{drift.row_state.name}"
         renaming = f"`mosaic federation rename {old} {drift.row.name}`"
         return f"{line} gives it its name back; then {renaming} renames it in the source too"
     return f"{line} restores what was applied" if drift.reverts else drift.remedy

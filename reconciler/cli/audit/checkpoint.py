@@ -32,23 +32,23 @@ from reconciler.store.audit.log import verify
 def command(file: Path | None, key: Path | None) -> None:
     if key is not None and file is None:
         raise click.UsageError("--sign-with: name a FILE to sign")
-    with database(settings(), "audit checkpoint") as opened, opened.transaction() as tx:
-        found = verify(tx)
-    refuse_broken(found)
-    if found.last.seq == 0:
+    with database(settings(), "audit checkpoint") as db, db.transaction() as tx:
+        verification = verify(tx)
+    refuse_broken(verification)
+    if verification.last.seq == 0:
         raise Refused(
             "state_conflict",
             "the audit log has no entry yet",
             hint="there is nothing to keep before the first change",
         )
-    text = Checkpoint.of(found).text()
+    text = Checkpoint.of(verification).text()
     if file is None:
         click.echo(text, nl=False)
         return
     if key is not None:
         _write(signature_of(file), sign(text.encode(), key))
     _write(file, text.encode())
-    click.echo(f"{found.last.seq:,} entries verify; the checkpoint is in {file}")
+    click.echo(f"{verification.last.seq:,} entries verify; the checkpoint is in {file}")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -27,7 +27,7 @@ COLUMNS = (
 @output_option
 @verb
 def command(subject: str | None, limit: int, output: str) -> None:
-    with database(settings(), "audit list") as opened, opened.transaction() as tx:
+    with database(settings(), "audit list") as db, db.transaction() as tx:
         rows = newest(tx, limit, subject)
     documents = [
         {

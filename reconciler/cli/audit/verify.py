@@ -38,29 +38,30 @@ MAX_SIGNATURE = 64 * 1024  # octets
 @verb
 def command(files: tuple[Path, ...], output: str) -> None:
     setting = settings()
-    kept = [(file, *_read(file, setting.allowed_signers)) for file in files]
-    with database(setting, "audit verify") as opened, opened.transaction() as tx:
-        found = verify(tx, [head for _, each, _ in kept for head in each.heads])
-    refuse_broken(found)
+    checkpoints = [(file, *_read(file, setting.allowed_signers)) for file in files]
+    with database(setting, "audit verify") as db, db.transaction() as tx:
+        verification = verify(tx, [head for _, each, _ in checkpoints for head in each.heads])
+    refuse_broken(verification)
     if output != "text":
-        checkpoints = [
+        documents = [
             {"file": str(file), "seq": each.seq, "at": rfc3339(each.at), "signer": signer}
-            for file, each, signer in kept
+            for file, each, signer in checkpoints
         ]
-        print_document({"entries": found.last.seq, "checkpoints": checkpoints}, output)
+        print_document({"entries": verification.last.seq, "checkpoints": documents}, output)
         return
-    click.echo(f"{found.last.seq:,} entries verify")
-    for file, each, signer in kept:
+    click.echo(f"{verification.last.seq:,} entries verify")
+    for file, each, signer in checkpoints:
         by = f", signed by {signer}" if signer else ", whose signature was not verified"
         click.echo(f"{file}: seq {each.seq:,} is what it was at {rfc3339(each.at)}{by}")
 
 
-def refuse_broken(found: Verification) -> None:
+def refuse_broken(verification: Verification) -> None:
     """Raise `Refused` (`audit_broken`) for a log that does not verify."""
-    if found.chain_break is not None:
+    chain_break = verification.chain_break
+    if chain_break is not None:
         raise Refused(
             "audit_broken",
-            f"the audit log breaks at seq {found.chain_break.seq}: {found.chain_break.reason}",
+            f"the audit log breaks at seq {chain_break.seq}: {chain_break.reason}",
             hint="entries before it verify; compare with a backup, and find out who changed it",
         )
 
@@ -71,27 +72,27 @@ def signature_of(file: Path) -> Path:
 
 
 def _read(file: Path, allowed_signers: Path | None) -> tuple[Checkpoint, str | None]:
-    """Return a checkpoint and who signed it, None where nobody says who may."""
+    """Return a checkpoint and who signed it, None if no signers are configured."""
     content = _content(file, MAX_CHECKPOINT)
     try:
-        found = Checkpoint.parse(content)
+        checkpoint = Checkpoint.parse(content)
     except ValueError as error:
         raise NeedsEdit(
             "value_invalid", f"{file}: {error}", hint="name a file that it wrote, unchanged"
         ) from None
     if allowed_signers is None:
-        return found, None
+        return checkpoint, None
     signature = _content(signature_of(file), MAX_SIGNATURE)
     try:
-        return found, sshsig.verify(content, signature, allowed_signers, found.at)
+        return checkpoint, sshsig.verify(content, signature, allowed_signers, checkpoint.at)
     except Refused as error:
         raise Refused(error.code, f"{file}: {error.message}", hint=error.hint) from None
 
 
 def _content(file: Path, size: int) -> bytes:
     try:
-        with file.open("rb") as opened:
-            return opened.read(size + 1)
+        with file.open("rb") as stream:
+            return stream.read(size + 1)
     except OSError as error:
         raise NeedsEdit(
             "value_invalid",

@@ -48,16 +48,16 @@ class _MomentType(click.ParamType["datetime | timedelta"]):
 @output_option
 @verb
 def command(moment: datetime | timedelta, output: str) -> None:
-    with database(settings(), "at") as opened, opened.transaction() as tx:
+    with database(settings(), "at") as db, db.transaction() as tx:
         when = _absolute(tx, moment)
-        found = {"at": rfc3339(when), **state_at(tx, when)}
+        document = {"at": rfc3339(when), **state_at(tx, when)}
     if output != "table":
-        print_document(found, output)
+        print_document(document, output)
         return
-    click.echo(f"at {found['at']}, by {found['seq']:,} entries that verify", err=True)
-    for kind in found["unread"]:
+    click.echo(f"at {document['at']}, by {document['seq']:,} entries that verify", err=True)
+    for kind in document["unread"]:
         click.echo(f"entries of {kind} from before names of rows are not read", err=True)
-    show_list(found["grants"], COLUMNS, output, "nothing was granted to anybody")
+    show_list(document["grants"], COLUMNS, output, "nothing was granted to anybody")
 
 
 def _absolute(tx: Tx, moment: datetime | timedelta) -> datetime:

@@ -52,12 +52,12 @@ class _SubjectType(click.ParamType["str"]):
 @verb
 def command(words: tuple[str, ...], output: str) -> None:
     kind, it = _subject(words)
-    with database(settings(), "explain") as opened, opened.transaction() as tx:
-        found: list[dict[str, Any]] = contract(READ[kind](tx, it))
+    with database(settings(), "explain") as db, db.transaction() as tx:
+        stories: list[dict[str, Any]] = contract(READ[kind](tx, it))
     if output != "table":
-        print_document(found, output)
+        print_document(stories, output)
         return
-    for each in found:
+    for each in stories:
         for line in _peer(each) if kind == "peer" else _grant(each):
             click.echo(printable(line, 500))
 
@@ -69,9 +69,11 @@ def _subject(words: tuple[str, ...]) -> tuple[str, str]:
     if kind not in READ:
         with suppress(ValueError):
             return "certificate", parse_certificate(" ".join(words))  # it needs no kind
-        meant = f" (did you mean {close!r}?)" if (close := nearest(kind, READ, cutoff=0.6)) else ""
+        suggestion = (
+            f" (did you mean {close!r}?)" if (close := nearest(kind, READ, cutoff=0.6)) else ""
+        )
         raise click.UsageError(
-            f"got {printable(kind)!r}, expected one of {', '.join(READ)}{meant}",
+            f"got {printable(kind)!r}, expected one of {', '.join(READ)}{suggestion}",
             click.get_current_context(),
         )
     if not it.strip():

@@ -38,6 +38,6 @@ COLUMNS = (
 @verb
 def command(subject: Identity | None, limit: int, output: str) -> None:
     wanted = f"{subject[0].lower()}/{subject[1]}" if subject is not None else None
-    with database(settings(), "history") as opened, opened.transaction() as tx:
+    with database(settings(), "history") as db, db.transaction() as tx:
         rows = contract(history(tx, wanted, limit))
     show_list(rows, COLUMNS, output, "nothing has happened yet")

@@ -26,7 +26,7 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.invocation import invocation
 from reconciler.cli.shared.output import json_text, output_choice
-from reconciler.core.drift.detection import What
+from reconciler.core.drift.model import DriftKind
 from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import EXIT_CHANGES, EXIT_FAILED, NeedsEdit, Refused
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from reconciler.core.drift.detection import Drift
+    from reconciler.core.drift.model import Drift
     from reconciler.core.plan.selection import Identity
     from reconciler.core.settings import SourceSetting
     from reconciler.store.db import Database, Tx
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.argument("objects", nargs=-1, type=IdentityType(), metavar="[KIND/NAME]...")
 @click.option("--revert", "reverting", is_flag=True, help="Restore what was last applied.")
-@click.option("--adopt", "adopting", is_flag=True, help="Write what was found into the source.")
+@click.option("--adopt", "adopting", is_flag=True, help="Write the present state into the source.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there is drift.")
 @wait_lock
@@ -63,30 +63,30 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    found = settings()
+    gateway_settings = settings()
     only = frozenset(objects) or None
     if reverting and adopting:
         raise NeedsEdit(
             "usage", "--revert and --adopt exclude each other", hint="choose one of them"
         )
     if reverting or adopting:
-        say_gateway(found)
-    with database(found, "drift") as opened:
-        with opened.transaction() as tx:
+        say_gateway(gateway_settings)
+    with database(gateway_settings, "drift") as db:
+        with db.transaction() as tx:
             drifts = drifted(tx, only)
         _show(drifts, output)
         if output == "text":
-            _show_next(found.source, drifts, objects)
+            _show_next(gateway_settings.source, drifts, objects)
         if adopting and drifts:
-            prepared = prepare(source_of(found, None), drifts)
+            prepared = prepare(source_of(gateway_settings, None), drifts)
             files = ", ".join(sorted(prepared.files.after))
             confirm(f"Write {_count(drifts)} into {files}?", yes=yes)
-            _adopt(opened, prepared, (drifts, only), wait)
+            _adopt(db, prepared, (drifts, only), wait)
             click.echo(f"Written: {files}; commit it.", err=True)
             return
         if reverting and drifts:
             confirm(f"Put {_count(drifts)} back?", yes=yes)
-            left = _revert(opened, drifts, only, wait)
+            left = _revert(db, drifts, only, wait)
             _report(drifts, left)
             if left:
                 raise click.exceptions.Exit(EXIT_FAILED)
@@ -96,33 +96,33 @@ def command(
 
 
 def _revert(
-    opened: Database, seen: Sequence[Drift], only: frozenset[Identity] | None, wait: timedelta
+    db: Database, seen: Sequence[Drift], only: frozenset[Identity] | None, wait: timedelta
 ) -> Sequence[Drift]:
     """Put back what was seen, under the lock; return what could not be.
 
     Raises:
         Retry: `lock_held`. Refused: `plan_stale`: something else drifted meanwhile.
     """
-    with locked(opened, wait) as tx:
+    with locked(db, wait) as tx:
         now = _as_seen(tx, seen, only)
         revert(tx, now, f"user:{actor_name()}")
-        # by what they are: a row that has its name back is not called what was asked for
+        # By key: a row that has its name back no longer has the name that the command line gave.
         seen_keys = {each.key for each in now}
         return [each for each in drifted(tx) if each.key in seen_keys]
 
 
 def _adopt(
-    opened: Database,
+    db: Database,
     prepared: Adopting,
     seen: tuple[Sequence[Drift], frozenset[Identity] | None],
     wait: timedelta,
 ) -> None:
-    """Write the files last, in the transaction that keeps the books: both are done, or neither.
+    """Write the files last, in the transaction that updates the rows: both are done, or neither.
 
     Raises:
         Retry: `lock_held`. Refused: `plan_stale`: something else drifted, or a file has changed.
     """
-    with prepared.files.with_rows(opened, wait) as tx:
+    with prepared.files.with_rows(db, wait) as tx:
         carry_out(tx, prepared, _as_seen(tx, *seen), f"user:{actor_name()}")
 
 
@@ -138,8 +138,8 @@ def _as_seen(tx: Tx, seen: Sequence[Drift], only: frozenset[Identity] | None) ->
 
 
 def _report(drifts: Sequence[Drift], left: Sequence[Drift]) -> None:
-    still = {each.subject for each in left}
-    done = [each.subject for each in drifts if each.subject not in still]
+    left_subjects = {each.subject for each in left}
+    done = [each.subject for each in drifts if each.subject not in left_subjects]
     if done:
         click.echo(f"Done: {', '.join(done)}", err=True)
     for each in left:
@@ -155,8 +155,8 @@ def _show(drifts: Sequence[Drift], output: str) -> None:
         click.echo("No drift: every row is as it was last applied.")
         return
     for each in drifts:
-        click.echo(f"  ! {each.subject:<33} {_said(each)}")
-        for field in each.fields if each.what is not What.INSERTED else ():
+        click.echo(f"  ! {each.subject:<33} {_description(each)}")
+        for field in each.fields if each.kind is not DriftKind.INSERTED else ():
             old, new = (
                 printable(json.dumps(v, ensure_ascii=False), 200) for v in (field.old, field.new)
             )
@@ -184,16 +184,16 @@ def _show_next(
             click.echo(f"Next: {invocation('drift', names, options)}")
 
 
-def _said(drift: Drift) -> str:
-    by = drift.changed_by
-    if drift.what is What.UNLISTED:
+def _description(drift: Drift) -> str:
+    changed_by = drift.changed_by
+    if drift.kind is DriftKind.UNLISTED:
         return "revoked, and the CA's newer list lacks it"
-    if by is None:
-        return f"{drift.what} by hand; no trigger saw by whom"
-    where = f" from {by.address}" if by.address else ""
-    application = f" ({printable(by.application, 80)})" if by.application else ""
-    at = rfc3339(by.at.replace(microsecond=0))
-    return f"{drift.what} by hand by {printable(by.role, 80)}{application}{where} at {at}"
+    if changed_by is None:
+        return f"{drift.kind} by hand; no trigger saw by whom"
+    where = f" from {changed_by.address}" if changed_by.address else ""
+    application = f" ({printable(changed_by.application, 80)})" if changed_by.application else ""
+    at = rfc3339(changed_by.at.replace(microsecond=0))
+    return f"{drift.kind} by hand by {printable(changed_by.role, 80)}{application}{where} at {at}"
 
 
 def _count(drifts: Sequence[Drift]) -> str:

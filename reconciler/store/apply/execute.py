@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 
-def carry_out(tx: Tx, plan: Plan, by: Provenance, before: Sequence[Event] = ()) -> None:
+def carry_out(tx: Tx, plan: Plan, provenance: Provenance, before: Sequence[Event] = ()) -> None:
     """Make the rows what the plan says: revocations, then updates, then creations, audit last.
 
     A plan without changes still has its books kept. `before` are the events of what was done in
@@ -51,43 +51,45 @@ def carry_out(tx: Tx, plan: Plan, by: Provenance, before: Sequence[Event] = ()) 
     ending_peers = plan.peer_changes(*replaced_or_gone)
     ending_grants = plan.grant_changes(*replaced_or_gone)
     _lock(tx, plan)
-    revoked_grants = _revoke_grants(tx, ending_grants, by)
+    revoked_grants = _revoke_grants(tx, ending_grants, provenance)
     if len(revoked_grants) != len(ending_grants):
         raise stale("a grant that was to be revoked has ended since the plan was made")
-    revoked_peers = _revoke_peers(tx, ending_peers, by)
-    update_peers(tx, plan.peer_changes(Action.UPDATE), by)
-    update_grants(tx, plan.grant_changes(Action.UPDATE), by)
-    create_peers(tx, plan.peer_changes(Action.CREATE, Action.REPLACE), ids, by)
-    create_grants(tx, plan.grant_changes(Action.CREATE, Action.REPLACE), ids, by)
+    revoked_peers = _revoke_peers(tx, ending_peers, provenance)
+    update_peers(tx, plan.peer_changes(Action.UPDATE), provenance)
+    update_grants(tx, plan.grant_changes(Action.UPDATE), provenance)
+    create_peers(tx, plan.peer_changes(Action.CREATE, Action.REPLACE), ids, provenance)
+    create_grants(tx, plan.grant_changes(Action.CREATE, Action.REPLACE), ids, provenance)
     changed = [change for change in plan.changes if change.action is not Action.REVOKE]
     audit.append(
         tx,
-        by.actor,
+        provenance.actor,
         [
             *before,
             *revoked_grants,
             *revoked_peers,
-            *(change_event(change, by, ids) for change in changed),
-            *_keep_books(tx, plan, by),
+            *(change_event(change, provenance, ids) for change in changed),
+            *_keep_books(tx, plan, provenance),
         ],
     )
 
 
-def _keep_books(tx: Tx, plan: Plan, by: Provenance) -> list[Event]:
+def _keep_books(tx: Tx, plan: Plan, provenance: Provenance) -> list[Event]:
     """Record what is no change: rows that became git's, moved places, holds that are over.
 
     Return the events of those: a place that moved has none.
     """
     events: list[Event] = []
-    if by.managed:
-        adopt(tx, "federation_peers", plan.adopted_peers, by)
-        adopt(tx, "federation_grants", plan.adopted_grants, by)
+    if provenance.managed:
+        adopt(tx, "federation_peers", plan.adopted_peers, provenance)
+        adopt(tx, "federation_grants", plan.adopted_grants, provenance)
         books: list[Bookkeeping[Any, Any]] = [*plan.adopted_peers, *plan.adopted_grants]
-        events += [event for book in books for event in book_events(book, by)]
+        events += [event for book in books for event in book_events(book, provenance)]
     for kind, rows in ((Kind.PEER, plan.released_peers), (Kind.GRANT, plan.released_grants)):
         ending.release_holds(tx, kind, [row.id for row in rows])
         events += [
-            HoldReleased(RowRef(kind, str(row.id), row.name), "manifest left git", by.as_json())
+            HoldReleased(
+                RowRef(kind, str(row.id), row.name), "manifest left git", provenance.as_json()
+            )
             for row in rows
         ]
     return events
@@ -102,15 +104,19 @@ def _lock(tx: Tx, plan: Plan) -> None:
     ending.lock_grants(tx, sorted(grants | {each.row.id for each in plan.adopted_grants}))
 
 
-def _revoke_grants(tx: Tx, changes: Sequence[GrantChange], by: Provenance) -> list[GrantRevoked]:
+def _revoke_grants(
+    tx: Tx, changes: Sequence[GrantChange], provenance: Provenance
+) -> list[GrantRevoked]:
     events: list[GrantRevoked] = []
     for reason in sorted({change.reason for change in changes}):
         ids = [c.row.id for c in changes if c.row is not None and c.reason == reason]
-        events += ending.revoke_grants(tx, ids, reason, origin=by.as_json())
+        events += ending.revoke_grants(tx, ids, reason, origin=provenance.as_json())
     return events
 
 
-def _revoke_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> list[PeerRevoked]:
+def _revoke_peers(
+    tx: Tx, changes: Sequence[PeerChange], provenance: Provenance
+) -> list[PeerRevoked]:
     events: list[PeerRevoked] = []
     for reason in sorted({change.reason for change in changes}):
         peers = [
@@ -118,5 +124,5 @@ def _revoke_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> list
             for change in changes
             if change.row is not None and change.reason == reason
         ]
-        events += ending.revoke_peers(tx, peers, reason, origin=by.as_json())
+        events += ending.revoke_peers(tx, peers, reason, origin=provenance.as_json())
     return events

@@ -28,14 +28,16 @@ _EVENTS: Final[dict[Action, type[RowCreated | RowUpdated | RowReplaced]]] = {
 }
 
 
-def book_events(book: Bookkeeping[Any, Any], by: Provenance) -> list[RowAdopted | RowReverted]:
+def book_events(
+    book: Bookkeeping[Any, Any], provenance: Provenance
+) -> list[RowAdopted | RowReverted]:
     """Return the events of a row that becomes git's, or whose stored digest is corrected.
 
     A place that moved has none.
     """
     kind = Kind.PEER if isinstance(book.declared.spec, PeerSpec) else Kind.GRANT
     row = RowRef(kind, str(book.row.id), book.row.name)
-    place, origin = _place(book.declared.place), by.as_json()
+    place, origin = _place(book.declared.place), provenance.as_json()
     events: list[RowAdopted | RowReverted] = []
     if not book.row.managed:
         events.append(RowAdopted(row, place, origin))
@@ -54,7 +56,7 @@ def book_events(book: Bookkeeping[Any, Any], by: Provenance) -> list[RowAdopted 
 
 
 def change_event(
-    change: AnyChange, by: Provenance, ids: NewIds
+    change: AnyChange, provenance: Provenance, ids: NewIds
 ) -> RowCreated | RowUpdated | RowReplaced:
     """Return the event of a change that is no revocation, of the row that lives on."""
     assert change.declared is not None
@@ -66,10 +68,10 @@ def change_event(
         digest=change.declared.digest,
         spec=change.declared.spec.as_json(),
         fields=tuple(field.as_json() for field in change.fields),
-        managed=by.managed,
+        managed=provenance.managed,
         replaces=str(old_id) if change.action is Action.REPLACE else None,
         place=_place(change.declared.place),
-        origin=by.as_json(),
+        origin=provenance.as_json(),
     )
 
 

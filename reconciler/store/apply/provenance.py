@@ -63,38 +63,38 @@ def last_applied(tx: Tx) -> Applied:
     return Applied(**row)
 
 
-def record_commit(tx: Tx, by: Provenance) -> None:
+def record_commit(tx: Tx, provenance: Provenance) -> None:
     """Keep the commit that rows and runs refer to."""
-    if by.commit is None:
+    if provenance.commit is None:
         return
     tx.run(
         "INSERT INTO federation_commits AS c (id, author, subject, authored_at, signer)"
         " VALUES (:id, :author, :subject, :at, :signer) ON CONFLICT (id) DO UPDATE"
         " SET signer = excluded.signer WHERE c.signer IS NULL AND excluded.signer IS NOT NULL",
-        id=by.commit.id,
-        author=by.commit.author,
-        subject=by.commit.subject,
-        at=by.commit.at,
-        signer=by.commit.signer,
+        id=provenance.commit.id,
+        author=provenance.commit.author,
+        subject=provenance.commit.subject,
+        at=provenance.commit.at,
+        signer=provenance.commit.signer,
     )
 
 
-def record_applied(tx: Tx, by: Provenance) -> None:
+def record_applied(tx: Tx, provenance: Provenance) -> None:
     """Record that a whole source was applied, whether or not that changed a row."""
     tx.run(
         "UPDATE federation_applied SET generation = generation + 1, at = clock_timestamp(),"
         " actor = :actor, source = :source, dirty = :dirty,"
         " revision = coalesce(:revision, revision),"
         " rules = CASE WHEN CAST(:revision AS text) IS NULL THEN rules ELSE :rules END",
-        actor=by.actor,
-        source=by.source,
-        dirty=by.dirty,
-        revision=by.revision,
-        rules=by.rules,
+        actor=provenance.actor,
+        source=provenance.source,
+        dirty=provenance.dirty,
+        revision=provenance.revision,
+        rules=provenance.rules,
     )
 
 
-def record_run(tx: Tx, plan: Plan, by: Provenance) -> None:
+def record_run(tx: Tx, plan: Plan, provenance: Provenance) -> None:
     """Record an apply that changed something."""
     summary = plan.summary
     tx.run(
@@ -102,10 +102,10 @@ def record_run(tx: Tx, plan: Plan, by: Provenance) -> None:
         " summary)"
         " VALUES (:id, :actor, :source, :revision, :dirty, :digest, CAST(:summary AS jsonb))",
         id=new_id(tx.now()),
-        actor=by.actor,
-        source=by.source,
-        revision=by.revision,
-        dirty=by.dirty,
+        actor=provenance.actor,
+        source=provenance.source,
+        revision=provenance.revision,
+        dirty=provenance.dirty,
         digest=plan.digest,
         summary=as_json(
             {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     NewIds = Mapping[tuple[Kind, str], UUID]  # of the rows that a plan creates
 
 
-def update_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> None:
+def update_peers(tx: Tx, changes: Sequence[PeerChange], provenance: Provenance) -> None:
     """Update peers in place; raise `plan_stale` where one is not what the plan saw."""
     if not changes:
         return
@@ -34,14 +34,14 @@ def update_peers(tx: Tx, changes: Sequence[PeerChange], by: Provenance) -> None:
         " seen text)"
         " WHERE p.id = r.id AND p.spec_digest = r.seen AND p.status <> 'revoked'",
         rows=as_json([_peer_row(change) for change in changes]),
-        revision=by.revision,
-        managed=by.managed,
+        revision=provenance.revision,
+        managed=provenance.managed,
     )
     if touched != len(changes):
         raise stale("a peer has changed since the plan was made")
 
 
-def update_grants(tx: Tx, changes: Sequence[GrantChange], by: Provenance) -> None:
+def update_grants(tx: Tx, changes: Sequence[GrantChange], provenance: Provenance) -> None:
     """Update grants in place; raise `plan_stale` where one is not what the plan saw."""
     if not changes:
         return
@@ -64,8 +64,8 @@ def update_grants(tx: Tx, changes: Sequence[GrantChange], by: Provenance) -> Non
         " expires_at timestamptz, digest text, path text, line integer, seen text)"
         " WHERE g.id = r.id AND g.spec_digest = r.seen AND g.status NOT IN ('revoked', 'expired')",
         rows=as_json(rows),
-        revision=by.revision,
-        managed=by.managed,
+        revision=provenance.revision,
+        managed=provenance.managed,
     )
     if touched != len(changes):
         raise stale("a grant has changed since the plan was made")
@@ -80,7 +80,9 @@ def _status_after(change: GrantChange, statuses: dict[Any, GrantStatus]) -> str:
     return str(live_grant_status(statuses[change.row.id], suspended=suspended))
 
 
-def create_peers(tx: Tx, changes: Sequence[PeerChange], ids: NewIds, by: Provenance) -> None:
+def create_peers(
+    tx: Tx, changes: Sequence[PeerChange], ids: NewIds, provenance: Provenance
+) -> None:
     """Insert peers, under the ids that were made for them."""
     if not changes:
         return
@@ -94,12 +96,14 @@ def create_peers(tx: Tx, changes: Sequence[PeerChange], ids: NewIds, by: Provena
         " display_name text, labels jsonb, endpoint_url text, protect boolean, digest text,"
         " path text, line integer)",
         rows=as_json(rows),
-        revision=by.revision,
-        managed=by.managed,
+        revision=provenance.revision,
+        managed=provenance.managed,
     )
 
 
-def create_grants(tx: Tx, changes: Sequence[GrantChange], ids: NewIds, by: Provenance) -> None:
+def create_grants(
+    tx: Tx, changes: Sequence[GrantChange], ids: NewIds, provenance: Provenance
+) -> None:
     """Insert grants; raise `plan_stale` where the peer of one is gone."""
     if not changes:
         return
@@ -125,14 +129,16 @@ def create_grants(tx: Tx, changes: Sequence[GrantChange], ids: NewIds, by: Prove
         " JOIN federation_peers AS p ON p.name = r.peer AND p.status <> 'revoked'"
         " AND p.direction = 'inbound'",
         rows=as_json(rows),
-        revision=by.revision,
-        managed=by.managed,
+        revision=provenance.revision,
+        managed=provenance.managed,
     )
     if created != len(changes):
         raise stale("the peer of a grant is gone")
 
 
-def adopt(tx: Tx, table: str, books: Iterable[Bookkeeping[Any, Any]], by: Provenance) -> None:
+def adopt(
+    tx: Tx, table: str, books: Iterable[Bookkeeping[Any, Any]], provenance: Provenance
+) -> None:
     """Make rows git's, and keep where their manifests stand and what they declare."""
     rows = [
         {
@@ -152,7 +158,7 @@ def adopt(tx: Tx, table: str, books: Iterable[Bookkeeping[Any, Any]], by: Proven
             " AS r(id uuid, path text, line integer, digest text)"
             " WHERE t.id = r.id",
             rows=as_json(rows),
-            revision=by.revision,
+            revision=provenance.revision,
         )
 
 

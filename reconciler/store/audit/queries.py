@@ -87,10 +87,10 @@ class _VerifiedRecords:
 
 
 def history(tx: Tx, subject: str | None, limit: int) -> list[dict[str, Any]]:
-    """Return the newest entries, oldest first; of an object, by every name that it had.
+    """Return the newest records, oldest first; of an object, by every name that it had.
 
     Raises:
-        Refused: `name_unknown`: no entry is about it.
+        Refused: `name_unknown`: no record is about it.
     """
     rows = tx.rows(
         f"{_ENTRY} WHERE CAST(:subject AS text) IS NULL OR subject = ANY(:subjects)"
@@ -103,23 +103,23 @@ def history(tx: Tx, subject: str | None, limit: int) -> list[dict[str, Any]]:
         known = [row["subject"] for row in tx.rows("SELECT DISTINCT subject FROM"
                                                    " federation_audit_log")]  # fmt: skip
         raise unknown(subject, known)
-    return [_told(row) for row in reversed(rows)]
+    return [_entry(row) for row in reversed(rows)]
 
 
 def explain_grant(tx: Tx, name: str) -> list[dict[str, Any]]:
-    """Return every grant that had the name, the newest last, with all that hangs on it.
+    """Return every grant that had the name, the newest last, with all that belongs to it.
 
     Raises:
         Refused: `name_unknown`.
     """
-    return _explained(tx, f"{_GRANT} WHERE g.name = :it ORDER BY g.created_at", name, "grant")
+    return _explained(tx, f"{_GRANT} WHERE g.name = :key ORDER BY g.created_at", name, "grant")
 
 
 def explain_serial(tx: Tx, serial: str) -> list[dict[str, Any]]:
     """Return the grant of a certificate, by its serial or its fingerprint, as `explain_grant`."""
     statement = (
         f"{_GRANT} WHERE g.id IN (SELECT grant_id FROM federation_certificates"
-        " WHERE serial = :it OR fingerprint = :it)"
+        " WHERE serial = :key OR fingerprint = :key)"
     )
     return _explained(tx, statement, serial, "certificate")
 
@@ -150,41 +150,41 @@ def explain_peer(tx: Tx, name: str) -> list[dict[str, Any]]:
     ]
 
 
-def unknown(what: str, known: list[str]) -> Refused:
-    """Return the refusal of something that nothing is known of."""
-    close = nearest_label(what, known)
+def unknown(label: str, known: list[str]) -> Refused:
+    """Return the refusal of an object that no row or record has."""
+    close = nearest_label(label, known)
     return Refused(
         "name_unknown",
-        f"nothing is known of {what}",
+        f"nothing is known of {label}",
         hint=f"did you mean {close}?" if close else "`mosaic federation history` shows all",
     )
 
 
-def _explained(tx: Tx, statement: str, it: str, what: str) -> list[dict[str, Any]]:
-    rows = tx.rows(statement, it=it)
+def _explained(tx: Tx, statement: str, key: str, label: str) -> list[dict[str, Any]]:
+    rows = tx.rows(statement, key=key)
     if not rows:
         known = [f"grant {row['name']}" for row in tx.rows("SELECT name FROM federation_grants")]
-        raise unknown(f"{what} {it}", known)
+        raise unknown(f"{label} {key}", known)
     now = tx.now()
-    found = []
+    stories = []
     for row in rows:
         certificates = tx.rows(_CERTIFICATES, id=row["id"])
-        found.append(
+        stories.append(
             _facts(row)
             | {
                 "tokens": tx.rows(_TOKENS, id=row["id"]),
                 "certificates": [
-                    each | {"holds": not (why := _why_not(row, each, now)), "why": why}
+                    each | {"holds": not (reason := _refusal_reason(row, each, now)), "why": reason}
                     for each in certificates
                 ],
                 "entries": _entries_of(tx, row["id"]),
             }
         )
-    return found
+    return stories
 
 
-def _why_not(grant: dict[str, Any], certificate: dict[str, Any], now: datetime) -> str:
-    """Return why a certificate does not hold now; empty where it does."""
+def _refusal_reason(grant: dict[str, Any], certificate: dict[str, Any], now: datetime) -> str:
+    """Return why a certificate is not accepted now; empty if it is."""
     if certificate["status"] != "issued":
         return f"the certificate is {certificate['status']}"
     if grant["status"] != "active":
@@ -197,7 +197,7 @@ def _why_not(grant: dict[str, Any], certificate: dict[str, Any], now: datetime) 
 
 
 def _facts(row: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in row.items() if name not in OF_THE_COMMIT}
+    facts = {name: value for name, value in row.items() if name not in OF_THE_COMMIT}
     commit = None
     if row["revision"] is not None:
         commit = {
@@ -206,7 +206,7 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
             "subject": row["subject"],
             "signer": row["signer"],
         }
-    return kept | {"id": str(row["id"]), "commit": commit}
+    return facts | {"id": str(row["id"]), "commit": commit}
 
 
 def _names(tx: Tx, subject: str) -> list[str]:
@@ -216,7 +216,7 @@ def _names(tx: Tx, subject: str) -> list[str]:
         " WHERE subject = :subject AND body::jsonb #>> '{data,id}' IS NOT NULL",
         subject=subject,
     )
-    found = tx.rows(
+    new = tx.rows(
         "SELECT DISTINCT subject FROM federation_audit_log WHERE kind LIKE '%.renamed'"
         " AND body::jsonb #>> '{data,id}' = ANY(:ids)",
         ids=[row["id"] for row in ids],
@@ -227,7 +227,7 @@ def _names(tx: Tx, subject: str) -> list[str]:
         " AND body::jsonb #>> '{data,id}' = ANY(:ids)",
         ids=[row["id"] for row in ids],
     )
-    return sorted({subject, *(row["subject"] for row in (*found, *old))})
+    return sorted({subject, *(row["subject"] for row in (*new, *old))})
 
 
 def _entries_of(tx: Tx, row_id: UUID) -> list[dict[str, Any]]:
@@ -236,10 +236,10 @@ def _entries_of(tx: Tx, row_id: UUID) -> list[dict[str, Any]]:
         " OR body::jsonb #>> '{data,replaces}' = :id ORDER BY seq",
         id=str(row_id),
     )
-    return [_told(row) for row in rows]
+    return [_entry(row) for row in rows]
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _entry(row: dict[str, Any]) -> dict[str, Any]:
     data = json.loads(row["body"])["data"]
     commit = (data.get("from") or {}).get("commit") if isinstance(data.get("from"), dict) else None
     return {

@@ -1,4 +1,4 @@
-"""Drift in the database: the rows beside the audit log, and how they are put right, in one lock."""
+"""Drift in the database: the rows compared with the audit log, and repaired under one lock."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from uuid import UUID
 from reconciler.core.audit.event_base import RowRef
 from reconciler.core.audit.fold import fold
 from reconciler.core.audit.row_events import RowCreated, RowReverted, RowUpdated
-from reconciler.core.drift.detection import Drift, What, find_drift
+from reconciler.core.drift.detection import find_drift
 from reconciler.core.drift.evidence import StoredRow
+from reconciler.core.drift.model import Drift, DriftKind
 from reconciler.core.model.spec import (
     GrantSpec,
     Kind,
@@ -51,9 +52,9 @@ def drifted(tx: Tx, only: frozenset[Identity] | None = None) -> tuple[Drift, ...
     """
     rows = [_row(each) for each in tx.rows(_ROWS)]
     state = fold(audit.read_records(tx))
-    found = find_drift(rows, evidence.stored_certificates(tx), state, evidence.hand_changes(tx))
+    drifts = find_drift(rows, evidence.stored_certificates(tx), state, evidence.hand_changes(tx))
     if only is None:
-        return found
+        return drifts
     known = {(row.kind, row.name) for row in rows}
     for kind, name in sorted(only - known):
         raise Refused(
@@ -61,7 +62,7 @@ def drifted(tx: Tx, only: frozenset[Identity] | None = None) -> tuple[Drift, ...
             f"the database has no {str(kind).lower()}/{name}",
             hint="`mosaic federation drift` lists all that drifted",
         )
-    return tuple(each for each in found if _identity(each) in only)
+    return tuple(each for each in drifts if _identity(each) in only)
 
 
 def _identity(drift: Drift) -> Identity:
@@ -71,36 +72,38 @@ def _identity(drift: Drift) -> Identity:
     return (Kind.GRANT, drift.certificate.grant)
 
 
-def revert(tx: Tx, found: Sequence[Drift], actor: str) -> None:
+def revert(tx: Tx, drifts: Sequence[Drift], actor: str) -> None:
     """Restore rows to what was last applied, end what no command made, ask the CA once more.
 
     Rows are locked in the order of DESIGN 5, the audit head last. What cannot be brought back
     (`core.drift.Drift.remedy`) is left, but the end of a row that was ended by hand is carried out.
     """
-    rows = [each.row for each in found if each.row is not None]
+    rows = [each.row for each in drifts if each.row is not None]
     ending.lock_peers(tx, sorted(UUID(each.id) for each in rows if each.kind is Kind.PEER))
     ending.lock_grants(tx, sorted(UUID(each.id) for each in rows if each.kind is Kind.GRANT))
-    _free_names(tx, found)
+    _free_names(tx, drifts)
     events: list[Event] = []
-    for each in found:
+    for each in drifts:
         if each.row is None:
             events += _requeue(tx, each)
-        elif each.what is What.CHANGED:
+        elif each.kind is DriftKind.CHANGED:
             events += _restore(tx, each, each.row)
         else:
             events += _end(tx, each, each.row)
     audit.append(tx, actor, events)
 
 
-def _free_names(tx: Tx, found: Sequence[Drift]) -> None:
-    """Take the names that rows were given by hand from them: two may have each other's."""
-    for each in found:
+def _free_names(tx: Tx, drifts: Sequence[Drift]) -> None:
+    """Rename rows that were renamed by hand to their ids: two may have swapped names."""
+    for each in drifts:
         if each.row is not None and not each.remedy and each.names:
             table = _table(each.row.kind)
             tx.run(f"UPDATE {table} SET name = id::text WHERE id = :id", id=each.row.id)
 
 
-def adopt(tx: Tx, drift: Drift, place: SourceLocation, by: Provenance) -> RowCreated | RowUpdated:
+def adopt(
+    tx: Tx, drift: Drift, place: SourceLocation, provenance: Provenance
+) -> RowCreated | RowUpdated:
     """Make what a row declares now the applied state; return the event to append."""
     row = drift.row
     assert row is not None
@@ -113,7 +116,7 @@ def adopt(tx: Tx, drift: Drift, place: SourceLocation, by: Provenance) -> RowCre
         path=place.path,
         line=place.line,
     )
-    event_type = RowCreated if drift.what is What.INSERTED else RowUpdated
+    event_type = RowCreated if drift.kind is DriftKind.INSERTED else RowUpdated
     return event_type(
         row.ref,
         reason=f"adopted, {_whose(drift)}",
@@ -122,41 +125,41 @@ def adopt(tx: Tx, drift: Drift, place: SourceLocation, by: Provenance) -> RowCre
         fields=tuple(field.as_json() for field in drift.fields),
         managed=row.managed,
         place=f"{place.path}:{place.line}",
-        origin=by.as_json(),
+        origin=provenance.as_json(),
     )
 
 
 def _restore(tx: Tx, drift: Drift, row: StoredRow) -> Iterator[Event]:
-    account, spec = drift.account, drift.applied
-    if account is None or spec is None:
+    row_state, spec = drift.row_state, drift.applied
+    if row_state is None or spec is None:
         return
-    if account.end and row.status not in ("revoked", "expired"):
+    if row_state.end and row.status not in ("revoked", "expired"):
         yield from _end(tx, drift, row)
         return
     if drift.remedy:
         return
-    hold = as_json(account.hold.as_json()) if account.hold is not None else None
+    hold = as_json(row_state.hold.as_json()) if row_state.hold is not None else None
     values: dict[str, object] = {
         "id": row.id,
-        "name": account.name,
+        "name": row_state.name,
         "hold": hold,
-        "managed": account.managed,
-        "digest": account.digest,
+        "managed": row_state.managed,
+        "digest": row_state.digest,
         "protect": spec.protect,
     }
     if isinstance(spec, PeerSpec):
         _restore_peer(tx, spec, values)
     else:
         status = GrantStatus(row.status)
-        if status is GrantStatus.PENDING and account.enrolled:
+        if status is GrantStatus.PENDING and row_state.enrolled:
             status = GrantStatus.ACTIVE
-        suspended = spec.suspended or account.hold is not None
+        suspended = spec.suspended or row_state.hold is not None
         after = live_grant_status(status, suspended=suspended)
         _restore_grant(tx, spec, values | {"status": str(after)})
     yield RowReverted(
-        RowRef(row.kind, row.id, account.name),
+        RowRef(row.kind, row.id, row_state.name),
         reason=f"reverted, {_whose(drift)}",
-        digest=account.digest,
+        digest=row_state.digest,
         spec=spec.as_json(),
         fields=tuple(
             field.as_json() | {"old": field.new, "new": field.old} for field in drift.fields
@@ -201,7 +204,7 @@ def _restore_grant(tx: Tx, spec: GrantSpec, values: dict[str, object]) -> None:
 
 def _end(tx: Tx, drift: Drift, row: StoredRow) -> Sequence[Event]:
     """Carry the end of a row out, with all that depends on it."""
-    reason = f"{drift.what} by hand, {_whose(drift)}"
+    reason = f"{drift.kind} by hand, {_whose(drift)}"
     if row.kind is Kind.PEER:
         return ending.revoke_peer(tx, row.ref, reason, grants_reason=reason)
     status = GrantStatus(row.status)
@@ -211,10 +214,10 @@ def _end(tx: Tx, drift: Drift, row: StoredRow) -> Sequence[Event]:
 
 
 def _requeue(tx: Tx, drift: Drift) -> Sequence[Event]:
-    """Put a serial into the queue for the CA."""
+    """Queue a revocation for the CA."""
     certificate = drift.certificate
     assert certificate is not None
-    reason = "the CA's list lacks it" if drift.what is What.UNLISTED else _whose(drift)
+    reason = "the CA's list lacks it" if drift.kind is DriftKind.UNLISTED else _whose(drift)
     return queue.requeue(tx, [UUID(certificate.id)], reason)
 
 

@@ -13,8 +13,9 @@ from reconciler.core.audit.chain import GENESIS, Head, Record, chain
 from reconciler.core.audit.event_base import grant_ref, peer_ref
 from reconciler.core.audit.fold import AuditState, fold
 from reconciler.core.audit.row_events import RowCreated, RowUpdated
-from reconciler.core.drift.detection import What, find_drift
+from reconciler.core.drift.detection import find_drift
 from reconciler.core.drift.evidence import StoredCertificate, StoredRow
+from reconciler.core.drift.model import DriftKind
 from reconciler.core.model.spec import Direction, Kind, PeerSpec, spec_digest
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def test_the_newest_entry_is_what_was_applied() -> None:
 
 def test_a_row_that_no_entry_tells_of_was_inserted() -> None:
     (found,) = find_drift([peer()], [], state_of(), [])
-    assert found.what is What.INSERTED
+    assert found.kind is DriftKind.INSERTED
 
 
 def test_a_row_older_than_entries_with_ids_is_judged_by_its_digest() -> None:
@@ -85,16 +86,16 @@ def test_a_row_older_than_entries_with_ids_is_judged_by_its_digest() -> None:
     ("status", "events", "listed", "what"),
     [
         ("issued", (ISSUED,), True, None),
-        ("issued", (), True, What.CERTIFICATE),
-        ("issued", (ISSUED, REVOKED), True, What.CERTIFICATE),
-        ("revoked", (ISSUED,), True, What.CERTIFICATE),
+        ("issued", (), True, DriftKind.CERTIFICATE),
+        ("issued", (ISSUED, REVOKED), True, DriftKind.CERTIFICATE),
+        ("revoked", (ISSUED,), True, DriftKind.CERTIFICATE),
         ("revoked", (ISSUED, REVOKED), True, None),
-        ("revoked", (ISSUED, REVOKED), False, What.UNLISTED),
+        ("revoked", (ISSUED, REVOKED), False, DriftKind.UNLISTED),
     ],
 )
 def test_a_certificate_is_what_was_done_to_it(
-    status: str, events: tuple[Event, ...], listed: bool, what: What | None
+    status: str, events: tuple[Event, ...], listed: bool, what: DriftKind | None
 ) -> None:
     known = state_of(*events)
     found = find_drift([], [StoredCertificate("2", "a1", "x", status, listed)], known, [])
-    assert [each.what for each in found] == ([what] if what else [])
+    assert [each.kind for each in found] == ([what] if what else [])

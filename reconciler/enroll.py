@@ -1,10 +1,10 @@
 """Enrollment: a single-use token and a CSR become a certificate that carries the grant.
 
     (1) read the CSR: caps, self-signature, policy; only its public key is ever used
-    (2) find the token by its public id and verify its secret: before that, nothing is told
+    (2) find the token by its public id and verify its secret: nothing is revealed before that
     (3) transaction 1: claim the token, store the intent with a fresh serial; commit
     (4) sign at step-ca, with no transaction open: one request an issuance, never a retry
-    (5) check what came back against what was asked for
+    (5) check the certificate against what was requested
     (6) transaction 2: the issuance is issued, the token spent, the grant active; commit, answer
     (7) what did not end so is given up, and revoked unless it surely was never signed
 

@@ -6,7 +6,7 @@
     (3) else make a key; seal it, store it with its CSR and the roots; commit
     (4) only now spend the token, with as much patience as the other side asks for
     (5) the token is gone, perhaps for us: pick up by a proof of the key
-    (6) check what came: the chain to the pinned roots, the key, the names, the usage, the time
+    (6) check the certificate: the chain to the pinned roots, key, names, usage and time
     (7) store it: the peer is active
 
 A crash between any two steps costs nothing: the same command goes on with the stored key. A new
@@ -71,30 +71,30 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
             invitation that is not its own, which is not used; `peer_wrong_answer` for a certificate
             that is not the one asked for; what `GatewayClient` raises.
     """
-    held = await joiner.database.run(outbound.find, name)
-    _check_host(held, invitation)
+    peer = await joiner.database.run(outbound.find, name)
+    _check_host(peer, invitation)
     async with joiner.connector.connect(invitation.base_url, invitation.pin) as client:  # (1)
         until_s = asyncio.get_running_loop().time() + joiner.patience.total_seconds()
         enrollment = _Enrollment(joiner, client, invitation, until_s)
         require_clock(client, joiner.connector.clock())
-        key, issued = await enrollment.earlier(held)  # (2)
-        if key is not None and issued is not None and _holds(held, key, issued):
-            await enrollment.refuse_unless_spent(held)
-            return held
+        key, issued = await enrollment.earlier(peer)  # (2)
+        if key is not None and issued is not None and _holds(peer, key, issued):
+            await enrollment.refuse_unless_spent(peer)
+            return peer
         if issued is None:
             if key is None:
-                held, key = await enrollment.new_key(held)  # (3)
+                peer, key = await enrollment.new_key(peer)  # (3)
             try:
-                issued = await enrollment.enroll(held, key)  # (4) (5)
+                issued = await enrollment.enroll(peer, key)  # (4) (5)
             except Refused as error:
                 if error.code != "key_in_use":
                     raise
-                held, key = await enrollment.new_key(held)
-                issued = await enrollment.enroll(held, key)
+                peer, key = await enrollment.new_key(peer)
+                issued = await enrollment.enroll(peer, key)
         assert key is not None
         leaf = enrollment.check(issued, key)  # (6)
         done = await joiner.database.run(  # (7)
-            outbound.activate, held, leaf, issued.grant, client.roots, joiner.actor
+            outbound.activate, peer, leaf, issued.grant, client.roots, joiner.actor
         )
     _log.info("peer %s: enrolled, certificate %s", name, leaf.facts.serial)
     return done
@@ -107,11 +107,11 @@ class _Enrollment:
     invitation: Invitation
     until_s: float  # of the loop's clock: when patience is over
 
-    async def earlier(self, held: Outbound) -> tuple[PrivateKey | None, IssuedDocument | None]:
+    async def earlier(self, peer: Outbound) -> tuple[PrivateKey | None, IssuedDocument | None]:
         """Return the stored key, where it can go on, and a certificate that it was issued."""
-        if held.sealed_key is None:
+        if peer.sealed_key is None:
             return None, None
-        key = _open(self.joiner, held, held.sealed_key)
+        key = _open(self.joiner, peer, peer.sealed_key)
         try:
             issued = await self._pick_up(key)
         except Refused as error:
@@ -121,7 +121,7 @@ class _Enrollment:
         ended = issued is not None and issued.not_after <= self.joiner.connector.clock()
         return key, None if ended else issued
 
-    async def refuse_unless_spent(self, held: Outbound) -> None:
+    async def refuse_unless_spent(self, peer: Outbound) -> None:
         """Raise where an active peer is given an invitation other than the one that made it so.
 
         One that is spent is taken for its own, in a command that was run again.
@@ -131,27 +131,27 @@ class _Enrollment:
         except Refused as error:
             if error.code == "token_spent":
                 return
-        assert held.certificate is not None
+        assert peer.certificate is not None
         raise Refused(
             "state_conflict",
-            f"the peer {held.name!r} is active: its certificate holds until "
-            f"{rfc3339(held.certificate.not_after)}; the invitation was not used",
+            f"the peer {peer.name!r} is active: its certificate holds until "
+            f"{rfc3339(peer.certificate.not_after)}; the invitation was not used",
             hint="to enroll under another grant, end this peer first: "
-            f"`mosaic federation peer revoke {held.name}`",
+            f"`mosaic federation peer revoke {peer.name}`",
         )
 
-    async def new_key(self, held: Outbound) -> tuple[Outbound, PrivateKey]:
-        """Make a key and store it, sealed, in place of what the row held."""
+    async def new_key(self, peer: Outbound) -> tuple[Outbound, PrivateKey]:
+        """Make a key and store it, sealed, in place of those of the row."""
         key = generate_key()
-        sealed = seal(private_key_pem(key), client_key_context(held.id), self.joiner.keys)
+        sealed = seal(private_key_pem(key), client_key_context(peer.id), self.joiner.keys)
         stored = ClientKey(sealed, make_csr(key), self.client.roots)
         actor = self.joiner.actor
-        return await self.joiner.database.run(outbound.store_pending, held, stored, actor), key
+        return await self.joiner.database.run(outbound.store_pending, peer, stored, actor), key
 
-    async def enroll(self, held: Outbound, key: PrivateKey) -> IssuedDocument:
+    async def enroll(self, peer: Outbound, key: PrivateKey) -> IssuedDocument:
         """Spend the token on the stored CSR; where it is gone, look whether it went to us."""
-        assert held.csr_pem is not None
-        csr_pem = held.csr_pem
+        assert peer.csr_pem is not None
+        csr_pem = peer.csr_pem
         self.joiner.report(f"asking {self.invitation.base_url} for a certificate")
         try:
             return await self._patiently(lambda: self.client.enroll(self.invitation.token, csr_pem))
@@ -195,24 +195,24 @@ class _Enrollment:
                 await asyncio.sleep(wait_s)
 
 
-def _open(joiner: Joiner, held: Outbound, sealed: bytes) -> PrivateKey:
-    return load_private_key(unseal(sealed, client_key_context(held.id), joiner.keys))
+def _open(joiner: Joiner, peer: Outbound, sealed: bytes) -> PrivateKey:
+    return load_private_key(unseal(sealed, client_key_context(peer.id), joiner.keys))
 
 
-def _holds(held: Outbound, key: PrivateKey, issued: IssuedDocument) -> bool:
+def _holds(peer: Outbound, key: PrivateKey, issued: IssuedDocument) -> bool:
     """Tell whether the row has this certificate, or one of the same key that ends no earlier."""
-    current = held.certificate
+    current = peer.certificate
     if current is None or issued.not_after > current.not_after:
         return False
     # the key may be a newer one: it is stored before the certificate that takes the old one's place
     return read_certificate(current.pem).spki_sha256 == spki_sha256(key.public_key())
 
 
-def _check_host(held: Outbound, invitation: Invitation) -> None:
-    if _authority(held.endpoint) != _authority(invitation.base_url):
+def _check_host(peer: Outbound, invitation: Invitation) -> None:
+    if _authority(peer.endpoint) != _authority(invitation.base_url):
         raise Refused(
             "state_conflict",
-            f"the peer {held.name!r} is at {held.endpoint}, and the invitation is for "
+            f"the peer {peer.name!r} is at {peer.endpoint}, and the invitation is for "
             f"{invitation.base_url}",
             hint="add it under another name, or change the peer's endpoint in its manifest first",
         )
@@ -224,5 +224,5 @@ def _authority(url: str) -> tuple[str, int]:
 
 
 def _again_later(error: Retry) -> Retry:
-    hint = "run the same command again: the key is kept, and so is what was begun"
+    hint = "run the same command again: it continues with the stored key"
     return Retry(error.code, error.message, hint=hint, retry_after=error.retry_after)

@@ -93,7 +93,7 @@ async def renew(renewer: Renewer, held: Outbound) -> str:
         sealed = seal(private_key_pem(following), client_key_context(held.id), renewer.keys)
         key = ClientKey(sealed, held.next_csr_pem, client.roots)
         await renewer.database.run(  # (5)
-            outbound.renewed, held, key, leaf, issued.grant, renewer.actor
+            outbound.store_renewal, held, key, leaf, issued.grant, renewer.actor
         )
     return leaf.facts.serial
 
@@ -109,4 +109,4 @@ async def _record_grant(
     renewer: Renewer, client: GatewayClient, held: Outbound, key: PrivateKey
 ) -> None:
     grant = await client.grant(key)
-    await renewer.database.run(outbound.tell_grant, held, grant)
+    await renewer.database.run(outbound.store_grant, held, grant)

@@ -1,4 +1,4 @@
-"""What another gateway issued, checked by the side that holds the key."""
+"""The certificate that another gateway issued to us, checked by the side that holds the key."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def verify_client_certificate(
 ) -> SignedLeaf:
     """Return the certificate of an answer, once it is the one that was asked for.
 
-    (1) it leads to one of the roots, and holds at that moment;
+    (1) it chains to one of the roots, and is valid at that moment;
     (2) it carries the answer's grant and subject user, our key, and our usage, and nothing else;
-    (3) the answer tells of it what it says itself.
+    (3) the answer states the same facts as the certificate itself.
 
     `oid_arc` is the arc that is expected. Another one is as good where the certificate has exactly
     two otherNames, `<arc>.1` and `<arc>.2`: each operator has an arc of its own.
@@ -38,12 +38,12 @@ def verify_client_certificate(
         grant = issued.grant
         identity = GrantIdentity(grant.id, grant.subject_user_id, _arc_of(facts, oid_arc))
         check_enrolled(facts, spki_sha256, identity)  # (2)
-        _check_told(issued, facts)  # (3)
+        _check_stated_facts(issued, facts)  # (3)
     except (MosaicError, ValueError) as error:
         raise Refused(
             "peer_wrong_answer",
             f"the certificate is not the one that was asked for: {printable(str(error), 300)}",
-            hint="it is not used; tell the grantor what stands here",
+            hint="it is not used; report this message to the grantor",
         ) from None
     return SignedLeaf(issued.certificate, issued.chain, facts)
 
@@ -54,7 +54,7 @@ def _arc_of(facts: CertificateFacts, expected: str) -> str:
     return arcs.pop() if len(arcs) == 1 else expected
 
 
-def _check_told(issued: IssuedDocument, facts: CertificateFacts) -> None:
-    told = (issued.serial, issued.fingerprint, issued.not_before, issued.not_after)
-    if told != (facts.serial, facts.fingerprint, facts.not_before, facts.not_after):
-        raise ValueError("the answer tells other facts than the certificate")
+def _check_stated_facts(issued: IssuedDocument, facts: CertificateFacts) -> None:
+    stated = (issued.serial, issued.fingerprint, issued.not_before, issued.not_after)
+    if stated != (facts.serial, facts.fingerprint, facts.not_before, facts.not_after):
+        raise ValueError("the answer states other facts than the certificate")

@@ -138,7 +138,7 @@ def remove_key(folder: Path, unwanted: str) -> None:
 
 
 def key_id(key: bytes) -> str:
-    """Return the id of a key: 16 hex digits that tell nothing of it."""
+    """Return the id of a key: 16 hex digits that reveal nothing of it."""
     return hashlib.sha256(b"mosaic-federation key id v1\x00" + key).hexdigest()[:16]
 
 

@@ -43,10 +43,10 @@ def any_length() -> Iterator[None]:
 
 def common_names(name: x509.Name) -> tuple[str, ...]:
     """Return every common name of a subject."""
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    attributes = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return tuple(
         each.value if isinstance(each.value, str) else each.value.decode("latin-1")
-        for each in found
+        for each in attributes
     )
 
 

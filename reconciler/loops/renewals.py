@@ -38,7 +38,7 @@ class Renewals:
     async def renew_due(self) -> None:
         """Renew what is due; one peer's failure holds up no other."""
         now = self.renewer.connector.clock()
-        for held in await self.renewer.database.run(outbound.with_certificates):
+        for held in await self.renewer.database.run(outbound.active_peers):
             certificate = held.certificate
             if certificate is None or not is_due(certificate, now):  # (1)
                 self.waiting.pop(held.name, None)

@@ -2,7 +2,7 @@
 
 A row is `pending` until it holds a certificate. Its key is stored, sealed, before any token is
 spent. Every write locks the row first, and is made only where the row still holds the CSR that the
-caller has seen: of two commands at once, one has its way and the other is told.
+caller has seen: of two commands at once, one succeeds and the other is refused.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ClientKey:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """A live outbound peer; `grant` is the *grant* as its grantor last told it."""
+    """A live outbound peer; `grant` is the *grant* as its grantor last described it."""
 
     id: PeerId
     name: str
@@ -102,102 +102,102 @@ def client_key_context(peer_id: UUID, column: str = "client_key_pem") -> SealCon
     return SealContext("client key", "federation_peers", column, str(peer_id))
 
 
-def store_pending(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outbound:
-    """Store a key and its CSR in place of what `held` has; return the row as it is now.
+def store_pending(tx: Tx, peer: Outbound, key: ClientKey, actor: str) -> Outbound:
+    """Store a key and its CSR in place of what `peer` has; return the row as it is now.
 
     Raises:
         Refused: `state_conflict`: the row has changed, or is revoked.
     """
-    _lock(tx, held)
+    _lock(tx, peer)
     tx.run(
         "UPDATE federation_peers SET client_key_pem = :sealed, csr_pem = :csr, roots_pem = :roots,"
         " next_client_key_pem = NULL, next_csr_pem = NULL WHERE id = :id",
-        id=held.id,
+        id=peer.id,
         sealed=key.sealed,
         csr=key.csr_pem,
         roots="".join(key.roots),
     )
-    stored = PeerKeyStored(peer_ref(held.id, held.name), replaced=held.csr_pem is not None)
+    stored = PeerKeyStored(peer_ref(peer.id, peer.name), replaced=peer.csr_pem is not None)
     audit.append(tx, actor, [stored])
-    return find(tx, held.name)
+    return find(tx, peer.name)
 
 
-def with_certificates(tx: Tx) -> list[Outbound]:
-    """Return the active outbound peers, the one whose certificate ends first before the others."""
-    found = tx.rows(f"{_ROW} AND status = 'active' ORDER BY cert_not_after, id")
-    return [_outbound(row) for row in found]
+def active_peers(tx: Tx) -> list[Outbound]:
+    """Return the active outbound peers, in the order in which their certificates expire."""
+    rows = tx.rows(f"{_ROW} AND status = 'active' ORDER BY cert_not_after, id")
+    return [_outbound(row) for row in rows]
 
 
-def store_next(tx: Tx, held: Outbound, key: ClientKey, actor: str) -> Outbound:
-    """Store the key that `held` is renewed with; the row's own where another was first.
+def store_next(tx: Tx, peer: Outbound, key: ClientKey, actor: str) -> Outbound:
+    """Store the key that `peer` is renewed with; the row's own where another was first.
 
     Raises:
         Refused: `state_conflict`: the row has changed, or is revoked.
     """
-    _lock(tx, held)
+    _lock(tx, peer)
     stored = tx.run(
         "UPDATE federation_peers SET next_client_key_pem = :sealed, next_csr_pem = :csr"
         " WHERE id = :id AND next_csr_pem IS NULL",
-        id=held.id,
+        id=peer.id,
         sealed=key.sealed,
         csr=key.csr_pem,
     )
     if stored:
-        audit.append(tx, actor, [PeerNextKeyStored(peer_ref(held.id, held.name))])
-    return find(tx, held.name)
+        audit.append(tx, actor, [PeerNextKeyStored(peer_ref(peer.id, peer.name))])
+    return find(tx, peer.name)
 
 
-def renewed(
-    tx: Tx, held: Outbound, key: ClientKey, leaf: SignedLeaf, grant: GrantDocument, actor: str
+def store_renewal(
+    tx: Tx, peer: Outbound, key: ClientKey, leaf: SignedLeaf, grant: GrantDocument, actor: str
 ) -> None:
-    """Store a certificate that has been verified for the next key of `held`, and that key.
+    """Store a certificate that has been verified for the next key of `peer`, and that key.
 
     Raises:
         Refused: `state_conflict`: the row has changed, or is revoked.
     """
-    _lock(tx, held)
+    _lock(tx, peer)
     tx.run(
         "UPDATE federation_peers SET client_key_pem = :sealed, csr_pem = :csr,"
         " next_client_key_pem = NULL, next_csr_pem = NULL WHERE id = :id",
-        id=held.id,
+        id=peer.id,
         sealed=key.sealed,
         csr=key.csr_pem,
     )
-    _store_certificate(tx, held, leaf, grant, key.roots)
-    audit.append(tx, actor, [PeerRenewed(*_certificate_facts(held, leaf, grant))])
+    _store_certificate(tx, peer, leaf, grant, key.roots)
+    audit.append(tx, actor, [PeerRenewed(*_certificate_facts(peer, leaf, grant))])
 
 
-def tell_grant(tx: Tx, held: Outbound, grant: GrantDocument) -> None:
-    """Keep what the other side told of its grant last."""
+def store_grant(tx: Tx, peer: Outbound, grant: GrantDocument) -> None:
+    """Store the grant as the other side describes it now."""
     tx.run(
         "UPDATE federation_peers SET remote_grant = CAST(:grant AS jsonb)"
         " WHERE id = :id AND status = 'active'",
-        id=held.id,
+        id=peer.id,
         grant=as_json(grant.as_json()),
     )
 
 
 def activate(
     tx: Tx,
-    held: Outbound,
+    peer: Outbound,
     leaf: SignedLeaf,
     grant: GrantDocument,
     roots: tuple[str, ...],
     actor: str,
 ) -> Outbound:
-    """Store a certificate that has been verified for the key of `held`; the peer is active.
+    """Store a certificate that has been verified for the key of `peer`; the peer is active.
 
     Raises:
         Refused: `state_conflict`: the row has changed, or is revoked.
     """
-    _lock(tx, held)
-    _store_certificate(tx, held, leaf, grant, roots)
-    audit.append(tx, actor, [PeerEnrolled(*_certificate_facts(held, leaf, grant))])
-    return find(tx, held.name)
+    _lock(tx, peer)
+    _store_certificate(tx, peer, leaf, grant, roots)
+    audit.append(tx, actor, [PeerEnrolled(*_certificate_facts(peer, leaf, grant))])
+    return find(tx, peer.name)
 
 
 def _store_certificate(
-    tx: Tx, held: Outbound, leaf: SignedLeaf, grant: GrantDocument, roots: tuple[str, ...]
+    tx: Tx, peer: Outbound, leaf: SignedLeaf, grant: GrantDocument, roots: tuple[str, ...]
 ) -> None:
     tx.run(
         "UPDATE federation_peers SET status = 'active',"
@@ -205,7 +205,7 @@ def _store_certificate(
         " cert_chain_pem = :chain, roots_pem = :roots, cert_serial = :serial,"
         " cert_fingerprint = :fingerprint, cert_not_before = :not_before,"
         " cert_not_after = :not_after, remote_grant = CAST(:grant AS jsonb) WHERE id = :id",
-        id=held.id,
+        id=peer.id,
         pem=leaf.certificate,
         chain="".join(leaf.chain),
         roots="".join(roots),
@@ -218,11 +218,10 @@ def _store_certificate(
 
 
 def _certificate_facts(
-    held: Outbound, leaf: SignedLeaf, grant: GrantDocument
+    peer: Outbound, leaf: SignedLeaf, grant: GrantDocument
 ) -> tuple[RowRef, str, str, str, datetime]:
     facts = leaf.facts
-    peer = peer_ref(held.id, held.name)
-    return peer, grant.id, facts.serial, facts.fingerprint, facts.not_after
+    return peer_ref(peer.id, peer.name), grant.id, facts.serial, facts.fingerprint, facts.not_after
 
 
 def stored_certificate(tx: Tx, name: str) -> tuple[str, bytes]:
@@ -231,27 +230,28 @@ def stored_certificate(tx: Tx, name: str) -> tuple[str, bytes]:
     Raises:
         Refused: `name_unknown`, or `state_conflict` where it has no certificate yet.
     """
-    held = find(tx, name)
-    if held.certificate is None or held.sealed_key is None:
+    peer = find(tx, name)
+    if peer.certificate is None or peer.sealed_key is None:
         raise Refused(
             "state_conflict",
             f"the peer {name!r} has no certificate yet",
             hint=f"enroll it: `mosaic federation peer add INVITATION --name {name}`",
         )
-    return held.certificate.pem, held.sealed_key
+    return peer.certificate.pem, peer.sealed_key
 
 
-def _lock(tx: Tx, held: Outbound) -> None:
+def _lock(tx: Tx, peer: Outbound) -> None:
+    # the CSR is the fence: whoever stored another key meanwhile has changed it
     row = tx.row(
         "SELECT status::text AS status, csr_pem FROM federation_peers WHERE id = :id"
         " FOR NO KEY UPDATE",
-        id=held.id,
+        id=peer.id,
     )
-    if row is None or row["status"] == PeerStatus.REVOKED or row["csr_pem"] != held.csr_pem:
+    if row is None or row["status"] == PeerStatus.REVOKED or row["csr_pem"] != peer.csr_pem:
         raise Refused(
             "state_conflict",
-            f"the peer {held.name!r} was changed by another command",
-            hint=f"see `mosaic federation peer show {held.name}`, then run the command again: "
+            f"the peer {peer.name!r} was changed by another command",
+            hint=f"see `mosaic federation peer show {peer.name}`, then run the command again: "
             "a certificate that was issued is picked up",
         )
 

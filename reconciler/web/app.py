@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from reconciler.enroll import Gateway
 
 READY_DEADLINE_S: Final = 5.0
-READY_KEPT_S: Final = (
-    1.0  # an answer is given again for so long, so probes cannot load the database
+READY_CACHE_S: Final = (
+    1.0  # a result is reused for so long, so that probes do not load the database
 )
 CACHED: Final = {"Cache-Control": "public, max-age=60"}
 
@@ -109,10 +109,10 @@ class _Calls:
         issuer = request.path_params.get("issuer")
         if issuer is not None and not _KEY_ID.fullmatch(issuer):
             raise Refused("not_found", "an issuer is named by its key id, in lower-case hex")
-        found = await self._gateway.database.run(newest_crl, issuer)
-        if found is None:
+        crl = await self._gateway.database.run(newest_crl, issuer)
+        if crl is None:
             raise Retry("crl_unavailable", "the database holds no revocation list of this issuer")
-        return Response(found.der, headers=CACHED, media_type="application/pkix-crl")
+        return Response(crl.der, headers=CACHED, media_type="application/pkix-crl")
 
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
         return Response(self._openapi, headers=CACHED, media_type="application/json")
@@ -129,7 +129,7 @@ class _Calls:
                 raise Retry(
                     "database_unavailable", f"no answer within {READY_DEADLINE_S:.0f} s"
                 ) from None
-            self._ready_until_s = time.monotonic() + READY_KEPT_S
+            self._ready_until_s = time.monotonic() + READY_CACHE_S
         return JSONResponse({"status": "ready"})
 
     async def not_routed(self, request: Request, error: Exception) -> Response:
@@ -149,5 +149,5 @@ class _Calls:
 
 
 def _issued(body: str, status: int) -> Response:
-    # as it was stored: a pickup gives the same bytes as the answer before it
+    # the stored text, unparsed: a pickup answers with the same bytes as the answer before it
     return Response(body, status, media_type="application/json")

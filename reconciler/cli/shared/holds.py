@@ -46,12 +46,12 @@ def change_hold(
     gateway = settings()
     say_gateway(gateway)
     show = show_grant if kind == "grant" else show_peer
-    with database(gateway, f"{kind} hold") as opened:
+    with database(gateway, f"{kind} hold") as db:
         if question:
-            with opened.transaction() as tx:
+            with db.transaction() as tx:
                 show(tx, name)
             confirm(question, yes=False)
-        with locked(opened, wait) as tx:
+        with locked(db, wait) as tx:
             change(tx, f"user:{actor_name()}")
             view = show(tx, name)
     if output != "table":

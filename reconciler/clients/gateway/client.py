@@ -72,9 +72,9 @@ class Connector:
 class GatewayClient:
     """A gateway over a verified connection; made by `pinned`.
 
-    `roots` are its CA's roots as PEM texts, the pinned one first; `server_time` is its clock as
-    last told, in whole seconds. Every call raises `peer_unreachable`, `peer_wrong_answer`, or what
-    the gateway refused with.
+    `roots` are its CA's roots as PEM texts, the pinned one first; `server_time` is the
+    time of its last answer by its clock, in whole seconds. Every call raises `peer_unreachable`,
+    `peer_wrong_answer`, or what the gateway refused with.
     """
 
     def __init__(

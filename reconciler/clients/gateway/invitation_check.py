@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class CheckReport:
     """What `peer add --check` learned: all of it as it must be, except perhaps the clock.
 
-    `skew` is how far our clock is ahead of theirs, to about a second; None if they do not tell it.
+    `skew` is how far our clock is ahead of theirs, to about a second; None if they do not say.
     There are no addresses, but a proxy, where one resolves the name.
     """
 
@@ -80,7 +80,7 @@ def explain_used(refusal: Refused) -> Refused:
 
 
 def require_clock(client: GatewayClient, now: datetime) -> None:
-    """Raise if the other gateway's clock, where it is told, is too far from ours.
+    """Raise if the other gateway states its time, and it is too far from ours.
 
     Raises:
         Refused: `proof_invalid`.

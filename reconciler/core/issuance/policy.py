@@ -174,33 +174,33 @@ def judge_renewal(
     if not grant.may_sign(now):
         return Denial(_gone("grant_ended", "the grant has ended, or ends within a minute"))
     issued = [each for each in issuances if each.status is IssuanceStatus.ISSUED]
-    held = next((each for each in issued if each.spki_sha256 == proof_spki), None)
-    if held is None:
+    current = next((each for each in issued if each.spki_sha256 == proof_spki), None)
+    if current is None:
         known = any(each.spki_sha256 == proof_spki for each in issuances)
         return Denial(proof_invalid(), theft=known)
-    successors = [each for each in issuances if each.predecessor_id == held.id]
+    successors = [each for each in issuances if each.predecessor_id == current.id]
     successor = next((each for each in successors if each in issued), None)
     if successor is not None:
         if successor.spki_sha256 == csr_spki and successor.answer is not None:
             return IssuanceResponse(successor.answer, successor.serial)
         return Denial(_contested(), theft=True)
-    if held is not issued[0]:
+    if current is not issued[0]:
         return Denial(proof_invalid(), theft=True)
-    if csr_spki == held.spki_sha256 and held.answer is not None and not _is_due(held, now):
-        return IssuanceResponse(held.answer, held.serial)
-    assert held.not_after is not None
-    if now > held.not_after + RENEWAL_GRACE:
+    if csr_spki == current.spki_sha256 and current.answer is not None and not _is_due(current, now):
+        return IssuanceResponse(current.answer, current.serial)
+    assert current.not_after is not None
+    if now > current.not_after + RENEWAL_GRACE:
         return Denial(proof_invalid())
-    return _beside_intents(held, csr_spki, successors, now)
+    return _beside_intents(current, csr_spki, successors, now)
 
 
 def _beside_intents(
-    held: IssuanceFacts, csr_spki: str, successors: Sequence[IssuanceFacts], now: datetime
+    current: IssuanceFacts, csr_spki: str, successors: Sequence[IssuanceFacts], now: datetime
 ) -> tuple[IssuanceFacts, Approval] | Denial:
     intents = [each for each in successors if each.status is IssuanceStatus.INTENT]
     waiting = next((each for each in intents if each.in_flight(now)), None)
     if waiting is None:
-        return held, Approval(stale=intents[0] if intents else None)
+        return current, Approval(stale=intents[0] if intents else None)
     if waiting.spki_sha256 != csr_spki:
         return Denial(_contested(), theft=True)
     return Denial(_in_progress(waiting, now))
@@ -246,10 +246,10 @@ def _claim_is_over(token: TokenFacts, now: datetime) -> bool:
     return token.unanswered >= MAX_UNANSWERED or now >= token.claimed_at + CLAIM_LIFE
 
 
-def _is_due(held: IssuanceFacts, now: datetime) -> bool:
-    assert held.not_before is not None
-    assert held.not_after is not None
-    return now >= renew_after(held.not_before, held.not_after)
+def _is_due(current: IssuanceFacts, now: datetime) -> bool:
+    assert current.not_before is not None
+    assert current.not_after is not None
+    return now >= renew_after(current.not_before, current.not_after)
 
 
 def _gone(code: str, message: str) -> Refused:
@@ -264,7 +264,7 @@ def _contested() -> Refused:
     return Refused(
         "renewal_contested",
         "another key renews this certificate",
-        hint="use that key; where it is not yours, tell the grantor at once",
+        hint="use that key; if it is not yours, tell the grantor at once",
     )
 
 

@@ -59,10 +59,10 @@ def new_token(public_id_random: bytes, secret_random: bytes) -> Token:
 
 def parse_token(presented_token: str) -> Token | None:
     """Return the token, or None for any text that is not exactly one."""
-    found = _TOKEN.fullmatch(presented_token)
-    if found is None or not presented_token.endswith(_crc(presented_token[:-9])):
+    match = _TOKEN.fullmatch(presented_token)
+    if match is None or not presented_token.endswith(_crc(presented_token[:-9])):
         return None
-    token = Token(found["id"], found["secret"])
+    token = Token(match["id"], match["secret"])
     # 256 bits take 42 2/3 characters: the last one has spare bits, which must be zero
     decoded = base64.urlsafe_b64decode(token.secret + "=")
     spelled_again = base64.urlsafe_b64encode(decoded).decode().rstrip("=")

@@ -113,7 +113,7 @@ class Scope:
 
     def resource(self, wanted: ResourceType) -> Resource | None:
         """Return the resource of the type, or None where the scope has none."""
-        return next((found for found in self.resources if found.type is wanted), None)
+        return next((each for each in self.resources if each.type is wanted), None)
 
     def as_json(self) -> dict[str, Any]:
         """Return the canonical JSON form; equal scopes have equal forms."""

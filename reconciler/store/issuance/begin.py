@@ -54,6 +54,7 @@ def begin_enrollment(
     tx: Tx, known: KnownToken, csr: VerifiedCsr, peer_address: str
 ) -> SigningAttempt | Denial:
     """Transaction 1 of an enrollment: claim the token, store the intent and its serial."""
+    # the grant before the token, as everywhere: two enrollments at once would else deadlock
     grant = facts.grant_facts(tx, known.grant_id, lock=True)
     token = facts.token_facts(tx, known.token_id, lock=True)
     now = tx.now()
@@ -78,7 +79,7 @@ def begin_enrollment(
         "UPDATE federation_enrollment_tokens SET unanswered = unanswered + 1 WHERE id = :id",
         id=token.id,
     )
-    attempt = _new_attempt(grant, csr, now, token_id=token.id, by=f"peer:{grant.peer}")
+    attempt = _new_attempt(grant, csr, now, token_id=token.id, actor=f"peer:{grant.peer}")
     begun = _begun(attempt, csr, peer_address, token=token.public_id)
     return _store_intent(tx, attempt, csr, verdict, begun)
 
@@ -100,10 +101,12 @@ def begin_renewal(
         return _decline(tx, verdict, grant, None, proof.spki_sha256, peer_address)
     if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
         return _decline(tx, in_use, grant, None, csr.spki_sha256, peer_address)
-    held, go = verdict
-    attempt = _new_attempt(grant, csr, now, predecessor_id=held.id, by=f"peer:{grant.peer}")
-    begun = _begun(attempt, csr, peer_address, renews=held.serial)
-    return _store_intent(tx, attempt, csr, go, begun)
+    predecessor, approval = verdict
+    attempt = _new_attempt(
+        grant, csr, now, predecessor_id=predecessor.id, actor=f"peer:{grant.peer}"
+    )
+    begun = _begun(attempt, csr, peer_address, renews=predecessor.serial)
+    return _store_intent(tx, attempt, csr, approval, begun)
 
 
 def _new_attempt(
@@ -111,7 +114,7 @@ def _new_attempt(
     csr: VerifiedCsr,
     now: datetime,
     *,
-    by: str,
+    actor: str,
     token_id: UUID | None = None,
     predecessor_id: IssuanceId | None = None,
 ) -> SigningAttempt:
@@ -123,12 +126,13 @@ def _new_attempt(
         spki_sha256=csr.spki_sha256,
         token_id=token_id,
         predecessor_id=predecessor_id,
-        by=by,
+        actor=actor,
     )
 
 
 def _take_key(tx: Tx, grant: GrantFacts, spki_sha256: str) -> Denial | None:
     """Bind a key to the grant for ever; refuse one that serves another grant."""
+    # insert first, then read: of two grants that take a key at once, both read the same winner
     tx.run(
         "INSERT INTO federation_keys (spki_sha256, grant_id) VALUES (:spki, :grant)"
         " ON CONFLICT (spki_sha256) DO NOTHING",
@@ -147,11 +151,11 @@ def _take_key(tx: Tx, grant: GrantFacts, spki_sha256: str) -> Denial | None:
 
 
 def _store_intent(
-    tx: Tx, attempt: SigningAttempt, csr: VerifiedCsr, go: Approval, begun: IssuanceBegun
+    tx: Tx, attempt: SigningAttempt, csr: VerifiedCsr, approval: Approval, begun: IssuanceBegun
 ) -> SigningAttempt:
     events: list[IssuanceGivenUp | IssuanceBegun] = []
-    if go.stale is not None:
-        events.append(_abandon_stale(tx, attempt, go.stale))
+    if approval.stale is not None:
+        events.append(_abandon_stale(tx, attempt, approval.stale))
     tx.run(
         "INSERT INTO federation_certificates"
         " (id, grant_id, token_id, predecessor_id, serial, spki_sha256, csr_pem, lease_until)"
@@ -167,7 +171,7 @@ def _store_intent(
         lease=LEASE,
     )
     events.append(begun)
-    audit.append(tx, attempt.by, events)
+    audit.append(tx, attempt.actor, events)
     return attempt
 
 

@@ -44,7 +44,7 @@ class SigningAttempt:
     spki_sha256: str
     token_id: UUID | None = None
     predecessor_id: IssuanceId | None = None
-    by: str = ""
+    actor: str = ""
 
     @property
     def subject(self) -> str:
@@ -63,6 +63,7 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
     Fenced: the issuance is still `intent`, the token still claimed, the grant not ended. Else the
     certificate is not handed out, and its serial goes to the queue of revocations.
     """
+    # `_activate` writes the peer's row, which comes before the grant's in the order of locks
     tx.rows(
         "SELECT FROM federation_peers WHERE id = :id FOR NO KEY UPDATE", id=attempt.grant.peer_id
     )
@@ -84,7 +85,7 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
         events += _activate(tx, grant, token)
     body = issued_text(leaf, grant, status)
     _store_certificate(tx, attempt, leaf, body)
-    audit.append(tx, attempt.by, events)
+    audit.append(tx, attempt.actor, events)
     return IssuanceResponse(body, attempt.serial)
 
 
@@ -113,7 +114,7 @@ def give_up(
     if moved:
         row = grant_ref(attempt.grant.id, attempt.grant.name)
         given_up = IssuanceGivenUp(row, attempt.serial, reason[:200], revoke)
-        audit.append(tx, attempt.by, [given_up])
+        audit.append(tx, attempt.actor, [given_up])
 
 
 def _fence(grant: GrantFacts, token: TokenFacts | None, status: IssuanceStatus) -> Denial | None:

@@ -42,6 +42,7 @@ class Due:
 
 def claim_revocations(tx: Tx) -> tuple[Due, ...]:
     """Lease up to `BATCH` due revocations to the caller; another worker's are passed over."""
+    # the row locks end with this transaction; the lease lasts for the call to the CA that follows
     rows = tx.rows(
         "UPDATE federation_certificates AS c SET lease_until = clock_timestamp() + :lease,"
         " attempts = c.attempts + 1"
@@ -113,7 +114,7 @@ def give_up_stale_intents(tx: Tx, actor: str) -> int:
 def requeue_missing(tx: Tx, facts: CrlFacts, actor: str) -> tuple[str, ...]:
     """Queue the revoked serials, of certificates that have not ended, which a list lacks.
 
-    A list from before a revocation was recorded tells nothing of it. Returns the serials.
+    A list that is older than the record of a revocation says nothing about it. Returns the serials.
     """
     rows = tx.rows(
         "SELECT id FROM federation_certificates WHERE status = 'revoked'"

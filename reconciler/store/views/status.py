@@ -1,4 +1,4 @@
-"""What `status` tells: one snapshot of what was applied, what fails, and what ends soon."""
+"""What `status` shows: one snapshot of what was applied, what fails, and what ends soon."""
 
 from __future__ import annotations
 

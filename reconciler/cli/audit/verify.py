@@ -32,7 +32,7 @@ MAX_SIGNATURE = 64 * 1024  # octets
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="What `audit checkpoint` wrote: the log must still say so. Repeatable.",
+    help="What `audit checkpoint` wrote: the log must still match it. Repeatable.",
 )
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
@@ -51,8 +51,8 @@ def command(files: tuple[Path, ...], output: str) -> None:
         return
     click.echo(f"{verification.last.seq:,} entries verify")
     for file, each, signer in checkpoints:
-        by = f", signed by {signer}" if signer else ", whose signature was not verified"
-        click.echo(f"{file}: seq {each.seq:,} is what it was at {rfc3339(each.at)}{by}")
+        signed = f"signed by {signer}" if signer else "its signature was not verified"
+        click.echo(f"{file}: seq {each.seq:,} is as it was at {rfc3339(each.at)}; {signed}")
 
 
 def refuse_broken(verification: Verification) -> None:

@@ -54,10 +54,12 @@ def command(moment: datetime | timedelta, output: str) -> None:
     if output != "table":
         print_document(document, output)
         return
-    click.echo(f"at {document['at']}, by {document['seq']:,} entries that verify", err=True)
+    click.echo(f"at {document['at']}; {document['seq']:,} entries verified", err=True)
     for kind in document["unread"]:
-        click.echo(f"entries of {kind} from before names of rows are not read", err=True)
-    show_list(document["grants"], COLUMNS, output, "nothing was granted to anybody")
+        click.echo(
+            f"{kind}: entries of an earlier version, which name no row, are left out", err=True
+        )
+    show_list(document["grants"], COLUMNS, output, "nobody had a grant")
 
 
 def _absolute(tx: Tx, moment: datetime | timedelta) -> datetime:

@@ -114,13 +114,13 @@ def _grant(each: dict[str, Any]) -> Iterator[str]:
             f" token {token['publicId']} is {token['status']}"
         )
     for one in each["certificates"]:
-        holds = "holds now" if one["holds"] else f"does not hold: {one['why']}"
+        validity = "valid now" if one["holds"] else f"invalid: {one['why']}"
         how = f"renews {one['renews']}" if one["renews"] else f"by token {one['token']}"
-        yield f"  certificate {one['serial']} ({how}), {one['status']}: {holds}"
+        yield f"  certificate {one['serial']} ({how}), {one['status']}: {validity}"
         if one["fingerprint"]:
             yield f"    {one['fingerprint']}, {one['notBefore']} to {one['notAfter']}"
         if one["revokedAt"]:
-            yield f"    the CA was told at {one['revokedAt']}"
+            yield f"    revoked at the CA at {one['revokedAt']}"
     yield from _entries(each)
 
 

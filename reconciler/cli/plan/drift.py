@@ -189,7 +189,7 @@ def _description(drift: Drift) -> str:
     if drift.kind is DriftKind.UNLISTED:
         return "revoked, and the CA's newer list lacks it"
     if changed_by is None:
-        return f"{drift.kind} by hand; no trigger saw by whom"
+        return f"{drift.kind} by hand; no trigger recorded who"
     where = f" from {changed_by.address}" if changed_by.address else ""
     application = f" ({printable(changed_by.application, 80)})" if changed_by.application else ""
     at = rfc3339(changed_by.at.replace(microsecond=0))

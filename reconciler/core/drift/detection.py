@@ -77,7 +77,7 @@ def _of_row(
         old = _status_of(row_state, applied, row)
         field = FieldChange("status", old, row.status, Effect.NARROWS)
         remedy = (
-            "what has ended stays ended: --revert carries its end out, at the CA too; the next"
+            "what has ended stays ended: --revert completes its end, at the CA too; the next"
             " apply makes it anew where git declares it, and its peer enrolls again"
         )
         who = _changed_by(row, ("status",), hand_changes)
@@ -90,12 +90,12 @@ def _of_row(
     if any(field.path == "status" and field.old == "pending" for field in fields):
         remedy = (
             f"nobody enrolled, and no row goes back to pending: `mosaic federation grant revoke"
-            f" {row.name}` takes it away"
+            f" {row.name}` removes it"
         )
     elif f"{str(row.kind).lower()}/{row_state.name}" in live_subjects - {row.subject}:
         remedy = (
             f"another row has the name {row_state.name} by now, so this one cannot have it back:"
-            f" `mosaic federation {str(row.kind).lower()} revoke {row.name}` takes it away"
+            f" `mosaic federation {str(row.kind).lower()} revoke {row.name}` removes it"
         )
     who = _changed_by(row, columns, hand_changes)
     return Drift(DriftKind.CHANGED, fields, who, row, None, applied, row_state, remedy)

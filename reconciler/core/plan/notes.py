@@ -25,7 +25,7 @@ def changed_by_hand(row: ObservedPeer | ObservedGrant) -> str:
     if spec_digest(row.spec) == row.digest and (by_hand is None or by_hand.digest != row.digest):
         return ""
     if by_hand is None:
-        return "changed by hand, and no trigger saw by whom"
+        return "changed by hand, and no trigger recorded who"
     return f"changed by hand by {by_hand}"
 
 

@@ -13,7 +13,7 @@ from reconciler.core.audit.row_events import HoldReleased
 from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec
 from reconciler.core.plan.model import Action, GrantChange, PeerChange, Plan
 from reconciler.store import ending
-from reconciler.store.apply.log import book_events, change_event
+from reconciler.store.apply.log import bookkeeping_events, change_event
 from reconciler.store.apply.rows import (
     adopt,
     create_grants,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 def carry_out(tx: Tx, plan: Plan, provenance: Provenance, before: Sequence[Event] = ()) -> None:
     """Make the rows what the plan says: revocations, then updates, then creations, audit last.
 
-    A plan without changes still has its books kept. `before` are the events of what was done in
-    this transaction already.
+    The bookkeeping of a plan without changes is done too. `before` are the events of what this
+    transaction has done already.
 
     Raises:
         Refused: `plan_stale`: a row is not what the plan saw.
@@ -68,12 +68,12 @@ def carry_out(tx: Tx, plan: Plan, provenance: Provenance, before: Sequence[Event
             *revoked_grants,
             *revoked_peers,
             *(change_event(change, provenance, ids) for change in changed),
-            *_keep_books(tx, plan, provenance),
+            *_record_bookkeeping(tx, plan, provenance),
         ],
     )
 
 
-def _keep_books(tx: Tx, plan: Plan, provenance: Provenance) -> list[Event]:
+def _record_bookkeeping(tx: Tx, plan: Plan, provenance: Provenance) -> list[Event]:
     """Record what is no change: rows that became git's, moved places, holds that are over.
 
     Return the events of those: a place that moved has none.
@@ -83,7 +83,7 @@ def _keep_books(tx: Tx, plan: Plan, provenance: Provenance) -> list[Event]:
         adopt(tx, "federation_peers", plan.adopted_peers, provenance)
         adopt(tx, "federation_grants", plan.adopted_grants, provenance)
         books: list[Bookkeeping[Any, Any]] = [*plan.adopted_peers, *plan.adopted_grants]
-        events += [event for book in books for event in book_events(book, provenance)]
+        events += [event for book in books for event in bookkeeping_events(book, provenance)]
     for kind, rows in ((Kind.PEER, plan.released_peers), (Kind.GRANT, plan.released_grants)):
         ending.release_holds(tx, kind, [row.id for row in rows])
         events += [
@@ -96,7 +96,7 @@ def _keep_books(tx: Tx, plan: Plan, provenance: Provenance) -> list[Event]:
 
 
 def _lock(tx: Tx, plan: Plan) -> None:
-    """Lock every live row that is written, those whose books are kept included (DESIGN 5)."""
+    """Lock every live row that is written, and those that only bookkeeping changes (DESIGN 5)."""
     changed = {change.row for change in plan.changes if change.row is not None}
     peers = {row.id for row in changed if isinstance(row.spec, PeerSpec)}
     grants = {row.id for row in changed if isinstance(row.spec, GrantSpec)}

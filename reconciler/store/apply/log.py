@@ -28,7 +28,7 @@ _EVENTS: Final[dict[Action, type[RowCreated | RowUpdated | RowReplaced]]] = {
 }
 
 
-def book_events(
+def bookkeeping_events(
     book: Bookkeeping[Any, Any], provenance: Provenance
 ) -> list[RowAdopted | RowReverted]:
     """Return the events of a row that becomes git's, or whose stored digest is corrected.

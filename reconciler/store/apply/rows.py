@@ -24,6 +24,7 @@ def update_peers(tx: Tx, changes: Sequence[PeerChange], provenance: Provenance) 
     """Update peers in place; raise `plan_stale` where one is not what the plan saw."""
     if not changes:
         return
+    # The fence: a row whose digest is not what the plan saw is not touched, and the count tells.
     touched = tx.run(
         "UPDATE federation_peers AS p SET display_name = r.display_name, labels = r.labels,"
         " endpoint_url = r.endpoint_url, protect = r.protect, spec_digest = r.digest,"
@@ -53,6 +54,7 @@ def update_grants(tx: Tx, changes: Sequence[GrantChange], provenance: Provenance
         )
     }
     rows = [_grant_row(change) | {"status": _status_after(change, statuses)} for change in changes]
+    # Fenced by the digest that the plan saw, as peers are.
     touched = tx.run(
         "UPDATE federation_grants AS g SET scope = r.scope, suspended = r.suspended,"
         " status = CAST(r.status AS federation_grant_status), protect = r.protect,"

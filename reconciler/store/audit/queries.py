@@ -155,7 +155,7 @@ def unknown(label: str, known: list[str]) -> Refused:
     close = nearest_label(label, known)
     return Refused(
         "name_unknown",
-        f"nothing is known of {label}",
+        f"there is no record of {label}",
         hint=f"did you mean {close}?" if close else "`mosaic federation history` shows all",
     )
 

@@ -223,7 +223,7 @@ def _requeue(tx: Tx, drift: Drift) -> Sequence[Event]:
 
 def _whose(drift: Drift) -> str:
     if drift.changed_by is None:
-        return "changed by hand, and no trigger saw by whom"
+        return "changed by hand, and no trigger recorded who"
     return f"changed by hand by {drift.changed_by}"
 
 

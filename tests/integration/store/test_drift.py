@@ -148,7 +148,7 @@ def test_without_the_trigger_the_change_is_seen_and_nobody_is_named(mosaic: Quic
         "ALTER TABLE federation_grants ENABLE TRIGGER federation_grants_by_hand",
     )
     assert one(mosaic)["changedBy"] is None
-    assert "no trigger saw by whom" in mosaic.ok("drift").out
+    assert "no trigger recorded who" in mosaic.ok("drift").out
 
 
 def test_a_hold_erased_by_hand_is_put_back(mosaic: Quick) -> None:

@@ -167,7 +167,7 @@ def test_a_grant_is_explained_from_commit_to_certificate(alpha: Alpha, tmp_path:
     assert {"token.minted", "issuance.begun", "certificate.issued", "grant.enrolled"} <= {*kinds}
     assert "theft.suspected" in kinds, "a right secret from another key"
     told = mosaic.ok("explain", "grant", "beta-tasks").out
-    assert f"certificate {issued['serial']} (by token {token.public_id}), issued: holds now" in told
+    assert f"certificate {issued['serial']} (by token {token.public_id}), issued: valid now" in told
 
     mosaic.rows.apply(peer_manifest())
     for words in (("serial", issued["serial"]), ("certificate", issued["fingerprint"])):

@@ -13,6 +13,7 @@ from reconciler.core.audit.chain import GENESIS, Head, Record, chain
 from reconciler.core.audit.event_base import grant_ref, peer_ref
 from reconciler.core.audit.fold import AuditState, fold
 from reconciler.core.audit.row_events import RowCreated, RowUpdated
+from reconciler.core.audit.snapshot import snapshot
 from reconciler.core.drift.detection import find_drift
 from reconciler.core.drift.evidence import StoredCertificate, StoredRow
 from reconciler.core.drift.model import DriftKind
@@ -99,3 +100,16 @@ def test_a_certificate_is_what_was_done_to_it(
     known = state_of(*events)
     found = find_drift([], [StoredCertificate("2", "a1", "x", status, listed)], known, [])
     assert [each.kind for each in found] == ([what] if what else [])
+
+
+@pytest.mark.parametrize("kind", ["issued", "revoked_at_ca", "requeued"])
+def test_a_certificate_of_an_earlier_version_is_known_by_its_serial(kind: str) -> None:
+    state = earlier(f"certificate.{kind}", serial="a1")
+    serials = {"issued": state.issued, "revoked_at_ca": state.revoked, "requeued": state.revoking}
+    assert serials[kind] == {"a1"}
+
+
+def test_what_an_earlier_version_recorded_is_left_out_of_a_moment_by_kind() -> None:
+    state = earlier("grant.created", digest="sha256:0")
+    assert state.unnamed_kinds == {"grant.created"}
+    assert snapshot(state, NOW) == {"peers": [], "grants": []}

@@ -162,7 +162,7 @@ def test_an_end_that_was_moved_by_hand_is_put_back_though_the_grant_is_protected
     moved = replace(there, grants=tuple(replace(row, spec=later) for row in there.grants))
     restoring = plan(declared, moved)
     assert [change.reason for change in restoring.changes] == [
-        "changed by hand, and no trigger saw by whom"
+        "changed by hand, and no trigger recorded who"
     ]
     assert judge(restoring, GuardOptions()).allowed
 

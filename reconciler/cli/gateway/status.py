@@ -10,9 +10,10 @@ import click
 from reconciler.cli.shared.context import database, say_gateway, say_next, settings, verb
 from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.output import output_option, print_document
+from reconciler.core.model.status import ENDS_WITHIN
 from reconciler.core.model.text import counted, printable
 from reconciler.errors import MosaicError, Problem
-from reconciler.store.views.status import ENDS_WITHIN, status
+from reconciler.store.views.status import status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def command(output: str) -> None:
         say_gateway(found)
     with database(found, "status") as opened:
         with opened.transaction() as tx:
-            document = status(tx)
+            document = status(tx).as_json()
         document["move"] = _move(found, opened)
     if output != "table":
         print_document(document, output)

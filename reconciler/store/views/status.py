@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.model.times import rfc3339
+from reconciler.core.model.status import (
+    ENDS_WITHIN,
+    GatewayStatus,
+    LastApply,
+    NamedObject,
+    PassFailure,
+    ReconcilerStatus,
+    RevocationList,
+)
+from reconciler.store.apply.observe import hold_from
 from reconciler.store.drift.repair import drifted
 from reconciler.store.loop_status import passes, paused
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from reconciler.store.db import Tx
-
-ENDS_WITHIN: Final = (1, 7, 30)  # days
 
 _APPLIED: Final = """
 SELECT a.at, a.actor, a.source, a.revision, a.dirty, c.author, c.subject
@@ -60,65 +65,52 @@ WHERE status = 'revoking'
 _CRLS: Final = "SELECT number, this_update, next_update FROM federation_crls ORDER BY this_update"
 
 
-def status(tx: Tx) -> dict[str, Any]:
-    """Return the document of `status --output json`."""
-    now = tx.now()
-    held = paused(tx)
+def status(tx: Tx) -> GatewayStatus:
+    """Return the state of the gateway."""
+    pause = paused(tx)
     waiting = tx.row(_WAITING)
     assert waiting is not None
-    return {
-        "now": rfc3339(now),
-        "applied": _applied(tx),
-        "paused": held.as_json() if held is not None else None,
-        "reconcilers": [_pass(row) for row in passes(tx)],
-        "drift": _drift(tx),
-        "counts": _counts(tx),
-        "ending": [_ending(row, now) for row in tx.rows(_ENDING, days=max(ENDS_WITHIN))],
-        "held": tx.rows(_HELD),
-        "notInGitYet": tx.rows(_UNMANAGED),
-        "revocationsWaiting": waiting,
-        "revocationLists": [
-            {
-                "number": row["number"],
-                "thisUpdate": rfc3339(row["this_update"]),
-                "nextUpdate": rfc3339(row["next_update"]),
-                "late": row["next_update"] <= now,
-            }
-            for row in tx.rows(_CRLS)
-        ],
-    }
-
-
-def _applied(tx: Tx) -> dict[str, Any] | None:
     row = tx.row(_APPLIED)
-    return row | {"at": rfc3339(row["at"])} if row is not None else None
+    return GatewayStatus(
+        now=tx.now(),
+        applied=LastApply(**row) if row is not None else None,
+        paused=pause.as_json() if pause is not None else None,
+        reconcilers=tuple(_reconciler(each) for each in passes(tx)),
+        drift_count=len(drifted(tx)),
+        counts=_counts(tx),
+        ending=tuple(NamedObject(**each) for each in tx.rows(_ENDING, days=max(ENDS_WITHIN))),
+        held=tuple(
+            NamedObject(each["kind"], each["name"], hold_from(each["hold"]))
+            for each in tx.rows(_HELD)
+        ),
+        not_in_git=tuple(NamedObject(**each) for each in tx.rows(_UNMANAGED)),
+        revocations_waiting=waiting,
+        revocation_lists=tuple(RevocationList(**each) for each in tx.rows(_CRLS)),
+    )
 
 
-def _pass(row: dict[str, Any]) -> dict[str, Any]:
+def _reconciler(row: dict[str, Any]) -> ReconcilerStatus:
     failure = None
     if row["code"] is not None:
-        failure = {name: row[name] for name in ("code", "message", "hint")}
-        failure["since"] = rfc3339(row["failing_since"])
-        failure["problems"] = row["problems"] or []
-        failure["problemCount"] = row["problem_count"] or 0
-    waiting = None
-    if row["waits_for"] is not None:
-        waiting = {"for": row["waits_for"], "until": rfc3339(row["next_at"])}
-    return {
-        "actor": row["actor"],
-        "at": rfc3339(row["at"]),
-        "source": row["source"],
-        "revision": row["revision"],
-        "silent": row["silent"],
-        "failure": failure,
-        "watch": row["watch"],
-        "waiting": waiting,
-    }
-
-
-def _drift(tx: Tx) -> dict[str, Any]:
-    count = len(drifted(tx))
-    return {"count": count, "next": "mosaic federation drift" if count else None}
+        failure = PassFailure(
+            code=row["code"],
+            message=row["message"],
+            hint=row["hint"],
+            since=row["failing_since"],
+            problems=row["problems"] or [],
+            problem_count=row["problem_count"] or 0,
+        )
+    return ReconcilerStatus(
+        actor=row["actor"],
+        at=row["at"],
+        source=row["source"],
+        revision=row["revision"],
+        silent=row["silent"],
+        failure=failure,
+        watch=row["watch"],
+        waits_for=row["waits_for"],
+        next_at=row["next_at"],
+    )
 
 
 def live_counts(tx: Tx) -> dict[str, int]:
@@ -133,14 +125,3 @@ def _counts(tx: Tx) -> dict[str, dict[str, int]]:
     for row in tx.rows(_COUNTS):
         counts[row["what"]][row["status"]] = row["count"]
     return counts
-
-
-def _ending(row: dict[str, Any], now: datetime) -> dict[str, Any]:
-    left_days = (row["ends"] - now).total_seconds() / 86_400
-    within = next(days for days in ENDS_WITHIN if left_days <= days)
-    return {
-        "kind": row["kind"],
-        "name": row["name"],
-        "ends": rfc3339(row["ends"]),
-        "withinDays": within,
-    }

@@ -1,0 +1,174 @@
+"""What `status` shows, as values, and the JSON document that it prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.model.documents import hold_json
+from reconciler.core.model.times import rfc3339
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.core.model.observed import Hold
+
+ENDS_WITHIN: Final = (1, 7, 30)  # days
+
+
+@dataclass(frozen=True, slots=True)
+class LastApply:
+    """The apply that was committed last; `author` and `subject` are of its commit."""
+
+    at: datetime
+    actor: str
+    source: str
+    revision: str | None
+    dirty: bool
+    author: str | None
+    subject: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document."""
+        return {
+            "at": rfc3339(self.at),
+            "actor": self.actor,
+            "source": self.source,
+            "revision": self.revision,
+            "dirty": self.dirty,
+            "author": self.author,
+            "subject": self.subject,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PassFailure:
+    """Why a reconciler's last pass failed, and since when its passes fail."""
+
+    code: str
+    message: str
+    hint: str
+    since: datetime
+    problems: list[dict[str, Any]]
+    problem_count: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "since": rfc3339(self.since),
+            "problems": self.problems,
+            "problemCount": self.problem_count,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilerStatus:
+    """The last pass of a reconciler; `silent`: the next one is long overdue.
+
+    `waits_for` and `next_at` are None once it was stopped.
+    """
+
+    actor: str
+    at: datetime
+    source: str
+    revision: str | None
+    silent: bool
+    failure: PassFailure | None
+    watch: str | None
+    waits_for: str | None
+    next_at: datetime | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document."""
+        waiting = None
+        if self.waits_for is not None and self.next_at is not None:
+            waiting = {"for": self.waits_for, "until": rfc3339(self.next_at)}
+        return {
+            "actor": self.actor,
+            "at": rfc3339(self.at),
+            "source": self.source,
+            "revision": self.revision,
+            "silent": self.silent,
+            "failure": self.failure.as_json() if self.failure is not None else None,
+            "watch": self.watch,
+            "waiting": waiting,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NamedObject:
+    """A peer or a grant by its name; `hold` and `ends` where the list is about these."""
+
+    kind: str
+    name: str
+    hold: Hold | None = None
+    ends: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """A stored revocation list of the CA."""
+
+    number: int
+    this_update: datetime
+    next_update: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStatus:
+    """One snapshot of a gateway; `paused` is the document of the pause."""
+
+    now: datetime
+    applied: LastApply | None
+    paused: dict[str, str] | None
+    reconcilers: tuple[ReconcilerStatus, ...]
+    drift_count: int
+    counts: dict[str, dict[str, int]]
+    ending: tuple[NamedObject, ...]
+    held: tuple[NamedObject, ...]
+    not_in_git: tuple[NamedObject, ...]
+    revocations_waiting: dict[str, Any]
+    revocation_lists: tuple[RevocationList, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document."""
+        next_command = "mosaic federation drift" if self.drift_count else None
+        return {
+            "now": rfc3339(self.now),
+            "applied": self.applied.as_json() if self.applied is not None else None,
+            "paused": self.paused,
+            "reconcilers": [each.as_json() for each in self.reconcilers],
+            "drift": {"count": self.drift_count, "next": next_command},
+            "counts": self.counts,
+            "ending": [self._ending(each) for each in self.ending],
+            "held": [
+                {"kind": each.kind, "name": each.name, "hold": hold_json(each.hold)}
+                for each in self.held
+            ],
+            "notInGitYet": [{"kind": each.kind, "name": each.name} for each in self.not_in_git],
+            "revocationsWaiting": self.revocations_waiting,
+            "revocationLists": [
+                {
+                    "number": each.number,
+                    "thisUpdate": rfc3339(each.this_update),
+                    "nextUpdate": rfc3339(each.next_update),
+                    "late": each.next_update <= self.now,
+                }
+                for each in self.revocation_lists
+            ],
+        }
+
+    def _ending(self, named: NamedObject) -> dict[str, Any]:
+        assert named.ends is not None
+        left_days = (named.ends - self.now).total_seconds() / 86_400
+        return {
+            "kind": named.kind,
+            "name": named.name,
+            "ends": rfc3339(named.ends),
+            "withinDays": next(
+                (each for each in ENDS_WITHIN if left_days <= each), ENDS_WITHIN[-1]
+            ),
+        }

@@ -14,37 +14,44 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_new(path: Path, content: bytes, mode: int = 0o666) -> bool:
-    """Write a file that does not exist yet; return False, and change nothing, where it does.
+def write_new(
+    path: Path, content: bytes, mode: int = 0o666, *, temporary: str | None = None
+) -> bool:
+    """Write a file that does not exist yet; if it exists, return False and change nothing.
 
-    `mode` is that of `open(2)`: the umask takes from it.
+    `mode` is that of `open(2)`: the umask takes from it. `temporary` names the file beside it that
+    is written first.
 
     Raises:
         OSError: the folder cannot be written to.
     """
     if os.path.lexists(path):
         return False
-    with _written_beside(path, content, mode) as temporary:
+    with _file_beside(path, content, mode, temporary) as beside:
         try:
-            os.link(temporary, path)  # unlike a rename, never over what another process wrote
+            os.link(beside, path)  # unlike a rename, never over what another process wrote
         except FileExistsError:
             return False
         finally:
-            temporary.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
     return True
 
 
-def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
-    """Give a file another content at once, or make it; None keeps the mode that it has.
+def replace_file(
+    path: Path, content: bytes, mode: int | None = None, *, temporary: str | None = None
+) -> None:
+    """Replace the content of a file at once, or make the file; None keeps the mode that it has.
+
+    `temporary` names the file beside it that is written first.
 
     Raises:
         OSError: the folder cannot be written to.
     """
-    kept = stat.S_IMODE(path.stat().st_mode) if mode is None else None
-    with _written_beside(path, content, 0o600 if mode is None else mode) as temporary:
-        if kept is not None:
-            temporary.chmod(kept)
-        temporary.rename(path)
+    old_mode = stat.S_IMODE(path.stat().st_mode) if mode is None else None
+    with _file_beside(path, content, 0o600 if mode is None else mode, temporary) as beside:
+        if old_mode is not None:
+            beside.chmod(old_mode)
+        beside.rename(path)
 
 
 def write_output(path: Path, content: bytes) -> None:
@@ -77,24 +84,33 @@ def remedy(error: OSError) -> str:
             return "check the path, and run the command again"
 
 
-@contextmanager
-def _written_beside(path: Path, content: bytes, mode: int) -> Iterator[Path]:
-    """Give a synced file with the content, in the folder of `path`; then sync the folder."""
-    temporary = path.with_name(f".mosaic-{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # a write names no file, and the temporary one is nobody's
-            error.filename = str(path)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder last through a power cut.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def _file_beside(path: Path, content: bytes, mode: int, name: str | None) -> Iterator[Path]:
+    """Give a synced file with the content, in the folder of `path`; then sync the folder."""
+    beside = path.with_name(name or f".mosaic-{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(beside, flags, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield beside
+    except BaseException as error:
+        beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a write names no file, and the temporary one is nobody's
+            error.filename = str(path)
+        raise
+    sync_folder(path.parent)

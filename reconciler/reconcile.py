@@ -11,6 +11,7 @@ What a person reads and what is applied is the same value; nothing between them 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -40,19 +41,21 @@ from reconciler.store.apply.provenance import (
 from reconciler.store.audit import log as audit
 from reconciler.store.ending import expire_due
 from reconciler.store.issuance.tokens import mint
-from reconciler.store.locks import locked
 from reconciler.store.loop_status import refuse_if_paused
+from reconciler.store.rollback_journal import interrupted_in, locked_with_files, recover
 from reconciler.store.views.grants import live_grant_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from reconciler.core.model.spec import Desired
     from reconciler.core.plan.model import Plan
     from reconciler.core.settings import SignatureSetting, SourceSetting
     from reconciler.core.trust import Trusted
     from reconciler.store.db import Database, Tx
+    from reconciler.store.file_change import FileChange
     from reconciler.store.issuance.tokens import Minted
+    from reconciler.store.rollback_journal import Finished
 
 EVERYTHING: Final = Selection()
 DEFAULT_WAIT: Final = timedelta(seconds=30)
@@ -60,25 +63,29 @@ DEFAULT_WAIT: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A source as it was read: what it declares, where from, and after which apply, if asked."""
+    """A source as it was read: what it declares, where from, and after which apply, if asked.
+
+    `folders` has the folder that was read, and nothing for a repository.
+    """
 
     desired: Desired
     by: Provenance
     generation: int | None
     trusted: Trusted | None = None
+    folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A plan and what the guard says of it; `invited` are the tokens that an apply minted."""
+    """A plan and what the guard says of it; `minted` are the tokens of an apply, by grant."""
 
     plan: Plan
     verdict: Verdict
-    invited: tuple[tuple[str, Minted], ...] = ()
+    minted: tuple[tuple[str, Minted], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Inviting:
+class TokenMinting:
     """How tokens are minted with an apply: under this pepper, for so long."""
 
     pepper: bytes = field(repr=False)
@@ -90,7 +97,7 @@ class Options:
     """How an apply may go.
 
     `expect` is the digest that a person approved, where one did; `generation` that of the reading,
-    where a newer apply makes it stale; `selection` narrows it to some objects; `inviting` mints a
+    where a newer apply makes it stale; `selection` narrows it to some objects; `minting` mints a
     token for each grant that is created or replaced; `heeds_pause` is for loops, which a person may
     have paused; `trusted` has the commits that widenings must be signed off in; `also` is what must
     be done with the rows or not at all: it is called last, under the lock, and what it raises
@@ -102,10 +109,32 @@ class Options:
     generation: int | None = None
     wait: timedelta = DEFAULT_WAIT
     selection: Selection = field(default_factory=Selection)
-    inviting: Inviting | None = None
+    minting: TokenMinting | None = None
     heeds_pause: bool = False
     trusted: Trusted | None = None
-    also: Callable[[Judged], None] | None = None
+    folders: tuple[Path, ...] = ()
+    operation: str = ""
+
+
+def recover_source(
+    database: Database, setting: SourceSetting, wait: timedelta = DEFAULT_WAIT
+) -> list[Finished]:
+    """Finish or undo what a killed command left in a source; return what was finished.
+
+    Raises:
+        Retry: `lock_held`.
+    """
+    return [each for folder in folders_of(setting) for each in recover(database, folder, wait)]
+
+
+def interrupted(setting: SourceSetting) -> bool:
+    """Tell whether a command that writes into a source was interrupted there, or runs now."""
+    return any(map(interrupted_in, folders_of(setting)))
+
+
+def folders_of(setting: SourceSetting) -> tuple[Path, ...]:
+    """Return the folder of a source, and nothing for a repository."""
+    return () if setting.is_git else (Path(setting.location),)
 
 
 def read(
@@ -144,7 +173,8 @@ def read(
     desired = load(source) if known is None else load_cached(source, known)  # (4)
     told = history.rules if history is not None else None
     by = Provenance(actor, source.label, source.commit, source.dirty, rules=told)
-    return Reading(desired, by, applied.generation if applied is not None else None, trusted)
+    generation = applied.generation if applied is not None else None
+    return Reading(desired, by, generation, trusted, folders_of(setting))
 
 
 def plan(
@@ -157,7 +187,18 @@ def plan(
 
 
 def apply(database: Database, desired: Desired, by: Provenance, options: Options) -> Judged:
-    """Make the rows what `desired` declares; return what was done.
+    """Make the rows what `desired` declares; return what was done. Raises as `applying`."""
+    with applying(database, desired, by, options) as (done, _):
+        return done
+
+
+@contextmanager
+def applying(
+    database: Database, desired: Desired, by: Provenance, options: Options
+) -> Iterator[tuple[Judged, list[FileChange]]]:
+    """Make the rows what `desired` declares; give what was done, before it is committed.
+
+    The block may add files, which are written if the rows are committed; what it raises undoes all.
 
     (1) move what has expired, so that its name is free: true whatever follows, so on its own;
     (2) take the lock, in the transaction that does all of the rest, and move what has expired
@@ -173,7 +214,8 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
             before the newest apply; `reconciler_paused`; `commit_untrusted`; or the guard's.
     """
     expire(database, by.actor)  # (1)
-    with locked(database, options.wait) as tx:  # (2)
+    folders, operation = options.folders, options.operation
+    with locked_with_files(database, options.wait, folders, operation) as (tx, files):  # (2)
         if options.heeds_pause:
             refuse_if_paused(tx)
         expired = expire_due(tx)
@@ -184,10 +226,7 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
         record_commit(tx, by)
         carry_out(tx, judged.plan, by, expired)  # (5)
         _record(tx, judged, by, options)  # (6)
-        done = replace(judged, invited=_invite(tx, judged.plan, by, options))
-        if options.also is not None:
-            options.also(done)
-        return done
+        yield replace(judged, minted=_mint_tokens(tx, judged.plan, by, options)), files
 
 
 def expire(database: Database, actor: str) -> None:
@@ -224,15 +263,17 @@ def _record(tx: Tx, judged: Judged, by: Provenance, options: Options) -> None:
         record_applied(tx, by)
 
 
-def _invite(tx: Tx, made: Plan, by: Provenance, options: Options) -> tuple[tuple[str, Minted], ...]:
+def _mint_tokens(
+    tx: Tx, made: Plan, by: Provenance, options: Options
+) -> tuple[tuple[str, Minted], ...]:
     """Mint the tokens that were asked for, in the transaction of the grants that they are for."""
-    inviting = options.inviting
-    if inviting is None:
+    minting = options.minting
+    if minting is None:
         return ()
     created = made.grant_changes(Action.CREATE, Action.REPLACE)
     names = [change.name for change in created]
     return tuple(
-        (name, mint(tx, live_grant_id(tx, name), inviting.pepper, inviting.life, by.actor))
+        (name, mint(tx, live_grant_id(tx, name), minting.pepper, minting.life, by.actor))
         for name in names
     )
 

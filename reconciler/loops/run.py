@@ -22,7 +22,7 @@ from reconciler.core.plan.guard import GuardOptions
 from reconciler.errors import Defect, InvalidManifests, MosaicError, Retry
 from reconciler.loops.jobs import EXPIRE_EVERY, Job
 from reconciler.process import end_running
-from reconciler.reconcile import Options, Reading, apply, expire, read
+from reconciler.reconcile import Options, Reading, apply, expire, read, recover_source
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.loop_status import Pass, Waiting, record_pass, record_stop
 
@@ -92,6 +92,7 @@ class Loop:
         reading: Reading | None = None
         try:
             expire(self.database, self.actor)  # true whatever the source says
+            recover_source(self.database, self.triggers.source, LOCK_WAIT)
             with self.database.transaction() as tx:
                 applied = last_applied(tx)
             reading = read(self.triggers.source, self.actor, applied, signatures=self.signatures)
@@ -101,6 +102,7 @@ class Loop:
                 generation=reading.generation,
                 heeds_pause=True,
                 trusted=reading.trusted,
+                folders=reading.folders,
             )
             done = apply(self.database, reading.desired, reading.by, options)
         except MosaicError as error:

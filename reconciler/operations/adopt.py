@@ -12,14 +12,15 @@ from reconciler.errors import InvalidManifests, Refused
 from reconciler.manifest.edit import edited
 from reconciler.manifest.load import load
 from reconciler.manifest.write import manifest_text
-from reconciler.operations.manifest_files import Rewriting
 from reconciler.source.read import folder_of, read_source
 from reconciler.store.apply.provenance import Provenance
 from reconciler.store.audit import log as audit
 from reconciler.store.drift.repair import adopt
+from reconciler.store.file_change import FileChange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from reconciler.core.drift.model import Drift
     from reconciler.core.model.spec import Desired
@@ -33,9 +34,10 @@ AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
 class Adopting:
     """A source whose files declare what drifted, valid as a whole, before anything is written."""
 
+    folder: Path
     source: Source
     desired: Desired
-    files: Rewriting
+    files: tuple[FileChange, ...]
 
 
 def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
@@ -67,8 +69,11 @@ def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
         assert drift.row is not None
         if after[drift.row.kind, drift.row.name].digest != spec_digest(drift.row.spec):
             raise _undeclarable(f"no manifest says what {drift.subject} is", _restore(drift))
-    before = {path: files[path] for path in changed if path in files}
-    return Adopting(source, desired, Rewriting(folder, before, changed))
+    changes = (
+        FileChange(folder, path, files.get(path), content)
+        for path, content in sorted(changed.items())
+    )
+    return Adopting(folder, source, desired, tuple(changes))
 
 
 def carry_out(tx: Tx, adopting: Adopting, drifts: Sequence[Drift], actor: str) -> None:

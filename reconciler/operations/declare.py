@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.core.model.spec import Kind, PeerSpec, Spec
+from reconciler.core.plan.model import Action
 from reconciler.core.plan.selection import Selection
 from reconciler.core.settings import folder_options
 from reconciler.core.source import Source, SourceFile
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load
 from reconciler.manifest.schema import SCHEMAS_URL
-from reconciler.manifest.write import manifest_text, write_manifest
-from reconciler.reconcile import Judged, Options, apply
+from reconciler.manifest.write import manifest_text
+from reconciler.reconcile import Judged, Options, applying
 from reconciler.source.read import folder_of, read_source
-from reconciler.store.apply.observe import observe
 from reconciler.store.apply.provenance import Provenance
+from reconciler.store.file_change import FileChange
 from reconciler.store.locks import actor_name
+from reconciler.store.lookup import find_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,21 +31,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A manifest to be written: `path` is absolute."""
+class NewManifest:
+    """A manifest to be written: `path` is below the source's folder."""
 
     kind: Kind
     name: str
-    path: Path
+    path: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Declaring:
-    """A source with the drafts in it, valid as a whole, before anything is written."""
+class NewManifests:
+    """A source with the manifests in it, valid as a whole, before anything is written."""
 
+    folder: Path
     desired: Desired
-    drafts: tuple[Draft, ...]
+    manifests: tuple[NewManifest, ...]
 
     @property
     def selection(self) -> Selection:
@@ -51,32 +54,28 @@ class Declaring:
 
         A peer that is named brings all of its grants, and this source may not declare them.
         """
-        drafted = frozenset((draft.kind, draft.name) for draft in self.drafts)
-        grants = frozenset(each for each in drafted if each[0] is Kind.GRANT)
-        return Selection(only=grants or drafted)
-
-    def write(self) -> None:
-        """Write the drafts; where one cannot be, none is left."""
-        written: list[Path] = []
-        try:
-            for draft in self.drafts:
-                write_manifest(draft.path, draft.text)
-                written.append(draft.path)
-        except BaseException:
-            _remove(written)
-            raise
-
-    def remove(self) -> None:
-        """Take the drafts away again, because what they declare could not be applied."""
-        _remove([draft.path for draft in self.drafts])
+        added_identities = frozenset((manifest.kind, manifest.name) for manifest in self.manifests)
+        grants = frozenset(each for each in added_identities if each[0] is Kind.GRANT)
+        return Selection(only=grants or added_identities)
 
 
-def existing(setting: SourceSetting) -> Source:
-    """Return the source as it is; an absent folder is an empty one.
+def source_for_new(setting: SourceSetting, command: str, *, write: bool) -> Source:
+    """Return the source that a command adds manifests to; an absent folder is an empty one.
+
+    A repository counts as empty where nothing is to be written.
 
     Raises:
         NeedsEdit: `config_invalid`: it is a git repository, which cannot be written to.
     """
+    if setting.is_git and not write:
+        return Source(command, ())
+    refuse_repository(setting)
+    folder = folder_of(setting)
+    return read_source(setting) if folder.exists() else Source(str(folder), ())
+
+
+def refuse_repository(setting: SourceSetting) -> None:
+    """Raise `NeedsEdit` (`config_invalid`) if the source is a git repository."""
     if setting.is_git:
         raise NeedsEdit(
             "config_invalid",
@@ -84,13 +83,11 @@ def existing(setting: SourceSetting) -> Source:
             hint="pass --no-write and commit the manifest yourself, or name a folder: "
             f"{folder_options(setting)}",
         )
-    folder = folder_of(setting)
-    return read_source(setting) if folder.exists() else Source(str(folder), ())
 
 
 def declare(
     source: Source, specs: Sequence[tuple[str, Spec]], *, folder: Path | None = None
-) -> Declaring:
+) -> NewManifests:
     """Return the source with these objects in it, once all of it is valid.
 
     Raises:
@@ -99,7 +96,7 @@ def declare(
     """
     root = folder or Path(source.label)
     taken = {file.path for file in source.files}
-    drafts: list[Draft] = []
+    manifests: list[NewManifest] = []
     added: list[SourceFile] = []
     for name, spec in specs:
         kind = Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
@@ -107,55 +104,52 @@ def declare(
         taken.add(path)
         schemas = "../schemas" if (root.parent / "schemas").is_dir() else SCHEMAS_URL
         text = manifest_text(name, spec, schemas)
-        drafts.append(Draft(kind, name, root / path, text))
+        manifests.append(NewManifest(kind, name, path, text))
         added.append(SourceFile(path, text.encode()))
     before = load(source)
-    for draft in drafts:
-        _refuse_taken(before, draft)
+    for manifest in manifests:
+        _refuse_taken(before, manifest)
     joined = replace(source, files=(*source.files, *added))
-    return Declaring(load(joined), tuple(drafts))
+    return NewManifests(root, load(joined), tuple(manifests))
 
 
-def apply_drafts(
-    opened: Database, declaring: Declaring, options: Options, *, write: bool
+def apply_new_manifests(
+    opened: Database, new: NewManifests, options: Options, *, write: bool
 ) -> Judged:
-    """Apply the drafts alone, as rows that git has not seen yet.
-
-    Their files are written last in the same transaction: no loop sees a manifest before its rows
-    are there, and what fails leaves neither.
+    """Apply the manifests alone, as rows that git has not seen yet, and write them with the rows.
 
     Raises:
-        Retry: `lock_held`. Refused: by the guard, by `options.also`, or `name_taken`.
+        Retry: `lock_held`.
+        Refused: by the guard; `name_taken`: a file is there, or a grant came to be meanwhile.
     """
-    by = Provenance(f"user:{actor_name()}", declaring.desired.label, managed=False)
-    written = False
-
-    def also(done: Judged) -> None:
-        nonlocal written
-        if options.also is not None:
-            options.also(done)
+    by = Provenance(f"user:{actor_name()}", new.desired.label, managed=False)
+    folders = (new.folder,) if write else ()
+    chosen = replace(options, selection=new.selection, folders=folders)
+    with applying(opened, new.desired, by, chosen) as (done, files):
+        created = {change.name for change in done.plan.grant_changes(Action.CREATE)}
+        for manifest in new.manifests:
+            if manifest.kind is Kind.GRANT and manifest.name not in created:
+                raise grant_taken(manifest.name, "there")
         if write:
-            declaring.write()
-            written = True
+            files.extend(
+                FileChange(new.folder, manifest.path, None, manifest.text.encode())
+                for manifest in new.manifests
+            )
+    return done
 
-    try:
-        chosen = replace(options, selection=declaring.selection, also=also)
-        return apply(opened, declaring.desired, by, chosen)
-    except BaseException:
-        if written:
-            declaring.remove()
-        raise
+
+def grant_taken(name: str, status: str) -> Refused:
+    """Return the refusal of a grant whose name a live one has."""
+    return Refused(
+        "name_taken",
+        f"grant {name!r} is {status} already",
+        hint=f"a new invitation for it: `mosaic federation grant invite {name}`",
+    )
 
 
 def declared_peer(source: Source, name: str) -> Declared[PeerSpec] | None:
     """Return the peer of a name that a source declares, or None."""
     return next((each for each in load(source).peers if each.name == name), None)
-
-
-def live_peer(tx: Tx, name: str) -> PeerSpec | None:
-    """Return the spec of the live row of a peer, or None."""
-    rows = (row for row in observe(tx).peers if row.name == name and not row.ended)
-    return next((row.spec for row in rows), None)
 
 
 def refuse_held_peer(tx: Tx, name: str) -> None:
@@ -164,15 +158,15 @@ def refuse_held_peer(tx: Tx, name: str) -> None:
     Raises:
         Refused: `state_conflict`.
     """
-    for row in observe(tx).peers:
-        if row.name == name and row.ended and row.hold is not None and row.held_revoked:
-            reason = f": {row.hold.reason}" if row.hold.reason else ""
-            raise Refused(
-                "state_conflict",
-                f"peer {name!r} was revoked by {row.hold.by}{reason}",
-                hint="apply with its manifest, then without it, and the name is free again; "
-                "or choose another name",
-            )
+    row = find_row(tx, Kind.PEER, name)
+    if row is not None and row.held_revoked and row.hold is not None:
+        reason = f": {row.hold.reason}" if row.hold.reason else ""
+        raise Refused(
+            "state_conflict",
+            f"peer {name!r} was revoked by {row.hold.by}{reason}",
+            hint="apply with its manifest, then without it, and the name is free again; "
+            "or choose another name",
+        )
 
 
 def _file_name(name: str, kind: Kind, taken: set[str]) -> str:
@@ -181,17 +175,13 @@ def _file_name(name: str, kind: Kind, taken: set[str]) -> str:
     return plain if plain not in lower else f"{name}-{str(kind).lower()}.yaml"
 
 
-def _refuse_taken(before: Desired, draft: Draft) -> None:
-    declared = before.peers if draft.kind is Kind.PEER else before.grants
+def _refuse_taken(before: Desired, manifest: NewManifest) -> None:
+    declared = before.peers if manifest.kind is Kind.PEER else before.grants
     for each in declared:
-        if each.name == draft.name:
+        if each.name == manifest.name:
+            location = f"{each.place.path}:{each.place.line}"
             raise Refused(
                 "name_taken",
-                f"{draft.kind} {draft.name!r} is declared at {each.place.path}:{each.place.line}",
+                f"{manifest.kind} {manifest.name!r} is declared at {location}",
                 hint="choose another name, or edit that manifest and apply",
             )
-
-
-def _remove(paths: Sequence[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)

@@ -23,7 +23,8 @@ from reconciler.errors import MosaicError, Retry
 from reconciler.loops.jobs import Job, run_jobs
 from reconciler.loops.renewals import Renewals
 from reconciler.loops.workers import run_workers
-from reconciler.operations.placement import places_in_home, places_of_ca, read_roots
+from reconciler.operations.placement import places_in_home, places_of_ca
+from reconciler.operations.roots import read_roots
 from reconciler.operations.secrets import read_pepper, require_every_key
 from reconciler.renew import Renewer
 from reconciler.store.db import AsyncDatabase, Database

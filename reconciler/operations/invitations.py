@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.config import Settings, require
 from reconciler.core.issuance.invitation import Invitation
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import fingerprint_of
-from reconciler.errors import NeedsEdit, Refused
-from reconciler.files import remedy, write_new
-from reconciler.operations.placement import read_roots
+from reconciler.operations.roots import read_roots
 from reconciler.operations.secrets import read_pepper
-from reconciler.reconcile import Inviting
+from reconciler.reconcile import TokenMinting
+from reconciler.store.file_change import FileChange
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import timedelta
+    from pathlib import Path
 
-    from reconciler.reconcile import Judged
     from reconciler.store.issuance.tokens import Minted
 
 
 @dataclass(frozen=True, slots=True)
-class Inviter:
+class InvitationIssuer:
     """What an invitation needs beside a token: checked before anything is written."""
 
     public_url: str
     pin: str
-    inviting: Inviting = field(repr=False)
+    minting: TokenMinting = field(repr=False)
 
     def document(self, minted: Minted) -> dict[str, Any]:
         """Return `{url, expiresAt}`. The URL holds the token."""
@@ -37,65 +36,47 @@ class Inviter:
         return {"url": invitation.url(), "expiresAt": rfc3339(minted.expires_at)}
 
 
-def inviter(found: Settings, life: timedelta) -> Inviter:
+def invitation_issuer(settings: Settings, token_life: timedelta) -> InvitationIssuer:
     """Return what invitations need.
 
     Raises:
         NeedsEdit: `config_invalid`, naming the setting or the file.
     """
-    return Inviter(
-        public_url=require(found.public_url, "public_url"),
-        pin=fingerprint_of(read_roots(require(found.ca_root, "ca_root"))[0]),
-        inviting=Inviting(read_pepper(require(found.token_pepper, "token_pepper_file")), life),
+    pepper = read_pepper(require(settings.token_pepper, "token_pepper_file"))
+    return InvitationIssuer(
+        public_url=require(settings.public_url, "public_url"),
+        pin=fingerprint_of(read_roots(require(settings.ca_root, "ca_root"))[0]),
+        minting=TokenMinting(pepper, token_life),
     )
 
 
-@dataclass(slots=True)
-class Handout:
-    """The invitations of an apply: as URLs, or as files that are there only if the apply is.
+def invitation_documents(
+    issuer: InvitationIssuer, minted: Iterable[tuple[str, Minted]], folder: Path | None
+) -> tuple[list[dict[str, Any]], list[FileChange]]:
+    """Return the invitations of an apply as documents, and as files if there is a folder for them.
 
-    `documents` has one `{grant, expiresAt}` each, with the `url` or with the `file` that holds it.
+    A document is `{grant, expiresAt}` with the `url`, or with the `file` that holds it, which only
+    its owner can read (0600).
     """
-
-    inviter: Inviter
-    folder: Path | None
-    documents: list[dict[str, Any]] = field(default_factory=list, repr=False)
-
-    def hand_out(self, done: Judged) -> None:
-        """Add the invitations of an apply that is about to be committed.
-
-        Raises:
-            Refused: `name_taken`. NeedsEdit: `value_invalid`: no file can be written there.
-        """
-        for name, minted in done.invited:
-            document = {"grant": name, **self.inviter.document(minted)}
-            if self.folder is not None:
-                document["file"] = str(_write(self.folder, name, document.pop("url")))
-            self.documents.append(document)
-
-    def withdraw(self) -> None:
-        """Remove the files again: the apply that they belong to has failed."""
-        for document in self.documents:
-            if "file" in document:
-                Path(document["file"]).unlink(missing_ok=True)
+    documents: list[dict[str, Any]] = []
+    files: list[FileChange] = []
+    for grant, token in minted:
+        document = {"grant": grant, **issuer.document(token)}
+        if folder is not None:
+            file = _file(folder, grant, document.pop("url"))
+            document["file"] = str(file.folder / file.path)
+            files.append(file)
+        documents.append(document)
+    return documents, files
 
 
-def _write(folder: Path, grant: str, url: str) -> Path:
-    """Write an invitation into a folder, for its owner alone (0600)."""
-    path = folder / f"{grant}.invitation"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        written = write_new(path, f"{url}\n".encode(), 0o600)
-    except OSError as error:
-        raise NeedsEdit(
-            "value_invalid",
-            f"--invite-dir: {path} cannot be written: {error.strerror}; nothing was changed",
-            hint=remedy(error),
-        ) from None
-    if not written:
-        raise Refused(
-            "name_taken",
-            f"{path} exists already; nothing was changed",
-            hint="remove it: a newer one voids it",
-        )
-    return path
+def _file(folder: Path, grant: str, url: str) -> FileChange:
+    return FileChange(
+        folder,
+        f"{grant}.invitation",
+        before=None,
+        after=f"{url}\n".encode(),
+        option="--invite-dir",
+        if_taken="remove it: a newer one voids it",
+        private=True,
+    )

@@ -15,40 +15,19 @@ from reconciler.core.issuance.crl_locations import CrlLocations, read_crl_locati
 from reconciler.core.model.origin import address_of, is_loopback, origin_at
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.authority import PEERS
-from reconciler.crypto.certificates import split_pem
 from reconciler.embedded.ports import free_ports, require_free
 from reconciler.embedded.stepca.config import move_listener, read_ca_config
 from reconciler.embedded.stepca.move import move_ends
-from reconciler.errors import OTHER_USER, NeedsEdit, Refused
+from reconciler.errors import NeedsEdit, Refused
+from reconciler.operations.roots import read_roots
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconciler.config import Settings
     from reconciler.store.db import Database
 
 
-def read_roots(path: Path) -> tuple[str, ...]:
-    """Return the PEM texts of a bundle of roots.
-
-    Raises:
-        NeedsEdit: `config_invalid`, naming the file.
-    """
-    try:
-        return split_pem(path.read_text())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise NeedsEdit(
-            "config_invalid",
-            f"{path}: the CA's roots cannot be read: {reason}",
-            hint=OTHER_USER
-            if isinstance(error, PermissionError)
-            else "restore it from a backup, or let MOSAIC_CA_ROOT name the bundle of the CA",
-        ) from None
-
-
 def places_in_home(settings: Settings) -> CrlLocations:
-    """Return what the CA of a home is configured with, once the settings names_agree with it.
+    """Return what the CA of a home is configured with, once the settings agree with it.
 
     Raises:
         NeedsEdit: `config_invalid`, with both values and what to type.

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.audit.event_base import RowRef, grant_ref
 from reconciler.core.audit.row_events import RowRenamed, RowUpdated
-from reconciler.core.model.spec import Kind, spec_digest
+from reconciler.core.model.spec import GrantSpec, Kind, spec_digest
 from reconciler.errors import Refused
 from reconciler.store import ending
-from reconciler.store.apply.observe import observe
 from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
+from reconciler.store.lookup import NamedRow, find_row, live_grants_of
 
 if TYPE_CHECKING:
-    from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
     from reconciler.store.db import Tx
 
 
@@ -26,24 +25,18 @@ def rename(tx: Tx, kind: Kind, old: str, new: str, actor: str) -> None:
         Refused: `name_unknown`: no live row has the old name; `name_taken`: one has the new name,
             or an operator holds it.
     """
-    observed = observe(tx)
-    row = _checked(observed, kind, old, new)
-    grants = [
-        each
-        for each in observed.grants
-        if kind is Kind.PEER and each.peer_id == row.id and not each.ended
-    ]
+    row = _row_to_rename(tx, kind, old, new)
+    grants = live_grants_of(tx, row.id) if kind is Kind.PEER else []
     ending.lock_peers(tx, [row.id] if kind is Kind.PEER else [])
     ending.lock_grants(tx, [each.id for each in grants] or [row.id])
     tx.run(f"UPDATE {ending.TABLES[kind]} SET name = :new WHERE id = :id", new=new, id=row.id)
-    renamed = RowRenamed(RowRef(kind, str(row.id), new), old, new)
-    events: list[RowRenamed | RowUpdated] = [
-        renamed,
-        *(_follow(grant, old, new) for grant in grants),
-    ]
-    digests = [
-        {"id": str(each.id), "digest": spec_digest(replace(each.spec, peer=new))} for each in grants
-    ]
+    events: list[RowRenamed | RowUpdated] = [RowRenamed(RowRef(kind, str(row.id), new), old, new)]
+    digests = []
+    for grant in grants:
+        assert isinstance(grant.spec, GrantSpec)
+        spec = replace(grant.spec, peer=new)
+        events.append(_peer_renamed(grant, spec, old))
+        digests.append({"id": str(grant.id), "digest": spec_digest(spec)})
     tx.run(
         "UPDATE federation_grants AS g SET spec_digest = r.digest"
         " FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, digest text)"
@@ -53,34 +46,30 @@ def rename(tx: Tx, kind: Kind, old: str, new: str, actor: str) -> None:
     audit.append(tx, actor, events)
 
 
-def _checked(observed: Observed, kind: Kind, old: str, new: str) -> ObservedPeer | ObservedGrant:
-    rows: list[ObservedPeer | ObservedGrant] = [
-        *(observed.peers if kind is Kind.PEER else observed.grants)
-    ]
+def _row_to_rename(tx: Tx, kind: Kind, old: str, new: str) -> NamedRow:
     label = kind.lower()
-    if any(row.name == new for row in rows):
+    if find_row(tx, kind, new) is not None:
         raise Refused(
             "name_taken",
             f"{label}/{new} is there already, or an operator holds that name",
             hint=f"choose another name; see `mosaic federation {label} show {new}`",
         )
-    found = next((row for row in rows if row.name == old and not row.ended), None)
-    if found is None:
+    row = find_row(tx, kind, old)
+    if row is None or row.ended:
         raise Refused(
             "name_unknown",
             f"there is no live {label}/{old}",
             hint=f"see `mosaic federation {label} list`",
         )
-    return found
+    return row
 
 
-def _follow(grant: ObservedGrant, old: str, new: str) -> RowUpdated:
-    spec = replace(grant.spec, peer=new)
+def _peer_renamed(grant: NamedRow, spec: GrantSpec, old: str) -> RowUpdated:
     return RowUpdated(
         grant_ref(grant.id, grant.name),
         reason="its peer was renamed",
         digest=spec_digest(spec),
         spec=spec.as_json(),
-        fields=({"path": "peer", "old": old, "new": new, "effect": "neutral"},),
+        fields=({"path": "peer", "old": old, "new": spec.peer, "effect": "neutral"},),
         managed=grant.managed,
     )

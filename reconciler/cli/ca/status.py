@@ -20,7 +20,8 @@ from reconciler.crypto.authority import CLAIMS, GATEWAY, PEERS, TEMPLATES
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.ott import Provisioner
 from reconciler.errors import MosaicError, Refused
-from reconciler.operations.placement import move_facts, read_roots
+from reconciler.operations.placement import move_facts
+from reconciler.operations.roots import read_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

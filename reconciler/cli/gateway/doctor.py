@@ -36,6 +36,7 @@ from reconciler.errors import EXIT_FAILED, OTHER_USER, MosaicError, NeedsEdit, R
 from reconciler.manifest.load import load
 from reconciler.operations.placement import port_warning, public_url_facts
 from reconciler.operations.secrets import read_pepper, require_every_key
+from reconciler.reconcile import interrupted, recover_source
 from reconciler.source.git.environment import git_version
 from reconciler.source.read import read_source
 from reconciler.store.audit.log import verify
@@ -139,7 +140,7 @@ def _examine(setting: Settings) -> list[Finding]:
                 doctor.skip(name, "the database is not there")
         doctor.check("token pepper", lambda: _pepper(setting))
         _git(doctor, setting)
-        doctor.check("source", lambda: _source(setting))
+        doctor.check("source", lambda: _source(setting, next(iter(opened), None)))
         if setting.embedded:
             doctor.check("step-ca", _step_ca)
         doctor.check(
@@ -241,8 +242,17 @@ def _git(doctor: _Doctor, setting: Settings) -> None:
         doctor.found.append(Finding("git", OK, f"git {version}"))
 
 
-def _source(setting: Settings) -> str:
+def _source(setting: Settings, opened: Database | None) -> str:
     source = source_of(setting, None)
+    if opened is not None:
+        recover_source(opened, source)
+        if interrupted(source):
+            raise Refused(
+                "state_conflict",
+                f"a command was interrupted in {source.shown} that wrote to another database",
+                hint="run `mosaic federation status` with the settings of that database; if it is"
+                " gone, check the manifests and remove .mosaic-journal-*",
+            )
     desired = load(read_source(source))
     peers, grants = counted(len(desired.peers), "peer"), counted(len(desired.grants), "grant")
     return f"{desired.label}: {peers} and {grants}"

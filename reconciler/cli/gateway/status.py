@@ -13,6 +13,7 @@ from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.model.status import ENDS_WITHIN
 from reconciler.core.model.text import counted, printable
 from reconciler.errors import MosaicError, Problem
+from reconciler.reconcile import recover_source
 from reconciler.store.views.status import status
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def command(output: str) -> None:
     if output == "table":
         say_gateway(found)
     with database(found, "status") as opened:
+        if found.source is not None:
+            recover_source(opened, found.source)
         with opened.transaction() as tx:
             document = status(tx).as_json()
         document["move"] = _move(found, opened)

@@ -24,30 +24,17 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.output import output_option, print_document, print_invitation
 from reconciler.cli.shared.streams import read_standard_input, read_text_file
-from reconciler.core.model.spec import Direction, GrantSpec, PeerSpec, Spec
-from reconciler.core.model.states import HoldKind
+from reconciler.core.model.spec import GrantSpec
 from reconciler.core.model.times import parse_duration, parse_rfc3339
-from reconciler.core.plan.model import Action
-from reconciler.core.source import Source
-from reconciler.errors import NeedsEdit, Refused
+from reconciler.errors import NeedsEdit
 from reconciler.manifest.load import load_scope
-from reconciler.operations.declare import (
-    apply_drafts,
-    declare,
-    declared_peer,
-    existing,
-    live_peer,
-    refuse_held_peer,
-)
-from reconciler.operations.invitations import inviter
-from reconciler.reconcile import Judged, Options
-from reconciler.store.views.grants import list_grants, show_grant
+from reconciler.operations.create_grant import GrantRequest, create_grant
+from reconciler.operations.declare import refuse_repository
+from reconciler.operations.invitations import invitation_issuer
+from reconciler.store.views.grants import show_grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.core.model.scope import Scope
-    from reconciler.store.db import Database
 
 
 @click.command(help=__doc__)
@@ -94,74 +81,28 @@ def command(
         lifetime=lifetime,
         suspended=suspended,
     )
-    inviting = inviter(found, token_life)
+    issuer = invitation_issuer(found, token_life)
     setting = source_of(found, None)
-    source = Source("grant create", ()) if no_write and setting.is_git else existing(setting)
+    if not no_write:
+        refuse_repository(setting)
     say_gateway(found)
+    request = GrantRequest(name, spec, expires, write=not no_write, wait=wait)
     with database(found, "grant create") as opened:
-        declaring = declare(source, _specs(opened, source, name, spec))
-        _refuse_held_or_live(opened, name, peer)
-        options = Options(wait=wait, inviting=inviting.inviting, also=_unless_created(name))
-        done = apply_drafts(opened, declaring, options, write=not no_write)
+        minted, manifests = create_grant(opened, setting, request, issuer.minting)
         with opened.transaction() as tx:
             grant = show_grant(tx, name)
-    document = {**grant.as_json(), "invitation": inviting.document(dict(done.invited)[name])}
+    document = {**grant.as_json(), "invitation": issuer.document(minted)}
     if output != "table":
         print_document(document, output)
         return
-    if not no_write:
-        for draft in declaring.drafts:
-            click.echo(f"wrote {draft.path}", err=True)
+    for path in manifests:
+        click.echo(f"wrote {path}", err=True)
     click.echo(f"grant/{name} is {document['status']}", err=True)
     print_invitation("invitation", document["invitation"])
     if not no_write:
         click.echo(
             "next: commit the manifest; hand the invitation to the peer, in secret", err=True
         )
-
-
-def _specs(opened: Database, source: Source, name: str, spec: GrantSpec) -> list[tuple[str, Spec]]:
-    """Return the grant, and before it its peer where the source does not declare that."""
-    if declared_peer(source, spec.peer) is not None:
-        return [(name, spec)]
-    with opened.transaction() as tx:
-        live = live_peer(tx, spec.peer)
-    return [(spec.peer, live or PeerSpec(Direction.INBOUND, spec.peer)), (name, spec)]
-
-
-def _refuse_held_or_live(opened: Database, name: str, peer: str) -> None:
-    with opened.transaction() as tx:
-        grants = [grant for grant in list_grants(tx) if grant.name == name]
-        if live_peer(tx, peer) is None:
-            refuse_held_peer(tx, peer)
-    for grant in grants:
-        if not grant.status.ended:
-            raise _taken(name, grant.status)
-        if grant.hold is not None and grant.hold.kind is HoldKind.REVOKE:
-            raise Refused(
-                "state_conflict",
-                f"grant {name!r} was revoked by {grant.hold.by}",
-                hint=f"lift that first: `mosaic federation grant resume {name}`",
-            )
-
-
-def _taken(name: str, status: str) -> Refused:
-    return Refused(
-        "name_taken",
-        f"grant {name!r} is {status} already",
-        hint=f"a new invitation for it: `mosaic federation grant invite {name}`",
-    )
-
-
-def _unless_created(name: str) -> Callable[[Judged], None]:
-    """Return what refuses an apply in which the grant came to be meanwhile, by somebody else."""
-
-    def refuse(done: Judged) -> None:
-        created = {change.name for change in done.plan.grant_changes(Action.CREATE)}
-        if name not in created:
-            raise _taken(name, "there")
-
-    return refuse
 
 
 def _expires(text: str) -> datetime:

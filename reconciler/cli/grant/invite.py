@@ -12,7 +12,7 @@ import click
 
 from reconciler.cli.shared.context import DURATION, database, say_gateway, settings, verb
 from reconciler.cli.shared.output import output_option, print_document, print_invitation
-from reconciler.operations.invitations import inviter
+from reconciler.operations.invitations import invitation_issuer
 from reconciler.store.issuance.tokens import mint
 from reconciler.store.locks import actor_name
 from reconciler.store.views.grants import live_grant_id, show_grant
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 @verb
 def command(name: str, token_life: timedelta, output: str) -> None:
     found = settings()
-    inviting = inviter(found, token_life)
+    issuer = invitation_issuer(found, token_life)
     say_gateway(found)
     with database(found, "grant invite") as opened, opened.transaction() as tx:
-        pepper = inviting.inviting.pepper
+        pepper = issuer.minting.pepper
         minted = mint(tx, live_grant_id(tx, name), pepper, token_life, f"user:{actor_name()}")
         grant = show_grant(tx, name)
-    invitation = inviting.document(minted)
+    invitation = issuer.document(minted)
     if output != "table":
         print_document({**grant.as_json(), "invitation": invitation}, output)
         return

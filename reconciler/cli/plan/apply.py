@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +31,25 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.output import json_text
 from reconciler.cli.shared.progress import busy
-from reconciler.cli.shared.summary import Attempt, lost_at_commit, summarised
+from reconciler.cli.shared.summary import summarised
 from reconciler.core.plan.json import plan_as_json
 from reconciler.core.trust import refuse_unsigned_widenings
 from reconciler.errors import EXIT_REFUSED, NeedsEdit
-from reconciler.operations.invitations import Handout, inviter
-from reconciler.reconcile import Judged, Options, apply, plan, refuse_if_guarded, refuse_stale
+from reconciler.operations.invitations import (
+    InvitationIssuer,
+    invitation_documents,
+    invitation_issuer,
+)
+from reconciler.reconcile import (
+    Judged,
+    Options,
+    applying,
+    plan,
+    refuse_if_guarded,
+    refuse_stale,
+)
 from reconciler.store.loop_status import paused
+from reconciler.store.rollback_journal import recover
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -82,7 +93,9 @@ def command(
     if dry_run:
         _preview(found, source, (chosen, saved), output)
         return
-    handout = _handout(found, token_life, output, invite=invite, folder=invite_dir)
+    issuer = _issuer(found, token_life, output, invite=invite, folder=invite_dir)
+    invitation_folder = Path(invite_dir) if invite_dir is not None else None
+    invitations: list[dict[str, Any]] = []
     say_gateway(found)
     if saved and (words := chosen.words()):
         click.echo(f"as it was planned: {shlex.join(words)}", err=True)
@@ -90,37 +103,45 @@ def command(
         opened, reading = opened_read
         desired = reading.desired
         _tell_pause(opened)
+        folders = reading.folders
+        if invitation_folder is not None:
+            recover(opened, invitation_folder, wait)
+            folders += (invitation_folder,)
         options = Options(
             limits=chosen.limits,
             expect=saved.digest if saved else None,
             generation=reading.generation,
             wait=wait,
             selection=chosen.selection,
-            inviting=handout.inviter.inviting if handout else None,
+            minting=issuer.minting if issuer is not None else None,
             trusted=reading.trusted,
-            also=partial(_about_to_commit, attempt, handout),
+            folders=folders,
         )
         if not yes and saved is None:
             approved = _approved(opened, desired, options, output)
             options = replace(options, expect=approved.digest)
             attempt.planned = len(approved.changes)
-        try:
-            with busy("applying, or waiting for the lock"):
-                done = apply(opened, desired, reading.by, options)
-        except BaseException as error:
-            if handout and not lost_at_commit(attempt, error):
-                handout.withdraw()
-            raise
+        with (
+            busy("applying, or waiting for the lock"),
+            applying(opened, desired, reading.by, options) as (done, files),
+        ):
+            if issuer is not None:
+                invitations, new_files = invitation_documents(
+                    issuer, done.minted, invitation_folder
+                )
+                files.extend(new_files)
+            attempt.planned = len(done.plan.changes)
+            attempt.committing = True
         attempt.committed = True
     if output == "json":
         document = plan_as_json(done.plan, done.verdict, desired)
-        if handout is not None:
-            document["invitations"] = handout.documents
+        if issuer is not None:
+            document["invitations"] = invitations
         click.echo(json_text(document))
         return
     if yes or saved is not None or output == "markdown":
         show_plan(done, desired, output)
-    _report(done, handout.documents if handout else [])
+    _report(done, invitations)
 
 
 def _preview(
@@ -146,13 +167,13 @@ def _preview(
     click.echo("nothing was changed: this was a dry run", err=True)
 
 
-def _handout(
-    found: Settings, life: timedelta, output: str, *, invite: bool, folder: str | None
-) -> Handout | None:
-    """Return where invitations go, if any are asked for.
+def _issuer(
+    settings: Settings, token_life: timedelta, output: str, *, invite: bool, folder: str | None
+) -> InvitationIssuer | None:
+    """Return what invitations need, if any are wanted.
 
     Raises:
-        NeedsEdit: `usage`: what is for everybody to read would have them in it.
+        NeedsEdit: `usage`: they would be printed where others read them.
     """
     if not invite and folder is None:
         return None
@@ -162,14 +183,7 @@ def _handout(
             "--invite prints secrets, and --output markdown is for a comment that others read",
             hint="--invite-dir DIR writes them as files instead",
         )
-    return Handout(inviter(found, life), Path(folder) if folder is not None else None)
-
-
-def _about_to_commit(attempt: Attempt, handout: Handout | None, done: Judged) -> None:
-    if handout is not None:
-        handout.hand_out(done)
-    attempt.planned = len(done.plan.changes)
-    attempt.committing = True
+    return invitation_issuer(settings, token_life)
 
 
 def _tell_pause(opened: Database) -> None:

@@ -19,7 +19,7 @@ from reconciler.cli.shared.output import json_text, output_choice
 from reconciler.cli.shared.progress import busy
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import NeedsEdit
-from reconciler.reconcile import read
+from reconciler.reconcile import interrupted, read, recover_source
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.locks import actor_name
 
@@ -43,7 +43,8 @@ def opened_reading(
     """Open the database, beside what the source declares, as read by the one who runs this.
 
     A folder is read first: its problems are told where there is no database too. How the commit of
-    a repository follows the applied one, only the database can tell.
+    a repository follows the applied one, only the database can tell, and whether what an
+    interrupted command left in a folder was committed.
 
     Raises:
         InvalidManifests: with every problem.
@@ -60,11 +61,12 @@ def opened_reading(
     signed = signatures(found, required=asked.require_signed)
     reading = f"reading {source.shown}"
     early = None
-    if not source.is_git:
+    if not source.is_git and not interrupted(source):
         with busy(reading):
             early = read(source, actor, signatures=signed, verify=asked.verify)
     with database(found, command) as opened:
         if early is None:
+            recover_source(opened, source)
             with opened.transaction() as tx:
                 applied = last_applied(tx)
             with busy(reading):

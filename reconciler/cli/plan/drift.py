@@ -31,8 +31,10 @@ from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import EXIT_CHANGES, EXIT_FAILED, NeedsEdit, Refused
 from reconciler.operations.adopt import Adopting, carry_out, prepare
+from reconciler.reconcile import recover_source
 from reconciler.store.drift.repair import drifted, revert
 from reconciler.store.locks import actor_name, locked
+from reconciler.store.rollback_journal import locked_with_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +74,8 @@ def command(
     if reverting or adopting:
         say_gateway(gateway_settings)
     with database(gateway_settings, "drift") as db:
+        if adopting:
+            recover_source(db, source_of(gateway_settings, None), wait)
         with db.transaction() as tx:
             drifts = drifted(tx, only)
         _show(drifts, output)
@@ -79,7 +83,7 @@ def command(
             _show_next(gateway_settings.source, drifts, objects)
         if adopting and drifts:
             prepared = prepare(source_of(gateway_settings, None), drifts)
-            files = ", ".join(sorted(prepared.files.after))
+            files = ", ".join(each.path for each in prepared.files)
             confirm(f"Write {_count(drifts)} into {files}?", yes=yes)
             _adopt(db, prepared, (drifts, only), wait)
             click.echo(f"Written: {files}; commit it.", err=True)
@@ -122,8 +126,9 @@ def _adopt(
     Raises:
         Retry: `lock_held`. Refused: `plan_stale`: something else drifted, or a file has changed.
     """
-    with prepared.files.with_rows(db, wait) as tx:
+    with locked_with_files(db, wait, [prepared.folder]) as (tx, files):
         carry_out(tx, prepared, _as_seen(tx, *seen), f"user:{actor_name()}")
+        files.extend(prepared.files)
 
 
 def _as_seen(tx: Tx, seen: Sequence[Drift], only: frozenset[Identity] | None) -> tuple[Drift, ...]:

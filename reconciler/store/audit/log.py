@@ -49,6 +49,25 @@ def append(tx: Tx, actor: str, events: Sequence[Event]) -> None:
     )
 
 
+def head(tx: Tx) -> Head:
+    """Return the newest record, with those of this transaction."""
+    row = tx.row("SELECT seq, hash FROM federation_audit_head")
+    assert row is not None
+    return Head(row["seq"], row["hash"])
+
+
+def has_record(tx: Tx, record: Head) -> bool:
+    """Tell whether the log has a record; every log has the one before its first."""
+    if record == Head(0, GENESIS):
+        return True
+    row = tx.row(
+        "SELECT 1 FROM federation_audit_log WHERE seq = :seq AND hash = :hash",
+        seq=record.seq,
+        hash=record.hash,
+    )
+    return row is not None
+
+
 def verify(tx: Tx, known: Sequence[Head] = ()) -> Verification:
     """Return how far the log verifies, from its first record on; `known` are records it must have.
 

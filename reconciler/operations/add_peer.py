@@ -1,0 +1,174 @@
+"""`peer add`: an outbound peer with its manifest and row, and the enrollment with its gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from reconciler.clients.gateway.client import Connector
+from reconciler.clients.gateway.invitation_check import CheckReport, check_invitation, present_used
+from reconciler.core.model.spec import Direction, Kind, PeerSpec
+from reconciler.core.plan.selection import Selection
+from reconciler.errors import NeedsEdit, Refused
+from reconciler.join import Joiner, join
+from reconciler.manifest.load import load
+from reconciler.operations.declare import (
+    apply_new_manifests,
+    declare,
+    declared_peer,
+    refuse_held_peer,
+    source_for_new,
+)
+from reconciler.reconcile import Options, apply, recover_source
+from reconciler.store.apply.provenance import Provenance
+from reconciler.store.db import AsyncDatabase
+from reconciler.store.locks import actor_name, application_name
+from reconciler.store.lookup import live_peer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from datetime import timedelta
+
+    from reconciler.config import Settings
+    from reconciler.core.issuance.invitation import Invitation
+    from reconciler.core.settings import SourceSetting
+    from reconciler.crypto.keyring import FileKeyring
+    from reconciler.store.db import Database
+
+MAX_LABEL: Final = 63  # RFC 1123 2.1
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddition:
+    """An invitation, the name that its gateway gets here, and what using it needs."""
+
+    settings: Settings
+    database: Database
+    keys: FileKeyring = field(repr=False)
+    invitation: Invitation = field(repr=False)
+    name: str
+    report: Callable[[str], None]
+
+    def declare(self, setting: SourceSetting, wait: timedelta, *, write: bool) -> None:
+        """Make sure that the outbound peer's row is there, and its manifest if it is written.
+
+        A peer that is new is declared only once its invitation has proved itself.
+
+        Raises:
+            Refused: `name_taken`, `state_conflict`. InvalidManifests: those of the source.
+        """
+        recover_source(self.database, setting, wait)
+        source = source_for_new(setting, "peer add", write=write)
+        declared = declared_peer(source, self.name)
+        with self.database.transaction() as tx:
+            live = live_peer(tx, self.name)
+            refuse_held_peer(tx, self.name)
+        for spec in (live, declared.spec if declared is not None else None):
+            if spec is not None and spec.direction is Direction.INBOUND:
+                raise Refused(
+                    "name_taken",
+                    f"peer {self.name!r} is an inbound one",
+                    hint="choose another: --name NAME",
+                )
+        options = Options(wait=wait)
+        if declared is None and (live is None or write):
+            spec = live or PeerSpec(Direction.OUTBOUND, self.name)
+            spec = replace(spec, endpoint=self.invitation.base_url)
+            new = declare(source, [(self.name, spec)])
+            if live is None:
+                self._require_useful_invitation()
+            apply_new_manifests(self.database, new, options, write=write)
+            if write:
+                self.report(f"wrote {new.folder / new.manifests[0].path}")
+        elif live is None:
+            self._require_useful_invitation()
+            provenance = Provenance(f"user:{actor_name()}", source.label, managed=False)
+            selection = Selection(only=frozenset({(Kind.PEER, self.name)}))
+            options = replace(options, selection=selection)
+            apply(self.database, load(source), provenance, options)
+
+    async def join(self) -> None:
+        """Enroll, or finish an enrollment that was begun."""
+        async with self._joiner("peer add") as joiner:
+            await join(joiner, self.name, self.invitation)
+
+    async def check(self) -> CheckReport:
+        """Test the invitation; nothing is spent or written."""
+        invitation = self.invitation
+        async with (
+            self._joiner("peer add --check") as joiner,
+            joiner.connector.connect(invitation.base_url, invitation.pin) as client,
+        ):
+            return await check_invitation(client, invitation, joiner.connector.clock())
+
+    def _require_useful_invitation(self) -> None:
+        """Raise if the invitation of a new peer is of no use, so that nothing is left behind."""
+        try:
+            report = asyncio.run(self.check())
+            require_clock(report)
+            if report.token.status != "claimed":
+                return
+        except Refused as error:
+            if error.code != "token_spent":
+                raise
+        with self.database.transaction() as tx:
+            if live_peer(tx, self.name) is not None:
+                return  # the same command, run at the same time, is using it
+        asyncio.run(self._present_used())
+
+    async def _present_used(self) -> None:
+        invitation = self.invitation
+        async with (
+            self._joiner("peer add") as joiner,
+            joiner.connector.connect(invitation.base_url, invitation.pin) as client,
+        ):
+            await present_used(client, invitation)
+
+    @asynccontextmanager
+    async def _joiner(self, command: str) -> AsyncIterator[Joiner]:
+        settings = self.settings
+        database = AsyncDatabase(
+            self.database.source, application_name(command), pool_size=2, lasting=False
+        )
+        try:
+            yield Joiner(
+                database=database,
+                keys=self.keys,
+                connector=Connector(
+                    settings.allow_addresses, settings.oid_arc, settings.peer_proxy
+                ),
+                actor=f"user:{actor_name()}",
+                report=self.report,
+            )
+        finally:
+            await database.close()
+
+
+def require_clock(report: CheckReport) -> None:
+    """Raise `Refused` (`state_conflict`) if the two clocks are too far apart for proofs."""
+    if not report.clock_ok:
+        raise Refused(
+            "state_conflict",
+            "the two clocks differ by more than 60 seconds: the other gateway would refuse"
+            " our proofs",
+            hint="set the clock here, or tell the other gateway's operator",
+        )
+
+
+def name_from(invitation: Invitation) -> str:
+    """Return a peer's name made from the host of an invitation, as a DNS label.
+
+    Raises:
+        NeedsEdit: `value_invalid`.
+    """
+    host = urlsplit(invitation.base_url).hostname or ""
+    label = re.sub(r"[^a-z0-9]+", "-", host.lower()).strip("-")[:MAX_LABEL].rstrip("-")
+    if not label:
+        raise NeedsEdit(
+            "value_invalid", f"no name can be made from the host {host!r}", hint="give --name NAME"
+        )
+    return label

@@ -1,0 +1,66 @@
+"""A command that is killed at a chosen step: before a write in a folder, or at the commit."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+from tests.support.waiting import PATIENCE_S
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.command import Command
+
+# Steps are counted from the first file that is made below the folder: each file that is made,
+# linked, renamed or removed there, and each commit, before and after it.
+_RUNNER: Final = """
+import os, signal, sys
+import psycopg
+from reconciler.cli.main import run
+
+folder, step = sys.argv[1], int(sys.argv[2])
+steps = 0
+
+def reach(begins):
+    global steps
+    if steps or begins:
+        steps += 1
+        if steps == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def watch(event, arguments):
+    made = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT
+    if made or event in ("os.rename", "os.link", "os.remove"):
+        path = arguments[0]
+        if isinstance(path, (str, os.PathLike)) and os.path.abspath(path).startswith(folder):
+            reach(begins=True)
+
+commit = psycopg.Connection.commit
+
+def commit_in_steps(connection):
+    reach(begins=False)
+    commit(connection)
+    reach(begins=False)
+
+psycopg.Connection.commit = commit_in_steps
+sys.addaudithook(watch)
+sys.exit(run(["federation", *sys.argv[3:]]))
+"""
+
+
+def run_and_kill(shell: Command, folder: Path, step: int, *arguments: str) -> bool:
+    """Run a command that kills itself at its `step`th step; return whether it came so far."""
+    done = subprocess.run(
+        [sys.executable, "-c", _RUNNER, str(folder.resolve()), str(step), *arguments],
+        cwd=shell.cwd,
+        env=shell.environ({}),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0

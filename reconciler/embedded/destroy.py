@@ -21,11 +21,11 @@ from reconciler.embedded.folders import remove
 from reconciler.embedded.postgres import programs as binaries
 from reconciler.embedded.postgres import server as cluster
 from reconciler.embedded.postgres.data_directory import (
-    Place,
-    PlaceState,
-    places,
-    places_of,
-    remove_place,
+    DataDirectory,
+    HomeState,
+    data_directories,
+    data_directories_of,
+    remove_data_directory,
     size_of,
     state_of,
 )
@@ -53,9 +53,9 @@ class Orphan:
     certain: bool  # False: the home may be on a disk that is not mounted
 
 
-def places_with_data(home: Home) -> list[Place]:
+def data_directories_outside(home: Home) -> list[DataDirectory]:
     """Return what a home has outside of it; never what belongs to the home that it is a copy of."""
-    return list(places_of(home))
+    return list(data_directories_of(home))
 
 
 def require_home_folder(home: Home) -> None:
@@ -116,15 +116,15 @@ def destroy_home(home: Home) -> list[Path]:
         Retry: `child_failed`: something still runs. Refused: `file_unusable`: something cannot be
             removed.
     """
-    elsewhere = places_with_data(home)
+    elsewhere = data_directories_outside(home)
     with _removal_errors():
         write_new(home.tag, TAG_TEXT, 0o644)
         write_new(home.destroying, b"", 0o644)
         home.config.unlink(missing_ok=True)
     _stop_all(home, elsewhere)
     with _removal_errors():
-        for place in elsewhere:
-            remove_place(place)
+        for directory in elsewhere:
+            remove_data_directory(directory)
         for folder in _short_socket_folders(home, elsewhere):
             remove(folder)
         entries = [
@@ -140,7 +140,7 @@ def destroy_home(home: Home) -> list[Path]:
         left = sorted(home.path.iterdir())
         if not left:
             home.path.rmdir()
-        if not places():
+        if not data_directories():
             binaries.remove_copies()
     return left
 
@@ -149,13 +149,13 @@ def orphans() -> list[Orphan]:
     """Return what homes that are gone have left on this machine, as far as this user may see it."""
     found = [
         Orphan(
-            place.path,
-            place.home.path if place.home is not None else None,
-            size_of(place.path),
-            certain=state is PlaceState.GONE,
+            directory.path,
+            directory.home.path if directory.home is not None else None,
+            size_of(directory.path),
+            certain=state is HomeState.GONE,
         )
-        for place in places()
-        if (state := state_of(place)) in (PlaceState.GONE, PlaceState.UNKNOWN)
+        for directory in data_directories()
+        if (state := state_of(directory)) in (HomeState.GONE, HomeState.UNKNOWN)
     ]
     return found + [
         Orphan(folder, owner, size_of(folder), certain=True)
@@ -170,23 +170,23 @@ def remove_orphan(orphan: Orphan) -> None:
     Raises:
         MosaicError: as `destroy_home`.
     """
-    place = Place(orphan.path)
+    directory = DataDirectory(orphan.path)
     with _removal_errors():
-        if place in places():
-            cluster.end_all_in(place.server)
-            remove_place(place)
+        if directory in data_directories():
+            cluster.end_all_in(directory.server)
+            remove_data_directory(directory)
         else:
             remove(orphan.path)
-        if not places():
+        if not data_directories():
             binaries.remove_copies()
 
 
-def _stop_all(home: Home, elsewhere: list[Place]) -> None:
+def _stop_all(home: Home, elsewhere: list[DataDirectory]) -> None:
     for _ in range(ROUNDS):
         users = users_of(home)
         for user in users:
             processes.stop(user, STOP)
-        for base in (home.path / "postgres", *(place.server for place in elsewhere)):
+        for base in (home.path / "postgres", *(directory.server for directory in elsewhere)):
             cluster.end_all_in(base)
         for authority in (home.ca, Home(home.trial).ca):
             stepca.end_all_in(authority, find_step_ca())
@@ -196,12 +196,12 @@ def _stop_all(home: Home, elsewhere: list[Place]) -> None:
     raise Retry("child_failed", f"processes still use {home.path}: {pids}", hint="end them first")
 
 
-def _short_socket_folders(home: Home, elsewhere: list[Place]) -> Iterator[Path]:
+def _short_socket_folders(home: Home, elsewhere: list[DataDirectory]) -> Iterator[Path]:
     """Give the folders of the home's sockets that lie outside, by its path now and before a move.
 
     A path at which another home is now has its own.
     """
-    paths = {place.home.path for place in elsewhere if place.home is not None}
+    paths = {directory.home.path for directory in elsewhere if directory.home is not None}
     with suppress(OSError):
         paths.add(Path(home.database_place.read_text().strip()).parent)
     others = {path for path in paths if path != home.path and is_home(path)}

@@ -30,7 +30,7 @@ _detached: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SystemAccount:
     """An operating system account that a child runs as; `groups` are its supplementary ones."""
 
     name: str
@@ -147,7 +147,7 @@ def spawn(
     argv: Sequence[str | Path],
     *,
     log: Path,
-    account: Account | None = None,
+    account: SystemAccount | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path = Path("/"),
 ) -> subprocess.Popen[bytes]:

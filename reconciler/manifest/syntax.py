@@ -67,7 +67,7 @@ class Scalar(Node):
 
 
 @dataclass(slots=True)
-class Entry:
+class MappingEntry:
     """A key and its value; `start` is where the key's `?` or the key itself begins."""
 
     start: int
@@ -80,9 +80,9 @@ class Mapping(Node):
     """A mapping, in braces (`flow`) or in lines."""
 
     flow: bool
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[MappingEntry] = field(default_factory=list)
 
-    def entry(self, name: str) -> Entry | None:
+    def entry(self, name: str) -> MappingEntry | None:
         """Return the entry of a key."""
         return next((each for each in self.entries if each.key.value == name), None)
 
@@ -210,7 +210,7 @@ class _Composer:
             key, value = self._node(inner), self._node(next(self._events))
             if not isinstance(key, Scalar):
                 raise ValueError("a key must be text")  # noqa: TRY004 - of what is written
-            mapping.entries.append(Entry(key.start, key, value))
+            mapping.entries.append(MappingEntry(key.start, key, value))
             mapping.end = max(key.end, value.end)
         mapping.end = inner.end_mark.index if mapping.flow else mapping.end
         return mapping

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.source import MAX_FILE
-from reconciler.source.listing import Entry, Kind
+from reconciler.source.listing import Kind, ListedName
 from reconciler.source.names import MAX_FOLDERS, hidden, passed_over, unreadable
 
 if TYPE_CHECKING:
@@ -40,19 +40,19 @@ class FolderListing:
     top: int
     submodules: frozenset[str] = frozenset()
     closed: dict[str, OSError] = field(default_factory=dict)
-    _entries: list[Entry] | None = None
+    _entries: list[ListedName] | None = None
     _targets: dict[str, str] = field(default_factory=dict)
     _repository: str | None = None
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ListedName]:
         """Return every file, link and special file that is shown, and the repositories within."""
         if self._entries is None:
             self._repository = _repository_of(self.root)
-            self._entries = [Entry(name, Kind.SUBMODULE) for name in self.submodules]
+            self._entries = [ListedName(name, Kind.SUBMODULE) for name in self.submodules]
             self._entries += self._walk(self.top, "", 0)
         return self._entries
 
-    def _walk(self, folder: int, prefix: str, depth: int) -> Iterator[Entry]:
+    def _walk(self, folder: int, prefix: str, depth: int) -> Iterator[ListedName]:
         with os.scandir(folder) as listed:
             found = list(listed)
         for each in found:
@@ -61,13 +61,13 @@ class FolderListing:
             if (passed_over if kind is Kind.FOLDER else hidden)(each.name):
                 continue
             if kind is not Kind.FOLDER:
-                yield Entry(name, kind)
+                yield ListedName(name, kind)
             elif depth > MAX_FOLDERS:  # its name is deep enough to be refused
-                yield Entry(f"{name}/", Kind.SPECIAL)
+                yield ListedName(f"{name}/", Kind.SPECIAL)
             elif name not in self.submodules:
                 yield from self._enter(folder, each.name, name, depth)
 
-    def _enter(self, above: int, part: str, name: str, depth: int) -> Iterator[Entry]:
+    def _enter(self, above: int, part: str, name: str, depth: int) -> Iterator[ListedName]:
         try:
             descriptor = os.open(part, _BENEATH, dir_fd=above)
         except OSError as error:
@@ -77,7 +77,7 @@ class FolderListing:
             return
         try:
             if self._repository is not None and _is_repository(descriptor):
-                yield Entry(name, Kind.SUBMODULE)
+                yield ListedName(name, Kind.SUBMODULE)
             else:
                 yield from self._walk(descriptor, f"{name}/", depth + 1)
         except PermissionError as error:  # it may be listed, and what is in it may not be looked at
@@ -178,7 +178,7 @@ class _Surroundings:
 
     top: str
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[ListedName, ...]:
         return ()
 
     def kind(self, name: str) -> Kind | None:

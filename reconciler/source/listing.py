@@ -42,7 +42,7 @@ class Kind(Enum):
     SPECIAL = "special file"
 
 
-class Astray(Enum):
+class LinkFault(Enum):
     """Where a link leads that ends nowhere within a listing."""
 
     OUTSIDE = "leads out of the source"
@@ -51,7 +51,7 @@ class Astray(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedName:
     """A name in a source, relative to it, with `/`."""
 
     name: str
@@ -59,10 +59,10 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class LinkTarget:
     """Where a name leads: `place` holds what is there, `links` are those on the way."""
 
-    at: Kind | Astray
+    at: Kind | LinkFault
     place: str = ""
     links: tuple[str, ...] = ()
 
@@ -79,7 +79,7 @@ class Manifest:
 class Listing(Protocol):
     """The names of a folder or a tree, relative to its top, with `/`. Nothing is followed."""
 
-    def entries(self) -> Iterable[Entry]:
+    def entries(self) -> Iterable[ListedName]:
         """Return every name that is shown and is no folder, in any order."""
 
     def kind(self, name: str) -> Kind | None:
@@ -92,22 +92,22 @@ class Listing(Protocol):
         """Return the repository that holds it, and its own place there, with a `/` at the end."""
 
 
-def follow(listing: Listing, name: str) -> End:
+def follow(listing: Listing, name: str) -> LinkTarget:
     """Return where a name leads, by every link on the way, as a kernel walks it."""
     pending = deque(name.split("/"))
     at: list[str] = []
     links: list[str] = []
-    end: Kind | Astray = Kind.FOLDER
+    end: Kind | LinkFault = Kind.FOLDER
     while pending and end is Kind.FOLDER:
         part = pending.popleft()
         if part == ".." and at:
             at.pop()
         elif part == "..":
-            end = Astray.OUTSIDE
+            end = LinkFault.OUTSIDE
         elif part not in ("", "."):
             at.append(part)
             kind = None if part.lower() == ".git" else listing.kind("/".join(at))
-            end = Astray.MISSING if kind is None else kind
+            end = LinkFault.MISSING if kind is None else kind
         if end is Kind.LINK:
             links.append("/".join(at))
             at.pop()
@@ -115,18 +115,18 @@ def follow(listing: Listing, name: str) -> End:
             pending.extendleft(reversed(target.split("/")))
             end = _stray(target, len(links)) or Kind.FOLDER
     if pending and end in (Kind.FILE, Kind.SPECIAL):  # neither is a folder on the way
-        end = Astray.MISSING
-    return End(end, "/".join(at), tuple(links))
+        end = LinkFault.MISSING
+    return LinkTarget(end, "/".join(at), tuple(links))
 
 
-def _stray(target: str, hops: int) -> Astray | None:
+def _stray(target: str, hops: int) -> LinkFault | None:
     """Return why the text of a link leads astray by itself, after so many links."""
     if hops > MAX_HOPS:
-        return Astray.LOOP
+        return LinkFault.LOOP
     if target.startswith("/"):
-        return Astray.OUTSIDE
+        return LinkFault.OUTSIDE
     long = len(target.encode("utf-8", "surrogateescape")) > MAX_TARGET
-    return Astray.MISSING if long or not target else None
+    return LinkFault.MISSING if long or not target else None
 
 
 def choose(
@@ -153,13 +153,13 @@ def choose(
     return manifests, problems
 
 
-def counts(entry: Entry) -> bool:
+def counts(entry: ListedName) -> bool:
     """Tell whether a name may matter: as a manifest, or as a folder that a link or module hides."""
     return entry.kind in (Kind.LINK, Kind.SUBMODULE) or mistakable(entry.name)
 
 
 def _judge(
-    listing: Listing, entry: Entry, names: Names, ignored: frozenset[str]
+    listing: Listing, entry: ListedName, names: Names, ignored: frozenset[str]
 ) -> Manifest | Problem | None:
     name = entry.name
     if entry.kind is Kind.SUBMODULE:
@@ -179,14 +179,14 @@ def _judge(
     end = _follow_unless(ignored, listing, name)
     if end.at is Kind.FILE:
         return Manifest(name, end.place, end.links)
-    reason = end.at.value if isinstance(end.at, Astray) else f"leads to a {end.at.value}"
+    reason = end.at.value if isinstance(end.at, LinkFault) else f"leads to a {end.at.value}"
     return link(name, reason)
 
 
-def _follow_unless(ignored: frozenset[str], listing: Listing, name: str) -> End:
+def _follow_unless(ignored: frozenset[str], listing: Listing, name: str) -> LinkTarget:
     """Return where a name leads; a commit holds nothing at a place that git ignores."""
     end = follow(listing, name)
-    return End(Astray.MISSING, end.place, end.links) if end.place in ignored else end
+    return LinkTarget(LinkFault.MISSING, end.place, end.links) if end.place in ignored else end
 
 
 def _hides_a_folder(listing: Listing, name: str, ignored: frozenset[str]) -> bool:
@@ -195,9 +195,9 @@ def _hides_a_folder(listing: Listing, name: str, ignored: frozenset[str]) -> boo
     A tree knows nothing beyond its repository. There the name decides: CLAUDE.md is a file.
     """
     end = _follow_unless(ignored, listing, name)
-    around = listing.around() if end.at is Astray.OUTSIDE else None
+    around = listing.around() if end.at is LinkFault.OUTSIDE else None
     if around is not None:
         end = follow(around[0], f"{around[1]}{name}")
-    if end.at is Astray.OUTSIDE:
+    if end.at is LinkFault.OUTSIDE:
         return PurePosixPath(name).suffix in ("", ".d")
     return end.at in (Kind.FOLDER, Kind.SUBMODULE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.config.home import NAME
-from reconciler.embedded.postgres.data_directory import places
+from reconciler.embedded.postgres.data_directory import data_directories
 from tests.support.command import COMMAND, Command
 from tests.support.gateways import TestGateway, gateway_folder
 from tests.support.waiting import PATIENCE_S, wait_until
@@ -45,7 +45,7 @@ def step_cas(folder: TestGateway) -> list[int]:
 def nothing_is_left(folder: TestGateway) -> None:
     wait_until(lambda: not folder.processes(), "nothing runs")
     assert list(folder.cwd.iterdir()) == []
-    homes = [place.home.path for place in places() if place.home is not None]
+    homes = [directory.home.path for directory in data_directories() if directory.home is not None]
     assert not [home for home in homes if home.is_relative_to(folder.cwd)]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from reconciler.embedded.postgres.data_directory import places
+from reconciler.embedded.postgres.data_directory import data_directories
 from reconciler.embedded.postgres.home_server import cluster_of, short_sockets
 from tests.support.command import COMMAND, Command, write
 from tests.support.embedded import as_root
@@ -62,7 +62,7 @@ def is_gone(gateway: TestGateway, data: Path) -> None:
     """Check that nothing is left of a gateway but what people wrote."""
     assert sorted(gateway.cwd.iterdir()) in ([], [gateway.manifests])
     assert not data.exists()
-    assert not [place for place in places() if place.home == gateway.home]
+    assert not [directory for directory in data_directories() if directory.home == gateway.home]
     assert not [each for each in short_sockets(gateway.home, os.geteuid()) if each.exists()]
     assert gateway.processes() == {}
     assert not [each for each in Path("/proc").glob("[0-9]*/cwd") if works_in(each, data)]
@@ -296,4 +296,8 @@ def test_the_copy_that_took_the_place_of_a_moved_home_does_not_take_its_data(
 
     gateway.ok("grant", "list", "--home", str(moved))
     gateway.ok("destroy", "--yes", "--home", str(moved))
-    assert not [place for place in places() if place.home and place.home.path == moved]
+    assert not [
+        directory
+        for directory in data_directories()
+        if directory.home and directory.home.path == moved
+    ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.embedded.postgres.account import runnable
-from reconciler.embedded.processes import Account, working_in
+from reconciler.embedded.processes import SystemAccount, working_in
 from reconciler.embedded.stepca.install import SERVICES_PATH
 from tests.support.checkout import ROOT
 from tests.support.gateways import Up
@@ -20,7 +20,7 @@ from tests.support.install_lines import copy_checkout, readme_lines
 if TYPE_CHECKING:
     from tests.packaging.conftest import Place
 
-NOBODY: Final = Account("nobody", 65534, 65534)
+NOBODY: Final = SystemAccount("nobody", 65534, 65534)
 
 pytestmark = pytest.mark.packaging
 

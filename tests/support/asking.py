@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.clients.gateway.client import GatewayClient
-from reconciler.clients.http.channel import DIRECT, Limits
+from reconciler.clients.http.channel import DIRECT, Timeouts
 from reconciler.core.issuance.tokens import new_token
 from reconciler.core.settings import LOOPBACK
 from reconciler.crypto.authority import new_authority
@@ -31,7 +31,7 @@ TOKEN = new_token(b"0123456789", b"s" * 32)
 KEY = generate_key()
 ENROLL = f"POST {API}/enroll"
 PICKUP = f"POST {API}/certificates/pickup"
-QUICK = Limits(connect_s=1, read_s=1, total_s=2)
+QUICK = Timeouts(connect_s=1, read_s=1, total_s=2)
 
 GRANT: dict[str, Any] = {
     "id": "0197a000-0000-7000-8000-000000000001",
@@ -60,7 +60,7 @@ def call(
     *,
     pin: str = PIN,
     allow: tuple[Network, ...] = LOOPBACK,
-    limits: Limits = QUICK,
+    limits: Timeouts = QUICK,
     rules: ProxyRules = DIRECT,
 ) -> Any:
     async def run() -> Any:

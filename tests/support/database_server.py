@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from reconciler.embedded.processes import Account
+    from reconciler.embedded.processes import SystemAccount
 
 OWNER: Final = "owner"
 PASSWORD: Final = "first-s3cret"
@@ -40,7 +40,7 @@ class DatabaseServer:
 
     folder: Path
     binaries: Path
-    account: Account | None
+    account: SystemAccount | None
     port: int
     settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None

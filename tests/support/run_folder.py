@@ -20,7 +20,7 @@ import pytest
 from reconciler.embedded import processes
 from reconciler.embedded.destroy import recorded_socket_folders
 from reconciler.embedded.folders import remove
-from reconciler.embedded.postgres.data_directory import places, remove_place
+from reconciler.embedded.postgres.data_directory import data_directories, remove_data_directory
 from reconciler.embedded.scratch import OWNER, abandoned_scratch, make_scratch
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RunFolder:
         )
         return [
             *(f"process {each.pid}: {_command_of(each.pid)}" for each in self._processes()),
-            *(f"{place} of {home}" for place, home in self._elsewhere()),
+            *(f"{directory} of {home}" for directory, home in self._elsewhere()),
             *(str(path) for path in sorted(files)),
         ]
 
@@ -60,18 +60,18 @@ class RunFolder:
             with suppress(OSError):
                 processes.stop(identity, ENDED)
         elsewhere = dict(self._elsewhere())
-        for place in places():
-            if place.path in elsewhere:
-                remove_place(place)
+        for directory in data_directories():
+            if directory.path in elsewhere:
+                remove_data_directory(directory)
         for path in elsewhere:
             remove(path)
         remove(self.path)
 
     def _elsewhere(self) -> Iterator[tuple[Path, Path]]:
         """Give what homes of the run have elsewhere, each with its home."""
-        for place in places():
-            if place.home is not None and self._has(place.home.path):
-                yield place.path, place.home.path
+        for directory in data_directories():
+            if directory.home is not None and self._has(directory.home.path):
+                yield directory.path, directory.home.path
         for folder, home in recorded_socket_folders():
             if self._has(home):
                 yield folder, home
@@ -79,7 +79,7 @@ class RunFolder:
     def _processes(self) -> list[Identity]:
         """Return what runs of it: begun by a test, or at work in a folder of the run."""
         mark = os.fsencode(self.path)
-        folders = [self.path, *(place for place, _ in self._elsewhere())]
+        folders = [self.path, *(directory for directory, _ in self._elsewhere())]
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has ended, or is another user's

@@ -24,9 +24,9 @@ from reconciler.config.home import NAME, Home, find_home, is_home
 from reconciler.core.model.text import counted, printable
 from reconciler.embedded.destroy import (
     Orphan,
+    data_directories_outside,
     destroy_home,
     orphans,
-    places_with_data,
     remove_orphan,
     require_home_folder,
     reserved,
@@ -102,8 +102,8 @@ def _describe(home: Home) -> None:
     """Tell what is going to be removed."""
     click.echo(f"the gateway in {home.path} is removed for good:")
     _line(home.path, size_of(home.path), "keys, certificate authority, settings, logs")
-    for place in places_with_data(home):
-        _line(place.path, size_of(place.path), "its database")
+    for directory in data_directories_outside(home):
+        _line(directory.path, size_of(directory.path), "its database")
     click.echo(f"  {_rows(home)}")
     for name, path in _files_elsewhere(home).items():
         click.echo(f"  kept: {path}, which {name} names")

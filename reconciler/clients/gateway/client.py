@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final, Self
 
 from reconciler.clients.gateway.responses import read_answer, read_failure
 from reconciler.clients.http.channel import (
-    DEFAULT_LIMITS,
+    DEFAULT_TIMEOUTS,
     DIRECT,
-    Answer,
     Channel,
     Destination,
-    Limits,
+    Response,
+    Timeouts,
     find,
     wrong_answer,
 )
@@ -99,7 +99,7 @@ class GatewayClient:
         allow_addresses: tuple[Network, ...],
         *,
         rules: ProxyRules = DIRECT,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: Timeouts = DEFAULT_TIMEOUTS,
         clock: Callable[[], datetime] = utc_now,
     ) -> AsyncIterator[Self]:
         """Connect to the gateway whose root has the fingerprint `pin` (`sha256:<hex>`).
@@ -164,7 +164,7 @@ class GatewayClient:
         path: str,
         headers: dict[str, str] | None = None,
         json: dict[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         answer = await self._channel.send(method, f"{API_PREFIX}{path}", headers=headers, json=json)
         self.server_time = answer.server_time
         return answer
@@ -174,7 +174,7 @@ def _bearer(token: Token) -> dict[str, str]:
     return {"Authorization": f"Bearer {token.spelled()}"}
 
 
-def _bundle(answer: Answer) -> str:
+def _bundle(answer: Response) -> str:
     if answer.status != 200:
         raise read_failure(answer)
     return answer.body.decode("ascii", "replace")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
-from reconciler.clients.http.channel import Answer, wrong_answer
+from reconciler.clients.http.channel import Response, wrong_answer
 from reconciler.core.issuance.contract import Document, InvalidField
 from reconciler.core.model.text import printable
 from reconciler.errors import OUTCOMES, MosaicError, Refused, Retry
@@ -35,7 +35,7 @@ class _Problem(BaseModel):
     retryable: bool = False
 
 
-def read_answer(answer: Answer, expected_status: int, document: type[_D], secret: str) -> _D:
+def read_answer(answer: Response, expected_status: int, document: type[_D], secret: str) -> _D:
     """Return the document of an answer with the status; `secret` is what its texts may not show.
 
     Raises:
@@ -62,7 +62,7 @@ _CODES_OF_STATUSES: Final = {
 }
 
 
-def read_failure(answer: Answer, secret: str = "") -> MosaicError:
+def read_failure(answer: Response, secret: str = "") -> MosaicError:
     """Return the error that an answer of another status stands for.
 
     A code that we know, under its own status, is kept; any other becomes `peer_refused`, or
@@ -89,7 +89,7 @@ def read_failure(answer: Answer, secret: str = "") -> MosaicError:
     return Refused(code, message, hint=hint)
 
 
-def _problem(answer: Answer) -> _Problem | None:
+def _problem(answer: Response) -> _Problem | None:
     try:
         return _Problem.model_validate_json(answer.body)
     except ValidationError:
@@ -100,7 +100,7 @@ def _without(text: str, secret: str) -> str:
     return text.replace(secret, "…") if secret else text
 
 
-def _wait(answer: Answer) -> timedelta:
+def _wait(answer: Response) -> timedelta:
     """Return the Retry-After (RFC 9110 10.2.3) of seconds, within `MAX_WAIT`."""
     seconds = answer.headers.get("retry-after", "")
     if seconds.isascii() and seconds.isdecimal():

@@ -40,7 +40,7 @@ _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Timeouts:
     """Seconds: to resolve and connect, between two parts of an answer, and for a request in all.
 
     `total_s` is longer than a gateway may wait for its CA.
@@ -51,7 +51,7 @@ class Limits:
     total_s: float = 30.0
 
 
-DEFAULT_LIMITS: Final = Limits()
+DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What came back: the status, the headers that matter, the body within its limit."""
 
     status: int
@@ -94,7 +94,7 @@ class Answer:
 async def find(
     base_url: str,
     allow_addresses: tuple[Network, ...],
-    limits: Limits,
+    limits: Timeouts,
     rules: ProxyRules = DIRECT,
 ) -> Destination:
     """Resolve the host of an https URL and judge all of its addresses; or its name, for a proxy.
@@ -120,7 +120,7 @@ async def find(
 
 
 async def _resolve(
-    url: httpx.URL, host: str, port: int, limits: Limits, hint: str
+    url: httpx.URL, host: str, port: int, limits: Timeouts, hint: str
 ) -> tuple[IpAddress, ...]:
     try:
         async with asyncio.timeout(limits.connect_s):
@@ -152,7 +152,7 @@ def _judge(
 class Channel:
     """Connections to one destination under one TLS context; an async context manager."""
 
-    def __init__(self, to: Destination, tls: ssl.SSLContext, limits: Limits) -> None:
+    def __init__(self, to: Destination, tls: ssl.SSLContext, limits: Timeouts) -> None:
         self._to, self._limits = to, limits
         self._http = httpx.AsyncClient(
             transport=_Pinned(to.addresses, tls)
@@ -179,7 +179,7 @@ class Channel:
         *,
         headers: Mapping[str, str] | None = None,
         json: Any = None,  # noqa: ANN401 - any JSON value
-    ) -> Answer:
+    ) -> Response:
         """Send one request and return its answer, whatever its status; never a redirect's target.
 
         Raises:
@@ -202,14 +202,14 @@ class Channel:
         url: str,
         headers: Mapping[str, str] | None,
         json: Any,  # noqa: ANN401 - any JSON value
-    ) -> Answer:
+    ) -> Response:
         async with self._http.stream(method, url, headers=headers, json=json) as response:
             try:
                 body = await read_body(response.aiter_raw(), MAX_ANSWER)
             except BodyTooLarge:
                 reason = f"its answer is larger than {MAX_ANSWER:,} octets"
                 raise wrong_answer(reason) from None
-            return Answer(response.status_code, response.headers, body)
+            return Response(response.status_code, response.headers, body)
 
 
 class _Pinned(httpx.AsyncBaseTransport):

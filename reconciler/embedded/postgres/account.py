@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from reconciler.embedded.processes import Account
+from reconciler.embedded.processes import SystemAccount
 from reconciler.errors import NeedsEdit
 from reconciler.process import BoundExceeded, Bounds, run_process
 
@@ -23,7 +23,7 @@ WAIT_S: Final = 0.1
 CREATING: Final = Bounds(seconds=60, output=64 * 1024)
 
 
-def server_account() -> Account | None:
+def server_account() -> SystemAccount | None:
     """Return the account to drop to, made where it is missing; None where we are not root.
 
     It is an account of its own, so that no other service of the machine, `nobody` included, can
@@ -38,15 +38,15 @@ def server_account() -> Account | None:
         found = pwd.getpwnam(NAME)
     except KeyError:
         found = _create()
-    return Account(NAME, found.pw_uid, found.pw_gid)
+    return SystemAccount(NAME, found.pw_uid, found.pw_gid)
 
 
-def reachable(path: Path, account: Account) -> bool:
+def reachable(path: Path, account: SystemAccount) -> bool:
     """Tell whether the account can enter every folder that leads to `path`."""
     return all(_permits(folder, account) for folder in path.parents if folder.exists())
 
 
-def runnable(program: Path, account: Account | None) -> bool:
+def runnable(program: Path, account: SystemAccount | None) -> bool:
     """Tell whether the account can run a program; we, where it is None."""
     if account is None:
         return os.access(program, os.X_OK)
@@ -56,7 +56,7 @@ def runnable(program: Path, account: Account | None) -> bool:
     )
 
 
-def _permits(path: Path, account: Account) -> bool:
+def _permits(path: Path, account: SystemAccount) -> bool:
     """Tell whether a file's mode lets the account run it, or enter it where it is a folder."""
     status = path.stat()
     if status.st_uid == account.uid:
@@ -68,7 +68,7 @@ def _permits(path: Path, account: Account) -> bool:
     return bool(status.st_mode & needed)
 
 
-def own_folder(folder: Path, account: Account | None) -> None:
+def own_folder(folder: Path, account: SystemAccount | None) -> None:
     """Make a folder (0700) of the account, ours where it is None.
 
     Raises:

@@ -37,8 +37,8 @@ YOUNG_S: Final = 60.0  # an empty folder of this age may be one that `init` is a
 _ABSENT: Final = (FileNotFoundError, NotADirectoryError)
 
 
-class PlaceState(enum.Enum):
-    """Whether the home that a place belongs to still exists."""
+class HomeState(enum.Enum):
+    """Whether the home that a data directory belongs to still exists."""
 
     USED = "its home is there"
     MOVED = "its home was moved"
@@ -47,7 +47,7 @@ class PlaceState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DataDirectory:
     """A folder with the database of one home."""
 
     path: Path
@@ -79,111 +79,113 @@ class Place:
         return self.path / "file-system"
 
 
-def places() -> list[Place]:
-    """Return every place on this machine; none to a user who is not root, who has none there."""
+def data_directories() -> list[DataDirectory]:
+    """Return every data directory outside of homes; only root has any."""
     if os.geteuid() != 0:
         return []
     try:
         folders = sorted(binaries.OUTSIDE.iterdir())
     except _ABSENT:
         return []
-    return [Place(each) for each in folders if _is_id(each.name) and each.is_dir()]
+    return [DataDirectory(each) for each in folders if _is_id(each.name) and each.is_dir()]
 
 
-def new_place(home: Home) -> Place:
-    """Make a place and let the home name it. What a removed home left is never taken again."""
-    place = Place(binaries.outside() / secrets.token_hex(8))
-    place.path.mkdir()
-    place.path.chmod(0o755)  # whatever root's umask is; the server's own folder in it is closed
-    write_new(place.record, _record_of(home), 0o444)
-    write_new(place.file_system, file_system_of(home.path).encode(), 0o444)
-    text = f"{place.server}\n".encode()
-    write_new(place.link, text, 0o444)
+def new_data_directory(home: Home) -> DataDirectory:
+    """Make a data directory and let the home name it; that of a removed home is never reused."""
+    directory = DataDirectory(binaries.outside() / secrets.token_hex(8))
+    directory.path.mkdir()
+    directory.path.chmod(0o755)  # whatever root's umask is; the server's own folder in it is closed
+    write_new(directory.record, _record_of(home), 0o444)
+    write_new(directory.file_system, file_system_of(home.path).encode(), 0o444)
+    text = f"{directory.server}\n".encode()
+    write_new(directory.link, text, 0o444)
     try:
-        os.link(place.link, home.database_place)
+        os.link(directory.link, home.database_place)
     except OSError:  # another file system, or one without links
-        place.link.unlink()
+        directory.link.unlink()
         write_new(home.database_place, text, 0o444)
-    return place
+    return directory
 
 
-def place_of(base: Path) -> Place | None:
-    """Return the place whose server's folder is `base`; None for a folder in a home."""
-    place = Place(base.parent)
-    return place if place.server == base and _is_id(base.parent.name) else None
+def data_directory_of(base: Path) -> DataDirectory | None:
+    """Return the data directory whose server's folder is `base`; None for a folder in a home."""
+    directory = DataDirectory(base.parent)
+    return directory if directory.server == base and _is_id(base.parent.name) else None
 
 
-def state_of(place: Place) -> PlaceState:
-    """Judge whether the home of a place still exists. When in doubt it may."""
-    home = place.home
+def state_of(directory: DataDirectory) -> HomeState:
+    """Judge whether the home of a data directory still exists. When in doubt it may."""
+    home = directory.home
     try:
         if home is None:
-            age_s = time.time() - place.path.stat().st_mtime
-            empty = not any(place.path.iterdir())
-            return PlaceState.GONE if empty and age_s > YOUNG_S else PlaceState.UNKNOWN
-        if _names(home, place):
-            return PlaceState.USED
-        count = _link_count(place)
+            age_s = time.time() - directory.path.stat().st_mtime
+            empty = not any(directory.path.iterdir())
+            return HomeState.GONE if empty and age_s > YOUNG_S else HomeState.UNKNOWN
+        if _names(home, directory):
+            return HomeState.USED
+        count = _link_count(directory)
         if count:
-            return PlaceState.MOVED if count > 1 else PlaceState.GONE
-        mounted = file_system_of(home.path) == _read(place.file_system)
+            return HomeState.MOVED if count > 1 else HomeState.GONE
+        mounted = file_system_of(home.path) == _read(directory.file_system)
     except OSError:
-        return PlaceState.UNKNOWN
-    return PlaceState.GONE if mounted else PlaceState.UNKNOWN
+        return HomeState.UNKNOWN
+    return HomeState.GONE if mounted else HomeState.UNKNOWN
 
 
-def places_of(home: Home) -> Iterator[Place]:
-    """Give the places that belong to the home, wherever it was moved; never those of its original.
+def data_directories_of(home: Home) -> Iterator[DataDirectory]:
+    """Yield the data directories of a home, wherever it was moved; never those of its original.
 
     These are the one that it names, and what an interrupted `init` in the same folder left.
     """
-    for place in places():
-        named = _names(home, place)
-        recorded = place.home == home
-        own = _same_file(place.link, home.database_place)
-        if recorded and _link_count(place) > 1 and not own:
+    for directory in data_directories():
+        named = _names(home, directory)
+        recorded = directory.home == home
+        own = _same_file(directory.link, home.database_place)
+        if recorded and _link_count(directory) > 1 and not own:
             continue  # of a home that was moved away from here
-        if recorded and (own or named or _link_count(place) == 1 or _names_none(home)):
-            yield place
+        if recorded and (own or named or _link_count(directory) == 1 or _names_none(home)):
+            yield directory
         elif named and not recorded:
-            state = state_of(place)
-            if state is PlaceState.GONE or (own and state is PlaceState.MOVED):
-                yield place
+            state = state_of(directory)
+            if state is HomeState.GONE or (own and state is HomeState.MOVED):
+                yield directory
 
 
-def original_of(home: Home, place: Place) -> Path | None:
-    """Return the home that `home`, which names the place, is a copy of; None for the place's own.
+def original_of(home: Home, directory: DataDirectory) -> Path | None:
+    """Return the home that `home`, which names the data directory, is a copy of, or None.
 
-    A home that was moved, or restored where its original is gone, is recorded as the place's own.
+    A home that was moved, or restored where its original is gone, is recorded as the owner.
     """
-    recorded = place.home
+    recorded = directory.home
     if recorded is None:
         return None
-    own = _same_file(place.link, home.database_place)
+    own = _same_file(directory.link, home.database_place)
     if recorded != home and not _same_file(recorded.path, home.path):
-        state = state_of(place)
-        if state is PlaceState.USED or (state is PlaceState.MOVED and not own):
+        state = state_of(directory)
+        if state is HomeState.USED or (state is HomeState.MOVED and not own):
             return recorded.path
-        if state is PlaceState.UNKNOWN:
+        if state is HomeState.UNKNOWN:
             return None
-    elif _link_count(place) > 1 and not own:
+    elif _link_count(directory) > 1 and not own:
         return recorded.path
     if recorded != home:
-        replace_file(place.record, _record_of(home), 0o444)
-        replace_file(place.file_system, file_system_of(home.path).encode(), 0o444)
+        replace_file(directory.record, _record_of(home), 0o444)
+        replace_file(directory.file_system, file_system_of(home.path).encode(), 0o444)
     if not own:
-        _link_again(place, home)
+        _link_again(directory, home)
     return None
 
 
-def remove_place(place: Place) -> None:
-    """Remove a place; what names its home goes last, so that an interrupted removal is finished.
+def remove_data_directory(directory: DataDirectory) -> None:
+    """Remove a data directory.
 
     Raises:
         OSError: something of it cannot be removed.
     """
-    for each in (place.server, place.link, place.file_system, place.record, place.path):
-        remove(each)
+    # What names its home goes last, so that a later removal finds and finishes this one.
+    files = (directory.link, directory.file_system, directory.record)
+    for path in (directory.server, *files, directory.path):
+        remove(path)
 
 
 def file_system_of(path: Path) -> str:
@@ -217,29 +219,29 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _names(home: Home, place: Place) -> bool:
-    """Tell whether the home names the place, or is being made and names none yet."""
+def _names(home: Home, directory: DataDirectory) -> bool:
+    """Tell whether the home names the data directory, or is being made and names none yet."""
     try:
-        return os.fsdecode(home.database_place.read_bytes()).strip() == str(place.server)
+        return os.fsdecode(home.database_place.read_bytes()).strip() == str(directory.server)
     except _ABSENT:
-        return is_home(home.path) and place.home == home
+        return is_home(home.path) and directory.home == home
 
 
 def _names_none(home: Home) -> bool:
     return not home.database_place.exists()
 
 
-def _link_count(place: Place) -> int:
+def _link_count(directory: DataDirectory) -> int:
     try:
-        return place.link.stat().st_nlink
+        return directory.link.stat().st_nlink
     except _ABSENT:
         return 0
 
 
-def _link_again(place: Place, home: Home) -> None:
+def _link_again(directory: DataDirectory, home: Home) -> None:
     with suppress(OSError):  # another file system
-        place.link.unlink(missing_ok=True)
-        os.link(home.database_place, place.link)
+        directory.link.unlink(missing_ok=True)
+        os.link(home.database_place, directory.link)
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -20,7 +20,11 @@ from typing import TYPE_CHECKING, Final
 from reconciler.embedded.folders import locked
 from reconciler.embedded.postgres import server as clusters
 from reconciler.embedded.postgres.account import reachable, server_account
-from reconciler.embedded.postgres.data_directory import new_place, original_of, place_of
+from reconciler.embedded.postgres.data_directory import (
+    data_directory_of,
+    new_data_directory,
+    original_of,
+)
 from reconciler.embedded.postgres.programs import require_usable, server_binaries
 from reconciler.embedded.postgres.server import MAX_SOCKET_PATH, SOCKET, Cluster
 from reconciler.errors import OTHER_USER, NeedsEdit
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconciler.config.home import Home
-    from reconciler.embedded.processes import Account
+    from reconciler.embedded.processes import SystemAccount
 
 RUNTIME: Final = (Path("/run"), Path("/tmp"))  # noqa: S108 - the folder's owner and mode are checked
 
@@ -108,7 +112,7 @@ def cluster_of(home: Home) -> Cluster:
     )
 
 
-def _base(home: Home, account: Account | None) -> Path:
+def _base(home: Home, account: SystemAccount | None) -> Path:
     """Return the server's folder: as recorded, else chosen now and recorded.
 
     It lies in the home where the account can reach that. Otherwise it is a new folder outside, with
@@ -122,7 +126,7 @@ def _base(home: Home, account: Account | None) -> Path:
         _require_incomplete(home)
         base = home.path / "postgres"
         if account is not None and not reachable(base / "data", account):
-            base = new_place(home).server
+            base = new_data_directory(home).server
         else:
             write_new(home.database_place, f"{base}\n".encode(), 0o444)
     base = Path(home.database_place.read_text().strip())
@@ -138,9 +142,9 @@ def _base(home: Home, account: Account | None) -> Path:
 
 def _require_own(home: Home, base: Path) -> None:
     """Refuse a copy of a home: it would use, change and stop the database of the one it is of."""
-    place = place_of(base)
-    if place is not None:
-        original = original_of(home, place)
+    directory = data_directory_of(base)
+    if directory is not None:
+        original = original_of(home, directory)
     else:
         owner = base.parent
         there = owner.joinpath("mosaic.toml").is_file()

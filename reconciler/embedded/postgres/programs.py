@@ -21,7 +21,7 @@ from reconciler.process import BoundExceeded, Bounds, run_process
 
 if TYPE_CHECKING:
     from reconciler.config.home import NamedServer
-    from reconciler.embedded.processes import Account
+    from reconciler.embedded.processes import SystemAccount
 
 SETTING: Final = "MOSAIC_POSTGRES_BIN"
 NEEDED: Final = ("initdb", "pg_ctl", "postgres")
@@ -37,7 +37,7 @@ UNFINISHED: Final = ".server-"
 COPY_S: Final = 600.0  # a copy that is older and not in its place was interrupted
 
 
-def server_binaries(account: Account | None, named: NamedServer | None = None) -> Path:
+def server_binaries(account: SystemAccount | None, named: NamedServer | None = None) -> Path:
     """Return the folder of the server's programs, where `account` can run them.
 
     An environment below root's own folder is closed to the account, so the wheel's server is copied
@@ -67,7 +67,7 @@ def server_binaries(account: Account | None, named: NamedServer | None = None) -
 
 
 def require_usable(
-    account: Account | None, named: NamedServer | None, data: Path | None = None
+    account: SystemAccount | None, named: NamedServer | None, data: Path | None = None
 ) -> None:
     """Refuse a PostgreSQL that cannot run here, or not with the data that are there.
 
@@ -89,7 +89,7 @@ def require_usable(
     raise NeedsEdit("config_invalid", message, hint=hint)
 
 
-def _major_version(named: NamedServer, account: Account | None) -> int:
+def _major_version(named: NamedServer, account: SystemAccount | None) -> int:
     """Return the major version of a PostgreSQL of this machine, all of which can be run."""
 
     def refuse(what: str, hint: str) -> NeedsEdit:

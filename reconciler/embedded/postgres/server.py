@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from reconciler.embedded.processes import Account, Identity
+    from reconciler.embedded.processes import Identity, SystemAccount
 
 OWNER: Final = "mosaic"  # role and database
 PROGRAM: Final = "postgres"
@@ -58,7 +58,7 @@ class Cluster:
     base: Path
     sockets: Path
     binaries: Path
-    account: Account | None
+    account: SystemAccount | None
     password: str = field(repr=False)
     log: Path
     durable: bool = True

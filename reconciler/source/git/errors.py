@@ -87,11 +87,11 @@ _FAULTS: Final = (  # the first that matches
 _UNKNOWN: Final = _fault("", "check the URL, the network and the credentials", lasting=False)
 
 
-def said(result: ProcessResult) -> str:
+def error_summary(result: ProcessResult) -> str:
     """Return the last lines that say why a process failed, in one, printable, no credentials."""
     lines = [line.strip() for line in lines_of(result) if not _ADVICE.match(line)]
-    told = list(dict.fromkeys(line for line in lines if line))[-MAX_LINES:]
-    return "; ".join(told) or f"it ended with {result.code}"
+    lines_once = list(dict.fromkeys(line for line in lines if line))[-MAX_LINES:]
+    return "; ".join(lines_once) or f"it ended with {result.code}"
 
 
 def lines_of(result: ProcessResult) -> list[str]:
@@ -105,7 +105,7 @@ def unfetched(url: str, result: ProcessResult) -> MosaicError:
 
     It is `source_unavailable`, or `source_refused` if a person has to change something first.
     """
-    reason = said(result)
+    reason = error_summary(result)
     fault = next((each for each in _FAULTS if each.pattern.search(reason)), _UNKNOWN)
     message = f"{printable(without_credentials(url), 200)} cannot be fetched: {reason}"
     hint = f"nothing was changed; {_hint(fault, url)}"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from reconciler.core.model.text import printable, without_credentials
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.process import Bounds
-from reconciler.source.git.errors import said, unfetched
+from reconciler.source.git.errors import error_summary, unfetched
 from reconciler.source.git.run import (
     FETCHING,
     FULL_HASH,
@@ -195,7 +195,7 @@ def _make(folder: Path, object_format: str) -> None:
     words = ("init", "--quiet", "--bare", "--template=", f"--object-format={object_format}")
     result = run_git((*words, "--", str(fresh)), cwd=folder.parent)
     if result.code != 0:
-        raise unreadable(f"{folder} cannot be made: {said(result)}")
+        raise unreadable(f"{folder} cannot be made: {error_summary(result)}")
     fresh.rename(folder)
 
 

@@ -12,7 +12,7 @@ from reconciler.core.model.text import printable
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.process import Bounds, OutputTooLarge, ProcessResult, ProcessTimeout, run_process
 from reconciler.source.git.environment import NO_PROTOCOL, OPTIONS, environment
-from reconciler.source.git.errors import lines_of, said
+from reconciler.source.git.errors import error_summary, lines_of
 from reconciler.source.names import unreadable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Repository:
         """
         result = self.ask(*args, input=input, env=env, bounds=bounds)
         if result.code != 0:
-            raise unreadable(f"git {_verb(args)}: {said(result)}")
+            raise unreadable(f"git {_verb(args)}: {error_summary(result)}")
         return result.output
 
     def ask(

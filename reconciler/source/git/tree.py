@@ -10,9 +10,9 @@ from reconciler.core.source import MAX_FILE, SourceFile
 from reconciler.errors import NeedsEdit
 from reconciler.process import Bounds
 from reconciler.source.git.environment import git_version
-from reconciler.source.git.errors import said
+from reconciler.source.git.errors import error_summary
 from reconciler.source.git.run import READING, refuse_dash
-from reconciler.source.listing import MAX_TARGET, Entry, Kind, choose, follow
+from reconciler.source.listing import MAX_TARGET, Kind, ListedName, choose, follow
 from reconciler.source.names import (
     LOST_AND_FOUND,
     content_problem,
@@ -77,18 +77,18 @@ class TreeListing:
     prefix: str = ""  # its place in the commit, with a `/` at the end
     _rows: dict[str, Row] | None = None
     _all: list[Row] = field(default_factory=list)
-    _entries: list[Entry] | None = None
+    _entries: list[ListedName] | None = None
     _targets: dict[str, str] | None = None
 
     def row(self, name: str) -> Row:
         """Return the row of a name that the tree has."""
         return self._by_name()[name]
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ListedName]:
         """Return every name that is shown and is no folder, one that is there twice as often."""
         if self._entries is None:
             self._by_name()
-            self._entries = [Entry(each.name, each.kind) for each in self._all if _shown(each)]
+            self._entries = [ListedName(each.name, each.kind) for each in self._all if _shown(each)]
         return self._entries
 
     def kind(self, name: str) -> Kind | None:
@@ -120,7 +120,7 @@ class TreeListing:
             words = ("ls-tree", "-r", "-t", "-z", "-l", "--full-tree", self.top)
             result = self.repository.ask(*words)
             if result.code != 0:
-                where = f"an object of {self.commit[:12]} ({said(result)})"
+                where = f"an object of {self.commit[:12]} ({error_summary(result)})"
                 raise lacking(self.repository, where)
             self._all = rows(result.output)
             self._rows = {each.name: each for each in reversed(self._all)}  # the first counts

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.model.text import counted, printable
 from reconciler.core.source import MAX_FILE
 from reconciler.errors import MosaicError, NeedsEdit
-from reconciler.source.git.errors import said
+from reconciler.source.git.errors import error_summary
 from reconciler.source.git.history import COMMIT_WORDS, parse_commit
 from reconciler.source.git.run import SHA1_HEX, Repository, run_git
 from reconciler.source.git.tree import TreeListing, read_blobs
@@ -37,7 +37,7 @@ _SHOWN: Final = 5  # names that a message has
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CheckoutLocation:
     """Where a path lies in a repository: `prefix` with a `/` at the end, empty for the top."""
 
     repository: Repository
@@ -45,19 +45,19 @@ class Place:
     in_work_tree: bool
 
 
-def locate(path: Path) -> Place | None:
+def locate(path: Path) -> CheckoutLocation | None:
     """Return the repository that holds a folder, and the folder's place in it; None where none.
 
     Raises:
         NeedsEdit: `source_unreadable`: git cannot read it, or it is not in the repository's tree.
     """
     asked = ("--is-inside-work-tree", "--is-bare-repository", "--absolute-git-dir", "--show-prefix")
-    ended = run_git(("rev-parse", *asked), cwd=path)
-    if ended.code != 0:
-        if b"not a git repository" in ended.errors:
+    result = run_git(("rev-parse", *asked), cwd=path)
+    if result.code != 0:
+        if b"not a git repository" in result.errors:
             return None
-        raise unreadable(f"{path} cannot be read by git: {said(ended)}")
-    inside, bare, folder, prefix, *_ = ended.output.decode("utf-8", "surrogateescape").split("\n")
+        raise unreadable(f"{path} cannot be read by git: {error_summary(result)}")
+    inside, bare, folder, prefix, *_ = result.output.decode("utf-8", "surrogateescape").split("\n")
     top = Path(folder).parent
     if inside == "false" and bare == "false" and path.resolve() not in (top, Path(folder)):
         raise NeedsEdit(
@@ -65,7 +65,7 @@ def locate(path: Path) -> Place | None:
             f"{path} is outside of the work tree that its repository names (core.worktree)",
             hint=f"name the repository, {top}, and the folder within by --path",
         )
-    return Place(Repository(Path(folder)), prefix, inside == "true")
+    return CheckoutLocation(Repository(Path(folder)), prefix, inside == "true")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +83,17 @@ class Checkout:
         The second is logged.
         """
         try:
-            place = locate(root)
-            if place is None or not place.in_work_tree:
+            location = locate(root)
+            if location is None or not location.in_work_tree:
                 return None
-            head = place.repository.ask(*COMMIT_WORDS, "--")
+            head = location.repository.ask(*COMMIT_WORDS, "--")
             if head.code != 0:
                 if not any(each in head.errors.decode("utf-8", "replace") for each in _NONE):
-                    _warn(root, said(head))
+                    _warn(root, error_summary(head))
                 return None
             commit = parse_commit(head.output)
-            tree = place.repository.object(f"{commit.id}:{place.prefix.rstrip('/')}")
-            listing = TreeListing(place.repository, tree or "", commit.id, place.prefix)
+            tree = location.repository.object(f"{commit.id}:{location.prefix.rstrip('/')}")
+            listing = TreeListing(location.repository, tree or "", commit.id, location.prefix)
             listing.entries()
             return cls(root, commit, listing)
         except MosaicError as error:
@@ -187,15 +187,15 @@ class Checkout:
         """Return what git prints of the folder, by NUL; where it fails, nothing, and log it."""
         try:
             env = {"GIT_LITERAL_PATHSPECS": str(int(literal))}
-            ended = run_git(words, cwd=self.root, env=env, input=input)
+            result = run_git(words, cwd=self.root, env=env, input=input)
         except MosaicError as error:
             _warn(self.root, error.message)
             return []
-        if ended.code not in (0, 1):  # check-ignore: none is ignored
-            _warn(self.root, said(ended))
+        if result.code not in (0, 1):  # check-ignore: none is ignored
+            _warn(self.root, error_summary(result))
             return []
         return [
-            each for each in ended.output.decode("utf-8", "surrogateescape").split("\0") if each
+            each for each in result.output.decode("utf-8", "surrogateescape").split("\0") if each
         ]
 
 

@@ -12,10 +12,10 @@ from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.init import create_home
 from reconciler.embedded.postgres import server as clusters
 from reconciler.embedded.postgres.data_directory import (
-    Place,
-    PlaceState,
-    place_of,
-    places,
+    DataDirectory,
+    HomeState,
+    data_directories,
+    data_directory_of,
     state_of,
 )
 from reconciler.embedded.postgres.home_server import cluster_of, postgres
@@ -38,13 +38,13 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with open_folder() as made:
         machine = {name: made / name for name in ("lib", "run")}
         monkeypatch.setattr("reconciler.embedded.postgres.programs.OUTSIDE", machine["lib"])
-        for module in ("postgres", "destroy"):
+        for module in ("postgres.home_server", "destroy"):
             monkeypatch.setattr(f"reconciler.embedded.{module}.RUNTIME", (machine["run"],))
         machine["run"].mkdir()
         (made / "closed").mkdir(mode=0o700)
         yield made / "closed"
-        for place in places():
-            clusters.end_all_in(place.server)
+        for directory in data_directories():
+            clusters.end_all_in(directory.server)
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def home(folder: Path) -> Home:
     return made
 
 
-def place_of_home(home: Home) -> Place:
-    place = place_of(cluster_of(home).base)
-    assert place is not None
-    return place
+def place_of_home(home: Home) -> DataDirectory:
+    directory = data_directory_of(cluster_of(home).base)
+    assert directory is not None
+    return directory
 
 
 def findings(folder: Path) -> list[dict[str, str]]:
@@ -67,31 +67,31 @@ def findings(folder: Path) -> list[dict[str, str]]:
     return [each for each in document if each["check"] == "orphans"]
 
 
-def on_another_disk(place: Place, *, mounted: bool) -> None:
+def on_another_disk(directory: DataDirectory, *, mounted: bool) -> None:
     """Make the place what it is for a home on another file system."""
-    place.link.unlink()
+    directory.link.unlink()
     if not mounted:
-        place.file_system.unlink()
-        place.file_system.write_text("4711-4711")
+        directory.file_system.unlink()
+        directory.file_system.write_text("4711-4711")
 
 
 def test_the_database_of_a_home_that_was_removed_by_hand_is_listed_and_removed(
     home: Home, folder: Path
 ) -> None:
-    place, shell = place_of_home(home), Quick(folder.parent)
+    directory, shell = place_of_home(home), Quick(folder.parent)
     assert [each["state"] for each in findings(folder)] == ["ok"]
     shutil.rmtree(home.path)
 
     (orphan,) = findings(folder)
     assert orphan["state"] == "warning"
-    for part in (str(place.path), " MB)", str(home.path)):
+    for part in (str(directory.path), " MB)", str(home.path)):
         assert part in orphan["detail"]
     told(shell("destroy", "--orphans"), 64, "--yes")
-    assert place.path.exists()
+    assert directory.path.exists()
 
     command = orphan["hint"].partition("mosaic federation ")[2].rstrip("`")
-    assert str(place.path) in shell.ok(*command.split(), "--yes").out
-    assert not place.path.exists()
+    assert str(directory.path) in shell.ok(*command.split(), "--yes").out
+    assert not directory.path.exists()
     assert [each["state"] for each in findings(folder)] == ["ok"]
     assert "nothing to remove" in shell.ok("destroy", "--orphans").out
 
@@ -99,14 +99,14 @@ def test_the_database_of_a_home_that_was_removed_by_hand_is_listed_and_removed(
 def test_a_database_that_still_runs_is_stopped_before_it_is_removed(
     home: Home, folder: Path
 ) -> None:
-    place = place_of_home(home)
+    directory = place_of_home(home)
     server = cluster_of(home)
     clusters.ensure_running(server)
     shutil.rmtree(folder)
 
     Quick(folder.parent).ok("destroy", "--orphans", "--yes")
 
-    assert not place.path.exists()
+    assert not directory.path.exists()
     assert not probe.answers(server.url())
 
 
@@ -119,16 +119,16 @@ def test_the_database_of_a_home_that_is_there_is_no_orphan(home: Home, folder: P
 
 
 def test_the_database_of_a_home_that_was_moved_is_no_orphan(home: Home, folder: Path) -> None:
-    place, moved = place_of_home(home), Home(folder / "moved")
+    directory, moved = place_of_home(home), Home(folder / "moved")
     home.path.rename(moved.path)
-    assert state_of(place) is PlaceState.MOVED
+    assert state_of(directory) is HomeState.MOVED
 
     Quick(folder.parent).ok("destroy", "--orphans", "--yes")
 
     with postgres(moved) as url:
         assert probe.answers(url)
-    assert place.home == moved, "its new path is recorded when it is used"
-    assert state_of(place) is PlaceState.USED
+    assert directory.home == moved, "its new path is recorded when it is used"
+    assert state_of(directory) is HomeState.USED
 
 
 def test_the_database_of_a_home_that_another_one_replaced_is_an_orphan(
@@ -150,36 +150,36 @@ def test_the_database_of_a_home_that_another_one_replaced_is_an_orphan(
 def test_a_home_on_a_disk_that_is_not_mounted_keeps_its_database_unless_it_is_named(
     home: Home, folder: Path
 ) -> None:
-    place, shell = place_of_home(home), Quick(folder.parent)
-    on_another_disk(place, mounted=False)
+    directory, shell = place_of_home(home), Quick(folder.parent)
+    on_another_disk(directory, mounted=False)
     shutil.rmtree(folder)  # as it looks while the disk is away
 
     (finding,) = findings(folder)
     assert "its disk may not be mounted" in finding["detail"]
     assert "nothing to remove" in shell.ok("destroy", "--orphans", "--yes").out
-    assert place.path.exists()
+    assert directory.path.exists()
 
     command = finding["hint"].partition("mosaic federation ")[2].rstrip("`")
     shell.ok(*command.split(), "--yes")
-    assert not place.path.exists()
+    assert not directory.path.exists()
 
 
 def test_a_home_that_is_gone_from_a_disk_that_is_mounted_leaves_an_orphan(
     home: Home, folder: Path
 ) -> None:
-    place = place_of_home(home)
-    on_another_disk(place, mounted=True)
+    directory = place_of_home(home)
+    on_another_disk(directory, mounted=True)
     shutil.rmtree(folder)
 
     Quick(folder.parent).ok("destroy", "--orphans", "--yes")
 
-    assert not place.path.exists()
+    assert not directory.path.exists()
 
 
 def test_a_copy_of_a_home_that_is_gone_takes_over_and_is_destroyed_with_the_database(
     home: Home, folder: Path
 ) -> None:
-    place, copy = place_of_home(home), Home(folder / "copy")
+    directory, copy = place_of_home(home), Home(folder / "copy")
     shutil.copytree(home.path, copy.path)  # as `mv` does to another file system
     with pytest.raises(NeedsEdit, match="is a copy of"), postgres(copy):
         pytest.fail("it was used")
@@ -187,23 +187,23 @@ def test_a_copy_of_a_home_that_is_gone_takes_over_and_is_destroyed_with_the_data
 
     with postgres(copy) as url:
         assert probe.answers(url)
-    assert place.home == copy
-    assert state_of(place) is PlaceState.USED
+    assert directory.home == copy
+    assert state_of(directory) is HomeState.USED
     destroy_home(copy)
-    assert not place.path.exists()
+    assert not directory.path.exists()
 
 
 def test_a_copy_of_a_home_on_a_disk_that_is_not_mounted_is_destroyed_without_the_database(
     home: Home, folder: Path
 ) -> None:
-    place, copy = place_of_home(home), Home(folder / "copy")
-    on_another_disk(place, mounted=False)
+    directory, copy = place_of_home(home), Home(folder / "copy")
+    on_another_disk(directory, mounted=False)
     home.path.rename(copy.path)
 
     destroy_home(copy)
 
-    assert place.path.exists()
-    assert state_of(place) is PlaceState.UNKNOWN
+    assert directory.path.exists()
+    assert state_of(directory) is HomeState.UNKNOWN
 
 
 def test_the_socket_folder_of_a_home_with_a_long_path_is_an_orphan_too(folder: Path) -> None:

@@ -17,7 +17,7 @@ from reconciler.core.source import MAX_FILE, Source
 from reconciler.errors import InvalidManifests, NeedsEdit, Retry
 from reconciler.manifest.load import load
 from reconciler.process import Bounds, ProcessResult, end_running
-from reconciler.source.git.errors import said
+from reconciler.source.git.errors import error_summary
 from reconciler.source.git.remote import Remote, cache_folder
 from reconciler.source.git.run import Repository
 from reconciler.source.read import read_source
@@ -154,7 +154,7 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
 
 def test_what_git_says_is_one_printable_line_without_credentials() -> None:
     errors = b"warning: x\nfatal: no 'https://u:s3cret@h.example/x'\x1b[31m\nmore\n"
-    line = said(ProcessResult(128, b"", errors))
+    line = error_summary(ProcessResult(128, b"", errors))
     assert line == "warning: x; fatal: no 'https://h.example/x'\\x1b[31m; more"
 
 

@@ -6,7 +6,7 @@
     (4) sign at step-ca, with no transaction open: one request an issuance, never a retry
     (5) check the certificate against what was requested
     (6) transaction 2: the issuance is issued, the token spent, the grant active; commit, answer
-    (7) what did not end so is given up, and revoked unless it surely was never signed
+    (7) any other attempt is given up, and revoked unless it was certainly never signed
 
 A crash between any two steps leaves an intent, which a worker gives up when its lease has passed;
 the token stays claimed by its key, which may try again. Renewal is (1) and (3) to (7) with a proof

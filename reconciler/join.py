@@ -1,15 +1,15 @@
 """Joining another gateway: an invitation becomes a certificate whose key never left this side.
 
-    (1) first contact: only the pinned root counts, and nothing is sent before it does; a clock
-        that is too far from theirs stops here, because no proof of ours would be taken
-    (2) a key that is stored already is asked for first: an answer that was lost is picked up
+    (1) first contact: only the pinned root is trusted, and nothing is sent before; a clock that
+        is too far from theirs stops here, because none of our proofs would be accepted
+    (2) if a key is stored already, try a pickup with it first: its answer may have been lost
     (3) else make a key; seal it, store it with its CSR and the roots; commit
     (4) only now spend the token, with as much patience as the other side asks for
-    (5) the token is gone, perhaps for us: pick up by a proof of the key
+    (5) if the token is spent, perhaps by our own request: pick up by a proof of the key
     (6) check the certificate: the chain to the pinned roots, key, names, usage and time
     (7) store it: the peer is active
 
-A crash between any two steps costs nothing: the same command goes on with the stored key. A new
+After a crash between any two steps the same command continues with the stored key. A new
 invitation replaces the token and keeps the key, unless its grant has ended or is another one: one
 key serves one grant.
 """
@@ -200,7 +200,7 @@ def _open(joiner: Joiner, peer: Outbound, sealed: bytes) -> PrivateKey:
 
 
 def _holds(peer: Outbound, key: PrivateKey, issued: IssuedDocument) -> bool:
-    """Tell whether the row has this certificate, or one of the same key that ends no earlier."""
+    """Tell whether the row has this certificate, or one of the same key that expires no earlier."""
     current = peer.certificate
     if current is None or issued.not_after > current.not_after:
         return False

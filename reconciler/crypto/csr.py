@@ -65,7 +65,7 @@ def digest_of_pem(csr_pem: str) -> str:
 
 
 def read_csr(unverified_csr: str) -> VerifiedCsr:
-    """Return the CSR of a PEM text, once its caps, its signature and our policy have held.
+    """Return the CSR of a PEM text, once its size, its signature and our policy have been checked.
 
     Raises:
         Refused: `csr_malformed`, `csr_too_large`, `csr_signature`, `csr_key` or `csr_names`.

@@ -39,7 +39,7 @@ def sign(content: bytes, key: Path) -> bytes:
 
 
 def verify(content: bytes, signature: bytes, allowed_signers: Path, at: datetime) -> str:
-    """Return who signed `content`: a principal of the allowed signers whose key held `at`.
+    """Return who signed `content`: a principal of the allowed signers whose key was valid `at`.
 
     Raises:
         Refused: `checkpoint_untrusted`. NeedsEdit: `config_invalid`: there is no ssh-keygen.

@@ -8,19 +8,19 @@ from __future__ import annotations
 import click
 
 from reconciler.cli.shared.context import verb
-from reconciler.cli.shared.formatting import end_of, held, live_certificate, state
+from reconciler.cli.shared.formatting import end_of, hold_of, live_certificate, status_of
 from reconciler.cli.shared.listing import list_options, print_list
 from reconciler.core.model.states import GrantStatus
 from reconciler.store.views.grants import list_grants
 
 COLUMNS = (
     ("NAME", lambda row: row["name"]),
-    ("STATUS", state),
+    ("STATUS", status_of),
     ("PEER", lambda row: row["peer"]),
     ("SUBJECT", lambda row: row["subjectUserId"]),
     ("ENDS", end_of),
     ("CERTIFICATE ENDS", live_certificate),
-    ("HELD", held),
+    ("HELD", hold_of),
 )
 
 

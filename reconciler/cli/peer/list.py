@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from reconciler.cli.shared.context import verb
-from reconciler.cli.shared.formatting import Row, away, held, state
+from reconciler.cli.shared.formatting import Row, away, hold_of, status_of
 from reconciler.cli.shared.listing import list_options, print_list
 from reconciler.core.model.states import PeerStatus
 from reconciler.store.views.peers import list_peers
@@ -27,12 +27,12 @@ def _grants(row: Row) -> list[str]:
 
 COLUMNS = (
     ("NAME", lambda row: row["name"]),
-    ("STATUS", state),
+    ("STATUS", status_of),
     ("DIRECTION", lambda row: row["direction"]),
     ("ENDPOINT", lambda row: row["endpoint"] or "-"),
     ("GRANTS", lambda row: ", ".join(_grants(row)) or "-"),
     ("CERTIFICATE ENDS", _certificate_ends),
-    ("HELD", held),
+    ("HELD", hold_of),
 )
 
 

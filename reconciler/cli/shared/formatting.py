@@ -1,4 +1,4 @@
-"""How rows read to people: states with what holds them, and times as how far away they are."""
+"""How tables show documents: a status with its hold, and a time as how far away it is."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ Row = Mapping[str, Any]
 ENDED = ("revoked", "expired")
 
 
-def state(row: Row) -> str:
-    """Return the status, with the hold and what git does not know yet."""
-    words = [str(row["status"])]
+def status_of(row: Row) -> str:
+    """Return the status, and what else a reader has to know about it."""
+    parts = [str(row["status"])]
     hold = row["hold"]
     if hold is not None and hold["kind"] == "suspend" and row["status"] == "pending":
-        words.append("(will be suspended)")
+        parts.append("(will be suspended)")
     if not row["managed"] and not ended(row):
-        words.append("(not in git yet)")
-    return " ".join(words)
+        parts.append("(not in git yet)")
+    return " ".join(parts)
 
 
 def ended(row: Row) -> bool:
-    """Tell whether a row has ended for good."""
+    """Tell whether a peer or a grant is over for good."""
     return row["status"] in ENDED
 
 
-def held(row: Row) -> str:
-    """Return who holds a row and why, or `-`."""
+def hold_of(row: Row) -> str:
+    """Return who placed the hold of a peer or a grant, and why, or `-`."""
     hold = row["hold"]
     if hold is None:
         return "-"
@@ -52,11 +52,11 @@ def away(text: str | None) -> str:
 
 
 def end_of(row: Row) -> str:
-    """Return when a grant ends, or how long ago it was revoked."""
+    """Return when a grant expires, or how long ago it was revoked."""
     return away(row["revokedAt"] or row["expiresAt"])
 
 
 def live_certificate(row: Row) -> str:
-    """Return when the newest issued certificate of a grant ends, or `-`."""
+    """Return when the newest issued certificate of a grant expires, or `-`."""
     issued = [each for each in row["certificates"] if each["status"] == "issued"]
     return away(issued[-1]["notAfter"]) if issued else "-"

@@ -1,7 +1,7 @@
-"""Who may be signed for: the policy of enrollment and renewal, as decisions over plain facts.
+"""For whom a certificate is signed: the policy of enrollment and renewal, over plain facts.
 
-The clock is the database's, and an argument. A decision carries its reason; what a refusal leaves
-behind (a theft signal, a token past use) is part of it, so that the store can record both.
+The time is an argument, and comes from the database's clock. A decision carries its reason. What a
+denial leaves behind (a suspected theft, a token that is used up) is part of it, for the store.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class GrantFacts:
         return not self.status.ended and self.expires_at - now >= MIN_LEFT
 
     def not_after(self, now: datetime) -> datetime:
-        """Return when a certificate that is signed now ends: whole seconds, as X.509 has them."""
+        """Return when a certificate that is signed now expires, in whole seconds as in X.509."""
         return min(now + self.lifetime, self.expires_at).replace(microsecond=0)
 
 

@@ -52,7 +52,7 @@ def grant_common_name(grant_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CsrFacts:
-    """What a CSR says of itself: `names` are its DNS, IP, URI and e-mail names, as `dns:x`."""
+    """What a CSR states: `names` are its DNS, IP, URI and e-mail names, as `dns:x`."""
 
     spki_sha256: str
     key_type: str
@@ -107,7 +107,7 @@ class SignedLeaf:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedLeaf:
-    """What the CA was asked to sign; `not_after` is the latest end that is accepted.
+    """What the CA is asked to sign; `not_after` is the latest expiry that is accepted.
 
     `crl_urls` are the places of our revocation list: more than one while the gateway moves.
     """
@@ -178,13 +178,13 @@ def _is_address(value: str) -> bool:
 
 
 def check_leaf(facts: CertificateFacts, expected: ExpectedLeaf) -> None:
-    """Check a certificate that the CA returned against what it was asked for.
+    """Check a certificate that the CA returned against what was requested.
 
     (1) the serial is the one chosen before;
     (2) the public key is the CSR's;
     (3) it carries the grant: both OIDs exactly once, the URI, and no other name;
     (4) it is for client authentication only, and no CA;
-    (5) it ends no later than asked;
+    (5) it expires no later than requested;
     (6) it points at our revocation list, and at no other.
 
     Raises:

@@ -43,7 +43,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class LiveCertificate:
-    """A certificate that authority hangs on today; `serial` in lower-case hex."""
+    """A certificate that carries authority today; `serial` in lower-case hex."""
 
     serial: str
     peer: str
@@ -90,7 +90,7 @@ class ObservedPeer:
 
     @property
     def ended(self) -> bool:
-        """Whether the row can never hold again."""
+        """Whether the peer or grant is over for good."""
         return self.status is PeerStatus.REVOKED
 
     @property
@@ -122,7 +122,7 @@ class ObservedGrant:
 
     @property
     def ended(self) -> bool:
-        """Whether the row can never hold again."""
+        """Whether the peer or grant is over for good."""
         return self.status.ended
 
     @property

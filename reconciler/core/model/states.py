@@ -28,7 +28,7 @@ class GrantStatus(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the grant can never hold again."""
+        """Whether the grant is over for good."""
         return self in (GrantStatus.REVOKED, GrantStatus.EXPIRED)
 
 
@@ -52,7 +52,7 @@ class IssuanceStatus(StrEnum):
 
 
 class HoldKind(StrEnum):
-    """An operator's hold: `suspend` withholds authority, `revoke` ends it and keeps it ended."""
+    """An operator's hold: `suspend` withholds authority, `revoke` ends it for good."""
 
     SUSPEND = "suspend"
     REVOKE = "revoke"
@@ -103,9 +103,9 @@ ISSUANCE_MOVES: Final = frozenset(
 
 
 def live_grant_status(current: GrantStatus, *, suspended: bool) -> GrantStatus:
-    """Return the status of a grant that has not ended, once `suspended` is what holds.
+    """Return the status of a grant that has not ended, with `suspended` as given.
 
-    A pending grant stays pending: only an enrollment moves it (to `suspended` where that holds).
+    A pending grant stays pending: only an enrollment moves it (to `suspended` if it is).
     """
     if current is GrantStatus.PENDING or current.ended:
         return current

@@ -37,7 +37,7 @@ def rfc3339(at: datetime) -> str:
 
 
 def parse_rfc3339(text: str) -> datetime:
-    """Return the UTC time that `text` names (RFC 3339 5.6); raise `ValueError` else.
+    """Return the UTC time that `text` names (RFC 3339 5.6); raise `ValueError` otherwise.
 
     An offset is required: a time without one means another moment at each reader.
     """

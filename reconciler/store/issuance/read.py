@@ -33,7 +33,7 @@ def grant_facts(tx: Tx, grant_id: UUID, *, lock: bool = False) -> GrantFacts:
         tx.rows("SELECT FROM federation_grants WHERE id = :id FOR NO KEY UPDATE", id=grant_id)
     row = tx.row(_GRANT, id=grant_id)
     assert row is not None
-    held = row["hold"] is not None and row["hold"]["kind"] == HoldKind.SUSPEND
+    suspended_by_hold = row["hold"] is not None and row["hold"]["kind"] == HoldKind.SUSPEND
     return GrantFacts(
         id=GrantId(row["id"]),
         name=row["name"],
@@ -44,7 +44,7 @@ def grant_facts(tx: Tx, grant_id: UUID, *, lock: bool = False) -> GrantFacts:
         status=GrantStatus(row["status"]),
         expires_at=row["expires_at"],
         lifetime=timedelta(seconds=row["lifetime_s"]),
-        suspended=row["suspended"] or held,
+        suspended=row["suspended"] or suspended_by_hold,
     )
 
 

@@ -1,4 +1,4 @@
-"""The queue for the CA: issuances in `revoking`, claimed by lease; and intents nobody waits for.
+"""The queue for the CA: issuances in `revoking`, claimed by lease; and intents whose process ended.
 
 A worker claims in one transaction, calls the CA with none open, and records the outcome in another.
 """

@@ -76,7 +76,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class PlanResult:
     """A plan and what the guard says of it; `minted` are the tokens of an apply, by grant."""
 
     plan: Plan
@@ -93,7 +93,7 @@ class TokenMinting:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ApplyOptions:
     """How an apply may go.
 
     `expect` is the digest that a person approved, where one did; `generation` that of the reading,
@@ -179,14 +179,16 @@ def read(
 
 def plan(
     tx: Tx, desired: Desired, limits: GuardOptions, selection: Selection = EVERYTHING
-) -> Judged:
+) -> PlanResult:
     """Return what an apply would do now, and whether it may."""
     observed = observe(tx)
     made = narrowed_plan(desired, observed, selection)
-    return Judged(made, judge(made, limits))
+    return PlanResult(made, judge(made, limits))
 
 
-def apply(database: Database, desired: Desired, by: Provenance, options: Options) -> Judged:
+def apply(
+    database: Database, desired: Desired, by: Provenance, options: ApplyOptions
+) -> PlanResult:
     """Make the rows what `desired` declares; return what was done. Raises as `applying`."""
     with applying(database, desired, by, options) as (done, _):
         return done
@@ -194,8 +196,8 @@ def apply(database: Database, desired: Desired, by: Provenance, options: Options
 
 @contextmanager
 def applying(
-    database: Database, desired: Desired, by: Provenance, options: Options
-) -> Iterator[tuple[Judged, list[FileChange]]]:
+    database: Database, desired: Desired, by: Provenance, options: ApplyOptions
+) -> Iterator[tuple[PlanResult, list[FileChange]]]:
     """Make the rows what `desired` declares; give what was done, before it is committed.
 
     The block may add files, which are written if the rows are committed; what it raises undoes all.
@@ -219,14 +221,14 @@ def applying(
         if options.heeds_pause:
             refuse_if_paused(tx)
         expired = expire_due(tx)
-        judged = plan(tx, desired, options.limits, options.selection)  # (3)
-        refuse_stale(tx, judged, options)
-        refuse_if_guarded(judged.verdict)  # (4)
-        refuse_unsigned_widenings(judged.plan, options.trusted)
+        result = plan(tx, desired, options.limits, options.selection)  # (3)
+        refuse_stale(tx, result, options)
+        refuse_if_guarded(result.verdict)  # (4)
+        refuse_unsigned_widenings(result.plan, options.trusted)
         record_commit(tx, by)
-        carry_out(tx, judged.plan, by, expired)  # (5)
-        _record(tx, judged, by, options)  # (6)
-        yield replace(judged, minted=_mint_tokens(tx, judged.plan, by, options)), files
+        carry_out(tx, result.plan, by, expired)  # (5)
+        _record(tx, result, by, options)  # (6)
+        yield replace(result, minted=_mint_tokens(tx, result.plan, by, options)), files
 
 
 def expire(database: Database, actor: str) -> None:
@@ -235,10 +237,10 @@ def expire(database: Database, actor: str) -> None:
         audit.append(tx, actor, expire_due(tx))
 
 
-def refuse_stale(tx: Tx, judged: Judged, options: Options) -> None:
+def refuse_stale(tx: Tx, result: PlanResult, options: ApplyOptions) -> None:
     """Raise `Refused` (`plan_stale`) for a plan that is not the one that was approved."""
-    overtaken = options.expect is not None and judged.plan.digest != options.expect
-    if overtaken or (not judged.plan.empty and _is_older(tx, options)):
+    overtaken = options.expect is not None and result.plan.digest != options.expect
+    if overtaken or (not result.plan.empty and _is_older(tx, options)):
         raise Refused(
             "plan_stale",
             "the rows or the manifests have changed since the plan was made"
@@ -248,23 +250,23 @@ def refuse_stale(tx: Tx, judged: Judged, options: Options) -> None:
         )
 
 
-def _is_older(tx: Tx, options: Options) -> bool:
+def _is_older(tx: Tx, options: ApplyOptions) -> bool:
     """Tell whether an apply came after the source was read."""
     read_after = options.generation
     return read_after is not None and last_applied(tx).generation != read_after
 
 
-def _record(tx: Tx, judged: Judged, by: Provenance, options: Options) -> None:
+def _record(tx: Tx, result: PlanResult, by: Provenance, options: ApplyOptions) -> None:
     """Record a run that changed something, and any of a whole source as what was applied last."""
     whole = by.managed and options.selection.whole and not _is_older(tx, options)
-    if not judged.plan.empty:
-        record_run(tx, judged.plan, by)
-    if whole and (not judged.plan.empty or last_applied(tx).revision != by.revision):
+    if not result.plan.empty:
+        record_run(tx, result.plan, by)
+    if whole and (not result.plan.empty or last_applied(tx).revision != by.revision):
         record_applied(tx, by)
 
 
 def _mint_tokens(
-    tx: Tx, made: Plan, by: Provenance, options: Options
+    tx: Tx, made: Plan, by: Provenance, options: ApplyOptions
 ) -> tuple[tuple[str, Minted], ...]:
     """Mint the tokens that were asked for, in the transaction of the grants that they are for."""
     minting = options.minting

@@ -22,14 +22,14 @@ from reconciler.core.plan.guard import GuardOptions
 from reconciler.errors import Defect, InvalidManifests, MosaicError, Retry
 from reconciler.loops.jobs import EXPIRE_EVERY, Job
 from reconciler.process import end_running
-from reconciler.reconcile import Options, Reading, apply, expire, read, recover_source
+from reconciler.reconcile import ApplyOptions, Reading, apply, expire, read, recover_source
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.loop_status import Pass, Waiting, record_pass, record_stop
 
 if TYPE_CHECKING:
     from reconciler.core.settings import SignatureSetting
     from reconciler.loops.triggers import Triggers
-    from reconciler.reconcile import Judged
+    from reconciler.reconcile import PlanResult
     from reconciler.store.db import Database
 
 _log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Loop:
             with self.database.transaction() as tx:
                 applied = last_applied(tx)
             reading = read(self.triggers.source, self.actor, applied, signatures=self.signatures)
-            options = Options(
+            options = ApplyOptions(
                 self.limits,
                 wait=LOCK_WAIT,
                 generation=reading.generation,
@@ -120,7 +120,7 @@ class Loop:
         self._done(reading, done)
         return After.WAIT
 
-    def _done(self, reading: Reading, done: Judged) -> None:
+    def _done(self, reading: Reading, done: PlanResult) -> None:
         if self.trouble:
             _log.info("recovered: %s is applied again", reading.by.source)
         self.trouble = ""

@@ -23,7 +23,7 @@ from reconciler.operations.declare import (
     refuse_held_peer,
     source_for_new,
 )
-from reconciler.reconcile import Options, apply, recover_source
+from reconciler.reconcile import ApplyOptions, apply, recover_source
 from reconciler.store.apply.provenance import Provenance
 from reconciler.store.db import AsyncDatabase
 from reconciler.store.locks import actor_name, application_name
@@ -74,7 +74,7 @@ class PeerAddition:
                     f"peer {self.name!r} is an inbound one",
                     hint="choose another: --name NAME",
                 )
-        options = Options(wait=wait)
+        options = ApplyOptions(wait=wait)
         if declared is None and (live is None or write):
             spec = live or PeerSpec(Direction.OUTBOUND, self.name)
             spec = replace(spec, endpoint=self.invitation.base_url)

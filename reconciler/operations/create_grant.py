@@ -16,7 +16,7 @@ from reconciler.operations.declare import (
     refuse_held_peer,
     source_for_new,
 )
-from reconciler.reconcile import Options, TokenMinting, recover_source
+from reconciler.reconcile import ApplyOptions, TokenMinting, recover_source
 from reconciler.source.read import folder_of
 from reconciler.store.issuance.tokens import mint
 from reconciler.store.locks import actor_name
@@ -76,7 +76,7 @@ def create_grant(
     new = declare(source, _specs(database, source, name, spec))
     with database.transaction() as tx:
         refuse_held_peer(tx, spec.peer)
-    options = Options(wait=request.wait, minting=minting, operation=request.operation)
+    options = ApplyOptions(wait=request.wait, minting=minting, operation=request.operation)
     result = apply_new_manifests(database, new, options, write=request.write)
     paths = [new.folder / manifest.path for manifest in new.manifests]
     return dict(result.minted)[name], paths if request.write else []

@@ -15,7 +15,7 @@ from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load
 from reconciler.manifest.schema import SCHEMAS_URL
 from reconciler.manifest.write import manifest_text
-from reconciler.reconcile import Judged, Options, applying
+from reconciler.reconcile import ApplyOptions, PlanResult, applying
 from reconciler.source.read import folder_of, read_source
 from reconciler.store.apply.provenance import Provenance
 from reconciler.store.file_change import FileChange
@@ -114,8 +114,8 @@ def declare(
 
 
 def apply_new_manifests(
-    opened: Database, new: NewManifests, options: Options, *, write: bool
-) -> Judged:
+    opened: Database, new: NewManifests, options: ApplyOptions, *, write: bool
+) -> PlanResult:
     """Apply the manifests alone, as rows that git has not seen yet, and write them with the rows.
 
     Raises:

@@ -13,7 +13,7 @@ from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import PrivateKey, generate_key
 from reconciler.crypto.proof import make_proof
 from reconciler.manifest.load import load
-from reconciler.reconcile import Judged, Options, apply
+from reconciler.reconcile import ApplyOptions, PlanResult, apply
 from reconciler.store.apply.provenance import Provenance
 from reconciler.store.db import Database
 from reconciler.store.issuance import tokens
@@ -75,13 +75,13 @@ class Rows:
     def database(self) -> Database:
         return Database(self.url, "tests")
 
-    def apply(self, *manifests: str, options: Options | None = None) -> Judged:
+    def apply(self, *manifests: str, options: ApplyOptions | None = None) -> PlanResult:
         """Apply a source of these manifests, and no others."""
         files = tuple(
             SourceFile(f"{number}.yaml", text.encode()) for number, text in enumerate(manifests)
         )
         by = Provenance("user:tests", "tests")
-        chosen = options or Options(GuardOptions(allow_empty=True))
+        chosen = options or ApplyOptions(GuardOptions(allow_empty=True))
         return apply(self.database, load(Source("tests", files)), by, chosen)
 
     def invite(self, grant: str, life: timedelta = timedelta(hours=1)) -> Token:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.plan.display import is_file, opened_reading, plan_output, show_plan
-from reconciler.cli.plan.options import Asked, asking
+from reconciler.cli.plan.options import PlanOptions, plan_flags
 from reconciler.cli.plan.plan_file import SavedPlan, read_plan
 from reconciler.cli.shared.context import (
     DURATION,
@@ -41,8 +41,8 @@ from reconciler.operations.invitations import (
     invitation_issuer,
 )
 from reconciler.reconcile import (
-    Judged,
-    Options,
+    ApplyOptions,
+    PlanResult,
     applying,
     plan,
     refuse_if_guarded,
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     "--token-life", type=DURATION, default="1h", show_default=True, help="How long they live."
 )
 @click.option("--dry-run", is_flag=True, help="Show what it would do, as `plan`; change nothing.")
-@asking
+@plan_flags
 @wait_lock
 @plan_output
 @source_option
@@ -82,24 +82,27 @@ def command(
     invite_dir: str | None,
     token_life: timedelta,
     dry_run: bool,
-    asked: Asked,
+    plan_options: PlanOptions,
     wait: timedelta,
     output: str,
 ) -> None:
     found = settings()
-    saved = _saved(path, asked)
+    saved = _saved(path, plan_options)
     source = replace(saved.source, cache=found.cache) if saved else source_of(found, path)
-    chosen = saved.asked if saved else asked
+    plan_options = saved.options if saved else plan_options
     if dry_run:
-        _preview(found, source, (chosen, saved), output)
+        _preview(found, source, (plan_options, saved), output)
         return
     issuer = _issuer(found, token_life, output, invite=invite, folder=invite_dir)
     invitation_folder = Path(invite_dir) if invite_dir is not None else None
     invitations: list[dict[str, Any]] = []
     say_gateway(found)
-    if saved and (words := chosen.words()):
+    if saved and (words := plan_options.words()):
         click.echo(f"as it was planned: {shlex.join(words)}", err=True)
-    with summarised() as attempt, opened_reading(found, source, chosen, "apply") as opened_read:
+    with (
+        summarised() as attempt,
+        opened_reading(found, source, plan_options, "apply") as opened_read,
+    ):
         opened, reading = opened_read
         desired = reading.desired
         _tell_pause(opened)
@@ -107,12 +110,12 @@ def command(
         if invitation_folder is not None:
             recover(opened, invitation_folder, wait)
             folders += (invitation_folder,)
-        options = Options(
-            limits=chosen.limits,
+        options = ApplyOptions(
+            limits=plan_options.limits,
             expect=saved.digest if saved else None,
             generation=reading.generation,
             wait=wait,
-            selection=chosen.selection,
+            selection=plan_options.selection,
             minting=issuer.minting if issuer is not None else None,
             trusted=reading.trusted,
             folders=folders,
@@ -145,25 +148,30 @@ def command(
 
 
 def _preview(
-    found: Settings, source: SourceSetting, chosen: tuple[Asked, SavedPlan | None], output: str
+    found: Settings,
+    source: SourceSetting,
+    chosen: tuple[PlanOptions, SavedPlan | None],
+    output: str,
 ) -> None:
     """Show what an apply would do now, or raise as it would.
 
     Raises:
         Refused: `plan_stale`, `commit_untrusted`, or the guard's.
     """
-    asked, saved = chosen
-    with opened_reading(found, source, asked, "apply") as (opened, reading):
-        options = Options(expect=saved.digest if saved else None, generation=reading.generation)
+    plan_options, saved = chosen
+    with opened_reading(found, source, plan_options, "apply") as (opened, reading):
+        options = ApplyOptions(
+            expect=saved.digest if saved else None, generation=reading.generation
+        )
         with opened.transaction() as tx:
-            judged = plan(tx, reading.desired, asked.limits, asked.selection)
-            refuse_stale(tx, judged, options)
-    show_plan(judged, reading.desired, output)
+            result = plan(tx, reading.desired, plan_options.limits, plan_options.selection)
+            refuse_stale(tx, result, options)
+    show_plan(result, reading.desired, output)
     if output == "json":
-        refuse_if_guarded(judged.verdict)
-    if not judged.verdict.allowed:
+        refuse_if_guarded(result.verdict)
+    if not result.verdict.allowed:
         raise click.exceptions.Exit(EXIT_REFUSED)
-    refuse_unsigned_widenings(judged.plan, reading.trusted)
+    refuse_unsigned_widenings(result.plan, reading.trusted)
     click.echo("nothing was changed: this was a dry run", err=True)
 
 
@@ -194,11 +202,11 @@ def _tell_pause(opened: Database) -> None:
         click.echo("  this apply is yours and goes on; they wait for: resume", err=True)
 
 
-def _saved(path: str | None, asked: Asked) -> SavedPlan | None:
+def _saved(path: str | None, plan_options: PlanOptions) -> SavedPlan | None:
     if path is None or not is_file(path):
         return None
     saved = read_plan(Path(path))
-    if words := [*asked.words(), *source_flags_given()]:
+    if words := [*plan_options.words(), *source_flags_given()]:
         raise NeedsEdit(
             "usage",
             f"{words[0]} does not go with a saved plan: it was made for its own",
@@ -207,26 +215,26 @@ def _saved(path: str | None, asked: Asked) -> SavedPlan | None:
     return saved
 
 
-def _approved(opened: Database, desired: Desired, options: Options, output: str) -> Plan:
+def _approved(opened: Database, desired: Desired, options: ApplyOptions, output: str) -> Plan:
     """Show the plan and ask; return what was approved.
 
     Where a document is wanted, standard output is for that alone, and a refusal is an error.
     """
     with opened.transaction() as tx:
-        judged = plan(tx, desired, options.limits, options.selection)
+        result = plan(tx, desired, options.limits, options.selection)
     for_people = output == "text"
     if for_people or can_ask():
-        show_plan(judged, desired, "text", err=not for_people)
-    if not judged.verdict.allowed and for_people:
+        show_plan(result, desired, "text", err=not for_people)
+    if not result.verdict.allowed and for_people:
         raise click.exceptions.Exit(EXIT_REFUSED)
-    refuse_if_guarded(judged.verdict)
-    refuse_unsigned_widenings(judged.plan, options.trusted)
-    if not judged.plan.empty:
+    refuse_if_guarded(result.verdict)
+    refuse_unsigned_widenings(result.plan, options.trusted)
+    if not result.plan.empty:
         confirm("Apply these changes?", yes=False)
-    return judged.plan
+    return result.plan
 
 
-def _report(done: Judged, invitations: list[dict[str, Any]]) -> None:
+def _report(done: PlanResult, invitations: list[dict[str, Any]]) -> None:
     summary = done.plan.summary
     if done.plan.empty:
         click.echo("Nothing to do.")

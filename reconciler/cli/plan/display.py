@@ -26,11 +26,11 @@ from reconciler.store.locks import actor_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.cli.plan.options import Asked
+    from reconciler.cli.plan.options import PlanOptions
     from reconciler.config import Settings
     from reconciler.core.model.spec import Desired
     from reconciler.core.settings import SourceSetting
-    from reconciler.reconcile import Judged, Reading
+    from reconciler.reconcile import PlanResult, Reading
     from reconciler.store.db import Database
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,7 +38,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @contextmanager
 def opened_reading(
-    found: Settings, source: SourceSetting, asked: Asked, command: str
+    found: Settings, source: SourceSetting, plan_options: PlanOptions, command: str
 ) -> Iterator[tuple[Database, Reading]]:
     """Open the database, beside what the source declares, as read by the one who runs this.
 
@@ -58,12 +58,12 @@ def opened_reading(
             hint="name the folder; --target kind/name narrows what is applied",
         )
     actor = f"user:{actor_name()}"
-    signed = signatures(found, required=asked.require_signed)
+    signed = signatures(found, required=plan_options.require_signed)
     reading = f"reading {source.shown}"
     early = None
     if not source.is_git and not interrupted(source):
         with busy(reading):
-            early = read(source, actor, signatures=signed, verify=asked.verify)
+            early = read(source, actor, signatures=signed, verify=plan_options.verify)
     with database(found, command) as opened:
         if early is None:
             recover_source(opened, source)
@@ -75,8 +75,8 @@ def opened_reading(
                     actor,
                     applied,
                     signatures=signed,
-                    allow_rewind=asked.allow_rewind,
-                    verify=asked.verify,
+                    allow_rewind=plan_options.allow_rewind,
+                    verify=plan_options.verify,
                 )
         yield opened, early
 
@@ -88,18 +88,18 @@ def is_file(location: str) -> bool:
     return False
 
 
-def show_plan(judged: Judged, desired: Desired, output: str, *, err: bool = False) -> None:
+def show_plan(result: PlanResult, desired: Desired, output: str, *, err: bool = False) -> None:
     """Print a plan: for people, with colour where one looks; as markdown; or as the contract's."""
     if output == "json":
-        document = plan_as_json(judged.plan, judged.verdict, desired)
+        document = plan_as_json(result.plan, result.verdict, desired)
         click.echo(json_text(document))
         return
     if output == "markdown":
-        click.echo(plan_markdown(judged.plan, judged.verdict, desired), err=err, nl=False)
+        click.echo(plan_markdown(result.plan, result.verdict, desired), err=err, nl=False)
         return
     stream = sys.stderr if err else sys.stdout
     colours = stream.isatty() and not os.environ.get("NO_COLOR")
-    for line, colour in plan_lines(judged.plan, judged.verdict, home_given()):
+    for line, colour in plan_lines(result.plan, result.verdict, home_given()):
         click.echo(click.style(line, fg=colour) if colours and colour else line, err=err)
 
 

@@ -1,4 +1,4 @@
-"""What `plan` and `apply` are asked for: which objects, and which exceptions, this once."""
+"""The options that `plan` and `apply` share: which objects, and which exceptions, this once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PlanOptions:
     """The flags of one run that decide what is planned and whether it may be applied."""
 
     selection: Selection = field(default_factory=Selection)
@@ -59,8 +59,8 @@ class Asked:
         }
 
     @classmethod
-    def from_json(cls, document: Any) -> Asked:
-        """Return what a saved plan was asked for.
+    def from_json(cls, document: Any) -> PlanOptions:
+        """Return the options of a saved plan.
 
         Raises:
             ValueError, KeyError, TypeError: it is of another form.
@@ -138,8 +138,8 @@ def signatures(settings: Settings, *, required: bool = False) -> SignatureSettin
     return SignatureSetting(*(str(each) if each is not None else None for each in files))
 
 
-def asking(function: F) -> F:
-    """Add the flags, and hand them over as one `asked`."""
+def plan_flags(function: F) -> F:
+    """Add the flags, and hand them over as one `plan_options`."""
 
     @click.option(
         "--target",
@@ -189,14 +189,14 @@ def asking(function: F) -> F:
         require_signed: bool,
         **kwargs: Any,
     ) -> Any:
-        asked = Asked(
+        plan_options = PlanOptions(
             Selection(frozenset(targets), frozenset(excludes)),
             GuardOptions(max_removals, allow_empty=allow_empty, refuse_widening=refuse_widening),
             allow_rewind=allow_rewind,
             require_signed=require_signed,
             verify=verify,
         )
-        return function(*args, asked=asked, **kwargs)
+        return function(*args, plan_options=plan_options, **kwargs)
 
     return wrapped  # type: ignore[return-value]  # the same signature, for click
 

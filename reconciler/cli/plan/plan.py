@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli.plan.display import opened_reading, plan_output, show_plan
-from reconciler.cli.plan.options import Asked, asking
+from reconciler.cli.plan.options import PlanOptions, plan_flags
 from reconciler.cli.plan.plan_file import SavedPlan, save_plan
 from reconciler.cli.shared.context import flags_given, settings, source_of, source_option, verb
 from reconciler.cli.shared.invocation import invocation
@@ -21,7 +21,7 @@ from reconciler.reconcile import plan, refuse_if_guarded
 
 @click.command(help=__doc__)
 @click.argument("path", required=False)
-@asking
+@plan_flags
 @click.option("--save", metavar="FILE", help="Write the plan, for `apply FILE`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where changes are pending.")
 @plan_output
@@ -31,32 +31,32 @@ def command(
     path: str | None,
     save: str | None,
     detailed_exitcode: bool,
-    asked: Asked,
+    plan_options: PlanOptions,
     output: str,
 ) -> None:
     found = settings()
     source = source_of(found, path)
-    with opened_reading(found, source, asked, "plan") as (opened, reading):
+    with opened_reading(found, source, plan_options, "plan") as (opened, reading):
         desired = reading.desired
         with opened.transaction() as tx:
-            judged = plan(tx, desired, asked.limits, asked.selection)
-    show_plan(judged, desired, output)
-    if not judged.verdict.allowed and save is not None:
+            result = plan(tx, desired, plan_options.limits, plan_options.selection)
+    show_plan(result, desired, output)
+    if not result.verdict.allowed and save is not None:
         click.echo(f"{save} is not written: the plan is refused", err=True)
     if output == "json":
-        refuse_if_guarded(judged.verdict)
-    if not judged.verdict.allowed:
+        refuse_if_guarded(result.verdict)
+    if not result.verdict.allowed:
         raise click.exceptions.Exit(EXIT_REFUSED)
-    refuse_unsigned_widenings(judged.plan, reading.trusted)
+    refuse_unsigned_widenings(result.plan, reading.trusted)
     if save is not None:
-        save_plan(Path(save), judged, desired, SavedPlan(source, judged.plan.digest, asked))
-    if not judged.plan.empty:
+        save_plan(Path(save), result, desired, SavedPlan(source, result.plan.digest, plan_options))
+    if not result.plan.empty:
         if output == "text":
-            if save is not None:  # it holds all else that was asked for
+            if save is not None:  # it holds all other options
                 line = invocation("apply", [save], flags_given("home"))
             else:
                 given = flags_given("home", "source", "ref", "path")
-                line = invocation("apply", [path] if path else [], [*asked.words(), *given])
+                line = invocation("apply", [path] if path else [], [*plan_options.words(), *given])
             click.echo(f"Next: {line}")
         if detailed_exitcode:
             raise click.exceptions.Exit(EXIT_CHANGES)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.plan.options import Asked
+from reconciler.cli.plan.options import PlanOptions
 from reconciler.core.plan.json import plan_as_json
 from reconciler.core.plan.model import PLAN_FORMAT_VERSION
 from reconciler.core.settings import SourceSetting
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.core.model.spec import Desired
-    from reconciler.reconcile import Judged
+    from reconciler.reconcile import PlanResult
 
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """What of a saved plan decides: the source it was made from, its digest, what was asked for.
+    """What of a saved plan decides: the source it was made from, its digest, the options.
 
     The source of one that was read from a repository names the commit, not the ref that moves.
     """
 
     source: SourceSetting
     digest: str
-    asked: Asked
+    options: PlanOptions
 
 
-def save_plan(path: Path, judged: Judged, desired: Desired, saved: SavedPlan) -> None:
+def save_plan(path: Path, result: PlanResult, desired: Desired, saved: SavedPlan) -> None:
     """Write a plan as the object of the contract, with what it takes to apply it; whole or not.
 
     Raises:
         NeedsEdit: `value_invalid`: it cannot be written there.
     """
-    document = plan_as_json(judged.plan, judged.verdict, desired)
-    document["asked"] = saved.asked.as_json()
+    document = plan_as_json(result.plan, result.verdict, desired)
+    document["asked"] = saved.options.as_json()
     document["reading"] = {
         "location": saved.source.location,
         "ref": desired.revision if saved.source.is_git else None,
@@ -80,5 +80,5 @@ def _saved(document: Any) -> SavedPlan:
     texts = (digest, location, ref or "", path or "")
     if not all(isinstance(each, str) for each in texts):
         raise TypeError("not texts")
-    asked = Asked.from_json(document["asked"])
-    return SavedPlan(SourceSetting(location, ref, path), digest, asked)
+    plan_options = PlanOptions.from_json(document["asked"])
+    return SavedPlan(SourceSetting(location, ref, path), digest, plan_options)

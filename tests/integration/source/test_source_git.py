@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.core.settings import SourceSetting
-from reconciler.reconcile import Options, apply, read
+from reconciler.reconcile import ApplyOptions, apply, read
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.db import Database
 from tests.support.cli import GRANTED, Quick, shell
@@ -82,7 +82,7 @@ def test_an_older_reading_does_not_take_the_applied_commit_back(
     repository.commit("nothing of it is a manifest")
     mosaic.ok("apply", "--yes")
 
-    options = Options(generation=older.generation)
+    options = ApplyOptions(generation=older.generation)
     assert apply(database, older.desired, older.by, options).plan.empty
     assert applied(mosaic)["revision"] == repository.head
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from reconciler.core.plan.guard import GuardOptions
 from reconciler.core.source import Source, SourceFile
 from reconciler.manifest.load import load
-from reconciler.reconcile import Options, apply, plan
+from reconciler.reconcile import ApplyOptions, apply, plan
 from reconciler.store.apply.provenance import Provenance
 from reconciler.store.connection import probe
 from reconciler.store.db import Database
@@ -42,7 +42,10 @@ def test_a_plan_of_what_was_exported_is_empty(
     url = new_database(server, template)
     database = Database(url, "tests")
     apply(
-        database, source, Provenance("user:tests", "tests"), Options(GuardOptions(allow_empty=True))
+        database,
+        source,
+        Provenance("user:tests", "tests"),
+        ApplyOptions(GuardOptions(allow_empty=True)),
     )
 
     exported = Quick(tmp_path, {"MOSAIC_DATABASE_URL": url}).ok("export").out

@@ -105,12 +105,12 @@ def load_settings(
             given.setdefault(name, each)
     # an empty flag is no value, and what is set elsewhere is not meant either
     given = {name: each for name, each in given.items() if each.text or name not in CLEARED}
-    found = {name: _read(name, each) for name, each in given.items()}
-    if "postgres_bin" in found:
-        found["postgres_bin"] = NamedServer(found["postgres_bin"], given["postgres_bin"].origin)
-        home = replace(home, server=found["postgres_bin"]) if home is not None else None
-    found["peer_proxy"] = read_proxy_rules(environ, used=found.get("peer_proxy", False))
-    settings = replace(_settings(found, home, cwd), assigned=given)
+    fields = {name: _read(name, each) for name, each in given.items()}
+    if "postgres_bin" in fields:
+        fields["postgres_bin"] = NamedServer(fields["postgres_bin"], given["postgres_bin"].origin)
+        home = replace(home, server=fields["postgres_bin"]) if home is not None else None
+    fields["peer_proxy"] = read_proxy_rules(environ, used=fields.get("peer_proxy", False))
+    settings = replace(_settings(fields, home, cwd), assigned=given)
     if settings.source is None or "ref" not in given:
         return settings
     return replace(settings, source=replace(settings.source, ref_origin=given["ref"].origin))
@@ -187,27 +187,27 @@ def _read(name: str, given: Assignment) -> Any:  # noqa: ANN401 - each setting h
     return str(given.base / read) if name == "source" and not values.is_url(read) else read
 
 
-def _settings(found: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
-    made: dict[str, Any] = {
+def _settings(fields: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
+    arguments: dict[str, Any] = {
         "home": home,
-        "home_path": found.pop("home", home.path if home else cwd / ".mosaic"),
+        "home_path": fields.pop("home", home.path if home else cwd / ".mosaic"),
     }
-    ref, path = found.pop("ref", None), found.pop("path", None)
-    location = found.pop("source", None)
+    ref, path = fields.pop("ref", None), fields.pop("path", None)
+    location = fields.pop("source", None)
     if location is not None:
-        made["source"] = _source(SourceSetting(location, ref, path), home)
-    if "token_pepper_file" in found:
-        found["token_pepper"] = found.pop("token_pepper_file")
-    if home is not None and "database_url" not in found:
-        made |= _of_a_home(home)
-    if found.get("proxy_protocol") and not found.get("trusted_proxies"):
+        arguments["source"] = _source(SourceSetting(location, ref, path), home)
+    if "token_pepper_file" in fields:
+        fields["token_pepper"] = fields.pop("token_pepper_file")
+    if home is not None and "database_url" not in fields:
+        arguments |= _of_a_home(home)
+    if fields.get("proxy_protocol") and not fields.get("trusted_proxies"):
         message = "no proxy is named that would send a PROXY header"
         hint = f"name its network: {BY_NAME['trusted_proxies'].variable}"
         raise invalid(BY_NAME["proxy_protocol"].variable, message, hint)
-    if "database_password_command" in found and "database_url" not in found:
+    if "database_password_command" in fields and "database_url" not in fields:
         message = "it is for a PostgreSQL that MOSAIC_DATABASE_URL names, and that is not set"
         raise invalid(BY_NAME["database_password_command"].variable, message, "set it, or unset it")
-    return Settings(**made | found)
+    return Settings(**arguments | fields)
 
 
 def _source(given: SourceSetting, home: Home | None) -> SourceSetting:

@@ -186,9 +186,9 @@ def read_rate_limit(text: str) -> RateLimit:
     """Return the limit of `30/s`, `30/s:100` (with its burst) or `0` (off)."""
     if text == "0":
         return RateLimit(0.0, 0)
-    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)/s(?::([0-9]{1,6}))?", text, re.ASCII)
-    if found is None or float(found[1]) == 0 or found[2] == "0":
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)/s(?::([0-9]{1,6}))?", text, re.ASCII)
+    if match is None or float(match[1]) == 0 or match[2] == "0":
         raise ValueError(
             "expected a rate such as 30/s, one with its burst (30/s:100), or 0 for off"
         )
-    return RateLimit(float(found[1]), int(found[2]) if found[2] else DEFAULT_RATE_LIMIT.burst)
+    return RateLimit(float(match[1]), int(match[2]) if match[2] else DEFAULT_RATE_LIMIT.burst)

@@ -118,6 +118,8 @@ def destroy_home(home: Home) -> list[Path]:
     """
     elsewhere = data_directories_outside(home)
     with _removal_errors():
+        # In this order: a later `destroy` knows a home that is half removed by these marks, so they
+        # are written before anything is removed.
         write_new(home.tag, TAG_TEXT, 0o644)
         write_new(home.destroying, b"", 0o644)
         home.config.unlink(missing_ok=True)
@@ -147,7 +149,7 @@ def destroy_home(home: Home) -> list[Path]:
 
 def orphans() -> list[Orphan]:
     """Return what homes that are gone have left on this machine, as far as this user may see it."""
-    found = [
+    directories = [
         Orphan(
             directory.path,
             directory.home.path if directory.home is not None else None,
@@ -157,7 +159,7 @@ def orphans() -> list[Orphan]:
         for directory in data_directories()
         if (state := state_of(directory)) in (HomeState.GONE, HomeState.UNKNOWN)
     ]
-    return found + [
+    return directories + [
         Orphan(folder, owner, size_of(folder), certain=True)
         for folder, owner in recorded_socket_folders()
         if not is_home(owner)

@@ -85,7 +85,7 @@ def working_in(folder: Path, program: str) -> list[Identity]:
 
     Only what this user may look at is found, so other users' processes are not.
     """
-    found = []
+    identities = []
     place = folder.resolve()
     for process in _numbered():
         try:
@@ -95,8 +95,8 @@ def working_in(folder: Path, program: str) -> list[Identity]:
             continue
         identity = identify(int(process.name)) if here and runs == program else None
         if identity is not None:
-            found.append(identity)
-    return found
+            identities.append(identity)
+    return identities
 
 
 def running_from(folder: Path) -> list[Identity]:

@@ -97,17 +97,22 @@ async def supervised(
         stack.enter_context(sole_gateway(home))
         require_ports()
         step_ca.require_port()  # before PostgreSQL starts: it takes a second, and may recover
+        # In a thread, so that signals are heard while it starts. The exit is registered after that:
+        # a context manager whose entry fails has released what it took.
         server = postgres(home, give_up)
         url = await asyncio.to_thread(server.__enter__)
         stack.push(server.__exit__)
         await asyncio.to_thread(prepare, url)
         await asyncio.to_thread(continue_move, home.ca, Database(url, application_name("move")))
+        # The move may write step-ca's configuration, which it reads only when it starts. Its stop is
+        # registered before its start: a start that is cut off may have left a child.
         stack.callback(step_ca.stop)
         await asyncio.to_thread(step_ca.start, give_up)
         watching = asyncio.create_task(_watch(home, step_ca, give_up))
         try:
             yield url
         finally:
+            # First: a start that the watch waits for ends by it, and cannot be cancelled otherwise.
             leaving.set()
             watching.cancel()
             with suppress(asyncio.CancelledError):

@@ -153,8 +153,8 @@ class FolderWatch:
         except FileNotFoundError:
             return  # it has just been removed: the next look tells
         except (OSError, RuntimeError) as error:  # the kernel gives no more of them
-            told = str(error).partition(" about [")[0].rstrip(".")
-            self._poll(f"{told}; see fs.inotify.max_user_watches and max_user_instances")
+            reason = str(error).partition(" about [")[0].rstrip(".")
+            self._poll(f"{reason}; see fs.inotify.max_user_watches and max_user_instances")
             return
         if self.polled:
             _log.info("%s: events come again", self._folder)

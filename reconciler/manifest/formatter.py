@@ -230,8 +230,8 @@ class _Layout:
         if explicit:
             indent = self.open[-1].was + int(explicit[0])
         for line in lines:
-            kept = line[indent:] if not line[:indent].strip(" ") else line.lstrip(" ")
-            self.out.append("\n" + (" " * wanted + kept if kept else ""))
+            content = line[indent:] if not line[:indent].strip(" ") else line.lstrip(" ")
+            self.out.append("\n" + (" " * wanted + content if content else ""))
         self.column = 0
 
     def _write(self, text: str) -> None:

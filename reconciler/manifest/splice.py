@@ -38,8 +38,8 @@ def inserted(syntax: Syntax, node: Collection, new: str, index: int) -> str:
     if node.flow:
         return f"{text[:end]}, {new}{text[end:]}"
     at = syntax.line_end(end)
-    found = BREAK.search(text, at) or BREAK.search(text)
-    newline = found[0] if found is not None else "\n"
+    match = BREAK.search(text, at) or BREAK.search(text)
+    newline = match[0] if match is not None else "\n"
     indent = " " * syntax.column(members[0][0])
     dash = "- " if isinstance(node, Sequence) else ""
     return f"{text[:at]}{newline}{indent}{dash}{new}{text[at:]}"

@@ -122,8 +122,8 @@ class Syntax:
 
     def line_end(self, at: int) -> int:
         """Return where the line of a place ends, before its break."""
-        found = BREAK.search(self.text, at)
-        return found.start() if found is not None else len(self.text)
+        match = BREAK.search(self.text, at)
+        return match.start() if match is not None else len(self.text)
 
     def line(self, at: int) -> int:
         """Return the number of the line of a place, from 1."""
@@ -257,17 +257,17 @@ def _between(text: str, start: int, end: int) -> Iterator[Token]:
         if text[at].isspace() or text[at] == "\ufeff":
             at += 1
             continue
-        kind, found = text[at], None
+        kind, match = text[at], None
         first = at == 0 or BREAK.fullmatch(text[at - 1]) is not None
         if kind == "#":
-            kind, found = "comment", _COMMENT.match(text, at)
+            kind, match = "comment", _COMMENT.match(text, at)
         elif first and kind == "%":
-            kind, found = "directive", _DIRECTIVE.match(text, at)
-        elif first and (found := _MARKER.match(text, at)):
+            kind, match = "directive", _DIRECTIVE.match(text, at)
+        elif first and (match := _MARKER.match(text, at)):
             kind = "marker"
         elif kind not in "-?:,[]{}":
             raise ValueError(f"{kind!r} cannot be edited")
-        stop = found.end() if found is not None else at + 1
+        stop = match.end() if match is not None else at + 1
         yield Token(kind, at, stop)
         at = stop
 

@@ -54,8 +54,8 @@ class FolderListing:
 
     def _walk(self, folder: int, prefix: str, depth: int) -> Iterator[ListedName]:
         with os.scandir(folder) as listed:
-            found = list(listed)
-        for each in found:
+            entries = list(listed)
+        for each in entries:
             name = f"{prefix}{_text(each.name)}"
             kind = _kind_of(each)
             if (passed_over if kind is Kind.FOLDER else hidden)(each.name):

@@ -72,9 +72,9 @@ def link(name: str, reason: str) -> Problem:
 def mistaken(name: str) -> Problem:
     """Return the problem of a name that is nearly a manifest's."""
     suffix = name[name.rstrip().rindex(".") :]
-    meant = suffix.strip().lower()
+    usual = suffix.strip().lower()
     message = f'the name ends in "{printable(suffix)}", and only {" and ".join(SUFFIXES)} are read'
-    return _problem(name, "file.name", message, f"rename it to {meant}")
+    return _problem(name, "file.name", message, f"rename it to {usual}")
 
 
 def special(name: str) -> Problem:

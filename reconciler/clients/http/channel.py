@@ -85,8 +85,8 @@ class Response:
     def server_time(self) -> datetime | None:
         """The server's clock, of its `Date` (RFC 9110 6.6.1), in whole seconds."""
         try:
-            told = parsedate_to_datetime(self.headers["date"])
-            return told.astimezone(UTC)
+            date = parsedate_to_datetime(self.headers["date"])
+            return date.astimezone(UTC)
         except (KeyError, ValueError, TypeError, IndexError, OverflowError):
             return None
 

@@ -64,10 +64,10 @@ class CaAnswer:
     def message(self) -> str:
         """What step-ca's error says: `{"status": N, "message": "…"}`; fit to be printed."""
         try:
-            told = str(json.loads(self.body)["message"])
+            text = str(json.loads(self.body)["message"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            told = self.body[:MAX_LISTED].decode("utf-8", "replace")
-        return printable(told, MAX_LISTED)
+            text = self.body[:MAX_LISTED].decode("utf-8", "replace")
+        return printable(text, MAX_LISTED)
 
 
 class CaWire:

@@ -35,10 +35,10 @@ def server_account() -> SystemAccount | None:
     if os.geteuid() != 0:
         return None
     try:
-        found = pwd.getpwnam(NAME)
+        entry = pwd.getpwnam(NAME)
     except KeyError:
-        found = _create()
-    return SystemAccount(NAME, found.pw_uid, found.pw_gid)
+        entry = _create()
+    return SystemAccount(NAME, entry.pw_uid, entry.pw_gid)
 
 
 def reachable(path: Path, account: SystemAccount) -> bool:
@@ -94,11 +94,11 @@ def own_folder(folder: Path, account: SystemAccount | None) -> None:
 
 def _not_ours(folder: Path, owner: int) -> NeedsEdit:
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError as error:
         state = f"cannot be looked at: {error.strerror}"
     else:
-        state = f"has owner {found.st_uid} and mode {stat.filemode(found.st_mode)}"
+        state = f"has owner {status.st_uid} and mode {stat.filemode(status.st_mode)}"
     return NeedsEdit(
         "program_unusable",
         f"{folder} {state}, expected a folder (drwx------) of {owner}",

@@ -53,6 +53,8 @@ def postgres(home: Home, give_up: Callable[[], bool] = clusters.never) -> Iterat
     cluster = cluster_of(home)
     with locked(home.lock, None) as lock:
         with starting(home):
+            # Within `starting`: whoever stops the server as its last user holds that lock while it
+            # tries for an exclusive one, so no user can come between its try and the stop.
             fcntl.flock(lock, fcntl.LOCK_SH)
             _require_data(home, cluster)
             data = cluster.data if clusters.made(cluster) else None

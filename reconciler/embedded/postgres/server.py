@@ -98,11 +98,11 @@ def ensure_running(cluster: Cluster, give_up: Callable[[], bool] = never) -> Non
         own_folder(folder, cluster.account)
     if not made(cluster):
         _initdb(cluster)
-    found = running(cluster)
-    if found is None:
+    server = running(cluster)
+    if server is None:
         _start(cluster, give_up)
     else:
-        answer = _wait(cluster, lambda: processes.alive(found), RUNNING_S, give_up)
+        answer = _wait(cluster, lambda: processes.alive(server), RUNNING_S, give_up)
         if answer is Answer.BUSY:
             raise Retry(
                 "database_unavailable",
@@ -152,9 +152,9 @@ def end_all_in(base: Path) -> None:
 
 def stop(cluster: Cluster) -> None:
     """Stop the server, if it runs; transactions under way are rolled back."""
-    found = running(cluster)
-    if found is not None:
-        processes.stop(found, STOP)
+    server = running(cluster)
+    if server is not None:
+        processes.stop(server, STOP)
 
 
 def _initdb(cluster: Cluster) -> None:
@@ -185,12 +185,12 @@ def _initdb(cluster: Cluster) -> None:
         password.unlink(missing_ok=True)
     if code != 0:
         raise _failed(cluster, "PostgreSQL's data folder cannot be made", before)
-    fresh.rename(cluster.data)
+    fresh.rename(cluster.data)  # last: `made` takes what is there for whole
 
 
 def _start(cluster: Cluster, give_up: Callable[[], bool]) -> None:
     stop(cluster)  # one that runs and says nothing
-    _clear_away(cluster)
+    _clear_away(cluster)  # only then: its lock files would keep the next one from starting
     before = processes.log_size(cluster.log)
     child = processes.spawn(
         _command(cluster), log=cluster.log, account=cluster.account, cwd=cluster.base
@@ -212,15 +212,15 @@ def _wait(
     give_up: Callable[[], bool],
 ) -> Answer:
     """Wait until a server takes connections; return how it answered last."""
-    began, told = time.monotonic(), False
+    began, logged = time.monotonic(), False
     answer = Answer.SILENT
     while alive() and not give_up():
         answer = probe.ask(cluster.url("postgres"))
         waited_s = time.monotonic() - began
         if answer is Answer.READY or waited_s > patience_s[answer]:
             return answer
-        if waited_s > TELL_S and not told:
-            told = True
+        if waited_s > TELL_S and not logged:
+            logged = True
             _log.warning("PostgreSQL is not ready: %s", answer.value)
         time.sleep(POLL_S)
     return answer if alive() else Answer.SILENT
@@ -263,5 +263,5 @@ def _command(cluster: Cluster) -> list[str | Path]:
 
 def _failed(cluster: Cluster, what: str, before: int) -> MosaicError:
     """Return the error with what was written to the log after its first `before` bytes."""
-    said = processes.last_lines(cluster.log, before)
-    return Retry("child_failed", f"{what}: {said}", hint=f"see {cluster.log}")
+    lines = processes.last_lines(cluster.log, before)
+    return Retry("child_failed", f"{what}: {lines}", hint=f"see {cluster.log}")

@@ -98,18 +98,18 @@ def install_step_ca(progress: Callable[[str], None], folder: Path | None = None)
     Raises:
         MosaicError: `install_failed`, with what failed and the next thing to do.
     """
-    found = find_step_ca()
+    binary = find_step_ca()
     for_all = folder is None and os.geteuid() == 0
     if folder is None:
-        if found is not None and (not for_all or _is_for_all(found)):
-            return found
+        if binary is not None and (not for_all or _is_for_all(binary)):
+            return binary
         folder = system_folder() if for_all else cache_folder()
     target = folder / PROGRAM
     try:
         _make_folder(folder)
         with _alone(folder):
             if not _serves(target):
-                _install(target, found, progress)
+                _install(target, binary, progress)
     except OSError as error:
         raise failed(
             f"{error.filename or folder}: {error.strerror}",

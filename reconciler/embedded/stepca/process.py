@@ -140,5 +140,5 @@ def end_all_in(folder: Path, binary: Path | None) -> None:
     """End every step-ca whose working folder is a CA's folder."""
     names = {PROGRAM, binary.resolve().name} if binary is not None else {PROGRAM}
     for name in sorted(names):
-        for found in processes.working_in(folder, name):
-            processes.stop(found, STOP)
+        for identity in processes.working_in(folder, name):
+            processes.stop(identity, STOP)

@@ -95,18 +95,18 @@ class Remote:
         name, there = self._look_up(ref)
         folder = cache_folder(cache) / f"{hashlib.sha256(self.url.encode()).hexdigest()[:32]}.git"
         repository = Repository(folder, self.protocol)
-        kept = f"refs/mosaic/{hashlib.sha256(name.encode()).hexdigest()[:40]}"
+        stored_ref = f"refs/mosaic/{hashlib.sha256(name.encode()).hexdigest()[:40]}"
         with _alone(folder):
             if not folder.exists():
                 _make(folder, "sha1" if len(there) == SHA1_HEX else "sha256")
             if name == there and repository.object(f"{name}^{{commit}}") == name:
                 return repository, name  # an object does not change
-            if repository.object(kept) != there:
+            if repository.object(stored_ref) != there:
                 _tidy(folder)
-                self._fetch_ref(repository, f"+{name}:{kept}")
+                self._fetch_ref(repository, f"+{name}:{stored_ref}")
             if len(list(folder.glob("objects/pack/*.pack"))) > MANY_PACKS:
                 repository.ask("repack", "-a", "-d", "-k", "-q", bounds=FETCHING)
-        commit = repository.object(f"{kept}^{{commit}}")
+        commit = repository.object(f"{stored_ref}^{{commit}}")
         if commit is None:
             raise unreadable(f"{printable(name)!r} of {printable(self.url, 200)} names no commit")
         return repository, commit
@@ -125,10 +125,10 @@ class Remote:
                 )
             plain = ref == "HEAD" or ref.startswith("refs/")
             names = (ref,) if plain else (f"refs/heads/{ref}", f"refs/tags/{ref}")
-        found = self._list(*names)
+        hashes = self._list(*names)
         for name in names:
-            if name in found:
-                return name, found[name]
+            if name in hashes:
+                return name, hashes[name]
         raise unknown_ref(ref or "HEAD", list(self._list("refs/heads/*", "refs/tags/*")))
 
     def _list(self, *patterns: str) -> dict[str, str]:
@@ -180,8 +180,8 @@ def cache_folder(named: str | None) -> Path:
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError:
             continue
-        found = folder.parent.lstat(), folder.lstat()
-        if any(each.st_uid != os.geteuid() or each.st_mode & 0o002 for each in found):
+        states = folder.parent.lstat(), folder.lstat()
+        if any(each.st_uid != os.geteuid() or each.st_mode & 0o002 for each in states):
             raise unreadable(f"{folder} belongs to somebody else, or others may write to it")
         if os.access(folder, os.W_OK):
             return folder

@@ -72,8 +72,8 @@ class Repository:
     def object(self, name: str) -> str | None:
         """Return the full hash of what git names so, which begins with no dash; None if nothing."""
         result = self.ask("rev-parse", "--verify", "-q", "--end-of-options", name)
-        found = result.output.decode("ascii", "replace").strip()
-        return found if result.code == 0 and FULL_HASH.fullmatch(found) else None
+        full_hash = result.output.decode("ascii", "replace").strip()
+        return full_hash if result.code == 0 and FULL_HASH.fullmatch(full_hash) else None
 
     def resolve(self, ref: str) -> str:
         """Return the full hash of the commit that `ref` names: a branch before a tag of its name.
@@ -86,9 +86,9 @@ class Repository:
         if not (ref == "HEAD" or ref.startswith("refs/") or FULL_HASH.fullmatch(ref)):
             names = (f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/remotes/{ref}", ref)
         for name in names:
-            found = self.object(f"{name}^{{commit}}")
-            if found is not None:
-                return found
+            commit = self.object(f"{name}^{{commit}}")
+            if commit is not None:
+                return commit
         for name in names:
             if self.object(name) is not None:
                 raise unreadable(f"{printable(ref)!r} names no commit")
@@ -152,9 +152,9 @@ def unknown_ref(ref: str, known: list[str]) -> NeedsEdit:
         hint = "if that is an abbreviated hash, name all of its hash"
     elif short:
         close = nearest(ref, short[:MAX_NEAR], cutoff=0.6)
-        meant = f"did you mean {printable(close)!r}? " if close else ""
+        suggestion = f"did you mean {printable(close)!r}? " if close else ""
         others = ", ".join(printable(name) for name in short[:5])
-        hint = f"{meant}it has {others}{', …' if len(short) > 5 else ''}"
+        hint = f"{suggestion}it has {others}{', …' if len(short) > 5 else ''}"
     return NeedsEdit(
         "source_unreadable", f"the repository has no ref {printable(ref)!r}", hint=hint
     )

@@ -221,36 +221,37 @@ def read_rules(repository: Repository, commit: str) -> str | None:
         NeedsEdit: `source_unreadable`: they are no regular file of text, or are too large.
     """
     listed = repository.run("ls-tree", "-z", "-l", "--full-tree", commit, "--", RULES)
-    found = rows(listed)
-    if not found:
+    listed_rows = rows(listed)
+    if not listed_rows:
         return None
-    if len(found) > 1 or found[0].kind is not Kind.FILE or found[0].size > MAX_FILE:
+    row = listed_rows[0]
+    if len(listed_rows) > 1 or row.kind is not Kind.FILE or row.size > MAX_FILE:
         raise unreadable(f"{RULES} of {commit[:12]} is no regular file of at most 256 KiB")
     try:
-        return read_blobs(repository, found)[0].decode()
+        return read_blobs(repository, listed_rows)[0].decode()
     except UnicodeDecodeError:
         raise unreadable(f"{RULES} of {commit[:12]} is not UTF-8") from None
 
 
 def rows(listed: bytes) -> list[Row]:
     """Return the rows that `git ls-tree -z -l` prints."""
-    found = []
+    blobs = []
     for record in listed.split(b"\0"):
         if record:
             facts, _, name = record.partition(b"\t")
             mode, _, identity, size = facts.decode("ascii").split()
             octets = int(size) if size.isdecimal() else 0
-            found.append(Row(mode, identity, octets, name.decode("utf-8", "surrogateescape")))
-    return found
+            blobs.append(Row(mode, identity, octets, name.decode("utf-8", "surrogateescape")))
+    return blobs
 
 
 def read_blobs(repository: Repository, wanted: Sequence[Row]) -> list[bytes]:
     """Return the contents of some blobs, in order, read by one process."""
     if not wanted:
         return []
-    asked = "".join(f"{entry.id}\n" for entry in wanted).encode()
+    requests = "".join(f"{entry.id}\n" for entry in wanted).encode()
     bounds = Bounds(READING.seconds, sum(entry.size + 128 for entry in wanted))
-    answer = memoryview(repository.run("cat-file", "--batch", input=asked, bounds=bounds))
+    answer = memoryview(repository.run("cat-file", "--batch", input=requests, bounds=bounds))
     blobs, at = [], 0
     for entry in wanted:
         header = f"{entry.id} blob {entry.size}\n".encode()

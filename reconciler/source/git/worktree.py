@@ -51,8 +51,13 @@ def locate(path: Path) -> CheckoutLocation | None:
     Raises:
         NeedsEdit: `source_unreadable`: git cannot read it, or it is not in the repository's tree.
     """
-    asked = ("--is-inside-work-tree", "--is-bare-repository", "--absolute-git-dir", "--show-prefix")
-    result = run_git(("rev-parse", *asked), cwd=path)
+    options = (
+        "--is-inside-work-tree",
+        "--is-bare-repository",
+        "--absolute-git-dir",
+        "--show-prefix",
+    )
+    result = run_git(("rev-parse", *options), cwd=path)
     if result.code != 0:
         if b"not a git repository" in result.errors:
             return None

@@ -104,8 +104,8 @@ async def supervised(
         stack.push(server.__exit__)
         await asyncio.to_thread(prepare, url)
         await asyncio.to_thread(continue_move, home.ca, Database(url, application_name("move")))
-        # The move may write step-ca's configuration, which it reads only when it starts. Its stop is
-        # registered before its start: a start that is cut off may have left a child.
+        # The move may write the configuration of step-ca, which reads it only when it starts. The
+        # stop is registered before the start: a start that is cut off may leave a child.
         stack.callback(step_ca.stop)
         await asyncio.to_thread(step_ca.start, give_up)
         watching = asyncio.create_task(_watch(home, step_ca, give_up))

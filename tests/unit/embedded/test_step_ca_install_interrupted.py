@@ -36,7 +36,7 @@ printf '#!/bin/sh\\necho Smallstep CA/0.30.2\\n' >"$GOBIN/step-ca" && chmod +x "
 SET_UP: Final = """
 import sys
 from pathlib import Path
-from reconciler.embedded import install
+from reconciler.embedded.stepca import install
 from tools.step_ca import main
 install.SYSTEM = Path("/nonexistent")
 sys.exit(main())

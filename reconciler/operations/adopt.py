@@ -31,7 +31,7 @@ AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
 
 
 @dataclass(frozen=True, slots=True)
-class Adopting:
+class Adoption:
     """A source whose files declare what drifted, valid as a whole, before anything is written."""
 
     folder: Path
@@ -40,7 +40,7 @@ class Adopting:
     files: tuple[FileChange, ...]
 
 
-def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
+def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adoption:
     """Return the source with what drifted declared in it, or refuse all of it.
 
     Raises:
@@ -73,14 +73,14 @@ def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adopting:
         FileChange(folder, path, files.get(path), content)
         for path, content in sorted(changed.items())
     )
-    return Adopting(folder, source, desired, tuple(changes))
+    return Adoption(folder, source, desired, tuple(changes))
 
 
-def carry_out(tx: Tx, adopting: Adopting, drifts: Sequence[Drift], actor: str) -> None:
+def carry_out(tx: Tx, adoption: Adoption, drifts: Sequence[Drift], actor: str) -> None:
     """Record in the rows what the files will declare."""
-    source = adopting.source
+    source = adoption.source
     provenance = Provenance(actor, source.label, source.commit, dirty=True)
-    declared = _by_identity(adopting.desired)
+    declared = _by_identity(adoption.desired)
     events = []
     for drift in drifts:
         assert drift.row is not None

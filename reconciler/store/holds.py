@@ -62,7 +62,7 @@ def resume_grant(tx: Tx, name: str, actor: str) -> GrantStatus:
         raise Refused(
             "state_conflict",
             f"no operator holds grant {name!r}: it is {grant.status}",
-            hint="what git says of it (spec.suspended) is changed in git",
+            hint="to change spec.suspended, edit its manifest in git",
         )
     ending.hold_grant(tx, row["id"], None)
     audit.append(tx, actor, [GrantResumed(grant_ref(row["id"], name), row["hold"])])

@@ -30,7 +30,7 @@ from reconciler.core.drift.model import DriftKind
 from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import EXIT_CHANGES, EXIT_FAILED, NeedsEdit, Refused
-from reconciler.operations.adopt import Adopting, carry_out, prepare
+from reconciler.operations.adopt import Adoption, carry_out, prepare
 from reconciler.reconcile import recover_source
 from reconciler.store.drift.repair import drifted, revert
 from reconciler.store.locks import actor_name, locked
@@ -117,7 +117,7 @@ def _revert(
 
 def _adopt(
     db: Database,
-    prepared: Adopting,
+    prepared: Adoption,
     seen: tuple[Sequence[Drift], frozenset[Identity] | None],
     wait: timedelta,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of the audit log: what it came to at a moment, kept where it cannot be rewritten."""
+"""Checkpoints of the audit log: its newest record at a moment, stored outside the database."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ ORIGIN: Final = FROM | OMITTED
 TIME: Final = {"read": parse_rfc3339}
 LIST: Final = {"read": tuple}
 HOLD: Final = {"read": Hold.from_json} | OMITTED
-_COLUMNS: Final = ("row", "subject")  # fields that are told by columns
+_COLUMNS: Final = ("row", "subject")  # fields that are columns of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class RowEvent:
         return self.row.subject
 
     def details(self) -> dict[str, Any]:
-        """Return what the body says beside its columns, as JSON values."""
+        """Return the details that the body carries, as JSON values."""
         return {"id": self.row.id} | _written(self)
 
     @classmethod
@@ -96,7 +96,7 @@ class GatewayEvent:
         return self.kinds[0]
 
     def details(self) -> dict[str, Any]:
-        """Return what the body says beside its columns, as JSON values."""
+        """Return the details that the body carries, as JSON values."""
         return _written(self)
 
     @classmethod

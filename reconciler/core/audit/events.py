@@ -1,7 +1,7 @@
-"""The closed union of events: all that the audit log can say, and the reader of what it said.
+"""The closed union of events that the audit log can hold, and the reader of its records.
 
-`parse_event` is the only reader. A record of an earlier version, which lacks what an event says
-today, is an `EarlierEvent`.
+`parse_event` is the only reader. A record of an earlier version, which lacks a detail
+of today, is an `EarlierEvent`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the audit log says of each row and certificate: the one fold of its records.
+"""The state of each row and certificate by the audit log: the one fold of its records.
 
-`drift` holds the rows against it, and `at` tells by it what was granted at a moment. Pure: the
-records are given, oldest first. Those of a version that named no row are set apart.
+`drift` compares the rows with it, and `at` shows from it what was granted at a moment. Pure: the
+records are given, oldest first. Those of a version that named no row are kept apart.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def _take_certificate(
         case CertificateIssued():
             state.issued.add(event.serial)
             row = state.rows.get(event.row.id)
-            if row is None:  # all that made it was recorded before records named rows
+            if row is None:  # it was created before records named rows
                 return
             for serial in event.supersedes:
                 row.certificates.pop(serial, None)
@@ -221,7 +221,7 @@ def _take_certificate(
 
 
 def _take_earlier(state: AuditState, event: EarlierEvent) -> None:
-    """Take what a record without a row still says: its subject, and serials."""
+    """Take what a record without a row still has: its subject, and serials."""
     if event.kind.startswith(_OF_ROWS):
         state.unnamed_kinds.add(event.kind)
     if event.kind.startswith(("peer.", "grant.", "hold.")):

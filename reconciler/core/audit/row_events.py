@@ -96,7 +96,7 @@ class PeerRevoked(RowEvent):
     held: bool = False
 
     def details(self) -> dict[str, Any]:
-        """Return what the body says beside its columns, as JSON values."""
+        """Return the details that the body carries, as JSON values."""
         details = {"id": self.row.id, "reason": self.reason}
         return details if self.held else details | {"from": self.origin}
 

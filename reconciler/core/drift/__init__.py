@@ -1,1 +1,1 @@
-"""Drift: rows that are not what the audit log says was last done to them."""
+"""Drift: rows that differ from their state in the audit log."""

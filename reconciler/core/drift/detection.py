@@ -1,4 +1,4 @@
-"""Drift: where the rows differ from what the audit log says was last done to them.
+"""Detection of drift: where rows and certificates differ from their state in the audit log.
 
 Pure. Git is not read: a row that differs from git alone is a change of a plan, not drift.
 """

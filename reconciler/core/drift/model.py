@@ -1,4 +1,4 @@
-"""Drift as a value: one object that is not what the audit log says was last done to it."""
+"""Drift as a value: one object that differs from its state in the audit log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DriftKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One object that drifted: `fields` have what was applied as old, what was found as new.
+    """One object that drifted: `fields` have what was applied as old, what the database has as new.
 
     `row` or `certificate` is what is there. `applied` is what an applied row declared (None: no
     record has it), `row_state` all that is known of it. `remedy` is what to do where `--revert`

@@ -36,7 +36,7 @@ class Provenance:
         return self.commit.id if self.commit is not None else None
 
     def as_json(self) -> dict[str, object]:
-        """Return what an audit entry says of it."""
+        """Return the form that records of the audit log have."""
         commit = self.commit.as_json() if self.commit is not None else None
         return {"source": self.source, "commit": commit, "dirty": self.dirty}
 

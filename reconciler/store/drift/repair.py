@@ -73,10 +73,10 @@ def _identity(drift: Drift) -> Identity:
 
 
 def revert(tx: Tx, drifts: Sequence[Drift], actor: str) -> None:
-    """Restore rows to what was last applied, end what no command made, ask the CA once more.
+    """Restore rows to what was last applied, revoke inserted rows, queue certificates for the CA.
 
-    Rows are locked in the order of DESIGN 5, the audit head last. What cannot be brought back
-    (`core.drift.Drift.remedy`) is left, but the end of a row that was ended by hand is carried out.
+    Rows are locked in the order of DESIGN 5, the audit head last. What cannot be
+    restored (`Drift.remedy`) is left, but the end of a row that was ended by hand is completed.
     """
     rows = [each.row for each in drifts if each.row is not None]
     ending.lock_peers(tx, sorted(UUID(each.id) for each in rows if each.kind is Kind.PEER))
@@ -97,7 +97,7 @@ def _free_names(tx: Tx, drifts: Sequence[Drift]) -> None:
     """Rename rows that were renamed by hand to their ids: two may have swapped names."""
     for each in drifts:
         if each.row is not None and not each.remedy and each.names:
-            table = _table(each.row.kind)
+            table = ending.TABLES[each.row.kind]
             tx.run(f"UPDATE {table} SET name = id::text WHERE id = :id", id=each.row.id)
 
 
@@ -109,7 +109,7 @@ def adopt(
     assert row is not None
     digest = spec_digest(row.spec)
     tx.run(
-        f"UPDATE {_table(row.kind)} SET spec_digest = :digest, source_path = :path,"
+        f"UPDATE {ending.TABLES[row.kind]} SET spec_digest = :digest, source_path = :path,"
         " source_line = :line WHERE id = :id",
         id=row.id,
         digest=digest,
@@ -225,10 +225,6 @@ def _whose(drift: Drift) -> str:
     if drift.changed_by is None:
         return "changed by hand, and no trigger recorded who"
     return f"changed by hand by {drift.changed_by}"
-
-
-def _table(kind: Kind) -> str:
-    return "federation_peers" if kind is Kind.PEER else "federation_grants"
 
 
 def _row(row: dict[str, Any]) -> StoredRow:

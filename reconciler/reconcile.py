@@ -164,15 +164,15 @@ def read(
         refuse_rewind(history, source.commit)  # (2)
     trusted = None
     if history is not None and signatures is not None:
-        held = applied.rules if applied is not None else None
-        rules = parse_rules(held) if held is not None else None
+        text = applied.rules if applied is not None else None
+        rules = parse_rules(text) if text is not None else None
         trusted = judge_commits(history.commits, rules, history.prefix)  # (3)
     if history is not None and history.rules is not None:
         parse_rules(history.rules)  # what would hold from the next apply on
     known = None if verify or setting.cache is None else Path(setting.cache)
     desired = load(source) if known is None else load_cached(source, known)  # (4)
-    told = history.rules if history is not None else None
-    by = Provenance(actor, source.label, source.commit, source.dirty, rules=told)
+    new_rules = history.rules if history is not None else None
+    by = Provenance(actor, source.label, source.commit, source.dirty, rules=new_rules)
     generation = applied.generation if applied is not None else None
     return Reading(desired, by, generation, trusted, folders_of(setting))
 
@@ -182,8 +182,8 @@ def plan(
 ) -> PlanResult:
     """Return what an apply would do now, and whether it may."""
     observed = observe(tx)
-    made = narrowed_plan(desired, observed, selection)
-    return PlanResult(made, judge(made, limits))
+    narrowed = narrowed_plan(desired, observed, selection)
+    return PlanResult(narrowed, judge(narrowed, limits))
 
 
 def apply(

@@ -17,7 +17,7 @@ VARIABLE = "_MOSAIC_COMPLETE"  # click's: `_<PROGRAM>_COMPLETE`
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @verb
 def command(shell: str) -> None:
-    found = get_completion_class(shell)
-    assert found is not None
+    complete_class = get_completion_class(shell)
+    assert complete_class is not None
     root = click.get_current_context().find_root().command
-    click.echo(found(root, {}, "mosaic", VARIABLE).source())
+    click.echo(complete_class(root, {}, "mosaic", VARIABLE).source())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli.shared.command_group import LazyGroup, Room
-from reconciler.cli.shared.errors import Failure, wants_json
+from reconciler.cli.shared.errors import ErrorReport, wants_json
 from reconciler.cli.shared.streams import close_output, open_streams, require_text
 from reconciler.core.model.text import printable
 from reconciler.errors import EXIT_FAILED, EXIT_OK
@@ -90,9 +90,9 @@ def run(arguments: list[str]) -> int:
         close_output()  # the interpreter must not fail on it once more at its end
         return EXIT_FAILED
     except (click.Abort, KeyboardInterrupt):
-        return Failure(as_json=as_json).interrupted()
+        return ErrorReport(as_json=as_json).interrupted()
     except Exception as error:  # noqa: BLE001  # every error is reported
-        return Failure(as_json=as_json, home=flags.get("home")).of(error)
+        return ErrorReport(as_json=as_json, home=flags.get("home")).of(error)
     # click returns the code of its `Exit`, or what the verb returned, which is None
     return result if isinstance(result, int) else EXIT_OK
 

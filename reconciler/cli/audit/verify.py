@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.context import database, read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.core.audit.checkpoint import MAX_CHECKPOINT, Checkpoint
 from reconciler.core.model.times import rfc3339
@@ -37,7 +37,7 @@ MAX_SIGNATURE = 64 * 1024  # octets
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(files: tuple[Path, ...], output: str) -> None:
-    setting = settings()
+    setting = read_settings()
     checkpoints = [(file, *_read(file, setting.allowed_signers)) for file in files]
     with database(setting, "audit verify") as db, db.transaction() as tx:
         verification = verify(tx, [head for _, each, _ in checkpoints for head in each.heads])

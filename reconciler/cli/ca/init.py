@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import settings, verb
+from reconciler.cli.shared.context import read_settings, verb
 from reconciler.config import require
 from reconciler.core.model.origin import address_of
 from reconciler.core.settings import read_listen
@@ -48,25 +48,27 @@ def command(
     public_url: str | None,
     oid_arc: str | None,
 ) -> None:
-    found = settings(public_url=public_url, oid_arc=oid_arc)
-    if folder is None and found.home is None:
+    settings = read_settings(public_url=public_url, oid_arc=oid_arc)
+    if folder is None and settings.home is None:
         raise NeedsEdit("usage", "there is no home here", hint="name a folder: --dir DIR")
-    target = Path(folder) if folder is not None else found.home.ca  # type: ignore[union-attr]  # checked above
+    target = Path(folder) if folder is not None else settings.home.ca  # type: ignore[union-attr]  # checked above
     target = target.absolute()
-    provisioners = provisioners or (str(found.ca_provisioners) if found.ca_provisioners else None)
+    provisioners = provisioners or (
+        str(settings.ca_provisioners) if settings.ca_provisioners else None
+    )
     plan = CaPlan(
         folder=target,
         root_key=Path(root_key or target.parent / "root-key" / "root_ca_key").absolute(),
         provisioners=Path(provisioners or target.parent / "provisioners").absolute(),
-        public_url=require(found.public_url, "public_url"),
-        address=address or _address(found),
+        public_url=require(settings.public_url, "public_url"),
+        address=address or _address(settings),
         dns_names=dns
-        or (address_of(found.ca_url)[0] if found.ca_url else "127.0.0.1", "localhost"),
-        oid_arc=found.oid_arc,
+        or (address_of(settings.ca_url)[0] if settings.ca_url else "127.0.0.1", "localhost"),
+        oid_arc=settings.oid_arc,
         seen_as=seen_as,
     )
     _check_address(plan.address)
-    made = _write(plan, found)
+    made = _write(plan, settings)
     pin = fingerprint_of((plan.folder / "root_ca.crt").read_text())
     if not made:
         click.echo(f"{plan.folder} is complete already; nothing was changed")
@@ -76,7 +78,7 @@ def command(
     click.echo(f"root pin: {pin}")
 
 
-def _write(plan: CaPlan, found: Settings) -> bool:
+def _write(plan: CaPlan, settings: Settings) -> bool:
     """Write the files, once what is fixed in them was tried; return False where they are there.
 
     Raises:
@@ -85,10 +87,10 @@ def _write(plan: CaPlan, found: Settings) -> bool:
     """
     try:
         if (plan.folder / CONFIG).exists():
-            check_places(found, read_ca_config(plan.folder)[1])
+            check_places(settings, read_ca_config(plan.folder)[1])
         elif step_ca := find_step_ca():
             trial = plan.folder / ".trial"
-            try_settings(trial, step_ca, plan.public_url, plan.oid_arc, found.listen)
+            try_settings(trial, step_ca, plan.public_url, plan.oid_arc, settings.listen)
         return write_ca(plan)
     except OSError as error:
         raise NeedsEdit(
@@ -98,8 +100,8 @@ def _write(plan: CaPlan, found: Settings) -> bool:
         ) from error
 
 
-def _address(found: Settings) -> str:
-    host, port = address_of(found.ca_url or "https://127.0.0.1:9000")
+def _address(settings: Settings) -> str:
+    host, port = address_of(settings.ca_url or "https://127.0.0.1:9000")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

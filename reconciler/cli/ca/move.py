@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.context import database, read_settings, verb
 from reconciler.config.document import change_config, read_document
 from reconciler.core.model.origin import address_of, is_loopback, read_origin
 from reconciler.core.model.text import printable, without_credentials
@@ -45,13 +45,13 @@ SERVERS_LIVE: Final = timedelta(hours=26)
 @click.option("--dir", "folder", metavar="DIR", help="The CA's folder, where it is in no home.")
 @verb
 def command(url: str, folder: str | None) -> None:
-    found = settings()
+    settings = read_settings()
     try:
         origin = read_origin(url)
     except ValueError as error:
         got = printable(without_credentials(url), 200)
         raise NeedsEdit("usage", f"URL: got {got!r}: {error}", hint="correct it") from None
-    home = found.home if folder is None and found.embedded else None
+    home = settings.home if folder is None and settings.embedded else None
     if folder is None and home is None:
         hint = "name the folder of its ca.json: --dir DIR"
         raise NeedsEdit("usage", "the CA of this gateway is in no home here", hint=hint)
@@ -62,29 +62,29 @@ def command(url: str, folder: str | None) -> None:
         _, before = read_ca_config(ca)
         step_ca = find_step_ca()
         if step_ca is not None and before.public_url != origin:
-            try_settings(ca / ".trial", step_ca, origin, before.oid_arc, found.listen)
-        opened = stack.enter_context(database(found, "ca move"))
+            try_settings(ca / ".trial", step_ca, origin, before.oid_arc, settings.listen)
+        db = stack.enter_context(database(settings, "ca move"))
         # of a CA elsewhere it is asked: what it was not started on yet, no certificate names
-        in_force = home is not None or _runs_on(found, before)
+        in_force = home is not None or _runs_on(settings, before)
         others_live = timedelta() if home is not None else SERVERS_LIVE
-        places = begin_move(ca, opened, origin, others_live, in_force=in_force)
+        places = begin_move(ca, db, origin, others_live, in_force=in_force)
         if home is not None:
             _change_home(home, origin)
-        until = move_ends(places, opened)
-    _tell(found, origin, places, until)
+        until = move_ends(places, db)
+    _tell(settings, origin, places, until)
     if home is None and not (in_force and places == before):
         click.echo(f"  next: start step-ca anew, then each `serve` with MOSAIC_PUBLIC_URL={origin}")
 
 
-def _runs_on(found: Settings, places: CrlLocations) -> bool:
+def _runs_on(settings: Settings, places: CrlLocations) -> bool:
     """Tell whether the CA runs, and on these places."""
     try:
-        return asyncio.run(ask_places(found)) == places
+        return asyncio.run(ask_places(settings)) == places
     except MosaicError:
         return False
 
 
-def _tell(found: Settings, origin: str, places: CrlLocations, until: datetime) -> None:
+def _tell(settings: Settings, origin: str, places: CrlLocations, until: datetime) -> None:
     click.echo(f"the gateway is at {origin}: new certificates say so")
     if places.moving:
         former, end = ", ".join(places.former_urls), rfc3339(until.replace(microsecond=0))
@@ -92,10 +92,10 @@ def _tell(found: Settings, origin: str, places: CrlLocations, until: datetime) -
         click.echo(
             "  both have to reach it until then; each peer puts the new one into its manifest"
         )
-    elsewhere = found.assigned.get("public_url")
-    if elsewhere is not None and not elsewhere.stored and found.public_url != origin:
-        click.echo(f"  {elsewhere.origin} says {found.public_url}: set it to {origin}", err=True)
-    after = settings(public_url=origin)
+    elsewhere = settings.assigned.get("public_url")
+    if elsewhere is not None and not elsewhere.stored and settings.public_url != origin:
+        click.echo(f"  {elsewhere.origin} says {settings.public_url}: set it to {origin}", err=True)
+    after = read_settings(public_url=origin)
     if warning := port_warning(after):
         click.echo(f"  warning: {warning}", err=True)
 

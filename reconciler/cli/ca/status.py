@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.context import database, read_settings, verb
 from reconciler.cli.shared.output import output_option, show_facts
 from reconciler.clients.step_ca.client import CaClient, CaProvisioner
 from reconciler.config import Settings, require
@@ -34,45 +34,45 @@ if TYPE_CHECKING:
 @output_option
 @verb
 def command(output: str) -> None:
-    setting = settings()
-    found, places = asyncio.run(_ask(setting))
-    found["move"] = None
+    settings = read_settings()
+    facts, places = asyncio.run(_ask(settings))
+    facts["move"] = None
     if places is not None and places.moving:
         with ExitStack() as stack:
-            opened: Database | None = None
+            db: Database | None = None
             with suppress(MosaicError):  # the rows say how long it takes; without them it is told
-                opened = stack.enter_context(database(setting, "ca status"))
-            found["move"] = move_facts(places, opened)
-    show_facts(found, output)
-    if not found["provisionersAreOurs"]:
+                db = stack.enter_context(database(settings, "ca status"))
+            facts["move"] = move_facts(places, db)
+    show_facts(facts, output)
+    if not facts["provisionersAreOurs"]:
         raise Refused(
             "ca_refused",
-            f"the CA's provisioners are not exactly ours: {'; '.join(found['differences'])}",
+            f"the CA's provisioners are not exactly ours: {'; '.join(facts['differences'])}",
             hint="restore its ca.json from the one that `ca init` wrote, and start it again",
         )
 
 
-async def ca_facts(found: Settings) -> dict[str, Any]:
+async def ca_facts(settings: Settings) -> dict[str, Any]:
     """Return what the CA is, and how its provisioners differ from ours.
 
     Raises:
         Retry: `ca_unavailable`. NeedsEdit: `config_invalid`.
     """
-    return (await _ask(found))[0]
+    return (await _ask(settings))[0]
 
 
-async def _ask(found: Settings) -> tuple[dict[str, Any], CrlLocations | None]:
-    roots = read_roots(require(found.ca_root, "ca_root"))
-    folder = require(found.ca_provisioners, "ca_provisioners")
+async def _ask(settings: Settings) -> tuple[dict[str, Any], CrlLocations | None]:
+    roots = read_roots(require(settings.ca_root, "ca_root"))
+    folder = require(settings.ca_provisioners, "ca_provisioners")
     ours = [Provisioner.load(folder / f"{name}.json") for name in (PEERS, GATEWAY)]
-    url = require(found.ca_url, "ca_url")
+    url = require(settings.ca_url, "ca_url")
     async with CaClient(url, roots, *ours) as ca:
         listed = await ca.provisioners()
         expected = sorted(f"JWK {each.name} {each.kid}" for each in ours)
         seen = sorted(f"{each.type} {each.name} {each.kid}" for each in listed)
         differences = [
             *([] if seen == expected else [f"got {seen}, expected {expected}"]),
-            *(each for one in listed for each in _differences(one, found)),
+            *(each for one in listed for each in _differences(one, settings)),
         ]
         return {
             "url": url,
@@ -95,7 +95,7 @@ def _places(listed: tuple[CaProvisioner, ...]) -> CrlLocations | None:
     return None
 
 
-def _differences(listed: CaProvisioner, found: Settings) -> Iterator[str]:
+def _differences(listed: CaProvisioner, settings: Settings) -> Iterator[str]:
     """Yield how a provisioner's claims and template differ from ours."""
     ours = CLAIMS.get(listed.name, {})
     for name in sorted(ours.keys() | listed.claims.keys()):
@@ -111,8 +111,8 @@ def _differences(listed: CaProvisioner, found: Settings) -> Iterator[str]:
         yield f"{listed.name}: {error}"
         return
     for name, got, wanted in (
-        ("oidArc", places.oid_arc, found.oid_arc),
-        ("crlUrls", places.public_url, found.public_url),
+        ("oidArc", places.oid_arc, settings.oid_arc),
+        ("crlUrls", places.public_url, settings.public_url),
     ):
         if wanted is not None and got != wanted:
             yield f"{listed.name}: {name}: got {got!r}, expected {wanted!r}"

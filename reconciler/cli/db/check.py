@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.context import database, read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.core.model.text import counted
 from reconciler.errors import Refused
@@ -18,18 +18,18 @@ from reconciler.store.schema import differences
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(output: str) -> None:
-    with database(settings(), "db check") as opened:
-        opened.require_writable()
-        with opened.transaction() as tx:
-            found = differences(tx)
+    with database(read_settings(), "db check") as db:
+        db.require_writable()
+        with db.transaction() as tx:
+            differing = differences(tx)
     if output != "text":
-        print_document({"inForce": not found, "differences": list(found)}, output)
-    for each in found if output == "text" else ():
+        print_document({"inForce": not differing, "differences": list(differing)}, output)
+    for each in differing if output == "text" else ():
         click.echo(each)
-    if found:
+    if differing:
         raise Refused(
             "schema_differs",
-            f"{counted(len(found), 'difference')} from what the migrations made",
+            f"{counted(len(differing), 'difference')} from what the migrations made",
             hint="find out who changed the schema; restore it from a backup",
         )
     if output == "text":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import opened_source, settings, verb
+from reconciler.cli.shared.context import read_settings, running_database, verb
 from reconciler.cli.shared.output import output_option, show_facts
 from reconciler.store.db import Database
 from reconciler.store.locks import application_name
@@ -16,9 +16,13 @@ from reconciler.store.schema import revisions
 @verb
 def command(output: str) -> None:
     with (
-        opened_source(settings()) as source,
+        running_database(read_settings()) as source,
         Database(source, application_name("db current")).transaction() as tx,
     ):
-        found = revisions(tx)
-    facts = {"current": found.current, "head": found.head, "upToDate": found.up_to_date}
+        migrations = revisions(tx)
+    facts = {
+        "current": migrations.current,
+        "head": migrations.head,
+        "upToDate": migrations.up_to_date,
+    }
     show_facts(facts, output)

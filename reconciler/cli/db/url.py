@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import require_home, settings, verb
+from reconciler.cli.shared.context import read_settings, require_home, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.config import database_source
 
@@ -18,12 +18,12 @@ from reconciler.config import database_source
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(output: str) -> None:
-    found = settings()
-    source = database_source(found)
+    settings = read_settings()
+    source = database_source(settings)
     if source is None:
         from reconciler.embedded.postgres.home_server import cluster_of
 
-        url = cluster_of(require_home(found)).url()
+        url = cluster_of(require_home(settings)).url()
     else:
         from reconciler.store.connection.conninfo import parse_conninfo
 

@@ -155,10 +155,10 @@ def _live_counts(home: Home) -> dict[str, int]:
             pass
     except BlockingIOError:
         raise Retry("child_failed", "another process starts or stops its server") from None
-    found = load_settings({"home": str(home.path)}, os.environ, Path.cwd(), making_home=True)
+    settings = load_settings({"home": str(home.path)}, os.environ, Path.cwd(), making_home=True)
     until = time.monotonic() + READ_S
     with postgres(
-        replace(home, server=found.postgres_bin), lambda: time.monotonic() > until
+        replace(home, server=settings.postgres_bin), lambda: time.monotonic() > until
     ) as url:
         database = Database(url, application_name("destroy"))
         with database.transaction() as tx:
@@ -166,22 +166,22 @@ def _live_counts(home: Home) -> dict[str, int]:
 
 
 def _destroy_orphans(named: tuple[str, ...], *, all_of_them: bool, yes: bool) -> None:
-    found = {orphan.path: orphan for orphan in orphans()}
-    chosen = [orphan for orphan in found.values() if all_of_them and orphan.certain]
+    by_path = {orphan.path: orphan for orphan in orphans()}
+    chosen = [orphan for orphan in by_path.values() if all_of_them and orphan.certain]
     for text in named:
         path = Path(text).resolve()
-        if path not in found:
+        if path not in by_path:
             raise NeedsEdit(
                 "home_missing",
                 f"{path} is nothing that a removed gateway left; nothing was removed",
                 hint="see `mosaic federation doctor` for what there is",
             )
-        if found[path] not in chosen:
-            chosen.append(found[path])
+        if by_path[path] not in chosen:
+            chosen.append(by_path[path])
     _list("left by gateways that are gone:", chosen)
-    kept = [orphan for orphan in found.values() if orphan not in chosen]
-    _list("kept, because the gateway may be on a disk that is not mounted:", kept)
-    for orphan in kept:
+    kept_orphans = [orphan for orphan in by_path.values() if orphan not in chosen]
+    _list("kept, because the gateway may be on a disk that is not mounted:", kept_orphans)
+    for orphan in kept_orphans:
         click.echo(
             f"  if it is gone: `mosaic federation destroy --orphan {shlex.quote(str(orphan.path))}`"
         )

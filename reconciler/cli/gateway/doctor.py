@@ -19,9 +19,9 @@ from reconciler.cli.ca.status import ca_facts
 from reconciler.cli.gateway.health import ask_ready
 from reconciler.cli.shared.context import (
     database,
+    print_hint,
+    read_settings,
     require_home,
-    say_next,
-    settings,
     source_of,
     verb,
 )
@@ -56,7 +56,7 @@ COLOURS: Final = {OK: "green", WARNING: "yellow", FAILED: "red", SKIPPED: "brigh
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found; `hint` says what to type where it is not well."""
+    """The result of one check; `hint` says what to type where it is not well."""
 
     check: str
     state: str
@@ -77,22 +77,22 @@ class Finding:
 @output_option
 @verb
 def command(output: str) -> None:
-    found = _examine(settings())
+    findings = _examine(read_settings())
     if output != "table":
-        print_document([each.as_json() for each in found], output)
+        print_document([each.as_json() for each in findings], output)
     else:
-        for each in found:
+        for each in findings:
             state = click.style(f"{each.state:<8}", fg=COLOURS[each.state])
             click.echo(f"{state} {each.check:<14} {printable(each.detail, 500)}")
             if each.hint:
-                say_next(f"{'':<23} -> {printable(each.hint, 500)}")
-    if any(each.state == FAILED for each in found):
+                print_hint(f"{'':<23} -> {printable(each.hint, 500)}")
+    if any(each.state == FAILED for each in findings):
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class _Doctor:
-    found: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def check(self, name: str, look: Callable[[], str], *, may_be_down: bool = False) -> bool:
         """Note what `look` returns, or why it failed; `may_be_down` takes a `Retry` for a warning.
@@ -103,62 +103,62 @@ class _Doctor:
             detail = look()
         except MosaicError as error:
             state = WARNING if may_be_down and isinstance(error, Retry) else FAILED
-            self.found.append(Finding(name, state, error.message, error.hint))
+            self.findings.append(Finding(name, state, error.message, error.hint))
             return False
         except OSError as error:
             hint = OTHER_USER
-            self.found.append(Finding(name, FAILED, f"{error.filename}: {error.strerror}", hint))
+            self.findings.append(Finding(name, FAILED, f"{error.filename}: {error.strerror}", hint))
             return False
-        self.found.append(Finding(name, OK, detail))
+        self.findings.append(Finding(name, OK, detail))
         return True
 
     def warn(self, name: str, what: str, hint: str) -> None:
         """Note what works, though it may not be meant."""
-        self.found.append(Finding(name, WARNING, what, hint))
+        self.findings.append(Finding(name, WARNING, what, hint))
 
     def skip(self, name: str, why: str) -> None:
         """Note that a check was not made."""
-        self.found.append(Finding(name, SKIPPED, why))
+        self.findings.append(Finding(name, SKIPPED, why))
 
 
-def _examine(setting: Settings) -> list[Finding]:
+def _examine(settings: Settings) -> list[Finding]:
     doctor = _Doctor()
     with ExitStack() as stack:
-        opened: list[Database] = []
+        databases: list[Database] = []
 
         def connect() -> str:
-            opened.append(stack.enter_context(database(setting, "doctor")))
-            opened[0].require_writable()
-            with opened[0].transaction() as tx:
+            databases.append(stack.enter_context(database(settings, "doctor")))
+            databases[0].require_writable()
+            with databases[0].transaction() as tx:
                 version = tx.row("SHOW server_version")
             return f"PostgreSQL {version['server_version'] if version else '?'}, schema current"
 
         if doctor.check("database", connect):
-            _with_database(doctor, setting, opened[0])
+            _with_database(doctor, settings, databases[0])
         else:
             for name in ("schema", "clock", "audit log", "sealing keys"):
                 doctor.skip(name, "the database is not there")
-        doctor.check("token pepper", lambda: _pepper(setting))
-        _git(doctor, setting)
-        doctor.check("source", lambda: _source(setting, next(iter(opened), None)))
-        if setting.embedded:
+        doctor.check("token pepper", lambda: _pepper(settings))
+        _git(doctor, settings)
+        doctor.check("source", lambda: _source(settings, next(iter(databases), None)))
+        if settings.embedded:
             doctor.check("step-ca", _step_ca)
         doctor.check(
             "public URL",
-            lambda: public_url_facts(setting, next(iter(opened), None)),
+            lambda: public_url_facts(settings, next(iter(databases), None)),
             may_be_down=True,
         )
-        if warning := port_warning(setting):
+        if warning := port_warning(settings):
             doctor.warn("listen", warning, "nothing, where one does: listen (MOSAIC_LISTEN)")
-        if setting.embedded and not gateway_runs(require_home(setting)):
-            home = require_home(setting).path
+        if settings.embedded and not gateway_runs(require_home(settings)):
+            home = require_home(settings).path
             hint = f"`mosaic federation up --home {shlex.quote(str(home))}`"
             doctor.warn("gateway", f"it is stopped: neither `up` nor `serve` runs in {home}", hint)
-            return doctor.found
-        doctor.check("CA", lambda: _ca(setting), may_be_down=True)
-        doctor.check("endpoint", lambda: _endpoint(setting), may_be_down=True)
-        doctor.found.extend(_orphans())
-    return doctor.found
+            return doctor.findings
+        doctor.check("CA", lambda: _ca(settings), may_be_down=True)
+        doctor.check("endpoint", lambda: _endpoint(settings), may_be_down=True)
+        doctor.findings.extend(_orphans())
+    return doctor.findings
 
 
 def _orphans() -> list[Finding]:
@@ -179,18 +179,18 @@ def _orphans() -> list[Finding]:
     return left or [Finding("orphans", OK, "no removed gateway left anything on this machine")]
 
 
-def _with_database(doctor: _Doctor, setting: Settings, opened: Database) -> None:
+def _with_database(doctor: _Doctor, settings: Settings, db: Database) -> None:
     def schema() -> str:
-        with opened.transaction() as tx:
-            found = differences(tx)
-        if found:
+        with db.transaction() as tx:
+            differing = differences(tx)
+        if differing:
             raise Refused(
-                "schema_differs", "; ".join(found), hint="see `mosaic federation db check`"
+                "schema_differs", "; ".join(differing), hint="see `mosaic federation db check`"
             )
         return "constraints and triggers are in force"
 
     def clock() -> str:
-        with opened.transaction() as tx:
+        with db.transaction() as tx:
             skew = datetime.now(UTC) - tx.now()
         if abs(skew) > MAX_SKEW:
             raise Refused(
@@ -201,20 +201,21 @@ def _with_database(doctor: _Doctor, setting: Settings, opened: Database) -> None
         return f"{skew.total_seconds():+.1f} s from the database's"
 
     def audit_log() -> str:
-        with opened.transaction() as tx:
-            found = verify(tx)
-        if found.chain_break is not None:
+        with db.transaction() as tx:
+            verification = verify(tx)
+        broken = verification.chain_break
+        if broken is not None:
             raise Refused(
                 "audit_broken",
-                f"it breaks at seq {found.chain_break.seq}: {found.chain_break.reason}",
+                f"it breaks at seq {broken.seq}: {broken.reason}",
                 hint="see `mosaic federation audit verify`",
             )
-        return f"{found.last.seq:,} entries verify"
+        return f"{verification.last.seq:,} entries verify"
 
     def keys() -> str:
-        folder = require(setting.keyring, "keyring")
+        folder = require(settings.keyring, "keyring")
         ring = FileKeyring.load(folder)
-        with opened.transaction() as tx:
+        with db.transaction() as tx:
             sealed = sealed_by_key(tx)
         require_every_key(ring, sealed, folder)
         return f"{counted(len(ring.ids), 'key')}, {counted(sealed.total(), 'sealed value')}"
@@ -225,27 +226,27 @@ def _with_database(doctor: _Doctor, setting: Settings, opened: Database) -> None
     doctor.check("sealing keys", keys)
 
 
-def _pepper(setting: Settings) -> str:
-    read_pepper(require(setting.token_pepper, "token_pepper_file"))
+def _pepper(settings: Settings) -> str:
+    read_pepper(require(settings.token_pepper, "token_pepper_file"))
     return "32 bytes"
 
 
-def _git(doctor: _Doctor, setting: Settings) -> None:
+def _git(doctor: _Doctor, settings: Settings) -> None:
     """Note git's version; a folder is read without, but the commit that it is of is not known."""
     try:
         version = ".".join(map(str, git_version()))
     except NeedsEdit as error:
-        needed = setting.source is not None and setting.source.is_git
+        needed = settings.source is not None and settings.source.is_git
         state = FAILED if needed else WARNING
-        doctor.found.append(Finding("git", state, error.message, error.hint))
+        doctor.findings.append(Finding("git", state, error.message, error.hint))
     else:
-        doctor.found.append(Finding("git", OK, f"git {version}"))
+        doctor.findings.append(Finding("git", OK, f"git {version}"))
 
 
-def _source(setting: Settings, opened: Database | None) -> str:
-    source = source_of(setting, None)
-    if opened is not None:
-        recover_source(opened, source)
+def _source(settings: Settings, db: Database | None) -> str:
+    source = source_of(settings, None)
+    if db is not None:
+        recover_source(db, source)
         if interrupted(source):
             raise Refused(
                 "state_conflict",
@@ -264,8 +265,8 @@ def _step_ca() -> str:
     return f"{binary} {'.'.join(map(str, version or ()))}"
 
 
-def _ca(setting: Settings) -> str:
-    facts: dict[str, Any] = asyncio.run(ca_facts(setting))
+def _ca(settings: Settings) -> str:
+    facts: dict[str, Any] = asyncio.run(ca_facts(settings))
     if facts["differences"]:
         raise Refused(
             "ca_refused", "; ".join(facts["differences"]), hint="see `mosaic federation ca status`"
@@ -273,11 +274,11 @@ def _ca(setting: Settings) -> str:
     return f"step-ca {facts['version']} at {facts['url']}, its provisioners are ours"
 
 
-def _endpoint(setting: Settings) -> str:
-    if setting.home is None and setting.database_url is None:
-        require_home(setting)
-    if setting.ca_root is None:
+def _endpoint(settings: Settings) -> str:
+    if settings.home is None and settings.database_url is None:
+        require_home(settings)
+    if settings.ca_root is None:
         raise NeedsEdit(
             "config_invalid", "MOSAIC_CA_ROOT is not set", hint="name the bundle of the CA's roots"
         )
-    return f"{setting.public_url}: {ask_ready(setting)}"
+    return f"{settings.public_url}: {ask_ready(settings)}"

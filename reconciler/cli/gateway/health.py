@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.shared.context import settings, verb
+from reconciler.cli.shared.context import read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.config import require
 from reconciler.errors import Retry
@@ -35,24 +35,24 @@ TIMEOUT_S: Final = 5.0
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(listen: str | None, output: str) -> None:
-    found = settings(listen=listen)
-    status = ask_ready(found)
+    settings = read_settings(listen=listen)
+    status = ask_ready(settings)
     if output != "text":
-        host, port = found.listen
+        host, port = settings.listen
         print_document({"status": status, "host": host, "port": port}, output)
     else:
         click.echo(status)
 
 
-def ask_ready(found: Settings) -> str:
+def ask_ready(settings: Settings) -> str:
     """Return what the endpoint of this machine says of itself.
 
     Raises:
         Retry: `unavailable`: it does not answer, or is not ready.
     """
-    host, port = found.listen
-    naming = found.trusted_proxies if found.proxy_protocol else ()
-    return _ask(_reachable(host), port, require(found.ca_root, "ca_root"), naming)
+    host, port = settings.listen
+    naming = settings.trusted_proxies if settings.proxy_protocol else ()
+    return _ask(_reachable(host), port, require(settings.ca_root, "ca_root"), naming)
 
 
 def _ask(host: str, port: int, root: Path, naming: tuple[Network, ...]) -> str:

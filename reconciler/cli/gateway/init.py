@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import say_next, settings_for_new_home, source_option, verb
+from reconciler.cli.shared.context import print_hint, settings_for_new_home, source_option, verb
 from reconciler.config import unstored_texts
 from reconciler.config.home import Home
 from reconciler.embedded.init import create_home
@@ -34,28 +34,28 @@ if TYPE_CHECKING:
 def command(
     public_url: str | None, listen: str | None, oid_arc: str | None, postgres_bin: str | None
 ) -> None:
-    found = settings_for_new_home(
+    settings = settings_for_new_home(
         public_url=public_url, listen=listen, oid_arc=oid_arc, postgres_bin=postgres_bin
     )
-    made = make_home(found)
+    made = make_home(settings)
     if made is None:
-        click.echo(f"{found.home_path.resolve()} is complete already; nothing was changed")
+        click.echo(f"{settings.home_path.resolve()} is complete already; nothing was changed")
         return
     first = ""
     if made.source is not None and not made.source.is_git:
         folder = os.path.relpath(made.source.location)
         first = f"put manifests into {shlex.quote(folder)}/, then "
-    say_next(f"  next: {first}`mosaic federation up`")
+    print_hint(f"  next: {first}`mosaic federation up`")
 
 
-def make_home(found: Settings) -> Settings | None:
+def make_home(settings: Settings) -> Settings | None:
     """Make the home of these settings, and say so; return None where it was complete.
 
     Raises:
         MosaicError: as `create_home`.
     """
-    home = Home(found.home_path.resolve(), found.postgres_bin)
-    if not create_home(home, unstored_texts(found)):
+    home = Home(settings.home_path.resolve(), settings.postgres_bin)
+    if not create_home(home, unstored_texts(settings)):
         return None
     click.echo(f"made a gateway in {home.path}")
     made = settings_for_new_home(home=str(home.path))

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import database, say_gateway, say_next, settings, verb, wait_lock
+from reconciler.cli.shared.context import (
+    database,
+    print_gateway,
+    print_hint,
+    read_settings,
+    verb,
+    wait_lock,
+)
 from reconciler.store.locks import actor_name, locked
 from reconciler.store.loop_status import pause
 
@@ -24,9 +31,9 @@ if TYPE_CHECKING:
 @wait_lock
 @verb
 def command(reason: str, wait: timedelta) -> None:
-    found = settings()
-    say_gateway(found)
-    with database(found, "pause") as opened, locked(opened, wait) as tx:
+    settings = read_settings()
+    print_gateway(settings)
+    with database(settings, "pause") as db, locked(db, wait) as tx:
         made = pause(tx, f"user:{actor_name()}", reason)
     click.echo(f"paused by {made.by}: {made.reason}")
-    say_next("  go on with: `mosaic federation resume`")
+    print_hint("  go on with: `mosaic federation resume`")

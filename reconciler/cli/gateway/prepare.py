@@ -17,7 +17,7 @@ import click
 
 from reconciler.cli.ca import init as ca_init
 from reconciler.cli.db import upgrade as db_upgrade
-from reconciler.cli.shared.context import opened_source, settings, verb
+from reconciler.cli.shared.context import read_settings, running_database, verb
 from reconciler.config import Settings, require
 from reconciler.core.issuance.tokens import PEPPER_BYTES
 from reconciler.crypto.keyring import FileKeyring
@@ -45,9 +45,9 @@ def command(
     address: str | None,
     dns: tuple[str, ...],
 ) -> None:
-    found = settings()
-    places = _places(found, Path(ca_dir))
-    _refuse_lost(found, places)
+    settings = read_settings()
+    places = _places(settings, Path(ca_dir))
+    _refuse_lost(settings, places)
     FileKeyring.create(places["sealing keys"].parent)
     pepper = places["token pepper"]
     private_folder(pepper.parent)
@@ -66,30 +66,30 @@ def command(
     click.get_current_context().invoke(db_upgrade.command)
 
 
-def _places(found: Settings, ca_dir: Path) -> dict[str, Path]:
+def _places(settings: Settings, ca_dir: Path) -> dict[str, Path]:
     """Return a file of each thing that is made, and check what only `serve` would miss.
 
     Raises:
         NeedsEdit: `config_invalid`, naming the setting that is missing.
     """
-    require(found.public_url, "public_url")
-    require(found.ca_url, "ca_url")
-    require(found.database_url, "database_url")
+    require(settings.public_url, "public_url")
+    require(settings.ca_url, "ca_url")
+    require(settings.database_url, "database_url")
     return {
-        "sealing keys": require(found.keyring, "keyring") / "primary",
-        "token pepper": require(found.token_pepper, "token_pepper_file"),
-        "provisioners' keys": require(found.ca_provisioners, "ca_provisioners") / "peers.json",
-        "CA's root": require(found.ca_root, "ca_root"),
+        "sealing keys": require(settings.keyring, "keyring") / "primary",
+        "token pepper": require(settings.token_pepper, "token_pepper_file"),
+        "provisioners' keys": require(settings.ca_provisioners, "ca_provisioners") / "peers.json",
+        "CA's root": require(settings.ca_root, "ca_root"),
         "CA": ca_dir / CONFIG,
     }
 
 
-def _refuse_lost(found: Settings, places: dict[str, Path]) -> None:
+def _refuse_lost(settings: Settings, places: dict[str, Path]) -> None:
     missing = [f"the {what} ({path})" for what, path in places.items() if not path.exists()]
     if not missing:
         return
     with (
-        opened_source(found) as source,
+        running_database(settings) as source,
         Database(source, application_name("prepare")).transaction() as tx,
     ):
         used = revisions(tx).current is not None

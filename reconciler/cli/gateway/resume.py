@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import database, say_gateway, settings, verb, wait_lock
+from reconciler.cli.shared.context import database, print_gateway, read_settings, verb, wait_lock
 from reconciler.store.locks import actor_name, locked
 from reconciler.store.loop_status import resume
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @wait_lock
 @verb
 def command(wait: timedelta) -> None:
-    found = settings()
-    say_gateway(found)
-    with database(found, "resume") as opened, locked(opened, wait) as tx:
+    settings = read_settings()
+    print_gateway(settings)
+    with database(settings, "resume") as db, locked(db, wait) as tx:
         resume(tx, f"user:{actor_name()}")
     click.echo("the loops go on with their next pass")

@@ -17,8 +17,8 @@ from reconciler.cli.shared.context import (
     DURATION,
     database,
     long_running,
-    say_gateway,
-    settings,
+    print_gateway,
+    read_settings,
     source_of,
     source_option,
 )
@@ -71,14 +71,14 @@ def command(
     refuse_widening: bool,
     require_signed: bool,
 ) -> None:
-    found = settings()
+    settings = read_settings()
     hook = _hook(webhook, webhook_secret_file)
     limits, signed = (
         GuardOptions(refuse_widening=refuse_widening),
-        signatures(found, required=require_signed),
+        signatures(settings, required=require_signed),
     )
 
-    source = source_of(found, None)
+    source = source_of(settings, None)
     if hook is not None and not source.is_git:
         raise _wrong(
             f"--webhook is for a repository, and {source.shown} is a folder: that is watched",
@@ -88,11 +88,11 @@ def command(
     async def run() -> None:
         webhook = f"http://{hook.listen[0]}:{hook.listen[1]}/webhook" if hook is not None else ""
         triggers = Triggers(source, poll, webhook)
-        with database(found, "run", lasting=True) as opened:
-            loop = Loop(opened, triggers, f"loop:{actor_name()}", limits, signed)
+        with database(settings, "run", lasting=True) as db:
+            loop = Loop(db, triggers, f"loop:{actor_name()}", limits, signed)
             await _until_signal(loop, hook)
 
-    say_gateway(found)
+    print_gateway(settings)
     asyncio.run(run())
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import long_running, require_home, settings
+from reconciler.cli.shared.context import long_running, read_settings, require_home
 from reconciler.cli.shared.signals import until_signal
 from reconciler.config import database_source
 from reconciler.embedded.supervise import supervised
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 @click.option("--public-url", metavar="URL", help="The URL under which peers reach it.")
 @long_running
 def command(listen: str | None, public_url: str | None) -> None:
-    asyncio.run(_serve(settings(listen=listen, public_url=public_url)))
+    asyncio.run(_serve(read_settings(listen=listen, public_url=public_url)))
 
 
-async def _serve(found: Settings) -> None:
-    stop, files = until_signal(), read_files(found)
+async def _serve(settings: Settings) -> None:
+    stop, files = until_signal(), read_files(settings)
     async with AsyncExitStack() as stack:
-        url, besides = database_source(found), []
+        url, tasks = database_source(settings), []
         if url is None:
-            home, ports = require_home(found), partial(require_ports, found)
+            home, ports = require_home(settings), partial(require_ports, settings)
             started = supervised(home, stop.is_set, require_ports=ports)
             url = await stack.enter_async_context(started)
-            besides.append(moving(home, url))
+            tasks.append(moving(home, url))
         else:
-            require_ports(found)
-        gateway = await stack.enter_async_context(opened_gateway(files, found, url))
-        besides.append(keeping(files, found, gateway))
-        await serve_until(stop, found, gateway, click.echo, *besides)
+            require_ports(settings)
+        gateway = await stack.enter_async_context(opened_gateway(files, settings, url))
+        tasks.append(keeping(files, settings, gateway))
+        await serve_until(stop, settings, gateway, click.echo, *tasks)

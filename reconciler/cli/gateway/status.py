@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.cli.shared.context import database, say_gateway, say_next, settings, verb
+from reconciler.cli.shared.context import database, print_gateway, print_hint, read_settings, verb
 from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.model.status import ENDS_WITHIN
@@ -32,61 +32,60 @@ MOVE_MARK: Final = b'"crlUrlsServed"'  # stands in ca.json during a move alone
 @output_option
 @verb
 def command(output: str) -> None:
-    found = settings()
+    settings = read_settings()
     if output == "table":
-        say_gateway(found)
-    with database(found, "status") as opened:
-        if found.source is not None:
-            recover_source(opened, found.source)
-        with opened.transaction() as tx:
+        print_gateway(settings)
+    with database(settings, "status") as db:
+        if settings.source is not None:
+            recover_source(db, settings.source)
+        with db.transaction() as tx:
             document = status(tx).as_json()
-        document["move"] = _move(found, opened)
+        document["move"] = _move(settings, db)
     if output != "table":
         print_document(document, output)
         return
     for text, colour in _lines(document):
-        say_next(click.style(printable(text, 500), fg=colour))
+        print_hint(click.style(printable(text, 500), fg=colour))
 
 
-def _move(found: Settings, opened: Database) -> dict[str, Any] | None:
+def _move(settings: Settings, db: Database) -> dict[str, Any] | None:
     """Return the move that a home's CA is in the middle of."""
-    if found.home is None or not found.embedded:
+    if settings.home is None or not settings.embedded:
         return None
     with suppress(OSError, MosaicError):  # `doctor` tells what is wrong with the CA
-        if MOVE_MARK in (found.home.ca / "ca.json").read_bytes():
+        if MOVE_MARK in (settings.home.ca / "ca.json").read_bytes():
             from reconciler.operations.placement import move_facts, places_in_home
 
-            return move_facts(places_in_home(found), opened)
+            return move_facts(places_in_home(settings), db)
     return None
 
 
-def _lines(found: dict[str, Any]) -> Iterator[Line]:
-    yield from _applied(found["applied"])
-    if found["move"] is not None:
-        former = ", ".join(found["move"]["from"])
-        told = (
-            f"peers look for {found['move']['to']} at {former} too, until {found['move']['until']}"
-        )
-        yield f"move          {told} at the latest", "yellow"
-    yield from _paused(found["paused"])
-    for each in found["reconcilers"]:
+def _lines(document: dict[str, Any]) -> Iterator[Line]:
+    yield from _applied(document["applied"])
+    if document["move"] is not None:
+        former = ", ".join(document["move"]["from"])
+        until = document["move"]["until"]
+        text = f"peers look for {document['move']['to']} at {former} too, until {until}"
+        yield f"move          {text} at the latest", "yellow"
+    yield from _paused(document["paused"])
+    for each in document["reconcilers"]:
         yield from _reconciler(each)
-    yield from _drift(found["drift"])
-    for what, counts in found["counts"].items():
-        told = ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "none"
-        yield f"{what:<13} {told}", None
-    yield from _at_the_ca(found)
-    for each in found["ending"]:
+    yield from _drift(document["drift"])
+    for what, counts in document["counts"].items():
+        text = ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "none"
+        yield f"{what:<13} {text}", None
+    yield from _at_the_ca(document)
+    for each in document["ending"]:
         named = f"{each['kind']} {each['name']}"
-        told = f"within {counted(each['withinDays'], 'day')}"
+        text = f"within {counted(each['withinDays'], 'day')}"
         soon = each["kind"] == "grant" and each["withinDays"] == ENDS_WITHIN[0]
-        colour = "red" if soon or each["ends"] <= found["now"] else None
-        yield f"ends          {told:<15} {named:<40} {away(each['ends'])}", colour
-    for each in found["held"]:
+        colour = "red" if soon or each["ends"] <= document["now"] else None
+        yield f"ends          {text:<15} {named:<40} {away(each['ends'])}", colour
+    for each in document["held"]:
         hold = each["hold"]
         named = f"{each['kind']}/{each['name']}"
         yield f"held          {named}: {hold['kind']} by {hold['by']}: {hold['reason']}", "yellow"
-    for each in found["notInGitYet"]:
+    for each in document["notInGitYet"]:
         yield f"not in git    {each['kind']}/{each['name']}", None
 
 
@@ -96,27 +95,27 @@ def _paused(pause: dict[str, str] | None) -> Iterator[Line]:
         yield "              go on with: `mosaic federation resume`", None
 
 
-def _at_the_ca(found: dict[str, Any]) -> Iterator[Line]:
-    waiting = found["revocationsWaiting"]
+def _at_the_ca(document: dict[str, Any]) -> Iterator[Line]:
+    waiting = document["revocationsWaiting"]
     if waiting["count"]:
         error = f": {waiting['error']}" if waiting["error"] else ""
         yield f"at the CA     {counted(waiting['count'], 'revocation')} to tell{error}", "yellow"
-    for each in found["revocationLists"]:
+    for each in document["revocationLists"]:
         if each["late"]:
-            told = f"number {each['number']} is late: {away(each['nextUpdate'])}"
-            yield f"CRL           {told}", "red"
+            text = f"number {each['number']} is late: {away(each['nextUpdate'])}"
+            yield f"CRL           {text}", "red"
 
 
 def _applied(applied: dict[str, Any] | None) -> Iterator[Line]:
     if applied is None:
         yield "applied       nothing yet", None
         return
-    told = f"{away(applied['at'])}, by {applied['actor']}, from {applied['source']}"
-    yield f"applied       {told}", None
+    text = f"{away(applied['at'])}, by {applied['actor']}, from {applied['source']}"
+    yield f"applied       {text}", None
     if applied["revision"]:
         dirty = " with changes that are not committed" if applied["dirty"] else ""
-        told = f"{applied['revision'][:12]} {applied['subject']} ({applied['author']}){dirty}"
-        yield f"              {told}", "yellow" if dirty else None
+        text = f"{applied['revision'][:12]} {applied['subject']} ({applied['author']}){dirty}"
+        yield f"              {text}", "yellow" if dirty else None
 
 
 def _drift(drift: dict[str, Any]) -> Iterator[Line]:
@@ -129,8 +128,8 @@ def _drift(drift: dict[str, Any]) -> Iterator[Line]:
 def _reconciler(each: dict[str, Any]) -> Iterator[Line]:
     failure, waiting = each["failure"], each["waiting"]
     silent = ": it no longer runs, or cannot reach the database" if each["silent"] else ""
-    told = f"{each['actor']}, last pass {away(each['at'])}{silent}"
-    yield f"reconciler    {told}", "yellow" if silent else None
+    text = f"{each['actor']}, last pass {away(each['at'])}{silent}"
+    yield f"reconciler    {text}", "yellow" if silent else None
     if failure is not None:
         yield f"              fails since {away(failure['since'])}: {failure['message']}", "red"
         for problem in failure["problems"]:

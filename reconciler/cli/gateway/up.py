@@ -41,33 +41,33 @@ if TYPE_CHECKING:
 @source_option
 @long_running
 def command(postgres_bin: str | None) -> None:
-    found = settings_for_new_home(postgres_bin=postgres_bin)
-    if found.home is None:
-        make_home(found)
-        found = settings_for_new_home(postgres_bin=postgres_bin)
-    if not found.embedded:
+    settings = settings_for_new_home(postgres_bin=postgres_bin)
+    if settings.home is None:
+        make_home(settings)
+        settings = settings_for_new_home(postgres_bin=postgres_bin)
+    if not settings.embedded:
         raise NeedsEdit(
             "config_invalid",
-            f"{found.origin_of('database_url')}: `up` runs the PostgreSQL of a home, and no other",
+            f"{settings.origin_of('database_url')}: `up` runs only the PostgreSQL of a home",
             hint="unset it, or run the parts of this gateway: `mosaic federation serve`",
         )
-    asyncio.run(_up(found))
+    asyncio.run(_up(settings))
 
 
-async def _up(found: Settings) -> None:
-    stop, files, home = until_signal(), read_files(found), require_home(found)
-    ports = partial(require_ports, found)
+async def _up(settings: Settings) -> None:
+    stop, files, home = until_signal(), read_files(settings), require_home(settings)
+    ports = partial(require_ports, settings)
     async with supervised(home, stop.is_set, _migrate, require_ports=ports) as url:
         database = Database(url, application_name("up"), lasting=True)
         loop = Loop(
             database,
-            Triggers(source_of(found, None)),
+            Triggers(source_of(settings, None)),
             f"loop:{actor_name()}",
-            signatures=signatures(found),
+            signatures=signatures(settings),
         )
-        async with opened_gateway(files, found, url) as gateway:
-            besides = (loop.run, keeping(files, found, gateway), moving(home, url))
-            await serve_until(stop, found, gateway, click.echo, *besides)
+        async with opened_gateway(files, settings, url) as gateway:
+            tasks = (loop.run, keeping(files, settings, gateway), moving(home, url))
+            await serve_until(stop, settings, gateway, click.echo, *tasks)
     click.echo("ended; nothing is left running")
 
 

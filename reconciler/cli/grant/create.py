@@ -15,8 +15,8 @@ import click
 from reconciler.cli.shared.context import (
     DURATION,
     database,
-    say_gateway,
-    settings,
+    print_gateway,
+    read_settings,
     source_of,
     source_option,
     verb,
@@ -72,7 +72,7 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    found = settings()
+    found = read_settings()
     spec = GrantSpec(
         peer=peer,
         subject_user_id=subject_user,
@@ -85,7 +85,7 @@ def command(
     setting = source_of(found, None)
     if not no_write:
         refuse_repository(setting)
-    say_gateway(found)
+    print_gateway(found)
     request = GrantRequest(name, spec, expires, write=not no_write, wait=wait)
     with database(found, "grant create") as opened:
         minted, manifests = create_grant(opened, setting, request, issuer.minting)

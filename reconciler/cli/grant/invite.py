@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import DURATION, database, say_gateway, settings, verb
+from reconciler.cli.shared.context import DURATION, database, print_gateway, read_settings, verb
 from reconciler.cli.shared.output import output_option, print_document, print_invitation
 from reconciler.operations.invitations import invitation_issuer
 from reconciler.store.issuance.tokens import mint
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 @output_option
 @verb
 def command(name: str, token_life: timedelta, output: str) -> None:
-    found = settings()
+    found = read_settings()
     issuer = invitation_issuer(found, token_life)
-    say_gateway(found)
+    print_gateway(found)
     with database(found, "grant invite") as opened, opened.transaction() as tx:
         pepper = issuer.minting.pepper
         minted = mint(tx, live_grant_id(tx, name), pepper, token_life, f"user:{actor_name()}")

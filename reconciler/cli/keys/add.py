@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import say_next, settings, verb
+from reconciler.cli.shared.context import print_hint, read_settings, verb
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring, add_key
 
@@ -15,9 +15,9 @@ from reconciler.crypto.keyring import FileKeyring, add_key
 @click.command(help=__doc__)
 @verb
 def command() -> None:
-    folder = require(settings().keyring, "keyring")
+    folder = require(read_settings().keyring, "keyring")
     FileKeyring.load(folder)
     click.echo(f"acting on the keyring in {folder}", err=True)
     added = add_key(folder)
     click.echo(f"added {added}")
-    say_next(f"  next: back the keyring up, then `mosaic federation keys rotate {added}`")
+    print_hint(f"  next: back the keyring up, then `mosaic federation keys rotate {added}`")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import confirm, database, say_gateway, settings, verb
+from reconciler.cli.shared.context import confirm, database, print_gateway, read_settings, verb
 from reconciler.config import require
 from reconciler.core.model.text import counted
 from reconciler.crypto.keyring import FileKeyring, remove_key
@@ -20,8 +20,8 @@ from reconciler.store.rewrap import sealed_by_key
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @verb
 def command(key_id: str, yes: bool) -> None:
-    found = settings()
-    folder = require(found.keyring, "keyring")
+    settings = read_settings()
+    folder = require(settings.keyring, "keyring")
     keys = FileKeyring.load(folder)
     if key_id not in keys.ids:
         raise Refused(
@@ -29,9 +29,9 @@ def command(key_id: str, yes: bool) -> None:
             f"the keyring holds no key {key_id!r}",
             hint="`mosaic federation keys status` shows them",
         )
-    say_gateway(found)
-    with database(found, "keys retire") as opened:
-        with opened.transaction() as tx:
+    print_gateway(settings)
+    with database(settings, "keys retire") as db:
+        with db.transaction() as tx:
             sealed = sealed_by_key(tx)[key_id]
         if key_id == keys.primary:
             raise Refused(

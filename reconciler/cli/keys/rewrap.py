@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import database, say_gateway, settings, verb
+from reconciler.cli.shared.context import database, print_gateway, read_settings, verb
 from reconciler.cli.shared.summary import tallied
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @verb
 def command() -> None:
-    found = settings()
-    keys = FileKeyring.load(require(found.keyring, "keyring"))
-    say_gateway(found)
+    settings = read_settings()
+    keys = FileKeyring.load(require(settings.keyring, "keyring"))
+    print_gateway(settings)
     after: UUID | None = FIRST
-    with database(found, "keys rewrap") as opened, tallied("value") as tally:
+    with database(settings, "keys rewrap") as db, tallied("value") as tally:
         while after is not None:
-            with opened.transaction() as tx:
+            with db.transaction() as tx:
                 count, after = rewrap_batch(tx, keys, f"user:{actor_name()}", after)
             tally.done += count
     click.echo(f"sealed again under {keys.primary}: {tally.done}")

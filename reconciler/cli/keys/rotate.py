@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import say_next, settings, verb
+from reconciler.cli.shared.context import print_hint, read_settings, verb
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring, add_key, make_primary
 from reconciler.errors import Refused
@@ -17,7 +17,7 @@ from reconciler.errors import Refused
 @click.argument("key_id", metavar="[ID]", required=False)
 @verb
 def command(key_id: str | None) -> None:
-    folder = require(settings().keyring, "keyring")
+    folder = require(read_settings().keyring, "keyring")
     keys = FileKeyring.load(folder)
     if key_id is not None and key_id not in keys.ids:
         raise Refused(
@@ -29,4 +29,4 @@ def command(key_id: str | None) -> None:
     chosen = key_id or add_key(folder)
     make_primary(folder, chosen)
     click.echo(f"{chosen} seals from now on")
-    say_next("  next: back the keyring up, then `mosaic federation keys rewrap`")
+    print_hint("  next: back the keyring up, then `mosaic federation keys rewrap`")

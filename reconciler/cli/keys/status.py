@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.shared.context import database, settings, verb
+from reconciler.cli.shared.context import database, read_settings, verb
 from reconciler.cli.shared.output import output_option, show_list
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring
@@ -31,10 +31,10 @@ COLUMNS = (
 @output_option
 @verb
 def command(output: str) -> None:
-    found = settings()
-    folder = require(found.keyring, "keyring")
+    settings = read_settings()
+    folder = require(settings.keyring, "keyring")
     keys = FileKeyring.load(folder)
-    with database(found, "keys status") as opened, opened.transaction() as tx:
+    with database(settings, "keys status") as db, db.transaction() as tx:
         sealed = sealed_by_key(tx)
     show_list(key_rows(keys, sealed), COLUMNS, output, "there are no keys")
     require_every_key(keys, sealed, folder)

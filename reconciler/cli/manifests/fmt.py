@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import flags_given, settings, source_of, source_option, verb
+from reconciler.cli.shared.context import flags_given, read_settings, source_of, source_option, verb
 from reconciler.cli.shared.invocation import invocation
 from reconciler.cli.shared.paths import STDIN
 from reconciler.cli.shared.streams import read_standard_input
@@ -42,7 +42,7 @@ def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
     if paths == ("-",):
         click.echo(formatted(read_standard_input("PATH"), STDIN), nl=False)
         return
-    given = [Path(path) for path in paths] or [folder_of(source_of(settings(), None))]
+    given = [Path(path) for path in paths] or [folder_of(source_of(read_settings(), None))]
     different = _different([file for path in given for file in _files(path)])
     with tallied("file", len(different)) as tally:
         for path, (text, made) in different.items():

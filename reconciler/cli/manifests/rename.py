@@ -16,8 +16,8 @@ import click
 from reconciler.cli.plan.options import IdentityType
 from reconciler.cli.shared.context import (
     database,
-    say_gateway,
-    settings,
+    print_gateway,
+    read_settings,
     source_of,
     source_option,
     verb,
@@ -50,11 +50,11 @@ def command(old: Identity, new: str, no_write: bool, dry_run: bool, wait: timede
             f"got {new!r}, expected a name of a-z, 0-9 and -, up to 63 characters",
             hint="choose another name",
         )
-    found = settings()
+    found = read_settings()
     source = None if no_write else source_of(found, None)
     if source is not None:
         refuse_repository(source)
-    say_gateway(found)
+    print_gateway(found)
     with database(found, "rename") as opened:
         manifests = rename_object(opened, old, new, source, wait, dry_run=dry_run)
     would, write = ("would be", "would write") if dry_run else ("is", "wrote")

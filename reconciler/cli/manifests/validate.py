@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import settings, source_of, source_of_path, source_option, verb
+from reconciler.cli.shared.context import (
+    read_settings,
+    source_of,
+    source_of_path,
+    source_option,
+    verb,
+)
 from reconciler.cli.shared.output import json_text, output_choice
 from reconciler.cli.shared.paths import only_source, read_paths
 from reconciler.core.model.text import counted
@@ -54,7 +60,7 @@ def command(paths: tuple[str, ...], strict: bool, output: str) -> None:
 def _validated(paths: tuple[str, ...]) -> Validation:
     now = datetime.now(UTC)
     if not paths or only_source(paths):
-        setting = source_of_path(paths[0]) if paths else source_of(settings(), None)
+        setting = source_of_path(paths[0]) if paths else source_of(read_settings(), None)
         source = read_source(setting)
         rules = read_rules_of(setting, source)
         return validate(source, now, rules=rules)

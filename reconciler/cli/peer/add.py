@@ -15,8 +15,8 @@ import click
 
 from reconciler.cli.shared.context import (
     database,
-    say_gateway,
-    settings,
+    print_gateway,
+    read_settings,
     source_of,
     source_option,
     verb,
@@ -56,11 +56,11 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    found = settings()
+    found = read_settings()
     parsed = parse_invitation(_read_invitation() if invitation == "-" else invitation)
     keys = FileKeyring.load(require(found.keyring, "keyring"))
     if not only_check:
-        say_gateway(found)
+        print_gateway(found)
     with database(found, "peer add") as opened:
         addition = PeerAddition(found, opened, keys, parsed, name or name_from(parsed), _say)
         if only_check:

@@ -21,8 +21,8 @@ from reconciler.cli.shared.context import (
     DURATION,
     can_ask,
     confirm,
-    say_gateway,
-    settings,
+    print_gateway,
+    read_settings,
     source_flags_given,
     source_of,
     source_option,
@@ -30,7 +30,7 @@ from reconciler.cli.shared.context import (
     wait_lock,
 )
 from reconciler.cli.shared.output import json_text
-from reconciler.cli.shared.progress import busy
+from reconciler.cli.shared.progress import show_progress
 from reconciler.cli.shared.summary import summarised
 from reconciler.core.plan.json import plan_as_json
 from reconciler.core.trust import refuse_unsigned_widenings
@@ -86,7 +86,7 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    found = settings()
+    found = read_settings()
     saved = _saved(path, plan_options)
     source = replace(saved.source, cache=found.cache) if saved else source_of(found, path)
     plan_options = saved.options if saved else plan_options
@@ -96,7 +96,7 @@ def command(
     issuer = _issuer(found, token_life, output, invite=invite, folder=invite_dir)
     invitation_folder = Path(invite_dir) if invite_dir is not None else None
     invitations: list[dict[str, Any]] = []
-    say_gateway(found)
+    print_gateway(found)
     if saved and (words := plan_options.words()):
         click.echo(f"as it was planned: {shlex.join(words)}", err=True)
     with (
@@ -125,7 +125,7 @@ def command(
             options = replace(options, expect=approved.digest)
             attempt.planned = len(approved.changes)
         with (
-            busy("applying, or waiting for the lock"),
+            show_progress("applying, or waiting for the lock"),
             applying(opened, desired, reading.by, options) as (done, files),
         ):
             if issuer is not None:

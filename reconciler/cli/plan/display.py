@@ -16,7 +16,7 @@ from reconciler.cli.plan.options import signatures
 from reconciler.cli.plan.text import plan_lines
 from reconciler.cli.shared.context import database, home_given
 from reconciler.cli.shared.output import json_text, output_choice
-from reconciler.cli.shared.progress import busy
+from reconciler.cli.shared.progress import show_progress
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import NeedsEdit
 from reconciler.reconcile import interrupted, read, recover_source
@@ -62,14 +62,14 @@ def opened_reading(
     reading = f"reading {source.shown}"
     early = None
     if not source.is_git and not interrupted(source):
-        with busy(reading):
+        with show_progress(reading):
             early = read(source, actor, signatures=signed, verify=plan_options.verify)
     with database(found, command) as opened:
         if early is None:
             recover_source(opened, source)
             with opened.transaction() as tx:
                 applied = last_applied(tx)
-            with busy(reading):
+            with show_progress(reading):
                 early = read(
                     source,
                     actor,

@@ -16,9 +16,9 @@ from reconciler.cli.shared.context import (
     confirm,
     database,
     flags_given,
-    say_gateway,
-    say_next,
-    settings,
+    print_gateway,
+    print_hint,
+    read_settings,
     source_of,
     source_option,
     verb,
@@ -65,14 +65,14 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    gateway_settings = settings()
+    gateway_settings = read_settings()
     only = frozenset(objects) or None
     if reverting and adopting:
         raise NeedsEdit(
             "usage", "--revert and --adopt exclude each other", hint="choose one of them"
         )
     if reverting or adopting:
-        say_gateway(gateway_settings)
+        print_gateway(gateway_settings)
     with database(gateway_settings, "drift") as db:
         if adopting:
             recover_source(db, source_of(gateway_settings, None), wait)
@@ -168,7 +168,7 @@ def _show(drifts: Sequence[Drift], output: str) -> None:
             effect = "" if str(field.effect) == "neutral" else str(field.effect).upper()
             click.echo(f"      {field.path}  {old} -> {new}  {effect}".rstrip())
         if each.remedy:
-            say_next(f"      {each.remedy}")
+            print_hint(f"      {each.remedy}")
     click.echo(f"Drift: {_count(drifts)}.")
 
 

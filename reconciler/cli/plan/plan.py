@@ -12,7 +12,7 @@ import click
 from reconciler.cli.plan.display import opened_reading, plan_output, show_plan
 from reconciler.cli.plan.options import PlanOptions, plan_flags
 from reconciler.cli.plan.plan_file import SavedPlan, save_plan
-from reconciler.cli.shared.context import flags_given, settings, source_of, source_option, verb
+from reconciler.cli.shared.context import flags_given, read_settings, source_of, source_option, verb
 from reconciler.cli.shared.invocation import invocation
 from reconciler.core.trust import refuse_unsigned_widenings
 from reconciler.errors import EXIT_CHANGES, EXIT_REFUSED
@@ -34,7 +34,7 @@ def command(
     plan_options: PlanOptions,
     output: str,
 ) -> None:
-    found = settings()
+    found = read_settings()
     source = source_of(found, path)
     with opened_reading(found, source, plan_options, "plan") as (opened, reading):
         desired = reading.desired

@@ -1,4 +1,4 @@
-"""What verbs share: the options that are everywhere, the settings, the database, a confirmation."""
+"""What verbs share: common options, the settings, the database, and the confirmation."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class DurationType(click.ParamType[timedelta]):
         if isinstance(value, timedelta):
             return value
         try:
-            found = parse_duration(value)
+            duration = parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        if found > self._longest:
+        if duration > self._longest:
             self.fail(f"got {value!r}, expected up to {format_duration(self._longest)}", param, ctx)
-        return found
+        return duration
 
 
 DURATION: Final = DurationType()
@@ -65,14 +65,18 @@ def verb(function: F) -> F:
 
 
 def long_running(function: F) -> F:
-    """Add what `verb` adds to one that runs until it is told to stop: it logs what it does."""
+    """Add the options of `verb` to a verb that runs until a signal and logs what it does."""
     return _verb(function, "info")
 
 
 def _verb(function: F, default_level: str) -> F:
     @click.option("--home", help="The folder of an embedded gateway.", metavar="DIR")
-    @click.option("-v", "--verbose", is_flag=True, help="Log all that is done: --log-level debug.")
-    @click.option("--log-level", type=click.Choice(LEVELS), help="What is logged to stderr.")
+    @click.option(
+        "-v", "--verbose", is_flag=True, help="Log everything; the same as --log-level debug."
+    )
+    @click.option(
+        "--log-level", type=click.Choice(LEVELS), help="The lowest level that is logged to stderr."
+    )
     @functools.wraps(function)
     def wrapped(
         *args: Any, home: str | None, verbose: bool, log_level: str | None, **kwargs: Any
@@ -85,7 +89,7 @@ def _verb(function: F, default_level: str) -> F:
 
 
 def source_option(function: F) -> F:
-    """Add `--source`, `--ref` and `--path`, for a verb that reads manifests or writes them."""
+    """Add `--source`, `--ref` and `--path`, for a verb that reads or writes manifests."""
 
     @click.option(
         "--source", metavar="DIR|URL", help="A folder of manifests, or a git URL (MOSAIC_SOURCE)."
@@ -104,20 +108,20 @@ def source_option(function: F) -> F:
     return wrapped  # type: ignore[return-value]  # the same signature, for click
 
 
-def settings(**flags: str | None) -> Settings:
-    """Return the settings of this command; `flags` are those that it takes itself."""
+def read_settings(**flags: str | None) -> Settings:
+    """Return the settings of this command; `flags` are the settings that are its own options."""
     return load_settings(_given(flags), os.environ, working_directory())
 
 
 def settings_for_new_home(**flags: str | None) -> Settings:
-    """Return the settings of a command that may make the home that is named."""
+    """Return the settings of a command that can create the home."""
     return load_settings(_given(flags), os.environ, working_directory(), making_home=True)
 
 
 def source_of_path(path: str) -> SourceSetting:
-    """Return the source that a command's PATH names, whatever the settings say."""
+    """Return the source that a command's PATH names, regardless of the settings."""
     try:
-        cache = settings().cache
+        cache = read_settings().cache
     except NeedsEdit:
         cache = None
     return _source_at(path, cache)
@@ -129,35 +133,35 @@ def _source_at(path: str, cache: str | None) -> SourceSetting:
     return SourceSetting(location, ref, within, cache, "--ref")
 
 
-def source_of(found: Settings, path: str | None) -> SourceSetting:
-    """Return the source: a command's PATH, with the flags `--ref` and `--path`; else the setting.
+def source_of(settings: Settings, path: str | None) -> SourceSetting:
+    """Return the source: a command's PATH with the flags `--ref` and `--path`, or the setting.
 
     Raises:
-        NeedsEdit: `config_invalid`: neither is there.
+        NeedsEdit: `config_invalid`: there is neither.
     """
     if path is not None:
-        return _source_at(path, found.cache)
-    if found.source is None:
+        return _source_at(path, settings.cache)
+    if settings.source is None:
         raise NeedsEdit(
             "config_invalid",
             "there is no source of manifests",
             hint="run inside a gateway's home, name a folder, or set MOSAIC_SOURCE",
         )
-    return found.source
+    return settings.source
 
 
 @contextmanager
-def opened_source(found: Settings) -> Iterator[Source]:
-    """Give how the database is reached; an embedded server runs as long as the block.
+def running_database(settings: Settings) -> Iterator[Source]:
+    """Yield the URL of the database; an embedded server runs as long as the block.
 
     Raises:
         NeedsEdit: `home_missing`: there is neither a home nor MOSAIC_DATABASE_URL.
     """
-    source = database_source(found)
+    source = database_source(settings)
     if source is not None:
         yield source
         return
-    home = require_home(found)
+    home = require_home(settings)
     from reconciler.embedded.postgres.home_server import postgres
 
     with postgres(home) as url:
@@ -165,10 +169,10 @@ def opened_source(found: Settings) -> Iterator[Source]:
 
 
 @contextmanager
-def database(found: Settings, name: str, *, lasting: bool = False) -> Iterator[Database]:
-    """Open the database of a command whose schema is current; `name` shows in its connections.
+def database(settings: Settings, name: str, *, lasting: bool = False) -> Iterator[Database]:
+    """Open the database of a command, whose schema must be current; `name` names its connections.
 
-    To a `lasting` command, every later failure of it is an outage.
+    A `lasting` command treats every later failure as an outage.
 
     Raises:
         NeedsEdit: `home_missing`, `schema_missing`.
@@ -177,40 +181,40 @@ def database(found: Settings, name: str, *, lasting: bool = False) -> Iterator[D
     from reconciler.store.locks import application_name
     from reconciler.store.schema import require_current
 
-    with opened_source(found) as source:
-        opened = Database(source, application_name(name))
-        require_current(opened)
-        yield Database(source, application_name(name), lasting=True) if lasting else opened
+    with running_database(settings) as source:
+        current = Database(source, application_name(name))
+        require_current(current)
+        yield Database(source, application_name(name), lasting=True) if lasting else current
 
 
-def require_home(found: Settings) -> Any:
+def require_home(settings: Settings) -> Any:
     """Return the home, or raise `home_missing`."""
-    if found.home is None:
+    if settings.home is None:
         raise NeedsEdit(
             "home_missing",
             f"there is no gateway in {working_directory()} or above,"
             " and MOSAIC_DATABASE_URL is not set",
             hint="run `mosaic federation init` here",
         )
-    return found.home
+    return settings.home
 
 
-def say_gateway(found: Settings) -> None:
-    """Say on standard error which gateway a change acts on."""
-    if found.database_url is None:
-        where = f"the gateway in {require_home(found).path}"
+def print_gateway(settings: Settings) -> None:
+    """Print on standard error on which gateway the command acts."""
+    if settings.database_url is None:
+        gateway = f"the gateway in {require_home(settings).path}"
     else:
         from reconciler.store.connection.conninfo import address_of
 
-        where = str(address_of(found.database_url))
-    click.echo(f"acting on {where}", err=True)
+        gateway = str(address_of(settings.database_url))
+    click.echo(f"acting on {gateway}", err=True)
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something that cannot be undone.
+    """Ask before a change that cannot be undone.
 
     Raises:
-        NeedsEdit: `confirmation_needed`: nobody is there to ask.
+        NeedsEdit: `confirmation_needed`: there is no terminal.
         Refused: `declined`: the answer is no.
     """
     if yes:
@@ -219,14 +223,14 @@ def confirm(question: str, *, yes: bool) -> None:
         raise NeedsEdit(
             "confirmation_needed",
             "there is no terminal to ask on",
-            hint="pass --yes to go on without asking",
+            hint="pass --yes to continue without a question",
         )
     if not click.confirm(question, err=True):
-        raise Refused("declined", "the answer was no", hint="nothing was changed")
+        raise Refused("declined", "cancelled", hint="nothing was changed")
 
 
 def can_ask() -> bool:
-    """Tell whether a person is there to answer."""
+    """Return whether a person can answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -238,41 +242,41 @@ def wait_lock(function: F) -> F:
         type=DurationType(MAX_WAIT),
         default=timedelta(seconds=30),
         show_default=format_duration(timedelta(seconds=30)),
-        help="How long to wait for another one that holds the lock.",
+        help="How long to wait if the lock is taken.",
     )
     return option(function)
 
 
-def say_next(text: str) -> None:
-    """Say what to do now; its quoted command lines act on the home that this command was given."""
+def print_hint(text: str) -> None:
+    """Print what to do next; quoted command lines get the `--home` of this command."""
     click.echo(with_home(text, home_given()))
 
 
 def home_given() -> str | None:
-    """Return the home that this command was given as a flag."""
+    """Return the value of `--home`, or None."""
     return _flags().get("home")
 
 
 def _flags() -> dict[str, str | None]:
-    """Return the settings that this command was given as flags."""
+    """Return the settings that are flags of this command."""
     flags: dict[str, str | None] = click.get_current_context().ensure_object(dict)
     return flags
 
 
 def flag_given(name: str) -> str | None:
-    """Return the text of one of the settings' flags, or None."""
+    """Return the value of the flag of a setting, or None."""
     return _flags().get(name)
 
 
 def flags_given(*names: str) -> list[str]:
-    """Return the settings' flags of this command, as another command takes them."""
+    """Return the flags of these settings as words of a command line."""
     flags = _flags()
     pairs = [(f"--{each}", text) for each in names if (text := flags.get(each)) is not None]
     return [word for pair in pairs for word in pair]
 
 
 def source_flags_given() -> list[str]:
-    """Return the flags of this command that say where manifests are."""
+    """Return the flags of this command that name the source."""
     return [f"--{name}" for name in ("source", "ref", "path") if _flags().get(name) is not None]
 
 

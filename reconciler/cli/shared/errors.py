@@ -1,4 +1,4 @@
-"""How an error becomes an exit: its code, and what is said of it on standard error, once."""
+"""How an error ends a command: its exit code, and its report on standard error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 INTERNAL_HINT: Final = "run it again with --log-level debug for the traceback"
 MAX_CHAIN: Final = 8  # exceptions of one traceback
 
-# what a machine lacks or forbids, as opposed to what this program does wrong (errno(3))
+# faults of the machine, as opposed to faults of this program (errno(3))
 _OF_THE_MACHINE: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
     | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
@@ -37,7 +37,7 @@ _OF_THE_MACHINE: Final = frozenset(
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Tell whether `--output json` stands in the arguments, whatever else is wrong with them."""
+    """Return whether the arguments contain `--output json`, even if they are wrong otherwise."""
     words = [word for word in arguments if word != "--"]
     together = {"--output=json", "-ojson", "-o=json"}
     return not together.isdisjoint(words) or any(
@@ -45,15 +45,15 @@ def wants_json(arguments: Sequence[str]) -> bool:
     )
 
 
-class Failure:
-    """What is told of the error that ended a command; `home` is the flag that it was given."""
+class ErrorReport:
+    """The report of the error that ended a command; `home` is the value of the flag."""
 
     def __init__(self, *, as_json: bool, home: str | None = None) -> None:
         self._as_json = as_json
         self._home = home
 
     def of(self, error: Exception) -> int:
-        """Tell an error; return the exit code."""
+        """Report an error and return the exit code."""
         match error:
             case click.ClickException():
                 return self._usage(error)
@@ -66,8 +66,8 @@ class Failure:
                 return self._internal(error)
 
     def interrupted(self) -> int:
-        """Tell that a person has stopped the command."""
-        self._tell("interrupted", "interrupted", "", EXIT_INTERRUPTED)
+        """Report that a person has interrupted the command."""
+        self._print("interrupted", "interrupted", "", EXIT_INTERRUPTED)
         return EXIT_INTERRUPTED
 
     def _known(self, error: MosaicError) -> int:
@@ -75,19 +75,19 @@ class Failure:
         if isinstance(error, InvalidManifests) and self._as_json:
             if error.code == "manifest_invalid":
                 hint = "`mosaic federation validate --output json` lists them; nothing was changed"
-            else:  # nothing that is on disk, so nothing that `validate` would list
+            else:  # not on disk, so `validate` would not list them
                 message = "; ".join(str(problem) for problem in error.problems)
         elif isinstance(error, InvalidManifests):
             for problem in error.problems:
                 click.echo(str(problem), err=True)
         _trace(error)
-        self._tell(error.code, message, hint, error.exit_code)
+        self._print(error.code, message, hint, error.exit_code)
         return error.exit_code
 
     def _internal(self, error: Exception) -> int:
         message = f"internal error: {type(error).__name__}: {_first_line(error)}"
         _trace(error)
-        self._tell("internal", message, INTERNAL_HINT, EXIT_FAILED)
+        self._print("internal", message, INTERNAL_HINT, EXIT_FAILED)
         return EXIT_FAILED
 
     def _usage(self, error: click.ClickException) -> int:
@@ -97,10 +97,10 @@ class Failure:
         hint = ""
         if isinstance(error, click.UsageError) and error.ctx is not None:
             hint = f"see `{error.ctx.command_path} --help`"
-        self._tell("usage", printable(error.format_message(), 2000), hint, EXIT_USAGE)
+        self._print("usage", printable(error.format_message(), 2000), hint, EXIT_USAGE)
         return EXIT_USAGE
 
-    def _tell(self, code: str, message: str, hint: str, exit_code: int) -> None:
+    def _print(self, code: str, message: str, hint: str, exit_code: int) -> None:
         hint = with_home(hint, self._home)
         if self._as_json:
             error = {"code": code, "message": message, "hint": hint, "exitCode": exit_code}
@@ -112,9 +112,9 @@ class Failure:
 
 
 def file_unusable(error: OSError) -> Refused | None:
-    """Return what an error of the operating system says, None where it is not about a file.
+    """Return an error of the operating system as ours, or None if it is not about a file.
 
-    This is for what no command has translated itself, in words that name what it was doing.
+    This is for errors that no command has translated in its own words.
     """
     if error.errno is None or (error.filename is None and error.errno not in _OF_THE_MACHINE):
         return None
@@ -124,7 +124,7 @@ def file_unusable(error: OSError) -> Refused | None:
 
 
 def _trace(error: BaseException) -> None:
-    """Print the traceback, with what it was raised for, where `--log-level debug` asked for it."""
+    """Print the traceback, with the causes, if the log level is debug."""
     if logging.getLogger("reconciler").isEnabledFor(logging.DEBUG):
         for each in reversed(list(_chain(error))):
             click.echo("Traceback (most recent call last):", err=True)
@@ -133,7 +133,7 @@ def _trace(error: BaseException) -> None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it was raised for, also where the message does not say so."""
+    """Yield an error and its causes."""
     following: BaseException | None = error
     for _ in range(MAX_CHAIN):
         if following is None:
@@ -143,5 +143,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _first_line(error: BaseException) -> str:
-    # those after it are details, and a database's print the row
+    # the further lines of a database's error print the row
     return printable(without_credentials(str(error).strip().partition("\n")[0]), 500)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli.shared.context import confirm, database, say_gateway, settings, wait_lock
+from reconciler.cli.shared.context import confirm, database, print_gateway, read_settings, wait_lock
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.store.locks import actor_name, locked
 from reconciler.store.views.grants import show_grant
@@ -43,8 +43,8 @@ def change_hold(
 
     A `question` is asked first, once the name is known, and while nothing is locked.
     """
-    gateway = settings()
-    say_gateway(gateway)
+    gateway = read_settings()
+    print_gateway(gateway)
     show = show_grant if kind == "grant" else show_peer
     with database(gateway, f"{kind} hold") as db:
         if question:

@@ -1,4 +1,4 @@
-"""What a command is busy with, for a person who looks; nothing where nobody does."""
+"""The progress of a command, line on a terminal only."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def busy(what: str) -> Iterator[None]:
-    """Show a line on a terminal as long as the block takes, and take it away again."""
+def show_progress(what: str) -> Iterator[None]:
+    """Show a line on a terminal while the block runs, and erase it afterwards."""
     if not sys.stderr.isatty():
         yield
         return
-    shown = printable(f"{what} …", max(shutil.get_terminal_size().columns - 1, 20))
-    sys.stderr.write(f"\r{shown}")
+    line = printable(f"{what} …", max(shutil.get_terminal_size().columns - 1, 20))
+    sys.stderr.write(f"\r{line}")
     sys.stderr.flush()
     try:
         yield
     finally:
-        sys.stderr.write(f"\r{' ' * len(shown)}\r")
+        sys.stderr.write(f"\r{' ' * len(line)}\r")
         sys.stderr.flush()

@@ -171,7 +171,7 @@ def test_an_unforeseen_error_is_one_line_and_a_traceback_only_where_asked() -> N
     script = (
         "import sys, reconciler.cli.db.current as it\nfrom reconciler.cli.main import run\n"
         "def broken():\n    raise ZeroDivisionError('a fact\\nDETAIL: a row')\n"
-        "it.settings = broken\nsys.exit(run(sys.argv[1:]))"
+        "it.read_settings = broken\nsys.exit(run(sys.argv[1:]))"
     )
     arguments = [sys.executable, "-c", script, "federation", "db", "current"]
     quiet = subprocess.run(arguments, capture_output=True, text=True, check=False)

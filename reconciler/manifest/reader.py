@@ -216,13 +216,13 @@ class _Reader:
         return self._mapping(path, depth)
 
     def _sequence(self, path: Path, depth: int) -> list[Any]:
-        found: list[Any] = []
+        items: list[Any] = []
         while not isinstance(event := self._next(), SequenceEndEvent):
-            found.append(self._node(event, (*path, len(found)), depth + 1))
-        return found
+            items.append(self._node(event, (*path, len(items)), depth + 1))
+        return items
 
     def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         while not isinstance(event := self._next(), MappingEndEvent):
             mark = (event.start_mark.line + 1, event.start_mark.column + 1)
             if not isinstance(event, ScalarEvent):
@@ -230,18 +230,18 @@ class _Reader:
             key, at = event.value, (*path, event.value)
             if event.anchor is not None or event.tag is not None:
                 self._note(mark, "yaml.anchor", "anchors and tags are not allowed", at)
-            doubled = key in found
-            kept = self._document.values.get(at)
+            doubled = key in values
+            cached = self._document.values.get(at)
             value = self._node(self._next(), at, depth + 1)
             if doubled:
                 self._note(mark, "yaml.duplicate_key", f"the key {shown(key)} is here twice", at)
-                assert kept is not None
-                self._document.values[at] = kept
+                assert cached is not None
+                self._document.values[at] = cached
                 self._document.broken.add(at)
             else:
-                found[key] = value
+                values[key] = value
                 self._document.keys[at] = mark
-        return found
+        return values
 
     def _note(self, at: Mark, code: str, message: str, path: Path) -> None:
         hints = {

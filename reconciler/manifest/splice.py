@@ -125,7 +125,7 @@ def _without(syntax: Syntax, cuts: list[Cut]) -> str:
         for token in syntax.tokens[syntax.index(first) : syntax.index(last)]
         if token.kind == "comment"
     ]
-    kept: list[str] = []
+    lines: list[str] = []
     at = first
     while at <= last:
         end = syntax.line_end(at)
@@ -134,12 +134,12 @@ def _without(syntax: Syntax, cuts: list[Cut]) -> str:
         line = text[at:end]
         rest = _rest(text, at, end, cuts, comments)
         if rest == line or not line.strip():
-            kept.append(text[at:stop])
+            lines.append(text[at:stop])
         elif rest.strip():
             indent = line[: len(line) - len(line.lstrip())]
-            kept.append(f"{indent}{rest.strip()}{text[end:stop]}")
+            lines.append(f"{indent}{rest.strip()}{text[end:stop]}")
         at = stop if stop > end else last + 1
-    return f"{text[:first]}{''.join(kept)}{text[min(at, len(text)) :]}"
+    return f"{text[:first]}{''.join(lines)}{text[min(at, len(text)) :]}"
 
 
 def _rest(text: str, start: int, end: int, cuts: list[Cut], comments: list[Cut]) -> str:

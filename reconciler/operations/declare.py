@@ -114,7 +114,7 @@ def declare(
 
 
 def apply_new_manifests(
-    opened: Database, new: NewManifests, options: ApplyOptions, *, write: bool
+    database: Database, new: NewManifests, options: ApplyOptions, *, write: bool
 ) -> PlanResult:
     """Apply the manifests alone, as rows that git has not seen yet, and write them with the rows.
 
@@ -125,7 +125,7 @@ def apply_new_manifests(
     by = Provenance(f"user:{actor_name()}", new.desired.label, managed=False)
     folders = (new.folder,) if write else ()
     chosen = replace(options, selection=new.selection, folders=folders)
-    with applying(opened, new.desired, by, chosen) as (done, files):
+    with applying(database, new.desired, by, chosen) as (done, files):
         created = {change.name for change in done.plan.grant_changes(Action.CREATE)}
         for manifest in new.manifests:
             if manifest.kind is Kind.GRANT and manifest.name not in created:

@@ -72,7 +72,7 @@ async def places_told(ca: CaClient) -> CrlLocations:
     raise _not_ours(f"it has no provisioner {PEERS!r}")
 
 
-def public_url_facts(settings: Settings, opened: Database | None) -> str:
+def public_url_facts(settings: Settings, database: Database | None) -> str:
     """Return where the gateway is, once settings and CA names_agree about it.
 
     `opened` tells of a move how long it takes.
@@ -85,17 +85,19 @@ def public_url_facts(settings: Settings, opened: Database | None) -> str:
     else:
         places = asyncio.run(ask_places(settings))
         check_places(settings, places)
-    facts = move_facts(places, opened)
+    facts = move_facts(places, database)
     moving = f"; {move_text(facts)}" if facts is not None else ""
     return f"{places.public_url}, as the CA's certificates say{moving}"
 
 
-def move_facts(places: CrlLocations, opened: Database | None) -> dict[str, Any] | None:
+def move_facts(places: CrlLocations, database: Database | None) -> dict[str, Any] | None:
     """Return what outputs tell of a move that is under way: `{from, to, until}`; else None."""
     if not places.moving:
         return None
     until = (
-        rfc3339(move_ends(places, opened).replace(microsecond=0)) if opened is not None else None
+        rfc3339(move_ends(places, database).replace(microsecond=0))
+        if database is not None
+        else None
     )
     return {"from": list(places.former_urls), "to": places.public_url, "until": until}
 

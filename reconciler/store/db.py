@@ -50,8 +50,8 @@ class Tx:
 
     def row(self, statement: str, **values: object) -> dict[str, Any] | None:
         """Run a statement and return its first row, or None."""
-        found = self.rows(statement, **values)
-        return found[0] if found else None
+        rows = self.rows(statement, **values)
+        return rows[0] if rows else None
 
     def run(self, statement: str, **values: object) -> int:
         """Run a statement and return how many rows it touched."""
@@ -59,8 +59,8 @@ class Tx:
 
     def now(self) -> datetime:
         """Return the database's clock, as it is now and not when the transaction began."""
-        found: datetime = self.connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
-        return found
+        moment: datetime = self.connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        return moment
 
 
 def as_json(rows: object) -> str:

@@ -47,8 +47,8 @@ class Seen:
 
 def seen(request: Request) -> Seen:
     """Return what the guard knows of the request."""
-    found: Seen = request.state.seen
-    return found
+    state: Seen = request.state.seen
+    return state
 
 
 class Guard:

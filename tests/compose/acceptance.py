@@ -30,8 +30,8 @@ def created(stack: Stack) -> Any:
 def row(stack: Stack, created: Any) -> Any:
     """That grant's row, as it was right after."""
     columns = "SELECT id, status, scope, subject_user_id FROM federation_grants"
-    found = stack.sql("alpha", f"SELECT to_json(g) FROM ({columns} WHERE name = 'beta-notes') g")
-    return json.loads(found)
+    value = stack.sql("alpha", f"SELECT to_json(g) FROM ({columns} WHERE name = 'beta-notes') g")
+    return json.loads(value)
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,8 @@ def test_3_a_token_works_once(enrolled: Any) -> None:
 def test_4_the_certificate_is_for_the_grants_subject_user(enrolled: Any, row: Any) -> None:
     first, _ = enrolled
     facts = read_certificate(first.json()["certificate"])
-    told = dict(facts.other_names)[subject_user_id_oid(DEFAULT_OID_ARC)]
-    assert told == row["subject_user_id"] == SUBJECT
+    value = dict(facts.other_names)[subject_user_id_oid(DEFAULT_OID_ARC)]
+    assert value == row["subject_user_id"] == SUBJECT
 
 
 def test_5_the_key_is_ciphertext_at_rest(stack: Stack, joined: Any) -> None:
@@ -116,14 +116,14 @@ def test_7_an_unknown_resource_type_is_refused(stack: Stack) -> None:
 def test_the_gateway_knows_who_calls_behind_the_proxy(
     stack: Stack, enrolled: Any, joined: Any
 ) -> None:
-    told = {
+    names = {
         address
         for replica in stack.containers("gateway")
         for address in re.findall(r" /federation/v1/enroll from (\S+) in ", logs(replica))
     }
-    assert len(told) == 2  # this test, and beta's operator
+    assert len(names) == 2  # this test, and beta's operator
     addresses = "--format={{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-    assert not told & set(docker("inspect", addresses, *stack.containers("proxy")).split())
+    assert not names & set(docker("inspect", addresses, *stack.containers("proxy")).split())
 
 
 def test_8_the_lists_tell_the_truth(stack: Stack, enrolled: Any, joined: Any) -> None:

@@ -15,9 +15,9 @@ from reconciler.operations.roots import read_roots
 
 async def main() -> None:
     """Ask as `serve` does."""
-    found = load_settings({}, os.environ, Path.cwd())
-    roots = read_roots(require(found.ca_root, "ca_root"))
-    async with CaClient(require(found.ca_url, "ca_url"), roots) as ca:
+    settings = load_settings({}, os.environ, Path.cwd())
+    roots = read_roots(require(settings.ca_root, "ca_root"))
+    async with CaClient(require(settings.ca_url, "ca_url"), roots) as ca:
         answers = [(await ca.crl()).hex(), *(await ca.intermediates())]
     sys.stdout.write(json.dumps(answers))
 

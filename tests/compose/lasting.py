@@ -41,8 +41,8 @@ class Facts:
 
 def revoked_at_ca(stack: Stack) -> frozenset[str]:
     """Return the serials on the list that step-ca itself gives to a gateway."""
-    asked = docker("exec", stack.containers("gateway")[0], "python3", "-c", ASK_CA.read_text())
-    crl, *issuers = json.loads(asked)
+    result = docker("exec", stack.containers("gateway")[0], "python3", "-c", ASK_CA.read_text())
+    crl, *issuers = json.loads(result)
     return frozenset(read_crl(bytes.fromhex(crl), issuers[0]).serials)
 
 
@@ -83,12 +83,12 @@ def test_a_new_container_of_step_ca_is_the_same_ca(stack: Stack) -> None:
 
 
 def test_ten_enroll_once_each_while_every_service_is_restarted(stack: Stack) -> None:
-    found = invited(stack, [f"one-of-ten-{n}" for n in range(10)])
+    invitation = invited(stack, [f"one-of-ten-{n}" for n in range(10)])
     restarting = threading.Thread(target=restart_all, args=(stack,))
     restarting.start()
     with ThreadPoolExecutor(10) as pool:
         started = {}
-        for name, peer in found.items():
+        for name, peer in invitation.items():
             started[name] = pool.submit(peer.enroll)
             time.sleep(2)
         issued = {name: each.result() for name, each in started.items()}

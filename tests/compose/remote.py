@@ -123,12 +123,12 @@ def test_what_is_pushed_is_applied_and_recorded(stack: Stack, remote: Remote) ->
     manifest.write_text(manifest.read_text().replace("maxRowsPerQuery: ", "maxRowsPerQuery: 1"))
     pushed = remote.push("Let beta see more events")
     wait_until(lambda: remote.applied() == pushed, "the pushed commit to be applied")
-    told = stack.sql(
+    value = stack.sql(
         "alpha",
         "SELECT author || ': ' || subject FROM federation_commits AS c"
         " JOIN federation_grants AS g ON g.revision = c.id WHERE g.name = 'beta-events'",
     )
-    assert told == "Ada <ada@alpha.example>: Let beta see more events"
+    assert value == "Ada <ada@alpha.example>: Let beta see more events"
 
 
 def _certificate() -> str:

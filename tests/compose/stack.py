@@ -60,10 +60,10 @@ class Stack:
         for name, host in (("alpha", "postgres"), ("beta", "beta-postgres")):
             password = secrets.token_hex(16)
             url = f"postgresql://mosaic:{password}@{host}:5432/mosaic"
-            kept = self.folder / f"{name}-secrets"
-            kept.mkdir()
-            (kept / "database-password").write_text(password)
-            (kept / "database-url").write_text(url)
+            text = self.folder / f"{name}-secrets"
+            text.mkdir()
+            (text / "database-password").write_text(password)
+            (text / "database-url").write_text(url)
             self.manifests(name).mkdir()
         for manifest in (ROOT / "manifests").glob("*.yaml"):
             shutil.copy(manifest, self.manifests("alpha"))
@@ -91,10 +91,10 @@ class Stack:
     ) -> Ended:
         """Run docker-compose, whichever there is, on both files."""
         files = [word for file in FILES for word in ("--file", str(file))]
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("MOSAIC_")}
+        values = {name: text for name, text in os.environ.items() if not name.startswith("MOSAIC_")}
         done = subprocess.run(
             [*program(), "--project-name", self.project, *files, *arguments],
-            env={**kept, **self.variables(), **variables},
+            env={**values, **self.variables(), **variables},
             input=said,
             capture_output=True,
             text=True,
@@ -127,14 +127,14 @@ class Stack:
 
     def type(self, *blocks: str) -> None:
         """Type commands of docs/deploy.md, for alpha alone; the name of the project differs."""
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("MOSAIC_")}
+        values = {name: text for name, text in os.environ.items() if not name.startswith("MOSAIC_")}
         project = {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_FILE": str(FILES[0])}
         for block in blocks:
             typed = block.replace("docker compose", " ".join(program()))
             done = subprocess.run(
                 ["sh", "-euc", typed.replace("mosaic_", f"{self.project}_")],
                 cwd=self.folder,
-                env={**kept, **self.variables(), **project},
+                env={**values, **self.variables(), **project},
                 capture_output=True,
                 text=True,
                 timeout=UP_S,
@@ -194,8 +194,12 @@ class Stack:
 
     def facts(self, service: str, which: str) -> list[str]:
         """Return what the engine knows of each container of a service."""
-        found = self.containers(service)
-        return docker("inspect", f"--format={{{{.{which}}}}}", *found).split() if found else []
+        containers = self.containers(service)
+        return (
+            docker("inspect", f"--format={{{{.{which}}}}}", *containers).split()
+            if containers
+            else []
+        )
 
 
 def wait_until(holds: Callable[[], bool], what: str, within_s: float = HEALTHY_S) -> None:

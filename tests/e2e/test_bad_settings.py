@@ -33,15 +33,15 @@ def delta() -> Iterator[TestGateway]:
 @contextmanager
 def spoilt(path: Path, content: str | None) -> Iterator[None]:
     """Have a file with another content, or not at all, until the block ends."""
-    kept = path.with_name(f"{path.name}.kept")
-    path.rename(kept)
+    result = path.with_name(f"{path.name}.kept")
+    path.rename(result)
     if content is not None:
         path.write_text(content)
         path.chmod(0o400)
     try:
         yield
     finally:
-        kept.replace(path)
+        result.replace(path)
 
 
 def test_a_database_that_is_down_is_named_without_its_password(tmp_path: Path) -> None:
@@ -57,14 +57,14 @@ def test_a_database_that_is_down_is_named_without_its_password(tmp_path: Path) -
 
 def test_a_home_without_its_data_is_not_begun_anew(delta: TestGateway) -> None:
     data = cluster_of(delta.home).data
-    kept = data.with_name("kept")
-    data.rename(kept)
+    result = data.with_name("kept")
+    data.rename(result)
     try:
         for command in (("grant", "list"), ("up",)):
             told(delta(*command), 78, str(data), "backup")
         assert not data.exists()
     finally:
-        kept.rename(data)
+        result.rename(data)
     delta.ok("grant", "list")
 
 
@@ -100,7 +100,7 @@ def test_a_sealing_key_that_is_missing_stops_what_needs_it(delta: TestGateway, p
     delta.ok("peer", "add", link, "--name", "alpha")
     (sealing,) = delta.document("keys", "status")
     keys = delta.home.keys
-    kept = keys.rename(keys.with_name("keys.kept"))
+    result = keys.rename(keys.with_name("keys.kept"))
     FileKeyring.create(keys)
     try:
         for command in (("up",), ("keys", "status"), ("peer", "add", link, "--name", "alpha")):
@@ -110,5 +110,5 @@ def test_a_sealing_key_that_is_missing_stops_what_needs_it(delta: TestGateway, p
         delta.ok("grant", "list")
     finally:
         shutil.rmtree(keys)
-        kept.rename(keys)
+        result.rename(keys)
     assert delta.ok("peer", "add", link, "--name", "alpha").code == 0

@@ -32,12 +32,12 @@ time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 
 def off(seconds: int, folder: Path) -> dict[str, str]:
     """Return the variables that put a process's wall clock off; `up` hands none to its children."""
-    found = [path for each in LIBRARIES for path in Path("/").glob(each.lstrip("/"))]
-    assert found, "there is no libfaketime: sh tools/faketime.sh"
+    items = [path for each in LIBRARIES for path in Path("/").glob(each.lstrip("/"))]
+    assert items, "there is no libfaketime: sh tools/faketime.sh"
     (folder / "sitecustomize.py").write_text(SLEEP)
     return {
         "PYTHONPATH": str(folder),
-        "LD_PRELOAD": str(found[0]),
+        "LD_PRELOAD": str(items[0]),
         "FAKETIME": f"{seconds:+d}s",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_NO_CACHE": "1",
@@ -56,14 +56,14 @@ def test_a_clock_that_is_30_s_off_the_cas_stops_no_enrollment(
     granting: TestGateway, tmp_path: Path, seconds: int
 ) -> None:
     variables = off(seconds, tmp_path)
-    told = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", "import time; print(time.time())"],
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert abs(float(told.stdout) - datetime.now(UTC).timestamp() - seconds) < 5
+    assert abs(float(completed.stdout) - datetime.now(UTC).timestamp() - seconds) < 5
     before = datetime.now(UTC)
 
     with granting.up(**variables) as running:

@@ -35,9 +35,9 @@ class Shell:
         self._bin = folder / "bin"
         self._bin.mkdir()
         for program in PROGRAMS:
-            found = shutil.which(program)
-            assert found is not None, f"there is no {program}: sh tools/apt.sh {program} 'a test'"
-            (self._bin / program).symlink_to(found)
+            result = shutil.which(program)
+            assert result is not None, f"there is no {program}: sh tools/apt.sh {program} 'a test'"
+            (self._bin / program).symlink_to(result)
         self._blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
         assert len(self._blocks) == 6
 

@@ -73,13 +73,13 @@ def test_what_a_killed_demo_leaves_is_removed_by_the_next(folder: TestGateway) -
 
 
 def test_a_demo_that_is_kept_is_removed_by_what_it_says(folder: TestGateway) -> None:
-    kept = folder("demo", "--keep", TMPDIR=str(folder.cwd))
-    assert kept.code == 0, kept.err
+    result = folder("demo", "--keep", TMPDIR=str(folder.cwd))
+    assert result.code == 0, result.err
     (made,) = folder.cwd.iterdir()
     assert folder("demo", TMPDIR=str(folder.cwd)).code == 0, "another one leaves it alone"
     assert made.exists()
 
-    commands = kept.out.partition("when you have seen enough:\n")[2].splitlines()
+    commands = result.out.partition("when you have seen enough:\n")[2].splitlines()
     for line in commands:
         words = line.split()
         if words[0] == "mosaic":

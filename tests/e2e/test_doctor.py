@@ -25,16 +25,16 @@ def test_gits_version_is_told_and_one_that_is_too_old_is_named(
     old.write_text("#!/bin/sh\necho git version 2.25.1\n")
     old.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    told = gateway("doctor")
-    assert told.code == 0, "a folder is read without git"
-    assert f"warning  git            {old} is git 2.25, expected 2.30 or later" in told.out
-    assert "-> install a later git" in told.out
+    result = gateway("doctor")
+    assert result.code == 0, "a folder is read without git"
+    assert f"warning  git            {old} is git 2.25, expected 2.30 or later" in result.out
+    assert "-> install a later git" in result.out
 
 
 def test_a_gateway_that_runs_is_well(alpha: TestGateway) -> None:
-    found = alpha("doctor", "--output", "json")
-    assert found.code == 0
-    assert set(states(found.document).values()) == {"ok"}, found.out
+    result = alpha("doctor", "--output", "json")
+    assert result.code == 0
+    assert set(states(result.document).values()) == {"ok"}, result.out
 
 
 def test_what_is_broken_is_told_with_what_to_do(gateway: TestGateway) -> None:

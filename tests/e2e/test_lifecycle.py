@@ -93,8 +93,8 @@ def test_a_second_up_in_the_same_home_is_refused_and_told_who_is_first(gamma: Te
         assert second.code == 1
         assert f"(pid {first.process.pid})" in second.err
         assert "Traceback" not in second.err
-        with gamma.client() as asked:
-            assert asked.get("/readyz").status_code == 200
+        with gamma.client() as client:
+            assert client.get("/readyz").status_code == 200
 
 
 def test_commands_work_while_up_runs_and_while_it_does_not(gamma: TestGateway) -> None:

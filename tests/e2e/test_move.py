@@ -192,10 +192,10 @@ def test_every_live_certificate_holds_at_every_step_of_a_move(
                 f"revoked by the list at {url}",
             )
         mover.all_hold(tmp_path, old, new)
-        (told,) = (
+        (result,) = (
             f for f in gateway("doctor", "--output", "json").document if "a move is" in f["detail"]
         )
-        assert (told["check"], told["state"]) == ("public URL", "ok")
+        assert (result["check"], result["state"]) == ("public URL", "ok")
         status = gateway.document("status")
         assert status["move"]["from"] == [old]
         assert gateway.document("ca", "status")["move"] == status["move"]

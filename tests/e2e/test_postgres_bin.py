@@ -85,10 +85,10 @@ def test_up_makes_a_home_on_it(empty: TestGateway, machine: Path) -> None:
 
 
 def test_destroy_counts_what_goes_with_its_rows(gateway: TestGateway) -> None:
-    asked = gateway("destroy")
+    result = gateway("destroy")
 
-    assert asked.code == 64, asked.err
-    assert "with it go 0 live peers, 0 live grants" in asked.out + asked.err
+    assert result.code == 64, result.err
+    assert "with it go 0 live peers, 0 live grants" in result.out + result.err
 
 
 def test_the_demo_runs_on_it(empty: TestGateway, machine: Path, tmp_path: Path) -> None:

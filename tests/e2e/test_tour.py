@@ -46,10 +46,10 @@ class Block:
 
 
 def tour() -> list[Block]:
-    found = _TOUR.search(README.read_text(encoding="utf-8"))
-    assert found is not None
-    blocks = [Block(*each) for each in _BLOCK.findall(found[1])]
-    assert len(blocks) == found[1].count("```sh\n"), "a block of commands without what it prints"
+    match = _TOUR.search(README.read_text(encoding="utf-8"))
+    assert match is not None
+    blocks = [Block(*each) for each in _BLOCK.findall(match[1])]
+    assert len(blocks) == match[1].count("```sh\n"), "a block of commands without what it prints"
     return blocks
 
 
@@ -98,7 +98,7 @@ class Shell:
 
     def _how(self) -> dict[str, Any]:
         # only the README's home is another one: a step-ca is where it was
-        kept = {
+        values = {
             name: value
             for name, value in os.environ.items()
             if "MOSAIC_" not in name and name != "COLUMNS"
@@ -107,7 +107,7 @@ class Shell:
         programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {
             "cwd": self.home,
-            "env": kept | {"HOME": str(self.home), "XDG_CACHE_HOME": cache, "PATH": programs},
+            "env": values | {"HOME": str(self.home), "XDG_CACHE_HOME": cache, "PATH": programs},
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,
             "stderr": subprocess.STDOUT,

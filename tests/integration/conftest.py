@@ -29,8 +29,8 @@ OFF = RateLimit(0.0, 0)
 @pytest.fixture(scope="session")
 def shared_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
     """A step-ca that runs for the whole session; a test that stops one makes its own."""
-    with authority(tmp_path_factory.mktemp("ca")) as found:
-        yield found
+    with authority(tmp_path_factory.mktemp("ca")) as ca:
+        yield ca
 
 
 @pytest.fixture(scope="session")
@@ -50,8 +50,8 @@ def alpha_address() -> tuple[str, int]:
 def alpha_authority(
     tmp_path_factory: pytest.TempPathFactory, alpha_address: tuple[str, int]
 ) -> Iterator[Authority]:
-    with authority(tmp_path_factory.mktemp("ca"), url_of(alpha_address)) as found:
-        yield found
+    with authority(tmp_path_factory.mktemp("ca"), url_of(alpha_address)) as ca:
+        yield ca
 
 
 @pytest.fixture

@@ -69,9 +69,9 @@ def test_make_setup_installs_what_is_pinned_and_checks_it(
 
     assert "No broken requirements found" in printed
     python = checkout / ".venv" / "bin" / "python"
-    found = installed(python, elsewhere)
-    assert found.items() <= pinned("requirements-dev.txt").items()
-    assert {"pytest", "coverage", "sqlalchemy"} <= found.keys()
+    environment = installed(python, elsewhere)
+    assert environment.items() <= pinned("requirements-dev.txt").items()
+    assert {"pytest", "coverage", "sqlalchemy"} <= environment.keys()
     assert "federation" in elsewhere.run(python.with_name("mosaic"), "--help")
     assert "setup:" not in elsewhere.run("make", "setup", cwd=checkout)
 
@@ -86,7 +86,7 @@ def test_the_image_is_made_of_what_is_pinned(elsewhere: Place, interpreter: str)
         command = re.sub(r"\bpython3 -m venv\b", f"{interpreter} -m venv", moved)
         elsewhere.run("sh", "-euc", f"export {variables}; {command}", cwd=sources)
 
-    found = installed(image / "opt/mosaic/bin/python", elsewhere)
-    assert found.items() <= pinned("requirements.txt").items()
-    assert {"psycopg", "sqlalchemy"} <= found.keys()
+    environment = installed(image / "opt/mosaic/bin/python", elsewhere)
+    assert environment.items() <= pinned("requirements.txt").items()
+    assert {"psycopg", "sqlalchemy"} <= environment.keys()
     assert "federation" in elsewhere.run(image / "opt/mosaic/bin/mosaic", "--help")

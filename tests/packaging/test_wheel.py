@@ -61,11 +61,11 @@ def test_wheel_carries_the_folder_as_it_is_in_the_checkout(
 ) -> None:
     script = f"from reconciler.resources import data_dir; print(data_dir({folder!r}))"
 
-    found = Path(elsewhere.run(installed / "bin" / "python", "-c", script).strip())
+    path = Path(elsewhere.run(installed / "bin" / "python", "-c", script).strip())
 
-    assert found.is_relative_to(installed)
+    assert path.is_relative_to(installed)
     assert files_below(ROOT / folder), "nothing to compare"
-    assert files_below(found) == files_below(ROOT / folder)
+    assert files_below(path) == files_below(ROOT / folder)
 
 
 def test_environment_has_what_the_wheel_asks_for_and_no_more(

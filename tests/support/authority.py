@@ -57,10 +57,10 @@ class Authority:
         return CaClient(self.url, self.roots, peers, gateway)
 
     def start(self) -> None:
-        found = find_step_ca()
-        assert found is not None, "there is no step-ca: mosaic federation ca install"
+        program = find_step_ca()
+        assert program is not None, "there is no step-ca: mosaic federation ca install"
         config = self.folder / "ca.json"
-        self.process = spawn([found, config], log=self.folder / "log")
+        self.process = spawn([program, config], log=self.folder / "log")
         trust = ssl.create_default_context(cadata=self.material.root)
         deadline = time.monotonic() + PATIENCE_S
         while True:

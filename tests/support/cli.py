@@ -72,11 +72,11 @@ class Quick(Command):
 
     def token_status(self, token: Token) -> str:
         """The status of a token's row."""
-        found: str = self.rows.one(
+        text: str = self.rows.one(
             "SELECT status FROM federation_enrollment_tokens WHERE public_id = :id",
             id=token.public_id,
         )
-        return found
+        return text
 
     def enroll(self, grant: str) -> str:
         """Make a grant's rows those of one that was enrolled under; return the serial."""
@@ -125,20 +125,20 @@ _ENROLLED: Final = (
 
 def shell(folder: Path, database_url: str) -> Quick:
     """Return a shell in a folder, with all that a gateway without a home needs set."""
-    kept = folder / "gateway"
-    kept.mkdir()
-    root, pepper = kept / "root_ca.crt", kept / "token-pepper"
+    text = folder / "gateway"
+    text.mkdir()
+    root, pepper = text / "root_ca.crt", text / "token-pepper"
     root.write_text(new_authority("Alpha", datetime.now(UTC)).root)
     pepper.write_text(PEPPER.hex())
     pepper.chmod(0o400)
-    FileKeyring.create(kept / "keys")
+    FileKeyring.create(text / "keys")
     variables = {
         "MOSAIC_DATABASE_URL": database_url,
         "MOSAIC_SOURCE": "manifests",
         "MOSAIC_PUBLIC_URL": PUBLIC_URL,
         "MOSAIC_CA_ROOT": str(root),
         "MOSAIC_TOKEN_PEPPER_FILE": str(pepper),
-        "MOSAIC_KEYRING": str(kept / "keys"),
+        "MOSAIC_KEYRING": str(text / "keys"),
     }
     return Quick(folder, variables)
 

@@ -102,12 +102,12 @@ class Command:
 
     def environ(self, variables: dict[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a command, with `variables` on top."""
-        kept = {
+        values = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith("MOSAIC_") and name not in ("NO_COLOR", "COLUMNS")
         }
-        return kept | self.variables | (variables or {})
+        return values | self.variables | (variables or {})
 
 
 def _read(terminal: int, until: bytes | None = None) -> str:

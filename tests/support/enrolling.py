@@ -116,8 +116,8 @@ class Rows:
 
     def grant_status(self, name: str) -> str:
         status = "SELECT status_now FROM federation_grants_now WHERE name = :name"
-        found: str = self.one(f"{status} ORDER BY created_at DESC LIMIT 1", name=name)
-        return found
+        text: str = self.one(f"{status} ORDER BY created_at DESC LIMIT 1", name=name)
+        return text
 
     def audited(self, kind: str) -> list[dict[str, Any]]:
         return self.rows(

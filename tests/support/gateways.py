@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def psql(url: str, statement: str) -> str:
     """Return what psql prints for a statement, without headings."""
     program = server_binaries(server_account()) / "psql"
-    asked = [str(program), url, "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-Atc", statement]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    items = [str(program), url, "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-Atc", statement]
+    done = subprocess.run(items, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -206,7 +206,7 @@ class TestGateway(Command):
     def processes(self) -> dict[int, str]:
         """Return the command line by pid of all that works in the folder or was told of it."""
         folder = f"{self.cwd}/"
-        found = {}
+        values = {}
         for process in Path("/proc").iterdir():
             if not process.name.isdecimal():
                 continue
@@ -214,16 +214,16 @@ class TestGateway(Command):
                 argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                 where = f"{(process / 'cwd').readlink()}/"
                 if argv and (where.startswith(folder) or folder in argv):
-                    found[int(process.name)] = argv
-        found.pop(os.getpid(), None)
-        return found
+                    values[int(process.name)] = argv
+        values.pop(os.getpid(), None)
+        return values
 
     def child(self, program: str) -> int:
         """Return the pid of the gateway's `postgres` (the server's first process) or `step-ca`."""
         if program == "postgres":
-            found = clusters.running(cluster_of(self.home))
-            assert found is not None, "PostgreSQL does not run"
-            return found.pid
+            server = clusters.running(cluster_of(self.home))
+            assert server is not None, "PostgreSQL does not run"
+            return server.pid
         (pid,) = (pid for pid, line in self.processes().items() if f"/{program} " in line)
         return pid
 

@@ -72,8 +72,8 @@ class Beta:
         self.run_renewal(lambda renewer: renew(renewer, self.held()))
 
     def join(self, invitation: Invitation, **options: Any) -> Outbound:
-        found: Outbound = self.run(lambda joiner: join(joiner, "alpha", invitation), **options)
-        return found
+        outbound: Outbound = self.run(lambda joiner: join(joiner, "alpha", invitation), **options)
+        return outbound
 
     def refused(self, invitation: Invitation, **options: Any) -> MosaicError:
         with pytest.raises(MosaicError) as caught:

@@ -80,7 +80,7 @@ class RunFolder:
         """Return what runs of it: begun by a test, or at work in a folder of the run."""
         mark = os.fsencode(self.path)
         folders = [self.path, *(directory for directory, _ in self._elsewhere())]
-        found = []
+        items = []
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has ended, or is another user's
                 words = (process / "cmdline").read_bytes().split(b"\0")
@@ -91,8 +91,8 @@ class RunFolder:
                     or any(mark + b"/" in word for word in words)
                     or any(here.is_relative_to(folder) for folder in folders)
                 ):
-                    found.append(processes.identify(int(process.name)))
-        return [each for each in found if each is not None and each.pid != os.getpid()]
+                    items.append(processes.identify(int(process.name)))
+        return [each for each in items if each is not None and each.pid != os.getpid()]
 
     def _has(self, path: Path) -> bool:
         return path.is_relative_to(self.path)

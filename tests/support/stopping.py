@@ -25,13 +25,13 @@ def _tell(text: str) -> None:
 def main(url: str, source: str, at: str) -> None:
     session.IDLE_TIMEOUT_MS = 1500  # type: ignore[misc]  # else a minute
     module, name = (run, "apply") if at == "reading" else (reconcile, "carry_out")
-    kept = getattr(module, name)
+    result = getattr(module, name)
 
     def stopping(*args: object, **kwargs: object) -> object:
-        setattr(module, name, kept)
+        setattr(module, name, result)
         _tell("stopping")
         os.kill(os.getpid(), signal.SIGSTOP)
-        return kept(*args, **kwargs)
+        return result(*args, **kwargs)
 
     setattr(module, name, stopping)
     loop = run.Loop(Database(url, "stopped"), Triggers(SourceSetting(source)), "loop:stopped")

@@ -39,10 +39,10 @@ def resources(draw: st.DrawFn, kinds: tuple[ResourceType, ...] = RESOURCE_TYPES)
 
 @st.composite
 def scopes(draw: st.DrawFn, kinds: tuple[ResourceType, ...] = RESOURCE_TYPES[:3]) -> Scope:
-    found = draw(
+    value = draw(
         st.lists(resources(kinds), min_size=1, max_size=len(kinds), unique_by=lambda r: r.type)
     )
-    ordered = sorted(found, key=lambda each: RESOURCE_TYPES.index(each.type))
+    ordered = sorted(value, key=lambda each: RESOURCE_TYPES.index(each.type))
     return Scope(tuple(ordered), draw(st.sampled_from((1, 100, 10_000))))
 
 

@@ -106,7 +106,7 @@ def serving(
 ) -> Iterator[Running]:
     """Serve until the block ends; then stop, and fail where that raises."""
     ready: threading.Event = threading.Event()
-    found: list[Running] = []
+    runnings: list[Running] = []
     failed: list[BaseException] = []
 
     async def run() -> None:
@@ -120,7 +120,7 @@ def serving(
         await asyncio.wait({running, starting}, return_when=asyncio.FIRST_COMPLETED)
         starting.cancel()
         loop = asyncio.get_running_loop()
-        found.append(Running(server, certificate, loop, trusting(parts.roots)))
+        runnings.append(Running(server, certificate, loop, trusting(parts.roots)))
         ready.set()
         try:
             await running
@@ -140,11 +140,11 @@ def serving(
     worker.start()
     assert ready.wait(PATIENCE_S)
     try:
-        if found:
-            yield found[0]
+        if runnings:
+            yield runnings[0]
     finally:
-        if found and not failed:
-            found[0].stop()
+        if runnings and not failed:
+            runnings[0].stop()
         worker.join(PATIENCE_S)
         assert not worker.is_alive()
         if failed:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli.audit.verify import refuse_broken, signature_of
-from reconciler.cli.shared.context import database, read_settings, verb
+from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.core.audit.checkpoint import Checkpoint
 from reconciler.crypto.sshsig import sign
 from reconciler.errors import NeedsEdit, Refused
@@ -32,7 +32,10 @@ from reconciler.store.audit.log import verify
 def command(file: Path | None, key: Path | None) -> None:
     if key is not None and file is None:
         raise click.UsageError("--sign-with: name a FILE to sign")
-    with database(read_settings(), "audit checkpoint") as db, db.transaction() as tx:
+    with (
+        open_database(read_settings(), "audit checkpoint") as database,
+        database.transaction() as tx,
+    ):
         verification = verify(tx)
     refuse_broken(verification)
     if verification.last.seq == 0:

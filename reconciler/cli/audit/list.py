@@ -6,7 +6,7 @@ import json
 
 import click
 
-from reconciler.cli.shared.context import database, read_settings, verb
+from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_option, show_list
 from reconciler.core.model.times import rfc3339
 from reconciler.store.audit.log import newest
@@ -27,7 +27,7 @@ COLUMNS = (
 @output_option
 @verb
 def command(subject: str | None, limit: int, output: str) -> None:
-    with database(read_settings(), "audit list") as db, db.transaction() as tx:
+    with open_database(read_settings(), "audit list") as database, database.transaction() as tx:
         rows = newest(tx, limit, subject)
     documents = [
         {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import database, read_settings, verb
+from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.core.audit.checkpoint import MAX_CHECKPOINT, Checkpoint
 from reconciler.core.model.times import rfc3339
@@ -39,7 +39,7 @@ MAX_SIGNATURE = 64 * 1024  # octets
 def command(files: tuple[Path, ...], output: str) -> None:
     setting = read_settings()
     checkpoints = [(file, *_read(file, setting.allowed_signers)) for file in files]
-    with database(setting, "audit verify") as db, db.transaction() as tx:
+    with open_database(setting, "audit verify") as database, database.transaction() as tx:
         verification = verify(tx, [head for _, each, _ in checkpoints for head in each.heads])
     refuse_broken(verification)
     if output != "text":

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.shared.context import database, read_settings, verb
+from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.config.document import change_config, read_document
 from reconciler.core.model.origin import address_of, is_loopback, read_origin
 from reconciler.core.model.text import printable, without_credentials
@@ -63,14 +63,14 @@ def command(url: str, folder: str | None) -> None:
         step_ca = find_step_ca()
         if step_ca is not None and before.public_url != origin:
             try_settings(ca / ".trial", step_ca, origin, before.oid_arc, settings.listen)
-        db = stack.enter_context(database(settings, "ca move"))
+        database = stack.enter_context(open_database(settings, "ca move"))
         # of a CA elsewhere it is asked: what it was not started on yet, no certificate names
         in_force = home is not None or _runs_on(settings, before)
         others_live = timedelta() if home is not None else SERVERS_LIVE
-        places = begin_move(ca, db, origin, others_live, in_force=in_force)
+        places = begin_move(ca, database, origin, others_live, in_force=in_force)
         if home is not None:
             _change_home(home, origin)
-        until = move_ends(places, db)
+        until = move_ends(places, database)
     _tell(settings, origin, places, until)
     if home is None and not (in_force and places == before):
         click.echo(f"  next: start step-ca anew, then each `serve` with MOSAIC_PUBLIC_URL={origin}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.shared.context import database, read_settings, verb
+from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_option, show_facts
 from reconciler.clients.step_ca.client import CaClient, CaProvisioner
 from reconciler.config import Settings, require
@@ -39,10 +39,10 @@ def command(output: str) -> None:
     facts["move"] = None
     if places is not None and places.moving:
         with ExitStack() as stack:
-            db: Database | None = None
+            database: Database | None = None
             with suppress(MosaicError):  # the rows say how long it takes; without them it is told
-                db = stack.enter_context(database(settings, "ca status"))
-            facts["move"] = move_facts(places, db)
+                database = stack.enter_context(open_database(settings, "ca status"))
+            facts["move"] = move_facts(places, database)
     show_facts(facts, output)
     if not facts["provisionersAreOurs"]:
         raise Refused(

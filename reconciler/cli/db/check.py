@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import database, read_settings, verb
+from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.core.model.text import counted
 from reconciler.errors import Refused
@@ -18,9 +18,9 @@ from reconciler.store.schema import differences
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(output: str) -> None:
-    with database(read_settings(), "db check") as db:
-        db.require_writable()
-        with db.transaction() as tx:
+    with open_database(read_settings(), "db check") as database:
+        database.require_writable()
+        with database.transaction() as tx:
             differing = differences(tx)
     if output != "text":
         print_document({"inForce": not differing, "differences": list(differing)}, output)

@@ -18,7 +18,7 @@ import click
 from reconciler.cli.ca.status import ca_facts
 from reconciler.cli.gateway.health import ask_ready
 from reconciler.cli.shared.context import (
-    database,
+    open_database,
     print_hint,
     read_settings,
     require_home,
@@ -127,7 +127,7 @@ def _examine(settings: Settings) -> list[Finding]:
         databases: list[Database] = []
 
         def connect() -> str:
-            databases.append(stack.enter_context(database(settings, "doctor")))
+            databases.append(stack.enter_context(open_database(settings, "doctor")))
             databases[0].require_writable()
             with databases[0].transaction() as tx:
                 version = tx.row("SHOW server_version")
@@ -179,9 +179,9 @@ def _orphans() -> list[Finding]:
     return left or [Finding("orphans", OK, "no removed gateway left anything on this machine")]
 
 
-def _with_database(doctor: _Doctor, settings: Settings, db: Database) -> None:
+def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> None:
     def schema() -> str:
-        with db.transaction() as tx:
+        with database.transaction() as tx:
             differing = differences(tx)
         if differing:
             raise Refused(
@@ -190,7 +190,7 @@ def _with_database(doctor: _Doctor, settings: Settings, db: Database) -> None:
         return "constraints and triggers are in force"
 
     def clock() -> str:
-        with db.transaction() as tx:
+        with database.transaction() as tx:
             skew = datetime.now(UTC) - tx.now()
         if abs(skew) > MAX_SKEW:
             raise Refused(
@@ -201,7 +201,7 @@ def _with_database(doctor: _Doctor, settings: Settings, db: Database) -> None:
         return f"{skew.total_seconds():+.1f} s from the database's"
 
     def audit_log() -> str:
-        with db.transaction() as tx:
+        with database.transaction() as tx:
             verification = verify(tx)
         broken = verification.chain_break
         if broken is not None:
@@ -215,7 +215,7 @@ def _with_database(doctor: _Doctor, settings: Settings, db: Database) -> None:
     def keys() -> str:
         folder = require(settings.keyring, "keyring")
         ring = FileKeyring.load(folder)
-        with db.transaction() as tx:
+        with database.transaction() as tx:
             sealed = sealed_by_key(tx)
         require_every_key(ring, sealed, folder)
         return f"{counted(len(ring.ids), 'key')}, {counted(sealed.total(), 'sealed value')}"
@@ -243,10 +243,10 @@ def _git(doctor: _Doctor, settings: Settings) -> None:
         doctor.findings.append(Finding("git", OK, f"git {version}"))
 
 
-def _source(settings: Settings, db: Database | None) -> str:
+def _source(settings: Settings, database: Database | None) -> str:
     source = source_of(settings, None)
-    if db is not None:
-        recover_source(db, source)
+    if database is not None:
+        recover_source(database, source)
         if interrupted(source):
             raise Refused(
                 "state_conflict",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.shared.context import (
-    database,
+    open_database,
     print_gateway,
     print_hint,
     read_settings,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def command(reason: str, wait: timedelta) -> None:
     settings = read_settings()
     print_gateway(settings)
-    with database(settings, "pause") as db, locked(db, wait) as tx:
+    with open_database(settings, "pause") as database, locked(database, wait) as tx:
         made = pause(tx, f"user:{actor_name()}", reason)
     click.echo(f"paused by {made.by}: {made.reason}")
     print_hint("  go on with: `mosaic federation resume`")

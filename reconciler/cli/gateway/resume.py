@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import database, print_gateway, read_settings, verb, wait_lock
+from reconciler.cli.shared.context import (
+    open_database,
+    print_gateway,
+    read_settings,
+    verb,
+    wait_lock,
+)
 from reconciler.store.locks import actor_name, locked
 from reconciler.store.loop_status import resume
 
@@ -23,6 +29,6 @@ if TYPE_CHECKING:
 def command(wait: timedelta) -> None:
     settings = read_settings()
     print_gateway(settings)
-    with database(settings, "resume") as db, locked(db, wait) as tx:
+    with open_database(settings, "resume") as database, locked(database, wait) as tx:
         resume(tx, f"user:{actor_name()}")
     click.echo("the loops go on with their next pass")

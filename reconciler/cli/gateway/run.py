@@ -15,8 +15,8 @@ import click
 from reconciler.cli.plan.options import signatures, signed_option
 from reconciler.cli.shared.context import (
     DURATION,
-    database,
     long_running,
+    open_database,
     print_gateway,
     read_settings,
     source_of,
@@ -88,8 +88,8 @@ def command(
     async def run() -> None:
         webhook = f"http://{hook.listen[0]}:{hook.listen[1]}/webhook" if hook is not None else ""
         triggers = Triggers(source, poll, webhook)
-        with database(settings, "run", lasting=True) as db:
-            loop = Loop(db, triggers, f"loop:{actor_name()}", limits, signed)
+        with open_database(settings, "run", lasting=True) as database:
+            loop = Loop(database, triggers, f"loop:{actor_name()}", limits, signed)
             await _until_signal(loop, hook)
 
     print_gateway(settings)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.cli.shared.context import database, print_gateway, print_hint, read_settings, verb
+from reconciler.cli.shared.context import (
+    open_database,
+    print_gateway,
+    print_hint,
+    read_settings,
+    verb,
+)
 from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.model.status import ENDS_WITHIN
@@ -35,12 +41,12 @@ def command(output: str) -> None:
     settings = read_settings()
     if output == "table":
         print_gateway(settings)
-    with database(settings, "status") as db:
+    with open_database(settings, "status") as database:
         if settings.source is not None:
-            recover_source(db, settings.source)
-        with db.transaction() as tx:
+            recover_source(database, settings.source)
+        with database.transaction() as tx:
             document = status(tx).as_json()
-        document["move"] = _move(settings, db)
+        document["move"] = _move(settings, database)
     if output != "table":
         print_document(document, output)
         return
@@ -48,7 +54,7 @@ def command(output: str) -> None:
         print_hint(click.style(printable(text, 500), fg=colour))
 
 
-def _move(settings: Settings, db: Database) -> dict[str, Any] | None:
+def _move(settings: Settings, database: Database) -> dict[str, Any] | None:
     """Return the move that a home's CA is in the middle of."""
     if settings.home is None or not settings.embedded:
         return None
@@ -56,7 +62,7 @@ def _move(settings: Settings, db: Database) -> dict[str, Any] | None:
         if MOVE_MARK in (settings.home.ca / "ca.json").read_bytes():
             from reconciler.operations.placement import move_facts, places_in_home
 
-            return move_facts(places_in_home(settings), db)
+            return move_facts(places_in_home(settings), database)
     return None
 
 

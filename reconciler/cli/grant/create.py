@@ -14,7 +14,7 @@ import click
 
 from reconciler.cli.shared.context import (
     DURATION,
-    database,
+    open_database,
     print_gateway,
     read_settings,
     source_of,
@@ -72,7 +72,7 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    found = read_settings()
+    settings = read_settings()
     spec = GrantSpec(
         peer=peer,
         subject_user_id=subject_user,
@@ -81,15 +81,15 @@ def command(
         lifetime=lifetime,
         suspended=suspended,
     )
-    issuer = invitation_issuer(found, token_life)
-    setting = source_of(found, None)
+    issuer = invitation_issuer(settings, token_life)
+    setting = source_of(settings, None)
     if not no_write:
         refuse_repository(setting)
-    print_gateway(found)
+    print_gateway(settings)
     request = GrantRequest(name, spec, expires, write=not no_write, wait=wait)
-    with database(found, "grant create") as opened:
-        minted, manifests = create_grant(opened, setting, request, issuer.minting)
-        with opened.transaction() as tx:
+    with open_database(settings, "grant create") as database:
+        minted, manifests = create_grant(database, setting, request, issuer.minting)
+        with database.transaction() as tx:
             grant = show_grant(tx, name)
     document = {**grant.as_json(), "invitation": issuer.document(minted)}
     if output != "table":

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import DURATION, database, print_gateway, read_settings, verb
+from reconciler.cli.shared.context import (
+    DURATION,
+    open_database,
+    print_gateway,
+    read_settings,
+    verb,
+)
 from reconciler.cli.shared.output import output_option, print_document, print_invitation
 from reconciler.operations.invitations import invitation_issuer
 from reconciler.store.issuance.tokens import mint
@@ -27,10 +33,10 @@ if TYPE_CHECKING:
 @output_option
 @verb
 def command(name: str, token_life: timedelta, output: str) -> None:
-    found = read_settings()
-    issuer = invitation_issuer(found, token_life)
-    print_gateway(found)
-    with database(found, "grant invite") as opened, opened.transaction() as tx:
+    settings = read_settings()
+    issuer = invitation_issuer(settings, token_life)
+    print_gateway(settings)
+    with open_database(settings, "grant invite") as database, database.transaction() as tx:
         pepper = issuer.minting.pepper
         minted = mint(tx, live_grant_id(tx, name), pepper, token_life, f"user:{actor_name()}")
         grant = show_grant(tx, name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.shared.context import database, read_settings, verb
+from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_option, print_document, show_list
 from reconciler.core.model.times import format_duration, parse_moment, rfc3339
 from reconciler.errors import NeedsEdit
@@ -48,7 +48,7 @@ class _MomentType(click.ParamType["datetime | timedelta"]):
 @output_option
 @verb
 def command(moment: datetime | timedelta, output: str) -> None:
-    with database(read_settings(), "at") as db, db.transaction() as tx:
+    with open_database(read_settings(), "at") as database, database.transaction() as tx:
         when = _absolute(tx, moment)
         document = {"at": rfc3339(when), **state_at(tx, when)}
     if output != "table":

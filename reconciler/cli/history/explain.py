@@ -17,7 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from reconciler.cli.shared.audit_entries import commit_text, contract, entry_line
-from reconciler.cli.shared.context import database, read_settings, verb
+from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.issuance.serials import parse_certificate
 from reconciler.core.model.spelling import nearest
@@ -52,7 +52,7 @@ class _SubjectType(click.ParamType["str"]):
 @verb
 def command(words: tuple[str, ...], output: str) -> None:
     kind, it = _subject(words)
-    with database(read_settings(), "explain") as db, db.transaction() as tx:
+    with open_database(read_settings(), "explain") as database, database.transaction() as tx:
         stories: list[dict[str, Any]] = contract(READ[kind](tx, it))
     if output != "table":
         print_document(stories, output)

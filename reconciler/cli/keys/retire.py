@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import confirm, database, print_gateway, read_settings, verb
+from reconciler.cli.shared.context import confirm, open_database, print_gateway, read_settings, verb
 from reconciler.config import require
 from reconciler.core.model.text import counted
 from reconciler.crypto.keyring import FileKeyring, remove_key
@@ -30,8 +30,8 @@ def command(key_id: str, yes: bool) -> None:
             hint="`mosaic federation keys status` shows them",
         )
     print_gateway(settings)
-    with database(settings, "keys retire") as db:
-        with db.transaction() as tx:
+    with open_database(settings, "keys retire") as database:
+        with database.transaction() as tx:
             sealed = sealed_by_key(tx)[key_id]
         if key_id == keys.primary:
             raise Refused(

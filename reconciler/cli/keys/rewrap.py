@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import database, print_gateway, read_settings, verb
+from reconciler.cli.shared.context import open_database, print_gateway, read_settings, verb
 from reconciler.cli.shared.summary import tallied
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring
@@ -27,9 +27,9 @@ def command() -> None:
     keys = FileKeyring.load(require(settings.keyring, "keyring"))
     print_gateway(settings)
     after: UUID | None = FIRST
-    with database(settings, "keys rewrap") as db, tallied("value") as tally:
+    with open_database(settings, "keys rewrap") as database, tallied("value") as tally:
         while after is not None:
-            with db.transaction() as tx:
+            with database.transaction() as tx:
                 count, after = rewrap_batch(tx, keys, f"user:{actor_name()}", after)
             tally.done += count
     click.echo(f"sealed again under {keys.primary}: {tally.done}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.shared.context import database, read_settings, verb
+from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_option, show_list
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring
@@ -34,7 +34,7 @@ def command(output: str) -> None:
     settings = read_settings()
     folder = require(settings.keyring, "keyring")
     keys = FileKeyring.load(folder)
-    with database(settings, "keys status") as db, db.transaction() as tx:
+    with open_database(settings, "keys status") as database, database.transaction() as tx:
         sealed = sealed_by_key(tx)
     show_list(key_rows(keys, sealed), COLUMNS, output, "there are no keys")
     require_every_key(keys, sealed, folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.shared.context import database, read_settings, verb
+from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.summary import tallied
 from reconciler.core.model.observed import ObservedGrant, ObservedPeer
 from reconciler.core.model.text import counted
@@ -24,7 +24,7 @@ from reconciler.store.apply.observe import observe
 @click.argument("folder", metavar="[DIR]", required=False)
 @verb
 def command(folder: str | None) -> None:
-    with database(read_settings(), "export") as opened, opened.transaction() as tx:
+    with open_database(read_settings(), "export") as database, database.transaction() as tx:
         observed = observe(tx)
     rows: list[ObservedPeer | ObservedGrant] = [row for row in observed.peers if not row.ended]
     rows += [row for row in observed.grants if not row.ended]

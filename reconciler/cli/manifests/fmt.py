@@ -63,7 +63,7 @@ def _different(files: list[Path]) -> dict[Path, tuple[str, str]]:
         InvalidManifests: with every problem of all of them: nothing is written then.
         Refused: `state_conflict`, of the first that cannot be laid out.
     """
-    found: dict[Path, tuple[str, str]] = {}
+    texts: dict[Path, tuple[str, str]] = {}
     problems: list[Problem] = []
     for path in files:
         text = _read(path)
@@ -73,10 +73,10 @@ def _different(files: list[Path]) -> dict[Path, tuple[str, str]]:
             problems += error.problems
             continue
         if made != text:
-            found[path] = (text, made)
+            texts[path] = (text, made)
     if problems:
         raise InvalidManifests(problems)
-    return found
+    return texts
 
 
 def _diff(path: Path, before: str, after: str) -> str:

@@ -15,7 +15,7 @@ import click
 
 from reconciler.cli.plan.options import IdentityType
 from reconciler.cli.shared.context import (
-    database,
+    open_database,
     print_gateway,
     read_settings,
     source_of,
@@ -50,13 +50,13 @@ def command(old: Identity, new: str, no_write: bool, dry_run: bool, wait: timede
             f"got {new!r}, expected a name of a-z, 0-9 and -, up to 63 characters",
             hint="choose another name",
         )
-    found = read_settings()
-    source = None if no_write else source_of(found, None)
+    settings = read_settings()
+    source = None if no_write else source_of(settings, None)
     if source is not None:
         refuse_repository(source)
-    print_gateway(found)
-    with database(found, "rename") as opened:
-        manifests = rename_object(opened, old, new, source, wait, dry_run=dry_run)
+    print_gateway(settings)
+    with open_database(settings, "rename") as database:
+        manifests = rename_object(database, old, new, source, wait, dry_run=dry_run)
     would, write = ("would be", "would write") if dry_run else ("is", "wrote")
     click.echo(f"{kind.lower()}/{name} {would} {kind.lower()}/{new} now")
     for path in manifests:

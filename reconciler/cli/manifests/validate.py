@@ -48,8 +48,8 @@ def command(paths: tuple[str, ...], strict: bool, output: str) -> None:
     _report(validation.problems, output)
     if output == "text" and validation.problems:
         counts = {"problem": errors, "warning": warnings}
-        told = (counted(count, noun) for noun, count in counts.items() if count)
-        click.echo(" and ".join(told), err=True)
+        parts = (counted(count, noun) for noun, count in counts.items() if count)
+        click.echo(" and ".join(parts), err=True)
     if errors:
         raise click.exceptions.Exit(EXIT_FAILED)
     if output == "text":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.shared.context import (
-    database,
+    open_database,
     print_gateway,
     read_settings,
     source_of,
@@ -56,19 +56,19 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    found = read_settings()
+    settings = read_settings()
     parsed = parse_invitation(_read_invitation() if invitation == "-" else invitation)
-    keys = FileKeyring.load(require(found.keyring, "keyring"))
+    keys = FileKeyring.load(require(settings.keyring, "keyring"))
     if not only_check:
-        print_gateway(found)
-    with database(found, "peer add") as opened:
-        addition = PeerAddition(found, opened, keys, parsed, name or name_from(parsed), _say)
+        print_gateway(settings)
+    with open_database(settings, "peer add") as database:
+        addition = PeerAddition(settings, database, keys, parsed, name or name_from(parsed), _say)
         if only_check:
             _show_check(asyncio.run(addition.check()), output)
             return
-        addition.declare(source_of(found, None), wait, write=not no_write)
+        addition.declare(source_of(settings, None), wait, write=not no_write)
         asyncio.run(addition.join())
-        with opened.transaction() as tx:
+        with database.transaction() as tx:
             row = show_peer(tx, addition.name).as_json()
     if output != "table":
         print_document(row, output)

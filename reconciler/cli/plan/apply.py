@@ -86,29 +86,29 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    found = read_settings()
+    settings = read_settings()
     saved = _saved(path, plan_options)
-    source = replace(saved.source, cache=found.cache) if saved else source_of(found, path)
+    source = replace(saved.source, cache=settings.cache) if saved else source_of(settings, path)
     plan_options = saved.options if saved else plan_options
     if dry_run:
-        _preview(found, source, (plan_options, saved), output)
+        _preview(settings, source, (plan_options, saved), output)
         return
-    issuer = _issuer(found, token_life, output, invite=invite, folder=invite_dir)
+    issuer = _issuer(settings, token_life, output, invite=invite, folder=invite_dir)
     invitation_folder = Path(invite_dir) if invite_dir is not None else None
     invitations: list[dict[str, Any]] = []
-    print_gateway(found)
+    print_gateway(settings)
     if saved and (words := plan_options.words()):
         click.echo(f"as it was planned: {shlex.join(words)}", err=True)
     with (
         summarised() as attempt,
-        opened_reading(found, source, plan_options, "apply") as opened_read,
+        opened_reading(settings, source, plan_options, "apply") as opened_read,
     ):
-        opened, reading = opened_read
+        database, reading = opened_read
         desired = reading.desired
-        _tell_pause(opened)
+        _tell_pause(database)
         folders = reading.folders
         if invitation_folder is not None:
-            recover(opened, invitation_folder, wait)
+            recover(database, invitation_folder, wait)
             folders += (invitation_folder,)
         options = ApplyOptions(
             limits=plan_options.limits,
@@ -121,12 +121,12 @@ def command(
             folders=folders,
         )
         if not yes and saved is None:
-            approved = _approved(opened, desired, options, output)
+            approved = _approved(database, desired, options, output)
             options = replace(options, expect=approved.digest)
             attempt.planned = len(approved.changes)
         with (
             show_progress("applying, or waiting for the lock"),
-            applying(opened, desired, reading.by, options) as (done, files),
+            applying(database, desired, reading.by, options) as (done, files),
         ):
             if issuer is not None:
                 invitations, new_files = invitation_documents(
@@ -148,7 +148,7 @@ def command(
 
 
 def _preview(
-    found: Settings,
+    settings: Settings,
     source: SourceSetting,
     chosen: tuple[PlanOptions, SavedPlan | None],
     output: str,
@@ -159,7 +159,7 @@ def _preview(
         Refused: `plan_stale`, `commit_untrusted`, or the guard's.
     """
     plan_options, saved = chosen
-    with opened_reading(found, source, plan_options, "apply") as (opened, reading):
+    with opened_reading(settings, source, plan_options, "apply") as (opened, reading):
         options = ApplyOptions(
             expect=saved.digest if saved else None, generation=reading.generation
         )
@@ -194,11 +194,11 @@ def _issuer(
     return invitation_issuer(settings, token_life)
 
 
-def _tell_pause(opened: Database) -> None:
-    with opened.transaction() as tx:
-        found = paused(tx)
-    if found is not None:
-        click.echo(f"the loops are paused by {found.by}: {found.reason}", err=True)
+def _tell_pause(database: Database) -> None:
+    with database.transaction() as tx:
+        pause = paused(tx)
+    if pause is not None:
+        click.echo(f"the loops are paused by {pause.by}: {pause.reason}", err=True)
         click.echo("  this apply is yours and goes on; they wait for: resume", err=True)
 
 
@@ -215,12 +215,12 @@ def _saved(path: str | None, plan_options: PlanOptions) -> SavedPlan | None:
     return saved
 
 
-def _approved(opened: Database, desired: Desired, options: ApplyOptions, output: str) -> Plan:
+def _approved(database: Database, desired: Desired, options: ApplyOptions, output: str) -> Plan:
     """Show the plan and ask; return what was approved.
 
     Where a document is wanted, standard output is for that alone, and a refusal is an error.
     """
-    with opened.transaction() as tx:
+    with database.transaction() as tx:
         result = plan(tx, desired, options.limits, options.selection)
     for_people = output == "text"
     if for_people or can_ask():

@@ -14,7 +14,7 @@ import click
 from reconciler.cli.plan.markdown import plan_markdown
 from reconciler.cli.plan.options import signatures
 from reconciler.cli.plan.text import plan_lines
-from reconciler.cli.shared.context import database, home_given
+from reconciler.cli.shared.context import home_given, open_database
 from reconciler.cli.shared.output import json_text, output_choice
 from reconciler.cli.shared.progress import show_progress
 from reconciler.core.plan.json import plan_as_json
@@ -38,7 +38,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @contextmanager
 def opened_reading(
-    found: Settings, source: SourceSetting, plan_options: PlanOptions, command: str
+    settings: Settings, source: SourceSetting, plan_options: PlanOptions, command: str
 ) -> Iterator[tuple[Database, Reading]]:
     """Open the database, beside what the source declares, as read by the one who runs this.
 
@@ -58,16 +58,16 @@ def opened_reading(
             hint="name the folder; --target kind/name narrows what is applied",
         )
     actor = f"user:{actor_name()}"
-    signed = signatures(found, required=plan_options.require_signed)
+    signed = signatures(settings, required=plan_options.require_signed)
     reading = f"reading {source.shown}"
     early = None
     if not source.is_git and not interrupted(source):
         with show_progress(reading):
             early = read(source, actor, signatures=signed, verify=plan_options.verify)
-    with database(found, command) as opened:
+    with open_database(settings, command) as database:
         if early is None:
-            recover_source(opened, source)
-            with opened.transaction() as tx:
+            recover_source(database, source)
+            with database.transaction() as tx:
                 applied = last_applied(tx)
             with show_progress(reading):
                 early = read(
@@ -78,7 +78,7 @@ def opened_reading(
                     allow_rewind=plan_options.allow_rewind,
                     verify=plan_options.verify,
                 )
-        yield opened, early
+        yield database, early
 
 
 def is_file(location: str) -> bool:

@@ -14,8 +14,8 @@ import click
 from reconciler.cli.plan.options import IdentityType
 from reconciler.cli.shared.context import (
     confirm,
-    database,
     flags_given,
+    open_database,
     print_gateway,
     print_hint,
     read_settings,
@@ -73,10 +73,10 @@ def command(
         )
     if reverting or adopting:
         print_gateway(gateway_settings)
-    with database(gateway_settings, "drift") as db:
+    with open_database(gateway_settings, "drift") as database:
         if adopting:
-            recover_source(db, source_of(gateway_settings, None), wait)
-        with db.transaction() as tx:
+            recover_source(database, source_of(gateway_settings, None), wait)
+        with database.transaction() as tx:
             drifts = drifted(tx, only)
         _show(drifts, output)
         if output == "text":
@@ -85,12 +85,12 @@ def command(
             prepared = prepare(source_of(gateway_settings, None), drifts)
             files = ", ".join(each.path for each in prepared.files)
             confirm(f"Write {_count(drifts)} into {files}?", yes=yes)
-            _adopt(db, prepared, (drifts, only), wait)
+            _adopt(database, prepared, (drifts, only), wait)
             click.echo(f"Written: {files}; commit it.", err=True)
             return
         if reverting and drifts:
             confirm(f"Put {_count(drifts)} back?", yes=yes)
-            left = _revert(db, drifts, only, wait)
+            left = _revert(database, drifts, only, wait)
             _report(drifts, left)
             if left:
                 raise click.exceptions.Exit(EXIT_FAILED)
@@ -100,14 +100,14 @@ def command(
 
 
 def _revert(
-    db: Database, seen: Sequence[Drift], only: frozenset[Identity] | None, wait: timedelta
+    database: Database, seen: Sequence[Drift], only: frozenset[Identity] | None, wait: timedelta
 ) -> Sequence[Drift]:
     """Put back what was seen, under the lock; return what could not be.
 
     Raises:
         Retry: `lock_held`. Refused: `plan_stale`: something else drifted meanwhile.
     """
-    with locked(db, wait) as tx:
+    with locked(database, wait) as tx:
         now = _as_seen(tx, seen, only)
         revert(tx, now, f"user:{actor_name()}")
         # By key: a row that has its name back no longer has the name that the command line gave.
@@ -116,7 +116,7 @@ def _revert(
 
 
 def _adopt(
-    db: Database,
+    database: Database,
     prepared: Adoption,
     seen: tuple[Sequence[Drift], frozenset[Identity] | None],
     wait: timedelta,
@@ -126,7 +126,7 @@ def _adopt(
     Raises:
         Retry: `lock_held`. Refused: `plan_stale`: something else drifted, or a file has changed.
     """
-    with locked_with_files(db, wait, [prepared.folder]) as (tx, files):
+    with locked_with_files(database, wait, [prepared.folder]) as (tx, files):
         carry_out(tx, prepared, _as_seen(tx, *seen), f"user:{actor_name()}")
         files.extend(prepared.files)
 

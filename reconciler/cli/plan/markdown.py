@@ -62,8 +62,10 @@ class _Comment:
         """Add a section that a reader may fold, of entries that fit whole; folded if long."""
         if not entries:
             return
-        opened = " open" if len(entries) <= MAX_OPEN else ""
-        self._add(f"<details{opened}><summary><b>{title}</b> ({len(entries):,})</summary>", "")
+        open_attribute = " open" if len(entries) <= MAX_OPEN else ""
+        self._add(
+            f"<details{open_attribute}><summary><b>{title}</b> ({len(entries):,})</summary>", ""
+        )
         if fence:
             self._add(f"```{fence}")
         for entry in entries:
@@ -136,8 +138,8 @@ def _left(notes: list[Note]) -> str:
     """Return the notes of one object."""
     name = code(f"{str(notes[0].kind).lower()}/{notes[0].name}")
     commands = [f" ({code(note.command)})" if note.command else "" for note in notes]
-    told = (f"{code(note.detail)}{each}" for note, each in zip(notes, commands, strict=True))
-    return f"{name}: {'; '.join(told)}"
+    parts = (f"{code(note.detail)}{each}" for note, each in zip(notes, commands, strict=True))
+    return f"{name}: {'; '.join(parts)}"
 
 
 def code(text: str) -> str:

@@ -34,9 +34,9 @@ def command(
     plan_options: PlanOptions,
     output: str,
 ) -> None:
-    found = read_settings()
-    source = source_of(found, path)
-    with opened_reading(found, source, plan_options, "plan") as (opened, reading):
+    settings = read_settings()
+    source = source_of(settings, path)
+    with opened_reading(settings, source, plan_options, "plan") as (opened, reading):
         desired = reading.desired
         with opened.transaction() as tx:
             result = plan(tx, desired, plan_options.limits, plan_options.selection)

@@ -45,4 +45,4 @@ def entry_line(entry: Row) -> str:
 
 
 def _camel(name: str) -> str:
-    return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name)
+    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), name)

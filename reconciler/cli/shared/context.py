@@ -169,7 +169,7 @@ def running_database(settings: Settings) -> Iterator[Source]:
 
 
 @contextmanager
-def database(settings: Settings, name: str, *, lasting: bool = False) -> Iterator[Database]:
+def open_database(settings: Settings, name: str, *, lasting: bool = False) -> Iterator[Database]:
     """Open the database of a command, whose schema must be current; `name` names its connections.
 
     A `lasting` command treats every later failure as an outage.

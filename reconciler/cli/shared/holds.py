@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli.shared.context import confirm, database, print_gateway, read_settings, wait_lock
+from reconciler.cli.shared.context import (
+    confirm,
+    open_database,
+    print_gateway,
+    read_settings,
+    wait_lock,
+)
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.store.locks import actor_name, locked
 from reconciler.store.views.grants import show_grant
@@ -46,12 +52,12 @@ def change_hold(
     gateway = read_settings()
     print_gateway(gateway)
     show = show_grant if kind == "grant" else show_peer
-    with database(gateway, f"{kind} hold") as db:
+    with open_database(gateway, f"{kind} hold") as database:
         if question:
-            with db.transaction() as tx:
+            with database.transaction() as tx:
                 show(tx, name)
             confirm(question, yes=False)
-        with locked(db, wait) as tx:
+        with locked(database, wait) as tx:
             change(tx, f"user:{actor_name()}")
             view = show(tx, name)
     if output != "table":

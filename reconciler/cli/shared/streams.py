@@ -51,10 +51,10 @@ def close_output() -> None:
 class _Stream(io.TextIOWrapper):
     """One of the process's own outputs, in the encoding that Python found for it."""
 
-    def __init__(self, descriptor: int, found: TextIO | None) -> None:
+    def __init__(self, descriptor: int, stream: TextIO | None) -> None:
         super().__init__(
             open(descriptor, "wb", closefd=False),  # noqa: SIM115
-            encoding=getattr(found, "encoding", "utf-8"),
+            encoding=getattr(stream, "encoding", "utf-8"),
             errors=ESCAPE,
             line_buffering=descriptor == 2 or os.isatty(descriptor),  # as Python does
         )

@@ -65,8 +65,8 @@ def suggestion(word: str, verbs: Collection[str], below: Mapping[str, Collection
         return typed
     reachable = {*verbs, *(f"{group} {verb}" for group, its in below.items() for verb in its)}
     known = {word: next((v for v in its if v in reachable), "") for word, its in MEANINGS.items()}
-    if meant := known.get(typed):
-        return meant
+    if result := known.get(typed):
+        return result
     for group, its in below.items():
         if typed in its:
             return f"{group} {typed}"

@@ -127,16 +127,16 @@ def _make_folder(folder: Path) -> None:
             each.chmod(0o755)
 
 
-def _install(target: Path, found: Path | None, progress: Callable[[str], None]) -> None:
+def _install(target: Path, path: Path | None, progress: Callable[[str], None]) -> None:
     for left in target.parent.glob(f"{BUILD}*"):  # of one that was killed: nobody else is here
         remove_leftovers(left)
     with orderly_end():
         folder = Path(tempfile.mkdtemp(prefix=BUILD, dir=target.parent))
         try:
             fresh = folder / "fresh"
-            if found is not None:
-                progress(f"copying {found}")
-                shutil.copyfile(found, fresh)
+            if path is not None:
+                progress(f"copying {path}")
+                shutil.copyfile(path, fresh)
             else:
                 progress(f"building step-ca {VERSION} from its Go module (a minute or two, once)")
                 build_step_ca(folder, progress).rename(fresh)

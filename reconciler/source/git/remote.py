@@ -142,7 +142,7 @@ class Remote:
             raise unfetched(self.url, result)
         lines = result.output.decode("utf-8", "replace").splitlines()
         pairs = [line.split("\t", 1) for line in lines if "\t" in line]
-        return {name: found for found, name in pairs if FULL_HASH.fullmatch(found)}
+        return {name: commit for commit, name in pairs if FULL_HASH.fullmatch(commit)}
 
     def _fetch_ref(self, repository: Repository, refspec: str) -> None:
         result = repository.ask(

@@ -90,13 +90,13 @@ class Listener:
         loop = asyncio.get_running_loop()
 
         async def read(size: int) -> bytes:
-            found = b""
-            while len(found) < size:
-                part = await loop.sock_recv(connection, size - len(found))
+            line = b""
+            while len(line) < size:
+                part = await loop.sock_recv(connection, size - len(line))
                 if not part:
                     raise ConnectionResetError("it ended before its PROXY header did")
-                found += part
-            return found
+                line += part
+            return line
 
         async with asyncio.timeout(HANDSHAKE_S):
             return await read_source(read)

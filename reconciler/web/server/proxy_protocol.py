@@ -48,13 +48,13 @@ async def _read_v1(line: bytes, read: Callable[[int], Awaitable[bytes]]) -> Addr
     text = line[:-2].decode("ascii", "replace")
     if text.split()[1:2] == ["UNKNOWN"]:
         return None
-    found = _V1.fullmatch(text)
-    if found is None:
+    match = _V1.fullmatch(text)
+    if match is None:
         raise ValueError(f"a PROXY line that cannot be read: {text!r}")
-    address = ipaddress.ip_address(found[2])
-    if address.version != int(found[1]):
+    address = ipaddress.ip_address(match[2])
+    if address.version != int(match[1]):
         raise ValueError(f"a PROXY line that names an address of another family: {text!r}")
-    return str(address), int(found[3])
+    return str(address), int(match[3])
 
 
 async def _read_v2(read: Callable[[int], Awaitable[bytes]]) -> Address | None:

@@ -70,10 +70,10 @@ def test_a_checkpoint_says_what_the_log_comes_to_and_verifies_later(mosaic: Quic
     done = mosaic.ok("audit", "checkpoint", "kept")
     assert done.out == f"{newest} entries verify; the checkpoint is in kept\n"
     mosaic.ok("grant", "resume", "a")
-    told = mosaic.ok("audit", "verify", "--checkpoint", "kept").out.splitlines()
-    assert told[0] == f"{newest + 1} entries verify"
-    assert told[1].startswith(f"kept: seq {newest} is as it was at 20")
-    assert told[1].endswith("its signature was not verified")
+    lines = mosaic.ok("audit", "verify", "--checkpoint", "kept").out.splitlines()
+    assert lines[0] == f"{newest + 1} entries verify"
+    assert lines[1].startswith(f"kept: seq {newest} is as it was at 20")
+    assert lines[1].endswith("its signature was not verified")
 
 
 def test_another_chain_that_verifies_by_itself_is_found_by_the_checkpoint(mosaic: Quick) -> None:
@@ -106,8 +106,8 @@ def test_a_signed_checkpoint_names_its_signer_here_and_at_ssh_keygen(
     ada = signers.add("ada")
     mosaic.ok("audit", "checkpoint", "kept", "--sign-with", str(ada.key))
     mosaic.variables["MOSAIC_ALLOWED_SIGNERS"] = str(signers.file)
-    told = mosaic.ok("audit", "verify", "--checkpoint", "kept").out
-    assert told.endswith("; signed by ada\n")
+    output = mosaic.ok("audit", "verify", "--checkpoint", "kept").out
+    assert output.endswith("; signed by ada\n")
 
     words = ["ssh-keygen", "-Y", "verify", "-f", str(signers.file), "-I", "ada"]
     with (tmp_path / "kept").open("rb") as file:

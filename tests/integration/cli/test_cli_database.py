@@ -143,13 +143,13 @@ def test_what_is_appended_while_the_log_is_verified_breaks_nothing(mosaic: Quick
         __slots__ = ()
 
         def rows(self, statement: str, **values: object) -> list[dict[str, Any]]:
-            found = super().rows(statement, **values)
+            verified = super().rows(statement, **values)
             mosaic.ok("grant", "suspend", "a")
-            return found
+            return verified
 
     with mosaic.rows.database.transaction() as tx:
-        found = audit.verify(Meanwhile(tx.connection))
-    assert (found.last.seq, found.chain_break) == (4, None)
+        verified = audit.verify(Meanwhile(tx.connection))
+    assert (verified.last.seq, verified.chain_break) == (4, None)
 
 
 def test_the_log_is_changed_by_nobody(mosaic: Quick) -> None:

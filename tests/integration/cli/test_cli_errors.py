@@ -140,12 +140,12 @@ def test_every_problem_of_the_manifests_is_told_at_once(mosaic: Command) -> None
     assert done.code == 1
     assert len(done.out.splitlines()) == 2
     assert "2 problems" in done.err
-    found = mosaic("validate", "m", "--output", "json").document
-    assert [set(each) for each in found] == [
+    document = mosaic("validate", "m", "--output", "json").document
+    assert [set(each) for each in document] == [
         {"file", "line", "column", "code", "path", "message", "hint"}
     ] * 2
     annotations = mosaic("validate", "m", "--output", "github").out.splitlines()
-    assert annotations[0].startswith(f"::error file=grant.yaml,line={found[0]['line']},col=")
+    assert annotations[0].startswith(f"::error file=grant.yaml,line={document[0]['line']},col=")
     planned = mosaic("plan", "m")
     assert planned.code == 1
     assert planned.err.splitlines()[:2] == done.out.splitlines()

@@ -111,7 +111,7 @@ def test_the_guard_lets_what_its_hint_says(mosaic: Quick, change: str, option: s
         (mosaic.cwd / "manifests" / "beta.yaml").unlink()
     shown = mosaic("plan")
     assert shown.code == 3
-    options = [word for found in re.findall(option, shown.out) for word in found.split()]
+    options = [word for item in re.findall(option, shown.out) for word in item.split()]
     if change == "none":
         options += re.findall(r"--max-removals \d+", shown.out)[0].split()
     mosaic.ok("apply", "-y", *options)

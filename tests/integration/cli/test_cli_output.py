@@ -56,7 +56,7 @@ def expire(mosaic: Quick, name: str) -> None:
     )
 
 
-def enroll_acme(mosaic: Quick, told: dict[str, Any]) -> None:
+def enroll_acme(mosaic: Quick, document: dict[str, Any]) -> None:
     """Make the outbound peer's row one that is enrolled under the grant that was `told`."""
     mosaic.rows.run(
         "UPDATE federation_peers SET status = 'active', activated_at = clock_timestamp(),"
@@ -65,7 +65,7 @@ def enroll_acme(mosaic: Quick, told: dict[str, Any]) -> None:
         " clock_timestamp(), cert_not_after = clock_timestamp() + interval '1 day',"
         " remote_grant = CAST(:told AS jsonb), client_key_pem = 'MSEAL1 sealed'::bytea"
         " WHERE name = 'acme'",
-        told=json.dumps(told),
+        told=json.dumps(document),
     )
 
 
@@ -102,7 +102,7 @@ def test_an_outbound_peer_adds_its_certificate_and_its_grant_and_never_a_key(
     before = mosaic.document("peer", "show", "acme")
     assert tuple(before) == (*PEER_NAMES, "certificate", "grant")
     assert (before["certificate"], before["grant"]) == (None, None)
-    told = {
+    values = {
         "id": "0198c0de-0000-7000-8000-000000000000",
         "name": "alpha-tasks",
         "peer": "alpha",
@@ -111,12 +111,12 @@ def test_an_outbound_peer_adds_its_certificate_and_its_grant_and_never_a_key(
         "status": "active",
         "expiresAt": "2036-01-01T00:00:00Z",
     }
-    enroll_acme(mosaic, told)
+    enroll_acme(mosaic, values)
     done = mosaic.ok("peer", "show", "acme", "--output", "json")
     shown = done.document
     assert tuple(shown["certificate"]) == CERTIFICATE_NAMES
     assert shown["certificate"]["status"] == "issued"
-    assert shown["grant"] == {name: told[name] for name in told if name != "peer"}
+    assert shown["grant"] == {name: values[name] for name in values if name != "peer"}
     for output in ("json", "yaml", "table"):
         text = mosaic.ok("peer", "show", "acme", "--output", output).out
         assert "MSEAL1" not in text
@@ -226,8 +226,8 @@ def test_a_show_has_a_line_for_each_part_of_a_fact(mosaic: Quick) -> None:
     serial = mosaic.enroll("beta-tasks")
     mosaic.ok("grant", "suspend", "beta-tasks", "--reason", "a leak")
     lines = mosaic.ok("grant", "show", "beta-tasks").out.splitlines()
-    told = [line.partition(":")[2] if line[0] != " " else line for line in lines]
-    parts = {part.strip().removeprefix("- ") for part in told}
+    items = [line.partition(":")[2] if line[0] != " " else line for line in lines]
+    parts = {part.strip().removeprefix("- ") for part in items}
     assert {"kind: suspend", "reason: a leak", f"serial: {serial}", "status: issued"} <= parts
 
 

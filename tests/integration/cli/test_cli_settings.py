@@ -160,9 +160,9 @@ def test_a_wrong_line_of_mosaic_toml_is_named_with_its_file(
     mosaic: Quick, line: str, said: str
 ) -> None:
     made = home(mosaic.cwd, line)
-    told = wrong(mosaic("validate", "--output", "json"))
-    assert said in told
-    assert str(made / "mosaic.toml") in told
+    failure = wrong(mosaic("validate", "--output", "json"))
+    assert said in failure
+    assert str(made / "mosaic.toml") in failure
 
 
 def test_no_home_and_a_home_that_is_not_there_exit_with_78(mosaic: Quick) -> None:
@@ -238,7 +238,7 @@ def test_a_wrong_token_pepper_is_an_error_that_does_not_show_it(
     done = mosaic(
         *("apply", "--yes", "--invite", "--output", "json"), MOSAIC_TOKEN_PEPPER_FILE="pepper"
     )
-    told = wrong(done)
-    assert str(tmp_path / "pepper") in told
-    assert content == "" or content not in told
+    failure = wrong(done)
+    assert str(tmp_path / "pepper") in failure
+    assert content == "" or content not in failure
     assert mosaic.document("grant", "list") == []

@@ -143,8 +143,8 @@ def test_output_survives_any_encoding(mosaic: Quick, encoding: str) -> None:
     for verb in ("grant list", "plan", "status", "--help", "grant show nobody"):
         done = bash(mosaic, f"mosaic federation {verb}", **variables)
         assert done.returncode == (1 if "nobody" in verb else 0), done.stderr
-    told = bash(mosaic, "mosaic federation grant show c -o json", **variables)
-    text = told.stdout.decode("utf-16" if encoding == "utf-16" else "utf-8")
+    result = bash(mosaic, "mosaic federation grant show c -o json", **variables)
+    text = result.stdout.decode("utf-16" if encoding == "utf-16" else "utf-8")
     assert json.loads(text)["hold"]["reason"] == reason
     mosaic.ok("grant", "resume", "c")
 

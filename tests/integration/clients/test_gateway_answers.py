@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def liar() -> Iterator[Liar]:
-    with lying(CA) as found:
-        yield found
+    with lying(CA) as liar:
+        yield liar
 
 
 def test_a_compressed_answer_is_not_unpacked(liar: Liar) -> None:
@@ -122,10 +122,10 @@ def test_a_refusal_keeps_its_code_only_where_we_know_it_under_its_status(
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"), [("", 5), ("soon", 5), ("-1", 5), ("0", 0), ("9" * 400, 3600), ("٣", 5)]
+    ("text", "seconds"), [("", 5), ("soon", 5), ("-1", 5), ("0", 0), ("9" * 400, 3600), ("٣", 5)]
 )
-def test_how_long_to_wait_is_believed_within_reason(liar: Liar, told: str, seconds: int) -> None:
-    headers = (("Retry-After", told),) if told.isascii() else ()
+def test_how_long_to_wait_is_believed_within_reason(liar: Liar, text: str, seconds: int) -> None:
+    headers = (("Retry-After", text),) if text.isascii() else ()
     liar.say(ENROLL, Said(429, headers=headers))
     error = refusal(liar, enroll)
     assert isinstance(error, Retry)
@@ -146,9 +146,9 @@ def test_no_secret_is_in_any_message_or_log(
     }[answer]
     liar.say(ENROLL, said)
     error = refusal(liar, enroll)
-    told = error.message + error.hint + repr(error) + caplog.text
-    told += "".join(traceback.format_exception(error))
-    assert TOKEN.secret not in told
+    text = error.message + error.hint + repr(error) + caplog.text
+    text += "".join(traceback.format_exception(error))
+    assert TOKEN.secret not in text
     assert "\x1b" not in error.message
 
 

@@ -31,8 +31,8 @@ STATUS = f"GET {API}/enroll"
 
 @pytest.fixture
 def liar() -> Iterator[Liar]:
-    with lying(CA) as found:
-        yield found
+    with lying(CA) as liar:
+        yield liar
 
 
 def test_first_contact_sends_nothing_and_the_rest_goes_over_a_verified_connection(
@@ -85,16 +85,16 @@ def test_a_certificate_for_another_name_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("life", "told"), [((-2 * DAY, -DAY), "expired"), ((DAY, 2 * DAY), "not yet valid")]
+    ("life", "text"), [((-2 * DAY, -DAY), "expired"), ((DAY, 2 * DAY), "not yet valid")]
 )
 def test_a_server_certificate_out_of_time_may_be_a_matter_of_clocks(
-    monkeypatch: pytest.MonkeyPatch, life: tuple[timedelta, timedelta], told: str
+    monkeypatch: pytest.MonkeyPatch, life: tuple[timedelta, timedelta], text: str
 ) -> None:
     monkeypatch.setattr("tests.support.liar.certificate", functools.partial(certificate, life=life))
     with lying(CA) as late:
         error = refusal(late, enroll)
         assert error.code == "peer_unreachable"
-        assert told in error.message
+        assert text in error.message
         assert "check the clocks" in error.message
         assert late.calls() == [ROOTS]
 
@@ -109,20 +109,20 @@ def test_a_name_is_verified_as_a_name_though_the_connection_goes_to_its_address(
 def test_a_name_that_changes_its_mind_is_not_asked_again(
     liar: Liar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[object] = []
+    items: list[object] = []
     real = socket.getaddrinfo
 
     def rebinding(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
         if host in ("rebind.example", b"rebind.example"):
-            asked.append(host)
-            target = "127.0.0.1" if len(asked) == 1 else "10.0.0.1"
+            items.append(host)
+            target = "127.0.0.1" if len(items) == 1 else "10.0.0.1"
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (target, port))]
         return real(host, port, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
     with lying(CA, "rebind.example") as named:
         call(f"https://rebind.example:{named.port}", connect)
-    assert len(asked) == 1
+    assert len(items) == 1
 
 
 def test_an_address_that_is_not_public_is_refused_unless_allowed(liar: Liar) -> None:

@@ -22,8 +22,8 @@ STATUS = f"GET {API}/enroll"
 
 @pytest.fixture
 def liar() -> Iterator[Liar]:
-    with lying(CA) as found:
-        yield found
+    with lying(CA) as liar:
+        yield liar
 
 
 def through(url: str, no_proxy: str = "") -> ProxyRules:

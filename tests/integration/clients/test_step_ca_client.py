@@ -49,8 +49,8 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def own_authority(tmp_path: Path) -> Iterator[Authority]:
-    with authority(tmp_path) as found:
-        yield found
+    with authority(tmp_path) as ca:
+        yield ca
 
 
 def run(client: CaClient, ask: Callable[[CaClient], Awaitable[T]]) -> T:
@@ -171,14 +171,14 @@ def test_many_signs_at_once_are_all_answered(shared_authority: Authority) -> Non
 
 
 @pytest.mark.parametrize(
-    ("life", "status", "told"), [(timedelta(days=8), 403, "maximum"), (-HOUR, 400, "past")]
+    ("life", "status", "text"), [(timedelta(days=8), 403, "maximum"), (-HOUR, 400, "past")]
 )
 def test_an_end_that_the_ca_does_not_allow_is_rejected(
-    shared_authority: Authority, life: timedelta, status: int, told: str
+    shared_authority: Authority, life: timedelta, status: int, text: str
 ) -> None:
     answer = run(shared_authority.client(), lambda ca: sign(ca, life=life))
     assert isinstance(answer, Rejected)
-    assert (answer.status, told in answer.reason) == (status, True)
+    assert (answer.status, text in answer.reason) == (status, True)
 
 
 def test_a_provisioner_that_the_ca_does_not_know_is_rejected(shared_authority: Authority) -> None:

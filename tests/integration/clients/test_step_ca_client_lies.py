@@ -48,15 +48,15 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
     path.write_bytes(server_certificate(LIAR, "127.0.0.1"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
-    with serve(context) as found:
-        yield found
+    with serve(context) as server:
+        yield server
 
 
 @contextmanager
 def serve(context: ssl.SSLContext) -> Iterator[Wire]:
-    found = Wire()
+    wire = Wire()
     listening = socket.create_server(("127.0.0.1", 0))
-    found.url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+    wire.url = f"https://127.0.0.1:{listening.getsockname()[1]}"
 
     def accept() -> None:
         while True:
@@ -67,13 +67,13 @@ def serve(context: ssl.SSLContext) -> Iterator[Wire]:
             with raw, context.wrap_socket(raw, server_side=True) as secure:
                 secure.settimeout(10)
                 if secure.recv(65536):
-                    found.requests += 1
-                    found.answer(secure)
+                    wire.requests += 1
+                    wire.answer(secure)
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
     try:
-        yield found
+        yield wire
     finally:
         listening.shutdown(socket.SHUT_RDWR)
         listening.close()

@@ -36,8 +36,8 @@ create_home(Home(Path(sys.argv[1])))
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    with open_folder() as found:
-        yield found
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -93,13 +93,13 @@ def test_a_server_that_its_account_cannot_reach_is_copied_and_runs(
 
     assert programs.is_relative_to(folder / "outside")
     as_account = ["setpriv", f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"]
-    told = subprocess.run(
+    completed = subprocess.run(
         [*as_account, programs / "postgres", "--version"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout.startswith("postgres (PostgreSQL) 18")
+    assert completed.stdout.startswith("postgres (PostgreSQL) 18")
     assert server_binaries(account) == programs
 
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    with open_folder() as found:
-        yield found
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

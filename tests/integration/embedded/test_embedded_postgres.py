@@ -140,10 +140,10 @@ def test_another_user_of_the_machine_cannot_connect(home: Home) -> None:
 
 def test_no_tcp_port_is_open(home: Home) -> None:
     with postgres(home):
-        found = clusters.running(cluster_of(home))
-        assert found is not None
-        sockets = Path(f"/proc/{found.pid}/net/tcp").read_text()
-        inodes = {str(each.readlink()) for each in Path(f"/proc/{found.pid}/fd").iterdir()}
+        server = clusters.running(cluster_of(home))
+        assert server is not None
+        sockets = Path(f"/proc/{server.pid}/net/tcp").read_text()
+        inodes = {str(each.readlink()) for each in Path(f"/proc/{server.pid}/fd").iterdir()}
     listening = [line.split()[9] for line in sockets.splitlines()[1:] if line.split()[3] == "0A"]
     assert not {f"socket:[{inode}]" for inode in listening} & inodes
 

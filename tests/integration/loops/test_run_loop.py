@@ -107,14 +107,14 @@ def test_a_failed_fetch_changes_nothing_and_shows_in_status(
     checkout.path.rename(away)
 
     assert loop.one_pass() is After.RETRY, "it is tried again soon"
-    (told,) = mosaic.document("status")["reconcilers"]
-    assert told["failure"]["code"] == "source_unavailable"
-    assert told["revision"], "what it read last"
+    (result,) = mosaic.document("status")["reconcilers"]
+    assert result["failure"]["code"] == "source_unavailable"
+    assert result["revision"], "what it read last"
     assert mosaic.statuses() == {"beta-tasks": "pending"}
-    since = told["failure"]["since"]
+    since = result["failure"]["since"]
     loop.one_pass()
-    (told,) = mosaic.document("status")["reconcilers"]
-    assert told["failure"]["since"] == since
+    (result,) = mosaic.document("status")["reconcilers"]
+    assert result["failure"]["since"] == since
 
     away.rename(checkout.path)
     assert loop.one_pass() is After.WAIT
@@ -184,9 +184,9 @@ def test_a_defect_in_a_pass_is_told_and_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr("reconciler.loops.run.read", broken)
         assert loop.one_pass() is After.RETRY
-    (told,) = mosaic.document("status")["reconcilers"]
-    assert told["failure"]["code"] == "internal"
-    assert "a secret" not in str(told)
+    (result,) = mosaic.document("status")["reconcilers"]
+    assert result["failure"]["code"] == "internal"
+    assert "a secret" not in str(result)
     assert loop.one_pass() is After.WAIT
 
 

@@ -50,8 +50,8 @@ def test_a_signal_lets_the_transaction_that_is_under_way_end(
                     break
             assert running.poll() is None, "it is in the middle of a transaction"
             holding.close()
-            _, told = running.communicate(timeout=PATIENCE_S)
-    assert running.returncode == 0, told
+            _, result = running.communicate(timeout=PATIENCE_S)
+    assert running.returncode == 0, result
     assert mosaic.statuses("peer") == {"beta": "pending"}
 
 
@@ -69,8 +69,8 @@ def test_of_two_replicas_one_acts_and_the_other_goes_on_when_it_is_gone(
         (source / "two.yaml").write_text(grant_manifest("two"))
         wait_until(lambda: "two" in mosaic.statuses(), "the second grant")
         second.send_signal(signal.SIGTERM)
-        _, told = second.communicate(timeout=PATIENCE_S)
-        assert second.returncode == 0, told
+        _, result = second.communicate(timeout=PATIENCE_S)
+        assert second.returncode == 0, result
     for event in ("peer.created", "grant.created"):
         subjects = [row["subject"] for row in mosaic.rows.audited(event)]
         assert sorted(set(subjects)) == sorted(subjects)

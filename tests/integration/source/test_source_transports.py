@@ -57,10 +57,10 @@ def read(location: str, tmp_path: Path) -> Source:
 
 def test_a_repository_is_read_over_https(liar: Liar, repository: Checkout, tmp_path: Path) -> None:
     serve(liar, repository)
-    found = read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
-    assert [file.path for file in found.files] == ["manifests/beta.yaml"]
-    assert found.commit is not None
-    assert found.commit.id == repository.head
+    source = read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
+    assert [file.path for file in source.files] == ["manifests/beta.yaml"]
+    assert source.commit is not None
+    assert source.commit.id == repository.head
 
 
 def test_credentials_come_from_netrc(liar: Liar, repository: Checkout, tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_a_repository_is_read_over_the_operators_ssh(
     ssh.write_text(f'#!/bin/sh\necho "$@" >> {said}\nfor last; do :; done\nexec sh -c "$last"\n')
     ssh.chmod(0o755)
     monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
-    found = read(location.format(path=repository.path), tmp_path)
-    assert [file.path for file in found.files] == ["manifests/beta.yaml"]
+    source = read(location.format(path=repository.path), tmp_path)
+    assert [file.path for file in source.files] == ["manifests/beta.yaml"]
     assert "git@git.example git-upload-pack" in said.read_text()
 
 
@@ -132,9 +132,9 @@ def test_what_is_fetched_is_checked(repository: Checkout, tmp_path: Path, wrong:
 
 def test_readers_of_one_mirror_take_turns(repository: Checkout, tmp_path: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(lambda _: read(repository.url, tmp_path).commit, range(12)))
-    assert {each.id for each in found if each} == {repository.head}
-    assert None not in found
+        items = list(pool.map(lambda _: read(repository.url, tmp_path).commit, range(12)))
+    assert {each.id for each in items if each} == {repository.head}
+    assert None not in items
 
 
 def test_what_a_killed_fetch_leaves_is_in_nobodys_way(repository: Checkout, tmp_path: Path) -> None:

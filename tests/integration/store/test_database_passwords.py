@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("way", ["URL file", "password file", "command"])
 def test_a_pool_fails_until_it_has_the_new_password_and_recovers(tmp_path: Path, way: str) -> None:
     with database_server() as server:
-        url, kept = server.url(), tmp_path / "kept"
+        url, result = server.url(), tmp_path / "kept"
         bare = url.replace(f":{PASSWORD}@", "@")
         environ = {
-            "URL file": {"MOSAIC_DATABASE_URL_FILE": str(kept)},
-            "password file": {"MOSAIC_DATABASE_URL": f"{bare}?passfile={kept}"},
+            "URL file": {"MOSAIC_DATABASE_URL_FILE": str(result)},
+            "password file": {"MOSAIC_DATABASE_URL": f"{bare}?passfile={result}"},
             "command": {
                 "MOSAIC_DATABASE_URL": bare,
-                "MOSAIC_DATABASE_PASSWORD_COMMAND": f"cat {kept}",
+                "MOSAIC_DATABASE_PASSWORD_COMMAND": f"cat {result}",
             },
         }[way]
 
         def write(password: str) -> None:
             texts = {"URL file": url.replace(PASSWORD, password), "command": password}
-            kept.write_text(f"{texts.get(way, f'*:*:*:*:{password}')}\n")
-            kept.chmod(0o600)
+            result.write_text(f"{texts.get(way, f'*:*:*:*:{password}')}\n")
+            result.chmod(0o600)
 
         def role(tx: Tx) -> str:
             (row,) = tx.rows("SELECT session_user AS role")

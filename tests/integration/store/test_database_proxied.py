@@ -110,8 +110,8 @@ def test_a_pool_that_is_larger_than_the_proxys_serves_everyone(mosaic: Quick) ->
         database = AsyncDatabase(mosaic.variables["MOSAIC_DATABASE_URL"], "tests")
         try:
             for _ in range(3):
-                found = await asyncio.gather(*(database.run(facts) for _ in range(16)))
-                assert set(found) == {("ISO, MDY", "UTC", "on")}
+                results = await asyncio.gather(*(database.run(facts) for _ in range(16)))
+                assert set(results) == {("ISO, MDY", "UTC", "on")}
         finally:
             await database.close()
 

@@ -55,8 +55,8 @@ def grant_of(mosaic: Quick) -> RowRef:
 
 
 def one(mosaic: Quick) -> Any:
-    (found,) = mosaic.document("drift")
-    return found
+    (result,) = mosaic.document("drift")
+    return result
 
 
 def test_nothing_drifts_after_an_apply_and_an_enrollment(mosaic: Quick) -> None:
@@ -71,7 +71,7 @@ def test_nothing_drifts_after_an_apply_and_an_enrollment(mosaic: Quick) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "path", "found", "effect"),
+    ("change", "path", "value", "effect"),
     [
         ("expires_at = '2037-01-01T00:00:00Z'", "expiresAt", "2037-01-01T00:00:00Z", "widens"),
         ("suspended = true", "suspended", True, "narrows"),
@@ -82,12 +82,12 @@ def test_nothing_drifts_after_an_apply_and_an_enrollment(mosaic: Quick) -> None:
     ],
 )
 def test_a_column_changed_by_hand_is_told_and_put_back(
-    mosaic: Quick, change: str, path: str, found: object, effect: str
+    mosaic: Quick, change: str, path: str, value: object, effect: str
 ) -> None:
     by_hand(mosaic, f"UPDATE federation_grants SET {change} WHERE name = 'x'")
     drift = one(mosaic)
     (field,) = drift["fields"]
-    assert (field["path"], field["found"], field["effect"]) == (path, found, effect)
+    assert (field["path"], field["found"], field["effect"]) == (path, value, effect)
     assert drift["changedBy"]["role"]
     assert mosaic("drift", "--detailed-exitcode").code == 2
     refused = mosaic("drift", "--revert")
@@ -271,8 +271,8 @@ def test_a_revocation_that_a_newer_list_lacks_is_carried_to_the_ca_again(
     with mosaic.rows.database.transaction() as tx:
         audit.append(tx, "worker:tests", [done])
         store_crl(tx, read_crl(crl, material.intermediate), crl)
-    found = mosaic.document("drift")
-    assert [(each["name"], each["what"]) for each in found] == (
+    document = mosaic.document("drift")
+    assert [(each["name"], each["what"]) for each in document] == (
         [] if listed else [(serial, "unlisted")]
     )
     mosaic.ok("drift", "--revert", "--yes")

@@ -32,14 +32,14 @@ def test_rows_that_were_renamed_by_hand_have_their_names_back(mosaic: Quick) -> 
         "UPDATE federation_peers SET name = 'gamma' WHERE name = 'beta'",
         *(f"UPDATE federation_grants SET name = '{b}' WHERE name = '{a}'" for a, b in swapped),
     )
-    found = mosaic.document("drift")
+    document = mosaic.document("drift")
     assert [
         (each["name"], field["applied"], field["found"])
-        for each in found
+        for each in document
         for field in each["fields"]
         if field["path"] == "name"
     ] == [("gamma", "beta", "gamma"), ("x", "y", "x"), ("y", "x", "y")]
-    assert found[0]["changedBy"]["role"]
+    assert document[0]["changedBy"]["role"]
     adopting = mosaic("drift", "--adopt", "--yes", "grant/x")
     assert "name" in adopting.err
     mosaic.ok("drift", "--revert", "--yes")

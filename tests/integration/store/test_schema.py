@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def rows(database_url: str) -> Rows:
-    found = Rows(database_url)
-    found.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    found.invite("beta-tasks")
-    return found
+    rows = Rows(database_url)
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    rows.invite("beta-tasks")
+    return rows
 
 
 def test_the_known_migrations_are_the_files_in_order() -> None:

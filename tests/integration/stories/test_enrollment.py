@@ -31,22 +31,22 @@ OFF = RateLimit(0, 0)
 
 @pytest.fixture
 def rows(database_url: str) -> Rows:
-    found = Rows(database_url)
-    found.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    return found
+    rows = Rows(database_url)
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    return rows
 
 
 @pytest.fixture
 def client(rows: Rows, shared_authority: Authority) -> Iterator[httpx.Client]:
     parts = Parts(rows.url, shared_authority.roots, shared_authority.client)
-    with serving(parts, rate_limit=OFF) as running, running.client() as found:
-        yield found
+    with serving(parts, rate_limit=OFF) as running, running.client() as client:
+        yield client
 
 
 def code(response: httpx.Response, status: int) -> str:
     assert response.status_code == status, response.text
-    found: str = response.json()["code"]
-    return found
+    text: str = response.json()["code"]
+    return text
 
 
 def test_a_token_and_a_csr_become_a_certificate_that_carries_the_grant(
@@ -302,9 +302,9 @@ def test_the_audit_chain_verifies_after_all_of_it(client: httpx.Client, rows: Ro
     rows.apply(peer_manifest())
 
     with rows.database.transaction() as tx:
-        found = audit.verify(tx)
-    assert found.chain_break is None
-    assert found.last.seq >= 5
+        verified = audit.verify(tx)
+    assert verified.chain_break is None
+    assert verified.last.seq >= 5
     bodies = " ".join(row["body"] for row in rows.rows("SELECT body FROM federation_audit_log"))
     assert token.secret not in bodies
 

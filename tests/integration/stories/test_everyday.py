@@ -228,8 +228,8 @@ def test_the_workflow_plans_comments_and_applies(mosaic: Quick, path: str, tmp_p
         return codes
 
     with forge(received) as api:
-        asked = {"API": f"{api}/repos/o/r/issues", "NUMBER": "7", "TOKEN": "secret"}
-        assert set(steps("plan", **asked).values()) == {0}
+        values = {"API": f"{api}/repos/o/r/issues", "NUMBER": "7", "TOKEN": "secret"}
+        assert set(steps("plan", **values).values()) == {0}
         ((*asking, comment),) = received
         assert asking == ["POST", "/repos/o/r/issues/7/comments", "Bearer secret"]
         assert comment.startswith("<!-- mosaic federation plan -->\n### Plan: 2 to add")
@@ -239,7 +239,7 @@ def test_the_workflow_plans_comments_and_applies(mosaic: Quick, path: str, tmp_p
 
         for name in ("beta", "a"):
             (checkout.path / f"manifests/{name}.yaml").unlink()
-        refused = steps("plan", **asked)
+        refused = steps("plan", **values)
         assert refused["comment, in the place of an earlier one"] == 0, "a reviewer sees why"
         assert refused["refuse what the guard refuses"] == 3
         how, where, _, body = received[-1]
@@ -247,7 +247,7 @@ def test_the_workflow_plans_comments_and_applies(mosaic: Quick, path: str, tmp_p
         assert body.splitlines()[1].startswith("### Plan refused: ")
 
         checkout.write(a=UGLY.replace("- list", "- lsit"))
-        assert steps("plan", **asked) == {"the command": 0, "validate": 1}
+        assert steps("plan", **values) == {"the command": 0, "validate": 1}
 
 
 @pytest.mark.parametrize("words", ["federation pl", "federation plan --sa", "federation gr"])

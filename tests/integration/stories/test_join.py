@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 
 def token_status(alpha: Alpha, token: Token) -> str:
-    found: str = alpha.rows.one(
+    text: str = alpha.rows.one(
         "SELECT status::text FROM federation_enrollment_tokens WHERE public_id = :id",
         id=token.public_id,
     )
-    return found
+    return text
 
 
 def certificates(alpha: Alpha) -> list[str]:
@@ -66,12 +66,12 @@ def test_the_key_is_sealed_and_no_secret_is_in_row_or_audit(alpha: Alpha, beta: 
     assert done.sealed_key.startswith(b"MSEAL1")
     assert b"PRIVATE" not in done.sealed_key
     with beta.rows.database.transaction() as tx:
-        told = str(tx.rows("SELECT row_to_json(p)::text FROM federation_peers AS p"))
-        told += str(tx.rows("SELECT body FROM federation_audit_log"))
-        found = audit.verify(tx)
-    assert (found.last.seq > 0, found.chain_break) == (True, None)
-    assert invitation.token.secret not in told
-    assert "PRIVATE KEY" not in told
+        text = str(tx.rows("SELECT row_to_json(p)::text FROM federation_peers AS p"))
+        text += str(tx.rows("SELECT body FROM federation_audit_log"))
+        verified = audit.verify(tx)
+    assert (verified.last.seq > 0, verified.chain_break) == (True, None)
+    assert invitation.token.secret not in text
+    assert "PRIVATE KEY" not in text
     assert [len(beta.rows.audited(kind)) for kind in ("peer.key_stored", "peer.enrolled")] == [1, 1]
     assert "BEGIN" not in repr(done)
 

@@ -84,11 +84,11 @@ def issued(csr: bytes, **lies: Any) -> Said:
 
 @pytest.fixture
 def liar() -> Iterator[Liar]:
-    with lying(CA) as found:
+    with lying(CA) as liar:
         nothing = {"code": "proof_invalid", "detail": "nothing is known of this key"}
-        found.say(PICKUP, Said(401, json.dumps(nothing).encode()))
-        found.say(STATUS, Said(410, b'{"code": "token_spent"}'))
-        yield found
+        liar.say(PICKUP, Said(401, json.dumps(nothing).encode()))
+        liar.say(STATUS, Said(410, b'{"code": "token_spent"}'))
+        yield liar
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_the_other_gateway_may_have_an_arc_of_its_own(liar: Liar, beta: Beta) ->
 
 
 @pytest.mark.parametrize(
-    ("lie", "told"),
+    ("lie", "text"),
     [
         ({"key": generate_key().public_key()}, "public key"),
         ({"ca": OTHER}, "not signed by the next"),
@@ -135,12 +135,12 @@ def test_the_other_gateway_may_have_an_arc_of_its_own(liar: Liar, beta: Beta) ->
     ],
 )
 def test_a_certificate_that_was_not_asked_for_is_not_kept(
-    liar: Liar, beta: Beta, lie: dict[str, Any], told: str
+    liar: Liar, beta: Beta, lie: dict[str, Any], text: str
 ) -> None:
     liar.say(ENROLL, lambda csr: issued(csr, **lie))
     error = beta.refused(invitation(liar))
     assert (type(error), error.code) == (Refused, "peer_wrong_answer")
-    assert told in error.message
+    assert text in error.message
     held = beta.held()
     assert (held.status, held.certificate) == (PeerStatus.PENDING, None)
     assert held.sealed_key is not None

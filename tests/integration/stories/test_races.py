@@ -43,15 +43,15 @@ ROUNDS, CLIENTS = 50, 50
 
 @pytest.fixture
 def rows(database_url: str) -> Rows:
-    found = Rows(database_url)
-    found.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    return found
+    rows = Rows(database_url)
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    return rows
 
 
 @pytest.fixture
 def own_authority(tmp_path: Path) -> Iterator[Authority]:
-    with authority(tmp_path) as found:
-        yield found
+    with authority(tmp_path) as ca:
+        yield ca
 
 
 @pytest.mark.stress
@@ -199,14 +199,14 @@ def test_what_the_revocation_list_lacks_is_revoked_again(
     run_workers_once(rows, own_authority)  # carries it to the CA
 
     assert serial in crl_serials(rows, own_authority)
-    told = (
+    text = (
         "SELECT string_agg(kind, ' ' ORDER BY seq) FROM federation_audit_log"
         " WHERE kind ~ 'revoked_at_ca|requeued'"
     )
     kinds = "certificate.revoked_at_ca certificate.requeued certificate.revoked_at_ca"
-    assert rows.one(told) == kinds
+    assert rows.one(text) == kinds
     run_workers_once(rows, own_authority)
-    assert rows.one(told) == kinds
+    assert rows.one(text) == kinds
 
 
 @pytest.mark.timeout(300)

@@ -42,17 +42,17 @@ def joined(alpha: Alpha, beta: Beta) -> Beta:
 
 def pass_once(beta: Beta, renewals: list[Renewals] | None = None) -> Renewals:
     """Let the job run once; with the same `Renewals` as before where one is given."""
-    kept = renewals if renewals is not None else []
+    items = renewals if renewals is not None else []
 
     async def run(renewer: Renewer) -> Renewals:
-        made = kept[0] if kept else Renewals(renewer)
+        made = items[0] if items else Renewals(renewer)
         made.renewer = renewer
-        kept[:] = [made]
+        items[:] = [made]
         await made.renew_due()
         return made
 
-    found: Renewals = beta.run_renewal(run)
-    return found
+    result: Renewals = beta.run_renewal(run)
+    return result
 
 
 def test_a_certificate_is_renewed_with_a_new_key_before_it_ends(alpha: Alpha, joined: Beta) -> None:
@@ -83,28 +83,28 @@ def test_a_lost_answer_costs_nothing(alpha: Alpha, joined: Beta) -> None:
     alpha.trouble.lose = 1
     with pytest.raises(MosaicError):
         joined.renew()
-    kept = joined.held()
-    assert kept.next_csr_pem is not None, "the next key was stored before anything was sent"
+    result = joined.held()
+    assert result.next_csr_pem is not None, "the next key was stored before anything was sent"
     assert alpha.rows.one(ISSUED) == 2
 
     joined.renew()
-    assert joined.held().csr_pem == kept.next_csr_pem, "by the key that was stored"
+    assert joined.held().csr_pem == result.next_csr_pem, "by the key that was stored"
     assert alpha.rows.one(ISSUED) == 2, "and by the certificate that was signed"
 
 
 def test_a_failure_is_tried_again_ever_more_seldom(alpha: Alpha, joined: Beta) -> None:
     alpha.trouble.refuse = 2
-    kept: list[Renewals] = []
-    pass_once(joined, kept)
-    pass_once(joined, kept)  # it waits
+    renewalss: list[Renewals] = []
+    pass_once(joined, renewalss)
+    pass_once(joined, renewalss)  # it waits
     assert alpha.trouble.refuse == 1
-    failures, until = kept[0].waiting["alpha"]
+    failures, until = renewalss[0].waiting["alpha"]
     assert failures == 1
     assert until > datetime.now(UTC)
 
-    kept[0].waiting["alpha"] = (5, datetime.now(UTC) - timedelta(seconds=1))
-    pass_once(joined, kept)
-    assert kept[0].waiting["alpha"][1] > datetime.now(UTC) + timedelta(minutes=10)
+    renewalss[0].waiting["alpha"] = (5, datetime.now(UTC) - timedelta(seconds=1))
+    pass_once(joined, renewalss)
+    assert renewalss[0].waiting["alpha"][1] > datetime.now(UTC) + timedelta(minutes=10)
 
 
 def test_a_grant_that_has_ended_is_told_in_the_row(alpha: Alpha, joined: Beta) -> None:
@@ -112,9 +112,9 @@ def test_a_grant_that_has_ended_is_told_in_the_row(alpha: Alpha, joined: Beta) -
         "UPDATE federation_grants SET status = 'revoked', revoked_at = now(),"
         " revoked_reason = 'for this test'"
     )
-    kept = pass_once(joined)
+    result = pass_once(joined)
 
-    assert "alpha" in kept.waiting
+    assert "alpha" in result.waiting
     held = joined.held()
     assert held.grant is not None
     assert held.grant["status"] == "revoked"

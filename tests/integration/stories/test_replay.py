@@ -74,8 +74,8 @@ class Life:
 
     def step(self, what: str) -> None:
         with self.rows.database.transaction() as tx:
-            told = snapshot(tx)
-            self.seen.append((what, tx.now(), told))
+            result = snapshot(tx)
+            self.seen.append((what, tx.now(), result))
 
     def do(self, what: str, act: Callable[[Tx], object]) -> None:
         with locked(self.rows.database, timedelta(seconds=5)) as tx:
@@ -125,16 +125,16 @@ def test_at_any_moment_the_log_tells_what_the_rows_said(alpha: Alpha, beta: Beta
     life.do("the peer too", lambda tx: holds.revoke_peer(tx, "beta", "user:ada", "goodbye"))
 
     with alpha.rows.database.transaction() as tx:
-        for what, moment, told in life.seen:
+        for what, moment, result in life.seen:
             replayed = state_at(tx, moment)
             assert replayed["unread"] == []
-            assert {name: replayed[name] for name in told} == told, what
+            assert {name: replayed[name] for name in result} == result, what
     assert life.seen[-1][2] == {"peers": [], "grants": []}
 
 
 def in_a_moment(rows: Rows) -> str:
-    found: datetime = rows.one("SELECT clock_timestamp() + interval '5 seconds'")
-    return rfc3339(found)
+    moment: datetime = rows.one("SELECT clock_timestamp() + interval '5 seconds'")
+    return rfc3339(moment)
 
 
 def test_a_moment_before_a_broken_entry_can_be_told_and_one_after_cannot(alpha: Alpha) -> None:
@@ -166,8 +166,10 @@ def test_a_grant_is_explained_from_commit_to_certificate(alpha: Alpha, tmp_path:
     assert kinds[0] == "grant.created"
     assert {"token.minted", "issuance.begun", "certificate.issued", "grant.enrolled"} <= {*kinds}
     assert "theft.suspected" in kinds, "a right secret from another key"
-    told = mosaic.ok("explain", "grant", "beta-tasks").out
-    assert f"certificate {issued['serial']} (by token {token.public_id}), issued: valid now" in told
+    output = mosaic.ok("explain", "grant", "beta-tasks").out
+    assert (
+        f"certificate {issued['serial']} (by token {token.public_id}), issued: valid now" in output
+    )
 
     mosaic.rows.apply(peer_manifest())
     for words in (("serial", issued["serial"]), ("certificate", issued["fingerprint"])):
@@ -182,9 +184,9 @@ def test_history_is_an_objects_under_every_name(alpha: Alpha, tmp_path: Path) ->
     mosaic = Quick(tmp_path, {"MOSAIC_DATABASE_URL": alpha.rows.url})
     with locked(alpha.rows.database, timedelta(seconds=5)) as tx:
         rename(tx, Kind.GRANT, "beta-tasks", "orders", "user:ada")
-    told = mosaic.document("history", "grant/orders")
-    assert [entry["kind"] for entry in told] == ["grant.created", "grant.renamed"]
-    assert mosaic.document("history", "grant/beta-tasks") == told
+    document = mosaic.document("history", "grant/orders")
+    assert [entry["kind"] for entry in document] == ["grant.created", "grant.renamed"]
+    assert mosaic.document("history", "grant/beta-tasks") == document
     assert len(mosaic.document("history", "--limit", "1")) == 1
     assert mosaic("history", "grant/nobody").code == 1
     then = mosaic.document("at", "0s")["grants"]

@@ -254,10 +254,10 @@ def test_openpgp_keys_of_the_operators_keyring_count(trust: Trust, gpg_home: Pat
         keyring = person.export(gpg_home.parent / "keys.asc")
         trust.mosaic.variables["MOSAIC_SIGNERS_KEYRING"] = str(keyring)
         trust.ok()
-        told = trust.mosaic.rows.one(
+        value = trust.mosaic.rows.one(
             "SELECT signer FROM federation_commits WHERE id = :id", id=commit
         )
-        assert told == "ada"
+        assert value == "ada"
     finally:
         person.stop()
 

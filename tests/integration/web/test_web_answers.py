@@ -31,14 +31,14 @@ CSR_CALLS = (f"{API}/enroll", f"{API}/certificates/renew")
 
 @pytest.fixture(scope="module")
 def running(web_parts: Parts) -> Iterator[Running]:
-    with serving(web_parts, rate_limit=OFF) as found:
-        yield found
+    with serving(web_parts, rate_limit=OFF) as server:
+        yield server
 
 
 @pytest.fixture
 def client(running: Running) -> Iterator[httpx.Client]:
-    with running.client() as found:
-        yield found
+    with running.client() as client:
+        yield client
 
 
 def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -47,24 +47,24 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-content-type-options"] == "nosniff"
-    found: dict[str, Any] = response.json()
-    assert set(found) == {
+    document: dict[str, Any] = response.json()
+    assert set(document) == {
         *("type", "title", "status", "code", "detail"),
         *("correlationId", "serverTime", "retryable"),
     }
-    assert (found["status"], found["code"]) == (status, code)
-    assert found["type"] == f"https://federation.mosaicstack.dev/problems/{code}"
-    assert found["correlationId"] == response.headers["x-correlation-id"]
-    assert found["retryable"] == ("retry-after" in response.headers)
+    assert (document["status"], document["code"]) == (status, code)
+    assert document["type"] == f"https://federation.mosaicstack.dev/problems/{code}"
+    assert document["correlationId"] == response.headers["x-correlation-id"]
+    assert document["retryable"] == ("retry-after" in response.headers)
     now = datetime.now(UTC)
-    assert abs(datetime.fromisoformat(found["serverTime"]) - now) < timedelta(seconds=10)
-    return found
+    assert abs(datetime.fromisoformat(document["serverTime"]) - now) < timedelta(seconds=10)
+    return document
 
 
 def lasting(response: httpx.Response) -> str:
     """Return a problem's text without what differs from one request to the next."""
-    found = response.json()
-    return response.text.replace(found["correlationId"], "").replace(found["serverTime"], "")
+    body = response.json()
+    return response.text.replace(body["correlationId"], "").replace(body["serverTime"], "")
 
 
 @pytest.mark.parametrize("path", [*CSR_CALLS, f"{API}/certificates/pickup"])
@@ -122,8 +122,8 @@ def test_two_credentials_answer_400(client: httpx.Client, name: str, path: str) 
 
 def test_a_path_that_is_not_there_answers_404_and_is_not_echoed(client: httpx.Client) -> None:
     for path in ("/", f"{API}", f"{API}/enroll/", f"{API}/mosf1_secret", "/%00", "//", "/../x"):
-        found = problem(client.get(path), 404, "not_found")
-        assert "mosf1_secret" not in json.dumps(found)
+        body = problem(client.get(path), 404, "not_found")
+        assert "mosf1_secret" not in json.dumps(body)
 
 
 @pytest.mark.parametrize(
@@ -237,10 +237,10 @@ def test_without_its_database_the_process_is_alive_and_not_ready(web_parts: Part
         assert client.get(f"{API}/ca/roots").status_code == 200
         for path in ("/readyz", f"{API}/ca/crl"):
             response = client.get(path)
-            found = problem(response, 503, "database_unavailable")
+            body = problem(response, 503, "database_unavailable")
             assert int(response.headers["retry-after"]) > 0
             for internal in ("MOSAIC_", "nobody", "SQLSTATE", "postgres"):
-                assert internal not in found["detail"]
+                assert internal not in body["detail"]
 
 
 def test_a_database_without_the_schema_is_not_ready(web_parts: Parts) -> None:

@@ -38,8 +38,8 @@ ENROLL_HEAD = (
 
 @pytest.fixture
 def running(web_parts: Parts) -> Iterator[Running]:
-    with serving(web_parts, rate_limit=OFF) as found:
-        yield found
+    with serving(web_parts, rate_limit=OFF) as server:
+        yield server
 
 
 async def down(csr_pem: str, names: tuple[str, ...], lifetime: timedelta) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_through_failures(
     monkeypatch.setattr(
         certificates, "BACKOFF", Backoff(timedelta(seconds=0.01), timedelta(minutes=1))
     )
-    ahead, signed, refused, asked = timedelta(), 0, 0, 0
+    ahead, signed, refused, looks = timedelta(), 0, 0, 0
 
     async def run() -> None:
         nonlocal ahead
@@ -109,16 +109,18 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_through_failures(
             return await ca.sign_server(csr_pem, names, lifetime)
 
         def clock() -> datetime:
-            nonlocal asked
-            asked += 1
+            nonlocal looks
+            looks += 1
             return datetime.now(UTC) + ahead
 
         certificate = ServerCertificate(sign, ("localhost",), web_parts.roots, clock=clock)
         await certificate.obtain()
         keeping = asyncio.create_task(certificate.keep())
         ahead = timedelta(hours=15)
-        looks = asked
-        await asyncio.to_thread(wait_until, lambda: asked > looks + 2, "it has looked at the clock")
+        looks_before = looks
+        await asyncio.to_thread(
+            wait_until, lambda: looks > looks_before + 2, "it has looked at the clock"
+        )
         assert (signed, refused) == (1, 0)
         ahead = timedelta(hours=16, minutes=1)
         await asyncio.to_thread(wait_until, lambda: signed >= 2, "it is renewed")
@@ -149,8 +151,8 @@ def test_a_restart_serves_the_kept_certificate_while_the_ca_is_down(
     assert not asyncio.run(obtained(("another.example",), 0.5))
     with serving(web_parts, rate_limit=OFF, cache=cache) as running:
         assert serial_of(running) == serial
-    kept = cache.read_text()
-    cache.write_text(kept[: len(kept) // 2])
+    text = cache.read_text()
+    cache.write_text(text[: len(text) // 2])
     with serving(web_parts, rate_limit=OFF, cache=cache) as running:
         assert serial_of(running) != serial
 
@@ -162,17 +164,17 @@ def test_the_port_stays_closed_until_the_ca_signs_and_stop_ends_the_waiting(
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             raise AssertionError
 
-        asked = asyncio.Event()
+        event = asyncio.Event()
 
         async def sign(
             csr_pem: str, names: tuple[str, ...], lifetime: timedelta
         ) -> tuple[str, ...]:
-            asked.set()
+            event.set()
             return await down(csr_pem, names, lifetime)
 
         waiting = Server(app, ANY_PORT, ServerCertificate(sign, ("localhost",), web_parts.roots))
         serving_it = asyncio.create_task(waiting.run())
-        await asyncio.wait_for(asked.wait(), PATIENCE_S)
+        await asyncio.wait_for(event.wait(), PATIENCE_S)
         assert not waiting.started.is_set()
         await asyncio.wait_for(waiting.stop(), PATIENCE_S)
         await serving_it

@@ -29,8 +29,8 @@ FROM_B = b"PROXY TCP4 198.51.100.8 127.0.0.1 50123 8443\r\n"
 
 @pytest.fixture
 def proxied(web_parts: Parts) -> Iterator[Running]:
-    with serving(web_parts, rate_limit=RateLimit(0.001, 2), trusted_proxies=LOOPBACK) as found:
-        yield found
+    with serving(web_parts, rate_limit=RateLimit(0.001, 2), trusted_proxies=LOOPBACK) as server:
+        yield server
 
 
 def ask(running: Running, header: bytes, path: str = "/federation/v1/crl") -> int:

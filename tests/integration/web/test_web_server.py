@@ -36,19 +36,19 @@ ENROLL_HEAD = (
 
 @pytest.fixture
 def running(web_parts: Parts) -> Iterator[Running]:
-    with serving(web_parts, rate_limit=OFF) as found:
-        yield found
+    with serving(web_parts, rate_limit=OFF) as server:
+        yield server
 
 
 def rest_of(connection: ssl.SSLSocket) -> bytes:
     """Read until the server closes, however it does."""
-    found = b""
+    result = b""
     try:
         while part := connection.recv(65536):
-            found += part
+            result += part
     except (ConnectionResetError, ssl.SSLEOFError):
         pass
-    return found
+    return result
 
 
 def test_a_port_in_use_is_one_clear_line(web_parts: Parts) -> None:

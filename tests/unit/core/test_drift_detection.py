@@ -65,22 +65,22 @@ def test_the_newest_entry_is_what_was_applied() -> None:
     updated = RowUpdated(BETA, "changed", spec_digest(other), other.as_json(), ())
     known = state_of(CREATED, updated)
     assert not find_drift([peer(other, digest=spec_digest(other))], [], known, [])
-    (found,) = find_drift([peer()], [], known, [])
-    assert next((each.path, each.old, each.new) for each in found.fields) == (
+    (result,) = find_drift([peer()], [], known, [])
+    assert next((each.path, each.old, each.new) for each in result.fields) == (
         *("displayName", "Beta GmbH", "Beta"),
     )
 
 
 def test_a_row_that_no_entry_tells_of_was_inserted() -> None:
-    (found,) = find_drift([peer()], [], state_of(), [])
-    assert found.kind is DriftKind.INSERTED
+    (result,) = find_drift([peer()], [], state_of(), [])
+    assert result.kind is DriftKind.INSERTED
 
 
 def test_a_row_older_than_entries_with_ids_is_judged_by_its_digest() -> None:
     known = earlier("peer.created", digest="sha256:0")
     assert find_drift([peer()], [], known, []) == ()
-    (found,) = find_drift([peer(digest="sha256:0")], [], known, [])
-    assert "apply" in found.remedy
+    (result,) = find_drift([peer(digest="sha256:0")], [], known, [])
+    assert "apply" in result.remedy
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_a_certificate_is_what_was_done_to_it(
     status: str, events: tuple[Event, ...], listed: bool, what: DriftKind | None
 ) -> None:
     known = state_of(*events)
-    found = find_drift([], [StoredCertificate("2", "a1", "x", status, listed)], known, [])
-    assert [each.kind for each in found] == ([what] if what else [])
+    drifts = find_drift([], [StoredCertificate("2", "a1", "x", status, listed)], known, [])
+    assert [each.kind for each in drifts] == ([what] if what else [])
 
 
 @pytest.mark.parametrize("kind", ["issued", "revoked_at_ca", "requeued"])

@@ -49,9 +49,9 @@ def test_the_database_allows_the_moves_of_the_core_and_no_other() -> None:
 @pytest.mark.parametrize("name", TYPES)
 def test_the_database_knows_the_statuses_of_the_core(name: str) -> None:
     text = (MIGRATIONS / "0001_first.py").read_text(encoding="utf-8")
-    found = re.search(rf"CREATE TYPE {name} AS ENUM\s+\(([^)]*)\)", text)
-    assert found is not None
-    assert re.findall(r"'(\w+)'", found[1]) == [str(each) for each in TYPES[name]]
+    match = re.search(rf"CREATE TYPE {name} AS ENUM\s+\(([^)]*)\)", text)
+    assert match is not None
+    assert re.findall(r"'(\w+)'", match[1]) == [str(each) for each in TYPES[name]]
 
 
 @pytest.mark.parametrize("ended", [each for each in GrantStatus if each.ended])

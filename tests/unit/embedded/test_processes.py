@@ -34,25 +34,25 @@ def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def identity_of(child: subprocess.Popen[bytes]) -> Identity:
-    found = processes.identify(child.pid)
-    assert found is not None
-    return found
+    identity = processes.identify(child.pid)
+    assert identity is not None
+    return identity
 
 
 def test_a_process_is_itself_and_no_other(sleeper: subprocess.Popen[bytes]) -> None:
-    found = identity_of(sleeper)
+    identity = identity_of(sleeper)
 
-    assert processes.alive(found)
-    assert not processes.alive(replace(found, started=found.started + 1))
-    assert not processes.alive(replace(found, boot="another"))
+    assert processes.alive(identity)
+    assert not processes.alive(replace(identity, started=identity.started + 1))
+    assert not processes.alive(replace(identity, boot="another"))
 
 
 def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
-    found = identity_of(sleeper)
+    identity = identity_of(sleeper)
     sleeper.kill()
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
 
-    assert not processes.alive(found)
+    assert not processes.alive(identity)
     assert processes.identify(sleeper.pid) is None
 
 

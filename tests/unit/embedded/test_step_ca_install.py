@@ -44,7 +44,7 @@ def cached(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("told", "taken"),
+    ("text", "taken"),
     [
         ("Smallstep CA/0.30.2 (linux/amd64)", True),
         ("Smallstep CA/1.0.0 (linux/amd64)", True),
@@ -52,28 +52,28 @@ def cached(path: Path) -> Path:
         ("Smallstep CA/0000000-dev (linux/amd64)", False),
     ],
 )
-def test_the_one_on_path_is_taken_if_it_is_new_enough(path: Path, told: str, taken: bool) -> None:
-    found = program(path / "step-ca", told)
+def test_the_one_on_path_is_taken_if_it_is_new_enough(path: Path, text: str, taken: bool) -> None:
+    result = program(path / "step-ca", text)
 
-    assert install.find_step_ca() == (found if taken else None)
+    assert install.find_step_ca() == (result if taken else None)
 
 
 def test_of_a_development_build_go_knows_the_version(path: Path) -> None:
-    found = program(path / "step-ca", "Smallstep CA/0000000-dev (linux/amd64)")
+    result = program(path / "step-ca", "Smallstep CA/0000000-dev (linux/amd64)")
     module = "mod\\tgithub.com/smallstep/certificates\\t"
-    program(path / "go", f"{found}: go1.26.8\\n\\t{module}v0.30.1\\th1:x\\n")
+    program(path / "go", f"{result}: go1.26.8\\n\\t{module}v0.30.1\\th1:x\\n")
     assert install.find_step_ca() is None
 
-    program(path / "go", f"{found}: go1.26.8\\n\\t{module}v0.31.0\\th1:x\\n")
-    assert install.find_step_ca() == found
+    program(path / "go", f"{result}: go1.26.8\\n\\t{module}v0.31.0\\th1:x\\n")
+    assert install.find_step_ca() == result
 
 
 def test_an_old_one_on_path_gives_way_to_the_cache(path: Path) -> None:
     program(path / "step-ca", "Smallstep CA/0.19.0 (linux/amd64)")
-    kept = program(cached(path), "Smallstep CA/0.30.2 (linux/amd64)")
+    result = program(cached(path), "Smallstep CA/0.30.2 (linux/amd64)")
 
-    assert install.find_step_ca() == kept
-    assert install.install_step_ca(pytest.fail, cached(path).parent) == kept
+    assert install.find_step_ca() == result
+    assert install.install_step_ca(pytest.fail, cached(path).parent) == result
 
 
 def test_one_for_every_user_is_found_after_the_cache(path: Path) -> None:
@@ -172,8 +172,8 @@ def test_a_build_that_fails_says_why_and_what_to_do(path: Path) -> None:
     assert list(cached(path).parent.iterdir()) == []
 
 
-@pytest.mark.parametrize(("told", "taken"), [("go1.19.8", False), ("go1.21.0", True), ("", False)])
+@pytest.mark.parametrize(("text", "taken"), [("go1.19.8", False), ("go1.21.0", True), ("", False)])
 def test_a_go_that_cannot_fetch_a_newer_one_is_passed_over(
-    path: Path, told: str, taken: bool
+    path: Path, text: str, taken: bool
 ) -> None:
-    assert build.fetches_toolchains(str(program(path / "go", told)), {}) is taken
+    assert build.fetches_toolchains(str(program(path / "go", text)), {}) is taken

@@ -174,12 +174,12 @@ def test_every_change_is_seen_and_the_one_after_it_too(tmp_path: Path) -> None:
         cases = enumerate(CASES.values())
         return await asyncio.gather(*(unseen(number, *case) for number, case in cases))
 
-    found = asyncio.run(run())
-    assert dict(zip(CASES, found, strict=True)) == dict.fromkeys(CASES, "")
+    completed = asyncio.run(run())
+    assert dict(zip(CASES, completed, strict=True)) == dict.fromkeys(CASES, "")
 
 
 @pytest.mark.parametrize(
-    ("make", "change", "told"),
+    ("make", "change", "text"),
     [
         (plain, save, None),
         (plain, replaced, "another folder is there now; it is watched instead"),
@@ -191,7 +191,7 @@ def test_what_is_watched_anew_is_told(
     tmp_path: Path,
     make: Callable[[Path], Path],
     change: Callable[[Path], None],
-    told: str | None,
+    text: str | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = make(tmp_path)
@@ -205,7 +205,7 @@ def test_what_is_watched_anew_is_told(
 
     with caplog.at_level(logging.INFO, "reconciler.loops.watch"):
         asyncio.run(run())
-    assert caplog.messages == ([f"{source}: {told}"] if told else [])
+    assert caplog.messages == ([f"{source}: {text}"] if text else [])
 
 
 def test_what_changes_nothing_that_is_read_starts_no_pass(tmp_path: Path) -> None:
@@ -238,11 +238,11 @@ def test_a_folder_that_a_link_leads_to_is_walked_though_the_link_is_met_first(
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "text"),
     [("nfs4", "nfs4"), ("fuse.sshfs", "fuse.sshfs"), ("9p", "9p"), ("ext4", None), ("xfs", None)],
 )
 def test_file_systems_that_others_write_to_are_known(
-    tmp_path: Path, kind: str, told: str | None
+    tmp_path: Path, kind: str, text: str | None
 ) -> None:
     source = plain(tmp_path / "a b")
     point = str(source).replace(" ", "\\040")
@@ -252,7 +252,7 @@ def test_file_systems_that_others_write_to_are_known(
         f"28 27 0:9 / {tmp_path} rw shared:1 - tmpfs tmpfs rw\n"
         f"29 28 0:40 / {point} rw - {kind} there rw\n"
     )
-    assert shared_file_system(take_snapshot(source), str(listing)) == told
+    assert shared_file_system(take_snapshot(source), str(listing)) == text
 
 
 def test_a_folder_that_takes_long_to_look_at_is_looked_at_more_seldom(

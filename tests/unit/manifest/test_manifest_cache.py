@@ -76,9 +76,9 @@ def test_every_problem_is_told_as_without(warm: Path, wrong: Source) -> None:
     with pytest.raises(InvalidManifests) as expected:
         load(wrong)
     for _ in range(2):
-        with pytest.raises(InvalidManifests) as found:
+        with pytest.raises(InvalidManifests) as result:
             load_cached(wrong, warm)
-        assert found.value.problems == expected.value.problems
+        assert result.value.problems == expected.value.problems
 
 
 @pytest.mark.parametrize(

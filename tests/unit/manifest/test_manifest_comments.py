@@ -27,8 +27,8 @@ some = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCh
 def notes(text: str) -> list[str]:
     """Return the comments of a text: those drawn have marks that no value has."""
     plain = text.removeprefix("\ufeff")
-    found = re.findall(r"(?:^|(?<=[\s{\[,]))#[^\r\n]*", plain, re.MULTILINE)
-    return [note.rstrip() for note in found]
+    matches = re.findall(r"(?:^|(?<=[\s{\[,]))#[^\r\n]*", plain, re.MULTILINE)
+    return [note.rstrip() for note in matches]
 
 
 def blank_lines(text: str) -> int:

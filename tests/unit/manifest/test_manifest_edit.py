@@ -75,9 +75,9 @@ def test_a_value_is_changed_and_nothing_else() -> None:
 def test_a_resource_is_added_and_taken_away_beside_comments() -> None:
     spec = spec_of(TEXT, "orders")
     assert isinstance(spec, GrantSpec)
-    kept = tuple(each for each in spec.scope.resources if each.type is ResourceType.TASKS)
+    items = tuple(each for each in spec.scope.resources if each.type is ResourceType.TASKS)
     events = Resource(ResourceType.EVENTS, frozenset({Verb.LIST}))
-    other = replace(spec, scope=replace(spec.scope, resources=(*kept, events)), suspended=True)
+    other = replace(spec, scope=replace(spec.scope, resources=(*items, events)), suspended=True)
     made = edited(TEXT, Kind.GRANT, "orders", other)
     assert "    - type: tasks # theirs" in made
     assert "verbs: [get, list]" in made

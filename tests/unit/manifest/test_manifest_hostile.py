@@ -36,8 +36,8 @@ def nested(depth: int) -> str:
     "text", ["", "\n\n", "# nothing\n", "---\n", "---\n---\n...\n", "\ufeff", "  \n#\n", "''"]
 )
 def test_a_file_without_a_manifest_is_an_error(text: str) -> None:
-    (found,) = told(a=text, b=PEER)
-    assert "[file.empty]" in found or "[field.type]" in found
+    (result,) = told(a=text, b=PEER)
+    assert "[file.empty]" in result or "[field.type]" in result
 
 
 def test_an_empty_file_says_why_it_is_an_error() -> None:
@@ -85,24 +85,24 @@ def test_other_spellings_of_a_manifest_are_read(text: str) -> None:
     ],
 )
 def test_what_is_not_utf8_is_told_at_its_place(content: bytes, place: str) -> None:
-    (found,) = told(a=content)
+    (result,) = told(a=content)
     if place:
         expected = "error[yaml.encoding] the file is not UTF-8 (save it as UTF-8)"
-        assert found == f"a.yaml:{place}: {expected}"
+        assert result == f"a.yaml:{place}: {expected}"
 
 
 @pytest.mark.parametrize("depth", [18, 19])
 def test_depth_up_to_20_is_read(depth: int) -> None:
-    (found,) = told(a=nested(depth))
-    assert "error[field.unknown] x:" in found
+    (result,) = told(a=nested(depth))
+    assert "error[field.unknown] x:" in result
 
 
 @pytest.mark.parametrize("depth", [20, 21, 1000])
 def test_depth_over_20_is_refused_where_it_begins(depth: int) -> None:
-    found = told(a=nested(depth))
-    assert len(found) == 1
+    text = told(a=nested(depth))
+    assert len(text) == 1
     column = len("x: ") + 20
-    assert found[0].startswith(f"a.yaml:5:{column}: error[yaml.depth] x[0]")
+    assert text[0].startswith(f"a.yaml:5:{column}: error[yaml.depth] x[0]")
 
 
 HOSTILE: Final = {
@@ -165,9 +165,9 @@ HOSTILE: Final = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_in_no_time(name: str) -> None:
     began = time.thread_time()
-    found = problems(a=HOSTILE[name])
+    reports = problems(a=HOSTILE[name])
     assert time.thread_time() - began < SECONDS
-    for each in found[:1000]:
+    for each in reports[:1000]:
         assert len(str(each)) < 1000
         assert str(each).isprintable()
 
@@ -204,8 +204,8 @@ def test_a_name_cannot_write_to_a_terminal() -> None:
         GRANT.replace("tasks,", '"\\e[2J",'),
     )
     for text in texts:
-        for found in told(a=text):
-            assert found.isprintable()
+        for item in told(a=text):
+            assert item.isprintable()
 
 
 def test_an_anchor_in_an_empty_document_is_told() -> None:

@@ -405,8 +405,8 @@ def test_a_problem_names_its_place_and_says_what_to_do(case: str) -> None:
     before, _, after = marked.partition("§")
     line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
     beside = {"b": PEER} if "kind: Grant" in marked and "kind: Peer" not in marked else {}
-    found = [str(each) for each in problems(a=before + after, **beside)]
-    assert found == [f"a.yaml:{line}:{column}: error{expected}"]
+    items = [str(each) for each in problems(a=before + after, **beside)]
+    assert items == [f"a.yaml:{line}:{column}: error{expected}"]
 
 
 def test_the_table_has_every_code() -> None:
@@ -427,12 +427,12 @@ def source_text(module: str) -> str:
 
 
 def test_all_problems_of_all_files_are_told_at_once_and_sorted() -> None:
-    found = problems(
+    reports = problems(
         b=grant("500", "0"),
         a=peer("inbound", "sideways") + "extra: 1\n",
         c="",
     )
-    assert [(each.file, each.line, each.code) for each in found] == [
+    assert [(each.file, each.line, each.code) for each in reports] == [
         ("a.yaml", 4, "field.value"),
         ("a.yaml", 5, "field.unknown"),
         ("b.yaml", 12, "field.value"),
@@ -447,34 +447,34 @@ def test_several_problems_of_one_manifest_are_told_at_once() -> None:
 
 
 def test_a_second_document_with_a_problem_does_not_hide_the_first() -> None:
-    found = problems(a=peer("inbound", "x") + "---\n" + peer("beta", "Gamma"))
-    assert [(each.line, each.code) for each in found] == [(4, "field.value"), (8, "name.invalid")]
+    reports = problems(a=peer("inbound", "x") + "---\n" + peer("beta", "Gamma"))
+    assert [(each.line, each.code) for each in reports] == [(4, "field.value"), (8, "name.invalid")]
 
 
 def test_the_grants_of_a_peer_with_a_problem_are_not_told_that_it_is_missing() -> None:
-    found = problems(a=peer("inbound", "sideways"), b=GRANT)
-    assert [each.code for each in found] == ["field.value"]
+    reports = problems(a=peer("inbound", "sideways"), b=GRANT)
+    assert [each.code for each in reports] == ["field.value"]
 
 
 def test_a_problem_of_a_field_hides_neither_an_unknown_peer_nor_a_doubled_name() -> None:
     bad = GRANT.replace("list, get", "lst").replace("peer: beta", "peer: bta")
 
-    found = problems(a=PEER + "---\n" + GRANT, b=bad)
+    reports = problems(a=PEER + "---\n" + GRANT, b=bad)
 
-    assert {each.code for each in found} == {"scope.verb", "grant.peer", "name.duplicate"}
-    assert {each.file for each in found} == {"b.yaml"}
+    assert {each.code for each in reports} == {"scope.verb", "grant.peer", "name.duplicate"}
+    assert {each.file for each in reports} == {"b.yaml"}
 
 
 def test_plain_urls_and_times_inside_braces_are_read_as_yaml_1_2_has_it() -> None:
     outbound = "spec: {direction: outbound, endpoint: https://beta.example:8443/x}"
-    (found,) = loaded(a=peer("spec: {direction: inbound}", outbound)).peers
-    assert found.spec.endpoint == "https://beta.example:8443/x"
+    (result,) = loaded(a=peer("spec: {direction: inbound}", outbound)).peers
+    assert result.spec.endpoint == "https://beta.example:8443/x"
 
 
 def test_a_problem_inside_such_braces_is_told_at_its_place() -> None:
     outbound = "spec: {direction: outbound, endpoint: http://beta.example}"
-    (found,) = problems(a=peer("spec: {direction: inbound}", outbound))
-    assert (found.line, found.column, found.code) == (4, 39, "field.value")
+    (result,) = problems(a=peer("spec: {direction: inbound}", outbound))
+    assert (result.line, result.column, result.code) == (4, 39, "field.value")
 
 
 def test_a_name_may_be_a_peers_and_a_grants() -> None:
@@ -482,9 +482,9 @@ def test_a_name_may_be_a_peers_and_a_grants() -> None:
 
 
 def test_a_name_declared_twice_is_told_at_the_second_file() -> None:
-    (found,) = problems(a=PEER, b=PEER)
-    assert str(found).startswith("b.yaml:3:18: error[name.duplicate]")
-    assert "at a.yaml:3" in found.message
+    (result,) = problems(a=PEER, b=PEER)
+    assert str(result).startswith("b.yaml:3:18: error[name.duplicate]")
+    assert "at a.yaml:3" in result.message
 
 
 def scope_problems(text: str) -> list[str]:

@@ -59,8 +59,8 @@ def test_a_peer_reads_back(name: str, shown: str, labels: dict[str, str], protec
         tuple(sorted(labels.items())),
         protect,
     )
-    (found,) = loaded(a=manifest_text(name, spec)).peers
-    assert (found.name, found.spec) == (name, spec)
+    (result,) = loaded(a=manifest_text(name, spec)).peers
+    assert (result.name, result.spec) == (name, spec)
 
 
 @given(names, subjects, scopes(), st.booleans(), st.integers(300, 7 * 86400), st.integers(0, 10**9))
@@ -76,16 +76,16 @@ def test_a_grant_reads_back(
         suspended=flag,
         protect=not flag,
     )
-    (found,) = loaded(a=manifest_text(name, spec), b=PEER).grants
-    assert (found.name, found.spec) == (name, spec)
+    (result,) = loaded(a=manifest_text(name, spec), b=PEER).grants
+    assert (result.name, result.spec) == (name, spec)
 
 
 @given(st.lists(subjects, min_size=1, max_size=5, unique=True))
 def test_teams_read_back(teams: list[str]) -> None:
     resource = Resource(ResourceType.TASKS, frozenset({Verb.LIST}), frozenset(teams))
     spec = GrantSpec("beta", "maria", datetime(2036, 1, 1, tzinfo=UTC), Scope((resource,), 5))
-    (found,) = loaded(a=manifest_text("x", spec), b=PEER).grants
-    assert found.spec == spec
+    (result,) = loaded(a=manifest_text("x", spec), b=PEER).grants
+    assert result.spec == spec
 
 
 def test_defaults_are_left_out() -> None:

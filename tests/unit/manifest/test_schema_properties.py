@@ -210,5 +210,5 @@ def test_what_is_text_stays_the_text_that_it_is(text: str) -> None:
     ],
 )
 def test_a_message_quotes_what_stands_in_the_file(old: str, new: str, expected: str) -> None:
-    told = problems(a=GRANT.replace(old, new), b=PEER)
-    assert any(each.message.startswith(expected) for each in told), told
+    reports = problems(a=GRANT.replace(old, new), b=PEER)
+    assert any(each.message.startswith(expected) for each in reports), reports

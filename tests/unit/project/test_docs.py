@@ -66,9 +66,9 @@ def test_calls_of_the_contract_are_all_there_are() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
-        found = page.parent / target if target else page
-        assert found.exists(), target
-        assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
+        text = page.parent / target if target else page
+        assert text.exists(), target
+        assert not anchor or anchor in anchors(text), f"{target}#{anchor}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -98,7 +98,7 @@ def test_the_tool_says_what_is_stale_and_exits_with_1(tmp_path: Path) -> None:
     page = copy / "README.md"
     page.write_text(page.read_text("utf-8").replace("done, or nothing to do", "well"), "utf-8")
 
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode == 1
-    assert "+| 0 | done, or nothing to do |" in told.stderr
-    assert "make docs" in told.stderr
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.returncode == 1
+    assert "+| 0 | done, or nothing to do |" in completed.stderr
+    assert "make docs" in completed.stderr

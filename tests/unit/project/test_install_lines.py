@@ -37,12 +37,12 @@ def faults(line: str) -> Iterator[str]:
         if pattern.search(words):
             yield "it resolves"
     for command in re.split(r"&&|\|\||;|`", words):
-        found = _PIP.search(command)
-        if found is None:
+        match = _PIP.search(command)
+        if match is None:
             continue
-        if "--no-deps" not in found[1]:
+        if "--no-deps" not in match[1]:
             yield "no --no-deps"
-        if "requirement" in found[1] and "--require-hashes" not in found[1]:
+        if "requirement" in match[1] and "--require-hashes" not in match[1]:
             yield "no --require-hashes"
 
 

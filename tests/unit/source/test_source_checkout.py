@@ -37,8 +37,8 @@ def test_a_folder_of_a_checkout_has_its_commit_and_is_dirty_where_it_differs(
     folder = repository.path / "manifests"
 
     def state() -> tuple[str | None, bool]:
-        found = read_source(SourceSetting(str(folder)))
-        return found.commit.id if found.commit else None, found.dirty
+        source = read_source(SourceSetting(str(folder)))
+        return source.commit.id if source.commit else None, source.dirty
 
     index = (repository.path / ".git" / "index").read_bytes()
     (folder / "notes.txt").write_text("not read, so no difference")
@@ -174,5 +174,5 @@ def test_a_folder_without_a_commit_has_none(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path / "new")], check=True)
     (tmp_path / "plain").mkdir()
     for name in ("new", "plain"):
-        found = read_source(SourceSetting(str(tmp_path / name)))
-        assert (found.commit, found.dirty) == (None, False)
+        source = read_source(SourceSetting(str(tmp_path / name)))
+        assert (source.commit, source.dirty) == (None, False)

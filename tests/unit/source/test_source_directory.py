@@ -24,9 +24,9 @@ SOMEBODY: Final = 65534
 
 
 def paths(root: Path) -> list[str]:
-    found = read_directory(root)
-    assert not found.problems
-    return [file.path for file in found.files]
+    source = read_directory(root)
+    assert not source.problems
+    return [file.path for file in source.files]
 
 
 def told(root: Path) -> list[str]:
@@ -133,9 +133,9 @@ def test_names_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
 )
 def test_names_that_do_not_print_are_refused_and_shown_escaped(tmp_path: Path, name: bytes) -> None:
     (tmp_path / os.fsdecode(name)).write_text(PEER)
-    (found,) = told(tmp_path)
-    assert "error[file.name]" in found
-    assert found.isprintable()
+    (result,) = told(tmp_path)
+    assert "error[file.name]" in result
+    assert result.isprintable()
 
 
 def test_the_problems_of_files_and_of_manifests_are_told_together(tmp_path: Path) -> None:

@@ -82,9 +82,11 @@ def test_a_config_map_is_read_through_its_links(tmp_path: Path) -> None:
     config_map(mount, 1, beta=PEER)
     (tmp_path / "link").symlink_to("mount")
     for source in (mount, mount / "..data", tmp_path / "link"):
-        found = read_directory(source)
-        assert [(each.path, each.content) for each in found.files] == [("beta.yaml", PEER.encode())]
-        assert not found.problems
+        result = read_directory(source)
+        assert [(each.path, each.content) for each in result.files] == [
+            ("beta.yaml", PEER.encode())
+        ]
+        assert not result.problems
 
 
 @pytest.mark.timeout(60)
@@ -112,11 +114,11 @@ def test_a_config_map_that_is_swapped_meanwhile_is_read_as_one_generation(
             generations = set()
             for _ in range(100):
                 with suppress(Retry):
-                    found = read_directory(mount / inner)
-                    assert [each.path for each in found.files] == sorted(
+                    source = read_directory(mount / inner)
+                    assert [each.path for each in source.files] == sorted(
                         f"{name}.yaml" for name in names
                     )
-                    (generation,) = {each.content for each in found.files}
+                    (generation,) = {each.content for each in source.files}
                     generations.add(generation)
         finally:
             stop.set()

@@ -51,12 +51,12 @@ def told(source: Source) -> list[str]:
 def test_a_ref_is_read_whatever_the_work_tree_holds(repository: Checkout) -> None:
     repository.write(grants=GRANT)
     (repository.path / "manifests" / "beta.yaml").write_text("changed, and not committed")
-    found = repository.read()
-    assert [(each.path, each.content) for each in found.files] == [
+    source = repository.read()
+    assert [(each.path, each.content) for each in source.files] == [
         ("manifests/beta.yaml", PEER.encode())
     ]
-    assert found.label == f"{repository.path}@{repository.head[:12]}"
-    assert not found.dirty
+    assert source.label == f"{repository.path}@{repository.head[:12]}"
+    assert not source.dirty
 
 
 def test_a_commit_has_its_author_and_its_subject(repository: Checkout) -> None:
@@ -74,11 +74,11 @@ def test_a_path_within_is_read_alone_and_names_are_relative_to_it(repository: Ch
     (repository.path / "manifests" / "notes.txt").write_text("skipped")
     repository.commit("more")
     for path in ("manifests", "manifests/", "./manifests"):
-        found = repository.read(path=path)
-        assert names(found) == ["beta.yaml"]
-        assert found.label.endswith(":manifests")
+        source = repository.read(path=path)
+        assert names(source) == ["beta.yaml"]
+        assert source.label.endswith(":manifests")
     within = read_source(SourceSetting(str(repository.path / "manifests"), "main"))
-    assert (names(within), within.label) == (["beta.yaml"], found.label)
+    assert (names(within), within.label) == (["beta.yaml"], source.label)
 
 
 def test_a_bare_repository_and_a_second_work_tree_are_read_in_place(repository: Checkout) -> None:
@@ -94,8 +94,8 @@ def test_a_branch_is_read_before_a_tag_of_its_name(repository: Checkout) -> None
     tagged = repository.head
     newer = repository.commit("newer")
     repository.git("tag", "main", tagged)
-    found = {ref: repository.read(ref).commit for ref in ("main", "v1", tagged, "HEAD~1", "HEAD")}
-    ids = [each.id if each else None for each in found.values()]
+    values = {ref: repository.read(ref).commit for ref in ("main", "v1", tagged, "HEAD~1", "HEAD")}
+    ids = [each.id if each else None for each in values.values()]
     assert ids == [newer, tagged, tagged, tagged, newer]
 
 
@@ -222,17 +222,17 @@ def test_a_huge_blob_is_known_by_its_size_and_not_read(
     with (repository.path / "manifests" / "big.yaml").open("wb") as file:
         file.truncate(300 * 1024 * 1024)
     repository.commit("big")
-    asked: list[bytes | None] = []
+    nones: list[bytes | None] = []
     run = Repository.run
 
     def watched(self: Repository, *args: str, **rest: Any) -> bytes:
-        asked.append(rest.get("input"))
+        nones.append(rest.get("input"))
         return run(self, *args, **rest)
 
     monkeypatch.setattr(Repository, "run", watched)
     assert "error[file.too_large]" in told(repository.read())[0]
     beta = repository.git("rev-parse", "HEAD:manifests/beta.yaml")
-    assert [each for each in asked if each] == [f"{beta}\n".encode()]
+    assert [each for each in nones if each] == [f"{beta}\n".encode()]
 
 
 @pytest.mark.timeout(60)
@@ -291,10 +291,10 @@ def test_a_replaced_object_and_a_graft_are_not_believed(repository: Checkout) ->
     repository.git("replace", second, other)
     (repository.path / ".git" / "info").mkdir(exist_ok=True)
     (repository.path / ".git" / "info" / "grafts").write_text(f"{other} {second}\n")
-    found = repository.read("main", applied=first)
-    assert (found.commit and found.commit.subject, len(found.files)) == ("second", 1)
-    assert found.history is not None
-    assert found.history.relation is Relation.FORWARD
+    source = repository.read("main", applied=first)
+    assert (source.commit and source.commit.subject, len(source.files)) == ("second", 1)
+    assert source.history is not None
+    assert source.history.relation is Relation.FORWARD
     rewound = repository.read("side", applied=second).history
     assert rewound is not None
     assert rewound.relation is Relation.REWIND
@@ -432,8 +432,8 @@ def test_the_hash_of_a_sha256_repository_is_as_long_as_it_is(tmp_path: Path) -> 
     tip = made.commit("first")
     assert len(tip) == hashlib.sha256().digest_size * 2
     remote = SourceSetting(made.url, "main", cache=str(tmp_path / "cache"))
-    for found in (made.read(), read_source(remote), read_source(SourceSetting(str(path)))):
-        assert (found.commit and found.commit.id, found.dirty) == (tip, False)
+    for item in (made.read(), read_source(remote), read_source(SourceSetting(str(path)))):
+        assert (item.commit and item.commit.id, item.dirty) == (tip, False)
 
 
 @pytest.mark.parametrize("how", ["url", "uploadpack", "vcs"])

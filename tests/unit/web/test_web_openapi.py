@@ -41,9 +41,9 @@ def test_every_reference_resolves() -> None:
     references = {part["$ref"] for part in parts_of(DOCUMENT) if isinstance(part.get("$ref"), str)}
     assert references
     for reference in references:
-        found: Any = DOCUMENT
+        value: Any = DOCUMENT
         for step in reference.removeprefix("#/").split("/"):
-            found = found[step]
+            value = value[step]
 
 
 @pytest.mark.parametrize("name", DOCUMENT["components"]["schemas"])
@@ -69,7 +69,7 @@ def test_operations_are_named_once_and_secured_by_known_schemes() -> None:
 
 
 def test_every_code_that_a_peer_may_meet_stands_under_its_status() -> None:
-    told = set()
+    names = set()
     for _, _, operation in OPERATIONS:
         for status, response in operation["responses"].items():
             content = response["content"].get("application/problem+json")
@@ -79,9 +79,9 @@ def test_every_code_that_a_peer_may_meet_stands_under_its_status() -> None:
             assert narrowed["status"] == {"const": int(status)}
             for code in narrowed["code"]["enum"]:
                 assert OUTCOMES[code].status == int(status)
-                told.add(code)
+                names.add(code)
     answered = {code for code, outcome in OUTCOMES.items() if outcome.status is not None}
-    assert told == answered - {"method_not_allowed"}
+    assert names == answered - {"method_not_allowed"}
 
 
 def test_the_answers_of_the_contract_satisfy_their_schemas() -> None:

@@ -82,9 +82,9 @@ def test_an_unexpected_error_is_internal() -> None:
 
 
 def test_a_wait_is_told_in_whole_seconds_and_never_0() -> None:
-    for seconds, told in ((0.0, 1), (0.2, 1), (4.1, 5)):
+    for seconds, result in ((0.0, 1), (0.2, 1), (4.1, 5)):
         error = Retry("rate_limited", "slow", retry_after=timedelta(seconds=seconds))
-        assert public_problem(error).retry_after_s == told
+        assert public_problem(error).retry_after_s == result
 
 
 def test_a_database_that_is_not_ours_yet_is_a_database_that_is_not_there() -> None:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    found = shell(tmp_path, database_url)
+    result = shell(tmp_path, database_url)
     write(tmp_path / "manifests", beta=peer_manifest())
-    return found
+    return result
 
 
 def lines(mosaic: Quick, first: str) -> list[str]:
@@ -38,13 +38,13 @@ def lines(mosaic: Quick, first: str) -> list[str]:
 def recorded(mosaic: Quick, actor: str, every: timedelta, failure: Retry | None = None) -> None:
     with mosaic.rows.database.transaction() as tx:
         waiting = Waiting.RETRY if failure else Waiting.CHANGE
-        told = Pass(actor, "manifests", None, every, failure, waiting, every, "watched")
-        record_pass(tx, told)
+        record = Pass(actor, "manifests", None, every, failure, waiting, every, "watched")
+        record_pass(tx, record)
 
 
 def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Quick) -> None:
-    told = mosaic.document("status")
-    assert list(told) == [
+    document = mosaic.document("status")
+    assert list(document) == [
         "now",
         "applied",
         "paused",
@@ -58,10 +58,10 @@ def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Q
         "revocationLists",
         "move",
     ]
-    assert told["move"] is None
-    assert told["applied"] is None
-    assert told["drift"] == {"count": 0, "next": None}
-    assert told["counts"] == {"peers": {}, "grants": {}, "certificates": {}}
+    assert document["move"] is None
+    assert document["applied"] is None
+    assert document["drift"] == {"count": 0, "next": None}
+    assert document["counts"] == {"peers": {}, "grants": {}, "certificates": {}}
     assert "nothing yet" in mosaic.ok("status").out
 
 
@@ -77,10 +77,10 @@ def test_what_ends_within_30_7_and_1_days_by_the_databases_clock(
     mosaic.rows.run(
         "UPDATE federation_grants SET expires_at = now() + CAST(:left AS interval)", left=left
     )
-    told = mosaic.document("status")
-    assert [each["withinDays"] for each in told["ending"]] == ([within] if within else [])
-    assert told["counts"]["grants"] == {"pending" if left[0] != "-" else "expired": 1}
-    assert len(lines(mosaic, "ends")) == len(told["ending"])
+    document = mosaic.document("status")
+    assert [each["withinDays"] for each in document["ending"]] == ([within] if within else [])
+    assert document["counts"]["grants"] == {"pending" if left[0] != "-" else "expired": 1}
+    assert len(lines(mosaic, "ends")) == len(document["ending"])
 
 
 def test_holds_rows_not_in_git_and_revocations_that_wait_are_told(mosaic: Quick) -> None:
@@ -93,13 +93,13 @@ def test_holds_rows_not_in_git_and_revocations_that_wait_are_told(mosaic: Quick)
     (mosaic.cwd / "manifests" / "beta-tasks.yaml").unlink(missing_ok=True)
     mosaic.rows.run("UPDATE federation_certificates SET last_error = 'the CA is away'")
 
-    told = mosaic.document("status")
-    assert {(each["name"], each["hold"]["kind"]) for each in told["held"]} == {
+    document = mosaic.document("status")
+    assert {(each["name"], each["hold"]["kind"]) for each in document["held"]} == {
         ("beta-notes", "suspend"),
         ("beta-tasks", "revoke"),
     }
-    assert told["notInGitYet"] == [{"kind": "grant", "name": "beta-notes"}]
-    assert told["revocationsWaiting"] == {"count": 1, "error": "the CA is away"}
+    assert document["notInGitYet"] == [{"kind": "grant", "name": "beta-notes"}]
+    assert document["revocationsWaiting"] == {"count": 1, "error": "the CA is away"}
     assert any("a leak" in line for line in lines(mosaic, "held"))
     assert lines(mosaic, "at the CA") == ["at the CA     1 revocation to tell: the CA is away"]
 
@@ -112,8 +112,8 @@ def test_a_replica_that_is_not_seen_for_long_is_marked_and_at_last_forgotten(
     mosaic.rows.run("UPDATE federation_reconcilers SET at = at - interval '1 hour'")
     silent = {each["actor"]: each["silent"] for each in mosaic.document("status")["reconcilers"]}
     assert silent == {"loop:seldom": False, "loop:often": True}
-    (told,) = [line for line in lines(mosaic, "reconciler") if "loop:often" in line]
-    assert "no longer runs" in told
+    (result,) = [line for line in lines(mosaic, "reconciler") if "loop:often" in line]
+    assert "no longer runs" in result
 
     mosaic.rows.run("UPDATE federation_reconcilers SET at = at - interval '8 days'")
     recorded(mosaic, "loop:new", timedelta(minutes=1), Retry("lock_held", "held", hint="wait"))
@@ -164,9 +164,9 @@ def test_every_problem_of_a_failing_pass_is_told_with_its_file_and_line(mosaic: 
         line for line in mosaic("validate").out.splitlines() if line.startswith(("one", "two"))
     ]
     assert len(expected) == 2
-    told = reconciler_lines(mosaic)
-    assert told[1:3] == expected
-    assert told[3] == "correct the places named above; nothing was changed"
+    lines = reconciler_lines(mosaic)
+    assert lines[1:3] == expected
+    assert lines[3] == "correct the places named above; nothing was changed"
     failure = mosaic.document("status")["reconcilers"][0]["failure"]
     assert failure["problemCount"] == 2
     assert failure["problems"] == mosaic("validate", "--output", "json").document
@@ -192,8 +192,8 @@ def test_more_problems_than_fit_are_counted_and_the_command_that_lists_them_is_n
 
 def test_what_the_loop_waits_for_is_told(mosaic: Quick, database_url: str) -> None:
     def waiting() -> tuple[str, str]:
-        (told,) = mosaic.document("status")["reconcilers"]
-        return told["waiting"]["for"], reconciler_lines(mosaic)[-1]
+        (result,) = mosaic.document("status")["reconcilers"]
+        return result["waiting"]["for"], reconciler_lines(mosaic)[-1]
 
     source = mosaic.cwd / "manifests"
     watched = f"{source} (watched by file system events, compared every 2s; a pass every 1m"

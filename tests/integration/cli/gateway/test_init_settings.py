@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    with open_folder() as found:
+    with open_folder() as folder:
         try:
-            yield found
+            yield folder
         finally:
-            for home in list(found.rglob(".mosaic")):
+            for home in list(folder.rglob(".mosaic")):
                 destroy_home(Home(home))
 
 
@@ -150,9 +150,9 @@ def test_no_gateway_starts_whose_settings_are_not_its_cas(
         assert f"to {has}" in done.err, "what to type"
     findings = {each["check"]: each for each in mosaic("doctor", "--output", "json").document}
     assert findings["public URL"]["state"] == "ok"
-    told = mosaic("doctor", "--output", "json", **{variable: value})
-    assert told.code == 1
-    (failed,) = (each for each in told.document if each["state"] == "failed")
+    result = mosaic("doctor", "--output", "json", **{variable: value})
+    assert result.code == 1
+    (failed,) = (each for each in result.document if each["state"] == "failed")
     assert failed["check"] == "public URL"
     assert repr(has) in failed["detail"]
 

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 def made(tmp_path: Path) -> Iterator[Authority]:
     folder = tmp_path / "ca"
     folder.mkdir()
-    with authority(folder, "https://127.0.0.1:8443") as found:
-        yield found
+    with authority(folder, "https://127.0.0.1:8443") as ca:
+        yield ca
 
 
 @pytest.fixture
 def mosaic(tmp_path: Path, database_url: str, made: Authority) -> Quick:
-    found = shell(tmp_path, database_url)
+    result = shell(tmp_path, database_url)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    found.variables.update(
+    result.variables.update(
         {
             "MOSAIC_PUBLIC_URL": "https://127.0.0.1:8443",
             "MOSAIC_LISTEN": f"127.0.0.1:{port}",
@@ -43,7 +43,7 @@ def mosaic(tmp_path: Path, database_url: str, made: Authority) -> Quick:
             "MOSAIC_CA_PROVISIONERS": str(made.folder),
         }
     )
-    return found
+    return result
 
 
 @contextmanager
@@ -80,8 +80,8 @@ def test_serve_does_not_begin_with_settings_that_are_not_its_cas(
     assert "ready" not in done.out
     assert f"error: {variable}: got {value!r}" in done.err
     assert repr(has) in done.err
-    told = mosaic("doctor", "--output", "json", **{variable: value})
-    findings = {each["check"]: each for each in told.document}
+    result = mosaic("doctor", "--output", "json", **{variable: value})
+    findings = {each["check"]: each for each in result.document}
     assert findings["public URL"]["state"] == "failed"
     assert f"to {has}" in findings["public URL"]["hint"]
 

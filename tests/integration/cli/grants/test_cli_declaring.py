@@ -44,8 +44,8 @@ def test_a_live_peer_that_this_source_does_not_declare_stays_as_it_is(
     mosaic.create("beta-tasks", *options)
     assert mosaic.rows.rows(row) == before
     assert mosaic.manifests("elsewhere") == ([] if options else ["beta-tasks.yaml", "beta.yaml"])
-    kept = mosaic.ok("plan", "manifests")
-    assert "0 to add, 0 to change" in kept.out or "nothing to do" in kept.out
+    result = mosaic.ok("plan", "manifests")
+    assert "0 to add, 0 to change" in result.out or "nothing to do" in result.out
 
 
 @pytest.mark.parametrize("options", [(), ("--no-write",)])

@@ -116,8 +116,8 @@ def test_a_create_leaves_other_pending_changes_alone(mosaic: Quick) -> None:
 def test_a_wrong_scope_is_refused_with_nothing_written(
     mosaic: Quick, scope: str, said: str
 ) -> None:
-    asked = ("--peer", "beta", "--subject-user", "maria", "--scope", scope)
-    done = mosaic("grant", "create", "beta-tasks", *asked)
+    items = ("--peer", "beta", "--subject-user", "maria", "--scope", scope)
+    done = mosaic("grant", "create", "beta-tasks", *items)
     assert done.code == 1
     assert said in done.err
     assert (mosaic.manifests(), counts(mosaic)) == ([], (0, 0))
@@ -185,10 +185,10 @@ def test_a_scope_comes_from_a_file_or_standard_input_or_stands_there(mosaic: Qui
     (mosaic.cwd / "scope.yaml").write_text(
         "resources: [{type: notes, verbs: [get]}]\nmaxRowsPerQuery: 7\n"
     )
-    asked = ("--peer", "beta", "--subject-user", "maria", "--output", "json", "--scope")
-    of_file = mosaic.ok("grant", "create", "a", *asked, "scope.yaml").document
-    piped = mosaic.ok("grant", "create", "b", *asked, "-", said=SCOPE).document
-    inline = mosaic.ok("grant", "create", "c", *asked, f" {SCOPE}").document
+    items = ("--peer", "beta", "--subject-user", "maria", "--output", "json", "--scope")
+    of_file = mosaic.ok("grant", "create", "a", *items, "scope.yaml").document
+    piped = mosaic.ok("grant", "create", "b", *items, "-", said=SCOPE).document
+    inline = mosaic.ok("grant", "create", "c", *items, f" {SCOPE}").document
     assert of_file["scope"]["maxRowsPerQuery"] == 7
     assert piped["scope"] == inline["scope"] == json.loads(SCOPE)
 

@@ -102,9 +102,9 @@ def test_a_certificate_is_found_beside_the_view(mosaic: Quick, serial: str) -> N
 
 
 def test_explain_takes_every_spelling(mosaic: Quick, serial: str) -> None:
-    (told,) = mosaic.document("explain", "serial", serial)
-    assert told["name"] == "a"
-    fingerprint = told["certificates"][0]["fingerprint"]
+    (result,) = mosaic.document("explain", "serial", serial)
+    assert result["name"] == "a"
+    fingerprint = result["certificates"][0]["fingerprint"]
     digits = fingerprint.removeprefix("sha256:").upper()
     pairs = ":".join(digits[at : at + 2] for at in range(0, 64, 2))
     padded = f"0{serial}" if len(serial) % 2 else serial
@@ -132,7 +132,7 @@ def test_explain_takes_every_spelling(mosaic: Quick, serial: str) -> None:
         ("serial", f"SHA256 Fingerprint={pairs}"),
         (f"certificate/{fingerprint}",),
     ):
-        assert mosaic.document("explain", *words) == [told], words
+        assert mosaic.document("explain", *words) == [result], words
 
 
 def test_a_subject_may_be_one_word_or_two(mosaic: Quick) -> None:

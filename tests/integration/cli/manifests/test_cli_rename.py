@@ -52,8 +52,8 @@ def test_a_renamed_grant_keeps_its_certificate(mosaic: Quick) -> None:
 def test_a_renamed_peer_is_followed_by_its_grants_in_every_file(mosaic: Quick) -> None:
     (before,) = mosaic.rows.rows(HOLDS)
     drifted = mosaic.document("drift")
-    told = mosaic.ok("rename", "peer/beta", "gamma").out
-    assert told.count("wrote ") == 3
+    output = mosaic.ok("rename", "peer/beta", "gamma").out
+    assert output.count("wrote ") == 3
     (after,) = mosaic.rows.rows(HOLDS)
     assert after == before | {"peer_name": "gamma"}
     assert mosaic.document("plan")["changes"] == []
@@ -118,9 +118,9 @@ def test_a_manifest_that_changes_while_the_lock_is_waited_for_is_not_overwritten
     path.write_text(edited)
     free.set()
     holder.join()
-    _, told = renaming.communicate(timeout=PATIENCE_S)
+    _, result = renaming.communicate(timeout=PATIENCE_S)
     assert renaming.returncode == 5
-    assert "a.yaml has changed since it was read" in told
+    assert "a.yaml has changed since it was read" in result
     assert path.read_text() == edited
     assert "orders" not in mosaic.statuses()
 

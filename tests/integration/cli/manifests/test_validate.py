@@ -139,11 +139,11 @@ def test_warnings_stand_beside_errors(mosaic: Quick) -> None:
 def test_bad_rules_of_trust_are_found_by_their_line(mosaic: Quick) -> None:
     path = mosaic.cwd / "m/.mosaic-trust.yaml"
     path.write_text(RULES)
-    found = "4:46: error[trust.quorum] rules[0].widening: got 2, and there are 1 signers"
+    text = "4:46: error[trust.quorum] rules[0].widening: got 2, and there are 1 signers"
     for given, name in (("m", ""), ("m/.mosaic-trust.yaml", "m/")):
         done = mosaic("validate", given)
         assert done.code == 1
-        assert done.out.startswith(f"{name}.mosaic-trust.yaml:{found}")
+        assert done.out.startswith(f"{name}.mosaic-trust.yaml:{text}")
     path.write_text(RULES.replace("widening: 2", "widening: 1"))
     mosaic.ok("validate", "m")
     path.write_text(RULES.replace("rulesChange", "ruleschange"))

@@ -173,10 +173,10 @@ def test_every_failure_has_a_summary_wherever_it_comes_from(mosaic: Quick) -> No
         (("empty",), "the guard refuses it"),
     ):
         done = mosaic("apply", *arguments)
-        told = next(line for line in done.err.splitlines() if line.startswith("Summary: "))
-        assert told.startswith("Summary: done: nothing. Failed: ")
-        assert why in told
-        assert told.endswith("Not attempted: every change.")
+        item = next(line for line in done.err.splitlines() if line.startswith("Summary: "))
+        assert item.startswith("Summary: done: nothing. Failed: ")
+        assert why in item
+        assert item.endswith("Not attempted: every change.")
         assert "  nothing was changed\n" in done.err
     assert "Summary" not in mosaic("apply", "m/tasks.yaml").err  # nothing was attempted
 
@@ -208,7 +208,7 @@ def test_invitations_are_not_printed_into_a_comment(mosaic: Quick) -> None:
     done = mosaic("apply", "m", *flags, "--invite")
     assert done.code == 64
     assert "--invite-dir" in done.err
-    told = mosaic.ok("apply", "m", *flags, "--invite-dir", "out")
-    assert "### Plan: 2 to add" in told.out
-    assert "Applied: 2 added" in told.out
-    assert "mosf1_" not in told.out + told.err
+    result = mosaic.ok("apply", "m", *flags, "--invite-dir", "out")
+    assert "### Plan: 2 to add" in result.out
+    assert "Applied: 2 added" in result.out
+    assert "mosf1_" not in result.out + result.err

@@ -41,13 +41,13 @@ def test_too_many_removals_are_refused_with_their_names_until_their_number_is_st
 
 def test_an_empty_source_is_refused_until_it_is_allowed(mosaic: Quick) -> None:
     (mosaic.cwd / "empty").mkdir()
-    told = mosaic("plan", "empty", "--max-removals", "5")
-    assert told.code == 3
+    result = mosaic("plan", "empty", "--max-removals", "5")
+    assert result.code == 3
     assert (
         "refused: the source has no manifest: 5 removals (100.00% of 5 managed, limit 0):"
         " grant/a, grant/b, grant/c, grant/d, peer/beta\n"
         "  check the path and the ref; --allow-empty allows it once\n"
-    ) in told.out
+    ) in result.out
     flags = ("--yes", "--max-removals", "5")
     done = mosaic("apply", "empty", *flags, "--output", "json")
     assert (done.code, done.error["code"]) == (3, "guard_empty")

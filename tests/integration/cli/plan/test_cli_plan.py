@@ -112,11 +112,11 @@ def test_a_plan_tells_reasons_places_what_is_left_the_figures_and_what_is_next(
 ) -> None:
     mosaic.enroll("a")
     change_all_ways(mosaic)
-    told = mosaic.ok("plan").out.splitlines()
-    (certificate,) = [line for line in told if line.startswith("      ! ")]
+    lines = mosaic.ok("plan").out.splitlines()
+    (certificate,) = [line for line in lines if line.startswith("      ! ")]
     assert re.fullmatch(r"      ! [0-9a-f]{39} of beta, until \S+Z", certificate)
-    told.remove(certificate)
-    assert told == [
+    lines.remove(certificate)
+    assert lines == [
         (
             "  - grant/a                         no longer in git (grants/a.yaml:4)"
             "  1 live certificate will be revoked"
@@ -216,12 +216,12 @@ def test_what_is_removed_suspended_or_narrowed_names_its_live_certificates(mosai
     withdraw(mosaic, "a")
     declare(mosaic, b=grant_manifest("b", suspended="true"), c=grant_manifest("c", rows=5))
 
-    told = mosaic.ok("plan").out
+    output = mosaic.ok("plan").out
     for name, will in (("a", "revoked"), ("b", "withheld"), ("c", "narrowed")):
-        line = next(line for line in told.splitlines() if f" grant/{name} " in line)
+        line = next(line for line in output.splitlines() if f" grant/{name} " in line)
         assert line.endswith(f"1 live certificate will be {will}"), line
         serial = mosaic.grant(name)["certificates"][0]["serial"]
-        assert f"      ! {serial} of beta, until " in told
+        assert f"      ! {serial} of beta, until " in output
     certificates = [each["certificates"] for each in mosaic.document("plan")["changes"]]
     assert [len(each) for each in certificates] == [1, 1, 1]
 
@@ -236,10 +236,10 @@ def test_of_many_certificates_five_are_shown_and_all_are_in_the_document(mosaic:
     for _ in range(7):
         mosaic.enroll("a")
     withdraw(mosaic, "a")
-    told = mosaic.ok("plan").out.splitlines()
-    assert told[0].endswith("7 live certificates will be revoked")
-    assert sum(" of beta, until " in line for line in told) == 5
-    assert "      ! … and 2 more; --output json lists them" in told
+    lines = mosaic.ok("plan").out.splitlines()
+    assert lines[0].endswith("7 live certificates will be revoked")
+    assert sum(" of beta, until " in line for line in lines) == 5
+    assert "      ! … and 2 more; --output json lists them" in lines
     assert len(mosaic.document("plan")["changes"][0]["certificates"]) == 7
 
 

@@ -33,9 +33,9 @@ def test_markdown_is_for_a_comment_and_obeys_nothing_in_it(mosaic: Quick) -> Non
     withdraw(mosaic, "a")
     declare(mosaic, e=grant_manifest("e"))
     write(mosaic.cwd / "manifests", beta=peer)
-    told = mosaic("plan", "--output", "markdown")
-    assert told.code == 0, told.err
-    lines = told.out.splitlines()
+    result = mosaic("plan", "--output", "markdown")
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
     assert lines[0] == "<!-- mosaic federation plan -->"
     assert lines[1] == "### Plan: 1 to add, 1 to change, 1 to remove, 3 unchanged (of 6)"
     assert "- 1 object would be granted **more** than now" in lines
@@ -58,8 +58,8 @@ def test_markdown_lists_an_object_once_with_what_is_to_be_known_of_it(mosaic: Qu
     mosaic.ok("grant", "suspend", "a", "--reason", "ticket 4711")
     by_hand(mosaic, "UPDATE federation_grants SET lifetime = '2 hours' WHERE name = 'b'")
     declare(mosaic, a=grant_manifest("a").replace("500", "50"))
-    told = mosaic("plan", "--output", "markdown")
-    lines = told.out.splitlines()
+    result = mosaic("plan", "--output", "markdown")
+    lines = result.out.splitlines()
     for name in ("grant/a", "grant/b"):
         (line,) = [each for each in lines if f"{name} " in each]
         assert line.startswith("! ~ ")
@@ -67,17 +67,17 @@ def test_markdown_lists_an_object_once_with_what_is_to_be_known_of_it(mosaic: Qu
     assert sum("changed by hand" in each for each in lines) == 1
     assert not any("Left as it is" in each for each in lines)
     mosaic.ok("apply", "--yes")
-    told = mosaic("plan", "--output", "markdown")
-    assert sum("grant/a" in each and "resume" in each for each in told.out.splitlines()) == 1
+    result = mosaic("plan", "--output", "markdown")
+    assert sum("grant/a" in each and "resume" in each for each in result.out.splitlines()) == 1
 
 
 def test_a_refused_plan_as_markdown_names_the_objects_and_the_way_out(mosaic: Quick) -> None:
     withdraw(mosaic, *"abcd")
-    told = mosaic("plan", "--output", "markdown", "--save", "f")
-    assert told.code == 3
-    assert told.out.splitlines()[1].startswith("### Plan refused: 0 to add")
-    assert "grant/a, grant/b, grant/c, grant/d`: `check the source; --max-removals 4" in told.out
-    assert "f is not written: the plan is refused" in told.err
+    result = mosaic("plan", "--output", "markdown", "--save", "f")
+    assert result.code == 3
+    assert result.out.splitlines()[1].startswith("### Plan refused: 0 to add")
+    assert "grant/a, grant/b, grant/c, grant/d`: `check the source; --max-removals 4" in result.out
+    assert "f is not written: the plan is refused" in result.err
     assert not (mosaic.cwd / "f").exists()
 
 

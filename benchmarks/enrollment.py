@@ -19,7 +19,7 @@ import httpx
 from benchmarks.measure import Figure, compare
 from reconciler.clients.step_ca.client import Signed
 from reconciler.core.issuance.x509 import GrantIdentity
-from reconciler.core.settings import RateLimit
+from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.embedded.postgres import server as clusters
@@ -28,9 +28,9 @@ from reconciler.embedded.postgres.programs import server_binaries
 from reconciler.embedded.postgres.server import Cluster
 from reconciler.store.db import Database
 from reconciler.store.migrate import upgrade
-from tests.support.authority import Authority, authority
-from tests.support.enrolling import API, Rows, bearer, grant_manifest, peer_manifest
-from tests.support.web import Parts, Running, serving
+from tests.support.gateways.enrollee import API, Rows, bearer, grant_manifest, peer_manifest
+from tests.support.gateways.step_ca import Authority, authority
+from tests.support.gateways.web_server import Parts, Running, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

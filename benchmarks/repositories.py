@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.manifests import GRANT, GRANTS, PEER
 from benchmarks.measure import Figure, compare
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.source.read import read_source
 
 IDENTITY = ("-c", "user.name=Ada", "-c", "user.email=ada@alpha.example")

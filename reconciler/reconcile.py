@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.model.spec import Desired
     from reconciler.core.plan.model import Plan
-    from reconciler.core.settings import SignatureSetting, SourceSetting
+    from reconciler.core.setting_values import SignatureSetting, SourceSetting
     from reconciler.core.trust import Trusted
     from reconciler.store.db import Database, Tx
     from reconciler.store.file_change import FileChange

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli.shared.command_group import LazyGroup, Room
-from reconciler.cli.shared.errors import ErrorReport, wants_json
+from reconciler.cli.shared.error_report import ErrorReport, wants_json
 from reconciler.cli.shared.streams import close_output, open_streams, require_text
 from reconciler.core.model.text import printable
 from reconciler.errors import EXIT_FAILED, EXIT_OK

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core import settings as values
+from reconciler.core import setting_values as values
 from reconciler.core.model.origin import read_origin
 from reconciler.errors import NeedsEdit
 

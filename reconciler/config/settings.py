@@ -12,10 +12,10 @@ from reconciler.config.definitions import BY_NAME, Assignment, invalid
 from reconciler.config.document import read_document
 from reconciler.config.environment import read_environment
 from reconciler.config.home import Home, NamedServer, find_home
-from reconciler.core import settings as values
+from reconciler.core import setting_values as values
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.text import without_credentials
-from reconciler.core.settings import (
+from reconciler.core.setting_values import (
     DEFAULT_RATE_LIMIT,
     LOOPBACK,
     Network,

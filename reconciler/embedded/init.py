@@ -23,7 +23,7 @@ from reconciler.config.home import TAG_TEXT
 from reconciler.core.issuance.tokens import PEPPER_BYTES
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.origin import address_of, origin_at, read_origin
-from reconciler.core.settings import SourceSetting, read_listen
+from reconciler.core.setting_values import SourceSetting, read_listen
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.folders import locked, private_folder
 from reconciler.embedded.ports import free_ports

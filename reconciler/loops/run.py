@@ -27,7 +27,7 @@ from reconciler.store.apply.provenance import last_applied
 from reconciler.store.loop_status import Pass, Waiting, record_pass, record_stop
 
 if TYPE_CHECKING:
-    from reconciler.core.settings import SignatureSetting
+    from reconciler.core.setting_values import SignatureSetting
     from reconciler.loops.triggers import Triggers
     from reconciler.reconcile import PlanResult
     from reconciler.store.db import Database

@@ -12,7 +12,7 @@ from reconciler.loops.watch import FolderWatch
 from reconciler.source.read import folder_of
 
 if TYPE_CHECKING:
-    from reconciler.core.settings import SourceSetting
+    from reconciler.core.setting_values import SourceSetting
 
 PASS_EVERY: Final = timedelta(seconds=60)  # for drift and expiry, and a poll unless told
 

@@ -17,12 +17,12 @@ from watchfiles._rust_notify import RustNotify
 
 from reconciler.core.model.times import format_duration
 from reconciler.loops.jobs import sleep_unless
-from reconciler.source.snapshot import Snapshot, shared_file_system, take_snapshot
+from reconciler.source.folder_state import Snapshot, shared_file_system, take_snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.source.snapshot import FolderIdentity
+    from reconciler.source.folder_state import FolderIdentity
 
 _log = logging.getLogger(__name__)
 

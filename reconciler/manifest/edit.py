@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.model.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
 from reconciler.core.model.times import format_duration
 from reconciler.errors import InvalidManifests, Refused
-from reconciler.manifest.documents import FILE, Key, Specs, specs_of
+from reconciler.manifest.declarations import FILE, Key, Specs, specs_of
 from reconciler.manifest.reader import read_documents
 from reconciler.manifest.splice import deleted_entry, deleted_item, inserted, replaced
 from reconciler.manifest.syntax import Mapping, Node, Scalar, Sequence, Syntax, parse_syntax

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Refused
-from reconciler.manifest.documents import FILE, specs_of
+from reconciler.manifest.declarations import FILE, specs_of
 from reconciler.manifest.reader import BREAK, read_documents
 from reconciler.manifest.syntax import Mapping, Node, Scalar, Sequence, Syntax, parse_syntax
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from reconciler.config import Settings
     from reconciler.core.issuance.invitation import Invitation
-    from reconciler.core.settings import SourceSetting
+    from reconciler.core.setting_values import SourceSetting
     from reconciler.crypto.keyring import FileKeyring
     from reconciler.store.db import Database
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.drift.model import Drift
     from reconciler.core.model.spec import Desired
-    from reconciler.core.settings import SourceSetting
+    from reconciler.core.setting_values import SourceSetting
     from reconciler.store.db import Tx
 
 AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]

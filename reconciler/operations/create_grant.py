@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from reconciler.core.settings import SourceSetting
+    from reconciler.core.setting_values import SourceSetting
     from reconciler.core.source import Source
     from reconciler.store.db import Database, Tx
     from reconciler.store.issuance.tokens import Minted

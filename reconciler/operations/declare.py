@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.model.spec import Kind, PeerSpec, Spec
 from reconciler.core.plan.model import Action
 from reconciler.core.plan.selection import Selection
-from reconciler.core.settings import folder_options
+from reconciler.core.setting_values import folder_options
 from reconciler.core.source import Source, SourceFile
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.manifest.load import load
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.core.model.spec import Declared, Desired
-    from reconciler.core.settings import SourceSetting
+    from reconciler.core.setting_values import SourceSetting
     from reconciler.store.db import Database, Tx
 
 

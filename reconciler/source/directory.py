@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.source import Source, SourceFile
 from reconciler.errors import Retry
+from reconciler.source.choice import Kind, choose, counts, follow
 from reconciler.source.folder_listing import FolderChanged, FolderListing
-from reconciler.source.listing import Kind, choose, counts, follow
 from reconciler.source.names import content_problem, refuse_total, special, unreadable
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.source import MAX_FILE
-from reconciler.source.listing import Kind, ListedName
+from reconciler.source.choice import Kind, ListedName
 from reconciler.source.names import MAX_FOLDERS, hidden, passed_over, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.source.listing import Listing
+    from reconciler.source.choice import Listing
 
 _BENEATH: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.model.commits import History, Relation
 from reconciler.core.model.text import printable, without_credentials
-from reconciler.core.settings import folder_options, is_url
+from reconciler.core.setting_values import folder_options, is_url
 from reconciler.core.source import Source
 from reconciler.errors import NeedsEdit
 from reconciler.source.directory import read_directory
@@ -22,8 +22,8 @@ from reconciler.source.names import unreadable
 
 if TYPE_CHECKING:
     from reconciler.core.model.commits import ReadCommit
-    from reconciler.core.settings import SignatureSetting, SourceSetting
-    from reconciler.source.listing import Manifest
+    from reconciler.core.setting_values import SignatureSetting, SourceSetting
+    from reconciler.source.choice import Manifest
 
 
 def read_source(

@@ -12,7 +12,7 @@ from reconciler.source.git.worktree import locate
 from reconciler.source.names import unreadable
 
 if TYPE_CHECKING:
-    from reconciler.core.settings import SourceSetting
+    from reconciler.core.setting_values import SourceSetting
     from reconciler.core.source import Source
 
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from reconciler import enroll as stories
 from reconciler.core.issuance.invitation import API_PREFIX
-from reconciler.core.settings import DEFAULT_RATE_LIMIT
+from reconciler.core.setting_values import DEFAULT_RATE_LIMIT
 from reconciler.errors import Refused, Retry
 from reconciler.store.issuance.crl import newest_crl
 from reconciler.store.schema import require_current_in
@@ -29,7 +29,7 @@ from reconciler.web.requests import bearer_token, json_body, proof
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from reconciler.core.settings import RateLimit
+    from reconciler.core.setting_values import RateLimit
     from reconciler.enroll import Gateway
 
 READY_DEADLINE_S: Final = 5.0

@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from reconciler.core.settings import Network
+    from reconciler.core.setting_values import Network
 
 IPV6_SITE: Final = 64  # bits: one site's share (RFC 6177), so its hosts count as one
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from reconciler.core.settings import RateLimit
+    from reconciler.core.setting_values import RateLimit
     from reconciler.enroll import Gateway
 
 MAX_IN_FLIGHT: Final = 256  # requests; the pool and the CA let far fewer through at once

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.web.client_address import bucket_of
 
 if TYPE_CHECKING:
-    from reconciler.core.settings import RateLimit
+    from reconciler.core.setting_values import RateLimit
 
 MAX_ADDRESSES: Final = 10_000  # buckets; the one unused for longest is forgotten first
 

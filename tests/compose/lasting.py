@@ -16,7 +16,7 @@ import pytest
 from reconciler.crypto.certificates import read_certificate, read_crl, split_pem
 from tests.compose.peer import invited
 from tests.compose.stack import LONG_RUNNING, Stack, docker, wait_until
-from tests.support.checkout import ROOT
+from tests.support.project.checkout import ROOT
 
 ASK_CA: Final = Path(__file__).with_name("ask_ca.py")
 ROWS: Final = " UNION ALL ".join(

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from tests.support.checkout import ROOT
-from tests.support.command import Ended
+from tests.support.commands.process import Ended
+from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.resources import data_dir
-from tests.support.gateways import TestGateway, Up, gateway_folder
+from tests.support.gateways.gateway import TestGateway, Up, gateway_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

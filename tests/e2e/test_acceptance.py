@@ -14,19 +14,19 @@ import pytest
 from reconciler.clients.gateway.client import GatewayClient
 from reconciler.core.issuance.invitation import parse_invitation
 from reconciler.core.model.times import rfc3339
-from reconciler.core.settings import LOOPBACK
+from reconciler.core.setting_values import LOOPBACK
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.embedded.postgres.home_server import postgres
 from reconciler.errors import MosaicError
-from tests.support.gateways import psql
+from tests.support.gateways.gateway import psql
 
 if TYPE_CHECKING:
     from reconciler.core.issuance.x509 import CertificateFacts
     from tests.e2e.conftest import Pair
-    from tests.support.command import Ended
-    from tests.support.gateways import TestGateway
+    from tests.support.commands.process import Ended
+    from tests.support.gateways.gateway import TestGateway
 
 GRANT_ID: Final = "1.3.6.1.4.1.99999.1"
 SUBJECT_USER_ID: Final = "1.3.6.1.4.1.99999.2"

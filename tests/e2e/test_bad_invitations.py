@@ -14,16 +14,16 @@ import pytest
 
 from reconciler.core.issuance.invitation import parse_invitation
 from reconciler.core.issuance.tokens import new_token
-from tests.support.command import COMMAND
-from tests.support.enrolling import API, Enrollee, bearer
-from tests.support.told import told
+from tests.support.commands.error_text import told
+from tests.support.commands.process import COMMAND
+from tests.support.gateways.enrollee import API, Enrollee, bearer
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.conftest import Pair
-    from tests.support.gateways import TestGateway
+    from tests.support.gateways.gateway import TestGateway
 
 
 def nothing_done(gateway: TestGateway, name: str) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.postgres.home_server import cluster_of
-from tests.support.command import Command
-from tests.support.gateways import TestGateway, gateway_folder
+from tests.support.commands.error_text import told
+from tests.support.commands.process import Command
+from tests.support.gateways.gateway import TestGateway, gateway_folder
 from tests.support.ports import free_port
-from tests.support.told import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

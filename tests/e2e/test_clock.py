@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
-    from tests.support.gateways import TestGateway
+    from tests.support.gateways.gateway import TestGateway
 
 LIBRARIES: Final = (
     *("/usr/lib/*/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1"),

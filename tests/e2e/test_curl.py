@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.crypto.certificates import read_certificate
-from tests.support import checkout
+from tests.support.project import checkout
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

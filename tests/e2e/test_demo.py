@@ -10,8 +10,8 @@ import pytest
 
 from reconciler.config.home import NAME
 from reconciler.embedded.postgres.data_directory import data_directories
-from tests.support.command import COMMAND, Command
-from tests.support.gateways import TestGateway, gateway_folder
+from tests.support.commands.process import COMMAND, Command
+from tests.support.gateways.gateway import TestGateway, gateway_folder
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ import pytest
 
 from reconciler.embedded.postgres.data_directory import data_directories
 from reconciler.embedded.postgres.home_server import cluster_of, short_sockets
-from tests.support.command import COMMAND, Command, write
-from tests.support.embedded import as_root
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.gateways import TestGateway, gateway_folder
-from tests.support.told import told
+from tests.support.commands.error_text import told
+from tests.support.commands.process import COMMAND, Command, write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.gateways.gateway import TestGateway, gateway_folder
+from tests.support.gateways.home import as_root
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.support.gateways import TestGateway
+    from tests.support.gateways.gateway import TestGateway
 
 
 def states(findings: list[dict[str, Any]]) -> dict[str, str]:

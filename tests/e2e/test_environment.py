@@ -13,10 +13,10 @@ import pytest
 
 from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.store.connection.probe import libpq_variables
-from tests.support.command import COMMAND, Ended, write
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.gateways import TestGateway, gateway_folder
-from tests.support.told import told
+from tests.support.commands.error_text import told
+from tests.support.commands.process import COMMAND, Ended, write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.gateways.gateway import TestGateway, gateway_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.gateways import TestGateway, gateway_folder
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.gateways.gateway import TestGateway, gateway_folder
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from reconciler.crypto.certificates import read_certificate, subject_key_id
 from reconciler.crypto.csr import digest_of_pem, make_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.crypto.proof import make_proof
-from tests.support.command import write
-from tests.support.enrolling import API, Enrollee, grant_manifest, peer_manifest
-from tests.support.gateways import TestGateway, gateway_folder
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import API, Enrollee, grant_manifest, peer_manifest
+from tests.support.gateways.gateway import TestGateway, gateway_folder
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.cli import SCOPE
+from tests.support.commands.in_process import SCOPE
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Pair
-    from tests.support.gateways import TestGateway
+    from tests.support.gateways.gateway import TestGateway
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from reconciler.config.document import read_document
-from tests.support.gateways import TestGateway, gateway_folder
-from tests.support.told import told
+from tests.support.commands.error_text import told
+from tests.support.gateways.gateway import TestGateway, gateway_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.command import Ended
+    from tests.support.commands.process import Ended
 
 
 @pytest.fixture

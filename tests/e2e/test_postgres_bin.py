@@ -13,9 +13,9 @@ import pytest
 from reconciler.embedded.postgres.account import server_account
 from reconciler.embedded.postgres.programs import DEBIAN, INSTALLED_MAJOR, OLDEST, server_binaries
 from reconciler.errors import NeedsEdit
-from tests.support.embedded import as_root
-from tests.support.gateways import TestGateway, gateway_folder
-from tests.support.told import told
+from tests.support.commands.error_text import told
+from tests.support.gateways.gateway import TestGateway, gateway_folder
+from tests.support.gateways.home import as_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

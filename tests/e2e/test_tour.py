@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.support.checkout import ROOT
-from tests.support.gateways import TestGateway, Up, gateway_folder
+from tests.support.gateways.gateway import TestGateway, Up, gateway_folder
+from tests.support.project.checkout import ROOT
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.settings import RateLimit
+from reconciler.core.setting_values import RateLimit
 from reconciler.store.connection import probe
 from reconciler.web.app import make_app
-from tests.support.authority import Authority, authority
-from tests.support.enrolling import Rows, grant_manifest, peer_manifest
-from tests.support.grantor import Alpha, Trouble, url_of
-from tests.support.joining import Beta, beta_of
+from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
+from tests.support.gateways.grantor import Alpha, Trouble, url_of
+from tests.support.gateways.joiner import Beta, beta_of
+from tests.support.gateways.step_ca import Authority, authority
+from tests.support.gateways.web_server import Parts, serving
 from tests.support.ports import free_port
-from tests.support.web import Parts, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ def alpha(
         made.append(Trouble(make_app(*args, **kwargs)))
         return made[0]
 
-    monkeypatch.setattr("tests.support.web.make_app", with_trouble)
+    monkeypatch.setattr("tests.support.gateways.web_server.make_app", with_trouble)
     url = url_of(alpha_address)
     parts = Parts(rows.url, alpha_authority.roots, alpha_authority.client, public_url=url)
     with serving(parts, rate_limit=OFF, address=alpha_address) as running:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.wheel_index import WHEELS, index_environment, write_index
+from tests.support.project.wheel_index import WHEELS, index_environment, write_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.utils import canonicalize_name
 
-from tests.support.checkout import ROOT
-from tests.support.install_lines import copy_checkout, dockerfile_lines, dockerfile_variables
-from tests.support.wheel_index import (
+from tests.support.project.checkout import ROOT
+from tests.support.project.install_lines import (
+    copy_checkout,
+    dockerfile_lines,
+    dockerfile_variables,
+)
+from tests.support.project.wheel_index import (
     NEWER,
     requested_with_an_extra,
     write_newer_releases,

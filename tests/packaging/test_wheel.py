@@ -13,9 +13,9 @@ import pytest
 from reconciler.embedded.postgres.account import runnable
 from reconciler.embedded.processes import SystemAccount, working_in
 from reconciler.embedded.stepca.install import SERVICES_PATH
-from tests.support.checkout import ROOT
-from tests.support.gateways import Up
-from tests.support.install_lines import copy_checkout, readme_lines
+from tests.support.gateways.gateway import Up
+from tests.support.project.checkout import ROOT
+from tests.support.project.install_lines import copy_checkout, readme_lines
 
 if TYPE_CHECKING:
     from tests.packaging.conftest import Place

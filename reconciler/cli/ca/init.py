@@ -15,7 +15,7 @@ import click
 from reconciler.cli.shared.context import read_settings, verb
 from reconciler.config import require
 from reconciler.core.model.origin import address_of
-from reconciler.core.settings import read_listen
+from reconciler.core.setting_values import read_listen
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.embedded.stepca.authority_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.stepca.config import read_ca_config

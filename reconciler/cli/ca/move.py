@@ -20,7 +20,7 @@ from reconciler.config.document import change_config, read_document
 from reconciler.core.model.origin import address_of, is_loopback, read_origin
 from reconciler.core.model.text import printable, without_credentials
 from reconciler.core.model.times import rfc3339
-from reconciler.core.settings import read_listen
+from reconciler.core.setting_values import read_listen
 from reconciler.embedded.stepca.config import read_ca_config
 from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.embedded.stepca.move import begin_move, move_ends

@@ -197,7 +197,7 @@ def _statuses(alpha: DemoGateway) -> Iterator[str]:
 
 async def _second_use(invitation: str) -> MosaicError:
     from reconciler.clients.gateway.client import GatewayClient
-    from reconciler.core.settings import LOOPBACK
+    from reconciler.core.setting_values import LOOPBACK
     from reconciler.crypto.csr import make_csr
     from reconciler.crypto.keys import generate_key
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.config import Settings
-    from reconciler.core.settings import Network
+    from reconciler.core.setting_values import Network
 
 TIMEOUT_S: Final = 5.0
 

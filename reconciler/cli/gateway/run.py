@@ -24,7 +24,7 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.signals import until_signal
 from reconciler.core.plan.guard import GuardOptions
-from reconciler.core.settings import read_listen
+from reconciler.core.setting_values import read_listen
 from reconciler.core.webhook import MIN_SECRET, SIGNING_TOKEN, signing_key
 from reconciler.errors import NeedsEdit
 from reconciler.loops.jobs import run_jobs

@@ -16,7 +16,7 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.output import output_option, print_document
-from reconciler.core.model.status import ENDS_WITHIN
+from reconciler.core.model.status_document import ENDS_WITHIN
 from reconciler.core.model.text import counted, printable
 from reconciler.errors import MosaicError, Problem
 from reconciler.reconcile import recover_source

@@ -19,7 +19,7 @@ from reconciler.cli.shared.paths import STDIN
 from reconciler.cli.shared.streams import read_standard_input
 from reconciler.cli.shared.summary import tallied
 from reconciler.core.model.text import counted
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.core.source import SUFFIXES
 from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit
 from reconciler.files import replace_file

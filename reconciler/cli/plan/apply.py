@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
     from reconciler.core.model.spec import Desired
     from reconciler.core.plan.model import Plan
-    from reconciler.core.settings import SourceSetting
+    from reconciler.core.setting_values import SourceSetting
     from reconciler.store.db import Database
 
 

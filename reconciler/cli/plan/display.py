@@ -13,7 +13,7 @@ import click
 
 from reconciler.cli.plan.markdown import plan_markdown
 from reconciler.cli.plan.options import signatures
-from reconciler.cli.plan.text import plan_lines
+from reconciler.cli.plan.terminal import plan_lines
 from reconciler.cli.shared.context import home_given, open_database
 from reconciler.cli.shared.output import json_text, output_choice
 from reconciler.cli.shared.progress import show_progress
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.cli.plan.options import PlanOptions
     from reconciler.config import Settings
     from reconciler.core.model.spec import Desired
-    from reconciler.core.settings import SourceSetting
+    from reconciler.core.setting_values import SourceSetting
     from reconciler.reconcile import PlanResult, Reading
     from reconciler.store.db import Database
 

@@ -13,7 +13,7 @@ from reconciler.core.model.spec import Kind
 from reconciler.core.model.text import printable
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals
 from reconciler.core.plan.selection import Identity, Selection
-from reconciler.core.settings import SignatureSetting
+from reconciler.core.setting_values import SignatureSetting
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:

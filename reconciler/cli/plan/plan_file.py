@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.plan.options import PlanOptions
 from reconciler.core.plan.json import plan_as_json
 from reconciler.core.plan.model import PLAN_FORMAT_VERSION
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.errors import NeedsEdit
 from reconciler.files import remedy, write_output
 

@@ -15,7 +15,7 @@ from reconciler.cli.shared.invocation import with_home
 from reconciler.cli.shared.streams import working_directory
 from reconciler.config import Settings, database_source, load_settings
 from reconciler.core.model.times import format_duration, parse_duration
-from reconciler.core.settings import SourceSetting, is_url
+from reconciler.core.setting_values import SourceSetting, is_url
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.log import LEVELS, configure
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.cli.shared.context import source_flags_given
 from reconciler.cli.shared.streams import read_standard_octets
 from reconciler.core.model.text import printable
-from reconciler.core.settings import SourceSetting, is_url
+from reconciler.core.setting_values import SourceSetting, is_url
 from reconciler.core.source import MAX_FILE, Source, SourceFile
 from reconciler.core.trust import RULES_FILE
 from reconciler.errors import MosaicError, NeedsEdit, Problem

@@ -28,7 +28,7 @@ from reconciler.clients.http.proxy import proxy_name
 from reconciler.core.issuance.contract import GrantDocument, IssuedDocument, TokenState
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
-from reconciler.core.settings import ProxyRules
+from reconciler.core.setting_values import ProxyRules
 from reconciler.crypto.certificates import fingerprint_of, pick_pinned_root, split_pem
 from reconciler.crypto.csr import digest_of_pem
 from reconciler.crypto.proof import make_proof
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from reconciler.core.issuance.tokens import Token
-    from reconciler.core.settings import Network
+    from reconciler.core.setting_values import Network
     from reconciler.crypto.keys import PrivateKey
 
 ROOTS_PATH: Final = f"{API_PREFIX}/ca/roots"

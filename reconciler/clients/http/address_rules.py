@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from reconciler.core.settings import Network
+    from reconciler.core.setting_values import Network
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -21,7 +21,7 @@ from reconciler.clients.http.address_rules import literal_address, may_reach
 from reconciler.clients.http.proxy import UNUSED_HINT, proxy_for, proxy_name, proxy_transport
 from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.model.text import printable, shown
-from reconciler.core.settings import ProxyRules
+from reconciler.core.setting_values import ProxyRules
 from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.clients.http.address_rules import IpAddress
-    from reconciler.core.settings import Network
+    from reconciler.core.setting_values import Network
 
 UNREACHABLE_HINT: Final = "check the name, the port and the network between, then try again"
 MAX_ANSWER: Final = 256 * 1024  # octets; sixteen certificates, or an answer with a wide scope

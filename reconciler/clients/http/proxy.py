@@ -17,7 +17,7 @@ from reconciler.errors import NeedsEdit
 if TYPE_CHECKING:
     import ssl
 
-    from reconciler.core.settings import ProxyRules
+    from reconciler.core.setting_values import ProxyRules
 
 UNUSED_HINT: Final = (
     "; a proxy is set (HTTPS_PROXY), but not used for peers: MOSAIC_PEER_PROXY=environment uses it"

@@ -25,7 +25,7 @@ from reconciler.source.names import unreadable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.settings import SignatureSetting
+    from reconciler.core.setting_values import SignatureSetting
     from reconciler.source.git.run import Repository
 
 MAX_COMMITS: Final = 10_000  # in one reading

@@ -9,10 +9,10 @@ from reconciler.core.model.text import printable
 from reconciler.core.source import MAX_FILE, SourceFile
 from reconciler.errors import NeedsEdit
 from reconciler.process import Bounds
+from reconciler.source.choice import MAX_TARGET, Kind, ListedName, choose, follow
 from reconciler.source.git.environment import git_version
 from reconciler.source.git.errors import error_summary
 from reconciler.source.git.run import READING, refuse_dash
-from reconciler.source.listing import MAX_TARGET, Kind, ListedName, choose, follow
 from reconciler.source.names import (
     LOST_AND_FOUND,
     content_problem,
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.errors import Problem
+    from reconciler.source.choice import Listing, Manifest
     from reconciler.source.git.run import Repository
-    from reconciler.source.listing import Listing, Manifest
 
 RULES: Final = ".mosaic-trust.yaml"  # the rules of trust, at the root of the repository
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.model.text import counted, printable
 from reconciler.core.source import MAX_FILE
 from reconciler.errors import MosaicError, NeedsEdit
+from reconciler.source.choice import Kind, choose
 from reconciler.source.git.errors import error_summary
 from reconciler.source.git.history import COMMIT_WORDS, parse_commit
 from reconciler.source.git.run import SHA1_HEX, Repository, run_git
 from reconciler.source.git.tree import TreeListing, read_blobs
-from reconciler.source.listing import Kind, choose
 from reconciler.source.names import hidden, is_manifest, unreadable
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.model.status import (
+from reconciler.core.model.status_document import (
     ENDS_WITHIN,
     GatewayStatus,
     LastApply,

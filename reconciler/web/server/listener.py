@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.core.model.origin import Address
-    from reconciler.core.settings import Network
+    from reconciler.core.setting_values import Network
 
 HANDSHAKE_S: Final = 10.0  # for TLS, and for a proxy's header before it
 CLOSE_S: Final = 2.0  # for a client to answer our close_notify; asyncio would wait for 30 s

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from reconciler.core.model.origin import Address
-    from reconciler.core.settings import Network
+    from reconciler.core.setting_values import Network
     from reconciler.web.server.certificate import ServerCertificate
 
 GRACE_S: Final = 4  # for requests in flight once the server stops

@@ -10,15 +10,15 @@ import pytest
 
 from reconciler.core.audit.chain import GENESIS, Head, chain
 from reconciler.core.audit.events import EarlierEvent, parse_event
-from tests.support.cli import shell
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.signing import Signers
+from tests.support.commands.in_process import shell
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.repositories.signers import Signers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.cli import Quick
+    from tests.support.commands.in_process import Quick
 
 NAMESPACE = "mosaic-checkpoint"
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.support.authority import authority
-from tests.support.cli import Quick
+from tests.support.commands.in_process import Quick
+from tests.support.gateways.step_ca import authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.authority import Authority
+    from tests.support.gateways.step_ca import Authority
 
 
 def changed(made: Authority, change: Callable[[Any], None]) -> None:

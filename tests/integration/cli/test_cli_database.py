@@ -9,9 +9,9 @@ import pytest
 from reconciler.errors import MosaicError
 from reconciler.store.audit import log as audit
 from reconciler.store.db import Tx
-from tests.support.cli import Quick, shell
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.applied import applied_source, declare, withdraw
-from tests.support.command_tree import VERBS
-from tests.support.enrolling import grant_manifest
+from tests.support.commands.applied_source import applied_source, declare, withdraw
+from tests.support.commands.tree import VERBS
+from tests.support.gateways.enrollee import grant_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.cli import Quick
+    from tests.support.commands.in_process import Quick
 
 # what writes nothing and prints something that is neither a manifest, a script nor a schema
 READING = (

@@ -11,10 +11,10 @@ import pytest
 
 from reconciler.cli.main import run
 from reconciler.errors import EXIT_MEANINGS, OUTCOMES
-from tests.support.checkout import ROOT
-from tests.support.command import COMMAND, Command, write
-from tests.support.command_tree import VERBS
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.process import COMMAND, Command, write
+from tests.support.commands.tree import VERBS
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.project.checkout import ROOT
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:

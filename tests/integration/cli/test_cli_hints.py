@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.applied import applied_source, declare, withdraw
-from tests.support.cli import GRANTED, shell
-from tests.support.enrolling import grant_manifest
+from tests.support.commands.applied_source import applied_source, declare, withdraw
+from tests.support.commands.in_process import GRANTED, shell
+from tests.support.gateways.enrollee import grant_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.cli import Quick
-    from tests.support.command import Ended
+    from tests.support.commands.in_process import Quick
+    from tests.support.commands.process import Ended
 
 
 @pytest.fixture

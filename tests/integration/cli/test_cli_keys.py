@@ -10,8 +10,8 @@ from reconciler.crypto.keyring import FileKeyring, add_key
 from reconciler.crypto.seal import seal, unseal
 from reconciler.store import rewrap as sealed
 from reconciler.store.outbound import client_key_context
-from tests.support.cli import Quick, shell
-from tests.support.command import write
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import write
 
 if TYPE_CHECKING:
     from pathlib import Path

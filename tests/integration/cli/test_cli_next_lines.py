@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.applied import applied_source, declare, withdraw
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.repositories import Checkout
+from tests.support.commands.applied_source import applied_source, declare, withdraw
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.repositories.repository import Checkout
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.cli import Quick
-    from tests.support.command import Ended
+    from tests.support.commands.in_process import Quick
+    from tests.support.commands.process import Ended
 
 
 @pytest.fixture

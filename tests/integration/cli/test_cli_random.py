@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from reconciler.cli.main import mosaic as group
 from reconciler.cli.main import run
-from reconciler.cli.shared.errors import wants_json
+from reconciler.cli.shared.error_report import wants_json
 from reconciler.errors import EXIT_MEANINGS, MosaicError
-from tests.support.applied import applied_source
-from tests.support.cli import logging_kept
-from tests.support.command_tree import INPUTS, VERBS, any_word, arguments
+from tests.support.commands.applied_source import applied_source
+from tests.support.commands.in_process import logging_kept
+from tests.support.commands.tree import INPUTS, VERBS, any_word, arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.cli import Quick
+    from tests.support.commands.in_process import Quick
 
 # these go on until a signal, make whole gateways, remove them, or build programs
 NOT_RUN = {

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.config import SETTINGS, Setting
-from tests.support.cli import Quick, shell
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.command import Ended
+    from tests.support.commands.process import Ended
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.applied import applied_source
-from tests.support.command import COMMAND
+from tests.support.commands.applied_source import applied_source
+from tests.support.commands.process import COMMAND
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.cli import Quick
+    from tests.support.commands.in_process import Quick
 
 LATIN1 = os.fsdecode(b"M\xfcnchen")
 

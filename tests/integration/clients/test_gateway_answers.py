@@ -12,7 +12,8 @@ import pytest
 
 from reconciler.core.issuance.tokens import Token
 from reconciler.errors import Refused, Retry
-from tests.support.asking import (
+from tests.support.gateways.liar import Liar, Said, lying
+from tests.support.gateways.questions import (
     CA,
     ENROLL,
     GRANT,
@@ -25,7 +26,6 @@ from tests.support.asking import (
     pickup,
     refusal,
 )
-from tests.support.liar import Liar, Said, lying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

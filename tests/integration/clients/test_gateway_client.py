@@ -17,8 +17,17 @@ from reconciler.clients.http.channel import MAX_ANSWER
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.errors import Refused, Retry
-from tests.support.asking import CA, ENROLL, as_json, call, connect, enroll, refusal, status
-from tests.support.liar import API, DAY, ROOTS, Liar, Said, certificate, lying
+from tests.support.gateways.liar import API, DAY, ROOTS, Liar, Said, certificate, lying
+from tests.support.gateways.questions import (
+    CA,
+    ENROLL,
+    as_json,
+    call,
+    connect,
+    enroll,
+    refusal,
+    status,
+)
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S
 
@@ -90,7 +99,9 @@ def test_a_certificate_for_another_name_is_refused() -> None:
 def test_a_server_certificate_out_of_time_may_be_a_matter_of_clocks(
     monkeypatch: pytest.MonkeyPatch, life: tuple[timedelta, timedelta], text: str
 ) -> None:
-    monkeypatch.setattr("tests.support.liar.certificate", functools.partial(certificate, life=life))
+    monkeypatch.setattr(
+        "tests.support.gateways.liar.certificate", functools.partial(certificate, life=life)
+    )
     with lying(CA) as late:
         error = refusal(late, enroll)
         assert error.code == "peer_unreachable"

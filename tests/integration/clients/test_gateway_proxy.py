@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.clients.http.proxy import proxy_for
-from reconciler.core.settings import ProxyRules, read_proxy_rules
+from reconciler.core.setting_values import ProxyRules, read_proxy_rules
 from reconciler.errors import NeedsEdit
-from tests.support.asking import CA, as_json, call, connect, refusal, status
-from tests.support.connect_proxy import connect_proxy
-from tests.support.liar import API, Liar, lying
+from tests.support.gateways.connect_proxy import connect_proxy
+from tests.support.gateways.liar import API, Liar, lying
+from tests.support.gateways.questions import CA, as_json, call, connect, refusal, status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,15 +11,15 @@ import pytest
 
 from reconciler.clients.gateway.client import GatewayClient
 from reconciler.core.model.states import GrantStatus
-from reconciler.core.settings import LOOPBACK, RateLimit
+from reconciler.core.setting_values import LOOPBACK, RateLimit
 from reconciler.crypto.certificates import fingerprint_of, read_certificate, verify_chain
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, spki_sha256
 from reconciler.errors import Refused
-from tests.support.authority import authority
-from tests.support.enrolling import Rows, grant_manifest, peer_manifest
+from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
+from tests.support.gateways.step_ca import authority
+from tests.support.gateways.web_server import Parts, serving
 from tests.support.ports import free_port
-from tests.support.web import Parts, serving
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -34,7 +34,7 @@ from reconciler.crypto.csr import VerifiedCsr, make_csr, read_csr
 from reconciler.crypto.keys import generate_key, spki_sha256
 from reconciler.crypto.ott import Provisioner
 from reconciler.errors import NeedsEdit, Refused, Retry
-from tests.support.authority import Authority, authority
+from tests.support.gateways.step_ca import Authority, authority
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

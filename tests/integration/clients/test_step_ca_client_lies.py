@@ -21,7 +21,7 @@ from reconciler.crypto.authority import PEERS, new_authority
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.crypto.ott import Provisioner
-from tests.support.liar import server_certificate
+from tests.support.gateways.liar import server_certificate
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:

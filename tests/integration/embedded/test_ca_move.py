@@ -12,8 +12,8 @@ from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.stepca import config as ca_config
 from reconciler.embedded.stepca.config import ALL_PLACES, ONE_PLACE, read_ca_config
 from reconciler.files import replace_file
-from tests.support.cli import Quick
-from tests.support.embedded import open_folder
+from tests.support.commands.in_process import Quick
+from tests.support.gateways.home import open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

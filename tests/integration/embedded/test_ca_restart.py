@@ -14,7 +14,7 @@ from reconciler.crypto.authority import PEERS
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.crypto.ott import OttTime, Provisioner, grant_ott
-from tests.support.authority import authority
+from tests.support.gateways.step_ca import authority
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from reconciler.embedded.postgres.home_server import cluster_of, postgres
 from reconciler.embedded.postgres.programs import server_binaries
 from reconciler.errors import NeedsEdit
 from reconciler.store.connection import probe
-from tests.support.embedded import as_root, made_home, open_folder
+from tests.support.gateways.home import as_root, made_home, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

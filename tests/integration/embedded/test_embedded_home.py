@@ -23,7 +23,7 @@ from reconciler.embedded.stepca.process import StepCa
 from reconciler.errors import MosaicError
 from reconciler.files import write_new
 from reconciler.store.connection import probe
-from tests.support.embedded import made_home, open_folder
+from tests.support.gateways.home import made_home, open_folder
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from reconciler.embedded.postgres.home_server import cluster_of, postgres
 from reconciler.embedded.supervise import sole_gateway
 from reconciler.errors import Retry
 from reconciler.store.connection import probe
-from tests.support.embedded import USER, as_root, finish, made_home, open_folder, user
+from tests.support.gateways.home import USER, as_root, finish, made_home, open_folder, user
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from reconciler.embedded.stepca.process import StepCa
 from reconciler.embedded.supervise import supervised
 from reconciler.errors import Refused, Retry
 from reconciler.store.connection import probe
-from tests.support.embedded import made_home, open_folder
+from tests.support.gateways.home import made_home, open_folder
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:

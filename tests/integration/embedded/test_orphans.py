@@ -21,9 +21,9 @@ from reconciler.embedded.postgres.data_directory import (
 from reconciler.embedded.postgres.home_server import cluster_of, postgres
 from reconciler.errors import NeedsEdit
 from reconciler.store.connection import probe
-from tests.support.cli import Quick
-from tests.support.embedded import as_root, open_folder
-from tests.support.told import told
+from tests.support.commands.error_text import told
+from tests.support.commands.in_process import Quick
+from tests.support.gateways.home import as_root, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

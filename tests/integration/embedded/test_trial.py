@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.origin import read_origin
-from reconciler.core.settings import read_oid_arc
+from reconciler.core.setting_values import read_oid_arc
 from reconciler.embedded import processes
 from reconciler.embedded.stepca.install import require_step_ca
 from reconciler.embedded.stepca.trial import try_settings

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.loops.jobs import run_jobs
 from reconciler.loops.run import GIT_BACKOFF, After, Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.db import Database
-from tests.support.cli import Quick, shell
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.looping import while_running
+from tests.support.commands.in_process import Quick, shell
+from tests.support.database.loop import while_running
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.ports import free_port
-from tests.support.repositories import Checkout
+from tests.support.repositories.repository import Checkout
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:

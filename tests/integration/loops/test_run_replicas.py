@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.loops.run import After, Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.db import Database
-from tests.support.cli import Quick, shell
-from tests.support.enrolling import Rows, grant_manifest, peer_manifest
+from tests.support.commands.in_process import Quick, shell
+from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def replica(mosaic: Quick, *words: str) -> Iterator[subprocess.Popen[bytes]]:
 def stopped(url: str, source: Path, at: str) -> Iterator[subprocess.Popen[str]]:
     """Start a loop that stops itself there; give it once it has stopped, and end it at last."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.stopping", url, str(source), at],
+        [sys.executable, "-m", "tests.support.database.stopped_loop", url, str(source), at],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cli import Quick, shell
-from tests.support.command import COMMAND, write
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.repositories import Checkout
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import COMMAND, write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.repositories.repository import Checkout
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.source.read import read_source
-from tests.support.liar import Liar, Said, lying_to_git
-from tests.support.manifests import PEER
-from tests.support.repositories import Checkout
+from tests.support.gateways.liar import Liar, Said, lying_to_git
+from tests.support.manifests.text import PEER
+from tests.support.repositories.repository import Checkout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.reconcile import ApplyOptions, apply, read
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.db import Database
-from tests.support.cli import GRANTED, Quick, shell
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.repositories import Checkout
+from tests.support.commands.in_process import GRANTED, Quick, shell
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.repositories.repository import Checkout
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.command import Command
-from tests.support.database_server import OWNER, PASSWORD, DatabaseServer, database_server
+from tests.support.commands.process import Command
+from tests.support.database.server import OWNER, PASSWORD, DatabaseServer, database_server
+from tests.support.database.tls_front import self_signed, tls_front
 from tests.support.ports import free_port
-from tests.support.tls_front import self_signed, tls_front
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

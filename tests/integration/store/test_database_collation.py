@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cli import shell
-from tests.support.command import write
-from tests.support.database_server import DEBIAN, OWNER, database_server
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.in_process import shell
+from tests.support.commands.process import write
+from tests.support.database.server import DEBIAN, OWNER, database_server
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from reconciler.config import load_settings
 from reconciler.config.database import database_source
 from reconciler.errors import Retry
 from reconciler.store.db import AsyncDatabase
-from tests.support.database_server import OWNER, PASSWORD, database_server
+from tests.support.database.server import OWNER, PASSWORD, database_server
 
 if TYPE_CHECKING:
     from pathlib import Path

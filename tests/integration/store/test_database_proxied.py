@@ -14,10 +14,10 @@ import pytest
 
 from reconciler.embedded import processes
 from reconciler.store.db import AsyncDatabase
-from tests.support.cli import Quick, shell
-from tests.support.command import write
-from tests.support.database_server import OWNER, PASSWORD, DatabaseServer, database_server
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import write
+from tests.support.database.server import OWNER, PASSWORD, DatabaseServer, database_server
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S, wait_until
 

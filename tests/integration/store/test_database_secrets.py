@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.store.db import Database
-from tests.support.cli import Quick
+from tests.support.commands.in_process import Quick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

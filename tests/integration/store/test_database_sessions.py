@@ -10,16 +10,16 @@ import pytest
 
 from reconciler.errors import Retry
 from reconciler.store.db import AsyncDatabase, Database
-from tests.support.cli import shell
-from tests.support.command import Command, write
-from tests.support.database_server import (
+from tests.support.commands.in_process import shell
+from tests.support.commands.process import Command, write
+from tests.support.database.server import (
     DEBIAN,
     OWNER,
     PASSWORD,
     DatabaseServer,
     database_server,
 )
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

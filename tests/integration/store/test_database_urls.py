@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.command import Command
-from tests.support.database_server import OWNER, PASSWORD, DatabaseServer, database_server
+from tests.support.commands.process import Command
+from tests.support.database.server import OWNER, PASSWORD, DatabaseServer, database_server
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:

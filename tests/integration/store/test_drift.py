@@ -20,10 +20,10 @@ from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import read_crl
 from reconciler.store.audit import log as audit
 from reconciler.store.issuance.crl import store_crl
-from tests.support.by_hand import by_hand
-from tests.support.cli import Quick, shell
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import write
+from tests.support.database.hand_changes import by_hand
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,9 @@ from reconciler.errors import Retry
 from reconciler.store import locks
 from reconciler.store.db import Database
 from reconciler.store.locks import MAX_NAME, application_name, locked
-from tests.support.cli import Quick, shell
-from tests.support.command import COMMAND, write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import COMMAND, write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:

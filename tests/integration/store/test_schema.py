@@ -13,7 +13,7 @@ from reconciler.errors import MosaicError
 from reconciler.store.db import Database
 from reconciler.store.migrate import alembic_config, upgrade
 from reconciler.store.schema import HEAD, MIGRATIONS, differences, require_current
-from tests.support.enrolling import Rows, grant_manifest, peer_manifest
+from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,11 +12,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-from reconciler.core.settings import RateLimit
+from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import read_certificate, verify_chain
 from reconciler.crypto.keys import generate_key
-from tests.support.enrolling import API, Enrollee, Rows, bearer, grant_manifest, peer_manifest
-from tests.support.web import Parts, serving
+from tests.support.gateways.enrollee import (
+    API,
+    Enrollee,
+    Rows,
+    bearer,
+    grant_manifest,
+    peer_manifest,
+)
+from tests.support.gateways.web_server import Parts, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tests.support.authority import Authority
+    from tests.support.gateways.step_ca import Authority
 
 OFF = RateLimit(0, 0)
 

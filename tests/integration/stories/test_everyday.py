@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from ruamel.yaml import YAML
 
-from reconciler.manifest.documents import specs_of
+from reconciler.manifest.declarations import specs_of
 from reconciler.manifest.formatter import formatted
-from tests.support.checkout import ROOT
-from tests.support.cli import Quick, shell
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.repositories import Checkout
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.project.checkout import ROOT
+from tests.support.repositories.repository import Checkout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,15 +19,15 @@ from reconciler.errors import MosaicError, Refused, Retry
 from reconciler.join import Joiner, join
 from reconciler.store import outbound
 from reconciler.store.audit import log as audit
-from tests.support.enrolling import Enrollee, grant_manifest, peer_manifest
+from tests.support.gateways.enrollee import Enrollee, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.core.issuance.invitation import Invitation
     from reconciler.core.issuance.tokens import Token
-    from tests.support.grantor import Alpha
-    from tests.support.joining import Beta
+    from tests.support.gateways.grantor import Alpha
+    from tests.support.gateways.joiner import Beta
 
 
 def token_status(alpha: Alpha, token: Token) -> str:

@@ -20,8 +20,8 @@ from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import Refused
-from tests.support.joining import Beta, beta_of
-from tests.support.liar import API, DAY, Liar, Said, certificate, lying, other_name
+from tests.support.gateways.joiner import Beta, beta_of
+from tests.support.gateways.liar import API, DAY, Liar, Said, certificate, lying, other_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.core.settings import RateLimit
+from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import Retry
 from reconciler.loops.workers import recover, refresh_crl, revoke_due
-from tests.support.authority import Authority, authority
-from tests.support.enrolling import (
+from tests.support.gateways.enrollee import (
     API,
     PEPPER,
     Enrollee,
@@ -27,8 +26,9 @@ from tests.support.enrolling import (
     grant_manifest,
     peer_manifest,
 )
+from tests.support.gateways.step_ca import Authority, authority
+from tests.support.gateways.web_server import Parts, Running, serving
 from tests.support.waiting import PATIENCE_S, wait_until
-from tests.support.web import Parts, Running, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

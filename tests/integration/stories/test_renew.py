@@ -15,14 +15,14 @@ from reconciler.errors import MosaicError
 from reconciler.loops.renewals import Renewals
 from reconciler.renew import renew
 from reconciler.store.rewrap import FIRST, rewrap_batch, sealed_by_key
-from tests.support.grantor import RENEW
+from tests.support.gateways.grantor import RENEW
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.renew import Renewer
-    from tests.support.grantor import Alpha
-    from tests.support.joining import Beta
+    from tests.support.gateways.grantor import Alpha
+    from tests.support.gateways.joiner import Beta
 
 ISSUED = "SELECT count(*) FROM federation_certificates WHERE status = 'issued'"
 AGED = (

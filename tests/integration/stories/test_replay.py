@@ -16,16 +16,16 @@ from reconciler.store import holds
 from reconciler.store.audit.queries import state_at
 from reconciler.store.locks import locked
 from reconciler.store.rename import rename
-from tests.support.cli import Quick
-from tests.support.enrolling import Enrollee, Rows, grant_manifest, peer_manifest
+from tests.support.commands.in_process import Quick
+from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from reconciler.store.db import Tx
-    from tests.support.grantor import Alpha
-    from tests.support.joining import Beta
+    from tests.support.gateways.grantor import Alpha
+    from tests.support.gateways.joiner import Beta
 
 _GRANTS = (
     "SELECT g.id::text AS id, g.name, p.name AS peer, g.subject_user_id, g.scope,"

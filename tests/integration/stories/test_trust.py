@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.manifest.trust import parse_rules
-from tests.support.cli import Quick, shell
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.repositories import Checkout
-from tests.support.signing import Gpg, Signer, Signers
+from tests.support.commands.in_process import Quick, shell
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.repositories.repository import Checkout
+from tests.support.repositories.signers import Gpg, Signer, Signers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.command import Ended
+    from tests.support.commands.process import Ended
 
 RULES = """\
 apiVersion: federation.mosaicstack.dev/v1

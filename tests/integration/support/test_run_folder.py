@@ -14,9 +14,9 @@ import pytest
 
 from reconciler.embedded import processes
 from reconciler.embedded.postgres.programs import OUTSIDE
-from tests.support.checkout import ROOT
-from tests.support.command import Ended
-from tests.support.embedded import as_root
+from tests.support.commands.process import Ended
+from tests.support.gateways.home import as_root
+from tests.support.project.checkout import ROOT
 
 LEAVE_A_FILE: Final = """
 import tempfile

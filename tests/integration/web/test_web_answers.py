@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.core.issuance.tokens import PUBLIC_ID_RANDOM_BYTES, SECRET_RANDOM_BYTES, new_token
-from reconciler.core.settings import RateLimit
+from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import CrlFacts
 from reconciler.store.db import Database
 from reconciler.store.issuance.crl import store_crl
 from reconciler.web.app import make_app
 from reconciler.web.requests import MAX_BODY
+from tests.support.gateways.web_server import Parts, Running, serving
 from tests.support.waiting import wait_until
-from tests.support.web import Parts, Running, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

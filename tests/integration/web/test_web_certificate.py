@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from reconciler.core.model.backoff import Backoff
 from reconciler.core.model.origin import server_names
-from reconciler.core.settings import RateLimit
+from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
@@ -20,9 +20,9 @@ from reconciler.errors import Retry
 from reconciler.web.server import certificate as certificates
 from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
-from tests.support.authority import Authority, authority
+from tests.support.gateways.step_ca import Authority, authority
+from tests.support.gateways.web_server import ANY_PORT, Parts, Running, serving
 from tests.support.waiting import PATIENCE_S, wait_until
-from tests.support.web import ANY_PORT, Parts, Running, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

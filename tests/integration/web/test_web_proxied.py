@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.settings import RateLimit
+from reconciler.core.setting_values import RateLimit
 from reconciler.web.server import listener
 from reconciler.web.server.proxy_protocol import LOCAL
-from tests.support.cli import Quick
+from tests.support.commands.in_process import Quick
+from tests.support.gateways.web_server import Parts, Running, serving
 from tests.support.waiting import PATIENCE_S, wait_until
-from tests.support.web import Parts, Running, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

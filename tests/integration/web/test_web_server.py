@@ -12,7 +12,7 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from reconciler.core.settings import RateLimit
+from reconciler.core.setting_values import RateLimit
 from reconciler.errors import NeedsEdit
 from reconciler.web import requests
 from reconciler.web.middleware import Guard
@@ -20,8 +20,8 @@ from reconciler.web.server import http as protocol
 from reconciler.web.server import server
 from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
+from tests.support.gateways.web_server import Parts, Running, serving
 from tests.support.waiting import PATIENCE_S, wait_until
-from tests.support.web import Parts, Running, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ import pytest
 
 from reconciler.cli.main import mosaic
 from reconciler.cli.shared.invocation import PROGRAM, invocation, with_home
-from tests.support.checkout import ROOT
-from tests.support.command_tree import VERBS
+from tests.support.commands.tree import VERBS
+from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from reconciler.crypto.csr import MAX_CSR_DER, csr_digest, make_csr, read_csr
 from reconciler.crypto.keys import generate_key, spki_sha256
 from reconciler.errors import Refused
-from tests.support.checkout import ROOT
+from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

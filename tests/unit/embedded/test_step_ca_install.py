@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.embedded.stepca import build, install
 from reconciler.errors import MosaicError
-from tests.support.checkout import ROOT
+from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ import pytest
 
 from reconciler.loops import watch as watching
 from reconciler.loops.watch import FolderWatch
-from reconciler.source.snapshot import shared_file_system, take_snapshot
+from reconciler.source.folder_state import shared_file_system, take_snapshot
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:

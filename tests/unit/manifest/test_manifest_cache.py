@@ -15,8 +15,8 @@ from reconciler.manifest import cache
 from reconciler.manifest.cache import load_cached
 from reconciler.manifest.load import declared_in, load
 from reconciler.manifest.write import manifest_text
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.strategies import desired as any_desired
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.manifests.strategies import desired as any_desired
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec
-from reconciler.manifest.documents import kind_of, specs_of
+from reconciler.manifest.declarations import kind_of, specs_of
 from reconciler.manifest.edit import edited, renamed
 from reconciler.manifest.formatter import formatted
 from reconciler.manifest.reader import read_documents
-from tests.support.strategies import grant_specs, peer_specs
-from tests.support.written import files
+from tests.support.manifests.strategies import grant_specs, peer_specs
+from tests.support.manifests.styles import files
 
 if TYPE_CHECKING:
     from reconciler.core.model.spec import Spec

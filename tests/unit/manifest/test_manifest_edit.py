@@ -17,7 +17,7 @@ from reconciler.manifest.edit import edited, renamed
 from reconciler.manifest.formatter import formatted
 from reconciler.manifest.load import declared_in
 from reconciler.manifest.write import manifest_text
-from tests.support.strategies import grant_specs, peer_specs
+from tests.support.manifests.strategies import grant_specs, peer_specs
 
 if TYPE_CHECKING:
     from reconciler.core.model.spec import Spec

@@ -16,7 +16,7 @@ from reconciler.core.source import MAX_FILE
 from reconciler.errors import InvalidManifests
 from reconciler.manifest.load import load, load_scope
 from reconciler.manifest.reader import read_documents
-from tests.support.manifests import GRANT, PEER, loaded, problems, source
+from tests.support.manifests.text import GRANT, PEER, loaded, problems, source
 from tests.support.waiting import PATIENCE_S
 
 FULL: Final = MAX_FILE
@@ -175,7 +175,7 @@ def test_a_hostile_file_is_refused_in_no_time(name: str) -> None:
 @pytest.mark.parametrize("name", ["50,000 brackets", "250,000 brackets", "50,000 mappings"])
 def test_brackets_do_not_crash_the_process(name: str) -> None:
     program = (
-        "import sys; from tests.support.manifests import source; from reconciler.errors import"
+        "import sys; from tests.support.manifests.text import source; from reconciler.errors import"
         " InvalidManifests; from reconciler.manifest.load import load\n"
         "try:\n    load(source(a=sys.stdin.read()))\n"
         "except InvalidManifests as error:\n    print(error.problems[0].code)\n"

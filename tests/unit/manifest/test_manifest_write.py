@@ -13,8 +13,8 @@ from reconciler.core.model.scope import Resource, ResourceType, Scope, Verb
 from reconciler.core.model.spec import Direction, GrantSpec, PeerSpec
 from reconciler.errors import Refused
 from reconciler.manifest.write import manifest_text, write_manifest
-from tests.support.manifests import PEER, loaded
-from tests.support.strategies import scopes
+from tests.support.manifests.strategies import scopes
+from tests.support.manifests.text import PEER, loaded
 
 if TYPE_CHECKING:
     from pathlib import Path

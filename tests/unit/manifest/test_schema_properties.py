@@ -18,7 +18,7 @@ from reconciler.errors import InvalidManifests
 from reconciler.manifest.load import declared_in
 from reconciler.manifest.models import EXPIRES_PATTERN, LIFETIME_PATTERN
 from reconciler.manifest.schema import json_schema
-from tests.support.manifests import GRANT, PEER, problems
+from tests.support.manifests.text import GRANT, PEER, problems
 
 SCHEMAS = {kind: Draft202012Validator(json_schema(kind.lower())) for kind in ("Peer", "Grant")}
 much = settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))

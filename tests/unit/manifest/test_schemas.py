@@ -13,8 +13,8 @@ from reconciler.manifest.load import load
 from reconciler.manifest.reader import read_documents
 from reconciler.manifest.schema import KINDS, json_schema
 from reconciler.source.directory import read_directory
-from tests.support.checkout import ROOT
-from tests.support.manifests import GRANT, PEER, loaded
+from tests.support.manifests.text import GRANT, PEER, loaded
+from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 from reconciler.config import SETTINGS
 from reconciler.errors import EXIT_MEANINGS
 from reconciler.web.openapi import CALLS
-from tests.support.checkout import ROOT
+from tests.support.project.checkout import ROOT
 from tools import docs
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from reconciler.errors import (
 )
 from reconciler.web.openapi import CALLS
 from reconciler.web.problems import public_problem
-from tests.support.checkout import ROOT
+from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

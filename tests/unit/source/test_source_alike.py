@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.errors import MosaicError
 from reconciler.source.read import read_source
-from tests.support.manifests import PEER
-from tests.support.repositories import Checkout
+from tests.support.manifests.text import PEER
+from tests.support.repositories.repository import Checkout
 
 FOLDERS: Final = ("", "sub/", "sub/deep/", "Sub/", ".hidden/", "lost+found/", "build/", "x.yaml/")
 NAMES: Final = (

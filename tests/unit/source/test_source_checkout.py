@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.errors import NeedsEdit
 from reconciler.source.git.environment import git_version
 from reconciler.source.read import read_source
-from tests.support.manifests import GRANT, PEER
-from tests.support.repositories import Checkout
+from tests.support.manifests.text import GRANT, PEER
+from tests.support.repositories.repository import Checkout
 
 if TYPE_CHECKING:
     from pathlib import Path

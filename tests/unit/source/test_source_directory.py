@@ -15,7 +15,7 @@ from reconciler.errors import InvalidManifests, NeedsEdit
 from reconciler.manifest.load import load
 from reconciler.source.directory import read_directory
 from reconciler.source.names import MAX_FOLDERS
-from tests.support.manifests import PEER
+from tests.support.manifests.text import PEER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from typing import Final
 
 import pytest
 
-from reconciler.core.settings import SignatureSetting, SourceSetting
+from reconciler.core.setting_values import SignatureSetting, SourceSetting
 from reconciler.errors import NeedsEdit
 from reconciler.source.read import read_source
-from tests.support.manifests import GRANT, PEER
-from tests.support.repositories import Checkout
+from tests.support.manifests.text import GRANT, PEER
+from tests.support.repositories.repository import Checkout
 
 GIT: Final = shutil.which("git")
 # As git before 2.32 and 2.38 are: settings come from a home alone, safe.directory from a file.

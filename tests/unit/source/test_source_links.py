@@ -17,7 +17,7 @@ from reconciler.errors import InvalidManifests, Retry
 from reconciler.manifest.load import load
 from reconciler.source.directory import read_directory
 from reconciler.source.folder_listing import FolderListing
-from tests.support.manifests import PEER
+from tests.support.manifests.text import PEER
 
 if TYPE_CHECKING:
     from pathlib import Path

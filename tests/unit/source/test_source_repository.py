@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from reconciler.core.model.commits import Relation
-from reconciler.core.settings import SourceSetting, is_url
+from reconciler.core.setting_values import SourceSetting, is_url
 from reconciler.core.source import MAX_FILE, Source
 from reconciler.errors import InvalidManifests, NeedsEdit, Retry
 from reconciler.manifest.load import load
@@ -21,8 +21,8 @@ from reconciler.source.git.errors import error_summary
 from reconciler.source.git.remote import Remote, cache_folder
 from reconciler.source.git.run import Repository
 from reconciler.source.read import read_source
-from tests.support.manifests import GRANT, PEER
-from tests.support.repositories import Checkout
+from tests.support.manifests.text import GRANT, PEER
+from tests.support.repositories.repository import Checkout
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.core.settings import RateLimit
+from reconciler.core.setting_values import RateLimit
 from reconciler.errors import OUTCOMES, NeedsEdit, Refused, Retry
 from reconciler.web import rate_limit as ratelimit
 from reconciler.web.client_address import bucket_of, client_address

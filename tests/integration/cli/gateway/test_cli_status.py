@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.errors import Retry
 from reconciler.loops.run import Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.db import Database
 from reconciler.store.locks import locked
 from reconciler.store.loop_status import MAX_PROBLEMS, Pass, Waiting, record_pass
-from tests.support.cli import Quick, shell
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.looping import while_running
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import write
+from tests.support.database.loop import while_running
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

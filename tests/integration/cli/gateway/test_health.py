@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.settings import RateLimit
+from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.authority import new_authority
-from tests.support.cli import Quick
-from tests.support.web import Parts, serving
+from tests.support.commands.in_process import Quick
+from tests.support.gateways.web_server import Parts, serving
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ import pytest
 
 from reconciler.config.home import Home
 from reconciler.embedded.destroy import destroy_home
-from tests.support.cli import Quick
-from tests.support.command import COMMAND
-from tests.support.embedded import as_root, open_folder
+from tests.support.commands.in_process import Quick
+from tests.support.commands.process import COMMAND
+from tests.support.gateways.home import as_root, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

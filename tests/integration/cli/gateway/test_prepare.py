@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command import Command, Ended
+from tests.support.commands.process import Command, Ended
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.authority import authority
-from tests.support.cli import Quick, shell
-from tests.support.command import COMMAND
-from tests.support.gateways import Up
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import COMMAND
+from tests.support.gateways.gateway import Up
+from tests.support.gateways.step_ca import authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.authority import Authority
+    from tests.support.gateways.step_ca import Authority
 
 
 @pytest.fixture

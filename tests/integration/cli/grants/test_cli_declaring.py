@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.cli import GRANTED, Quick, shell
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.in_process import GRANTED, Quick, shell
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.core.issuance.invitation import parse_invitation
-from tests.support.cli import PUBLIC_URL, Quick, invitation_of, shell
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.in_process import PUBLIC_URL, Quick, invitation_of, shell
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

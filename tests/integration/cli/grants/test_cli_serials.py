@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.issuance.serials import parse_fingerprint, parse_serial
-from tests.support.applied import applied_source
-from tests.support.spellings import (
+from tests.support.commands.applied_source import applied_source
+from tests.support.manifests.spellings import (
     FINGERPRINTS,
     NO_FINGERPRINTS,
     NO_SERIALS,
@@ -22,7 +22,7 @@ from tests.support.spellings import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.cli import Quick
+    from tests.support.commands.in_process import Quick
 
 WORDS = "0123456789abcdefABCDEFxX: \t\n=()serialnumberSHA-256"
 READ = {"federation_serial": parse_serial, "federation_fingerprint": parse_fingerprint}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.store.locks import locked
-from tests.support.cli import Quick, shell
-from tests.support.command import COMMAND, write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import COMMAND, write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from reconciler.reconcile import ApplyOptions, apply, plan
 from reconciler.store.apply.provenance import Provenance
 from reconciler.store.connection import probe
 from reconciler.store.db import Database
-from tests.support.cli import Quick, shell
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.strategies import desired
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.manifests.strategies import desired
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.core.issuance.invitation import parse_invitation
-from tests.support.cli import GRANTED, Quick, invitation_of, shell
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
-from tests.support.killed import run_and_kill
+from tests.support.commands.in_process import GRANTED, Quick, invitation_of, shell
+from tests.support.commands.killed import run_and_kill
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

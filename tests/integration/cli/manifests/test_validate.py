@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cli import Quick
-from tests.support.command import COMMAND
-from tests.support.manifests import GRANT, PEER
+from tests.support.commands.in_process import Quick
+from tests.support.commands.process import COMMAND
+from tests.support.manifests.text import GRANT, PEER
 
 if TYPE_CHECKING:
     from pathlib import Path

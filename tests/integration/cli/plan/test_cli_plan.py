@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.applied import applied_source, declare, withdraw
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.applied_source import applied_source, declare, withdraw
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.cli import Quick
+    from tests.support.commands.in_process import Quick
 
 CHANGE_NAMES: Final = (
     *("action", "kind", "name", "path", "line", "reason", "fields", "certificates"),

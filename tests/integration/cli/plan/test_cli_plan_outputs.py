@@ -9,15 +9,15 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from reconciler.manifest.schema import json_schema
-from tests.support.applied import applied_source, declare, withdraw
-from tests.support.by_hand import by_hand
-from tests.support.command import write
-from tests.support.enrolling import grant_manifest, peer_manifest
+from tests.support.commands.applied_source import applied_source, declare, withdraw
+from tests.support.commands.process import write
+from tests.support.database.hand_changes import by_hand
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.cli import Quick
+    from tests.support.commands.in_process import Quick
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import signal
 import sys
 
 from reconciler import reconcile
-from reconciler.core.settings import SourceSetting
+from reconciler.core.setting_values import SourceSetting
 from reconciler.loops import run
 from reconciler.loops.triggers import Triggers
 from reconciler.store.connection import session

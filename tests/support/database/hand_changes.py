@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 if TYPE_CHECKING:
-    from tests.support.cli import Quick
+    from tests.support.commands.in_process import Quick
 
 
 def by_hand(mosaic: Quick, *statements: str) -> None:

@@ -25,8 +25,8 @@ from reconciler.embedded.postgres import server as clusters
 from reconciler.embedded.postgres.account import server_account
 from reconciler.embedded.postgres.home_server import cluster_of, postgres
 from reconciler.embedded.postgres.programs import server_binaries
-from tests.support.command import COMMAND, Command
-from tests.support.enrolling import API, Enrollee
+from tests.support.commands.process import COMMAND, Command
+from tests.support.gateways.enrollee import API, Enrollee
 from tests.support.waiting import PATIENCE_S, POLL_S, wait_until
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus
 from reconciler.core.plan.diff import diff
 from reconciler.core.plan.model import Action, Impact, NoteKind, Plan
 from reconciler.core.plan.plan import plan
-from tests.support.model import applied
-from tests.support.strategies import NOW, hold
+from tests.support.manifests.plan_model import applied
+from tests.support.manifests.strategies import NOW, hold
 
 SCOPE = Scope((Resource(ResourceType.TASKS, frozenset({Verb.LIST})),), 100)
 PEER = PeerSpec(Direction.INBOUND, "Beta")

@@ -17,8 +17,8 @@ from reconciler.cli.main import run
 from reconciler.core.issuance.invitation import Invitation, parse_invitation
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.keyring import FileKeyring
-from tests.support.command import Command, Ended
-from tests.support.enrolling import PEPPER, Rows
+from tests.support.commands.process import Command, Ended
+from tests.support.gateways.enrollee import PEPPER, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from reconciler.core.model.spec import (
 )
 from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus, live_grant_status
 from reconciler.core.plan.plan import plan
-from tests.support.model import applied
+from tests.support.manifests.plan_model import applied
 
 NOW: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
 TEAMS: Final = ("platform", "sales")

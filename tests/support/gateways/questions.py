@@ -12,18 +12,18 @@ import pytest
 from reconciler.clients.gateway.client import GatewayClient
 from reconciler.clients.http.channel import DIRECT, Timeouts
 from reconciler.core.issuance.tokens import new_token
-from reconciler.core.settings import LOOPBACK
+from reconciler.core.setting_values import LOOPBACK
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import MosaicError
-from tests.support.liar import API, Liar, Said
+from tests.support.gateways.liar import API, Liar, Said
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from reconciler.core.settings import Network, ProxyRules
+    from reconciler.core.setting_values import Network, ProxyRules
 
 CA = new_authority("Alpha", datetime.now(UTC))
 PIN = fingerprint_of(CA.root)

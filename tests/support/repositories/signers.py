@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.repositories import Checkout
+    from tests.support.repositories.repository import Checkout
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from reconciler.clients.step_ca.client import CaClient
     from reconciler.core.model.origin import Address
-    from reconciler.core.settings import Network, RateLimit
+    from reconciler.core.setting_values import Network, RateLimit
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from reconciler.core.plan.guard import GuardOptions, judge
 from reconciler.core.plan.model import Action, NoteKind
 from reconciler.core.plan.plan import plan
 from reconciler.core.plan.selection import Identity, Selection, narrowed_plan
-from tests.support.model import applied
-from tests.support.strategies import NOW, desired, observed, shuffled
+from tests.support.manifests.plan_model import applied
+from tests.support.manifests.strategies import NOW, desired, observed, shuffled
 
 ANYTHING = (desired(), observed())
 

@@ -12,7 +12,7 @@ from tests.support.waiting import PATIENCE_S
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.command import Command
+    from tests.support.commands.process import Command
 
 # Steps are counted from the first file that is made below the folder: each file that is made,
 # linked, renamed or removed there, and each commit, before and after it.

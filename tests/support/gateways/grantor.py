@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from reconciler.core.issuance.tokens import Token
-    from tests.support.authority import Authority
-    from tests.support.enrolling import Rows
-    from tests.support.web import Running
+    from tests.support.gateways.enrollee import Rows
+    from tests.support.gateways.step_ca import Authority
+    from tests.support.gateways.web_server import Running
 
 ENROLL = "/federation/v1/enroll"
 RENEW = "/federation/v1/certificates/renew"

@@ -17,7 +17,7 @@ from reconciler.core.model.states import (
     enrolled_grant_status,
     live_grant_status,
 )
-from tests.support.checkout import ROOT
+from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:
     from enum import StrEnum

@@ -19,7 +19,7 @@ from reconciler.core.model.scope import (
 )
 from reconciler.core.model.spec import GrantSpec, canonical_json
 from reconciler.core.plan.diff import diff
-from tests.support.strategies import NOW, TEAMS, resources, scopes
+from tests.support.manifests.strategies import NOW, TEAMS, resources, scopes
 
 OWNERS = (*TEAMS, "a team that nobody names", "the subject")
 ONE_TYPE = resources((ResourceType.TASKS,))

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.cli.plan.text import guard_line
+from reconciler.cli.plan.terminal import guard_line
 from reconciler.core.model.observed import Observed
 from reconciler.core.model.scope import Resource, ResourceType, Scope, Verb
 from reconciler.core.model.spec import (
@@ -22,8 +22,8 @@ from reconciler.core.model.spec import (
 from reconciler.core.model.spec import spec_digest as digest
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals, Refusal, Verdict, judge
 from reconciler.core.plan.plan import plan
-from tests.support.model import applied
-from tests.support.strategies import NOW
+from tests.support.manifests.plan_model import applied
+from tests.support.manifests.strategies import NOW
 
 SCOPE = Scope((Resource(ResourceType.TASKS, frozenset({Verb.LIST})),), 100)
 PEER = PeerSpec(Direction.INBOUND, "Beta")

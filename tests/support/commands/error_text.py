@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.support.command import Ended
+    from tests.support.commands.process import Ended
 
 
 def told(ended: Ended, code: int, *words: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.clients.gateway.client import Connector, utc_now
-from reconciler.core.settings import LOOPBACK
+from reconciler.core.setting_values import LOOPBACK
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.keys import load_private_key
 from reconciler.crypto.seal import unseal
@@ -19,7 +19,7 @@ from reconciler.renew import Renewer, renew
 from reconciler.store import outbound
 from reconciler.store.db import AsyncDatabase
 from reconciler.store.outbound import client_key_context
-from tests.support.enrolling import Rows
+from tests.support.gateways.enrollee import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.issuance.serials import parse_certificate, parse_fingerprint, parse_serial
-from tests.support.spellings import (
+from tests.support.manifests.spellings import (
     FINGERPRINT,
     FINGERPRINTS,
     NO_FINGERPRINTS,

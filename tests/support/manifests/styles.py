@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from reconciler.core.model.spec import Kind, PeerSpec
 from reconciler.errors import InvalidManifests
-from reconciler.manifest.documents import kind_of, specs_of
+from reconciler.manifest.declarations import kind_of, specs_of
 from reconciler.manifest.models import API_VERSION
 from reconciler.manifest.write import spec_document
-from tests.support.strategies import grant_specs, peer_specs
+from tests.support.manifests.strategies import grant_specs, peer_specs
 
 if TYPE_CHECKING:
     from reconciler.core.model.spec import Spec

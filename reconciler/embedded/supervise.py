@@ -150,7 +150,7 @@ async def _keep(name: str, alive: Callable[[], bool], start: Callable[[], None])
             if alive():
                 continue
         except OSError as error:  # no descriptor is left to look with
-            _log.error("%s cannot be looked at: %s", name, error)
+            _log.error("%s cannot be checked: %s", name, error)
             continue
         if time.monotonic() - started > STEADY_S:
             starts = 0

@@ -179,7 +179,7 @@ class Loop:
         except MosaicError as error:  # the log has told of the pass
             unrecorded = error.message
         if unrecorded not in ("", self._unrecorded, failure.message if failure else ""):
-            _log.warning("the pass is not recorded: %s", unrecorded)
+            _log.warning("the pass cannot be recorded: %s", unrecorded)
         self._unrecorded = unrecorded
 
     def _record_stop(self) -> None:

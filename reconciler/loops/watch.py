@@ -130,9 +130,9 @@ class FolderWatch:
         """Watch the folders as they are; return how they look once they are watched."""
         before, self._watched = self._watched, now
         if before.source is not None and now.source not in (None, before.source):
-            _log.info("%s: another folder is there now; it is watched instead", self._folder)
+            _log.info("%s: the folder was replaced; the new one is watched", self._folder)
         elif self._begun and now.folders not in ((), before.folders):
-            _log.info("%s: other folders are in it now; they are watched too", self._folder)
+            _log.info("%s: folders were added; they are watched too", self._folder)
         shared = shared_file_system(now)
         if shared is not None:
             self._poll(f"its file system ({shared}) does not report what other machines change")
@@ -157,7 +157,7 @@ class FolderWatch:
             self._poll(f"{reason}; see fs.inotify.max_user_watches and max_user_instances")
             return
         if self.polled:
-            _log.info("%s: events come again", self._folder)
+            _log.info("%s: events are received again", self._folder)
         self.polled = ""
 
     def _poll(self, reason: str) -> None:

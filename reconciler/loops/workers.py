@@ -47,7 +47,7 @@ async def run_workers(gateway: Gateway, stop: asyncio.Event) -> None:
     try:
         await record_refusals(gateway)
     except MosaicError as error:  # it ends all the same: the log has each of them
-        _log.warning("the last refusals are not recorded: %s", error.message)
+        _log.warning("the last refusals cannot be recorded: %s", error.message)
 
 
 async def revoke_due(gateway: Gateway) -> None:
@@ -83,7 +83,7 @@ async def _revoke(gateway: Gateway, due: queue.Due) -> MosaicError | None:
 async def recover(gateway: Gateway) -> None:
     """Give up the attempts whose process has ended."""
     if given_up := await gateway.database.run(queue.give_up_stale_intents, _actor()):
-        _log.warning("%d attempts of processes that ended are given up", given_up)
+        _log.warning("gave up %d signing attempts whose process has ended", given_up)
 
 
 async def expire(gateway: Gateway) -> None:

@@ -26,7 +26,7 @@ from reconciler.store.audit.log import verify
     "key",
     metavar="KEY",
     type=click.Path(path_type=Path),
-    help="An SSH key that signs FILE, into FILE.sig.",
+    help="The SSH key that signs FILE; the signature is written to FILE.sig.",
 )
 @verb
 def command(file: Path | None, key: Path | None) -> None:

@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 @click.command(help=__doc__)
-@click.option("--subject", help="Only entries about this, such as grant/beta-tasks.")
+@click.option("--subject", help="Show only entries about this object, such as grant/beta-tasks.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000))
 @output_option
 @verb

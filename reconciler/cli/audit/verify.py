@@ -32,7 +32,7 @@ MAX_SIGNATURE = 64 * 1024  # octets
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="What `audit checkpoint` wrote: the log must still match it. Repeatable.",
+    help="A file that `audit checkpoint` wrote and that the log must match; may be given again.",
 )
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb

@@ -29,14 +29,26 @@ if TYPE_CHECKING:
 
 
 @click.command(help=__doc__)
-@click.option("--dir", "folder", metavar="DIR", help="Where step-ca's files go (a home: its ca/).")
-@click.option("--root-key", metavar="FILE", help="Where the root's key goes, alone in a folder.")
-@click.option("--provisioners", metavar="DIR", help="Where the provisioners' keys go.")
-@click.option("--seen-as", metavar="DIR", help="DIR as step-ca sees it, in a container say.")
-@click.option("--address", metavar="HOST:PORT", help="What step-ca listens on.")
+@click.option(
+    "--dir", "folder", metavar="DIR", help="The folder for step-ca's files; in a home, its ca/."
+)
+@click.option(
+    "--root-key", metavar="FILE", help="The folder for the root's key, which holds nothing else."
+)
+@click.option("--provisioners", metavar="DIR", help="The folder for the provisioners' keys.")
+@click.option(
+    "--seen-as",
+    metavar="DIR",
+    help="The path of DIR as step-ca sees it, for example in a container.",
+)
+@click.option("--address", metavar="HOST:PORT", help="The address that step-ca listens on.")
 @click.option("--dns", metavar="NAME", multiple=True, help="A name of step-ca's own certificate.")
 @click.option("--public-url", metavar="URL", help="The URL under which peers reach the gateway.")
-@click.option("--oid-arc", metavar="OID", help="The arc of the OIDs in certificates; fixed.")
+@click.option(
+    "--oid-arc",
+    metavar="OID",
+    help="The arc of the OIDs in certificates. It cannot be changed later.",
+)
 @verb
 def command(
     folder: str | None,

@@ -17,7 +17,7 @@ from reconciler.embedded.stepca.install import install_step_ca, version_of
 
 
 @click.command(help=__doc__)
-@click.option("--dir", "folder", metavar="DIR", help="Install into DIR, and nowhere else.")
+@click.option("--dir", "folder", metavar="DIR", help="Install into DIR.")
 @verb
 def command(folder: str | None) -> None:
     target = Path(folder).absolute() if folder is not None else None

@@ -42,7 +42,9 @@ SERVERS_LIVE: Final = timedelta(hours=26)
 
 @click.command(help=__doc__)
 @click.argument("url")
-@click.option("--dir", "folder", metavar="DIR", help="The CA's folder, where it is in no home.")
+@click.option(
+    "--dir", "folder", metavar="DIR", help="The folder of the CA, if it is not in a home."
+)
 @verb
 def command(url: str, folder: str | None) -> None:
     settings = read_settings()

@@ -41,7 +41,7 @@ LOOP_S: Final = 15  # within which the loop of `up` must have seen a removal
 
 
 @click.command(help=__doc__)
-@click.option("--keep", is_flag=True, help="Leave the two homes for a look.")
+@click.option("--keep", is_flag=True, help="Keep the two homes.")
 def command(*, keep: bool) -> None:
     began = time.monotonic()
     for left in abandoned_scratch(PREFIX):

@@ -44,13 +44,18 @@ MB: Final = 1_000_000
 
 
 @click.command(help=__doc__)
-@click.option("--orphans", "all_orphans", is_flag=True, help="Remove what removed gateways left.")
+@click.option(
+    "--orphans",
+    "all_orphans",
+    is_flag=True,
+    help="Remove the data of gateways that no longer exist.",
+)
 @click.option(
     "--orphan",
     "named",
     metavar="DIR",
     multiple=True,
-    help="Remove DIR, which `doctor` lists, although its gateway may still exist.",
+    help="Remove DIR, which `doctor` lists, even if its gateway may still exist.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @verb

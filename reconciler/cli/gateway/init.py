@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.option("--public-url", metavar="URL", help="The URL under which peers reach the gateway.")
 @click.option("--listen", metavar="HOST:PORT", help="The address to listen on.")
-@click.option("--oid-arc", metavar="OID", help="The arc of the OIDs in certificates; fixed.")
-@click.option("--postgres-bin", metavar="DIR", help="The programs of a PostgreSQL 15+ to run.")
+@click.option(
+    "--oid-arc",
+    metavar="OID",
+    help="The arc of the OIDs in certificates. It cannot be changed later.",
+)
+@click.option(
+    "--postgres-bin", metavar="DIR", help="The folder of the programs of PostgreSQL 15 or later."
+)
 @source_option
 @verb
 def command(

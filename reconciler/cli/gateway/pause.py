@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command(help=__doc__)
-@click.option("--reason", required=True, help="Why; `status` and the audit log show it.")
+@click.option("--reason", required=True, help="The reason, which `status` and the audit log show.")
 @wait_lock
 @verb
 def command(reason: str, wait: timedelta) -> None:

@@ -32,10 +32,16 @@ from reconciler.store.schema import revisions
 
 
 @click.command(help=__doc__)
-@click.option("--ca-dir", metavar="DIR", required=True, help="Where step-ca's files go.")
-@click.option("--root-key", metavar="FILE", help="Where the root's key goes, alone in a folder.")
-@click.option("--seen-as", metavar="DIR", help="DIR as step-ca sees it, in a container say.")
-@click.option("--address", metavar="HOST:PORT", help="What step-ca listens on.")
+@click.option("--ca-dir", metavar="DIR", required=True, help="The folder for step-ca's files.")
+@click.option(
+    "--root-key", metavar="FILE", help="The folder for the root's key, which holds nothing else."
+)
+@click.option(
+    "--seen-as",
+    metavar="DIR",
+    help="The path of DIR as step-ca sees it, for example in a container.",
+)
+@click.option("--address", metavar="HOST:PORT", help="The address that step-ca listens on.")
 @click.option("--dns", metavar="NAME", multiple=True, help="A name of step-ca's own certificate.")
 @verb
 def command(

@@ -52,14 +52,20 @@ class _Hook:
     type=DURATION,
     default=PASS_EVERY,
     show_default="1m",
-    help="How often a repository is fetched, and rows are compared.",
-)
-@click.option("--webhook", metavar="HOST:PORT", help="Listen for pushes of a forge there (HTTP).")
-@click.option(
-    "--webhook-secret-file", metavar="FILE", help="The secret that the forge signs them with."
+    help="The interval between two fetches of a repository and two comparisons with the rows.",
 )
 @click.option(
-    "--refuse-widening", is_flag=True, help="Leave whatever grants more than now to a person."
+    "--webhook",
+    metavar="HOST:PORT",
+    help="Listen on this address for pushes of a forge, over HTTP.",
+)
+@click.option(
+    "--webhook-secret-file", metavar="FILE", help="The secret that the forge signs pushes with."
+)
+@click.option(
+    "--refuse-widening",
+    is_flag=True,
+    help="Refuse plans that grant more than now; a person applies them.",
 )
 @signed_option
 @source_option

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 
 @click.command(help=__doc__)
-@click.option("--postgres-bin", metavar="DIR", help="The programs of a PostgreSQL 15+ to run.")
+@click.option(
+    "--postgres-bin", metavar="DIR", help="The folder of the programs of PostgreSQL 15 or later."
+)
 @source_option
 @long_running
 def command(postgres_bin: str | None) -> None:

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @click.argument("name")
-@click.option("--peer", required=True, help="The inbound peer; declared too, where it is new.")
-@click.option("--subject-user", required=True, help="The user on whose behalf it acts.")
-@click.option("--scope", required=True, metavar="FILE|-|JSON", help="What it may see.")
+@click.option(
+    "--peer", required=True, help="The inbound peer, which is declared as well if it is new."
+)
+@click.option("--subject-user", required=True, help="The user on whose behalf the peer acts.")
+@click.option("--scope", required=True, metavar="FILE|-|JSON", help="The scope of the grant.")
 @click.option(
     "--expires", default="90d", show_default=True, help="An RFC 3339 time, or a duration from now."
 )
@@ -50,11 +52,17 @@ if TYPE_CHECKING:
     type=DURATION,
     default="24h",
     show_default=True,
-    help="Of its certificates, 5m to 7d.",
+    help="The lifetime of its certificates, from 5m to 7d.",
 )
-@click.option("--suspended", is_flag=True, help="Declare it suspended.")
-@click.option("--no-write", is_flag=True, help="Write no manifest: commit one yourself.")
-@click.option("--token-life", type=DURATION, default="1h", show_default=True, help="Up to 7d.")
+@click.option("--suspended", is_flag=True, help="Declare the grant as suspended.")
+@click.option("--no-write", is_flag=True, help="Do not write a manifest; commit one yourself.")
+@click.option(
+    "--token-life",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="The lifetime of the invitation, at most 7d.",
+)
 @wait_lock
 @output_option
 @source_option

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @click.argument("name")
-@click.option("--token-life", type=DURATION, default="1h", show_default=True, help="Up to 7d.")
+@click.option(
+    "--token-life",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="The lifetime of the invitation, at most 7d.",
+)
 @output_option
 @verb
 def command(name: str, token_life: timedelta, output: str) -> None:

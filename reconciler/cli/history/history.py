@@ -32,7 +32,11 @@ COLUMNS = (
 @click.command(help=__doc__)
 @click.argument("subject", type=IdentityType(), metavar="[KIND/NAME]", required=False)
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many."
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="The number of entries.",
 )
 @output_option
 @verb

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
-@click.option("--check", is_flag=True, help="Change nothing; exit with 1 where a file would be.")
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a file would change.")
 @click.option("--diff", is_flag=True, help="Show what would change, and change nothing.")
 @source_option
 @verb

@@ -37,8 +37,8 @@ LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 @click.command(help=__doc__)
 @click.argument("old", type=IdentityType(), metavar="KIND/OLD")
 @click.argument("new", metavar="NEW")
-@click.option("--no-write", is_flag=True, help="Leave the manifests to you.")
-@click.option("--dry-run", is_flag=True, help="Say what it would do; change nothing.")
+@click.option("--no-write", is_flag=True, help="Do not change the manifests; you change them.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @wait_lock
 @source_option
 @verb

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
-@click.option("--strict", is_flag=True, help="Make warnings errors.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @output_choice("text", "json", "github", about="github annotates a pull request.")
 @source_option
 @verb

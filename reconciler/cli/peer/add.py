@@ -41,9 +41,14 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @click.argument("invitation")
-@click.option("--name", help="What to call the peer; by default after the invitation's host.")
-@click.option("--check", "only_check", is_flag=True, help="Test it; spend and write nothing.")
-@click.option("--no-write", is_flag=True, help="Write no manifest: commit one yourself.")
+@click.option("--name", help="The name of the peer; by default, the host of the invitation.")
+@click.option(
+    "--check",
+    "only_check",
+    is_flag=True,
+    help="Test the invitation; do not use it, and write nothing.",
+)
+@click.option("--no-write", is_flag=True, help="Do not write a manifest; commit one yourself.")
 @wait_lock
 @output_option
 @source_option

@@ -64,12 +64,18 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.argument("path", required=False)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--invite", is_flag=True, help="Mint an invitation for each grant it creates.")
-@click.option("--invite-dir", metavar="DIR", help="Write them as files (0600) instead.")
+@click.option("--invite", is_flag=True, help="Make an invitation for each grant that is created.")
 @click.option(
-    "--token-life", type=DURATION, default="1h", show_default=True, help="How long they live."
+    "--invite-dir", metavar="DIR", help="Write the invitations as files with mode 0600 instead."
 )
-@click.option("--dry-run", is_flag=True, help="Show what it would do, as `plan`; change nothing.")
+@click.option(
+    "--token-life",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="The lifetime of the invitations.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
 @plan_flags
 @wait_lock
 @plan_output

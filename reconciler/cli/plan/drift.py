@@ -49,9 +49,14 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.argument("objects", nargs=-1, type=IdentityType(), metavar="[KIND/NAME]...")
 @click.option("--revert", "reverting", is_flag=True, help="Restore what was last applied.")
-@click.option("--adopt", "adopting", is_flag=True, help="Write the present state into the source.")
+@click.option(
+    "--adopt",
+    "adopting",
+    is_flag=True,
+    help="Write the present rows into the manifests of the source.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there is drift.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there is drift.")
 @wait_lock
 @output_choice("text", "json", about="How it is printed; json is stable.")
 @source_option

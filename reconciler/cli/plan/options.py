@@ -115,7 +115,7 @@ def signed_option(function: F) -> F:
     option = click.option(
         "--require-signed",
         is_flag=True,
-        help="Only commits that allowed signers have signed (MOSAIC_REQUIRE_SIGNED).",
+        help="Apply only commits that allowed signers have signed (MOSAIC_REQUIRE_SIGNED).",
     )
     return option(function)
 
@@ -147,7 +147,7 @@ def plan_flags(function: F) -> F:
         type=IdentityType(),
         metavar="KIND/NAME",
         multiple=True,
-        help="Only this object, a peer with its grants; may be given again.",
+        help="Include only this object, a peer with its grants; may be given again.",
     )
     @click.option(
         "--exclude",
@@ -155,26 +155,30 @@ def plan_flags(function: F) -> F:
         type=IdentityType(),
         metavar="KIND/NAME",
         multiple=True,
-        help="Not this object, a peer with its grants; may be given again.",
+        help="Exclude this object, a peer with its grants; may be given again.",
     )
     @click.option(
         "--max-removals",
         type=_MaxRemovalsType(),
         metavar="N|N%",
-        help="Let so many objects, or such a share, be removed, once.",
+        help="Allow this number or percentage of removals, once.",
     )
     @click.option(
-        "--allow-empty", is_flag=True, help="Let an empty source remove what is managed, once."
+        "--allow-empty",
+        is_flag=True,
+        help="Allow an empty source to remove all managed objects, once.",
     )
     @click.option(
-        "--refuse-widening", is_flag=True, help="Refuse whatever grants more than is granted now."
+        "--refuse-widening",
+        is_flag=True,
+        help="Refuse a plan that grants more than is granted now.",
     )
     @click.option(
         "--allow-rewind",
         is_flag=True,
-        help="Let a commit be read that does not follow the applied one, once.",
+        help="Allow a commit that does not follow the applied one, once.",
     )
-    @click.option("--verify", is_flag=True, help="Parse every file, whatever is known from before.")
+    @click.option("--verify", is_flag=True, help="Parse every file, and do not use the cache.")
     @signed_option
     @functools.wraps(function)
     def wrapped(

@@ -22,8 +22,8 @@ from reconciler.reconcile import plan, refuse_if_guarded
 @click.command(help=__doc__)
 @click.argument("path", required=False)
 @plan_flags
-@click.option("--save", metavar="FILE", help="Write the plan, for `apply FILE`.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where changes are pending.")
+@click.option("--save", metavar="FILE", help="Write the plan to a file, for `apply FILE`.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if changes are pending.")
 @plan_output
 @source_option
 @verb

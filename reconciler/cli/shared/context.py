@@ -72,7 +72,7 @@ def long_running(function: F) -> F:
 def _verb(function: F, default_level: str) -> F:
     @click.option("--home", help="The folder of an embedded gateway.", metavar="DIR")
     @click.option(
-        "-v", "--verbose", is_flag=True, help="Log everything; the same as --log-level debug."
+        "-v", "--verbose", is_flag=True, help="Log everything, as --log-level debug does."
     )
     @click.option(
         "--log-level", type=click.Choice(LEVELS), help="The lowest level that is logged to stderr."
@@ -242,7 +242,7 @@ def wait_lock(function: F) -> F:
         type=DurationType(MAX_WAIT),
         default=timedelta(seconds=30),
         show_default=format_duration(timedelta(seconds=30)),
-        help="How long to wait if the lock is taken.",
+        help="The time to wait if the lock is taken.",
     )
     return option(function)
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-reason_option = click.option("--reason", default="", help="Why; it is shown wherever the hold is.")
+reason_option = click.option(
+    "--reason", default="", help="The reason, which is shown wherever the hold is shown."
+)
 
 
 def revoke_options(function: F) -> F:

@@ -31,7 +31,7 @@ def list_options(kind: str, statuses: Iterable[str]) -> Callable[[F], F]:
             multiple=True,
             help=f"Only {kind}s of this status; may be given again.",
         )
-        live = click.option("--live", is_flag=True, help="Only those that have not ended.")
+        live = click.option("--live", is_flag=True, help="Show only those that have not ended.")
         return status(live(output_option(function)))
 
     return add

@@ -22,7 +22,7 @@ def until_signal() -> asyncio.Event:
     stop = asyncio.Event()
 
     def end(number: signal.Signals) -> None:
-        _log.debug("%s: what is under way is finished first", number.name)
+        _log.debug("%s: finishing what is under way", number.name)
         stop.set()
 
     loop = asyncio.get_running_loop()

@@ -163,7 +163,7 @@ class ServerCertificate:
         try:
             return self._read(self._cache.read_bytes())
         except (OSError, ValueError, ssl.SSLError) as error:
-            _log.info("the kept server certificate is not used: %s", error)
+            _log.info("the stored server certificate is not used: %s", error)
             return None
 
     def _store(self, pem: bytes) -> None:
@@ -172,7 +172,7 @@ class ServerCertificate:
         try:
             replace_file(self._cache, pem, 0o600)
         except OSError as error:  # it serves all the same
-            _log.warning("the server certificate cannot be kept: %s", error.strerror)
+            _log.warning("the server certificate cannot be stored: %s", error.strerror)
 
 
 def _context() -> ssl.SSLContext:

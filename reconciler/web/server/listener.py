@@ -31,7 +31,7 @@ class Listener:
     Gives each connection of a listening socket a protocol over TLS, until it is closed.
 
     A connection from `proxies` must begin with a PROXY header; `protocol` is given the client that
-    it names. From anywhere else there is none: what looks like one is no TLS, and is hung up on.
+    it names. From anywhere else there is none: what looks like one is no TLS, and is closed the connection of.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Listener:
                 client = await self._named_by_proxy(connection)
             except (OSError, ValueError, asyncio.CancelledError) as error:
                 if isinstance(error, ValueError):
-                    _log.warning("hung up on the proxy %s: %s", address, error)
+                    _log.warning("closed the connection of the proxy %s: %s", address, error)
                 connection.close()
                 return
         with suppress(OSError):  # no handshake: asyncio has closed it

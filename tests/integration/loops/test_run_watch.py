@@ -70,7 +70,7 @@ def test_a_configmap_that_is_swapped_is_applied_and_the_next_one_too(
             (source.with_name("..tmp")).symlink_to(fresh.name)
             source.with_name("..tmp").rename(source)
             wait_until(lambda name=name: name in mosaic.statuses(), f"the grant {name}")  # type: ignore[misc]
-    assert sum("another folder is there now" in line for line in lines) == 2
+    assert sum("the folder was replaced" in line for line in lines) == 2
 
 
 def test_a_repository_is_told_as_polled_and_where_pushes_are_listened_for(

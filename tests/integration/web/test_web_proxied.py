@@ -61,7 +61,7 @@ def test_a_proxy_that_says_nothing_is_hung_up_on_and_named(
 ) -> None:
     with pytest.raises(OSError), proxied.connect():  # noqa: PT011 - reset, or an early end of TLS
         pass
-    why = "hung up on the proxy 127.0.0.1: the connection does not begin with"
+    why = "closed the connection of the proxy 127.0.0.1: the connection does not begin with"
     wait_until(lambda: why in caplog.text, "the line in the log")
     assert ask(proxied, FROM_B) != 429
 

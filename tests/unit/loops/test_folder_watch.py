@@ -182,9 +182,9 @@ def test_every_change_is_seen_and_the_one_after_it_too(tmp_path: Path) -> None:
     ("make", "change", "text"),
     [
         (plain, save, None),
-        (plain, replaced, "another folder is there now; it is watched instead"),
-        (git_sync, next_git_sync, "another folder is there now; it is watched instead"),
-        (configmap, next_configmap, "other folders are in it now; they are watched too"),
+        (plain, replaced, "the folder was replaced; the new one is watched"),
+        (git_sync, next_git_sync, "the folder was replaced; the new one is watched"),
+        (configmap, next_configmap, "folders were added; they are watched too"),
     ],
 )
 def test_what_is_watched_anew_is_told(
@@ -353,7 +353,7 @@ def test_what_is_mounted_over_the_folder_is_seen_and_what_changes_there(tmp_path
         assert line(process) == "begun: events"
         enter = ["nsenter", "-t", str(process.pid), "-U", "-m", "--preserve-credentials"]
         subprocess.run([*enter, "mount", "--bind", str(other), str(source)], check=True)
-        assert line(process) == f"{source}: another folder is there now; it is watched instead"
+        assert line(process) == f"{source}: the folder was replaced; the new one is watched"
         assert line(process) == "changed"
         save(other, "later")
         assert line(process) == "changed"

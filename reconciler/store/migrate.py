@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from reconciler.errors import NeedsEdit
-from reconciler.resources import data_dir
+from reconciler.packaged_files import data_dir
 from reconciler.store.schema import HEAD, MIGRATIONS, Revisions, revisions, unknown_migration
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.resources import data_dir
+from reconciler.packaged_files import data_dir
 from tests.support.gateways.gateway import TestGateway, Up, gateway_folder
 
 if TYPE_CHECKING:

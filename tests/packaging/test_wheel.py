@@ -59,7 +59,7 @@ def mounts() -> bool:
 def test_wheel_carries_the_folder_as_it_is_in_the_checkout(
     folder: str, installed: Path, elsewhere: Place
 ) -> None:
-    script = f"from reconciler.resources import data_dir; print(data_dir({folder!r}))"
+    script = f"from reconciler.packaged_files import data_dir; print(data_dir({folder!r}))"
 
     path = Path(elsewhere.run(installed / "bin" / "python", "-c", script).strip())
 

@@ -25,7 +25,7 @@ from reconciler.embedded.destroy import destroy_home, reserved
 from reconciler.embedded.folders import remove
 from reconciler.embedded.scratch import abandoned_scratch, keep_scratch, make_scratch
 from reconciler.errors import MosaicError
-from reconciler.resources import data_dir
+from reconciler.packaged_files import data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

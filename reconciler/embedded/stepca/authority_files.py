@@ -19,7 +19,7 @@ from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.authority import CaPlacement, ca_config, new_authority
 from reconciler.embedded.folders import locked, private_folder
 from reconciler.files import write_new
-from reconciler.resources import data_dir
+from reconciler.packaged_files import data_dir
 
 if TYPE_CHECKING:
     from pathlib import Path

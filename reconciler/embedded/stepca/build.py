@@ -24,8 +24,8 @@ from reconciler.core.model.text import counted
 from reconciler.embedded.folders import remove
 from reconciler.embedded.processes import working_in
 from reconciler.errors import MosaicError, NeedsEdit
+from reconciler.packaged_files import data_dir
 from reconciler.process import BoundExceeded, Bounds, run_process
-from reconciler.resources import data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

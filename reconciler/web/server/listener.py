@@ -31,7 +31,7 @@ class Listener:
     Gives each connection of a listening socket a protocol over TLS, until it is closed.
 
     A connection from `proxies` must begin with a PROXY header; `protocol` is given the client that
-    it names. From anywhere else there is none: what looks like one is no TLS, and is closed the connection of.
+    it names. A connection from elsewhere has none: a PROXY header is no TLS, so it is closed.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ from reconciler.crypto.authority import (
 from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.processes import spawn
 from reconciler.embedded.stepca.install import find_step_ca
-from reconciler.resources import data_dir
+from reconciler.packaged_files import data_dir
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S
 

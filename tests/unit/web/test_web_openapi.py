@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.enroll import Gateway
 from reconciler.errors import OUTCOMES
-from reconciler.resources import data_dir
+from reconciler.packaged_files import data_dir
 from reconciler.web.app import make_app
 from reconciler.web.openapi import openapi_document
 

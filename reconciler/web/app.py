@@ -21,7 +21,7 @@ from reconciler.errors import Refused, Retry
 from reconciler.store.issuance.crl import newest_crl
 from reconciler.store.schema import require_current_in
 from reconciler.web.invitation_page import ENROLL_PAGE, PAGE_HEADERS
-from reconciler.web.middleware import Guard, seen
+from reconciler.web.middleware import GatewayMiddleware, request_context
 from reconciler.web.openapi import openapi_document
 from reconciler.web.problems import problem_response, public_problem
 from reconciler.web.requests import bearer_token, json_body, proof
@@ -61,7 +61,7 @@ def make_app(
             Route("/healthz", calls.health),
             Route("/readyz", calls.ready),
         ],
-        middleware=[Middleware(Guard, gateway=gateway, rate_limit=rate_limit)],
+        middleware=[Middleware(GatewayMiddleware, gateway=gateway, rate_limit=rate_limit)],
         exception_handlers={HTTPException: calls.not_routed},
     )
     app.router.redirect_slashes = False
@@ -75,7 +75,7 @@ class _Calls:
         self._ready_until_s = 0.0
 
     async def enroll(self, request: Request) -> Response:
-        address = seen(request).address
+        address = request_context(request).address
         if request.method == "POST":
             body = await json_body(request, "csr")
             token = bearer_token(request)
@@ -93,7 +93,7 @@ class _Calls:
 
     async def renew(self, request: Request) -> Response:
         body = await json_body(request, "csr")
-        address = seen(request).address
+        address = request_context(request).address
         issued = await stories.renew(self._gateway, proof(request), body["csr"], address)
         return _issued(issued.body, 201)
 
@@ -142,7 +142,7 @@ class _Calls:
             refusal = Refused("method_not_allowed", f"this path takes {allowed}")
         return problem_response(
             public_problem(refusal),
-            seen(request).correlation_id,
+            request_context(request).correlation_id,
             self._gateway.clock(),
             error.headers,
         )

@@ -1,4 +1,4 @@
-"""Around every request: who calls, whether it may, and that it always gets a decent answer.
+"""The middleware around every request: its address, its limits, and a problem for each error.
 
 Knows nothing of what is served. Every exception ends here as a problem; its cause goes to the log
 under the correlation id that the answer carries.
@@ -38,20 +38,20 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RequestContext:
     """A request as the log names it."""
 
     correlation_id: str
     address: str
 
 
-def seen(request: Request) -> Seen:
-    """Return what the guard knows of the request."""
-    state: Seen = request.state.seen
-    return state
+def request_context(request: Request) -> RequestContext:
+    """Return the id and the address of the request."""
+    context: RequestContext = request.state.context
+    return context
 
 
-class Guard:
+class GatewayMiddleware:
     """The middleware around the whole application."""
 
     def __init__(
@@ -73,8 +73,8 @@ class Guard:
             return
         client = scope.get("client")
         address = client_address(client[0] if client else None)
-        request = Seen(uuid4().hex, address)
-        scope.setdefault("state", {})["seen"] = request
+        request = RequestContext(uuid4().hex, address)
+        scope.setdefault("state", {})["context"] = request
         exchange = _Exchange(scope, receive, send, request.correlation_id)
         began_s = time.monotonic()
         self._in_flight += 1
@@ -94,7 +94,7 @@ class Guard:
             request.correlation_id,
         )
 
-    async def _serve(self, scope: Scope, exchange: _Exchange, request: Seen) -> None:
+    async def _serve(self, scope: Scope, exchange: _Exchange, request: RequestContext) -> None:
         try:
             self._admit(scope, request.address)
             await self._app(scope, exchange.receive, exchange.send)
@@ -119,7 +119,7 @@ class Guard:
                 retry_after=timedelta(seconds=wait_s),
             )
 
-    def _answer(self, error: Exception, exchange: _Exchange, request: Seen) -> Response:
+    def _answer(self, error: Exception, exchange: _Exchange, request: RequestContext) -> Response:
         if exchange.status is not None:  # too late for another answer
             raise error
         problem = public_problem(error)

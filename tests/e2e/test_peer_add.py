@@ -43,23 +43,23 @@ def test_the_manifest_and_the_rows_agree_and_the_command_may_be_run_again(pair: 
 
 def test_a_revoked_peer_is_added_again_once_its_manifest_has_left_the_source(pair: Pair) -> None:
     beta = pair.beta
-    beta.ok("peer", "add", pair.invite("visits"), "--name", "braked")
-    manifest = beta.manifests / "braked.yaml"
-    wait_until(lambda: bool(rows(beta, "braked")[0]["managed"]), "the loop has seen the manifest")
-    beta.ok("peer", "revoke", "braked", "--reason", "a lost disk", "--yes")
+    beta.ok("peer", "add", pair.invite("visits"), "--name", "held")
+    manifest = beta.manifests / "held.yaml"
+    wait_until(lambda: bool(rows(beta, "held")[0]["managed"]), "the loop has seen the manifest")
+    beta.ok("peer", "revoke", "held", "--reason", "a lost disk", "--yes")
     url = pair.invite("visits")
 
-    refused = beta("peer", "add", url, "--name", "braked", "--output", "json")
+    refused = beta("peer", "add", url, "--name", "held", "--output", "json")
     assert (refused.code, refused.error["code"]) == (1, "state_conflict")
     assert refused.error["message"].endswith(": a lost disk")
     assert manifest.exists()
 
     manifest.unlink()
-    wait_until(lambda: rows(beta, "braked")[0]["hold"] is None, "the loop has seen it go")
-    beta.ok("peer", "add", url, "--name", "braked")
-    assert [each["status"] for each in rows(beta, "braked")] == ["revoked", "active"]
+    wait_until(lambda: rows(beta, "held")[0]["hold"] is None, "the loop has seen it go")
+    beta.ok("peer", "add", url, "--name", "held")
+    assert [each["status"] for each in rows(beta, "held")] == ["revoked", "active"]
     assert (
-        beta.sql("SELECT count(client_key_pem) FROM federation_peers WHERE name = 'braked'") == "1"
+        beta.sql("SELECT count(client_key_pem) FROM federation_peers WHERE name = 'held'") == "1"
     ), "the key of the revoked one is erased"
 
 

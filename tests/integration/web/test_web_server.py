@@ -15,7 +15,7 @@ from starlette.responses import Response
 from reconciler.core.setting_values import RateLimit
 from reconciler.errors import NeedsEdit
 from reconciler.web import requests
-from reconciler.web.middleware import Guard
+from reconciler.web.middleware import GatewayMiddleware
 from reconciler.web.server import http as protocol
 from reconciler.web.server import server
 from reconciler.web.server.certificate import ServerCertificate
@@ -174,8 +174,8 @@ def test_a_request_in_flight_is_finished_and_one_that_hangs_is_told(
         await asyncio.sleep(float(scope["path"].removeprefix("/")))
         await Response("done")(scope, receive, send)
 
-    guard = Guard(slow, gateway=web_parts.gateway(), rate_limit=OFF)
-    with serving(web_parts, rate_limit=OFF, app=guard) as running:
+    middleware = GatewayMiddleware(slow, gateway=web_parts.gateway(), rate_limit=OFF)
+    with serving(web_parts, rate_limit=OFF, app=middleware) as running:
 
         def ask(seconds: str) -> None:
             with running.client() as client:

@@ -137,8 +137,8 @@ def _lived(draw: st.DrawFn, row: ObservedPeer) -> ObservedPeer:
     managed = draw(st.booleans())
     match draw(st.sampled_from(("pending", "active", "held"))):
         case "held":
-            brake = hold(HoldKind.REVOKE)
-            return replace(row, status=PeerStatus.REVOKED, hold=brake, managed=managed)
+            operator_hold = hold(HoldKind.REVOKE)
+            return replace(row, status=PeerStatus.REVOKED, hold=operator_hold, managed=managed)
         case status:
             return replace(row, status=PeerStatus(status), managed=managed)
 
@@ -148,11 +148,11 @@ def _enrolled(draw: st.DrawFn, row: ObservedGrant) -> ObservedGrant:
     fate = draw(st.sampled_from(("pending", "enrolled", "braked", "revoked")))
     if fate == "revoked":
         return _revoked(replace(row, managed=managed))
-    brake = hold(HoldKind.SUSPEND) if fate == "braked" else None
+    operator_hold = hold(HoldKind.SUSPEND) if fate == "braked" else None
     enrolled = GrantStatus.ACTIVE if fate != "pending" else GrantStatus.PENDING
-    suspended = row.spec.suspended or brake is not None
+    suspended = row.spec.suspended or operator_hold is not None
     status = live_grant_status(enrolled, suspended=suspended)
-    return replace(row, managed=managed, hold=brake, status=status)
+    return replace(row, managed=managed, hold=operator_hold, status=status)
 
 
 def _revoked(row: ObservedGrant) -> ObservedGrant:

@@ -20,7 +20,6 @@ from reconciler.clients.http.channel import (
     Channel,
     Destination,
     Response,
-    Timeouts,
     find,
     wrong_answer,
 )
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from reconciler.clients.http.timeouts import Timeouts
     from reconciler.core.issuance.tokens import Token
     from reconciler.core.setting_values import Network
     from reconciler.crypto.keys import PrivateKey
@@ -99,7 +99,7 @@ class GatewayClient:
         allow_addresses: tuple[Network, ...],
         *,
         rules: ProxyRules = DIRECT,
-        limits: Timeouts = DEFAULT_TIMEOUTS,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
         clock: Callable[[], datetime] = utc_now,
     ) -> AsyncIterator[Self]:
         """Connect to the gateway whose root has the fingerprint `pin` (`sha256:<hex>`).
@@ -108,10 +108,10 @@ class GatewayClient:
             MosaicError: `pin_mismatch`, `peer_unreachable`, `peer_address_refused`,
                 `peer_wrong_answer`.
         """
-        to = await find(base_url, allow_addresses, limits, rules)
-        async with Channel(to, _unverified(), limits) as first:
+        to = await find(base_url, allow_addresses, timeouts, rules)
+        async with Channel(to, _unverified(), timeouts) as first:
             root = pick_pinned_root(_bundle(await first.send("GET", ROOTS_PATH)), pin)
-        async with Channel(to, _trusting(root), limits) as channel:
+        async with Channel(to, _trusting(root), timeouts) as channel:
             client = cls(to, channel, (root,), clock)
             await client._fetch_roots(root, pin)
             yield client

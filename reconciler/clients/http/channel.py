@@ -19,6 +19,7 @@ import httpx
 
 from reconciler.clients.http.address_rules import literal_address, may_reach
 from reconciler.clients.http.proxy import UNUSED_HINT, proxy_for, proxy_name, proxy_transport
+from reconciler.clients.http.timeouts import Timeouts
 from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.model.text import printable, shown
 from reconciler.core.setting_values import ProxyRules
@@ -39,19 +40,8 @@ DIRECT: Final = ProxyRules()
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL 1.1 to 3.5, of HTTP
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds: to resolve and connect, between two parts of an answer, and for a request in all.
-
-    `total_s` is longer than a gateway may wait for its CA.
-    """
-
-    connect_s: float = 5.0
-    read_s: float = 25.0
-    total_s: float = 30.0
-
-
-DEFAULT_TIMEOUTS: Final = Timeouts()
+# in all longer than a gateway may wait for its CA
+DEFAULT_TIMEOUTS: Final = Timeouts(connect_s=5, read_s=25, total_s=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +84,7 @@ class Response:
 async def find(
     base_url: str,
     allow_addresses: tuple[Network, ...],
-    limits: Timeouts,
+    timeouts: Timeouts,
     rules: ProxyRules = DIRECT,
 ) -> Destination:
     """Resolve the host of an https URL and judge all of its addresses; or its name, for a proxy.
@@ -114,21 +104,21 @@ async def find(
             str(url).rstrip("/"), (), proxy, f"check the proxy {proxy_name(proxy)}, then try again"
         )
     hint = UNREACHABLE_HINT + (UNUSED_HINT if rules.url is not None and not rules.used else "")
-    addresses = await _resolve(url, host, port, limits, hint)
+    addresses = await _resolve(url, host, port, timeouts, hint)
     _judge(url.host, addresses, allow_addresses)
     return Destination(str(url).rstrip("/"), addresses, hint=hint)
 
 
 async def _resolve(
-    url: httpx.URL, host: str, port: int, limits: Timeouts, hint: str
+    url: httpx.URL, host: str, port: int, timeouts: Timeouts, hint: str
 ) -> tuple[IpAddress, ...]:
     try:
-        async with asyncio.timeout(limits.connect_s):
+        async with asyncio.timeout(timeouts.connect_s):
             entries = await asyncio.get_running_loop().getaddrinfo(
                 host, port, type=socket.SOCK_STREAM
             )
     except TimeoutError:
-        reason = f"its name did not resolve in {limits.connect_s:g} s"
+        reason = f"its name did not resolve in {timeouts.connect_s:g} s"
         raise unreachable(url.host, reason, hint) from None
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "its name cannot be looked up"
@@ -152,15 +142,15 @@ def _judge(
 class Channel:
     """Connections to one destination under one TLS context; an async context manager."""
 
-    def __init__(self, to: Destination, tls: ssl.SSLContext, limits: Timeouts) -> None:
-        self._to, self._limits = to, limits
+    def __init__(self, to: Destination, tls: ssl.SSLContext, timeouts: Timeouts) -> None:
+        self._to, self._limits = to, timeouts
         self._http = httpx.AsyncClient(
             transport=_Pinned(to.addresses, tls)
             if to.proxy is None
             else proxy_transport(to.proxy, tls),
             trust_env=False,
             follow_redirects=False,
-            timeout=httpx.Timeout(limits.read_s, connect=limits.connect_s),
+            timeout=httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s),
             headers={"Accept-Encoding": "identity", "User-Agent": "mosaic-federation"},
         )
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from reconciler.clients.http.timeouts import Timeouts
 from reconciler.clients.step_ca.connection import (
     MAX_JSON,
     CaAnswer,
     CaWire,
     NeverSent,
     NoAnswer,
-    Timeouts,
 )
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import split_pem
@@ -44,7 +44,7 @@ CSR_FAULTS: Final = {
 }
 REVOKED_ALREADY: Final = "already revoked"
 REASON_CESSATION: Final = 5  # RFC 5280 5.3.1: cessationOfOperation
-DEFAULT_TIMEOUTS: Final = Timeouts()
+DEFAULT_TIMEOUTS: Final = Timeouts(connect_s=2, read_s=10, total_s=15)
 
 
 @dataclass(frozen=True, slots=True)

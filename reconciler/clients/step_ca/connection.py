@@ -21,19 +21,12 @@ from reconciler.errors import NeedsEdit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.clients.http.timeouts import Timeouts
+
 MAX_CONNECTIONS: Final = 16
 KEEP_ALIVE_S: Final = 5.0  # step-ca closes idle connections after 15 s; ours go first
 MAX_JSON: Final = 64 * 1024  # octets of an answer
 MAX_LISTED: Final = 500  # characters of a foreign text
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to connect, between two parts of an answer, and for a request in all."""
-
-    connect_s: float = 2.0
-    read_s: float = 10.0
-    total_s: float = 15.0
 
 
 class NeverSent(Exception):

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-from reconciler.clients.step_ca.client import MAX_IN_FLIGHT as MOST
+from reconciler.clients.http.timeouts import Timeouts
 from reconciler.clients.step_ca.client import (
+    DEFAULT_TIMEOUTS,
     CaClient,
     NotSent,
     Rejected,
@@ -26,7 +27,7 @@ from reconciler.clients.step_ca.client import (
     Signed,
     Unanswered,
 )
-from reconciler.clients.step_ca.connection import Timeouts
+from reconciler.clients.step_ca.client import MAX_IN_FLIGHT as MOST
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, check_leaf
 from reconciler.crypto.authority import GATEWAY, PEERS, new_authority
 from reconciler.crypto.certificates import read_certificate, read_crl, subject_key_id, verify_chain
@@ -317,7 +318,7 @@ def test_a_ca_that_stops_while_it_signs_leaves_the_serial_in_doubt(
         await client.revoke(serial, "nobody knows")
         assert serial in await revoked_serials(client, own_authority)
 
-    run(impatient(own_authority, timeouts=Timeouts()), settle)
+    run(impatient(own_authority, timeouts=DEFAULT_TIMEOUTS), settle)
 
 
 def test_a_ca_that_does_not_even_shake_hands_was_sent_nothing(own_authority: Authority) -> None:
@@ -333,7 +334,7 @@ def test_a_ca_that_fails_inside_leaves_the_serial_in_doubt(
     own_authority: Authority,
 ) -> None:
     (own_authority.folder / "templates" / "peer.tpl").write_text("{{ broken")
-    answer = run(impatient(own_authority, timeouts=Timeouts()), sign)
+    answer = run(impatient(own_authority, timeouts=DEFAULT_TIMEOUTS), sign)
     assert isinstance(answer, Unanswered)
     assert "HTTP 500" in answer.reason
 

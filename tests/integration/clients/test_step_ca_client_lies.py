@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.clients.http.timeouts import Timeouts
 from reconciler.clients.step_ca.client import CaClient, SignAnswer, Unanswered
-from reconciler.clients.step_ca.connection import MAX_JSON, CaWire, NoAnswer, Timeouts
+from reconciler.clients.step_ca.connection import MAX_JSON, CaWire, NoAnswer
 from reconciler.core.issuance.x509 import GrantIdentity
 from reconciler.crypto.authority import PEERS, new_authority
 from reconciler.crypto.csr import make_csr, read_csr

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.clients.gateway.client import GatewayClient
-from reconciler.clients.http.channel import DIRECT, Timeouts
+from reconciler.clients.http.channel import DIRECT
+from reconciler.clients.http.timeouts import Timeouts
 from reconciler.core.issuance.tokens import new_token
 from reconciler.core.setting_values import LOOPBACK
 from reconciler.crypto.authority import new_authority
@@ -60,12 +61,12 @@ def call(
     *,
     pin: str = PIN,
     allow: tuple[Network, ...] = LOOPBACK,
-    limits: Timeouts = QUICK,
+    timeouts: Timeouts = QUICK,
     rules: ProxyRules = DIRECT,
 ) -> Any:
     async def run() -> Any:
         url = liar if isinstance(liar, str) else liar.url
-        async with GatewayClient.pinned(url, pin, allow, limits=limits, rules=rules) as client:
+        async with GatewayClient.pinned(url, pin, allow, timeouts=timeouts, rules=rules) as client:
             return await ask(client)
 
     return asyncio.run(run())

@@ -87,6 +87,15 @@ def test_commands_that_pages_name_exist() -> None:
                 assert f"{verb} {rest}" in known, f"{page.name}: {words}"
 
 
+def test_modules_that_pages_name_exist() -> None:
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":
+            continue  # it tells of the past
+        for name in re.findall(r"`([\w/]+\.py)`", page.read_text(encoding="utf-8")):
+            places = (ROOT / name, ROOT / "reconciler" / name)
+            assert any(place.is_file() for place in places), f"{page.name}: {name}"
+
+
 def test_the_tool_says_what_is_stale_and_exits_with_1(tmp_path: Path) -> None:
     copy = tmp_path / "checkout"
     for name in ("tools/docs.py", *(str(page.relative_to(ROOT)) for page in docs.FILES)):

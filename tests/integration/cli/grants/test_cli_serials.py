@@ -162,8 +162,8 @@ def test_a_subject_that_cannot_be_is_wrong_usage(
 
 def test_at_says_which_moment_it_took(mosaic: Quick) -> None:
     done = mosaic.ok("at", "2026-11-28")
-    assert done.err.startswith("at 2026-11-28T00:00:00Z, by ")
-    assert mosaic.ok("at", "2026-11-28 02:00+02:00").err.startswith("at 2026-11-28T00:00:00Z, ")
+    assert done.err.startswith("at 2026-11-28T00:00:00Z; ")
+    assert mosaic.ok("at", "2026-11-28 02:00+02:00").err.startswith("at 2026-11-28T00:00:00Z; ")
     assert "GRANT" in mosaic.ok("at", "0s ago").out
 
 

@@ -132,7 +132,7 @@ class Problem:
     severity: str = "error"  # or `warning`
 
     def as_json(self) -> dict[str, str | int]:
-        """Return its form in JSON; only a warning tells its severity."""
+        """Return its form in JSON; only a warning has a severity."""
         document: dict[str, str | int] = {
             name: getattr(self, name)
             for name in ("file", "line", "column", "code", "path", "message", "hint")

@@ -268,7 +268,7 @@ def _record(tx: Tx, result: PlanResult, by: Provenance, options: ApplyOptions) -
 def _mint_tokens(
     tx: Tx, made: Plan, by: Provenance, options: ApplyOptions
 ) -> tuple[tuple[str, Minted], ...]:
-    """Mint the tokens that were asked for, in the transaction of the grants that they are for."""
+    """Mint the requested tokens in the transaction of their grants."""
     minting = options.minting
     if minting is None:
         return ()

@@ -41,7 +41,7 @@ class Setting:
 class Assignment:
     """A setting's text, and who set it: the name that an error shows. Paths start at `base`.
 
-    `stored` tells that it stands in `mosaic.toml`; `file` is where a secret was read from.
+    `stored` is true if it can stand in `mosaic.toml`; `file` is where a secret was read from.
     """
 
     text: str = field(repr=False)

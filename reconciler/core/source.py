@@ -1,4 +1,4 @@
-"""What a source hands over: files as bytes, with the problems that kept others out."""
+"""A source as it was read: its files as bytes, and the problems of files that were left out."""
 
 from __future__ import annotations
 

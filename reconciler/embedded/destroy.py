@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STOP: Final = ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0))  # `up` ends within 10 s
-ROUNDS: Final = 5  # who was starting while we looked is found by the next look
+ROUNDS: Final = 5  # a process that starts during one round is found in the next
 LAST: Final = ("database-place", "destroying", "mosaic-home")
 
 

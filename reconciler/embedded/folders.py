@@ -38,7 +38,7 @@ def remove(path: Path) -> None:
 def locked(path: Path, operation: int | None) -> Iterator[int]:
     """Hold `flock(2)` on a file, until the block or the process ends; yields its descriptor.
 
-    `operation` is `fcntl.LOCK_EX` or `LOCK_SH`, with `LOCK_NB` where told; None leaves the lock to
+    `operation` is `fcntl.LOCK_EX` or `LOCK_SH`, with `LOCK_NB` for no wait; None leaves the lock to
     the caller. No child process inherits it.
 
     Raises:

@@ -148,7 +148,7 @@ def _make(home: Home, wanted: Mapping[str, str]) -> None:
 
 
 def _settings(home: Home, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of `mosaic.toml`, written as a draft that a next run goes on with."""
+    """Return the settings of `mosaic.toml`, written as a draft that the next run continues."""
     draft = home.draft
     has_draft = draft.is_file()
     chosen: dict[str, str] = tomllib.loads(draft.read_text()) if has_draft else {}

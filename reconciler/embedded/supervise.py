@@ -1,7 +1,7 @@
 """What `up` and `serve` keep running: the home's PostgreSQL and step-ca, started again if they die.
 
-One gateway a home: a second one is told who is first. The children are stopped when the block ends;
-after a `kill -9` the next gateway finds what was left behind.
+A home has one gateway: a second one is refused, and its error names the first. The children are
+stopped when the block ends; after a `kill -9` the next gateway finds what was left behind.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ async def _to_its_end(start: Callable[[], None]) -> None:
         while not running.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({running})
-        running.exception()  # told to nobody: it is ending
+        running.exception()  # retrieved, so that asyncio does not log it: the gateway is ending
         raise
 
 

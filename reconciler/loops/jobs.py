@@ -1,4 +1,4 @@
-"""Jobs that run again and again until they are told to stop; a failure only makes them wait."""
+"""Jobs that run at intervals until they are stopped; after a failure they wait longer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The loop: whatever changes in the source or in the rows, the rows become what the source says.
 
-A pass that fails changes nothing, is told once, and shows in `status`. What may pass by itself (a
+A pass that fails changes nothing, is logged once, and shows in `status`. What may pass by itself (a
 lock that is held, a fetch that failed) is tried again, ever more seldom; a refusal or an invalid
 manifest waits for the next change, or for a person. Where another apply came first, the source is
 read again at once. Holds win over git, and so does a pause.
@@ -176,7 +176,7 @@ class Loop:
         try:
             with self.database.transaction() as tx:
                 record_pass(tx, ended)
-        except MosaicError as error:  # the log has told of the pass
+        except MosaicError as error:  # the log has the pass already
             unrecorded = error.message
         if unrecorded not in ("", self._unrecorded, failure.message if failure else ""):
             _log.warning("the pass cannot be recorded: %s", unrecorded)

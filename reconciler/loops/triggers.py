@@ -14,7 +14,7 @@ from reconciler.source.read import folder_of
 if TYPE_CHECKING:
     from reconciler.core.setting_values import SourceSetting
 
-PASS_EVERY: Final = timedelta(seconds=60)  # for drift and expiry, and a poll unless told
+PASS_EVERY: Final = timedelta(seconds=60)  # for drift and expiry, and by default for polls
 
 
 @dataclass(slots=True)

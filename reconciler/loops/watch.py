@@ -46,11 +46,11 @@ class FolderWatch:
         self._folder = folder
         self._events: RustNotify | None = None
         self._seen = self._watched = Snapshot((), b"")
-        self._silent: FolderIdentity | None = None  # changed once, and no event told of it
+        self._silent: FolderIdentity | None = None  # it changed once without an event
         self._look_s = 0.0  # of one core, for one look
 
     async def begin(self) -> None:
-        """Begin to watch: what changes from now on is told by `changed`."""
+        """Begin to watch: `changed` returns what changes from now on."""
         self._seen = await self._watch(await self._look())
         self._begun = True
 
@@ -151,7 +151,7 @@ class FolderWatch:
             # error at all would be told (watchfiles 1.3)
             self._events = RustNotify(folders, False, False, 0, False, False)
         except FileNotFoundError:
-            return  # it has just been removed: the next look tells
+            return  # it has just been removed: the next comparison notices it
         except (OSError, RuntimeError) as error:  # the kernel gives no more of them
             reason = str(error).partition(" about [")[0].rstrip(".")
             self._poll(f"{reason}; see fs.inotify.max_user_watches and max_user_instances")

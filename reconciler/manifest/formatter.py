@@ -219,7 +219,7 @@ class _Layout:
                 self._write(" " * self.span.column(len(line) - len(content)) + content)
 
     def _body(self, token: Token, header: Token | None) -> None:
-        """Write the lines of a block scalar, moved as one; the space in them is said."""
+        """Write the lines of a block scalar, moved as one; their space belongs to the value."""
         assert header is not None
         lines = BREAK.split(self.syntax.text[token.start : token.end])
         parent = self.bodies[header.start]
@@ -242,7 +242,7 @@ class _Layout:
 def _trimmed(line: str) -> str:
     """Return a line within a scalar without the space at its end, which folding drops."""
     trimmed = line.rstrip(" \t")
-    return line if trimmed.endswith("\\") else trimmed  # an escaped space is said
+    return line if trimmed.endswith("\\") else trimmed  # an escaped space is part of the value
 
 
 def _space(previous: Token | None, token: Token, gap: str) -> str:

@@ -92,7 +92,7 @@ class Document:
 
 @lru_cache(maxsize=1)
 def _lines(text: str) -> list[str]:
-    """Return the lines of the file whose problems are told just now."""
+    """Return the lines of the file whose problems are being reported."""
     return BREAK.split(text)
 
 

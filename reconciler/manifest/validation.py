@@ -1,4 +1,4 @@
-"""What `validate` tells of manifests: their problems, and what may be a mistake as warnings."""
+"""The report of `validate`: the problems of manifests, and warnings of probable mistakes."""
 
 from __future__ import annotations
 

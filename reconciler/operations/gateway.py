@@ -177,7 +177,7 @@ def _server(settings: Settings, gateway: Gateway) -> Server:
         settings.listen,
         certificate,
         settings.trusted_proxies if settings.proxy_protocol else (),
-        # a port of this machine that peers were told of, and that nothing passes on to ours
+        # a former port of this machine, which peers know and nothing forwards to the new one
         tuple(each for each in formerly if is_loopback(each[0]) and each[1] != settings.listen[1]),
     )
 
@@ -194,7 +194,7 @@ async def _end(stop: asyncio.Event, server: Server) -> None:
 
 
 async def _places(settings: Settings, gateway: Gateway) -> CrlLocations:
-    """Return the places of a CA elsewhere, as soon as it tells them.
+    """Return the CRL locations of a CA elsewhere, as soon as it answers.
 
     Raises:
         MosaicError: as `places_of_ca`, but for what time mends.

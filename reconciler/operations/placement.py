@@ -75,7 +75,7 @@ async def places_told(ca: CaClient) -> CrlLocations:
 def public_url_facts(settings: Settings, database: Database | None) -> str:
     """Return where the gateway is, once settings and CA names_agree about it.
 
-    `opened` tells of a move how long it takes.
+    `database` is read to say how long a move takes.
 
     Raises:
         MosaicError: as `places_in_home` and `places_of_ca`.
@@ -159,7 +159,7 @@ def require_ports(settings: Settings) -> None:
 
 
 def port_warning(settings: Settings) -> str | None:
-    """Return what is said where the endpoint listens on another port than its URL has."""
+    """Return the warning for an endpoint that listens on another port than its URL has."""
     if settings.public_url is None:
         return None
     public, own = address_of(settings.public_url)[1], settings.listen[1]

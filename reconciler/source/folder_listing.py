@@ -174,7 +174,7 @@ class FolderListing:
 
 @dataclass(frozen=True, slots=True)
 class _Surroundings:
-    """What lies around a source, where only what a link outside leads to is asked for."""
+    """The surroundings of a source, in which only the targets of links are looked up."""
 
     top: str
 

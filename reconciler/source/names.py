@@ -112,7 +112,7 @@ def content_problem(name: str, content: bytes) -> Problem | None:
 
 
 def refuse_size(where: str, names: Sequence[str], manifests: int) -> None:
-    """Raise where a source holds more than can be meant.
+    """Raise if a source has more files than any real one.
 
     Raises:
         NeedsEdit: `source_unreadable`: it has too many files, or one of them lies too deep.
@@ -124,7 +124,7 @@ def refuse_size(where: str, names: Sequence[str], manifests: int) -> None:
 
 
 def refuse_total(where: str, octets: int) -> None:
-    """Raise where the manifests of a source are larger, together, than can be meant.
+    """Raise if the manifests of a source are larger in all than any real ones.
 
     Raises:
         NeedsEdit: `source_unreadable`.

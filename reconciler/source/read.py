@@ -81,7 +81,7 @@ def folder_of(setting: SourceSetting) -> Path:
 def _read_repository(
     setting: SourceSetting, applied: str | None, signatures: SignatureSetting | None
 ) -> Source:
-    """Read one commit; the ref is resolved once, and all else is asked of its hash."""
+    """Read one commit; the ref is resolved once, and everything else is read by its hash."""
     path, shown = checked_path(setting.path or ""), setting.location
     if is_url(setting.location):
         repository, tip = Remote.parse(setting.location).fetch(setting.ref, setting.cache)

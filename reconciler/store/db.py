@@ -71,7 +71,7 @@ def as_json(rows: object) -> str:
 class Database:
     """A database as commands and loops use it: a connection a transaction, no pool.
 
-    `source` is asked at each connect. To a `lasting` process every failure of it is an outage.
+    `source` is read at each connect. To a `lasting` process every failure of it is an outage.
     """
 
     def __init__(self, source: Source, application_name: str, *, lasting: bool = False) -> None:

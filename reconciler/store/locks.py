@@ -53,7 +53,7 @@ def locked(database: Database, wait: timedelta) -> Iterator[Tx]:
     A lock of the session would be held by two clients at once behind a transaction-pooling proxy.
 
     Raises:
-        Retry: `lock_held`, naming the holder where it can be told.
+        Retry: `lock_held`, naming the holder if it is known.
     """
     held = False
     try:

@@ -103,7 +103,7 @@ def record_pass(tx: Tx, ended: Pass) -> None:
 
 
 def record_stop(tx: Tx, actor: str) -> None:
-    """Record that a loop was told to end: it waits for nothing."""
+    """Record that a loop was stopped and waits for nothing."""
     tx.run(
         "UPDATE federation_reconcilers SET waits_for = NULL, next_at = NULL WHERE actor = :actor",
         actor=actor,

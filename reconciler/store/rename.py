@@ -1,4 +1,4 @@
-"""Another name for a live row: what hangs on it, certificates included, goes on."""
+"""A rename of a live row: its certificates and all that belongs to it stay in force."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class PublicProblem:
 
 
 def public_problem(error: Exception) -> PublicProblem:
-    """Return what a peer may know of an error; `internal` for all that is not meant for it."""
+    """Return what a peer may know of an error; `internal` for everything else."""
     if not isinstance(error, MosaicError):
         return PublicProblem("internal", _OURS["internal"])
     code = _SAME_AS.get(error.code, error.code)

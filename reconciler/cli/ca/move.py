@@ -66,7 +66,7 @@ def command(url: str, folder: str | None) -> None:
         if step_ca is not None and before.public_url != origin:
             try_settings(ca / ".trial", step_ca, origin, before.oid_arc, settings.listen)
         database = stack.enter_context(open_database(settings, "ca move"))
-        # of a CA elsewhere it is asked: what it was not started on yet, no certificate names
+        # ask a CA elsewhere: no certificate names a location that the CA was not started with yet
         in_force = home is not None or _runs_on(settings, before)
         others_live = timedelta() if home is not None else SERVERS_LIVE
         places = begin_move(ca, database, origin, others_live, in_force=in_force)

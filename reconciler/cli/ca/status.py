@@ -40,7 +40,7 @@ def command(output: str) -> None:
     if places is not None and places.moving:
         with ExitStack() as stack:
             database: Database | None = None
-            with suppress(MosaicError):  # the rows say how long it takes; without them it is told
+            with suppress(MosaicError):  # without the rows, the end of the move is not known
                 database = stack.enter_context(open_database(settings, "ca status"))
             facts["move"] = move_facts(places, database)
     show_facts(facts, output)

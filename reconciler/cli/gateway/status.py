@@ -58,7 +58,7 @@ def _move(settings: Settings, database: Database) -> dict[str, Any] | None:
     """Return the move that a home's CA is in the middle of."""
     if settings.home is None or not settings.embedded:
         return None
-    with suppress(OSError, MosaicError):  # `doctor` tells what is wrong with the CA
+    with suppress(OSError, MosaicError):  # `doctor` reports what is wrong with the CA
         if MOVE_MARK in (settings.home.ca / "ca.json").read_bytes():
             from reconciler.operations.placement import move_facts, places_in_home
 

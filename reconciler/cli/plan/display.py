@@ -40,11 +40,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 def opened_reading(
     settings: Settings, source: SourceSetting, plan_options: PlanOptions, command: str
 ) -> Iterator[tuple[Database, Reading]]:
-    """Open the database, beside what the source declares, as read by the one who runs this.
+    """Open the database and read the source.
 
-    A folder is read first: its problems are told where there is no database too. How the commit of
-    a repository follows the applied one, only the database can tell, and whether what an
-    interrupted command left in a folder was committed.
+    A folder is read first, so that its problems are shown even if there is no database. A
+    repository is read afterwards, because the database knows which commit was applied, and whether
+    the change of an interrupted command was committed.
 
     Raises:
         InvalidManifests: with every problem.
@@ -82,8 +82,8 @@ def opened_reading(
 
 
 def is_file(location: str) -> bool:
-    """Tell whether a path is a file, as far as that can be told."""
-    with suppress(OSError):  # what may not be looked at is told when it is read
+    """Return whether a path is a file, as far as this can be known."""
+    with suppress(OSError):  # a path that may not be examined is reported when it is read
         return Path(location).is_file()
     return False
 

@@ -127,7 +127,7 @@ def _change(change: AnyChange) -> Iterator[str]:
 
 
 def _noted(change: AnyChange, notes: list[Note]) -> Iterator[str]:
-    """Yield the notes of an object that changes, below its change, whose reason is told there."""
+    """Yield the notes of an object that changes, below its change, which shows the reason."""
     for note in notes:
         detail = "" if note.detail in change.reason else note.detail
         command = f"({note.command})" if note.command else ""

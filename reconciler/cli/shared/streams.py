@@ -77,7 +77,7 @@ class _Output(_Stream):
 
 
 class _Errors(_Stream):
-    """Standard error that nobody may be able to read: what cannot be said stops nothing."""
+    """Standard error, to which a failed write is ignored."""
 
     def write(self, text: str, /) -> int:
         with suppress(OSError):

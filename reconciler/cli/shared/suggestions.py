@@ -1,4 +1,4 @@
-"""Which verb was meant: by meaning first, then by spelling; never one that creates, by a guess."""
+"""Suggestions for an unknown verb: by meaning, then by spelling; never a verb that creates."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def _unknown(error: BaseException) -> BaseException:
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, MosaicError):  # its kind: the error itself is told in full, once, below
+    if isinstance(error, MosaicError):  # only its kind: the error itself is printed below
         title = error.outcome.title
         return "an unexpected error" if error.code == "internal" else title[0].lower() + title[1:]
     if isinstance(error, click.exceptions.Exit):

@@ -1,4 +1,4 @@
-"""The client of step-ca: what it was asked, and which of four things came of it.
+"""The client of step-ca: its requests, and the four outcomes that each can have.
 
 A request to sign is sent once and never again: two requests with one serial would give two
 certificates. So its answer is a value that says how far it got, and not an exception.

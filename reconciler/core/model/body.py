@@ -1,4 +1,4 @@
-"""A body that arrives in parts, from a client or from a server that is asked."""
+"""A body that arrives in parts, of a request or of a response, read up to a limit."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Commit:
     """A commit: its full hash, its author as `Name <mail>`, its subject line, its author's time.
 
-    `signer` is who signed it, where signatures are asked for.
+    `signer` is who signed it, if signatures are verified.
     """
 
     id: str
@@ -74,7 +74,7 @@ class ReadCommit:
 class History:
     """The commits since the applied one, oldest first; of the tip alone where there is none.
 
-    `commits` is filled only where signatures are asked for. `rules` is the text of the tip's rules
+    `commits` is filled only if signatures are verified. `rules` is the text of the tip's rules
     of trust, None where the repository has none; `prefix` the source's path within it, with a `/`.
     """
 

@@ -43,7 +43,7 @@ RUNTIME: Final = (Path("/run"), Path("/tmp"))  # noqa: S108 - the folder's owner
 def postgres(home: Home, give_up: Callable[[], bool] = clusters.never) -> Iterator[str]:
     """Use the home's server: yields the owner's libpq URL, which holds the password.
 
-    `give_up` is asked while the server starts.
+    `give_up` is called while the server starts.
 
     Raises:
         MosaicError: `child_failed`: the server does not start; `database_unavailable`: it has no

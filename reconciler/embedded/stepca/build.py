@@ -94,7 +94,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def _unlink(files: list[Path]) -> None:
     for file in files:
-        with suppress(OSError):  # what is left is told by who removes the folder
+        with suppress(OSError):  # whoever removes the folder reports what is left
             file.unlink()
 
 
@@ -201,7 +201,7 @@ def _run(
         finally:
             timed_out = late.finished.is_set()
             late.cancel()
-            _end(child)  # after Ctrl-C, say: nothing goes on in a folder that is being removed
+            _end(child)  # nothing may write in a folder that is being removed
     if timed_out:
         raise failed(f"cannot {what}: it took longer than {BUILD_S:g} s", f"{hint}, {AGAIN}")
     if code != 0:

@@ -67,9 +67,9 @@ def require_step_ca() -> Path:
 
 
 def version_of(binary: Path) -> tuple[int, int, int] | None:
-    """Return the version that a step-ca tells, or None for one that tells none.
+    """Return the version that a step-ca prints, or None if it prints none.
 
-    A development build tells `0000000-dev`: of that Go knows the module's version.
+    A development build prints `0000000-dev`; Go knows the version of its module.
     """
     return _version(_output(binary, "version")) or _module_version(binary)
 

@@ -1,4 +1,4 @@
-"""What git and ssh say of a failure: all of it that tells something, and whether a retry helps."""
+"""The errors of git and ssh: their relevant lines, and whether a retry can help."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ADVICE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """A fault by a pattern of what is said; `lasting`: no retry mends it, a person does."""
+    """A fault, by a pattern of the output; `lasting`: a person must correct it, no retry helps."""
 
     pattern: re.Pattern[str]
     hint: str

@@ -103,7 +103,7 @@ def _own_paths(repository: Repository, commit: str) -> tuple[str, ...]:
     trees = [_tree(repository, each) for each in parents]
     made = _tree(repository, commit)
     bases = repository.ask("merge-base", "--all", *parents).output.decode("ascii").split()
-    if len(parents) > 2 or len(bases) != 1:  # what each side meant cannot be told
+    if len(parents) > 2 or len(bases) != 1:  # the intent of each side cannot be known
         every = set(made).union(*trees)
         return tuple(sorted(p for p in every if any(tree.get(p) != made.get(p) for tree in trees)))
     base, (ours, theirs) = _tree(repository, bases[0]), trees

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Who applies, and from what: `managed` tells whether the rows become git's.
+    """Who applies, and from what: `managed` is whether the rows become managed by git.
 
     `rules` is the text of the source's rules of trust, by which the next commits are judged.
     """

@@ -24,7 +24,7 @@ def update_peers(tx: Tx, changes: Sequence[PeerChange], provenance: Provenance) 
     """Update peers in place; raise `plan_stale` where one is not what the plan saw."""
     if not changes:
         return
-    # The fence: a row whose digest is not what the plan saw is not touched, and the count tells.
+    # The fence: a row whose digest is not what the plan saw is not updated, so the count differs.
     touched = tx.run(
         "UPDATE federation_peers AS p SET display_name = r.display_name, labels = r.labels,"
         " endpoint_url = r.endpoint_url, protect = r.protect, spec_digest = r.digest,"

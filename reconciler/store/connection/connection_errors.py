@@ -29,7 +29,7 @@ _ERROR_RESPONSE: Final = re.compile(
     rb'^B\t\d+\tErrorResponse\t S ".*?"(?: V "[A-Z]+")? C "([0-9A-Z]{5})"', re.MULTILINE
 )
 
-# What no retry mends, of what libpq finds before the server has said anything.
+# Errors of libpq before the server answers that no retry corrects.
 _OWN_FAULT: Final = re.compile(
     r"server does not support SSL|server does not support GSS|certificate|private key"
     r"|invalid |bad value |Servname |definition of service|service file|weak sslmode"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Connector:
     """Opens connections. Text and password are read at each one, for they may have changed.
 
-    `address` and `session` are of the last one. `lasting` is for a process that goes on, to which
+    `address` and `session` are of the last one. `lasting` is for a long-running process, to which
     every failure is an outage.
     """
 

@@ -98,7 +98,7 @@ def session_conninfo(text: str, application_name: str) -> str:
 
 
 def address_of(text: str) -> Address:
-    """Return which database the text means, as far as it can be told without a connection.
+    """Return which database the text means, as far as it is known without a connection.
 
     Raises:
         NeedsEdit: `config_invalid`: libpq cannot read it.

@@ -70,7 +70,7 @@ def answers(url: str) -> bool:
 def ensure_database(admin_url: str, name: str, template: str = "template1") -> None:
     """Create the database `name` unless it is there; `admin_url` names another one.
 
-    Who was killed while creating it leaves a session that goes on creating: the lock waits for it.
+    A process that was killed while creating it leaves a session that continues; the lock waits.
 
     Raises:
         Retry: `database_unavailable`.

@@ -32,7 +32,7 @@ class Conflict(Exception):
 def translated(connector: Connector) -> Iterator[None]:
     """Turn the database's errors into ours, without their text: it may hold the row.
 
-    What needs an edit is an outage to a process that goes on: a password that was rotated, a file
+    What needs an edit is an outage to a long-running process: a password that was rotated, a file
     that is being replaced or a server that was exchanged may be right at the next attempt.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The endpoint's own certificate: signed by our CA, kept, and renewed while the server runs."""
+"""The endpoint's own certificate: signed by our CA, stored, and renewed while the server runs."""
 
 from __future__ import annotations
 

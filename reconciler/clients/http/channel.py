@@ -1,15 +1,11 @@
-"""HTTPS to a host that somebody else named: where it may lead, how long, and how much it may say.
+"""HTTPS to a destination: to its addresses alone, how long, and how much it may say.
 
-A name is resolved once, every address is judged, and connections go to exactly those addresses: a
-name that resolves to something else a moment later changes nothing. The certificate and the Host
-header are still those of the name.
+The certificate and the Host header are those of the name, whatever the address.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,50 +13,27 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx
 
-from reconciler.clients.http.address_rules import literal_address, may_reach
-from reconciler.clients.http.proxy import UNUSED_HINT, proxy_for, proxy_name, proxy_transport
+from reconciler.clients.http.destination import unreachable
+from reconciler.clients.http.proxy import proxy_transport
 from reconciler.clients.http.timeouts import Timeouts
 from reconciler.core.model.body import BodyTooLarge, read_body
-from reconciler.core.model.text import printable, shown
-from reconciler.core.setting_values import ProxyRules
-from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
+from reconciler.core.model.text import printable
+from reconciler.errors import MosaicError, Refused
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
     from reconciler.clients.http.address_rules import IpAddress
-    from reconciler.core.setting_values import Network
+    from reconciler.clients.http.destination import Destination
 
-UNREACHABLE_HINT: Final = "check the name, the port and the network between, then try again"
 MAX_ANSWER: Final = 256 * 1024  # octets; sixteen certificates, or an answer with a wide scope
-HTTPS_PORT: Final = 443
-DIRECT: Final = ProxyRules()
 
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL 1.1 to 3.5, of HTTP
 
 
 # in all longer than a gateway may wait for its CA
 DEFAULT_TIMEOUTS: Final = Timeouts(connect_s=5, read_s=25, total_s=30)
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """A base URL without a slash at its end, and the addresses that its host was found to have.
-
-    There are none where it is reached through `proxy`, which looks the name up. `hint` is what to
-    do where it cannot be reached.
-    """
-
-    base_url: str
-    addresses: tuple[IpAddress, ...]
-    proxy: httpx.Proxy | None = None
-    hint: str = UNREACHABLE_HINT
-
-    @property
-    def host(self) -> str:
-        """The host as people write it, with its port."""
-        return httpx.URL(self.base_url).netloc.decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,64 +52,6 @@ class Response:
             return date.astimezone(UTC)
         except (KeyError, ValueError, TypeError, IndexError, OverflowError):
             return None
-
-
-async def find(
-    base_url: str,
-    allow_addresses: tuple[Network, ...],
-    timeouts: Timeouts,
-    rules: ProxyRules = DIRECT,
-) -> Destination:
-    """Resolve the host of an https URL and judge all of its addresses; or its name, for a proxy.
-
-    Raises:
-        NeedsEdit: `invitation_invalid`: it is no https URL; `config_invalid`: no HTTP proxy.
-        Refused: `peer_address_refused`: one of the addresses is not global, nor allowed.
-        Retry: `peer_unreachable`: the name does not resolve.
-    """
-    url = _read_url(base_url)
-    host, port = url.raw_host.decode(), url.port or HTTPS_PORT
-    proxy = proxy_for(rules, host, port)
-    if proxy is not None:
-        literal = literal_address(host)
-        _judge(url.host, () if literal is None else (literal,), allow_addresses)
-        return Destination(
-            str(url).rstrip("/"), (), proxy, f"check the proxy {proxy_name(proxy)}, then try again"
-        )
-    hint = UNREACHABLE_HINT + (UNUSED_HINT if rules.url is not None and not rules.used else "")
-    addresses = await _resolve(url, host, port, timeouts, hint)
-    _judge(url.host, addresses, allow_addresses)
-    return Destination(str(url).rstrip("/"), addresses, hint=hint)
-
-
-async def _resolve(
-    url: httpx.URL, host: str, port: int, timeouts: Timeouts, hint: str
-) -> tuple[IpAddress, ...]:
-    try:
-        async with asyncio.timeout(timeouts.connect_s):
-            entries = await asyncio.get_running_loop().getaddrinfo(
-                host, port, type=socket.SOCK_STREAM
-            )
-    except TimeoutError:
-        reason = f"its name did not resolve in {timeouts.connect_s:g} s"
-        raise unreachable(url.host, reason, hint) from None
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "its name cannot be looked up"
-        raise unreachable(url.host, f"its name does not resolve: {reason}", hint) from None
-    texts = dict.fromkeys(str(entry[4][0]) for entry in entries)
-    return tuple(ipaddress.ip_address(text) for text in texts)
-
-
-def _judge(
-    host: str, addresses: tuple[IpAddress, ...], allow_addresses: tuple[Network, ...]
-) -> None:
-    for address in addresses:
-        if not may_reach(address, allow_addresses):
-            raise Refused(
-                "peer_address_refused",
-                f"{printable(host)} leads to {address}, which is not a public address",
-                hint=f"if that is meant, allow it: MOSAIC_ALLOW_ADDRESSES={address}",
-            )
 
 
 class Channel:
@@ -225,15 +140,6 @@ class _Pinned(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def unreachable(host: str, reason: str, hint: str = UNREACHABLE_HINT) -> Retry:
-    """Return the error of a gateway that cannot be talked to."""
-    return Retry(
-        "peer_unreachable",
-        f"the other gateway {printable(host)} cannot be reached: {reason}",
-        hint=hint,
-    )
-
-
 def wrong_answer(reason: str) -> MosaicError:
     """Return the error of an answer that is not of the contract."""
     return Refused(
@@ -241,21 +147,6 @@ def wrong_answer(reason: str) -> MosaicError:
         f"the other gateway answered wrongly: {reason}",
         hint="check that the invitation's host is a gateway of a version like this one",
     )
-
-
-def _read_url(base_url: str) -> httpx.URL:
-    try:
-        url = httpx.URL(base_url)
-    except (httpx.InvalidURL, ValueError):
-        url = httpx.URL("")
-    if url.scheme != "https" or not url.host or url.userinfo or url.query or url.fragment:
-        raise NeedsEdit(
-            "invitation_invalid",
-            f"got {shown(url.copy_with(username=None, password=None, query=None, fragment=None))},"
-            " expected https://host",
-            hint="a gateway is reached by https alone; ask the grantor for the invitation",
-        )
-    return url
 
 
 def _reason(error: httpx.HTTPError | OSError, proxy: httpx.Proxy | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.clients.gateway.client import GatewayClient
-from reconciler.clients.http.channel import DIRECT
+from reconciler.clients.http.destination import DIRECT
 from reconciler.clients.http.timeouts import Timeouts
 from reconciler.core.issuance.tokens import new_token
 from reconciler.core.setting_values import LOOPBACK

@@ -1,0 +1,155 @@
+"""Where a URL that somebody else named leads: its addresses, looked up once, and judged.
+
+Connections go to exactly these addresses: a name that resolves to something else a moment later
+changes nothing. Where a proxy looks the name up, only its spelling can be judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import httpx
+
+from reconciler.clients.http.address_rules import (
+    is_host,
+    is_local_name,
+    literal_address,
+    may_reach,
+)
+from reconciler.clients.http.proxy import UNUSED_HINT, proxy_for, proxy_name
+from reconciler.core.model.text import printable, shown
+from reconciler.core.setting_values import ProxyRules
+from reconciler.errors import NeedsEdit, Refused, Retry
+
+if TYPE_CHECKING:
+    from reconciler.clients.http.address_rules import IpAddress
+    from reconciler.clients.http.timeouts import Timeouts
+    from reconciler.core.setting_values import Network
+
+UNREACHABLE_HINT: Final = "check the name, the port and the network between, then try again"
+HTTPS_PORT: Final = 443
+DIRECT: Final = ProxyRules()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A base URL without a slash at its end, and the addresses that its host was found to have.
+
+    There are none where it is reached through `proxy`, which looks the name up. `hint` is what to
+    do where it cannot be reached.
+    """
+
+    base_url: str
+    addresses: tuple[IpAddress, ...]
+    proxy: httpx.Proxy | None = None
+    hint: str = UNREACHABLE_HINT
+
+    @property
+    def host(self) -> str:
+        """The host as people write it, with its port."""
+        return httpx.URL(self.base_url).netloc.decode()
+
+
+async def find(
+    base_url: str,
+    allow_addresses: tuple[Network, ...],
+    timeouts: Timeouts,
+    rules: ProxyRules = DIRECT,
+) -> Destination:
+    """Resolve the host of an https URL and judge all of its addresses; or its name, for a proxy.
+
+    Raises:
+        NeedsEdit: `invitation_invalid`: it is no https URL, or its host is not spelled plainly;
+            `config_invalid`: no HTTP proxy.
+        Refused: `peer_address_refused`: one of the addresses is not global, nor allowed; or a proxy
+            would look up a name of this site.
+        Retry: `peer_unreachable`: the name does not resolve.
+    """
+    url = _read_url(base_url)
+    host, port = url.raw_host.decode(), url.port or HTTPS_PORT
+    literal = literal_address(host)
+    if literal is not None:
+        _judge(url.host, (literal,), allow_addresses)
+    if not is_host(host):
+        raise _wrong_url(url)
+    proxy = proxy_for(rules, host, port)
+    if proxy is not None:
+        if literal is None and is_local_name(host):
+            _refuse_local_name(url.host)
+        return Destination(
+            str(url).rstrip("/"), (), proxy, f"check the proxy {proxy_name(proxy)}, then try again"
+        )
+    hint = UNREACHABLE_HINT + (UNUSED_HINT if rules.url is not None and not rules.used else "")
+    addresses = await _resolve(url, host, port, timeouts, hint)
+    _judge(url.host, addresses, allow_addresses)
+    return Destination(str(url).rstrip("/"), addresses, hint=hint)
+
+
+async def _resolve(
+    url: httpx.URL, host: str, port: int, timeouts: Timeouts, hint: str
+) -> tuple[IpAddress, ...]:
+    try:
+        async with asyncio.timeout(timeouts.connect_s):
+            entries = await asyncio.get_running_loop().getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            )
+    except TimeoutError:
+        reason = f"its name did not resolve in {timeouts.connect_s:g} s"
+        raise unreachable(url.host, reason, hint) from None
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "its name cannot be looked up"
+        raise unreachable(url.host, f"its name does not resolve: {reason}", hint) from None
+    texts = dict.fromkeys(str(entry[4][0]) for entry in entries)
+    return tuple(ipaddress.ip_address(text) for text in texts)
+
+
+def _judge(
+    host: str, addresses: tuple[IpAddress, ...], allow_addresses: tuple[Network, ...]
+) -> None:
+    for address in addresses:
+        if not may_reach(address, allow_addresses):
+            raise Refused(
+                "peer_address_refused",
+                f"{printable(host)} leads to {address}, which is not a public address",
+                hint=f"if that is meant, allow it: MOSAIC_ALLOW_ADDRESSES={address}",
+            )
+
+
+def _refuse_local_name(host: str) -> NoReturn:
+    raise Refused(
+        "peer_address_refused",
+        f"{printable(host)} is a name of this site, which a proxy may take for a machine within it",
+        hint="if that is meant, reach it directly: name it in NO_PROXY",
+    )
+
+
+def unreachable(host: str, reason: str, hint: str = UNREACHABLE_HINT) -> Retry:
+    """Return the error of a gateway that cannot be talked to."""
+    return Retry(
+        "peer_unreachable",
+        f"the other gateway {printable(host)} cannot be reached: {reason}",
+        hint=hint,
+    )
+
+
+def _read_url(base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url)
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL("")
+    if url.scheme != "https" or not url.host or url.userinfo or url.query or url.fragment:
+        raise _wrong_url(url)
+    return url
+
+
+def _wrong_url(url: httpx.URL) -> NeedsEdit:
+    plain = url.copy_with(username=None, password=None, query=None, fragment=None)
+    return NeedsEdit(
+        "invitation_invalid",
+        f"got {shown(plain)}, expected https://host",
+        hint="a gateway is reached by https alone; ask the grantor for the invitation",
+    )

@@ -32,6 +32,8 @@ test: setup ## every test, with coverage; ARGS="-k words" picks some
 	@for each in openssl curl; do command -v $$each >/dev/null \
 		|| sh tools/apt.sh $$each 'a peer of a test enrolls with it' || exit; done
 	@[ -x /usr/sbin/pgbouncer ] || sh tools/apt.sh pgbouncer 'a test puts it before PostgreSQL'
+	@for each in go:golang-go node:nodejs; do command -v $${each%:*} >/dev/null \
+		|| sh tools/apt.sh $${each#*:} 'a peer of a test is written in it' || exit; done
 	@[ -x /usr/sbin/sshd ] || sh tools/apt.sh openssh-server 'a test fetches a source over ssh'
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile \
 		--cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)

@@ -1,0 +1,3 @@
+module mosaicstack.dev/federation/examples/enroll
+
+go 1.19

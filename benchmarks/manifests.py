@@ -107,7 +107,7 @@ def figures() -> list[Figure]:
             events,
             lambda: None,
         ),
-        _kept(source),
+        _cached(source),
         compare(
             f"plan {GRANTS:,} unchanged grants",
             lambda _: plan(desired, observed),
@@ -118,7 +118,7 @@ def figures() -> list[Figure]:
     ]
 
 
-def _kept(source: Source) -> Figure:
+def _cached(source: Source) -> Figure:
     with TemporaryDirectory() as folder:
         load_cached(source, Path(folder))
         return compare(

@@ -71,7 +71,7 @@ def _is_signed(headers: Mapping[str, str], body: bytes, secret: bytes, now_s: fl
     return any(_same(each, f"v1,{mac}") for each in headers[SIGNED].split())
 
 
-def _same(said: str, right: str) -> bool:
+def _same(presented: str, right: str) -> bool:
     return hmac.compare_digest(
-        said.encode("utf-8", "surrogateescape"), right.encode("utf-8", "surrogateescape")
+        presented.encode("utf-8", "surrogateescape"), right.encode("utf-8", "surrogateescape")
     )

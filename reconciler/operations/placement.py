@@ -39,13 +39,13 @@ def places_in_home(settings: Settings) -> CrlLocations:
 
 
 async def places_of_ca(settings: Settings, ca: CaClient) -> CrlLocations:
-    """Return what a CA elsewhere says that it is configured with, once the settings names_agree.
+    """Return what a CA elsewhere says that it is configured with, once the settings agree.
 
     Raises:
         Retry: `ca_unavailable`. Refused: `ca_refused`: it has no provisioner of ours.
         NeedsEdit: `config_invalid`, with both values and what to type.
     """
-    places = await places_told(ca)
+    places = await provisioned_places(ca)
     check_places(settings, places)
     return places
 
@@ -58,10 +58,10 @@ async def ask_places(settings: Settings) -> CrlLocations:
     """
     roots = read_roots(require(settings.ca_root, "ca_root"))
     async with CaClient(require(settings.ca_url, "ca_url"), roots) as ca:
-        return await places_told(ca)
+        return await provisioned_places(ca)
 
 
-async def places_told(ca: CaClient) -> CrlLocations:
+async def provisioned_places(ca: CaClient) -> CrlLocations:
     """Return what a CA says that it is configured with; raises as `places_of_ca`."""
     for each in await ca.provisioners():
         if each.name == PEERS:
@@ -73,7 +73,7 @@ async def places_told(ca: CaClient) -> CrlLocations:
 
 
 def public_url_facts(settings: Settings, database: Database | None) -> str:
-    """Return where the gateway is, once settings and CA names_agree about it.
+    """Return where the gateway is, once settings and CA agree about it.
 
     `database` is read to say how long a move takes.
 

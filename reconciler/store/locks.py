@@ -29,12 +29,12 @@ def application_name(command: str) -> str:
     Where that does not fit, the user's end and then the host's beginning give way: replicas differ
     in the end of their names.
     """
-    said = f"mosaic {command} pid {os.getpid()} "
+    prefix = f"mosaic {command} pid {os.getpid()} "
     user, _, host = actor_name().encode("ascii", "replace").decode().rpartition("@")
-    room = MAX_NAME - len(said) - 1
+    room = MAX_NAME - len(prefix) - 1
     user = user[: max(room - len(host), MIN_USER)]
     room -= len(user)
-    return f"{said}{user}@{host if len(host) <= room else f'~{host[1 - room :]}'}"
+    return f"{prefix}{user}@{host if len(host) <= room else f'~{host[1 - room :]}'}"
 
 
 def actor_name() -> str:

@@ -126,8 +126,8 @@ def paused(tx: Tx) -> Pause | None:
     row = tx.row("SELECT paused FROM federation_applied WHERE paused IS NOT NULL")
     if row is None:
         return None
-    said = row["paused"]
-    return Pause(said["by"], datetime.fromisoformat(said["at"]), said["reason"])
+    document = row["paused"]
+    return Pause(document["by"], datetime.fromisoformat(document["at"]), document["reason"])
 
 
 def refuse_if_paused(tx: Tx) -> None:

@@ -50,7 +50,7 @@ def enrolled(stack: Stack, created: Any, row: Any) -> Any:
 def joined(stack: Stack) -> Any:
     """What `peer add` on beta prints, by an invitation to a grant that git declares."""
     url = stack.document("alpha", "grant", "invite", "beta-tasks")["invitation"]["url"]
-    return stack.document("beta", "peer", "add", "-", "--name", "alpha", said=url)
+    return stack.document("beta", "peer", "add", "-", "--name", "alpha", stdin=url)
 
 
 def test_the_loop_applies_the_manifests(stack: Stack) -> None:

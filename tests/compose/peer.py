@@ -47,21 +47,21 @@ class Peer:
         """Return the *issued* answer, however often it takes."""
         csr = make_csr(self.key)
         deadline = time.monotonic() + PATIENCE_S
-        said: object = None
+        reply: object = None
         while time.monotonic() < deadline:
             try:
                 answer = self._post("/enroll", {"Authorization": self._bearer()}, {"csr": csr})
                 if answer.status_code == 410 and answer.json()["code"] == "token_spent":
                     answer = self.pickup()
             except httpx.TransportError as error:
-                said = error
+                reply = error
             else:
                 if answer.status_code in (200, 201):
                     return answer.json()
-                said = answer.text
-                assert answer.json()["retryable"], said
+                reply = answer.text
+                assert answer.json()["retryable"], reply
             time.sleep(0.5)
-        raise AssertionError(said)
+        raise AssertionError(reply)
 
     def pickup(self) -> httpx.Response:
         """Ask for the certificate again, by a proof of the key."""

@@ -87,7 +87,7 @@ class Stack:
         }
 
     def compose(
-        self, *arguments: str, said: str = "", timeout_s: float = UP_S, **variables: str
+        self, *arguments: str, stdin: str = "", timeout_s: float = UP_S, **variables: str
     ) -> Ended:
         """Run docker-compose, whichever there is, on both files."""
         files = [word for file in FILES for word in ("--file", str(file))]
@@ -95,7 +95,7 @@ class Stack:
         done = subprocess.run(
             [*program(), "--project-name", self.project, *files, *arguments],
             env={**values, **self.variables(), **variables},
-            input=said,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -109,14 +109,14 @@ class Stack:
         assert done.code == 0, done.err
         return done.out
 
-    def cli(self, gateway: str, *arguments: str, said: str = "") -> Ended:
+    def cli(self, gateway: str, *arguments: str, stdin: str = "") -> Ended:
         """Run `mosaic federation …` in a container of its own, as the operator of a gateway."""
         service = "cli" if gateway == "alpha" else f"{gateway}-cli"
-        return self.compose("run", "-T", "--rm", service, *arguments, said=said)
+        return self.compose("run", "-T", "--rm", service, *arguments, stdin=stdin)
 
-    def document(self, gateway: str, *arguments: str, said: str = "") -> Any:
+    def document(self, gateway: str, *arguments: str, stdin: str = "") -> Any:
         """Run a command that must succeed; return what it prints as JSON."""
-        done = self.cli(gateway, *arguments, "--output", "json", said=said)
+        done = self.cli(gateway, *arguments, "--output", "json", stdin=stdin)
         assert done.code == 0, done.err
         return done.document
 

@@ -27,7 +27,7 @@ class Pair:
     @contextmanager
     def alpha_stopped(self) -> Iterator[None]:
         """Have nothing of alpha running until the block ends."""
-        assert self.alpha_up.stop() == 0, self.alpha_up.told
+        assert self.alpha_up.stop() == 0, self.alpha_up.output
         try:
             yield
         finally:
@@ -59,7 +59,7 @@ def pair() -> Iterator[Pair]:
         made = Pair(alpha, beta, ups[0])
         yield made
         for gateway, up in ((alpha, made.alpha_up), (beta, ups[1])):
-            assert up.stop() == 0, up.told
+            assert up.stop() == 0, up.output
             assert gateway.processes() == {}
 
 

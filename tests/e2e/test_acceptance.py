@@ -60,7 +60,7 @@ def enrolled(pair: Pair) -> Enrolled:
     assert created.code == 0, created.err
     row = pair.alpha.sql("SELECT status, scope FROM federation_grants WHERE name = 'beta-notes'")
     invitation = created.document["invitation"]["url"]
-    used = pair.beta("peer", "add", "-", "--name", "alpha", "--output", "json", said=invitation)
+    used = pair.beta("peer", "add", "-", "--name", "alpha", "--output", "json", stdin=invitation)
     assert used.code == 0, used.err
     pem = pair.beta.sql("SELECT cert_pem FROM federation_peers WHERE name = 'alpha'")
     facts = read_certificate(pem)

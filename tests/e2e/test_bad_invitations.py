@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.core.issuance.invitation import parse_invitation
 from reconciler.core.issuance.tokens import new_token
-from tests.support.commands.error_text import told
+from tests.support.commands.error_text import assert_error
 from tests.support.commands.process import COMMAND
 from tests.support.gateways.enrollee import API, Enrollee, bearer
 from tests.support.waiting import wait_until
@@ -106,7 +106,7 @@ def test_an_invitation_that_is_not_right_does_nothing_at_all(
 ) -> None:
     refused = pair.beta("peer", "add", change(invitation), "--name", "wrong")
 
-    told(refused, 1, *words)
+    assert_error(refused, 1, *words)
     nothing_done(pair.beta, "wrong")
     assert parse_invitation(invitation).token.secret not in refused.err
     status = "SELECT status FROM federation_grants WHERE name = 'unused'"
@@ -118,9 +118,9 @@ def test_an_invitation_that_has_expired_or_was_replaced_is_told_so(pair: Pair) -
     second = pair.alpha.document("grant", "invite", "unused", "--token-life", "1s")
     time.sleep(1.5)  # longer than its life
 
-    told(pair.beta("peer", "add", first, "--name", "wrong"), 1, "withdrawn")
+    assert_error(pair.beta("peer", "add", first, "--name", "wrong"), 1, "withdrawn")
     expired = pair.beta("peer", "add", second["invitation"]["url"], "--name", "wrong")
-    told(expired, 1, "expired")
+    assert_error(expired, 1, "expired")
     nothing_done(pair.beta, "wrong")
 
 
@@ -141,9 +141,9 @@ def test_an_invitation_that_somebody_has_used_leaves_nothing_here_and_a_sign_the
             os.kill(step_ca, signal.SIGCONT)
     assert thief.status_code == (201 if spent else 503)
 
-    refused = pair.beta("peer", "add", "-", "--name", "late", said=link)
+    refused = pair.beta("peer", "add", "-", "--name", "late", stdin=link)
 
-    told(refused, 1, "has been used" if spent else "claimed")
+    assert_error(refused, 1, "has been used" if spent else "claimed")
     nothing_done(pair.beta, "late")
     assert presented(pair, grant) == presented_before + 1
 

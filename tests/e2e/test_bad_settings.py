@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.postgres.home_server import cluster_of
-from tests.support.commands.error_text import told
+from tests.support.commands.error_text import assert_error
 from tests.support.commands.process import Command
 from tests.support.gateways.gateway import TestGateway, gateway_folder
 from tests.support.ports import free_port
@@ -51,7 +51,7 @@ def test_a_database_that_is_down_is_named_without_its_password(tmp_path: Path) -
     refused = Command(tmp_path, {"MOSAIC_DATABASE_URL": url})("grant", "list")
 
     reason = f"the database mosaic on 127.0.0.1 port {port} cannot be reached: Connection refused"
-    told(refused, 1, reason, "MOSAIC_DATABASE_URL")
+    assert_error(refused, 1, reason, "MOSAIC_DATABASE_URL")
     assert "s3cr3t" not in refused.err
 
 
@@ -61,7 +61,7 @@ def test_a_home_without_its_data_is_not_begun_anew(delta: TestGateway) -> None:
     data.rename(result)
     try:
         for command in (("grant", "list"), ("up",)):
-            told(delta(*command), 78, str(data), "backup")
+            assert_error(delta(*command), 78, str(data), "backup")
         assert not data.exists()
     finally:
         result.rename(data)
@@ -91,7 +91,7 @@ def test_up_does_not_begin_with_a_file_that_is_missing_or_wrong(
     with spoilt(delta.home.path / name, content):
         refused = delta("up")
 
-        told(refused, 78, *words)
+        assert_error(refused, 78, *words)
         assert delta.processes() == {}
 
 
@@ -105,7 +105,7 @@ def test_a_sealing_key_that_is_missing_stops_what_needs_it(delta: TestGateway, p
     try:
         for command in (("up",), ("keys", "status"), ("peer", "add", link, "--name", "alpha")):
             refused = delta(*command)
-            told(refused, 78, sealing["id"])
+            assert_error(refused, 78, sealing["id"])
             assert "ready" not in refused.out
         delta.ok("grant", "list")
     finally:

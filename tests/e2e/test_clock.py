@@ -72,7 +72,7 @@ def test_a_clock_that_is_30_s_off_the_cas_stops_no_enrollment(
         for child in ("postgres", "step-ca"):
             inherited = Path(f"/proc/{granting.child(child)}/environ").read_bytes()
             assert b"FAKETIME" not in inherited
-        assert "Traceback" not in running.told
+        assert "Traceback" not in running.output
 
     assert certificate["serial"] == serial
     lived = datetime.fromisoformat(certificate["notAfter"]) - before

@@ -66,8 +66,8 @@ def test_openssl_and_curl_enroll_as_the_docs_show(shell: Shell, pair: Pair) -> N
     done = shell.type(invitation, ROOT, KEY, ENROLL, AGAIN, PICKUP, VERIFY)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    said = done.stdout.splitlines()
-    assert said[:4] == ["enroll: 201", "again: 410", "pickup: 200", "certificate.pem: OK"]
+    lines = done.stdout.splitlines()
+    assert lines[:4] == ["enroll: 201", "again: 410", "pickup: 200", "certificate.pem: OK"]
     facts = read_certificate((shell.folder / "certificate.pem").read_text())
     grant = pair.alpha.grant("beta-events")
     assert grant["status"] == "active"

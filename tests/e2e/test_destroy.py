@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.embedded.postgres.data_directory import data_directories
 from reconciler.embedded.postgres.home_server import cluster_of, short_sockets
-from tests.support.commands.error_text import told
+from tests.support.commands.error_text import assert_error
 from tests.support.commands.process import COMMAND, Command, write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.gateways.gateway import TestGateway, gateway_folder
@@ -95,7 +95,7 @@ def test_destroy_stops_what_runs_and_leaves_the_manifests_alone(gateway: TestGat
 def test_destroy_asks_and_a_no_removes_nothing(gateway: TestGateway) -> None:
     gateway.ok("init")
 
-    told(gateway("destroy"), 64, "--yes")
+    assert_error(gateway("destroy"), 64, "--yes")
     declined = gateway.at_terminal("destroy", typed="n\n")
     assert declined.code == 1
     assert str(data_of(gateway)) in declined.out
@@ -125,8 +125,8 @@ def test_destroy_of_what_is_no_home_is_refused_and_removes_nothing(tmp_path: Pat
         ("--home", "other/mosaic.toml"),
         ("--home", "/"),
     ):
-        told(shell("destroy", "--yes", *arguments), 78, "nothing was removed")
-    told(shell("destroy", "--yes", MOSAIC_HOME="other"), 78, "nothing was removed")
+        assert_error(shell("destroy", "--yes", *arguments), 78, "nothing was removed")
+    assert_error(shell("destroy", "--yes", MOSAIC_HOME="other"), 78, "nothing was removed")
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -135,7 +135,7 @@ def test_a_gateway_is_destroyed_by_its_name_from_anywhere(gateway: TestGateway) 
     data, elsewhere = data_of(gateway), Command(gateway.cwd.parent)
 
     refused = elsewhere("destroy", "--yes", "--home", str(gateway.cwd))
-    told(refused, 78, f"--home {gateway.home.path}")
+    assert_error(refused, 78, f"--home {gateway.home.path}")
     elsewhere.ok("destroy", "--yes", MOSAIC_HOME=str(gateway.home.path))
 
     is_gone(gateway, data)
@@ -186,7 +186,7 @@ def test_a_destroy_that_is_killed_anywhere_is_finished_by_the_next(
     if gateway.home.path.exists():
         if not gateway.home.config.exists():
             assert gateway("grant", "list").code == 78, "what is half removed is not used"
-            told(gateway("init"), 1, f"destroy --home {gateway.home.path}")
+            assert_error(gateway("init"), 1, f"destroy --home {gateway.home.path}")
         gateway.ok("destroy", "--yes")
 
     is_gone(gateway, data)
@@ -207,10 +207,10 @@ def test_of_two_destroys_at_once_both_succeed(gateway: TestGateway) -> None:
         for _ in range(2)
     ]
 
-    said = [each.communicate(timeout=60)[0] for each in both]
+    outputs = [each.communicate(timeout=60)[0] for each in both]
 
     # who comes when all is done finds no gateway there
-    assert sorted(each.returncode for each in both) in ([0, 0], [0, 78]), said
+    assert sorted(each.returncode for each in both) in ([0, 0], [0, 78]), outputs
     is_gone(gateway, data)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.store.connection.probe import libpq_variables
-from tests.support.commands.error_text import told
+from tests.support.commands.error_text import assert_error
 from tests.support.commands.process import COMMAND, Ended, write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.gateways.gateway import TestGateway, gateway_folder
@@ -66,7 +66,7 @@ def works(gateway: TestGateway, **variables: str) -> None:
     assert "beta-tasks" in gateway.ok("grant", "list", **variables).out
     with gateway.up(**variables) as running:
         assert "beta-tasks" in gateway.ok("grant", "list", **variables).out
-    assert "Traceback" not in running.told
+    assert "Traceback" not in running.output
     assert gateway.processes() == {}
 
 
@@ -138,5 +138,7 @@ def test_limits_that_are_too_low_for_the_server_are_named(folder: TestGateway) -
         check=False,
     )
 
-    told(Ended(done.returncode, done.stdout, done.stderr), 1, "System allows", "postgres.log")
+    assert_error(
+        Ended(done.returncode, done.stdout, done.stderr), 1, "System allows", "postgres.log"
+    )
     folder.ok("init")

@@ -81,8 +81,8 @@ def test_ctrl_c_ends_all_of_it_in_time_whatever_its_clients_do(gamma: TestGatewa
 
         code = running.stop(signal.SIGINT)
 
-    assert code == 0, running.told
-    assert "Traceback" not in running.told
+    assert code == 0, running.output
+    assert "Traceback" not in running.output
     assert gamma.processes() == {}
 
 
@@ -122,7 +122,7 @@ def test_a_child_that_dies_under_up_is_started_again(gamma: TestGateway, program
         wait_until(lambda: _enrolls(gamma, "three"), "an enrollment goes on")
 
         assert gamma.child(program) != killed
-        assert "Traceback" not in running.told
+        assert "Traceback" not in running.output
 
     assert gamma.processes() == {}
 

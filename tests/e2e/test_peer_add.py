@@ -36,7 +36,7 @@ def test_the_manifest_and_the_rows_agree_and_the_command_may_be_run_again(pair: 
     ]
     assert url.partition("#")[2] not in (beta.manifests / "visited.yaml").read_text()
     assert beta.document("plan")["changes"] == []
-    again = beta.ok("peer", "add", "-", "--name", "visited", said=url)
+    again = beta.ok("peer", "add", "-", "--name", "visited", stdin=url)
     assert again.out == added.out
     assert len(rows(beta, "visited")) == 1
 

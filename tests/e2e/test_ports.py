@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from reconciler.config.document import read_document
-from tests.support.commands.error_text import told
+from tests.support.commands.error_text import assert_error
 from tests.support.gateways.gateway import TestGateway, gateway_folder
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def port_of(gateway: TestGateway, name: str) -> int:
 
 def refused_at_once(gateway: TestGateway, ended: Ended, port: int) -> str:
     """Check what is said of a port that this process has; return the command of the hint."""
-    told(ended, 78, f"port {port}", "Address already in use", f"pid {os.getpid()}, ")
+    assert_error(ended, 78, f"port {port}", "Address already in use", f"pid {os.getpid()}, ")
     assert not (gateway.home.logs / "postgres.log").exists(), "nothing was started for it"
     assert gateway.processes() == {}
     command = re.search(r"(MOSAIC_CA_URL=\S+ )?mosaic federation ([^`\n]+)", ended.err)
@@ -85,5 +85,5 @@ def test_a_step_ca_that_ends_at_its_start_tells_its_own_last_words(gateway: Test
 
     failed = gateway("up")
 
-    told(failed, 1, "step-ca did not start: ", "intermediate_ca_key")
+    assert_error(failed, 1, "step-ca did not start: ", "intermediate_ca_key")
     assert gateway.processes() == {}

@@ -13,7 +13,7 @@ import pytest
 from reconciler.embedded.postgres.account import server_account
 from reconciler.embedded.postgres.programs import DEBIAN, INSTALLED_MAJOR, OLDEST, server_binaries
 from reconciler.errors import NeedsEdit
-from tests.support.commands.error_text import told
+from tests.support.commands.error_text import assert_error
 from tests.support.gateways.gateway import TestGateway, gateway_folder
 from tests.support.gateways.home import as_root
 
@@ -100,14 +100,14 @@ def test_a_flag_is_before_the_variable_and_that_before_the_file(
     gateway: TestGateway, tmp_path: Path
 ) -> None:
     of_file = gateway.home.config.read_text()
-    told(
+    assert_error(
         gateway("grant", "list", **{VARIABLE: str(tmp_path)}), 78, f"{VARIABLE}: {tmp_path} has no"
     )
     flag = gateway("up", "--postgres-bin", str(tmp_path / "a"), **{VARIABLE: str(tmp_path)})
-    told(flag, 78, f"--postgres-bin: no folder {tmp_path / 'a'}")
+    assert_error(flag, 78, f"--postgres-bin: no folder {tmp_path / 'a'}")
     gateway.home.config.write_text(of_file.replace("/bin", "/lib"))
     try:
-        told(gateway("grant", "list"), 78, f"{gateway.home.config}: postgres_bin: ")
+        assert_error(gateway("grant", "list"), 78, f"{gateway.home.config}: postgres_bin: ")
     finally:
         gateway.home.config.write_text(of_file)
 
@@ -121,12 +121,12 @@ def test_data_of_another_major_version_are_refused_and_the_hint_helps(
     try:
         for command in (("grant", "list"), ("up",), ("doctor",)):
             refused = gateway(*command)
-            said = refused.out + refused.err
+            output = refused.out + refused.err
             assert refused.code == (1 if command == ("doctor",) else 78)
-            assert f"were made by PostgreSQL {major}" in said
-            assert f"comes with this program is {INSTALLED_MAJOR}" in said
+            assert f"were made by PostgreSQL {major}" in output
+            assert f"comes with this program is {INSTALLED_MAJOR}" in output
             assert (
-                f"set {VARIABLE} to the programs of PostgreSQL {major}, such as {machine}" in said
+                f"set {VARIABLE} to the programs of PostgreSQL {major}, such as {machine}" in output
             )
         gateway.ok("grant", "list", **{VARIABLE: str(machine)})
     finally:
@@ -138,7 +138,7 @@ def test_a_home_of_the_wheel_stays_with_the_wheel(empty: TestGateway, machine: P
 
     refused = empty("grant", "list", **{VARIABLE: str(machine)})
 
-    told(
+    assert_error(
         refused, 78, f"were made by PostgreSQL {INSTALLED_MAJOR}", f"one in {machine}", "do not set"
     )
     empty.ok("grant", "list")
@@ -159,14 +159,16 @@ def test_what_cannot_be_used_is_refused_before_anything_is_made(
     folder = programs(empty.cwd.parent / "programs", *names, version=version)
 
     for command in ("init", "up"):
-        told(empty(command, **{VARIABLE: str(folder)}), 78, f"{VARIABLE}: ", *words)
+        assert_error(empty(command, **{VARIABLE: str(folder)}), 78, f"{VARIABLE}: ", *words)
     assert not empty.home.path.exists()
 
 
 def test_the_folder_above_the_programs_is_told_where_they_are(
     empty: TestGateway, machine: Path
 ) -> None:
-    told(empty("init", "--postgres-bin", str(machine.parent)), 78, "--postgres-bin: ", str(machine))
+    assert_error(
+        empty("init", "--postgres-bin", str(machine.parent)), 78, "--postgres-bin: ", str(machine)
+    )
 
 
 def test_a_relative_folder_is_written_as_an_absolute_one(empty: TestGateway, machine: Path) -> None:
@@ -181,7 +183,9 @@ def test_programs_that_the_servers_account_cannot_run_are_refused(empty: TestGat
     folder = programs(closed / "bin", "postgres", "initdb", "pg_ctl", version="17.2")
     closed.chmod(0o700)
 
-    told(empty("init", **{VARIABLE: str(folder)}), 78, "mosaic-postgres cannot run", "chmod o+x")
+    assert_error(
+        empty("init", **{VARIABLE: str(folder)}), 78, "mosaic-postgres cannot run", "chmod o+x"
+    )
 
 
 def test_without_the_wheel_the_setting_is_named(

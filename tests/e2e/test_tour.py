@@ -93,8 +93,8 @@ class Shell:
     def end(self, started: Up) -> str:
         """Press Ctrl-C: everything in the terminal is told; return what was printed."""
         os.killpg(started.process.pid, signal.SIGINT)
-        assert started.process.wait(PATIENCE_S) == 0, started.told
-        return self._neutral(f"{started.told}\n")
+        assert started.process.wait(PATIENCE_S) == 0, started.output
+        return self._neutral(f"{started.output}\n")
 
     def _how(self) -> dict[str, Any]:
         # only the README's home is another one: a step-ca is where it was

@@ -128,5 +128,5 @@ def test_a_service_of_another_user_has_the_step_ca_that_root_installed(
         (step_ca,) = working_in(home / ".mosaic" / "ca", "step-ca")
         assert Path(f"/proc/{step_ca.pid}").stat().st_uid == NOBODY.uid
     finally:
-        assert service.stop() == 0, service.told
-    assert "step-ca 0.30.2: /usr/local/lib/mosaic-federation/" in service.told
+        assert service.stop() == 0, service.output
+    assert "step-ca 0.30.2: /usr/local/lib/mosaic-federation/" in service.output

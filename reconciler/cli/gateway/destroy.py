@@ -184,9 +184,9 @@ def _destroy_orphans(named: tuple[str, ...], *, all_of_them: bool, yes: bool) ->
         if by_path[path] not in chosen:
             chosen.append(by_path[path])
     _list("left by gateways that are gone:", chosen)
-    kept_orphans = [orphan for orphan in by_path.values() if orphan not in chosen]
-    _list("kept, because the gateway may be on a disk that is not mounted:", kept_orphans)
-    for orphan in kept_orphans:
+    remaining = [orphan for orphan in by_path.values() if orphan not in chosen]
+    _list("kept, because the gateway may be on a disk that is not mounted:", remaining)
+    for orphan in remaining:
         click.echo(
             f"  if it is gone: `mosaic federation destroy --orphan {shlex.quote(str(orphan.path))}`"
         )

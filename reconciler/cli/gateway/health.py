@@ -66,12 +66,12 @@ def _ask(host: str, port: int, root: Path, naming: tuple[Network, ...]) -> str:
         connection.sock = context.wrap_socket(raw, server_hostname=host)
         connection.request("GET", "/readyz", headers={"Connection": "close"})
         answer = connection.getresponse()
-        said = json.loads(answer.read(65536))
+        report = json.loads(answer.read(65536))
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise _unready(host, port, str(error)) from None
     if answer.status != 200:
-        raise _unready(host, port, f"HTTP {answer.status}: {said.get('detail')}")
-    return str(said["status"])
+        raise _unready(host, port, f"HTTP {answer.status}: {report.get('detail')}")
+    return str(report["status"])
 
 
 def _reachable(host: str) -> str:

@@ -128,8 +128,8 @@ def _hook(listen: str | None, secret_file: str | None) -> _Hook | None:
     except ValueError as error:
         raise _wrong(f"--webhook: got {listen!r}: {error}", "correct it") from None
     except OSError as error:
-        said = f"{secret_file}: it cannot be read: {error.strerror}"
-        raise _wrong(said, "name a readable file") from None
+        message = f"cannot read {secret_file}: {error.strerror}"
+        raise _wrong(message, "name a readable file") from None
     if len(secret) < MIN_SECRET:
         raise _wrong(
             f"{secret_file}: the secret has {len(secret)} octets, expected {MIN_SECRET} or more",

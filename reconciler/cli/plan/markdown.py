@@ -118,8 +118,8 @@ def _change(change: AnyChange) -> Iterator[str]:
     sign = "-" if change.action is Action.REVOKE else "+" if change.action is Action.CREATE else "!"
     place = f"  {change.place.path}:{change.place.line}" if change.place is not None else ""
     name = f"{str(change.kind).lower()}/{change.name}"
-    said = "; ".join(filter(None, (change.reason, ends(change))))
-    yield _fenced(f"{sign} {SIGNS[change.action]} {name}{place}  ({said})")
+    reason = "; ".join(filter(None, (change.reason, ends(change))))
+    yield _fenced(f"{sign} {SIGNS[change.action]} {name}{place}  ({reason})")
     for field in change.fields:
         yield _fenced(f"      {field_text(field, change.action)}")
     for line in certificates(change):

@@ -56,11 +56,11 @@ def _change(change: AnyChange) -> Iterator[Line]:
     colour = COLOURS[change.action]
     name = f"{SIGNS[change.action]} {str(change.kind).lower()}/{change.name}"
     place = f"{change.place.path}:{change.place.line}" if change.place is not None else ""
-    said, then = place, [change.reason, ends(change)]
+    fact, rest = place, [change.reason, ends(change)]
     if change.action in (Action.REVOKE, Action.REPLACE):
-        said, then = f"{change.reason} ({place})" if place else change.reason, [ends(change)]
-    more = "; ".join(filter(None, then))
-    yield f"  {name:<{NAME_WIDTH}} {printable(said, 400):<{REASON_WIDTH}}  {more}".rstrip(), colour
+        fact, rest = f"{change.reason} ({place})" if place else change.reason, [ends(change)]
+    more = "; ".join(filter(None, rest))
+    yield f"  {name:<{NAME_WIDTH}} {printable(fact, 400):<{REASON_WIDTH}}  {more}".rstrip(), colour
     sign = "+" if change.action is Action.CREATE else "~"
     for field in change.fields:
         yield f"      {sign} {field_text(field, change.action)}".rstrip(), colour

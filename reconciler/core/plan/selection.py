@@ -83,7 +83,7 @@ def _only(
     called = {each.spec.peer for each in desired.grants if each.name in grants}
     needed = {name for name in called if there.get(name) is not declared.get(name)}
     grants |= _grants_of(desired, observed, needed & there.keys())
-    return _kept(desired, observed, peers=peers | needed, grants=grants)
+    return _restricted(desired, observed, peers=peers | needed, grants=grants)
 
 
 def _without(
@@ -100,23 +100,23 @@ def _without(
     }
     all_peers = {*(each.name for each in desired.peers), *(row.name for row in observed.peers)}
     all_grants = {*(each.name for each in desired.grants), *(row.name for row in observed.grants)}
-    return _kept(desired, observed, peers=all_peers - peers, grants=all_grants - grants)
+    return _restricted(desired, observed, peers=all_peers - peers, grants=all_grants - grants)
 
 
-def _kept(
+def _restricted(
     desired: Desired, observed: Observed, *, peers: Iterable[str], grants: Iterable[str]
 ) -> tuple[Desired, Observed]:
-    kept_peers, kept_grants = frozenset(peers), frozenset(grants)
+    selected_peers, selected_grants = frozenset(peers), frozenset(grants)
     return (
         replace(
             desired,
-            peers=tuple(each for each in desired.peers if each.name in kept_peers),
-            grants=tuple(each for each in desired.grants if each.name in kept_grants),
+            peers=tuple(each for each in desired.peers if each.name in selected_peers),
+            grants=tuple(each for each in desired.grants if each.name in selected_grants),
         ),
         replace(
             observed,
-            peers=tuple(row for row in observed.peers if row.name in kept_peers),
-            grants=tuple(row for row in observed.grants if row.name in kept_grants),
+            peers=tuple(row for row in observed.peers if row.name in selected_peers),
+            grants=tuple(row for row in observed.grants if row.name in selected_grants),
         ),
     )
 

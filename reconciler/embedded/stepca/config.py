@@ -54,7 +54,7 @@ def read_ca_config(folder: Path) -> tuple[dict[str, Any], CrlLocations]:
     if any(each != first or each.list_url != list_url for each in places):
         raise NeedsEdit(
             "config_invalid",
-            f"{path}: idpURL and the templateData of its provisioners do not names_agree",
+            f"{path}: idpURL and the templateData of its provisioners do not agree",
             hint="restore it from its backup",
         )
     return document, first

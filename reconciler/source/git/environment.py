@@ -31,7 +31,7 @@ _NAMES_SETTINGS_FILE: Final = (2, 32)  # heeds GIT_CONFIG_GLOBAL
 _VERSION: Final = re.compile(rb"git version (\d+)\.(\d+)")
 _PROBE: Final = Bounds(seconds=30.0, output=64 * 1024)
 
-KEPT: Final = frozenset(
+PASSED_ON: Final = frozenset(
     {
         "PATH",
         "HOME",  # curl reads ~/.netrc
@@ -107,7 +107,7 @@ def environment(more: Mapping[str, str]) -> Iterator[dict[str, str]]:
     Raises:
         NeedsEdit: `source_unreadable`: there is no git, or it is older than `MINIMUM`.
     """
-    made = {name: text for name, text in os.environ.items() if name in KEPT}
+    made = {name: text for name, text in os.environ.items() if name in PASSED_ON}
     made.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
     made |= {**_FIXED, "GIT_ALLOW_PROTOCOL": NO_PROTOCOL, **more}
     if git_version() >= _NAMES_SETTINGS_FILE:

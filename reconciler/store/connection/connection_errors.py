@@ -60,16 +60,16 @@ def connection_failure(error: Exception, address: Address, conninfo: str) -> Mos
     state = _sqlstate(refused["message"], conninfo) if refused is not None else None
     reasons = [(host, _without_severity(reason)) for host, reason in causes]
     if len({reason for _, reason in reasons}) == 1:
-        said = reasons[0][1]
+        text = reasons[0][1]
     else:
-        said = "; ".join(f"{host}: {reason}" if host else reason for host, reason in reasons)
+        text = "; ".join(f"{host}: {reason}" if host else reason for host, reason in reasons)
     suffix = f" (SQLSTATE {state})" if state else ""
-    message = f"{address} cannot be reached: {printable(said, 1000)}{suffix}"
+    message = f"{address} cannot be reached: {printable(text, 1000)}{suffix}"
     mends_itself = state[:2] in _RETRIED if state else not _OWN_FAULT.search(causes[-1][1])
     if mends_itself and not _OWN_FAULT.match(reasons[-1][1]):
         hint = _HINTS.get(state or "", f"check {VARIABLE}, and that PostgreSQL runs there")
         return Retry("database_unavailable", message, hint=hint)
-    return NeedsEdit("config_invalid", message, hint=_HINTS.get(state or "", _hint(said)))
+    return NeedsEdit("config_invalid", message, hint=_HINTS.get(state or "", _hint(text)))
 
 
 def _resolved(connection: pq.abc.PGconn) -> Address | None:

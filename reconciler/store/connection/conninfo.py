@@ -175,8 +175,8 @@ def _unreadable(text: str, reason: str) -> NeedsEdit:
         return _invalid(f"libpq has no option {unknown[1]!r}", hint)
     # up to the first quotation: what is quoted may be a piece of the password
     fact = re.match(r'(?:[^"]|"[=\]]")*', reason)
-    said = fact[0].strip(" :\n") if fact is not None else ""
-    return _invalid(f"libpq cannot read it ({said}): {_EXPECTED}", ESCAPING)
+    shown = fact[0].strip(" :\n") if fact is not None else ""
+    return _invalid(f"libpq cannot read it ({shown}): {_EXPECTED}", ESCAPING)
 
 
 def _may_be_shown(name: str, text: str) -> bool:

@@ -54,7 +54,7 @@ def test_every_exit_code_has_a_meaning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["grnt", "list"], "there is no command 'grnt' (did you mean 'grant'?)"),
         (["grant", "lst"], "there is no command 'lst' (did you mean 'list'?)"),
@@ -68,16 +68,16 @@ def test_every_exit_code_has_a_meaning() -> None:
     ],
 )
 def test_wrong_usage_exits_with_64_in_words_and_as_json(
-    mosaic: Command, arguments: list[str], said: str
+    mosaic: Command, arguments: list[str], expected: str
 ) -> None:
     done = mosaic(*arguments)
     assert (done.code, done.out) == (64, "")
     assert done.err.startswith("error: ")
-    assert said in done.err
+    assert expected in done.err
     assert "--help`" in done.err.splitlines()[-1]
     error = mosaic(*arguments, "--output=json").error
     assert error["code"] == "usage"
-    assert said in error["message"]
+    assert expected in error["message"]
 
 
 def test_no_verb_shows_the_help_and_is_wrong_usage(mosaic: Command) -> None:

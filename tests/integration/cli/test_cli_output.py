@@ -63,9 +63,9 @@ def enroll_acme(mosaic: Quick, document: dict[str, Any]) -> None:
         " cert_pem = 'leaf', cert_chain_pem = 'chain', roots_pem = 'root', csr_pem = 'csr',"
         " cert_serial = 'ab1', cert_fingerprint = 'sha256:00', cert_not_before ="
         " clock_timestamp(), cert_not_after = clock_timestamp() + interval '1 day',"
-        " remote_grant = CAST(:told AS jsonb), client_key_pem = 'MSEAL1 sealed'::bytea"
+        " remote_grant = CAST(:grant AS jsonb), client_key_pem = 'MSEAL1 sealed'::bytea"
         " WHERE name = 'acme'",
-        told=json.dumps(document),
+        grant=json.dumps(document),
     )
 
 

@@ -18,7 +18,7 @@ from reconciler.cli.main import run
 from reconciler.cli.shared.error_report import wants_json
 from reconciler.errors import EXIT_MEANINGS, MosaicError
 from tests.support.commands.applied_source import applied_source
-from tests.support.commands.in_process import logging_kept
+from tests.support.commands.in_process import same_logging
 from tests.support.commands.tree import INPUTS, VERBS, any_word, arguments
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def outcome(words: list[str], given_input: bytes = b"") -> tuple[int, str]:
     """Run a command line here; return its exit code and all that it wrote on standard error."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
-    with pytest.MonkeyPatch.context() as patch, logging_kept():
+    with pytest.MonkeyPatch.context() as patch, same_logging():
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given_input), encoding="utf-8"))
         with redirect_stdout(out), redirect_stderr(err):
             code = run(words)

@@ -43,7 +43,7 @@ def wrong(done: Ended) -> str:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "expected"),
     [
         ("MOSAIC_LISTEN", "8443", "MOSAIC_LISTEN"),
         ("MOSAIC_LISTEN", "127.0.0.1:99999", "MOSAIC_LISTEN"),
@@ -63,10 +63,10 @@ def wrong(done: Ended) -> str:
     ],
 )
 def test_a_wrong_variable_is_named_with_what_to_do(
-    mosaic: Quick, variable: str, value: str, said: str
+    mosaic: Quick, variable: str, value: str, expected: str
 ) -> None:
     done = mosaic("validate", "--source", "manifests", "--output", "json", **{variable: value})
-    assert said in wrong(done)
+    assert expected in wrong(done)
 
 
 # what a namespace with these Services, or a container with these links, gives to every process
@@ -146,7 +146,7 @@ def test_a_variable_of_somebody_else_is_none_of_ours(mosaic: Quick, variable: st
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ('lisen = "127.0.0.1:1"', "there is no setting 'lisen'; did you mean 'listen'?"),
         ('public_ulr = "https://a.example"', "did you mean 'public_url'?"),
@@ -157,11 +157,11 @@ def test_a_variable_of_somebody_else_is_none_of_ours(mosaic: Quick, variable: st
     ],
 )
 def test_a_wrong_line_of_mosaic_toml_is_named_with_its_file(
-    mosaic: Quick, line: str, said: str
+    mosaic: Quick, line: str, expected: str
 ) -> None:
     made = home(mosaic.cwd, line)
     failure = wrong(mosaic("validate", "--output", "json"))
-    assert said in failure
+    assert expected in failure
     assert str(made / "mosaic.toml") in failure
 
 

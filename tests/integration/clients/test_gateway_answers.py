@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.core.issuance.tokens import Token
 from reconciler.errors import Refused, Retry
-from tests.support.gateways.liar import Liar, Said, lying
+from tests.support.gateways.liar import Liar, Response, lying
 from tests.support.gateways.questions import (
     CA,
     ENROLL,
@@ -70,7 +70,7 @@ def changed(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_a_malformed_answer_is_named_and_not_quoted(liar: Liar, body: bytes, named: str) -> None:
-    liar.say(ENROLL, Said(201, body))
+    liar.say(ENROLL, Response(201, body))
     error = refusal(liar, enroll)
     assert error.code == "peer_wrong_answer"
     assert named in error.message
@@ -126,7 +126,7 @@ def test_a_refusal_keeps_its_code_only_where_we_know_it_under_its_status(
 )
 def test_how_long_to_wait_is_believed_within_reason(liar: Liar, text: str, seconds: int) -> None:
     headers = (("Retry-After", text),) if text.isascii() else ()
-    liar.say(ENROLL, Said(429, headers=headers))
+    liar.say(ENROLL, Response(429, headers=headers))
     error = refusal(liar, enroll)
     assert isinstance(error, Retry)
     assert error.retry_after == timedelta(seconds=seconds)
@@ -138,13 +138,13 @@ def test_no_secret_is_in_any_message_or_log(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     spelled = TOKEN.spelled()
-    said = {
+    response = {
         "echo": as_json(problem("token_spent", f"{spelled}\x1b[2J"), 410),
         "wrong": as_json({"certificate": 1, "x": spelled}, 201),
-        "drip": Said(201, spelled.encode(), drip_s=0.3),
-        "hang up": Said(hang_up=True),
+        "drip": Response(201, spelled.encode(), drip_s=0.3),
+        "hang up": Response(hang_up=True),
     }[answer]
-    liar.say(ENROLL, said)
+    liar.say(ENROLL, response)
     error = refusal(liar, enroll)
     text = error.message + error.hint + repr(error) + caplog.text
     text += "".join(traceback.format_exception(error))

@@ -17,7 +17,7 @@ from reconciler.clients.http.channel import MAX_ANSWER
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.errors import Refused, Retry
-from tests.support.gateways.liar import API, DAY, ROOTS, Liar, Said, certificate, lying
+from tests.support.gateways.liar import API, DAY, ROOTS, Liar, Response, certificate, lying
 from tests.support.gateways.questions import (
     CA,
     ENROLL,
@@ -61,7 +61,7 @@ def test_more_roots_are_taken_over_the_verified_connection_with_the_pinned_one_f
     liar: Liar,
 ) -> None:
     both = NEXT.root + CA.root
-    liar.say(ROOTS, Said(200, both.encode()))
+    liar.say(ROOTS, Response(200, both.encode()))
     assert call(liar, connect).roots == (CA.root, NEXT.root)
 
 
@@ -78,7 +78,7 @@ def test_a_wrong_pin_is_refused_before_anything_is_sent(liar: Liar) -> None:
 
 def test_a_pinned_root_that_did_not_sign_the_server_is_of_no_use() -> None:
     with lying(NEXT) as impostor:  # it hands out the right root, and has not its key
-        impostor.say(ROOTS, Said(200, CA.root.encode()))
+        impostor.say(ROOTS, Response(200, CA.root.encode()))
         error = refusal(impostor, enroll)
         assert error.code == "peer_unreachable"
         assert "certificate does not verify" in error.message
@@ -192,7 +192,7 @@ def test_a_closed_port_and_an_unknown_name_are_told_plainly() -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_redirect_is_not_followed(liar: Liar, first: bool) -> None:
-    away = Said(302, headers=(("Location", f"{liar.url}/elsewhere"),))
+    away = Response(302, headers=(("Location", f"{liar.url}/elsewhere"),))
     liar.say(ROOTS if first else ENROLL, away)
     error = refusal(liar, enroll)
     assert error.code == "peer_wrong_answer"
@@ -202,7 +202,7 @@ def test_a_redirect_is_not_followed(liar: Liar, first: bool) -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_an_answer_without_end_is_cut_off(liar: Liar, first: bool) -> None:
-    liar.say(ROOTS if first else ENROLL, Said(200 if first else 201, b"x" * (MAX_ANSWER + 1)))
+    liar.say(ROOTS if first else ENROLL, Response(200 if first else 201, b"x" * (MAX_ANSWER + 1)))
     error = refusal(liar, enroll)
     assert error.code == "peer_wrong_answer"
     assert "larger" in error.message
@@ -214,7 +214,7 @@ DRIP_S: Final = 0.2  # so all of it would take minutes
 
 @pytest.mark.parametrize("first", [True, False])
 def test_an_answer_that_drips_ends_in_time(liar: Liar, first: bool) -> None:
-    liar.say(ROOTS if first else ENROLL, Said(200, b" " * DRIPS, drip_s=DRIP_S))
+    liar.say(ROOTS if first else ENROLL, Response(200, b" " * DRIPS, drip_s=DRIP_S))
     began = time.monotonic()
     error = refusal(liar, enroll)
     assert time.monotonic() - began < DRIPS * DRIP_S / 2, "it did not wait for the whole answer"
@@ -222,12 +222,12 @@ def test_an_answer_that_drips_ends_in_time(liar: Liar, first: bool) -> None:
 
 
 def test_silence_ends_in_time(liar: Liar) -> None:
-    liar.say(ENROLL, Said(201, b"  ", drip_s=5))
+    liar.say(ENROLL, Response(201, b"  ", drip_s=5))
     assert refusal(liar, enroll).code == "peer_unreachable"
 
 
 def test_a_connection_that_breaks_is_a_retry(liar: Liar) -> None:
-    liar.say(ENROLL, Said(hang_up=True))
+    liar.say(ENROLL, Response(hang_up=True))
     error = refusal(liar, enroll)
     assert (type(error), error.code) == (Retry, "peer_unreachable")
     assert liar.calls().count(ENROLL) == 1

@@ -178,14 +178,14 @@ def test_of_two_inits_at_once_one_makes_the_home_and_the_other_finds_it(folder: 
         for _ in range(3)
     ]
 
-    said = [each.communicate(timeout=PATIENCE_S)[0] for each in running]
+    outputs = [each.communicate(timeout=PATIENCE_S)[0] for each in running]
 
     home = Home(folder / ".mosaic")
     address = json.loads((home.ca / CONFIG).read_text())["address"]
     assert f'ca_url = "https://{address}"' in home.config.read_text()
-    assert [each.returncode for each in running] == [0, 0, 0], said
-    assert sum("made a gateway" in each for each in said) == 1
-    assert sum("nothing was changed" in each for each in said) == 2
+    assert [each.returncode for each in running] == [0, 0, 0], outputs
+    assert sum("made a gateway" in each for each in outputs) == 1
+    assert sum("nothing was changed" in each for each in outputs) == 2
     destroy_home(home)
 
 

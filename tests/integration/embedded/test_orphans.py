@@ -21,7 +21,7 @@ from reconciler.embedded.postgres.data_directory import (
 from reconciler.embedded.postgres.home_server import cluster_of, postgres
 from reconciler.errors import NeedsEdit
 from reconciler.store.connection import probe
-from tests.support.commands.error_text import told
+from tests.support.commands.error_text import assert_error
 from tests.support.commands.in_process import Quick
 from tests.support.gateways.home import as_root, open_folder
 
@@ -86,7 +86,7 @@ def test_the_database_of_a_home_that_was_removed_by_hand_is_listed_and_removed(
     assert orphan["state"] == "warning"
     for part in (str(directory.path), " MB)", str(home.path)):
         assert part in orphan["detail"]
-    told(shell("destroy", "--orphans"), 64, "--yes")
+    assert_error(shell("destroy", "--orphans"), 64, "--yes")
     assert directory.path.exists()
 
     command = orphan["hint"].partition("mosaic federation ")[2].rstrip("`")
@@ -113,7 +113,7 @@ def test_a_database_that_still_runs_is_stopped_before_it_is_removed(
 def test_the_database_of_a_home_that_is_there_is_no_orphan(home: Home, folder: Path) -> None:
     assert "nothing to remove" in Quick(folder.parent).ok("destroy", "--orphans", "--yes").out
     refused = Quick(folder.parent)("destroy", "--yes", "--orphan", str(place_of_home(home).path))
-    told(refused, 78, "nothing was removed")
+    assert_error(refused, 78, "nothing was removed")
     with postgres(home) as url:
         assert probe.answers(url)
 

@@ -16,7 +16,7 @@ import pytest
 from reconciler.core.setting_values import SourceSetting
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.source.read import read_source
-from tests.support.gateways.liar import Liar, Said, lying_to_git
+from tests.support.gateways.liar import Liar, Response, lying_to_git
 from tests.support.manifests.text import PEER
 from tests.support.repositories.repository import Checkout
 
@@ -72,7 +72,7 @@ def test_what_a_web_server_answers_is_told_with_what_to_do(
     moved = (("location", f"{url}.git/info/refs?service=git-upload-pack"),) if status < 400 else ()
     liar.say(
         "GET /group/federation/info/refs?service=git-upload-pack",
-        Said(status, b"", (*headers, *moved)),
+        Response(status, b"", (*headers, *moved)),
     )
     error = refused(url, tmp_path)
     assert type(error) is kind
@@ -80,7 +80,9 @@ def test_what_a_web_server_answers_is_told_with_what_to_do(
 
 
 def test_a_url_that_ends_in_dot_git_is_not_told_to_end_so(liar: Liar, tmp_path: Path) -> None:
-    liar.say("GET /x.git/info/refs?service=git-upload-pack", Said(301, b"", (("location", "/y"),)))
+    liar.say(
+        "GET /x.git/info/refs?service=git-upload-pack", Response(301, b"", (("location", "/y"),))
+    )
     assert ".git" not in refused(f"https://127.0.0.1:{liar.port}/x.git", tmp_path).hint
 
 

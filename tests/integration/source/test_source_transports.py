@@ -16,7 +16,7 @@ from reconciler.core.setting_values import SourceSetting
 from reconciler.crypto.authority import new_authority
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.source.read import read_source
-from tests.support.gateways.liar import Liar, Said, lying_to_git
+from tests.support.gateways.liar import Liar, Response, lying_to_git
 from tests.support.manifests.text import PEER
 from tests.support.repositories.repository import Checkout
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.core.source import Source
 
 REFS = "GET /x.git/info/refs?service=git-upload-pack"
-ASKS = Said(401, b"", (("www-authenticate", 'Basic realm="git"'),))
+ASKS = Response(401, b"", (("www-authenticate", 'Basic realm="git"'),))
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def serve(liar: Liar, repository: Checkout) -> None:
     repository.git("clone", "-q", "--bare", ".", str(bare))
     subprocess.run(["git", "update-server-info"], cwd=bare, check=True)
     for path in (each for each in bare.rglob("*") if each.is_file()):
-        liar.say(f"GET /x.git/{path.relative_to(bare)}", Said(200, path.read_bytes()))
-    liar.say(REFS, Said(200, (bare / "info" / "refs").read_bytes()))
+        liar.say(f"GET /x.git/{path.relative_to(bare)}", Response(200, path.read_bytes()))
+    liar.say(REFS, Response(200, (bare / "info" / "refs").read_bytes()))
 
 
 def read(location: str, tmp_path: Path) -> Source:
@@ -86,7 +86,7 @@ def test_a_redirect_is_not_followed(liar: Liar, repository: Checkout, tmp_path: 
     serve(liar, repository)
     moved = REFS.replace("/x.git", "/moved.git").removeprefix("GET ")
     liar.say(f"GET {moved}", *liar.answers[REFS])
-    liar.say(REFS, Said(302, b"", (("location", moved),)))
+    liar.say(REFS, Response(302, b"", (("location", moved),)))
     with pytest.raises(NeedsEdit, match="returned error: 302"):
         read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
     assert liar.calls() == [REFS]
@@ -106,14 +106,14 @@ def test_a_server_with_another_root_is_not_talked_to(
 def test_a_repository_is_read_over_the_operators_ssh(
     repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
-    said = tmp_path / "said"
+    calls = tmp_path / "calls"
     ssh = tmp_path / "ssh"
-    ssh.write_text(f'#!/bin/sh\necho "$@" >> {said}\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nfor last; do :; done\nexec sh -c "$last"\n')
     ssh.chmod(0o755)
     monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
     source = read(location.format(path=repository.path), tmp_path)
     assert [file.path for file in source.files] == ["manifests/beta.yaml"]
-    assert "git@git.example git-upload-pack" in said.read_text()
+    assert "git@git.example git-upload-pack" in calls.read_text()
 
 
 @pytest.mark.parametrize("wrong", ["corrupt", "dotdot"])

@@ -119,7 +119,7 @@ def test_a_pool_that_is_larger_than_the_proxys_serves_everyone(mosaic: Quick) ->
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (("/gateway", "/gateway?options=-cwork_mem%3D8MB"), "unsupported startup parameter"),
         (("/gateway", "/nothere"), "no such database"),
@@ -127,9 +127,9 @@ def test_a_pool_that_is_larger_than_the_proxys_serves_everyone(mosaic: Quick) ->
     ],
 )
 def test_what_the_proxy_refuses_is_told_in_its_words(
-    mosaic: Quick, proxied: str, change: tuple[str, str], said: str
+    mosaic: Quick, proxied: str, change: tuple[str, str], expected: str
 ) -> None:
     done = mosaic("grant", "list", MOSAIC_DATABASE_URL=proxied.replace(*change))
     assert done.code == 78, done.err
-    assert said in done.err
+    assert expected in done.err
     assert done.err.count("error: ") == 1

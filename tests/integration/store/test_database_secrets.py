@@ -27,7 +27,7 @@ def mosaic(tmp_path: Path) -> Quick:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "expected"),
     [
         ("postgresql://mosaic@h/mosaic?pgbouncer=true", "libpq has no option 'pgbouncer'"),
         ("postgresql://mosaic@h/mosaic?sslmod=require", "did you mean 'sslmode'?"),
@@ -51,14 +51,14 @@ def mosaic(tmp_path: Path) -> Quick:
     ],
 )
 def test_a_text_that_libpq_does_not_take_is_told_without_a_secret(
-    mosaic: Quick, url: str, said: str
+    mosaic: Quick, url: str, expected: str
 ) -> None:
     for verb in (("grant", "list"), ("grant", "suspend", "x"), ("db", "upgrade"), ("db", "url")):
         done = mosaic(*verb, "--log-level", "debug", MOSAIC_DATABASE_URL=url)
         assert SECRET not in done.err
         if verb != ("db", "url"):
             assert done.code == 78, done.err
-            assert said in done.err
+            assert expected in done.err
             assert done.err.count("error: ") == 1
     doctor = mosaic("doctor", "--log-level", "debug", MOSAIC_DATABASE_URL=url)
     assert SECRET not in doctor.out + doctor.err

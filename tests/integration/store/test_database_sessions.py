@@ -133,9 +133,9 @@ def test_another_encoding_is_refused_by_every_command(
     for verb in (("db", "upgrade"), ("db", "check"), ("grant", "list"), ("doctor",)):
         done = mosaic(*verb)
         assert done.code == (1 if verb == ("doctor",) else 78)
-        said = done.out + done.err
-        assert f"has the encoding '{encoding}', expected 'UTF8'" in said
-        assert "createdb -E UTF8 -T template0" in said
+        output = done.out + done.err
+        assert f"has the encoding '{encoding}', expected 'UTF8'" in output
+        assert "createdb -E UTF8 -T template0" in output
 
 
 def _pid(tx: Tx) -> int:

@@ -121,7 +121,7 @@ def test_a_role_that_may_not_see_since_when_is_told_the_rest(mosaic: Quick) -> N
 
 
 @pytest.mark.parametrize(
-    ("actor", "said"),
+    ("actor", "expected"),
     [
         ("ada@alpha", "ada@alpha"),
         ("a-rather-long-user-name@gateway-7d9f8b6c5-abcde", "@gateway-7d9f8b6c5-abcde"),
@@ -131,10 +131,10 @@ def test_a_role_that_may_not_see_since_when_is_told_the_rest(mosaic: Quick) -> N
     ],
 )
 def test_a_connection_names_its_process_and_its_host_however_long_names_are(
-    monkeypatch: pytest.MonkeyPatch, actor: str, said: str
+    monkeypatch: pytest.MonkeyPatch, actor: str, expected: str
 ) -> None:
     monkeypatch.setattr(locks, "actor_name", lambda: actor)
     name = application_name("grant suspend")
     assert len(name.encode()) <= MAX_NAME
     assert name.startswith(f"mosaic grant suspend pid {os.getpid()} ")
-    assert name.endswith(said)
+    assert name.endswith(expected)

@@ -21,7 +21,7 @@ from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import Refused
 from tests.support.gateways.joiner import Beta, beta_of
-from tests.support.gateways.liar import API, DAY, Liar, Said, certificate, lying, other_name
+from tests.support.gateways.liar import API, DAY, Liar, Response, certificate, lying, other_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def names(arc: str = DEFAULT_OID_ARC, **changes: str) -> list[x509.GeneralName]:
     ]
 
 
-def issued(csr: bytes, **lies: Any) -> Said:
+def issued(csr: bytes, **lies: Any) -> Response:
     """Return an answer that is true but for the lies."""
     request = x509.load_pem_x509_csr(json.loads(csr)["csr"].encode())
     key: Any = lies.get("key") or request.public_key()
@@ -79,15 +79,15 @@ def issued(csr: bytes, **lies: Any) -> Said:
             "expiresAt": "2036-01-01T00:00:00Z",
         },
     }
-    return Said(201, json.dumps(document).encode())
+    return Response(201, json.dumps(document).encode())
 
 
 @pytest.fixture
 def liar() -> Iterator[Liar]:
     with lying(CA) as liar:
         nothing = {"code": "proof_invalid", "detail": "nothing is known of this key"}
-        liar.say(PICKUP, Said(401, json.dumps(nothing).encode()))
-        liar.say(STATUS, Said(410, b'{"code": "token_spent"}'))
+        liar.say(PICKUP, Response(401, json.dumps(nothing).encode()))
+        liar.say(STATUS, Response(410, b'{"code": "token_spent"}'))
         yield liar
 
 
@@ -149,18 +149,18 @@ def test_a_certificate_that_was_not_asked_for_is_not_kept(
 def test_an_older_certificate_never_takes_the_place_of_a_later_one(liar: Liar, beta: Beta) -> None:
     sent: list[bytes] = []
 
-    def remember(csr: bytes) -> Said:
+    def remember(csr: bytes) -> Response:
         sent.append(csr)
         return issued(csr)
 
     liar.say(ENROLL, remember)
     before = beta.join(invitation(liar))
     earlier = issued(sent[0], life=(timedelta(minutes=-1), timedelta(hours=1)))
-    liar.say(PICKUP, Said(200, earlier.body))
+    liar.say(PICKUP, Response(200, earlier.body))
     assert beta.join(invitation(liar)) == before
     assert beta.held() == before
     later = issued(sent[0], life=(timedelta(minutes=-1), 2 * DAY))
-    liar.say(PICKUP, Said(200, later.body))
+    liar.say(PICKUP, Response(200, later.body))
     after = beta.join(invitation(liar))
     assert before.certificate is not None
     assert after.certificate is not None
@@ -173,16 +173,16 @@ def test_a_certificate_that_has_ended_is_replaced_by_the_token_with_the_same_key
     liar: Liar, beta: Beta, known: bool
 ) -> None:
     short = (timedelta(minutes=-1), timedelta(seconds=3))
-    first: list[Said] = []
+    first: list[Response] = []
 
-    def remember(csr: bytes) -> Said:
+    def remember(csr: bytes) -> Response:
         first.append(issued(csr, life=short))
         return first[0]
 
     liar.say(ENROLL, remember)
     before = beta.join(invitation(liar))
     if known:
-        liar.say(PICKUP, Said(200, first[0].body))
+        liar.say(PICKUP, Response(200, first[0].body))
     liar.say(ENROLL, issued)
     in_ten_seconds = timedelta(seconds=10)  # within what the clocks may differ by
     after = beta.join(invitation(liar), clock=lambda: datetime.now(UTC) + in_ten_seconds)
@@ -191,7 +191,7 @@ def test_a_certificate_that_has_ended_is_replaced_by_the_token_with_the_same_key
 
 
 def test_a_gateway_that_never_gets_ready_ends_in_time(liar: Liar, beta: Beta) -> None:
-    liar.say(ENROLL, Said(503, headers=(("Retry-After", "1"),)))
+    liar.say(ENROLL, Response(503, headers=(("Retry-After", "1"),)))
     error = beta.refused(invitation(liar), patience=timedelta(seconds=2))
     assert error.code == "unavailable"
     assert liar.calls().count(ENROLL) in (2, 3)
@@ -199,6 +199,6 @@ def test_a_gateway_that_never_gets_ready_ends_in_time(liar: Liar, beta: Beta) ->
 
 def test_a_key_in_use_is_replaced_once_and_not_for_ever(liar: Liar, beta: Beta) -> None:
     in_use = {"code": "key_in_use", "detail": "the key serves another grant"}
-    liar.say(ENROLL, Said(422, json.dumps(in_use).encode()))
+    liar.say(ENROLL, Response(422, json.dumps(in_use).encode()))
     assert beta.refused(invitation(liar)).code == "key_in_use"
     assert liar.calls().count(ENROLL) == 2

@@ -200,17 +200,17 @@ def test_a_merge_that_drops_what_the_other_side_did_answers_for_it(trust: Trust)
 
 
 def test_programs_that_a_repository_names_do_not_verify(trust: Trust, tmp_path: Path) -> None:
-    said_yes = tmp_path / "yes"
-    said_yes.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\nexit 0\n")
-    said_yes.chmod(0o755)
+    accomplice = tmp_path / "yes"
+    accomplice.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\nexit 0\n")
+    accomplice.chmod(0o755)
     for name in ("gpg.program", "gpg.ssh.program", "gpg.openpgp.program"):
-        trust.checkout.git("config", name, str(said_yes))
+        trust.checkout.git("config", name, str(accomplice))
     mallory = trust.people.add("mallory", allow=False)
     trust.checkout.git("config", "gpg.ssh.allowedSignersFile", str(tmp_path / "theirs"))
     (tmp_path / "theirs").write_text(mallory.allowed)
     trust.checkout.git("config", "--unset", "gpg.ssh.program")
     commit = mallory.commit(trust.checkout, "Trust me")
-    trust.checkout.git("config", "gpg.ssh.program", str(said_yes))
+    trust.checkout.git("config", "gpg.ssh.program", str(accomplice))
     trust.untrusted(commit, "by none of the allowed signers")
     assert not (tmp_path / "ran").exists()
 

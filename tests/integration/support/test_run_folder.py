@@ -61,7 +61,7 @@ class Inner:
                 **os.environ,
                 "PYTHONPATH": str(ROOT),
                 "TMPDIR": str(self.temporary),
-                "SAY": str(self.said_at),
+                "SAY": str(self.report),
             },
             capture_output=True,
             text=True,
@@ -74,12 +74,12 @@ class Inner:
         return self.folder / "tmp"
 
     @property
-    def said_at(self) -> Path:
-        return self.folder / "said"
+    def report(self) -> Path:
+        return self.folder / "report"
 
     @property
-    def said(self) -> str:
-        return self.said_at.read_text()
+    def leftover(self) -> str:
+        return self.report.read_text()
 
 
 @pytest.fixture
@@ -92,9 +92,13 @@ def nothing_is_left(inner: Inner) -> None:
     assert list(inner.temporary.iterdir()) == []
 
 
-def is_there(said: str) -> bool:
+def is_there(leftover: str) -> bool:
     """Tell whether a folder exists, or the process of a pid."""
-    return Path(said).exists() if "/" in said else processes.identify(int(said)) is not None
+    return (
+        Path(leftover).exists()
+        if "/" in leftover
+        else processes.identify(int(leftover)) is not None
+    )
 
 
 def test_a_run_that_leaves_nothing_passes(inner: Inner) -> None:
@@ -117,8 +121,8 @@ def test_a_process_that_is_left_fails_the_run_and_is_ended(inner: Inner) -> None
     done = inner.run(LEAVE_A_PROCESS)
 
     assert done.code == 1
-    assert f"process {inner.said}: sleep 61" in done.out
-    assert processes.identify(int(inner.said)) is None
+    assert f"process {inner.leftover}: sleep 61" in done.out
+    assert processes.identify(int(inner.leftover)) is None
     nothing_is_left(inner)
 
 
@@ -127,18 +131,18 @@ def test_a_database_that_is_left_fails_the_run_and_is_removed(inner: Inner) -> N
     done = inner.run(LEAVE_A_DATABASE)
 
     assert done.code == 1
-    assert inner.said.startswith(str(OUTSIDE))
-    assert inner.said in done.out.partition("left behind by this run")[2]
-    assert not Path(inner.said).exists()
+    assert inner.leftover.startswith(str(OUTSIDE))
+    assert inner.leftover in done.out.partition("left behind by this run")[2]
+    assert not Path(inner.leftover).exists()
 
 
 @pytest.mark.parametrize("left", [LEAVE_A_PROCESS, pytest.param(LEAVE_A_DATABASE, marks=as_root)])
 def test_what_a_killed_run_leaves_is_removed_by_the_next(inner: Inner, left: str) -> None:
     assert inner.run(LEAVE_A_FILE + left + BE_KILLED).code == -9
     assert list(inner.temporary.iterdir())
-    assert is_there(inner.said)
+    assert is_there(inner.leftover)
 
     assert inner.run("pass").code == 0
 
-    assert not is_there(inner.said)
+    assert not is_there(inner.leftover)
     nothing_is_left(inner)

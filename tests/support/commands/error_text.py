@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tests.support.commands.process import Ended
 
 
-def told(ended: Ended, code: int, *words: str) -> None:
+def assert_error(ended: Ended, code: int, *words: str) -> None:
     """Check that a command failed with one line, a next step, and no traceback."""
     assert ended.code == code, ended
     assert "Traceback" not in ended.err

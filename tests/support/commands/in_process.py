@@ -33,17 +33,17 @@ PUBLIC_URL: Final = "https://alpha.example:8443"
 class Quick(Command):
     """A shell whose commands run here; `at_terminal` and `process` still start a process."""
 
-    def __call__(self, *arguments: str, said: str = "", **variables: str) -> Ended:
+    def __call__(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
         """Run to the end, with no terminal anywhere."""
         out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, logging_kept():
+        with pytest.MonkeyPatch.context() as patch, same_logging():
             wanted = self.environ(variables)
             for name in os.environ.keys() - wanted.keys():
                 patch.delenv(name)
             for name, value in wanted.items():
                 patch.setenv(name, value)
             patch.chdir(self.cwd)
-            patch.setattr(sys, "stdin", io.StringIO(said))
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
             with redirect_stdout(out), redirect_stderr(err):
                 code = run(["federation", *arguments])
         return Ended(code, out.getvalue(), err.getvalue())
@@ -149,7 +149,7 @@ def invitation_of(document: Any) -> Invitation:
 
 
 @contextmanager
-def logging_kept() -> Iterator[None]:
+def same_logging() -> Iterator[None]:
     # a verb configures logging for its process, and this one is the tests'
     top, ours = logging.getLogger(), logging.getLogger("reconciler")
     handlers, level, our_level = list(top.handlers), top.level, ours.level

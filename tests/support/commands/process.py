@@ -50,13 +50,13 @@ class Command:
     cwd: Path
     variables: dict[str, str] = field(default_factory=dict, repr=False)
 
-    def __call__(self, *arguments: str, said: str = "", **variables: str) -> Ended:
+    def __call__(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
         """Run to the end, with no terminal anywhere."""
         done = subprocess.run(
             [*COMMAND, *arguments],
             cwd=self.cwd,
             env=self.environ(variables),
-            input=said,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,

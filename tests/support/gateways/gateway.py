@@ -77,12 +77,12 @@ class Up:
             for line in list(self.lines):
                 if text in line:
                     return line
-            assert self.process.poll() is None, self.told
+            assert self.process.poll() is None, self.output
             self._changed.wait(POLL_S)
-        raise AssertionError(f"no {text!r} in {timeout_s} s:\n{self.told}")
+        raise AssertionError(f"no {text!r} in {timeout_s} s:\n{self.output}")
 
     @property
-    def told(self) -> str:
+    def output(self) -> str:
         """All that it has written."""
         return "\n".join(self.lines)
 
@@ -140,7 +140,7 @@ class TestGateway(Command):
         try:
             yield started
         finally:
-            assert started.stop() in (0, -signal.SIGKILL), started.told
+            assert started.stop() in (0, -signal.SIGKILL), started.output
 
     def start_up(self, **variables: str) -> Up:
         """Start `up` and wait until it says that it is ready."""

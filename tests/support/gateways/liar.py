@@ -38,7 +38,7 @@ DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Said:
+class Response:
     """One answer; `drip_s` is the pause before each of its octets."""
 
     status: int = 200
@@ -48,7 +48,7 @@ class Said:
     hang_up: bool = False
 
 
-Answer = Said | Callable[[bytes], Said]
+Answer = Response | Callable[[bytes], Response]
 
 
 @dataclass
@@ -127,7 +127,7 @@ def _general_name(name: str) -> x509.GeneralName:
 def lying(ca: CaMaterial, *names: str) -> Iterator[Liar]:
     """Serve with a certificate of the CA for `names` (default 127.0.0.1 and localhost)."""
     liar = Liar()
-    liar.say(ROOTS, Said(200, ca.root.encode()))
+    liar.say(ROOTS, Response(200, ca.root.encode()))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -144,19 +144,21 @@ def lying(ca: CaMaterial, *names: str) -> Iterator[Liar]:
             sent = self.rfile.read(int(self.headers.get("content-length") or 0))
             call = f"{self.command} {self.path}"
             liar.heard.append((call, dict(self.headers.items()), sent))
-            answers = liar.answers.get(call) or [Said(404)]
+            answers = liar.answers.get(call) or [Response(404)]
             chosen = answers.pop(0) if len(answers) > 1 else answers[0]
-            said = chosen if isinstance(chosen, Said) else chosen(sent)
-            self.close_connection = said.hang_up
-            if said.hang_up:
+            response = chosen if isinstance(chosen, Response) else chosen(sent)
+            self.close_connection = response.hang_up
+            if response.hang_up:
                 return
-            self.send_response(said.status)
-            for name, value in said.headers:
+            self.send_response(response.status)
+            for name, value in response.headers:
                 self.send_header(name, value)
-            self.send_header("content-length", str(len(said.body)))
+            self.send_header("content-length", str(len(response.body)))
             self.end_headers()
-            for octet in (said.body,) if not said.drip_s else map(bytes, zip(said.body)):
-                time.sleep(said.drip_s)
+            for octet in (
+                (response.body,) if not response.drip_s else map(bytes, zip(response.body))
+            ):
+                time.sleep(response.drip_s)
                 self.wfile.write(octet)
                 self.wfile.flush()
 

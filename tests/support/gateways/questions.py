@@ -19,7 +19,7 @@ from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import MosaicError
-from tests.support.gateways.liar import API, Liar, Said
+from tests.support.gateways.liar import API, Liar, Response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -94,6 +94,6 @@ async def pickup(client: GatewayClient) -> Any:
     return await client.pickup(KEY)
 
 
-def as_json(document: Any, http_status: int = 200, **headers: str) -> Said:
+def as_json(document: Any, http_status: int = 200, **headers: str) -> Response:
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Said(http_status, json.dumps(document).encode(), named)
+    return Response(http_status, json.dumps(document).encode(), named)

@@ -18,7 +18,7 @@ BELOW = federation.verbs_of_groups(TOP)
 GROUPS = tuple(BELOW)
 
 
-def meant(word: str, group: str | None = None) -> str:
+def suggested(word: str, group: str | None = None) -> str:
     return suggestion(word, BELOW[group] if group else VERBS, {} if group else BELOW)
 
 
@@ -62,12 +62,12 @@ def meant(word: str, group: str | None = None) -> str:
 def test_a_word_of_another_tool_means_the_verb_that_does_it(
     word: str, group: str | None, verb: str
 ) -> None:
-    assert meant(word, group) == verb
+    assert suggested(word, group) == verb
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz-", max_size=12), st.sampled_from([None, *GROUPS]))
 def test_no_guess_creates(word: str, group: str | None) -> None:
-    verb = meant(word, group).rpartition(" ")[2]
+    verb = suggested(word, group).rpartition(" ")[2]
     typo = sorted(word) == sorted(verb) or abs(len(word) - len(verb)) * 3 <= len(word)
     by_meaning = word in ("start", "launch", "boot", "sync", "reconcile", "deploy", "push")
     assert verb not in CREATING or typo or by_meaning
@@ -76,7 +76,7 @@ def test_no_guess_creates(word: str, group: str | None) -> None:
 @pytest.mark.parametrize("word", ["get", "show-all", "read", "view", "grants", "graet", "greet"])
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_sounds_like_reading_never_creates(word: str, group: str) -> None:
-    assert meant(word, group) not in CREATING
+    assert suggested(word, group) not in CREATING
 
 
 def test_every_group_is_looked_into() -> None:

@@ -144,7 +144,7 @@ def test_a_build_reports_what_it_does(path: Path, monkeypatch: pytest.MonkeyPatc
         'case "$1" in env) echo go1.26.8;; *)'
         " echo 'go: downloading example.org/x v1' >&2; echo runtime >&2; echo net/http >&2;"
         ' mkdir -p "$GOBIN"; printf "#!/bin/sh\\necho Smallstep CA/0.30.2\\n" >"$GOBIN/step-ca";'
-        ' chmod +x "$GOBIN/step-ca"; echo "$GOMODCACHE $GOFLAGS" >"$GOBIN/../../said";; esac'
+        ' chmod +x "$GOBIN/step-ca"; echo "$GOMODCACHE $GOFLAGS" >"$GOBIN/../../env";; esac'
     )
     program(path / "go", "").write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{go}\n")
     steps: list[str] = []
@@ -153,10 +153,10 @@ def test_a_build_reports_what_it_does(path: Path, monkeypatch: pytest.MonkeyPatc
 
     assert "1 module fetched, 2 packages built" in steps[-2]
     assert "all of its 2 packages are built" in steps[-1]
-    modules, flags = (built.parent / "said").read_text().split()
+    modules, flags = (built.parent / "env").read_text().split()
     assert modules.startswith(f"{built.parent}/build-"), "not the user's cache"
     assert flags == "-modcacherw"
-    assert sorted(each.name for each in built.parent.iterdir()) == ["said", "step-ca"]
+    assert sorted(each.name for each in built.parent.iterdir()) == ["env", "step-ca"]
 
 
 def test_a_build_that_fails_says_why_and_what_to_do(path: Path) -> None:

@@ -23,7 +23,7 @@ FULL: Final = MAX_FILE
 SECONDS: Final = 10.0  # of a core, under coverage; they take less than one
 
 
-def told(**files: str | bytes) -> list[str]:
+def problem_lines(**files: str | bytes) -> list[str]:
     return [str(each) for each in problems(**files)]
 
 
@@ -36,12 +36,12 @@ def nested(depth: int) -> str:
     "text", ["", "\n\n", "# nothing\n", "---\n", "---\n---\n...\n", "\ufeff", "  \n#\n", "''"]
 )
 def test_a_file_without_a_manifest_is_an_error(text: str) -> None:
-    (result,) = told(a=text, b=PEER)
+    (result,) = problem_lines(a=text, b=PEER)
     assert "[file.empty]" in result or "[field.type]" in result
 
 
 def test_an_empty_file_says_why_it_is_an_error() -> None:
-    assert told(a="") == [
+    assert problem_lines(a="") == [
         (
             "a.yaml:1:1: error[file.empty] the file holds no manifest"
             " (a file that an editor cut short must revoke nothing; delete the file to remove it)"
@@ -85,7 +85,7 @@ def test_other_spellings_of_a_manifest_are_read(text: str) -> None:
     ],
 )
 def test_what_is_not_utf8_is_told_at_its_place(content: bytes, place: str) -> None:
-    (result,) = told(a=content)
+    (result,) = problem_lines(a=content)
     if place:
         expected = "error[yaml.encoding] the file is not UTF-8 (save it as UTF-8)"
         assert result == f"a.yaml:{place}: {expected}"
@@ -93,13 +93,13 @@ def test_what_is_not_utf8_is_told_at_its_place(content: bytes, place: str) -> No
 
 @pytest.mark.parametrize("depth", [18, 19])
 def test_depth_up_to_20_is_read(depth: int) -> None:
-    (result,) = told(a=nested(depth))
+    (result,) = problem_lines(a=nested(depth))
     assert "error[field.unknown] x:" in result
 
 
 @pytest.mark.parametrize("depth", [20, 21, 1000])
 def test_depth_over_20_is_refused_where_it_begins(depth: int) -> None:
-    text = told(a=nested(depth))
+    text = problem_lines(a=nested(depth))
     assert len(text) == 1
     column = len("x: ") + 20
     assert text[0].startswith(f"a.yaml:5:{column}: error[yaml.depth] x[0]")
@@ -204,12 +204,12 @@ def test_a_name_cannot_write_to_a_terminal() -> None:
         GRANT.replace("tasks,", '"\\e[2J",'),
     )
     for text in texts:
-        for item in told(a=text):
+        for item in problem_lines(a=text):
             assert item.isprintable()
 
 
 def test_an_anchor_in_an_empty_document_is_told() -> None:
-    assert "[yaml.anchor]" in "".join(told(a=f"--- &a\n---\n{PEER}"))
+    assert "[yaml.anchor]" in "".join(problem_lines(a=f"--- &a\n---\n{PEER}"))
 
 
 def judge(content: bytes) -> None:

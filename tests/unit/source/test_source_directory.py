@@ -29,7 +29,7 @@ def paths(root: Path) -> list[str]:
     return [file.path for file in source.files]
 
 
-def told(root: Path) -> list[str]:
+def problem_lines(root: Path) -> list[str]:
     with pytest.raises(InvalidManifests) as caught:
         load(read_directory(root))
     return [str(each) for each in caught.value.problems]
@@ -104,7 +104,7 @@ def test_special_files_are_refused_and_do_not_stall(tmp_path: Path) -> None:
         listener.bind(f"/proc/self/fd/{here}/socket.yaml")
         os.close(here)
     expected = "1:1: error[file.special] this is not a regular file (remove it)"
-    assert told(tmp_path) == [f"{name}.yaml:{expected}" for name in ("fifo", "socket")]
+    assert problem_lines(tmp_path) == [f"{name}.yaml:{expected}" for name in ("fifo", "socket")]
 
 
 def test_256_kib_are_read_and_one_octet_more_is_refused(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_256_kib_are_read_and_one_octet_more_is_refused(tmp_path: Path) -> None:
     path.write_text(PEER + "#" * (MAX_FILE - len(PEER)))
     assert not load(read_directory(tmp_path)).empty
     path.write_text(PEER + "#" * (MAX_FILE - len(PEER) + 1))
-    assert told(tmp_path) == [
+    assert problem_lines(tmp_path) == [
         "a.yaml:1:1: error[file.too_large] the file is larger than 256 KiB (split it)"
     ]
 
@@ -120,7 +120,7 @@ def test_256_kib_are_read_and_one_octet_more_is_refused(tmp_path: Path) -> None:
 def test_names_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
     for name in ("Beta.yaml", "beta.yaml"):
         (tmp_path / name).write_text(PEER)
-    assert told(tmp_path) == [
+    assert problem_lines(tmp_path) == [
         (
             'beta.yaml:1:1: error[file.case] the name differs from "Beta.yaml" only in case'
             " (rename one of them)"
@@ -133,7 +133,7 @@ def test_names_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
 )
 def test_names_that_do_not_print_are_refused_and_shown_escaped(tmp_path: Path, name: bytes) -> None:
     (tmp_path / os.fsdecode(name)).write_text(PEER)
-    (result,) = told(tmp_path)
+    (result,) = problem_lines(tmp_path)
     assert "error[file.name]" in result
     assert result.isprintable()
 
@@ -141,7 +141,7 @@ def test_names_that_do_not_print_are_refused_and_shown_escaped(tmp_path: Path, n
 def test_the_problems_of_files_and_of_manifests_are_told_together(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").symlink_to("none")
     (tmp_path / "b.yaml").write_text("")
-    assert [each.split(" ")[1] for each in told(tmp_path)] == [
+    assert [each.split(" ")[1] for each in problem_lines(tmp_path)] == [
         "error[file.link]",
         "error[file.empty]",
     ]

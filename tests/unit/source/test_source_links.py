@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def told(root: Path) -> list[str]:
+def problem_lines(root: Path) -> list[str]:
     with pytest.raises(InvalidManifests) as caught:
         load(read_directory(root))
     return [str(each) for each in caught.value.problems]
@@ -48,7 +48,7 @@ def test_a_link_that_ends_at_no_file_within_is_refused_for_where_it_leads(tmp_pa
     }.items():
         (source / name).symlink_to(target)
     hint = "(let it lead to a regular file within the source, or copy the file)"
-    assert told(source) == [
+    assert problem_lines(source) == [
         f"{name}:1:1: error[file.link] the symbolic link {reason} {hint}"
         for name, reason in (
             ("absolute.yaml", "leads out of the source"),

@@ -42,7 +42,7 @@ def names(source: Source) -> list[str]:
     return [file.path for file in source.files]
 
 
-def told(source: Source) -> list[str]:
+def problem_lines(source: Source) -> list[str]:
     with pytest.raises(InvalidManifests) as caught:
         load(source)
     return [str(each) for each in caught.value.problems]
@@ -210,7 +210,7 @@ def test_a_hostile_tree_is_refused_by_name(repository: Checkout) -> None:
         ("module", "file.special"),
         ("twice.yaml", "file.name"),
     ]
-    assert all(each.isprintable() for each in told(source))
+    assert all(each.isprintable() for each in problem_lines(source))
     assert [each.message for each in source.problems if each.file == "module"] == [
         "this is a submodule, which is not followed"
     ]
@@ -230,7 +230,7 @@ def test_a_huge_blob_is_known_by_its_size_and_not_read(
         return run(self, *args, **rest)
 
     monkeypatch.setattr(Repository, "run", watched)
-    assert "error[file.too_large]" in told(repository.read())[0]
+    assert "error[file.too_large]" in problem_lines(repository.read())[0]
     beta = repository.git("rev-parse", "HEAD:manifests/beta.yaml")
     assert [each for each in nones if each] == [f"{beta}\n".encode()]
 

@@ -100,7 +100,7 @@ def test_a_create_leaves_other_pending_changes_alone(mosaic: Quick) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scope", "said"),
+    ("scope", "expected"),
     [
         ('{"resources": [{"type": "taks", "verbs": ["list"]}], "maxRowsPerQuery": 5}', "tasks"),
         (
@@ -114,12 +114,12 @@ def test_a_create_leaves_other_pending_changes_alone(mosaic: Quick) -> None:
     ],
 )
 def test_a_wrong_scope_is_refused_with_nothing_written(
-    mosaic: Quick, scope: str, said: str
+    mosaic: Quick, scope: str, expected: str
 ) -> None:
     items = ("--peer", "beta", "--subject-user", "maria", "--scope", scope)
     done = mosaic("grant", "create", "beta-tasks", *items)
     assert done.code == 1
-    assert said in done.err
+    assert expected in done.err
     assert (mosaic.manifests(), counts(mosaic)) == ([], (0, 0))
 
 
@@ -187,7 +187,7 @@ def test_a_scope_comes_from_a_file_or_standard_input_or_stands_there(mosaic: Qui
     )
     items = ("--peer", "beta", "--subject-user", "maria", "--output", "json", "--scope")
     of_file = mosaic.ok("grant", "create", "a", *items, "scope.yaml").document
-    piped = mosaic.ok("grant", "create", "b", *items, "-", said=SCOPE).document
+    piped = mosaic.ok("grant", "create", "b", *items, "-", stdin=SCOPE).document
     inline = mosaic.ok("grant", "create", "c", *items, f" {SCOPE}").document
     assert of_file["scope"]["maxRowsPerQuery"] == 7
     assert piped["scope"] == inline["scope"] == json.loads(SCOPE)

@@ -71,13 +71,13 @@ def test_several_files_are_one_source(mosaic: Quick) -> None:
 
 
 def test_standard_input_is_a_file(mosaic: Quick) -> None:
-    done = mosaic("validate", "-", said=PEER.replace("inbound", "inbuond"))
+    done = mosaic("validate", "-", stdin=PEER.replace("inbound", "inbuond"))
     assert done.code == 1
     assert done.out.startswith("<stdin>:4:19: error[field.value] spec.direction: ")
-    assert mosaic.ok("validate", "-", said=PEER).out == "valid: 1 peer and 0 grants\n"
-    assert mosaic.ok("validate", "-", "m/grant.yaml", said=PEER).err == ""
-    assert mosaic("validate", "-", said="").code == 1
-    assert mosaic.ok("fmt", "-", said=PEER.replace(": inbound", ":   inbound")).out == PEER
+    assert mosaic.ok("validate", "-", stdin=PEER).out == "valid: 1 peer and 0 grants\n"
+    assert mosaic.ok("validate", "-", "m/grant.yaml", stdin=PEER).err == ""
+    assert mosaic("validate", "-", stdin="").code == 1
+    assert mosaic.ok("fmt", "-", stdin=PEER.replace(": inbound", ":   inbound")).out == PEER
 
 
 def test_octets_and_sizes_of_standard_input_are_problems_at_their_place(mosaic: Quick) -> None:

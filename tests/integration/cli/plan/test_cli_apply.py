@@ -61,7 +61,7 @@ def test_a_plan_that_a_person_looks_at_is_stale_once_the_rows_change(mosaic: Qui
         write(mosaic.cwd / "m", a=grant_manifest("a", rows=8))
         mosaic.ok("apply", "m", "--yes")
 
-    code, shown = asked(mosaic, "y\n", meanwhile)
+    code, shown = answer_at_prompt(mosaic, "y\n", meanwhile)
     assert code == 5
     assert "nothing was changed; look at a new plan" in shown
     assert mosaic.grant("a")["scope"]["maxRowsPerQuery"] == 8
@@ -73,12 +73,12 @@ def test_a_person_may_approve_exactly_what_was_shown(mosaic: Quick) -> None:
     def meanwhile() -> None:
         write(mosaic.cwd / "m", notes=grant_manifest("beta-notes", rows=8))
 
-    code, shown = asked(mosaic, "y\n", meanwhile)
+    code, shown = answer_at_prompt(mosaic, "y\n", meanwhile)
     assert code == 0, shown
     assert mosaic.grant("beta-notes")["scope"]["maxRowsPerQuery"] == 7  # read before
 
 
-def asked(mosaic: Quick, answer: str, meanwhile: Any) -> tuple[int, str]:
+def answer_at_prompt(mosaic: Quick, answer: str, meanwhile: Any) -> tuple[int, str]:
     """Run `apply` on a terminal; do `meanwhile` once it asks, then answer."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
@@ -151,7 +151,7 @@ def test_a_failure_after_the_plan_says_that_nothing_is_done_why_and_what_is_left
     mosaic: Quick,
 ) -> None:
     mosaic.rows.run("ALTER TABLE federation_grants ADD CHECK (name <> 'beta-tasks') NOT VALID")
-    code, shown = asked(mosaic, "y\n", lambda: None)
+    code, shown = answer_at_prompt(mosaic, "y\n", lambda: None)
     assert code == 1
     assert "Summary: done: nothing. Failed: an unexpected error." in shown
     assert shown.count("the database refused a statement") == 1

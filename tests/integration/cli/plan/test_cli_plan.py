@@ -279,7 +279,7 @@ def test_what_is_to_be_typed_next_carries_the_flags_that_were_given(mosaic: Quic
     withdraw(mosaic, *"abcd")
     (mosaic.cwd / "manifests" / "beta.yaml").unlink()
     flags = "--exclude grant/a --max-removals 80% --allow-empty --source manifests"
-    said = mosaic.ok("plan", *flags.split()).out.splitlines()[-1]
-    assert said == f"Next: mosaic federation apply {flags}"
-    mosaic.ok(*said.removeprefix("Next: mosaic federation ").split(), "--yes")
+    next_line = mosaic.ok("plan", *flags.split()).out.splitlines()[-1]
+    assert next_line == f"Next: mosaic federation apply {flags}"
+    mosaic.ok(*next_line.removeprefix("Next: mosaic federation ").split(), "--yes")
     assert mosaic.statuses() == {"a": "pending", "b": "revoked", "c": "revoked", "d": "revoked"}

@@ -46,7 +46,7 @@ def rows(*grants: GrantSpec, peer: PeerSpec = PEER, **changed: Any) -> Observed:
     return replace(made, grants=tuple(replace(row, **changed) for row in made.grants))
 
 
-def told(made: Plan) -> list[tuple[str, str, str]]:
+def changes_of(made: Plan) -> list[tuple[str, str, str]]:
     return [(str(c.action), f"{c.kind}/{c.name}".lower(), c.reason) for c in made.changes]
 
 
@@ -55,18 +55,18 @@ def noted(made: Plan) -> list[tuple[str, NoteKind]]:
 
 
 def test_new_manifests_are_created_the_peer_first() -> None:
-    assert told(plan(source(GRANT), Observed(NOW))) == [
+    assert changes_of(plan(source(GRANT), Observed(NOW))) == [
         ("create", "peer/beta", "new in git"),
         ("create", "grant/g0", "new in git"),
     ]
 
 
 def test_a_manifest_that_left_git_is_revoked() -> None:
-    assert told(plan(source(), rows(GRANT))) == [("revoke", "grant/g0", "no longer in git")]
+    assert changes_of(plan(source(), rows(GRANT))) == [("revoke", "grant/g0", "no longer in git")]
 
 
 def test_a_peer_that_left_git_goes_after_its_grants() -> None:
-    assert told(plan(source(peer=None), rows(GRANT))) == [
+    assert changes_of(plan(source(peer=None), rows(GRANT))) == [
         ("revoke", "grant/g0", "no longer in git"),
         ("revoke", "peer/beta", "no longer in git"),
     ]
@@ -74,12 +74,12 @@ def test_a_peer_that_left_git_goes_after_its_grants() -> None:
 
 def test_an_unmanaged_grant_goes_with_its_peer() -> None:
     made = plan(source(peer=None), rows(GRANT, managed=False))
-    assert told(made)[0] == ("revoke", "grant/g0", "its peer 'beta' goes")
+    assert changes_of(made)[0] == ("revoke", "grant/g0", "its peer 'beta' goes")
 
 
 def test_a_row_that_git_has_not_seen_is_listed_and_left() -> None:
     made = plan(source(), rows(GRANT, managed=False))
-    assert told(made) == []
+    assert changes_of(made) == []
     assert noted(made) == [("grant/g0", NoteKind.NOT_IN_GIT_YET)]
 
 
@@ -92,13 +92,13 @@ def test_a_row_that_git_sees_for_the_first_time_becomes_managed_without_a_change
 
 def test_another_subject_user_replaces_the_grant() -> None:
     made = plan(source(replace(GRANT, subject_user_id="nils")), rows(GRANT))
-    assert told(made) == [("replace", "grant/g0", "its subject user changes")]
+    assert changes_of(made) == [("replace", "grant/g0", "its subject user changes")]
 
 
 def test_another_direction_replaces_the_peer() -> None:
     outbound = PeerSpec(Direction.OUTBOUND, "Beta", "https://beta.example")
     made = plan(source(peer=outbound), rows())
-    assert told(made) == [("replace", "peer/beta", "its direction changes")]
+    assert changes_of(made) == [("replace", "peer/beta", "its direction changes")]
 
 
 def test_a_replacement_whose_end_has_passed_is_a_revocation() -> None:
@@ -110,17 +110,17 @@ def test_a_replacement_whose_end_has_passed_is_a_revocation() -> None:
 def test_an_end_moved_into_the_past_is_a_revocation_that_the_guard_sees() -> None:
     made = plan(source(replace(GRANT, expires_at=NOW - timedelta(days=1))), rows(GRANT))
     expected = "its expiresAt is set to a time that has passed"
-    assert told(made) == [("revoke", "grant/g0", expected)]
+    assert changes_of(made) == [("revoke", "grant/g0", expected)]
 
 
 def test_a_manifest_whose_end_has_passed_is_never_created_and_listed() -> None:
     made = plan(source(replace(GRANT, expires_at=NOW)), rows())
-    assert told(made) == []
+    assert changes_of(made) == []
     assert noted(made) == [("grant/g0", NoteKind.ENDED)]
 
 
 def test_an_expired_name_with_a_later_end_begins_again() -> None:
-    assert told(plan(source(GRANT), rows())) == [("create", "grant/g0", "new in git")]
+    assert changes_of(plan(source(GRANT), rows())) == [("create", "grant/g0", "new in git")]
 
 
 def revoked_by_hand(observed: Observed) -> Observed:
@@ -131,7 +131,7 @@ def revoked_by_hand(observed: Observed) -> Observed:
 
 def test_a_held_revoked_name_is_not_created_again_and_the_command_is_named() -> None:
     made = plan(source(GRANT), revoked_by_hand(rows(GRANT)))
-    assert told(made) == []
+    assert changes_of(made) == []
     note = made.notes[0]
     assert note.note is NoteKind.HELD_REVOKED
     assert note.command == "mosaic federation grant resume g0"
@@ -143,7 +143,7 @@ def test_a_held_revoked_name_is_free_once_its_manifest_has_left_git() -> None:
     assert made.empty
     assert [row.name for row in made.released_grants] == ["g0"]
     again = plan(source(GRANT), applied(held, made))
-    assert told(again) == [("create", "grant/g0", "new in git")]
+    assert changes_of(again) == [("create", "grant/g0", "new in git")]
 
 
 def test_a_hold_on_a_name_that_git_never_had_stays() -> None:
@@ -156,7 +156,7 @@ def test_the_grants_of_a_peer_that_an_operator_revoked_are_not_created() -> None
         replace(row, status=PeerStatus.REVOKED, hold=hold(HoldKind.REVOKE)) for row in rows().peers
     ]
     made = plan(source(GRANT), Observed(NOW, tuple(peers)))
-    assert told(made) == []
+    assert changes_of(made) == []
     assert noted(made) == [
         ("grant/g0", NoteKind.HELD_REVOKED),
         ("peer/beta", NoteKind.HELD_REVOKED),

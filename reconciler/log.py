@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.model.text import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,9 +36,8 @@ class _Line(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         # one line a record: a newline in a message could forge the next one
-        line = super().format(record).replace("\r", "\\r").replace("\n", "\\n")
-        bound = _peer_name.get()
-        return f"{line} [peer {bound}]" if bound else line
+        line, bound = super().format(record), _peer_name.get()
+        return escaped(f"{line} [peer {bound}]" if bound else line)
 
 
 def configure(level: str) -> None:

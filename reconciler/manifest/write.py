@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from reconciler.core.model.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
 from reconciler.core.model.times import format_duration, rfc3339
@@ -48,15 +49,37 @@ def spec_document(spec: Spec) -> dict[str, Any]:
 
 
 def yaml_text(document: object) -> str:
-    """Return a document of plain values as YAML, in block style."""
+    """Return a document of plain values as YAML, in block style; what does not print is escaped."""
     yaml = YAML(typ="rt", pure=True)
     yaml.version = None
     yaml.default_flow_style = False
     yaml.width = 4096  # a line is not broken inside a value
     yaml.indent(mapping=2, sequence=4, offset=2)
     text = io.StringIO()
-    yaml.dump(document, text)
-    return text.getvalue()
+    yaml.dump(_quoted_to_escape(document), text)
+    return _escaped(text.getvalue())
+
+
+def _quoted_to_escape(value: Any) -> Any:  # noqa: ANN401 - any plain value
+    """Return a document whose texts stand in double quotes where something in them is escaped."""
+    match value:
+        case str():
+            return value if value.isprintable() else DoubleQuotedScalarString(value)
+        case dict():
+            return {
+                _quoted_to_escape(name): _quoted_to_escape(each) for name, each in value.items()
+            }
+        case list() | tuple():
+            return [_quoted_to_escape(each) for each in value]
+        case _:
+            return value
+
+
+def _escaped(text: str) -> str:
+    """Return YAML in which what does not print is escaped, as double quotes allow (5.7)."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else f"\\U{ord(each):08x}" for each in text
+    )
 
 
 def write_manifest(path: Path, text: str) -> None:
@@ -134,5 +157,4 @@ def flow_text(value: object) -> str:
 
 def _quoted(text: str) -> str:
     """Return text in double quotes: JSON's are YAML's (YAML 1.2 1.3)."""
-    quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in quoted)
+    return _escaped(json.dumps(text, ensure_ascii=False))

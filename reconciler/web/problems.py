@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
+from reconciler.core.model.text import json_text
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import OUTCOMES, MosaicError, Retry
 
@@ -101,5 +101,5 @@ def problem_response(
         extra["Retry-After"] = str(problem.retry_after_s)
     if problem.code in CHALLENGES:
         extra["WWW-Authenticate"] = CHALLENGES[problem.code]
-    body = json.dumps(problem.document(correlation_id, now), ensure_ascii=False)
+    body = json_text(problem.document(correlation_id, now))
     return Response(body, problem.status, headers=extra, media_type=MEDIA_TYPE)

@@ -16,7 +16,7 @@ import click
 from reconciler.cli.shared.context import flags_given, read_settings, source_of, source_option, verb
 from reconciler.cli.shared.invocation import invocation
 from reconciler.cli.shared.paths import STDIN
-from reconciler.cli.shared.streams import read_standard_input
+from reconciler.cli.shared.streams import print_verbatim, read_standard_input
 from reconciler.cli.shared.summary import tallied
 from reconciler.core.model.text import counted
 from reconciler.core.setting_values import SourceSetting
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @verb
 def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
     if paths == ("-",):
-        click.echo(formatted(read_standard_input("PATH"), STDIN), nl=False)
+        print_verbatim(formatted(read_standard_input("PATH"), STDIN))
         return
     given = [Path(path) for path in paths] or [folder_of(source_of(read_settings(), None))]
     different = _different([file for path in given for file in _files(path)])

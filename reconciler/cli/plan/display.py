@@ -17,6 +17,7 @@ from reconciler.cli.plan.terminal import plan_lines
 from reconciler.cli.shared.context import home_given, open_database
 from reconciler.cli.shared.output import json_text, output_choice
 from reconciler.cli.shared.progress import show_progress
+from reconciler.core.model.text import escaped
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import NeedsEdit
 from reconciler.reconcile import interrupted, read, recover_source
@@ -99,7 +100,8 @@ def show_plan(result: PlanResult, desired: Desired, output: str, *, err: bool = 
         return
     stream = sys.stderr if err else sys.stdout
     colours = stream.isatty() and not os.environ.get("NO_COLOR")
-    for line, colour in plan_lines(result.plan, result.verdict, home_given()):
+    for text, colour in plan_lines(result.plan, result.verdict, home_given()):
+        line = escaped(text)
         click.echo(click.style(line, fg=colour) if colours and colour else line, err=err)
 
 

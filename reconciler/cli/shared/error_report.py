@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import traceback
 from itertools import pairwise
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli.shared.invocation import with_home
-from reconciler.core.model.text import printable, without_credentials
+from reconciler.core.model.text import escaped, json_text, printable, without_credentials
 from reconciler.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -79,7 +78,7 @@ class ErrorReport:
                 message = "; ".join(str(problem) for problem in error.problems)
         elif isinstance(error, InvalidManifests):
             for problem in error.problems:
-                click.echo(str(problem), err=True)
+                click.echo(escaped(str(problem)), err=True)
         _trace(error)
         self._print(error.code, message, hint, error.exit_code)
         return error.exit_code
@@ -104,11 +103,11 @@ class ErrorReport:
         hint = with_home(hint, self._home)
         if self._as_json:
             error = {"code": code, "message": message, "hint": hint, "exitCode": exit_code}
-            click.echo(json.dumps({"error": error}, ensure_ascii=False), err=True)
+            click.echo(json_text({"error": error}), err=True)
             return
-        click.echo(f"error: {message}", err=True)
+        click.echo(f"error: {escaped(message)}", err=True)
         if hint:
-            click.echo(f"  {hint}", err=True)
+            click.echo(f"  {escaped(hint)}", err=True)
 
 
 def file_unusable(error: OSError) -> Refused | None:

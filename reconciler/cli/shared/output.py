@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from reconciler.cli.shared.table import table_lines, terminal_width
+from reconciler.core.model.text import json_text as unicode_json
 from reconciler.core.model.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,7 +46,7 @@ def output_choice(first: str, *others: str, about: str) -> Callable[[F], F]:
 def json_text(document: object) -> str:
     """Return a document as JSON that standard output can carry in its own encoding."""
     unicode = codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name == "utf-8"
-    return json.dumps(document, indent=2, ensure_ascii=not unicode)
+    return unicode_json(document, indent=2) if unicode else json.dumps(document, indent=2)
 
 
 def print_document(document: object, output: str) -> None:

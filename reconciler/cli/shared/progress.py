@@ -7,6 +7,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 from reconciler.core.model.text import printable
 
 if TYPE_CHECKING:
@@ -20,10 +22,13 @@ def show_progress(what: str) -> Iterator[None]:
         yield
         return
     line = printable(f"{what} …", max(shutil.get_terminal_size().columns - 1, 20))
-    sys.stderr.write(f"\r{line}")
-    sys.stderr.flush()
+    _draw(f"\r{line}")
     try:
         yield
     finally:
-        sys.stderr.write(f"\r{' ' * len(line)}\r")
-        sys.stderr.flush()
+        _draw(f"\r{' ' * len(line)}\r")
+
+
+def _draw(text: str) -> None:
+    # as bytes: a return is not text, and would be escaped
+    click.echo(text.encode(sys.stderr.encoding, "replace"), nl=False, err=True)

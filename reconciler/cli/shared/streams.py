@@ -9,12 +9,13 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
-from reconciler.core.model.text import printable
+from reconciler.core.model.text import escaped, printable
 from reconciler.errors import NeedsEdit, Refused
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_INPUT: Final = 4 * 1024 * 1024  # octets of standard input, or of a file that an option names
 ESCAPE: Final = "mosaic.escape"  # the error handler of our outputs
+_STYLE: Final = re.compile(r"(\x1b\[[0-9;]*m)")  # ECMA-48 8.3.117: colours, as click writes them
 _PLAIN: Final = {"…": "...", "±": "+/-", "→": "->"}  # what we print beyond ASCII ourselves
 
 
@@ -40,6 +42,15 @@ def open_streams() -> None:
     sys.stderr = _Errors(2, sys.stderr)
 
 
+def print_verbatim(text: str) -> None:
+    """Print the content of a file as it is, controls included."""
+    stream = sys.stdout
+    if isinstance(stream, _Output):
+        stream.write_verbatim(text)
+    else:
+        stream.write(text)
+
+
 def close_output() -> None:
     """Let what is still to be written to standard output go nowhere: it cannot be written."""
     with suppress(OSError, ValueError):
@@ -49,7 +60,11 @@ def close_output() -> None:
 
 
 class _Stream(io.TextIOWrapper):
-    """One of the process's own outputs, in the encoding that Python found for it."""
+    """One of the process's own outputs, in the encoding that Python found for it.
+
+    Its text holds no control but colours, tabs and ends of lines, whatever a command prints: this
+    is the net below the places that escape foreign text.
+    """
 
     def __init__(self, descriptor: int, stream: TextIO | None) -> None:
         super().__init__(
@@ -59,6 +74,12 @@ class _Stream(io.TextIOWrapper):
             line_buffering=descriptor == 2 or os.isatty(descriptor),  # as Python does
         )
 
+    def write(self, text: str, /) -> int:
+        parts = (text,) if text.isprintable() else _STYLE.split(text)
+        for number, part in enumerate(parts):  # every second one is a colour
+            super().write(part if number % 2 else escaped(part, "\n\t"))
+        return len(text)
+
 
 class _Output(_Stream):
     """Standard output that says in one line that it cannot be written."""
@@ -66,6 +87,13 @@ class _Output(_Stream):
     def write(self, text: str, /) -> int:
         try:
             return super().write(text)
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    def write_verbatim(self, text: str) -> None:
+        """Write text as it is, controls included."""
+        try:
+            io.TextIOWrapper.write(self, text)
         except OSError as error:
             raise _unwritable(error) from error
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from reconciler.core.issuance.x509 import SignedLeaf
 
 MAX_CHAIN: Final = 8  # certificates of another gateway's chain
+MAX_LINE: Final = 200  # characters of another gateway's names
 
-_LINE: Final = r"[^\x00-\x1f\x7f-\x9f]{1,200}"
 _UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _SERIAL: Final = "^[1-9a-f][0-9a-f]{0,39}$"
 _FINGERPRINT: Final = "^sha256:[0-9a-f]{64}$"
@@ -133,15 +133,39 @@ def _parse_chain(value: object) -> tuple[str, ...]:
     return tuple(_parsed(str(i), PEM.parse, each) for i, each in enumerate(value))
 
 
+def _parse_line(value: object) -> str:
+    if not 1 <= len(_text(value)) <= MAX_LINE or not _text(value).isprintable():
+        raise ValueError("expected a line of text that prints")
+    return _text(value)
+
+
 def _parse_scope(value: object) -> dict[str, Any]:
-    """Refuse what JSON knows and PostgreSQL's `jsonb` does not."""
-    if not isinstance(value, dict) or "\\u0000" in json.dumps(value, allow_nan=False):
-        raise ValueError("expected an object without a NUL character")
+    """Refuse what JSON knows and PostgreSQL's `jsonb` does not, and text that does not print."""
+    if not isinstance(value, dict) or not _prints(value):
+        raise ValueError("expected an object of text that prints")
+    json.dumps(value, allow_nan=False)
     return value
 
 
-def _pattern(pattern: str, parsed: str = "") -> Format:
-    return Format({"type": "string", "pattern": pattern}, _matching(parsed or pattern))
+def _prints(value: object) -> bool:
+    match value:
+        case str():
+            return value.isprintable()
+        case dict():
+            return all(_prints(name) and _prints(each) for name, each in value.items())
+        case list():
+            return all(map(_prints, value))
+        case _:
+            return True
+
+
+def _pattern(pattern: str) -> Format:
+    return Format({"type": "string", "pattern": pattern}, _matching(pattern))
+
+
+def _line(pattern: str) -> Format:
+    """Return a text that we promise to match a pattern; another gateway's need only print."""
+    return Format({"type": "string", "pattern": pattern}, _parse_line)
 
 
 _ID: Final = Format({"type": "string", "format": "uuid"}, _matching(_UUID))
@@ -164,7 +188,7 @@ _STATUS: Final = Format(
     {"enum": [str(each) for each in GrantStatus]}, lambda value: GrantStatus(_text(value)), str
 )
 _TOKEN_STATUS: Final = Format(
-    {"enum": [str(each) for each in (TokenStatus.OPEN, TokenStatus.CLAIMED)]}, _matching(_LINE)
+    {"enum": [str(each) for each in (TokenStatus.OPEN, TokenStatus.CLAIMED)]}, _parse_line
 )
 
 
@@ -181,9 +205,9 @@ class GrantDocument(Document):
     """The *grant* of the contract, as its grantor describes it; `scope` is a JSON object."""
 
     id: str = field(metadata={"format": _ID})
-    name: str = field(metadata={"format": _pattern(NAME_PATTERN, _LINE)})
-    peer: str = field(metadata={"format": _pattern(NAME_PATTERN, _LINE)})
-    subject_user_id: str = field(metadata={"format": _pattern(SUBJECT_PATTERN, _LINE)})
+    name: str = field(metadata={"format": _line(NAME_PATTERN)})
+    peer: str = field(metadata={"format": _line(NAME_PATTERN)})
+    subject_user_id: str = field(metadata={"format": _line(SUBJECT_PATTERN)})
     scope: dict[str, Any] = field(metadata={"format": Format(component("Scope"), _parse_scope)})
     status: GrantStatus = field(metadata={"format": _STATUS})
     expires_at: datetime = field(metadata={"format": TIME})

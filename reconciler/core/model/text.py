@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -20,11 +21,31 @@ _TOKEN: Final = re.compile(
 
 def printable(text: str, limit: int = MAX_SHOWN) -> str:
     """Return `text` cut at `limit` characters; what does not print stands as its escape."""
-    escaped = "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode()
-        for each in text[:limit]
+    return f"{escaped(text[:limit])}…" if len(text) > limit else escaped(text)
+
+
+def escaped(text: str, allowed: str = "") -> str:
+    """Return `text` in which what does not print, but for `allowed`, stands as its escape.
+
+    That is every control (C0, C1), every format control (bidirectional ones, joiners, marks), line
+    and paragraph separators, unusual spaces, surrogates, and what Unicode has not assigned.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in allowed else each.encode("unicode_escape").decode()
+        for each in text
     )
-    return f"{escaped}…" if len(text) > limit else escaped
+
+
+def json_text(document: object, indent: int | None = None) -> str:
+    """Return a document as JSON in which what does not print stands as its escape."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text
+    )
 
 
 def shown(value: object) -> str:

@@ -184,24 +184,36 @@ def test_a_table_fits_a_terminal_of_80_columns(mosaic: Quick) -> None:
     assert max(map(len, mosaic.at_terminal("peer", "list").out.splitlines())) <= 80
 
 
+# C0, DEL, C1, bidirectional and other format controls, separators of lines and paragraphs
+HOSTILE = "\x1b[2J\x7f\x9b2J\u202e\u2066\u200b\ufeff\u2028\u2029\U000e0041bad\nnews\r"
+
+
 def test_control_characters_of_data_reach_no_terminal(mosaic: Quick) -> None:
-    mosaic.ok("grant", "suspend", "beta-tasks", "--reason", "\x1b[2J\u202ebad\nnews\r")
+    mosaic.ok("grant", "suspend", "beta-tasks", "--reason", HOSTILE)
+    mosaic.ok("pause", "--reason", HOSTILE)
     mosaic.rows.run(
         "UPDATE federation_peers SET display_name = :name WHERE name = 'beta'",
-        name="Beta\x1b]0;owned\x07",
+        name=f"Beta\x1b]0;owned\x07{HOSTILE}",
     )
     for arguments in (
-        ("grant", "list"),
-        ("grant", "show", "beta-tasks"),
-        ("peer", "list"),
-        ("peer", "show", "beta"),
-        ("plan",),
-        ("audit", "list"),
+        *(("grant", "list"), ("grant", "show", "beta-tasks")),
+        *(("peer", "list"), ("peer", "show", "beta")),
+        *(("plan",), ("drift",), ("status",), ("doctor",)),
+        *(("history",), ("explain", "grant", "beta-tasks"), ("at", "0s"), ("audit", "list")),
     ):
-        shown = mosaic.ok(*arguments)
-        for bad in ("\x1b", "\u202e", "\x07", "\r"):
-            assert bad not in shown.out + shown.err, arguments
-    assert mosaic.grant("beta-tasks")["hold"]["reason"] == "\x1b[2J\u202ebad\nnews\r"
+        for output in ("text" if arguments == ("plan",) else "table", "json", "yaml", "markdown"):
+            shown = mosaic(*arguments, "--output", output)
+            text = (shown.out + shown.err).replace("\n", "")
+            assert text.isprintable(), (arguments, output, text)
+    mosaic.ok("resume")
+    assert mosaic.grant("beta-tasks")["hold"]["reason"] == HOSTILE
+
+
+def test_an_error_is_one_line_whatever_it_quotes(mosaic: Quick) -> None:
+    for output in ("table", "json"):
+        shown = mosaic("grant", "show", HOSTILE, "--output", output)
+        assert shown.code != 0
+        assert shown.err.replace("\n", "").isprintable()
 
 
 def test_a_show_is_a_line_a_fact_for_people(mosaic: Quick) -> None:

@@ -39,6 +39,22 @@ def bash(mosaic: Quick, line: str, **variables: str) -> subprocess.CompletedProc
     )
 
 
+def test_no_output_carries_a_control_whatever_prints_it(tmp_path: Path) -> None:
+    hostile = "\x1b]0;owned\x07\x9b2J\u202e\u2028\r"
+    program = (
+        "import click; from reconciler.cli.shared.streams import open_streams; open_streams();"
+        f" [click.echo({hostile!r} + '\\tred\\n', err=err, color=True) for err in (False, True)]"
+    )
+    done = subprocess.run(
+        [*COMMAND[:1], "-c", program],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == done.stderr
+    assert done.stdout.decode() == "\\x1b]0;owned\\x07\\x9b2J\\u202e\\u2028\\r\tred\n\n"
+
+
 @pytest.mark.parametrize(
     ("line", "name"),
     [

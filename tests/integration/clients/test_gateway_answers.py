@@ -66,6 +66,11 @@ def changed(**fields: Any) -> dict[str, Any]:
         (json.dumps(changed(grant={**GRANT, "scope": {"a": float("nan")}})).encode(), "grant"),
         (json.dumps(changed(grant={**GRANT, "name": "a\nb"})).encode(), "grant.name"),
         (json.dumps(changed(grant={**GRANT, "name": "\ud800"})).encode(), "JSON object"),
+        (json.dumps(changed(grant={**GRANT, "name": "a\u202eb"})).encode(), "grant.name"),
+        (json.dumps(changed(grant={**GRANT, "peer": "a\u200bb"})).encode(), "grant.peer"),
+        (json.dumps(changed(grant={**GRANT, "subjectUserId": "\u2028"})).encode(), "grant.subject"),
+        (json.dumps(changed(grant={**GRANT, "scope": {"a": ["\x9b"]}})).encode(), "grant.scope"),
+        (json.dumps(changed(grant={**GRANT, "scope": {"\u2066": 1}})).encode(), "grant.scope"),
         (json.dumps(changed(chain=[CA.intermediate, 1])).encode(), "chain.1"),
     ],
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.model.text import printable, shown
+from reconciler.core.model.text import json_text, printable, shown
 from reconciler.core.model.times import (
     format_duration,
     parse_duration,
@@ -104,6 +106,15 @@ def test_shown_text_prints_and_is_short(text: str) -> None:
     seen = shown(text)
     assert seen.isprintable()
     assert len(seen) <= 60 * 10 + 3
+
+
+def test_json_shows_no_character_that_does_not_print_and_loses_none() -> None:
+    low_surrogates = range(0xDC00, 0xE000)  # one after a high one is half of a character
+    every = [chr(each) for each in range(sys.maxunicode + 1) if each not in low_surrogates]
+    document = {"".join(every): every[::97]}
+    text = json_text(document, indent=2)
+    assert text.replace("\n", "").isprintable()
+    assert json.loads(text) == document
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from reconciler.cli.shared.invocation import with_home
-from reconciler.cli.shared.streams import working_directory
+from reconciler.cli.shared.streams import read_line, working_directory
 from reconciler.config import Settings, database_source, load_settings
 from reconciler.core.model.times import format_duration, parse_duration
 from reconciler.core.setting_values import SourceSetting, is_url
@@ -225,8 +225,21 @@ def confirm(question: str, *, yes: bool) -> None:
             "there is no terminal to ask on",
             hint="pass --yes to continue without a question",
         )
-    if not click.confirm(question, err=True):
+    if not _agrees(question):
         raise Refused("declined", "cancelled", hint="nothing was changed")
+
+
+def _agrees(question: str) -> bool:
+    """Ask until the answer is yes or no. Enter alone is no."""
+    while True:
+        click.echo(f"{question} [y/N]: ", nl=False, err=True)
+        line = read_line()
+        if not line:
+            raise click.Abort
+        answer = line.strip().lower()
+        if answer in ("", "n", "no", "y", "yes"):
+            return answer in ("y", "yes")
+        click.echo("Error: answer yes or no", err=True)
 
 
 def can_ask() -> bool:

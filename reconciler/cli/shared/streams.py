@@ -10,6 +10,8 @@ import codecs
 import io
 import os
 import re
+import select
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_INPUT: Final = 4 * 1024 * 1024  # octets of standard input, or of a file that an option names
+MAX_LINE: Final = 4096  # octets: a terminal has no longer line, termios(3)
 ESCAPE: Final = "mosaic.escape"  # the error handler of our outputs
 _STYLE: Final = re.compile(r"(\x1b\[[0-9;]*m)")  # ECMA-48 8.3.117: colours, as click writes them
 _PLAIN: Final = {"…": "...", "±": "+/-", "→": "->"}  # what we print beyond ASCII ourselves
@@ -209,6 +212,26 @@ def read_standard_octets(name: str) -> bytes:
         return stream.read(MAX_INPUT + 1) if stream else sys.stdin.read(MAX_INPUT + 1).encode()
     except OSError as error:
         raise _unreadable(f"{name}: standard input", error.strerror) from None
+
+
+def read_line() -> str:
+    """Return the next line that is typed at the terminal, or an empty text at its end.
+
+    `input` loses a signal that arrives after Python last looked for one and before the read blocks:
+    it waits for Enter. Here the signal's number is in a pipe by then, and `select` returns at once.
+    """
+    terminal = sys.stdin.fileno()
+    numbers, writer = os.pipe()
+    os.set_blocking(writer, False)
+    former = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        while terminal not in select.select([terminal, numbers], [], [])[0]:
+            os.read(numbers, 1)  # of a signal whose handler raised nothing
+        return os.read(terminal, MAX_LINE).decode(errors="replace")
+    finally:
+        signal.set_wakeup_fd(former)
+        os.close(numbers)
+        os.close(writer)
 
 
 def read_text_file(name: str, path: Path) -> str:

@@ -93,8 +93,6 @@ class Command:
             shown = _read(ours, b"[y/N]" if typed else None)
             if typed == "\x03":
                 process.send_signal(signal.SIGINT)
-                while not select.select([ours], [], [], 5)[0]:
-                    process.send_signal(signal.SIGINT)  # a callback may have swallowed the first
             elif typed:
                 os.write(ours, typed.encode())
             shown += _read(ours)

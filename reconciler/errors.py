@@ -162,6 +162,7 @@ class InvalidManifests(NeedsEdit):
 OUTCOMES: Final[dict[str, Outcome]] = {
     # what the endpoint answers (DESIGN 7); the title is that of the problem (RFC 9457)
     "request_malformed": Outcome(Refused, EXIT_FAILED, "The request is malformed", 400),
+    "request_head_too_large": Outcome(Refused, EXIT_FAILED, "The request's head is too large", 431),
     "request_too_large": Outcome(Refused, EXIT_FAILED, "The request is too large", 413),
     "request_timeout": Outcome(Retry, EXIT_FAILED, "The request took too long to arrive", 408),
     "request_type": Outcome(Refused, EXIT_FAILED, "The request has the wrong content type", 415),

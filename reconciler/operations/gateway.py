@@ -32,6 +32,7 @@ from reconciler.store.locks import actor_name, application_name
 from reconciler.store.rewrap import sealed_by_key
 from reconciler.store.schema import require_current
 from reconciler.web.app import make_app
+from reconciler.web.limits import Limits, capacity_of, raise_descriptor_limit
 from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
 
@@ -170,12 +171,15 @@ def _server(settings: Settings, gateway: Gateway) -> Server:
     cache = settings.home.server_certificate if settings.home is not None else None
     names = server_names((gateway.public_url, *gateway.former_urls), settings.listen)
     certificate = ServerCertificate(gateway.ca.sign_server, names, gateway.roots, cache=cache)
-    app = make_app(gateway, rate_limit=settings.rate_limit)
+    limits = Limits(
+        capacity_of(raise_descriptor_limit()), settings.rate_limit, settings.trusted_proxies
+    )
     formerly = tuple(map(address_of, gateway.former_urls))
     return Server(
-        app,
+        make_app(gateway, limits),
         settings.listen,
         certificate,
+        limits,
         settings.trusted_proxies if settings.proxy_protocol else (),
         # a former port of this machine, which peers know and nothing forwards to the new one
         tuple(each for each in formerly if is_loopback(each[0]) and each[1] != settings.listen[1]),

@@ -16,7 +16,6 @@ from starlette.routing import Route
 
 from reconciler import enroll as stories
 from reconciler.core.issuance.invitation import API_PREFIX
-from reconciler.core.setting_values import DEFAULT_RATE_LIMIT
 from reconciler.errors import Refused, Retry
 from reconciler.store.issuance.crl import newest_crl
 from reconciler.store.schema import require_current_in
@@ -29,8 +28,8 @@ from reconciler.web.requests import bearer_token, json_body, proof
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from reconciler.core.setting_values import RateLimit
     from reconciler.enroll import Gateway
+    from reconciler.web.limits import Limits
 
 READY_DEADLINE_S: Final = 5.0
 READY_CACHE_S: Final = (
@@ -41,11 +40,7 @@ CACHED: Final = {"Cache-Control": "public, max-age=60"}
 _KEY_ID: Final = re.compile(r"[0-9a-f]{2,64}", re.ASCII)
 
 
-def make_app(
-    gateway: Gateway,
-    *,
-    rate_limit: RateLimit = DEFAULT_RATE_LIMIT,
-) -> Starlette:
+def make_app(gateway: Gateway, limits: Limits) -> Starlette:
     """Return the application of one gateway. It holds nothing that another replica would need."""
     calls = _Calls(gateway)
     app = Starlette(
@@ -61,7 +56,7 @@ def make_app(
             Route("/healthz", calls.health),
             Route("/readyz", calls.ready),
         ],
-        middleware=[Middleware(GatewayMiddleware, gateway=gateway, rate_limit=rate_limit)],
+        middleware=[Middleware(GatewayMiddleware, gateway=gateway, limits=limits)],
         exception_handlers={HTTPException: calls.not_routed},
     )
     app.router.redirect_slashes = False

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -20,19 +19,18 @@ from starlette.requests import ClientDisconnect
 from reconciler.errors import MosaicError, Retry
 from reconciler.web.client_address import bucket_of, client_address
 from reconciler.web.problems import problem_response, public_problem
-from reconciler.web.rate_limit import RateLimiter
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from reconciler.core.setting_values import RateLimit
     from reconciler.enroll import Gateway
+    from reconciler.web.limits import Lease, Limits
 
-MAX_IN_FLIGHT: Final = 256  # requests; the pool and the CA let far fewer through at once
 MAX_COUNTED: Final = 1_000  # (code, address) pairs kept until a timer records them
-PROBES: Final = frozenset({"/healthz", "/readyz"})  # not limited: they share a proxy's address
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+SLICE: Final = 64 * 1024  # octets of an answer that are handed over at once
 
 _log = logging.getLogger(__name__)
 
@@ -59,12 +57,11 @@ class GatewayMiddleware:
         app: ASGIApp,
         *,
         gateway: Gateway,
-        rate_limit: RateLimit,
+        limits: Limits,
     ) -> None:
         self._app = app
         self._gateway = gateway
-        self._limiter = RateLimiter(rate_limit)
-        self._in_flight = 0
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -75,16 +72,21 @@ class GatewayMiddleware:
         address = client_address(client[0] if client else None)
         request = RequestContext(uuid4().hex, address)
         scope.setdefault("state", {})["context"] = request
-        exchange = _Exchange(scope, receive, send, request.correlation_id)
+        probes = scope["path"] in PROBES
+        slot = _Slot(None if probes and self._limits.may_probe(address) else self._limits, address)
+        exchange = _Exchange(scope, receive, send, slot, request.correlation_id)
         began_s = time.monotonic()
-        self._in_flight += 1
         try:
             await self._serve(scope, exchange, request)
         finally:
-            self._in_flight -= 1
+            slot.close()
         took_ms = (time.monotonic() - began_s) * 1000
+        if not self._has_lines(scope, exchange, request):
+            return
+        if exchange.problem is not None:
+            _log.log(*exchange.problem)
         _log.log(
-            logging.DEBUG if scope["path"] in PROBES else logging.INFO,
+            logging.DEBUG if probes else logging.INFO,
             "%s %s %s from %s in %.0f ms [%s]",
             scope["method"],
             exchange.status or "unanswered",
@@ -94,9 +96,20 @@ class GatewayMiddleware:
             request.correlation_id,
         )
 
+    def _has_lines(self, scope: Scope, exchange: _Exchange, request: RequestContext) -> bool:
+        """Tell whether a request is logged: what was issued always is, the rest up to a rate."""
+        if _log.isEnabledFor(logging.DEBUG):
+            return True
+        if exchange.status == 429:  # which is counted as a refusal
+            return False
+        if scope["method"] == "POST" and exchange.status in (200, 201):
+            return True
+        kind = "error" if (exchange.status or 0) >= 500 else "request"
+        return self._limits.refusals.allows_line(kind, bucket_of(request.address))
+
     async def _serve(self, scope: Scope, exchange: _Exchange, request: RequestContext) -> None:
         try:
-            self._admit(scope, request.address)
+            exchange.slot.open()
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             _log.debug("the client went away [%s]", request.correlation_id)
@@ -107,18 +120,6 @@ class GatewayMiddleware:
             stopping = Retry("unavailable", "the server stops: a request was cut off")
             await self._answer(stopping, exchange, request)(scope, exchange.receive, exchange.send)
 
-    def _admit(self, scope: Scope, address: str) -> None:
-        if scope["path"] in PROBES:
-            return  # a busy gateway is no dead one
-        if self._in_flight > MAX_IN_FLIGHT:
-            raise Retry("unavailable", f"more than {MAX_IN_FLIGHT} requests at once")
-        if wait_s := self._limiter.wait_s(address, time.monotonic()):
-            raise Retry(
-                "rate_limited",
-                "too many requests from this address",
-                retry_after=timedelta(seconds=wait_s),
-            )
-
     def _answer(self, error: Exception, exchange: _Exchange, request: RequestContext) -> Response:
         if exchange.status is not None:  # too late for another answer
             raise error
@@ -126,7 +127,8 @@ class GatewayMiddleware:
         if isinstance(error, MosaicError):
             level = logging.ERROR if problem.status >= 500 else logging.INFO
             text = f"{error.message}; {error.hint}" if error.hint else error.message
-            _log.log(level, "%s: %s [%s]", error.code, text, request.correlation_id)
+            line = "%s: %s [%s]"
+            exchange.problem = (level, line, error.code, text, request.correlation_id)
         else:
             _log.error("unexpected [%s]", request.correlation_id, exc_info=error)
         if problem.status < 500:
@@ -139,18 +141,57 @@ class GatewayMiddleware:
         counted[code, "others" if full else address] += 1
 
 
+class _Slot:
+    """The place of a request among those in flight, while it is worked on.
+
+    A client that is waited for holds none: neither one whose body is on its way, nor one that does
+    not read its answer. Without limits there is nothing to hold.
+    """
+
+    def __init__(self, limits: Limits | None, address: str) -> None:
+        self._limits, self._address = limits, address
+        self._lease: Lease | None = None
+
+    def open(self) -> None:
+        """Count the request, and take a place; raise `Retry`, `rate_limited` or `unavailable`."""
+        if self._limits is not None:
+            self._limits.admit_request(self._address)
+            self.take()
+
+    def take(self) -> None:
+        """Take a place; raise `Retry`, `unavailable`, if there is none."""
+        if self._limits is not None:
+            self._lease = self._limits.begin_request(self._address)
+
+    def give_back(self) -> None:
+        """Free the place; again does nothing."""
+        if self._lease is not None:
+            self._lease.give_back()
+            self._lease = None
+
+    def close(self) -> None:
+        """Free the place for good."""
+        self.give_back()
+        self._limits = None
+
+
 class _Exchange:
     """One request's messages, with the headers that every answer carries."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, correlation_id: str) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, slot: _Slot, correlation_id: str
+    ) -> None:
         headers = Headers(scope=scope)
-        self._receive, self._send = receive, send
+        self._receive, self._send, self.slot = receive, send, slot
         self._correlation_id = correlation_id
         self._unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
         self.status: int | None = None
+        self.problem: tuple[int, str, str, str, str] | None = None  # as the log takes it
 
     async def receive(self) -> Message:
+        self.slot.give_back()
         message = await self._receive()
+        self.slot.take()
         if message["type"] == "http.request" and not message.get("more_body", False):
             self._unread = False
         return message
@@ -162,9 +203,20 @@ class _Exchange:
             headers["X-Correlation-Id"] = self._correlation_id
             headers["X-Content-Type-Options"] = "nosniff"
             headers.setdefault("Cache-Control", "no-store")
-            if self._unread:  # else the rest of the body would be waited for
+            # else the rest of the body would be waited for, and a flood go on for nothing
+            if self._unread or self.status == 429:
                 headers["Connection"] = "close"
-        await self._send(message)
+            self.slot.close()
+        await self._send_slices(message)
+
+    async def _send_slices(self, message: Message) -> None:
+        """Hand a body over bit by bit, so that little of it waits for a client that is slow."""
+        body = message.get("body", b"")
+        last = max(0, len(body) - 1) // SLICE * SLICE
+        for start in range(0, last, SLICE):
+            part = body[start : start + SLICE]
+            await self._send({"type": message["type"], "body": part, "more_body": True})
+        await self._send({**message, "body": body[last:]} if last else message)
 
 
 def _known_path(scope: Scope) -> str:

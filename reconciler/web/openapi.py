@@ -21,7 +21,10 @@ from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.errors import OUTCOMES, Retry
 from reconciler.manifest.schema import DIALECT, json_schema
 
-_EVERYWHERE: Final = ("rate_limited", "unavailable", "internal")
+EVERYWHERE: Final = (
+    *("request_malformed", "request_head_too_large"),
+    *("rate_limited", "unavailable", "internal"),
+)
 _BODY: Final = ("request_malformed", "request_too_large", "request_timeout", "request_type")
 _CSR: Final = ("csr_malformed", "csr_too_large", "csr_signature", "csr_key", "csr_names")
 _SIGNING: Final = (
@@ -160,7 +163,7 @@ def _operation(call: _Call) -> dict[str, Any]:
         status: {"description": "Done", "content": content}
         for status, content in call.answers.items()
     }
-    responses.update(_problems((*call.codes, *_EVERYWHERE)))
+    responses.update(_problems(tuple(dict.fromkeys((*call.codes, *EVERYWHERE)))))
     operation: dict[str, Any] = {
         "operationId": call.operation,
         "summary": call.summary,

@@ -34,9 +34,9 @@ async def json_body(request: Request, *keys: str) -> dict[str, str]:
 
 
 def bearer_token(request: Request) -> str:
-    """Return the presented token, empty where there is none; raise `request_malformed` for two."""
+    """Return the presented token as it is, empty if there is none; two are `request_malformed`."""
     scheme, _, presented = _single(request, "authorization").partition(" ")
-    return presented.strip() if scheme.lower() == "bearer" else ""
+    return presented if scheme.lower() == "bearer" else ""
 
 
 def proof(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, with deadlines that uvicorn lacks: a slow head is cut off."""
+"""HTTP/1.1 as uvicorn speaks it, strict, and with the deadlines that uvicorn lacks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.errors import Refused
 from reconciler.web.problems import problem_response, public_problem
+from reconciler.web.refusal_log import Reason
+from reconciler.web.server.message_syntax import (
+    MAX_FIELDS,
+    MAX_HEAD,
+    HeadTooLarge,
+    StrictConnection,
+    SyntaxRefused,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,50 +26,86 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
     from reconciler.core.model.origin import Address
+    from reconciler.web.limits import Admission, Limits
 
 HEAD_DEADLINE_S: Final = 10.0  # from the connection, or the first byte after an answer
-MAX_HEAD: Final = 16 * 1024  # octets
-MAX_CONNECTIONS: Final = 1024
+WRITE_DEADLINE_S: Final = 10.0  # for a client to take `WRITE_BUFFER` octets of an answer
+WRITE_BUFFER: Final = 64 * 1024  # octets beyond those of the kernel
+MAX_AGE_S: Final = 300.0  # then a connection ends with the answer that it waits for
+LAST_ANSWER_S: Final = 60.0  # for that answer
 
 
 class DeadlineProtocol(H11Protocol):
     """One connection, by the H11Protocol of uvicorn 0.54.0.
 
     A request whose head is not whole by its deadline ends the connection, and so does a body that
-    still trickles in after its answer. A body that is being read has a deadline of its own there.
-    `client` is who a proxy spoke for, if one did.
+    still trickles in after its answer, an answer that is not read, and age. A body that is being
+    read has a deadline of its own there. `client` is who a proxy spoke for, if one did.
     """
 
-    def __init__(self, *, client: Address | None, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
+    def __init__(
+        self,
+        *,
+        client: Address | None,
+        admission: Admission,
+        limits: Limits,
+        **kwargs: Any,  # noqa: ANN401 - uvicorn's own
+    ) -> None:
         super().__init__(**kwargs)
+        self.conn: StrictConnection = StrictConnection()
         self._proxied_for = client
-        self._deadline: asyncio.TimerHandle | None = None
+        self._admission, self._limits = admission, limits
+        self._head_clock: asyncio.TimerHandle | None = None
+        self._write_clock: asyncio.TimerHandle | None = None
+        self._age_clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Start the first head's clock; above `MAX_CONNECTIONS`, hang up."""
-        super().connection_made(transport)  # counts this connection, and sets its client
+        """Start the clocks of the first head and of age."""
+        super().connection_made(transport)  # sets its client
+        self._admission.end_handshake()
+        self._admission.end_with(transport.abort)
         if self._proxied_for is not None:
             self.client = self._proxied_for
-        if len(self.connections) > MAX_CONNECTIONS:
-            transport.abort()
-        else:
-            self._start_clock()
+        transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        self._age_clock = self.loop.call_later(MAX_AGE_S, self._retire)
+        self._start_head_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the clock."""
-        self._stop_clock()
+        """Forget the clocks, and leave the place to another."""
+        self._admission.give_back()
+        for clock in (self._head_clock, self._write_clock, self._age_clock):
+            if clock is not None:
+                clock.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; the clock runs while no request is being served."""
-        super().data_received(data)  # begins a cycle once the head is whole, or answers 400
+        if self.transport.is_closing():
+            return  # asyncio still delivers what came before: it must not be answered
+        super().data_received(data)  # begins a cycle once the head is whole, or refuses
         if self._serving() is not None:
-            self._stop_clock()
-        elif self._deadline is None:
-            self._start_clock()
+            self._stop_head_clock()
+        elif self._head_clock is None:
+            self._start_head_clock()
+
+    def pause_writing(self) -> None:
+        """Start the clock of an answer that is not read."""
+        super().pause_writing()
+        if self._write_clock is None:
+            self._write_clock = self.loop.call_later(
+                WRITE_DEADLINE_S, self._hang_up, Reason.UNREAD_ANSWER
+            )
+
+    def resume_writing(self) -> None:
+        """Stop the clock of the answer."""
+        super().resume_writing()
+        if self._write_clock is not None:
+            self._write_clock.cancel()
+            self._write_clock = None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words are not ours
-        """Answer what is no HTTP/1.1 with a problem, where an answer is still possible."""
+        """Answer what is not HTTP/1.1 with a problem, if an answer is still possible, and close."""
+        self._limits.refusals.count(Reason.SYNTAX, self._admission.client)
         # As `connection_lost` of uvicorn 0.54.0 tells a request that its body will not come.
         if (cycle := self._serving()) is not None:
             cycle.disconnected = True
@@ -69,12 +113,11 @@ class DeadlineProtocol(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return
-        refusal = Refused(
-            "request_malformed",
-            f"this is no HTTP/1.1 request with a head of up to {MAX_HEAD} octets",
-        )
         response = problem_response(
-            public_problem(refusal), uuid4().hex, datetime.now(UTC), {"Connection": "close"}
+            public_problem(self._refusal()),
+            uuid4().hex,
+            datetime.now(UTC),
+            {"Connection": "close"},
         )
         head = h11.Response(
             status_code=response.status_code,
@@ -84,18 +127,36 @@ class DeadlineProtocol(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
+    def _refusal(self) -> Refused:
+        if isinstance(self.conn.refusal, HeadTooLarge):
+            return Refused(
+                "request_head_too_large",
+                f"the head is larger than {MAX_HEAD} octets or {MAX_FIELDS} fields",
+            )
+        fact = f": got {self.conn.refusal}" if isinstance(self.conn.refusal, SyntaxRefused) else ""
+        return Refused("request_malformed", f"this is not a request of HTTP/1.1{fact}")
+
     def _serving(self) -> RequestResponseCycle | None:
         # uvicorn 0.54.0 sets it to None until the first request, and annotates it otherwise
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return None if cycle is None or cycle.response_complete else cycle
 
-    def _start_clock(self) -> None:
-        self._deadline = self.loop.call_later(HEAD_DEADLINE_S, self._hang_up)
+    def _start_head_clock(self) -> None:
+        self._head_clock = self.loop.call_later(HEAD_DEADLINE_S, self._hang_up, Reason.SLOW_REQUEST)
 
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _stop_head_clock(self) -> None:
+        if self._head_clock is not None:
+            self._head_clock.cancel()
+            self._head_clock = None
 
-    def _hang_up(self) -> None:
+    def _retire(self) -> None:
+        self._age_clock = self.loop.call_later(LAST_ANSWER_S, self.transport.abort)
+        if (cycle := self._serving()) is not None:
+            close = (b"connection", b"close")
+            cycle.default_headers = [*cycle.default_headers, close]
+        if not self.transport.is_closing():
+            self.shutdown()  # of uvicorn 0.54.0: at once if idle, else with the answer
+
+    def _hang_up(self, reason: Reason) -> None:
+        self._limits.refusals.count(reason, self._admission.client)
         self.transport.abort()

@@ -11,20 +11,21 @@ import uvicorn
 
 from reconciler.embedded.ports import listen_on
 from reconciler.errors import NeedsEdit
-from reconciler.web.server.http import MAX_HEAD, DeadlineProtocol
+from reconciler.web.server.http import DeadlineProtocol
 from reconciler.web.server.listener import Listener
 
 if TYPE_CHECKING:
     import socket
-    import ssl
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from starlette.types import ASGIApp
 
     from reconciler.core.model.origin import Address
     from reconciler.core.setting_values import Network
+    from reconciler.web.limits import Admission, Limits
     from reconciler.web.server.certificate import ServerCertificate
+    from reconciler.web.server.listener import Protocols
 
 GRACE_S: Final = 4  # for requests in flight once the server stops
 LAST_WORDS_S: Final = 0.5  # for the answers of requests that were cut off
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 class Server:
     """An application behind one address: `run` it in a task, and `stop` it from another.
 
+    The limits are those of its connections; the application shares them for its requests.
     It listens at the addresses `besides` too, where that can be. Connections from `proxies` begin
     with a PROXY header, which names the client.
     """
@@ -45,10 +47,12 @@ class Server:
         app: ASGIApp,
         listen: Address,
         certificate: ServerCertificate,
+        limits: Limits,
         proxies: tuple[Network, ...] = (),
         besides: tuple[Address, ...] = (),
     ) -> None:
         self._app, self._listen, self._certificate = app, listen, certificate
+        self._limits = limits
         self._besides = besides
         self._proxies = proxies
         self._stopping = asyncio.Event()
@@ -100,7 +104,11 @@ class Server:
         host, port = listeners[0].getsockname()[:2]
         self.address = (host, port)
         context = self._certificate.context
-        server = _Uvicorn(self._app, context, self._proxies, self._stopping, self.started)
+
+        def listen(listening: socket.socket, protocol: Protocols) -> Listener:
+            return Listener(listening, protocol, context, self._limits, self._proxies)
+
+        server = _Uvicorn(self._app, self._limits, listen, self._stopping, self.started)
         renewing = asyncio.create_task(self._certificate.keep())
         for listener in listeners:
             _log.info("listening on %s port %d", *listener.getsockname()[:2])
@@ -110,6 +118,7 @@ class Server:
             server.abort()
             for listener in listeners:
                 listener.close()
+            self._limits.refusals.close()
             await _cancel(renewing)
 
 
@@ -123,8 +132,8 @@ class _Uvicorn(uvicorn.Server):
     def __init__(
         self,
         app: ASGIApp,
-        context: ssl.SSLContext,
-        proxies: tuple[Network, ...],
+        limits: Limits,
+        listen: Callable[[socket.socket, Protocols], Listener],
         stopping: asyncio.Event,
         started: asyncio.Event,
     ) -> None:
@@ -140,10 +149,9 @@ class _Uvicorn(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
-            h11_max_incomplete_event_size=MAX_HEAD,
         )
         super().__init__(config)
-        self._context, self._proxies = context, proxies
+        self._limits, self._listen = limits, listen
         self._stopping, self._listening = stopping, started
         self._listeners: list[Listener] = []
         # uvicorn 0.54.0 sets it in `startup`, which is overridden, and reads it in `shutdown`
@@ -161,17 +169,19 @@ class _Uvicorn(uvicorn.Server):
         """
         loop = asyncio.get_running_loop()
 
-        def connection(client: Address | None) -> asyncio.Protocol:
+        def protocol(client: Address | None, admission: Admission) -> asyncio.Protocol:
             return DeadlineProtocol(
                 config=self.config,
                 server_state=self.server_state,
                 app_state={},
                 _loop=loop,
                 client=client,
+                admission=admission,
+                limits=self._limits,
             )
 
         for socket_ in sockets or ():
-            self._listeners.append(Listener(socket_, connection, self._context, self._proxies))
+            self._listeners.append(self._listen(socket_, protocol))
         self.started = True
         self._listening.set()
 

@@ -15,6 +15,7 @@ from reconciler.crypto.certificates import CrlFacts
 from reconciler.store.db import Database
 from reconciler.store.issuance.crl import store_crl
 from reconciler.web.app import make_app
+from reconciler.web.limits import Capacity, Limits
 from reconciler.web.requests import MAX_BODY
 from tests.support.gateways.web_server import Parts, Running, serving
 from tests.support.waiting import wait_until
@@ -269,7 +270,7 @@ def test_more_than_the_burst_answers_429_until_some_time_has_passed(web_parts: P
 
 def test_what_was_refused_is_counted_for_the_audit(web_parts: Parts) -> None:
     gateway = web_parts.gateway()
-    app = make_app(gateway, rate_limit=OFF)
+    app = make_app(gateway, Limits(Capacity(), OFF))
     with serving(web_parts, rate_limit=OFF, app=app) as running, running.client() as client:
         for _ in range(3):
             client.get(f"{API}/enroll", headers={"authorization": "Bearer x"})

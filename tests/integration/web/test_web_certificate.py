@@ -17,6 +17,7 @@ from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import Retry
+from reconciler.web.limits import Capacity, Limits
 from reconciler.web.server import certificate as certificates
 from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 OFF = RateLimit(0, 0)
+NO_LIMITS = Limits(Capacity(), OFF)
 ENROLL_HEAD = (
     b"POST /federation/v1/enroll HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 )
@@ -172,7 +174,9 @@ def test_the_port_stays_closed_until_the_ca_signs_and_stop_ends_the_waiting(
             event.set()
             return await down(csr_pem, names, lifetime)
 
-        waiting = Server(app, ANY_PORT, ServerCertificate(sign, ("localhost",), web_parts.roots))
+        waiting = Server(
+            app, ANY_PORT, ServerCertificate(sign, ("localhost",), web_parts.roots), NO_LIMITS
+        )
         serving_it = asyncio.create_task(waiting.run())
         await asyncio.wait_for(event.wait(), PATIENCE_S)
         assert not waiting.started.is_set()
@@ -226,7 +230,7 @@ def test_the_port_opens_once_a_ca_that_was_down_is_back(
         ca.stop()
         client = ca.client()
         certificate = ServerCertificate(client.sign_server, ("localhost",), ca.roots)
-        server = Server(Response("ok"), ANY_PORT, certificate)
+        server = Server(Response("ok"), ANY_PORT, certificate, NO_LIMITS)
         running = asyncio.create_task(server.run())
         await asyncio.to_thread(wait_until, lambda: caplog.messages, "it is told of the CA")
         assert not server.started.is_set()

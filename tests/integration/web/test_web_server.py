@@ -8,20 +8,20 @@ import ssl
 import threading
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from starlette.responses import Response
 
 from reconciler.core.setting_values import RateLimit
 from reconciler.errors import NeedsEdit
 from reconciler.web import requests
+from reconciler.web.limits import Capacity, Limits
 from reconciler.web.middleware import GatewayMiddleware
 from reconciler.web.server import http as protocol
 from reconciler.web.server import server
 from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
 from tests.support.gateways.web_server import Parts, Running, serving
-from tests.support.waiting import PATIENCE_S, wait_until
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 OFF = RateLimit(0, 0)
+NO_LIMITS = Limits(Capacity(), OFF)
 ENROLL_HEAD = (
     b"POST /federation/v1/enroll HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 )
@@ -62,7 +63,7 @@ def test_a_port_in_use_is_one_clear_line(web_parts: Parts) -> None:
 
         certificate = ServerCertificate(ca.sign_server, ("localhost",), web_parts.roots)
         with taken, pytest.raises(NeedsEdit, match=f"127.0.0.1 port {listen[1]}") as caught:
-            await Server(app, listen, certificate).run()
+            await Server(app, listen, certificate, NO_LIMITS).run()
         assert caught.value.code == "config_invalid"
         await ca.aclose()
 
@@ -101,16 +102,6 @@ def test_a_body_that_trickles_in_after_its_answer_is_hung_up_on(running: Running
         assert rest_of(slow).startswith(b"HTTP/1.1 404 ")
 
 
-def test_a_head_above_16_kib_and_what_is_no_http_answer_400(running: Running) -> None:
-    large = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 40_000
-    for sent in (large, b"\x16\x03\x01\x00 what\r\n\r\n"):
-        with running.connect() as odd:
-            odd.sendall(sent)
-            answer = rest_of(odd)
-        assert answer.startswith(b"HTTP/1.1 400 "), answer
-        assert b'"code": "request_malformed"' in answer
-
-
 def test_a_chunked_body_that_breaks_off_does_not_hurt(running: Running) -> None:
     with running.connect() as odd:
         odd.sendall(ENROLL_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
@@ -123,30 +114,6 @@ def test_plain_http_on_the_port_gets_no_answer(running: Running) -> None:
     with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S) as plain:
         plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
         assert b"HTTP" not in plain.recv(1000)
-
-
-def test_more_connections_than_the_limit_are_hung_up_on(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 3)
-    held = [running.connect() for _ in range(3)]
-    for connection in held:  # whom it has answered, it has counted
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
-    with running.connect() as above:
-        assert rest_of(above) == b""
-    held.pop().close()
-
-    def served() -> bool:
-        try:
-            with running.client() as client:
-                return client.get("/healthz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    wait_until(served, "the one that was closed is not counted any more")
-    for connection in held:
-        connection.close()
 
 
 def test_the_server_ends_in_seconds_though_no_client_lets_go(web_parts: Parts) -> None:
@@ -174,7 +141,7 @@ def test_a_request_in_flight_is_finished_and_one_that_hangs_is_told(
         await asyncio.sleep(float(scope["path"].removeprefix("/")))
         await Response("done")(scope, receive, send)
 
-    middleware = GatewayMiddleware(slow, gateway=web_parts.gateway(), rate_limit=OFF)
+    middleware = GatewayMiddleware(slow, gateway=web_parts.gateway(), limits=NO_LIMITS)
     with serving(web_parts, rate_limit=OFF, app=middleware) as running:
 
         def ask(seconds: str) -> None:

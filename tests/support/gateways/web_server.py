@@ -17,6 +17,7 @@ from reconciler.core.model.origin import server_names
 from reconciler.enroll import Gateway
 from reconciler.store.db import AsyncDatabase
 from reconciler.web.app import make_app
+from reconciler.web.limits import Capacity, Limits
 from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
 from tests.support.waiting import PATIENCE_S
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ANY_PORT: Final = ("127.0.0.1", 0)
+CAPACITY: Final = Capacity()
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,10 @@ class Running:
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, verify=self.tls, trust_env=False, timeout=PATIENCE_S)
 
-    def connect(self) -> ssl.SSLSocket:
-        """Return a bare TLS connection."""
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+    def connect(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
+        """Return a bare TLS connection, from an address of 127.0.0.0/8."""
+        address = ("127.0.0.1", self.port)
+        raw = socket.create_connection(address, PATIENCE_S, source_address=(source, 0))
         return self.tls.wrap_socket(raw, server_hostname="127.0.0.1")
 
 
@@ -100,6 +103,7 @@ def serving(
     *,
     rate_limit: RateLimit,
     trusted_proxies: tuple[Network, ...] = (),
+    capacity: Capacity = CAPACITY,
     app: ASGIApp | None = None,
     cache: Path | None = None,
     address: Address = ANY_PORT,
@@ -111,10 +115,11 @@ def serving(
 
     async def run() -> None:
         gateway = parts.gateway()
-        served = app or make_app(gateway, rate_limit=rate_limit)
+        limits = Limits(capacity, rate_limit, trusted_proxies)
+        served = app or make_app(gateway, limits)
         names = server_names((gateway.public_url,), address)
         certificate = ServerCertificate(gateway.ca.sign_server, names, parts.roots, cache=cache)
-        server = Server(served, address, certificate, trusted_proxies)
+        server = Server(served, address, certificate, limits, trusted_proxies)
         running = asyncio.create_task(server.run())
         starting = asyncio.create_task(server.started.wait())
         await asyncio.wait({running, starting}, return_when=asyncio.FIRST_COMPLETED)

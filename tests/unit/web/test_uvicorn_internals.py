@@ -12,6 +12,7 @@ import re
 from importlib import metadata
 from typing import Any
 
+import h11
 import pytest
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -49,6 +50,8 @@ def config() -> uvicorn.Config:
         (H11Protocol, "connection_made", "(self, transport: 'asyncio.Transport') -> 'None'"),
         (H11Protocol, "connection_lost", "(self, exc: 'Exception | None') -> 'None'"),
         (H11Protocol, "data_received", "(self, data: 'bytes') -> 'None'"),
+        (H11Protocol, "pause_writing", "(self) -> 'None'"),
+        (H11Protocol, "resume_writing", "(self) -> 'None'"),
         (H11Protocol, "send_400_response", "(self, msg: 'str') -> 'None'"),
         (H11Protocol, "shutdown", "(self) -> 'None'"),
     ],
@@ -61,6 +64,7 @@ def test_a_method_has_the_signature_that_is_relied_on(
 
 def test_every_method_of_ours_that_uvicorn_calls_overrides_one_of_its() -> None:
     ours = {"connection_made", "connection_lost", "data_received", "send_400_response"}
+    ours |= {"pause_writing", "resume_writing"}
     assert ours <= vars(DeadlineProtocol).keys() & vars(H11Protocol).keys()
     ours = {"capture_signals", "startup", "main_loop", "shutdown"}
     assert ours <= vars(_Uvicorn).keys() & vars(uvicorn.Server).keys()
@@ -95,7 +99,7 @@ def test_the_attributes_that_are_read_or_set_are_there() -> None:
     of_protocol = {"conn", "connections", "transport", "client", "cycle", "loop"}
     assert of_protocol <= asyncio.run(attributes())
     source = inspect.getsource(RequestResponseCycle.__init__)
-    for name in ("disconnected", "message_event", "response_complete"):
+    for name in ("default_headers", "disconnected", "message_event", "response_complete"):
         assert f"self.{name} = " in source or f"self.{name}: " in source
 
 
@@ -108,6 +112,20 @@ def test_a_shutdown_closes_only_the_servers_that_it_knows_of() -> None:
     source = inspect.getsource(uvicorn.Server.shutdown)
     assert "for server in self.servers:" in source
     assert "for connection in list(self.server_state.connections):" in source
+
+
+def test_a_refusal_of_the_parser_ends_the_reading_with_a_400() -> None:
+    source = inspect.getsource(H11Protocol.handle_events)
+    assert "event = self.conn.next_event()\n            except h11.RemoteProtocolError:" in source
+    assert "self.send_400_response(msg)\n                return" in source
+    for method in ("receive_data", "next_event", "trailing_data"):
+        assert hasattr(h11.Connection, method)
+
+
+def test_a_shutdown_of_a_connection_waits_for_its_answer() -> None:
+    source = inspect.getsource(H11Protocol.shutdown)
+    assert "if self.cycle is None or self.cycle.response_complete:" in source
+    assert "self.cycle.keep_alive = False" in source
 
 
 def test_the_comments_name_the_version_that_is_installed() -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
+from reconciler.core.setting_values import RateLimit
 from reconciler.enroll import Gateway
 from reconciler.errors import OUTCOMES
 from reconciler.packaged_files import data_dir
 from reconciler.web.app import make_app
+from reconciler.web.limits import Capacity, Limits
 from reconciler.web.openapi import openapi_document
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def test_every_schema_is_a_schema(name: str) -> None:
 
 def test_every_route_is_described_and_nothing_else() -> None:
     gateway: Any = object.__new__(Gateway)
-    routes: Any = make_app(gateway).routes
+    routes: Any = make_app(gateway, Limits(Capacity(), RateLimit())).routes
     served = {
         (route.path, method.lower()) for route in routes for method in route.methods - {"HEAD"}
     }

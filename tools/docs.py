@@ -18,6 +18,7 @@ from reconciler.cli.main import ROOMS, mosaic
 from reconciler.config import SETTINGS
 from reconciler.errors import EXIT_MEANINGS, OUTCOMES
 from reconciler.web.openapi import CALLS
+from reconciler.web.private.problems import PROBLEMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,6 +82,12 @@ def problems() -> str:
     return _table(("status", "code", "title"), sorted(rows))
 
 
+def denials() -> str:
+    """Return the table of the problems that the private listener alone answers."""
+    rows = [(str(status), f"`{code}`", title) for code, (status, title) in PROBLEMS.items()]
+    return _table(("status", "code", "title"), rows)
+
+
 def calls() -> str:
     """Return the table of the HTTP calls."""
     rows = [
@@ -91,7 +98,7 @@ def calls() -> str:
 
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
-    part.__name__: part for part in (commands, verbs, exits, settings, problems, calls)
+    part.__name__: part for part in (commands, verbs, exits, settings, problems, denials, calls)
 }
 
 

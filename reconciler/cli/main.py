@@ -24,7 +24,7 @@ ROOMS: Final = (
         "gateway",
         (
             *("demo", "init", "up", "status", "doctor", "pause", "resume", "destroy"),
-            *("prepare", "serve", "run", "health"),
+            *("prepare", "serve", "run", "authority", "health"),
         ),
     ),
     Room("Manifests", "manifests", ("validate", "fmt", "schema", "export", "rename")),

@@ -92,6 +92,13 @@ SETTINGS: Final = (
     Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),
     Setting("signers_keyring", Path, "the OpenPGP public keys of who may sign commits"),
     Setting("require_signed", values.read_switch, "true: apply signed commits alone"),
+    Setting(
+        "private_listen",
+        values.read_private_listen,
+        "the address of the private listener, host:port or unix:PATH",
+    ),
+    Setting("private_token_file", Path, "the file of the token that the private listener asks for"),
+    Setting("private_hosts", values.read_hosts, "host names of the private listener"),
     Setting("rate_limit", values.read_rate_limit, "requests of one address (30/s; 0 is off)"),
 )
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}

@@ -22,6 +22,7 @@ from reconciler.core.setting_values import (
     ProxyRules,
     RateLimit,
     SourceSetting,
+    UnixPath,
     read_proxy_rules,
 )
 from reconciler.errors import NeedsEdit
@@ -64,6 +65,9 @@ class Settings:
     allowed_signers: Path | None = None
     signers_keyring: Path | None = None
     require_signed: bool = False
+    private_listen: Address | UnixPath | None = None
+    private_token: Path | None = None
+    private_hosts: frozenset[str] = frozenset()
     rate_limit: RateLimit = DEFAULT_RATE_LIMIT
     assigned: Mapping[str, Assignment] = field(default_factory=dict, repr=False, compare=False)
 
@@ -184,6 +188,8 @@ def _read(name: str, given: Assignment) -> Any:  # noqa: ANN401 - each setting h
         hidden = setting.secret or not setting.shown
         shown = "a value" if hidden else repr(without_credentials(given.text[:200]))
         raise invalid(given.origin, f"got {shown}: {error}", "correct it") from None
+    if isinstance(read, UnixPath):
+        return UnixPath(str(given.base / read.path))
     return str(given.base / read) if name == "source" and not values.is_url(read) else read
 
 
@@ -196,8 +202,9 @@ def _settings(fields: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
     location = fields.pop("source", None)
     if location is not None:
         arguments["source"] = _source(SourceSetting(location, ref, path), home)
-    if "token_pepper_file" in fields:
-        fields["token_pepper"] = fields.pop("token_pepper_file")
+    for name in ("token_pepper", "private_token"):
+        if f"{name}_file" in fields:
+            fields[name] = fields.pop(f"{name}_file")
     if home is not None and "database_url" not in fields:
         arguments |= _of_a_home(home)
     if fields.get("proxy_protocol") and not fields.get("trusted_proxies"):

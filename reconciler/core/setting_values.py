@@ -165,6 +165,38 @@ def _is_address(host: str) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class UnixPath:
+    """The path of a socket of this machine."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{UNIX}{self.path}"
+
+
+UNIX: Final = "unix:"
+
+
+def read_private_listen(text: str) -> Address | UnixPath:
+    """Return host and port, or a path after `unix:`; raise `ValueError` else."""
+    if not text.startswith(UNIX):
+        return read_listen(text)
+    path = text.removeprefix(UNIX)
+    if not path.strip() or "\0" in path:
+        raise ValueError("expected a path after unix:")
+    return UnixPath(path)
+
+
+def read_hosts(text: str) -> frozenset[str]:
+    """Return the names of hosts of a list with commas, in lower case; raise `ValueError` else."""
+    names = frozenset(name.strip().lower() for name in text.split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch(_HOST_NAME, name, re.ASCII):
+            raise ValueError(f"expected names such as mosaic.internal, and no port: {name!r}")
+    return names
+
+
 def read_networks(text: str) -> tuple[Network, ...]:
     """Return the networks of a list with commas; raise `ValueError` else."""
     items = [item.strip() for item in text.split(",") if item.strip()]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from reconciler.core.authority.decision import CertificateIdentity
 from reconciler.core.issuance.x509 import CertificateFacts
 from reconciler.crypto.keys import spki_sha256
 from reconciler.crypto.subject_names import UNREADABLE, common_names, general_names, other_names
@@ -59,6 +60,19 @@ def read_certificate(pem: str) -> CertificateFacts:
         return _facts(certificate)
     except UNREADABLE as error:
         raise ValueError(f"the certificate cannot be read: {error}") from None
+
+
+def certificate_identity(der: bytes) -> CertificateIdentity:
+    """Return what names a certificate, of its DER.
+
+    Raises:
+        Refused: `request_malformed`: it is no certificate.
+    """
+    try:
+        serial = x509.load_der_x509_certificate(der).serial_number
+    except UNREADABLE:
+        raise Refused("request_malformed", "the DER is no certificate") from None
+    return CertificateIdentity(format(serial, "x"), f"sha256:{hashlib.sha256(der).hexdigest()}")
 
 
 def fingerprint_of(pem: str) -> str:

@@ -171,7 +171,7 @@ def _settings(home: Home, wanted: Mapping[str, str]) -> dict[str, str]:
 
 def _defaults(chosen: Mapping[str, str]) -> dict[str, str]:
     """Return what is not chosen: free ports, and a URL and an address that fit each other."""
-    port, ca_port = _free_ports()
+    port, ca_port, private_port = _free_ports()
     url = ""
     if "listen" in chosen:
         address = read_listen(chosen["listen"])
@@ -185,6 +185,7 @@ def _defaults(chosen: Mapping[str, str]) -> dict[str, str]:
         "public_url": url or f"https://127.0.0.1:{port}",
         "source": SOURCE,
         "ca_url": f"https://127.0.0.1:{ca_port}",
+        "private_listen": f"127.0.0.1:{private_port}",
         "oid_arc": DEFAULT_OID_ARC,
     }
 
@@ -224,9 +225,9 @@ def _ca_plan(home: Home, settings: Mapping[str, str], provisioners: Path) -> CaP
     )
 
 
-def _free_ports() -> tuple[int, int]:
-    ports = tuple(islice(free_ports(), 2))
-    if len(ports) < 2:
+def _free_ports() -> tuple[int, ...]:
+    ports = tuple(islice(free_ports(), 3))
+    if len(ports) < 3:
         hint = "run `mosaic federation init` again"
         raise Retry("child_failed", "no free port was found", hint=hint)
-    return ports[0], ports[1]
+    return ports

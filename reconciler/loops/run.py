@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 GIT_BACKOFF: Final = Backoff(timedelta(seconds=5), timedelta(minutes=5))
 FOLDER_BACKOFF: Final = Backoff(timedelta(seconds=5), timedelta(seconds=30))  # costs no fetch
+RECENT_PASSES: Final = 3  # intervals without the end of a pass, until the loop is not ready
 MOST_LOGGED: Final = 5  # problems of a source
 LOCK_WAIT: Final = timedelta(seconds=5)  # then it is tried again: `up` ends within 10 s
 
@@ -65,6 +67,7 @@ class Loop:
     due: timedelta = timedelta()
     failures: int = 0
     _unrecorded: str = ""
+    _ended_s: float | None = None  # when the last pass ended, by the monotonic clock
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconcile until `stop`; a transaction under way is finished first, a fetch is not."""
@@ -74,11 +77,18 @@ class Loop:
             _log.info("source %s: %s", self.triggers.source.shown, self.triggers)
             while not stop.is_set():
                 await asyncio.to_thread(self.one_pass)
+                self._ended_s = time.monotonic()
                 await self.triggers.next(stop, self.due)
             await asyncio.to_thread(self._record_stop)
         finally:
             self.triggers.end()
             ending.cancel()
+
+    async def require_recent_pass(self) -> None:
+        """Raise `Retry` unless a pass ended, applied or not, less than three intervals ago."""
+        longest_s = RECENT_PASSES * self.triggers.every.total_seconds()
+        if self._ended_s is None or time.monotonic() - self._ended_s >= longest_s:
+            raise Retry("unavailable", f"no pass has ended within {longest_s:g} s")
 
     def expiry(self) -> Job:
         """Return the timer that ends grants, whatever keeps the passes from coming."""

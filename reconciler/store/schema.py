@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Database, Tx
 
 # oldest first; a test holds files to it
-MIGRATIONS: Final = ("0001", "0002", "0003", "0004", "0005")
+MIGRATIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
 HEAD: Final = MIGRATIONS[-1]
 
 EXPECTED_TRIGGERS: Final = frozenset(
@@ -38,7 +38,11 @@ EXPECTED_TRIGGERS: Final = frozenset(
         "federation_commits_kept",
     }
 )
-EXPECTED_FUNCTIONS: Final = ("federation_serial(text)", "federation_fingerprint(text)")
+EXPECTED_FUNCTIONS: Final = (
+    "federation_serial(text)",
+    "federation_fingerprint(text)",
+    "federation_record_use(jsonb)",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,16 @@ class PublicProblem:
         assert status is not None, self.code
         return status
 
+    @property
+    def title(self) -> str:
+        """The title, which is of the code and not of the occurrence (RFC 9457)."""
+        return OUTCOMES[self.code].title
+
     def document(self, correlation_id: str, now: datetime) -> dict[str, Any]:
         """Return the JSON object of the contract (DESIGN 13)."""
         return {
             "type": f"{TYPE_PREFIX}{self.code}",
-            "title": OUTCOMES[self.code].title,
+            "title": self.title,
             "status": self.status,
             "code": self.code,
             "detail": self.detail,

@@ -6,6 +6,7 @@ This is the reconciling loop alone. It needs the database, and neither the CA no
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,9 +34,12 @@ from reconciler.loops.triggers import PASS_EVERY, Triggers
 from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from datetime import timedelta
 
+    from reconciler.config import Settings
     from reconciler.core.model.origin import Address
+    from reconciler.operations.private import PrivateListener
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +98,18 @@ def command(
     async def run() -> None:
         webhook = f"http://{hook.listen[0]}:{hook.listen[1]}/webhook" if hook is not None else ""
         triggers = Triggers(source, poll, webhook)
-        with open_database(settings, "run", lasting=True) as database:
+        with (
+            _listening(settings) as private,
+            open_database(settings, "run", lasting=True) as database,
+        ):
             loop = Loop(database, triggers, f"loop:{actor_name()}", limits, signed)
-            await _until_signal(loop, hook)
+            await _until_signal(loop, hook, private)
 
     print_gateway(settings)
     asyncio.run(run())
 
 
-async def _until_signal(loop: Loop, hook: _Hook | None) -> None:
+async def _until_signal(loop: Loop, hook: _Hook | None, private: PrivateListener | None) -> None:
     stop, listening = until_signal(), None
     if hook is not None:
         from reconciler.web.server.server import bind  # the web's libraries only where one listens
@@ -113,8 +120,20 @@ async def _until_signal(loop: Loop, hook: _Hook | None) -> None:
     async with asyncio.TaskGroup() as group:
         if listening is not None:
             group.create_task(listening)
+        if private is not None:
+            group.create_task(
+                private.serve_probes(stop, loop.database.source, loop.require_recent_pass)
+            )
         group.create_task(run_jobs([loop.expiry()], stop))
         group.create_task(loop.run(stop))
+
+
+def _listening(settings: Settings) -> AbstractContextManager[PrivateListener | None]:
+    if settings.private_listen is None:
+        return nullcontext()
+    from reconciler.operations.private import private_listener  # as above
+
+    return private_listener(settings)
 
 
 def _hook(listen: str | None, secret_file: str | None) -> _Hook | None:

@@ -19,6 +19,7 @@ from reconciler.config import database_source
 from reconciler.embedded.supervise import supervised
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.operations.placement import require_ports
+from reconciler.operations.private import private_listener, serving_authority
 
 if TYPE_CHECKING:
     from reconciler.config import Settings
@@ -35,6 +36,7 @@ def command(listen: str | None, public_url: str | None) -> None:
 async def _serve(settings: Settings) -> None:
     stop, files = until_signal(), read_files(settings)
     async with AsyncExitStack() as stack:
+        private = stack.enter_context(private_listener(settings))
         url, tasks = database_source(settings), []
         if url is None:
             home, ports = require_home(settings), partial(require_ports, settings)
@@ -44,5 +46,5 @@ async def _serve(settings: Settings) -> None:
         else:
             require_ports(settings)
         gateway = await stack.enter_async_context(opened_gateway(files, settings, url))
-        tasks.append(keeping(files, settings, gateway))
+        tasks += [keeping(files, settings, gateway), *serving_authority(private, url)]
         await serve_until(stop, settings, gateway, click.echo, *tasks)

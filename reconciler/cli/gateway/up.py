@@ -7,6 +7,7 @@ home, it is created first. The gateway stops within seconds and loses nothing.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from reconciler.loops.run import Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.operations.placement import require_ports
+from reconciler.operations.private import private_listener, serving_authority
 from reconciler.store.db import Database
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.migrate import upgrade
@@ -59,7 +61,11 @@ def command(postgres_bin: str | None) -> None:
 async def _up(settings: Settings) -> None:
     stop, files, home = until_signal(), read_files(settings), require_home(settings)
     ports = partial(require_ports, settings)
-    async with supervised(home, stop.is_set, _migrate, require_ports=ports) as url:
+    async with AsyncExitStack() as stack:
+        private = stack.enter_context(private_listener(settings))
+        url = await stack.enter_async_context(
+            supervised(home, stop.is_set, _migrate, require_ports=ports)
+        )
         database = Database(url, application_name("up"), lasting=True)
         loop = Loop(
             database,
@@ -67,9 +73,10 @@ async def _up(settings: Settings) -> None:
             f"loop:{actor_name()}",
             signatures=signatures(settings),
         )
-        async with opened_gateway(files, settings, url) as gateway:
-            tasks = (loop.run, keeping(files, settings, gateway), moving(home, url))
-            await serve_until(stop, settings, gateway, click.echo, *tasks)
+        gateway = await stack.enter_async_context(opened_gateway(files, settings, url))
+        tasks = (loop.run, keeping(files, settings, gateway), moving(home, url))
+        private_tasks = serving_authority(private, url)
+        await serve_until(stop, settings, gateway, click.echo, *tasks, *private_tasks)
     click.echo("ended; nothing is left running")
 
 

@@ -57,10 +57,10 @@ _DURABLE: Final = (
     "CASE current_setting('synchronous_commit') WHEN 'off'"
     " THEN set_config('synchronous_commit', 'on', true) END"
 )
-# The schema of our tables: the first on the path that has them, then any other; where none has (a
-# database before its first migration) the first on the path.
-_SEARCH_PATH: Final = """
-set_config('search_path', quote_ident(coalesce(
+# The schema of our tables, quoted: the first on the path that has them, then any other; where none
+# has (a database before its first migration) the first on the path.
+TABLES_SCHEMA: Final = """
+quote_ident(coalesce(
     (SELECT n.nspname FROM pg_catalog.pg_class AS c
        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
       WHERE c.relname = 'federation_audit_head' AND c.relkind = 'r'
@@ -68,7 +68,8 @@ set_config('search_path', quote_ident(coalesce(
       LIMIT 1),
     (SELECT each FROM unnest(current_schemas(false)) AS each
       WHERE left(each, 3) <> 'pg_' AND each <> 'information_schema' LIMIT 1),
-    'public')) || ', pg_temp', true)"""
+    'public'))"""
+_SEARCH_PATH: Final = f"set_config('search_path', {TABLES_SCHEMA} || ', pg_temp', true)"
 
 
 @dataclass(frozen=True, slots=True)

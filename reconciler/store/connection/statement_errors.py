@@ -8,7 +8,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+import psycopg
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from reconciler.core.model.text import printable
@@ -45,9 +46,8 @@ def translated(connector: Connector) -> Iterator[None]:
             raise
         raise Retry("database_unavailable", error.message, hint=error.hint) from error
     except DBAPIError as error:
-        failure = _translate(error, connector)
-        if isinstance(failure, NeedsEdit) and connector.lasting:
-            failure = Retry("database_unavailable", failure.message, hint=failure.hint)
+        lost = error.connection_invalidated  # a limit of idle time ends the session too, say
+        failure = statement_failure(error.orig, connector, lost=lost)
         # the traceback still leads to the statement
         raise failure.with_traceback(error.__traceback__) from None
     except PoolTimeoutError:
@@ -62,9 +62,19 @@ def translated(connector: Connector) -> Iterator[None]:
         ) from None
 
 
-def _translate(error: DBAPIError, connector: Connector) -> Exception:
-    state = getattr(error.orig, "sqlstate", None)
-    diagnostics = getattr(error.orig, "diag", None)
+def statement_failure(
+    cause: BaseException | None, connector: Connector, *, lost: bool = False
+) -> Exception:
+    """Return what psycopg's error of a statement means; `lost`: the connection is too."""
+    failure = _failure(cause, connector, lost=lost)
+    if isinstance(failure, NeedsEdit) and connector.lasting:
+        return Retry("database_unavailable", failure.message, hint=failure.hint)
+    return failure
+
+
+def _failure(cause: BaseException | None, connector: Connector, *, lost: bool) -> Exception:
+    state = getattr(cause, "sqlstate", None)
+    diagnostics = getattr(cause, "diag", None)
     constraint = getattr(diagnostics, "constraint_name", None) or ""
     primary = printable(getattr(diagnostics, "message_primary", None) or "", 500)
     match state:
@@ -72,7 +82,7 @@ def _translate(error: DBAPIError, connector: Connector) -> Exception:
             return Conflict()
         case "55P03":
             return Retry("lock_held", "a row or the lock stayed taken", hint="try again")
-        case "42P01":
+        case "42P01" | "42703":
             return NeedsEdit(
                 "schema_missing",
                 "the database has no current schema",
@@ -88,23 +98,21 @@ def _translate(error: DBAPIError, connector: Connector) -> Exception:
                 f"{connector.address} denies a statement: {primary}",
                 hint="grant the right to the role, or use the role that ran the migrations",
             )
-    if _may_pass(error, state):
-        reason = f"{primary} (SQLSTATE {state})" if state else _first_line(error)
+    if lost or _may_pass(cause, state):
+        reason = f"{primary} (SQLSTATE {state})" if state else _first_line(cause)
         return Retry(
             "database_unavailable",
             f"{connector.address}: {reason}",
             hint="try again; the server's log says why",
         )
-    what = constraint or primary or type(error.orig).__name__
+    what = constraint or primary or type(cause).__name__
     return Defect("internal", f"the database refused a statement (SQLSTATE {state}): {what}")
 
 
-def _may_pass(error: DBAPIError, state: str | None) -> bool:
-    if error.connection_invalidated:  # a limit of idle time ends the session too, say
-        return True
-    return isinstance(error, OperationalError) if state is None else state.startswith(_RETRIED)
+def _may_pass(cause: BaseException | None, state: str | None) -> bool:
+    return isinstance(cause, psycopg.OperationalError) if not state else state.startswith(_RETRIED)
 
 
-def _first_line(error: DBAPIError) -> str:
+def _first_line(cause: BaseException | None) -> str:
     """Return why a connection was lost, in libpq's words: they hold nothing of a row."""
-    return printable(str(error.orig).partition("\n")[0], 500)
+    return printable(str(cause).partition("\n")[0], 500)

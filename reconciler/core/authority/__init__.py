@@ -1,0 +1,1 @@
+"""Whether a certificate has authority now: the header it arrives in, the decision, its use."""

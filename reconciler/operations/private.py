@@ -1,0 +1,148 @@
+"""The private listener of a process: opened before anything else, served beside its other work."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from reconciler.authority import Authority
+from reconciler.config import require
+from reconciler.core.model.origin import is_loopback
+from reconciler.core.setting_values import UnixPath
+from reconciler.errors import NeedsEdit
+from reconciler.store.connection.reader import Reader
+from reconciler.store.locks import application_name
+from reconciler.web.private.access import Access
+from reconciler.web.private.app import PrivateApp
+from reconciler.web.private.server import PrivateSocket, bind_private, serve_private
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from reconciler.config import Settings
+    from reconciler.core.model.origin import Address
+    from reconciler.store.connection.conninfo import Source
+
+    Check = Callable[[], Awaitable[None]]
+    Task = Callable[[asyncio.Event], Awaitable[None]]
+
+MIN_TOKEN: Final = 16  # characters
+TOKEN_HINT: Final = "make one: openssl rand -hex 32"  # noqa: S105 - none
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateListener:
+    """An address that is listened on, and who may ask there."""
+
+    socket: PrivateSocket
+    access: Access
+
+    async def serve(
+        self,
+        stop: asyncio.Event,
+        checks: tuple[Check, ...],
+        authority: Authority | None = None,
+    ) -> None:
+        """Serve until `stop` is set; `checks` say whether the process is ready."""
+        _log.info("private listener at %s", self.socket.shown)
+        await serve_private(PrivateApp(self.access, checks, authority), self.socket, stop)
+
+    async def serve_probes(self, stop: asyncio.Event, database: Source, *checks: Check) -> None:
+        """Serve the probes of a process that needs the database, until `stop` is set."""
+        reader = Reader(database, application_name("probe"))
+
+        async def answers() -> None:
+            await reader.row("SELECT 1")
+
+        try:
+            await self.serve(stop, (answers, *checks))
+        finally:
+            await reader.close()
+
+    async def serve_authority(self, stop: asyncio.Event, database: Source) -> None:
+        """Serve `/authorize` with the authority of a database, until `stop` is set."""
+        async with Authority(database) as authority:
+            await self.serve(stop, (authority.require_ready,), authority)
+
+
+@contextmanager
+def private_listener(settings: Settings) -> Iterator[PrivateListener | None]:
+    """Listen as the settings say, until the block ends; None if they say nothing.
+
+    A port that `init` chose, and that somebody else has, is a warning: two processes of one home
+    cannot both have it.
+
+    Raises:
+        NeedsEdit: `config_invalid`: an address that was set cannot be used, or the token.
+    """
+    address, listener = settings.private_listen, None
+    if address is not None:
+        access = _access(address, settings)
+        try:
+            listener = PrivateListener(bind_private(address), access)
+        except NeedsEdit as error:
+            if not settings.assigned["private_listen"].stored:
+                raise
+            _log.warning("%s", error)
+    try:
+        yield listener
+    finally:
+        if listener is not None:
+            listener.socket.close()
+
+
+@contextmanager
+def required_private_listener(settings: Settings) -> Iterator[PrivateListener]:
+    """Listen as the settings say, until the block ends.
+
+    Raises:
+        NeedsEdit: `config_invalid`: they say nothing, or the address or the token cannot be used.
+    """
+    require(settings.private_listen, "private_listen")
+    address = settings.private_listen
+    assert address is not None
+    access = _access(address, settings)
+    listener = PrivateListener(bind_private(address), access)
+    try:
+        yield listener
+    finally:
+        listener.socket.close()
+
+
+def serving_authority(listener: PrivateListener | None, database: Source) -> tuple[Task, ...]:
+    """Return what serves `/authorize` beside the other work of a process, if it listens."""
+    if listener is None:
+        return ()
+    return (lambda stop: listener.serve_authority(stop, database),)
+
+
+def _access(address: Address | UnixPath, settings: Settings) -> Access:
+    if settings.private_token is not None:
+        return Access(_read_token(settings.private_token), settings.private_hosts)
+    if not isinstance(address, UnixPath) and not is_loopback(address[0]):
+        raise NeedsEdit(
+            "config_invalid",
+            f"{settings.origin_of('private_listen')}: {address[0]} is not of this machine alone,"
+            " and no token is set",
+            hint="set private_token_file (MOSAIC_PRIVATE_TOKEN_FILE), or listen on 127.0.0.1",
+        )
+    return Access(None, settings.private_hosts)
+
+
+def _read_token(path: Path) -> bytes:
+    try:
+        token = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not ASCII"
+        message = f"{path}: the token cannot be read: {reason}"
+        raise NeedsEdit("config_invalid", message, hint=TOKEN_HINT) from None
+    if len(token) < MIN_TOKEN or not token.isprintable() or " " in token:
+        message = f"{path}: expected one token of {MIN_TOKEN} characters or more, without a space"
+        raise NeedsEdit("config_invalid", message, hint=TOKEN_HINT)
+    return token.encode()

@@ -1,0 +1,75 @@
+"""Authority: the row of a certificate, and the use that is recorded of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.authority.decision import AuthorityFacts, CertificateIdentity
+from reconciler.core.model.states import GrantStatus, IssuanceStatus, PeerStatus
+from reconciler.core.model.times import rfc3339
+from reconciler.store.db import as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.core.authority.use import Use
+    from reconciler.store.connection.reader import Reader
+    from reconciler.store.db import Tx
+
+# The whole of a check: one statement, so one snapshot and one moment.
+_ROW: Final = """
+SELECT json_build_object('serial', serial, 'fingerprint', fingerprint,
+    'certificate_status', certificate_status, 'not_before', extract(epoch FROM not_before),
+    'not_after', extract(epoch FROM not_after), 'grant_id', grant_id, 'grant_name', grant_name,
+    'peer_name', peer_name, 'subject_user_id', subject_user_id, 'scope', scope,
+    'grant_status', grant_status, 'expires_at', extract(epoch FROM expires_at),
+    'peer_status', peer_status, 'at', extract(epoch FROM at), 'holds', holds)
+FROM {schema}.federation_authority WHERE serial = %s
+"""
+
+
+async def read_facts(reader: Reader, serial: str) -> AuthorityFacts | None:
+    """Return the row of a serial, or None.
+
+    Raises:
+        Retry: `database_unavailable`. NeedsEdit: `schema_missing`, `config_invalid`.
+    """
+    row = await reader.row(_ROW, serial)
+    if row is None:
+        return None
+    document: dict[str, Any] = row[0]
+    return AuthorityFacts(
+        certificate=CertificateIdentity(document["serial"], document["fingerprint"]),
+        certificate_status=IssuanceStatus(document["certificate_status"]),
+        not_before=_time(document["not_before"]),
+        not_after=_time(document["not_after"]),
+        grant_id=document["grant_id"],
+        grant_name=document["grant_name"],
+        peer_name=document["peer_name"],
+        subject_user_id=document["subject_user_id"],
+        scope=document["scope"],
+        grant_status=GrantStatus(document["grant_status"]),
+        expires_at=_time(document["expires_at"]),
+        peer_status=PeerStatus(document["peer_status"]),
+        now=_time(document["at"]),
+        holds=document["holds"],
+    )
+
+
+def record_use(tx: Tx, uses: Mapping[str, Use]) -> None:
+    """Add use, by serial, to what was recorded before."""
+    rows = [
+        {
+            "serial": serial,
+            "count": use.count,
+            "first_at": rfc3339(use.first),
+            "last_at": rfc3339(use.last),
+        }
+        for serial, use in uses.items()
+    ]
+    tx.rows("SELECT federation_record_use(CAST(:uses AS jsonb))", uses=as_json(rows))
+
+
+def _time(epoch_s: float) -> datetime:
+    return datetime.fromtimestamp(epoch_s, UTC)

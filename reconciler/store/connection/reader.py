@@ -1,0 +1,176 @@
+"""Single statements that only read, each a snapshot of its own: no transaction, no other statement.
+
+For what is asked thousands of times a second, and must never wait for long. Settings of a session
+are not relied on, for a proxy that pools statements keeps none: names are qualified, and times are
+given as numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from reconciler.core.model.text import printable
+from reconciler.errors import MosaicError, NeedsEdit, Retry
+from reconciler.store.connection.connector import Connector
+from reconciler.store.connection.session import TABLES_SCHEMA
+from reconciler.store.connection.statement_errors import Conflict, statement_failure
+
+if TYPE_CHECKING:
+    from reconciler.store.connection.conninfo import Source
+
+CONNECTIONS: Final = 8  # of one reader; more do not make one event loop faster
+DEADLINE_S: Final = 4.0  # of a statement, with the wait for a connection
+
+_OPENED: Final = f"SELECT {TABLES_SCHEMA}, pg_is_in_recovery()"
+
+
+@dataclass(slots=True)
+class _Work:
+    """A statement under way, and the connection that it waits for, once there is one."""
+
+    connection: psycopg.AsyncConnection | None = None
+    abandoned: bool = False
+
+
+class Reader:
+    """A few connections of one event loop; `{schema}` in a statement is that of our tables.
+
+    To a `lasting` process every failure of it is an outage.
+    """
+
+    def __init__(self, source: Source, application_name: str, *, lasting: bool = True) -> None:
+        self._connector = Connector(source, application_name, lasting=lasting)
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._idle: list[tuple[psycopg.AsyncConnection, str]] = []
+        self._closed = False
+
+    async def row(self, statement: str, *values: str) -> tuple[Any, ...] | None:
+        """Return the first row of a statement, or None.
+
+        Raises:
+            Retry: `database_unavailable`, within `DEADLINE_S`.
+            NeedsEdit: `schema_missing`, `config_invalid`; not where the process is `lasting`.
+        """
+        work = _Work()
+        task = asyncio.create_task(self._row(work, statement, values))
+        try:
+            await asyncio.wait({task}, timeout=DEADLINE_S)
+        finally:
+            if not task.done():
+                _abandon(task, work)
+        if not task.done():
+            raise Retry(
+                "database_unavailable",
+                f"{self._connector.address} did not answer within {DEADLINE_S:.0f} s",
+            )
+        return task.result()
+
+    async def close(self) -> None:
+        """Close what is idle; what is in use is closed once it is done."""
+        self._closed = True
+        for connection, _ in self._idle:
+            await connection.close()
+        self._idle.clear()
+
+    async def _row(
+        self, work: _Work, statement: str, values: tuple[str, ...]
+    ) -> tuple[Any, ...] | None:
+        async with self._slots:
+            if self._idle:
+                try:
+                    return await self._execute(work, *self._idle.pop(), statement, values)
+                except Retry:
+                    if work.abandoned:
+                        raise
+                    # the server was started anew: what is idle is as dead
+                    for connection, _ in self._idle:
+                        await connection.close()
+                    self._idle.clear()
+            return await self._execute(work, *await self._open(), statement, values)
+
+    async def _execute(
+        self,
+        work: _Work,
+        connection: psycopg.AsyncConnection,
+        schema: str,
+        statement: str,
+        values: tuple[str, ...],
+    ) -> tuple[Any, ...] | None:
+        work.connection = connection
+        try:
+            cursor = await connection.execute(
+                statement.format(schema=schema).encode(), values or None
+            )
+            row: tuple[Any, ...] | None = await cursor.fetchone()
+        except BaseException as error:
+            work.connection = None
+            await connection.close()
+            if not isinstance(error, psycopg.Error):
+                raise
+            raise self._failure(error) from None  # its DETAIL may hold the row
+        work.connection = None
+        if self._closed:
+            await connection.close()
+        else:
+            self._idle.append((connection, schema))
+        return row
+
+    async def _open(self) -> tuple[psycopg.AsyncConnection, str]:
+        try:
+            connection = await self._connector.open_async()
+        except NeedsEdit as error:
+            if error.code != "config_invalid" or not self._connector.lasting:
+                raise
+            raise Retry("database_unavailable", error.message, hint=error.hint) from error
+        try:
+            await connection.rollback()  # the connector has begun a transaction
+            await connection.set_autocommit(True)
+            cursor = await connection.execute(_OPENED.encode())
+            opened = await cursor.fetchone()
+        except BaseException as error:
+            await connection.close()
+            if not isinstance(error, psycopg.Error):
+                raise
+            raise self._failure(error) from None
+        assert opened is not None
+        schema, standby = opened
+        if standby:  # it may lag behind a revocation
+            await connection.close()
+            raise Retry(
+                "database_unavailable",
+                f"{self._connector.address} is a standby, which may be behind the primary",
+                hint="name the primary, or every host and target_session_attrs=read-write",
+            )
+        return connection, schema
+
+    def _failure(self, error: psycopg.Error) -> Exception:
+        failure = statement_failure(error, self._connector)
+        if isinstance(failure, Conflict):
+            return Retry("database_unavailable", "another transaction was in the way")
+        if isinstance(failure, MosaicError):
+            return failure
+        return Retry("database_unavailable", printable(type(error).__name__))
+
+
+def _abandon(task: asyncio.Task[Any], work: _Work) -> None:
+    """End a statement that nobody waits for.
+
+    psycopg 3.2 answers a cancellation by waiting for the server, which may be what hangs: so the
+    socket is shut down instead, and the statement fails.
+    """
+    work.abandoned = True
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    if work.connection is None:
+        task.cancel()
+        return
+    with suppress(OSError, psycopg.Error):
+        descriptor = os.dup(work.connection.fileno())
+        with socket.socket(fileno=descriptor) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,124 @@
+"""`/authorize`: a proxy asks whether the certificate of a request has authority.
+
+Any method, on `/authorize` and below it: what stands behind the prefix, and its query, are the
+client's, and mean nothing here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
+
+from starlette.responses import JSONResponse, Response
+
+from reconciler.core.authority.certificate_header import (
+    CertificateMalformed,
+    CertificateMissing,
+    certificate_of,
+)
+from reconciler.core.model.times import rfc3339
+from reconciler.errors import Refused
+from reconciler.web.private.problems import CERTIFICATE_MISSING, PROBLEMS, Denied
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.datastructures import Headers
+    from starlette.types import Scope
+
+    from reconciler.authority import Authority, Decision
+
+PATH: Final = "/authorize"
+RESOURCE_HEADER: Final = "x-mosaic-resource"
+VERB_HEADER: Final = "x-mosaic-verb"
+QUERY: Final = ("type", "verb")
+
+_log = logging.getLogger(__name__)
+
+
+def is_authorize(path: str) -> bool:
+    """Tell whether a path is `/authorize` or below it."""
+    return path == PATH or path.startswith(f"{PATH}/")
+
+
+async def authorize(authority: Authority, scope: Scope, headers: Headers) -> Response:
+    """Return the answer to a request that is allowed.
+
+    Raises:
+        Denied: what denies it. Refused: `request_malformed`. Retry: `database_unavailable`.
+    """
+    resource, verb = _question(scope, headers)
+    try:
+        der = certificate_of(headers.raw)
+    except CertificateMissing as error:
+        raise Denied(CERTIFICATE_MISSING, str(error)) from None
+    except CertificateMalformed as error:
+        raise Refused("request_malformed", str(error)) from None
+    decision = await authority.check(der, resource=resource, verb=verb)
+    if decision.reason is not None:
+        raise Denied(decision.reason, _detail(decision))
+    return JSONResponse(decision.as_json(), headers=_headers(decision))
+
+
+def _question(scope: Scope, headers: Headers) -> tuple[str | None, str | None]:
+    """Return the resource and the verb that are asked about, or two times None."""
+    resource = _sole(headers.getlist(RESOURCE_HEADER), RESOURCE_HEADER)
+    verb = _sole(headers.getlist(VERB_HEADER), VERB_HEADER)
+    if resource is None and verb is None and scope["path"] == PATH:
+        resource, verb = _queried(scope["query_string"])
+    if resource is None and verb is None:
+        return None, None
+    if not resource or not verb:
+        raise Refused("request_malformed", "a question needs a resource and a verb")
+    return resource, verb
+
+
+def _queried(query: bytes) -> tuple[str | None, str | None]:
+    if not query:
+        return None, None
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        pairs = [("", "")]
+    if any(name not in QUERY for name, _ in pairs):  # misspelled, it would be no question at all
+        raise Refused("request_malformed", "the query is not type=RESOURCE&verb=VERB")
+    resource, verb = (
+        _sole([value for name, value in pairs if name == each], each) for each in QUERY
+    )
+    return resource, verb
+
+
+def _sole(values: Sequence[str], name: str) -> str | None:
+    if len(values) > 1:
+        raise Refused("request_malformed", f"{name} is there {len(values)} times")
+    return values[0] if values else None
+
+
+def _detail(decision: Decision) -> str:
+    """Return why it is denied, for whoever runs the proxy."""
+    assert decision.reason is not None
+    facts = decision.facts
+    title = PROBLEMS[decision.reason][1]
+    if facts is None:
+        return title
+    _log.info("%s: serial %s of grant %s", title, facts.certificate.serial, facts.grant_name)
+    return f"{title}: serial {facts.certificate.serial}, grant {facts.grant_name}"
+
+
+def _headers(decision: Decision) -> dict[str, str]:
+    facts = decision.facts
+    assert facts is not None
+    headers = {
+        "X-Mosaic-Grant-Id": facts.grant_id,
+        "X-Mosaic-Grant": facts.grant_name,
+        "X-Mosaic-Peer": facts.peer_name,
+        "X-Mosaic-Subject": facts.subject_user_id,
+        "X-Mosaic-Serial": facts.certificate.serial,
+        "X-Mosaic-Expires": rfc3339(facts.ends),
+        "X-Mosaic-Max-Rows": str(facts.scope["maxRowsPerQuery"]),
+    }
+    if decision.filter is not None:
+        headers["X-Mosaic-Filter"] = json.dumps(decision.filter, separators=(",", ":"))
+    return headers

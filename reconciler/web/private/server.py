@@ -1,0 +1,141 @@
+"""The server of the private listener: uvicorn without TLS, on an address or a socket's path."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import stat
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+
+from reconciler.core.setting_values import UnixPath
+from reconciler.embedded.ports import BACKLOG, listen_on
+from reconciler.errors import NeedsEdit
+from reconciler.web.server.http import MAX_HEAD, DeadlineProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.types import ASGIApp
+
+    from reconciler.core.model.origin import Address
+
+PURPOSE: Final = "the private listener"
+HINT: Final = "end that, or set another address: private_listen (MOSAIC_PRIVATE_LISTEN)"
+GRACE_S: Final = 2  # for requests in flight once the server stops
+# A proxy sends on a connection that it believes open: this end closes later than theirs do (nginx
+# 60 s, HAProxy 5 s).
+KEEP_ALIVE_S: Final = 120
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateSocket:
+    """A socket that listens, and the address under which others know it."""
+
+    socket: socket.socket
+    address: Address | UnixPath
+
+    @property
+    def shown(self) -> str:
+        """The address, as a person or a proxy's configuration names it."""
+        if isinstance(self.address, UnixPath):
+            return str(self.address)
+        host, port = self.socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def close(self) -> None:
+        """Close it; a path is removed."""
+        self.socket.close()
+        if isinstance(self.address, UnixPath):
+            with suppress(OSError):
+                Path(self.address.path).unlink()
+
+
+def bind_private(address: Address | UnixPath) -> PrivateSocket:
+    """Return a socket that listens at the address.
+
+    Raises:
+        NeedsEdit: `config_invalid`: somebody else does, or nobody can.
+    """
+    if not isinstance(address, UnixPath):
+        return PrivateSocket(listen_on(address, PURPOSE, HINT), address)
+    try:
+        return PrivateSocket(_bind_path(address.path), address)
+    except OSError as error:
+        reason = error.strerror or error
+        message = f"{PURPOSE} cannot listen on {address}: {reason}"
+        raise NeedsEdit("config_invalid", message, hint=HINT) from None
+
+
+def _bind_path(path: str) -> socket.socket:
+    """Listen on a path; what a killed process left there is replaced, and nothing else."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError):
+            if stat.S_ISSOCK(Path(path).stat().st_mode) and not _answers(path):
+                Path(path).unlink()
+        listener.bind(path)
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+    return True
+
+
+async def serve_private(app: ASGIApp, listener: PrivateSocket, stop: asyncio.Event) -> None:
+    """Serve what connects to a socket, until `stop` is set."""
+    server = _Plain(
+        uvicorn.Config(
+            app,
+            http=_PlainProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=MAX_HEAD,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener.socket]))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+    finally:
+        stopping.cancel()
+        listener.close()
+
+
+class _PlainProtocol(DeadlineProtocol):
+    """The protocol of the endpoint, for clients that no PROXY header names."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(client=None, **kwargs)
+
+
+class _Plain(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: they are the command's."""
+        yield

@@ -1,0 +1,128 @@
+"""The decision on a certificate, against a small model of what DESIGN 16 says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.core.authority.decision import (
+    AuthorityFacts,
+    CertificateIdentity,
+    Question,
+    Reason,
+    decide,
+)
+from reconciler.core.model.scope import ResourceType, Verb
+from reconciler.core.model.states import GrantStatus, IssuanceStatus, PeerStatus
+
+NOW: Final = datetime(2026, 11, 28, 12, tzinfo=UTC)
+OURS: Final = CertificateIdentity("a1", "sha256:" + "0" * 64)
+SCOPE: Final[dict[str, Any]] = {
+    "resources": [
+        {"type": "tasks", "verbs": ["list", "get"], "filter": {"teams": ["platform"]}},
+        {"type": "notes", "verbs": ["list"]},
+    ],
+    "maxRowsPerQuery": 500,
+}
+HOLDING: Final = AuthorityFacts(
+    certificate=OURS,
+    certificate_status=IssuanceStatus.ISSUED,
+    not_before=NOW - timedelta(hours=1),
+    not_after=NOW + timedelta(hours=1),
+    grant_id="01a210ea-a632-7271-9b1e-25760754cc22",
+    grant_name="beta-tasks",
+    peer_name="beta",
+    subject_user_id="maria",
+    scope=SCOPE,
+    grant_status=GrantStatus.ACTIVE,
+    expires_at=NOW + timedelta(days=1),
+    peer_status=PeerStatus.ACTIVE,
+    now=NOW,
+    holds=True,
+)
+
+OFFSETS: Final = st.integers(-3, 3).map(lambda hours: NOW + timedelta(hours=hours))
+WORDS: Final = st.sampled_from([*ResourceType, *Verb, "credentials", "Tasks", "*", ""])
+
+
+@st.composite
+def facts(draw: st.DrawFn) -> AuthorityFacts:
+    made = replace(
+        HOLDING,
+        certificate_status=draw(st.sampled_from(IssuanceStatus)),
+        not_before=draw(OFFSETS),
+        not_after=draw(OFFSETS),
+        grant_status=draw(st.sampled_from(GrantStatus)),
+        expires_at=draw(OFFSETS),
+        peer_status=draw(st.sampled_from(PeerStatus)),
+    )
+    return replace(made, holds=draw(st.booleans()) and view_holds(made))
+
+
+def view_holds(row: AuthorityFacts) -> bool:
+    """The column `holds`, as the view's SQL has it; `status_now` is what PostgreSQL gives."""
+    return (
+        row.certificate_status == "issued"
+        and row.grant_status == "active"
+        and row.peer_status == "active"
+        and row.not_before <= row.now <= row.not_after
+    )
+
+
+def model(row: AuthorityFacts, question: Question | None) -> str | None:
+    """Every reason that applies, and the first in the order that is promised."""
+    reasons = {
+        "peer_ended": row.peer_status in ("pending", "revoked"),
+        "grant_ended": row.grant_status in ("revoked", "expired") or row.expires_at <= NOW,
+        "grant_suspended": row.grant_status in ("pending", "suspended"),
+        "certificate_ended": not row.holds,
+        "scope_denied": question is not None
+        and (question.unverified_resource, question.unverified_verb)
+        not in {("tasks", "list"), ("tasks", "get"), ("notes", "list")},
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)
+
+
+@given(facts(), st.none() | st.builds(Question, WORDS, WORDS))
+def test_a_decision_is_that_of_the_model(row: AuthorityFacts, question: Question | None) -> None:
+    decision = decide(OURS, row, question)
+    assert decision.reason == model(row, question)
+    assert decision.allowed == (decision.reason is None)
+    if decision.allowed:
+        assert view_holds(row)
+
+
+@given(facts(), st.none() | st.builds(Question, WORDS, WORDS))
+def test_nothing_but_the_very_certificate_of_the_row_is_known(
+    row: AuthorityFacts, question: Question | None
+) -> None:
+    for other in (replace(OURS, serial="a2"), replace(OURS, fingerprint="sha256:" + "1" * 64)):
+        assert decide(other, row, question).reason is Reason.CERTIFICATE_UNKNOWN
+    assert decide(OURS, None, question).reason is Reason.CERTIFICATE_UNKNOWN
+
+
+def test_a_question_is_answered_with_the_filter_of_its_resource() -> None:
+    tasks = decide(OURS, HOLDING, Question("tasks", "get"))
+    assert tasks.filter == {"teams": ["platform"]}
+    assert tasks.as_json()["resource"] == {
+        "type": "tasks",
+        "verbs": ["list", "get"],
+        "filter": {"teams": ["platform"]},
+    }
+    notes = decide(OURS, HOLDING, Question("notes", "list"))
+    assert notes.filter == {}
+    assert notes.as_json()["resource"]["filter"] == {}
+    without = decide(OURS, HOLDING)
+    assert without.filter is None
+    assert without.as_json()["resource"] is None
+
+
+@pytest.mark.parametrize(("hours", "ends"), [(1, "certificate"), (48, "grant")])
+def test_authority_ends_with_what_ends_first(hours: int, ends: str) -> None:
+    row = replace(HOLDING, not_after=NOW + timedelta(hours=hours))
+    assert row.ends == (row.not_after if ends == "certificate" else row.expires_at)

@@ -9,17 +9,18 @@ import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 
-from reconciler.core.setting_values import UnixPath
+from reconciler.core.setting_values import LOOPBACK, RateLimit, UnixPath
 from reconciler.embedded.ports import BACKLOG, listen_on
 from reconciler.errors import NeedsEdit
-from reconciler.web.server.http import MAX_HEAD, DeadlineProtocol
+from reconciler.web.limits import Limits, capacity_of, raise_descriptor_limit
+from reconciler.web.server.http import DeadlineProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from starlette.types import ASGIApp
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 PURPOSE: Final = "the private listener"
 HINT: Final = "end that, or set another address: private_listen (MOSAIC_PRIVATE_LISTEN)"
+UNLIMITED: Final = "127.0.0.1"  # an address for which no limit but the total counts
 GRACE_S: Final = 2  # for requests in flight once the server stops
 # A proxy sends on a connection that it believes open: this end closes later than theirs do (nginx
 # 60 s, HAProxy 5 s).
@@ -103,7 +105,7 @@ async def serve_private(app: ASGIApp, listener: PrivateSocket, stop: asyncio.Eve
     server = _Plain(
         uvicorn.Config(
             app,
-            http=_PlainProtocol,
+            http=_protocols(),  # type: ignore[arg-type]  # uvicorn calls it as it calls a class
             ws="none",
             lifespan="off",
             log_config=None,
@@ -113,7 +115,6 @@ async def serve_private(app: ASGIApp, listener: PrivateSocket, stop: asyncio.Eve
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
-            h11_max_incomplete_event_size=MAX_HEAD,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener.socket]))
@@ -127,11 +128,33 @@ async def serve_private(app: ASGIApp, listener: PrivateSocket, stop: asyncio.Eve
         listener.close()
 
 
-class _PlainProtocol(DeadlineProtocol):
-    """The protocol of the endpoint, for clients that no PROXY header names."""
+def _protocols() -> Callable[..., asyncio.Protocol]:
+    """Return what makes the protocol of a connection: few clients, each of many connections."""
+    limits = Limits(capacity_of(raise_descriptor_limit()), RateLimit(0.0, 0), LOOPBACK)
 
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
-        super().__init__(client=None, **kwargs)
+    def protocol(**kwargs: Any) -> asyncio.Protocol:  # noqa: ANN401 - uvicorn's own
+        admission = limits.admit_connection(UNLIMITED)
+        if admission is None:
+            return _HangUp()
+        return _PlainProtocol(client=None, admission=admission, limits=limits, **kwargs)
+
+    return protocol
+
+
+class _PlainProtocol(DeadlineProtocol):
+    """The protocol of the endpoint for proxies, which keep a connection as long as they like."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Start the clocks, but that of age."""
+        super().connection_made(transport)
+        if self._age_clock is not None:
+            self._age_clock.cancel()
+
+
+class _HangUp(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close a connection above the limit."""
+        cast("asyncio.Transport", transport).abort()
 
 
 class _Plain(uvicorn.Server):

@@ -16,12 +16,14 @@ of the old key for a token; pickup hands out again what (6) stored.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler.clients.step_ca.client import NotSent, Rejected, Signed, Unanswered
+from reconciler.core.grant_limits import GrantLimits
 from reconciler.core.issuance.contract import TokenState, grant_document
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.issuance.policy import (
@@ -42,9 +44,11 @@ from reconciler.store.issuance import begin as enrollment
 from reconciler.store.issuance import finish as issuing
 from reconciler.store.issuance import read as facts
 from reconciler.store.issuance import tokens
+from reconciler.store.issuance.begin import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from reconciler.clients.step_ca.client import CaClient
     from reconciler.core.issuance.contract import GrantDocument
@@ -79,6 +83,7 @@ class Gateway:
     former_urls: tuple[str, ...] = ()
     clock: Callable[[], datetime] = _utc_now
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
+    grant_limits: GrantLimits = field(default_factory=GrantLimits)
 
     def url(self, path: str) -> str:
         """Return the public URL of a path below the API's prefix."""
@@ -87,6 +92,11 @@ class Gateway:
     def urls(self, path: str) -> tuple[str, ...]:
         """Return every URL of a path that peers may use, the public one first."""
         return tuple(f"{url}{API_PREFIX}{path}" for url in (self.public_url, *self.former_urls))
+
+    def caller(self, address: str) -> Caller:
+        """Return who asks from an address for a certificate."""
+        limits = self.grant_limits
+        return Caller(address, lambda grant: limits.admit_attempt(grant, time.monotonic()))
 
 
 async def enroll(
@@ -99,7 +109,8 @@ async def enroll(
     """
     csr = read_csr(unverified_csr)  # (1)
     known = await _known_token(gateway, presented_token)  # (2)
-    begun = await gateway.database.run(enrollment.begin_enrollment, known, csr, peer_address)  # (3)
+    caller = gateway.caller(peer_address)
+    begun = await gateway.database.run(enrollment.begin_enrollment, known, csr, caller)  # (3)
     if isinstance(begun, Denial):
         raise begun.error
     return await _sign(gateway, begun, csr)  # (4) to (7)
@@ -117,7 +128,9 @@ async def renew(
     proof = _proof(gateway, presented_proof, "POST", "/certificates/renew")
     if proof.csr_digest != csr.digest_b64url:
         raise proof_invalid()
-    begun = await gateway.database.run(enrollment.begin_renewal, proof, csr, peer_address)  # (3)
+    await _admit(gateway, proof)
+    caller = gateway.caller(peer_address)
+    begun = await gateway.database.run(enrollment.begin_renewal, proof, csr, caller)  # (3)
     match begun:
         case Denial():
             raise begun.error
@@ -134,6 +147,7 @@ async def pickup(gateway: Gateway, presented_proof: str) -> IssuanceResponse:
         MosaicError: `proof_invalid`, `grant_ended` or `enrollment_in_progress`.
     """
     proof = _proof(gateway, presented_proof, "POST", "/certificates/pickup")
+    await _admit(gateway, proof)
     verdict = await gateway.database.run(_judge_pickup, proof.spki_sha256)
     if isinstance(verdict, Denial):
         raise verdict.error
@@ -161,8 +175,7 @@ async def grant_of_proof(gateway: Gateway, presented_proof: str) -> GrantDocumen
 
     def read(tx: Tx) -> GrantDocument | None:
         grant_id = facts.grant_of_key(tx, proof.spki_sha256)
-        issuances = facts.issuances_of_key(tx, proof.spki_sha256)
-        if grant_id is None or not any(each.not_after for each in issuances):
+        if grant_id is None or not facts.has_had_certificate(tx, proof.spki_sha256):
             return None
         grant = facts.grant_facts(tx, grant_id)
         return grant_document(grant, grant.status)
@@ -177,6 +190,9 @@ async def _sign(gateway: Gateway, attempt: SigningAttempt, csr: VerifiedCsr) -> 
     grant = attempt.grant
     identity = GrantIdentity(str(grant.id), grant.subject_user_id, gateway.oid_arc)
     answer = await gateway.ca.sign_grant(csr, identity, attempt.serial, attempt.not_after)  # (4)
+    gateway.grant_limits.ca_reached = not isinstance(answer, NotSent)
+    if isinstance(answer, Rejected | Unanswered):
+        gateway.grant_limits.note_failure(grant.id, time.monotonic())
     match answer:
         case NotSent(reason=reason):  # (7)
             await _give_up(gateway, attempt, reason, revoke=False, counts=False)
@@ -233,6 +249,23 @@ async def _known_token(gateway: Gateway, presented_token: str) -> KnownToken:
     return await gateway.database.run(tokens.find, token, gateway.pepper)
 
 
+async def _admit(gateway: Gateway, proof: VerifiedProof) -> None:
+    """Let a call by the key of a grant in, as often as the grant may call.
+
+    Raises:
+        MosaicError: `proof_invalid`: the key is no grant's; `rate_limited`.
+    """
+
+    def read(tx: Tx) -> tuple[UUID | None, bool]:
+        spki = proof.spki_sha256
+        return facts.grant_of_key(tx, spki), facts.has_live_issuance(tx, spki)
+
+    grant_id, live = await gateway.database.run(read)
+    if grant_id is None:
+        raise proof_invalid()
+    gateway.grant_limits.admit_call(grant_id, live=live, now_s=time.monotonic())
+
+
 def _proof(gateway: Gateway, presented_proof: str, method: str, path: str) -> VerifiedProof:
     return verify_proof(presented_proof, method, gateway.urls(path), gateway.clock())
 
@@ -242,7 +275,7 @@ def _judge_pickup(tx: Tx, spki_sha256: str) -> IssuanceResponse | Denial:
     if grant_id is None:
         return Denial(proof_invalid())
     grant = facts.grant_facts(tx, grant_id)
-    return judge_pickup(grant, facts.issuances_of_key(tx, spki_sha256), tx.now())
+    return judge_pickup(grant, facts.live_issuances_of_key(tx, spki_sha256), tx.now())
 
 
 def _unreadable_csr(code: str) -> Refused:

@@ -178,6 +178,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "proof_invalid": Outcome(Refused, EXIT_FAILED, "The proof is not valid", 401),
     "enrollment_in_progress": Outcome(Retry, EXIT_FAILED, "An attempt is in progress", 409),
     "renewal_contested": Outcome(Refused, EXIT_FAILED, "Another key renews this certificate", 409),
+    "renewal_early": Outcome(Retry, EXIT_FAILED, "The renewal is too early", 409),
     "token_spent": Outcome(Refused, EXIT_FAILED, "The token has been used", 410),
     "token_claimed": Outcome(Refused, EXIT_FAILED, "The token is claimed by another key", 410),
     "token_expired": Outcome(Refused, EXIT_FAILED, "The token has expired", 410),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.backoff import Backoff
-from reconciler.errors import MosaicError
+from reconciler.errors import MosaicError, Retry
 from reconciler.log import about
 from reconciler.loops.jobs import Job
 from reconciler.renew import is_due, renew
@@ -53,7 +53,12 @@ class Renewals:
         try:
             serial = await renew(self.renewer, held)
         except MosaicError as error:
-            self.waiting[held.name] = (failures + 1, now + BACKOFF.wait(failures))
+            wait = BACKOFF.wait(failures)
+            if isinstance(error, Retry):
+                wait = max(wait, error.retry_after)
+            # too early by the other clock is no failure of this side
+            counted = failures if error.code == "renewal_early" else failures + 1
+            self.waiting[held.name] = (counted, now + wait)
             _log.warning("not renewed: %s; %s", error.message, error.hint)
         else:
             self.waiting.pop(held.name, None)

@@ -172,19 +172,36 @@ def revoke_issuances(
 
     An `intent` too: its request may be at the CA, and `finish` fences on the status.
     """
-    values = {"ids": list(grant_ids), "but": but}
-    tx.rows(
+    locked = tx.rows(
         "SELECT id FROM federation_certificates WHERE grant_id = ANY(:ids)"
         " AND status IN ('intent', 'issued') AND id IS DISTINCT FROM CAST(:but AS uuid)"
         " ORDER BY id FOR NO KEY UPDATE",
-        **values,
+        ids=list(grant_ids),
+        but=but,
     )
+    return _queue_for_ca(tx, locked)
+
+
+def revoke_oldest(tx: Tx, grant_id: UUID, keep: int) -> dict[object, list[str]]:
+    """Move the issued certificates of a grant but the newest to `revoking`, as above."""
+    locked = tx.rows(
+        "SELECT id FROM federation_certificates WHERE id IN (SELECT id"
+        "   FROM federation_certificates WHERE grant_id = :id AND status = 'issued'"
+        "   ORDER BY created_at DESC, id DESC OFFSET :keep)"
+        " ORDER BY id FOR NO KEY UPDATE",
+        id=grant_id,
+        keep=keep,
+    )
+    return _queue_for_ca(tx, locked)
+
+
+def _queue_for_ca(tx: Tx, locked: Sequence[Mapping[str, Any]]) -> dict[object, list[str]]:
+    """Move issuances that are locked to `revoking`; return their serials by grant."""
     moved = tx.rows(
         "UPDATE federation_certificates SET status = 'revoking', lease_until = NULL,"
         " next_attempt_at = clock_timestamp(), attempts = 0"
-        " WHERE grant_id = ANY(:ids) AND status IN ('intent', 'issued')"
-        " AND id IS DISTINCT FROM CAST(:but AS uuid) RETURNING grant_id, serial",
-        **values,
+        " WHERE id = ANY(:ids) AND status IN ('intent', 'issued') RETURNING grant_id, serial",
+        ids=[row["id"] for row in locked],
     )
     serials: dict[object, list[str]] = {}
     for row in sorted(moved, key=lambda row: row["serial"]):

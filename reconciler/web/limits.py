@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.rate_limit import RateLimiter
 from reconciler.core.setting_values import LOOPBACK, RateLimit
 from reconciler.errors import Retry
 from reconciler.web.client_address import bucket_of, is_one_of
-from reconciler.web.rate_limit import RateLimiter
 from reconciler.web.refusal_log import Reason, RefusalLog
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Limits:
         """Return the place of a new connection, or None: it is to be closed at once."""
         client = bucket_of(address)
         limited = None if is_one_of(address, self._trusted) else client
-        if limited is not None and self._connection_rate.wait_s(address, time.monotonic()):
+        if limited is not None and self._connection_rate.wait_s(client, time.monotonic()):
             self.refusals.count(Reason.CONNECTION_RATE, client)
             return None
         connection = self._connections.take(limited)
@@ -184,8 +184,9 @@ class Limits:
         Raises:
             Retry: `rate_limited`.
         """
-        if wait_s := self._request_rate.wait_s(address, time.monotonic()):
-            self.refusals.count(Reason.REQUEST_RATE, bucket_of(address))
+        client = bucket_of(address)
+        if wait_s := self._request_rate.wait_s(client, time.monotonic()):
+            self.refusals.count(Reason.REQUEST_RATE, client)
             raise Retry(
                 "rate_limited",
                 "too many requests from this address",

@@ -90,6 +90,7 @@ CALLS: Final = (
         {"201": _json(component("Issued"))},
         (
             *(*_BODY, *_CSR, "proof_invalid", "enrollment_in_progress", "renewal_contested"),
+            "renewal_early",
             *_SIGNING,
         ),
         component("CsrBody"),

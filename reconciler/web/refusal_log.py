@@ -9,8 +9,8 @@ from collections import Counter
 from enum import StrEnum
 from typing import Final
 
+from reconciler.core.rate_limit import RateLimiter
 from reconciler.core.setting_values import RateLimit
-from reconciler.web.rate_limit import RateLimiter
 
 FIRST_S: Final = 1.0  # from the first refusal to the warning: then it has a number to tell
 INTERVAL_S: Final = 60.0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.issuance.tokens import CLAIM_LIFE, MAX_UNANSWERED
 from reconciler.core.model.states import IssuanceStatus, TokenStatus
+from reconciler.core.model.times import rfc3339
 from reconciler.errors import MosaicError, Refused, Retry
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LEASE: Final = timedelta(seconds=30)  # of an attempt; longer than a call to the CA may take
 MIN_LEFT: Final = timedelta(minutes=1)  # of a grant's life, to be worth a certificate
 RENEWAL_GRACE: Final = timedelta(days=30)  # past notAfter, the old key still proves itself
+MAX_ISSUED: Final = 3  # certificates of a grant; one more revokes the oldest
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,10 @@ def judge_enrollment(
     token: TokenFacts,
     grant: GrantFacts,
     spki_sha256: str,
-    issuances: Sequence[IssuanceFacts],
+    intents: Sequence[IssuanceFacts],
     now: datetime,
 ) -> Approval | Denial:
-    """Decide on a token with a verified secret and the key of a CSR; `issuances` are the token's.
+    """Decide on a token with a verified secret and the key of a CSR; `intents` are the token's.
 
     The claiming key may go on for `CLAIM_LIFE` and `MAX_UNANSWERED` issuances, however long ago
     the token expired; no other key can.
@@ -129,7 +131,6 @@ def judge_enrollment(
         return Denial(refusal, theft=theft)
     if theft:
         return Denial(_gone("token_claimed", "another key has claimed the token"), theft=True)
-    intents = [each for each in issuances if each.status is IssuanceStatus.INTENT]
     if any(each.in_flight(now) for each in intents):
         return Denial(_in_progress(intents[0], now))
     if token.status is TokenStatus.CLAIMED and _claim_is_over(token, now):
@@ -166,18 +167,18 @@ def judge_renewal(
     issuances: Sequence[IssuanceFacts],
     now: datetime,
 ) -> tuple[IssuanceFacts, Approval] | IssuanceResponse | Denial:
-    """Decide on a renewal by a proof's key; `issuances` are all of the grant's, newest first.
+    """Decide on a renewal by a proof's key, which is the grant's.
 
-    Returns the predecessor with `Approval`; the answer given before, if the same new key asks
-    again; or a denial. One certificate has at most one successor.
+    `issuances` are those of the grant that are issued or intended, newest first. Returns the
+    predecessor with `Approval`; the answer given before, if the same new key asks again; or a
+    denial. One certificate has at most one successor, and none before two thirds of its life.
     """
     if not grant.may_sign(now):
         return Denial(_gone("grant_ended", "the grant has ended, or ends within a minute"))
     issued = [each for each in issuances if each.status is IssuanceStatus.ISSUED]
     current = next((each for each in issued if each.spki_sha256 == proof_spki), None)
     if current is None:
-        known = any(each.spki_sha256 == proof_spki for each in issuances)
-        return Denial(proof_invalid(), theft=known)
+        return Denial(proof_invalid(), theft=True)
     successors = [each for each in issuances if each.predecessor_id == current.id]
     successor = next((each for each in successors if each in issued), None)
     if successor is not None:
@@ -186,9 +187,13 @@ def judge_renewal(
         return Denial(_contested(), theft=True)
     if current is not issued[0]:
         return Denial(proof_invalid(), theft=True)
-    if csr_spki == current.spki_sha256 and current.answer is not None and not _is_due(current, now):
-        return IssuanceResponse(current.answer, current.serial)
+    assert current.not_before is not None
     assert current.not_after is not None
+    due = renew_after(current.not_before, current.not_after)
+    if now < due:
+        if csr_spki == current.spki_sha256 and current.answer is not None:
+            return IssuanceResponse(current.answer, current.serial)
+        return Denial(_early(due, now))
     if now > current.not_after + RENEWAL_GRACE:
         return Denial(proof_invalid())
     return _beside_intents(current, csr_spki, successors, now)
@@ -246,12 +251,6 @@ def _claim_is_over(token: TokenFacts, now: datetime) -> bool:
     return token.unanswered >= MAX_UNANSWERED or now >= token.claimed_at + CLAIM_LIFE
 
 
-def _is_due(current: IssuanceFacts, now: datetime) -> bool:
-    assert current.not_before is not None
-    assert current.not_after is not None
-    return now >= renew_after(current.not_before, current.not_after)
-
-
 def _gone(code: str, message: str) -> Refused:
     hints = {
         "token_spent": "its holder fetches the certificate by a proof of the key; "
@@ -265,6 +264,15 @@ def _contested() -> Refused:
         "renewal_contested",
         "another key renews this certificate",
         hint="use that key; if it is not yours, tell the grantor at once",
+    )
+
+
+def _early(due: datetime, now: datetime) -> Retry:
+    return Retry(
+        "renewal_early",
+        f"the certificate renews from {rfc3339(due)} on",
+        hint="wait until then; the same key and CSR as before get the same answer at any time",
+        retry_after=due - now,
     )
 
 

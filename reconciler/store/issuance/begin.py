@@ -7,6 +7,7 @@ Rows are locked in the order peer, grant, token, issuance, audit head (DESIGN 5)
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.core.audit.certificate_events import (
@@ -40,6 +41,7 @@ from reconciler.store.issuance import read as facts
 from reconciler.store.issuance.finish import SigningAttempt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
@@ -50,20 +52,29 @@ if TYPE_CHECKING:
     from reconciler.store.issuance.tokens import KnownToken
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for a certificate: from where, and what lets an attempt of a grant in or raises."""
+
+    address: str
+    admit: Callable[[UUID], None]
+
+
 def begin_enrollment(
-    tx: Tx, known: KnownToken, csr: VerifiedCsr, peer_address: str
+    tx: Tx, known: KnownToken, csr: VerifiedCsr, caller: Caller
 ) -> SigningAttempt | Denial:
     """Transaction 1 of an enrollment: claim the token, store the intent and its serial."""
     # the grant before the token, as everywhere: two enrollments at once would else deadlock
     grant = facts.grant_facts(tx, known.grant_id, lock=True)
     token = facts.token_facts(tx, known.token_id, lock=True)
     now = tx.now()
-    issuances = facts.issuances_of_token(tx, token.id)
-    verdict = judge_enrollment(token, grant, csr.spki_sha256, issuances, now)
+    intents = facts.intents_of_token(tx, token.id)
+    verdict = judge_enrollment(token, grant, csr.spki_sha256, intents, now)
     if isinstance(verdict, Denial):
-        return _decline(tx, verdict, grant, token, csr.spki_sha256, peer_address)
+        return _decline(tx, verdict, grant, token, csr.spki_sha256, caller.address)
+    caller.admit(grant.id)
     if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
-        return _decline(tx, in_use, grant, token, csr.spki_sha256, peer_address)
+        return in_use
     if token.status is TokenStatus.OPEN:
         claimed = tx.run(
             "UPDATE federation_enrollment_tokens SET status = 'claimed', claimed_spki = :spki,"
@@ -80,12 +91,12 @@ def begin_enrollment(
         id=token.id,
     )
     attempt = _new_attempt(grant, csr, now, token_id=token.id, actor=f"peer:{grant.peer}")
-    begun = _begun(attempt, csr, peer_address, token=token.public_id)
+    begun = _begun(attempt, csr, caller.address, token=token.public_id)
     return _store_intent(tx, attempt, csr, verdict, begun)
 
 
 def begin_renewal(
-    tx: Tx, proof: VerifiedProof, csr: VerifiedCsr, peer_address: str
+    tx: Tx, proof: VerifiedProof, csr: VerifiedCsr, caller: Caller
 ) -> SigningAttempt | IssuanceResponse | Denial:
     """Transaction 1 of a renewal: the proof's key stands where the token stood."""
     grant_id = facts.grant_of_key(tx, proof.spki_sha256)
@@ -93,19 +104,20 @@ def begin_renewal(
         return Denial(proof_invalid())
     grant = facts.grant_facts(tx, grant_id, lock=True)
     now = tx.now()
-    issuances = facts.issuances_of_grant(tx, grant_id)
+    issuances = facts.live_issuances(tx, grant_id, answers_of=csr.spki_sha256)
     verdict = judge_renewal(grant, proof.spki_sha256, csr.spki_sha256, issuances, now)
     if isinstance(verdict, IssuanceResponse):
         return verdict
     if isinstance(verdict, Denial):
-        return _decline(tx, verdict, grant, None, proof.spki_sha256, peer_address)
+        return _decline(tx, verdict, grant, None, proof.spki_sha256, caller.address)
+    caller.admit(grant.id)
     if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
-        return _decline(tx, in_use, grant, None, csr.spki_sha256, peer_address)
+        return in_use
     predecessor, approval = verdict
     attempt = _new_attempt(
         grant, csr, now, predecessor_id=predecessor.id, actor=f"peer:{grant.peer}"
     )
-    begun = _begun(attempt, csr, peer_address, renews=predecessor.serial)
+    begun = _begun(attempt, csr, caller.address, renews=predecessor.serial)
     return _store_intent(tx, attempt, csr, approval, begun)
 
 

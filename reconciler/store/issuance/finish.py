@@ -15,7 +15,7 @@ from reconciler.core.audit.certificate_events import (
 )
 from reconciler.core.audit.event_base import grant_ref
 from reconciler.core.issuance.contract import issued_text
-from reconciler.core.issuance.policy import Denial, GrantFacts, IssuanceResponse
+from reconciler.core.issuance.policy import MAX_ISSUED, Denial, GrantFacts, IssuanceResponse
 from reconciler.core.model.states import IssuanceStatus, TokenStatus, enrolled_grant_status
 from reconciler.errors import Refused, Retry
 from reconciler.store import ending
@@ -76,9 +76,10 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
         give_up(tx, attempt, "fenced", revoke=True)
         return refusal
     status = grant.status
-    superseded: dict[object, list[str]] = {}
     if token is not None:
         superseded = ending.revoke_issuances(tx, [grant.id], but=attempt.issuance_id)
+    else:
+        superseded = ending.revoke_oldest(tx, grant.id, keep=MAX_ISSUED - 1)
     events: list[Event] = [_issued_event(attempt, leaf, superseded.get(grant.id, []))]
     if token is not None:
         status = enrolled_grant_status(suspended=grant.suspended)

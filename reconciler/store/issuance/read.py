@@ -68,25 +68,50 @@ def token_facts(tx: Tx, token_id: UUID, *, lock: bool = False) -> TokenFacts:
     )
 
 
-def issuances_of_token(tx: Tx, token_id: UUID) -> tuple[IssuanceFacts, ...]:
-    """Return the issuances of a token, newest first."""
-    return _issuances(tx, "token_id = :id", id=token_id)
+def intents_of_token(tx: Tx, token_id: UUID) -> tuple[IssuanceFacts, ...]:
+    """Return the issuances of a token that may be under way, newest first."""
+    return _issuances(tx, "token_id = :id AND status = 'intent'", id=token_id)
 
 
-def issuances_of_grant(tx: Tx, grant_id: UUID) -> tuple[IssuanceFacts, ...]:
-    """Return the issuances of a grant, newest first."""
-    return _issuances(tx, "grant_id = :id", id=grant_id)
+def live_issuances(tx: Tx, grant_id: UUID, *, answers_of: str) -> tuple[IssuanceFacts, ...]:
+    """Return the issuances of a grant that are issued or intended, newest first.
+
+    Only those for the key `answers_of` come with their answer.
+    """
+    where = "grant_id = :id AND status IN ('intent', 'issued')"
+    return _issuances(tx, where, answers_of, id=grant_id)
 
 
-def issuances_of_key(tx: Tx, spki_sha256: str) -> tuple[IssuanceFacts, ...]:
-    """Return the issuances for a key, newest first; one key serves one grant."""
-    return _issuances(tx, "spki_sha256 = :spki", spki=spki_sha256)
+def live_issuances_of_key(tx: Tx, spki_sha256: str) -> tuple[IssuanceFacts, ...]:
+    """Return the issuances for a key that are issued or intended, newest first."""
+    where = "spki_sha256 = :spki AND status IN ('intent', 'issued')"
+    return _issuances(tx, where, spki_sha256, spki=spki_sha256)
 
 
 def grant_of_key(tx: Tx, spki_sha256: str) -> UUID | None:
     """Return the grant that a key serves, or None for a key that was never used."""
     row = tx.row("SELECT grant_id FROM federation_keys WHERE spki_sha256 = :spki", spki=spki_sha256)
     return row["grant_id"] if row is not None else None
+
+
+def has_live_issuance(tx: Tx, spki_sha256: str) -> bool:
+    """Tell whether a key has a certificate that is issued, or is about to have one."""
+    row = tx.row(
+        "SELECT FROM federation_certificates WHERE spki_sha256 = :spki"
+        " AND status IN ('intent', 'issued') LIMIT 1",
+        spki=spki_sha256,
+    )
+    return row is not None
+
+
+def has_had_certificate(tx: Tx, spki_sha256: str) -> bool:
+    """Tell whether a certificate was ever issued for a key, whatever became of it."""
+    row = tx.row(
+        "SELECT FROM federation_certificates WHERE spki_sha256 = :spki"
+        " AND not_after IS NOT NULL LIMIT 1",
+        spki=spki_sha256,
+    )
+    return row is not None
 
 
 def live_certificates(tx: Tx) -> list[str]:
@@ -98,11 +123,15 @@ def live_certificates(tx: Tx) -> list[str]:
     return [row["cert_pem"] for row in rows]
 
 
-def _issuances(tx: Tx, where: str, **values: object) -> tuple[IssuanceFacts, ...]:
+def _issuances(
+    tx: Tx, where: str, answers_of: str = "", **values: object
+) -> tuple[IssuanceFacts, ...]:
     rows = tx.rows(
         "SELECT id, serial, spki_sha256, status, created_at, lease_until, not_before, not_after,"
-        f" predecessor_id, answer FROM federation_certificates WHERE {where}"
+        " predecessor_id, CASE WHEN spki_sha256 = :answers_of THEN answer END AS answer"
+        f" FROM federation_certificates WHERE {where}"
         " ORDER BY created_at DESC, id DESC",
+        answers_of=answers_of,
         **values,
     )
     return tuple(_issuance(row) for row in rows)

@@ -70,7 +70,8 @@ def test_a_certificate_is_enrolled_picked_up_and_renewed(alpha: Alpha) -> None:
         assert issued.grant.name == "beta-tasks"
         assert issued.grant.status is GrantStatus.ACTIVE
 
-        renewed = await client.renew(key, make_csr(next_key))
+        with alpha.rows.certificates_due():
+            renewed = await client.renew(key, make_csr(next_key))
         assert renewed.serial != issued.serial
         assert renewed.grant == issued.grant
         facts = read_certificate(renewed.certificate)

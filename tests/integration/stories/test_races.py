@@ -138,7 +138,8 @@ def test_a_lost_attempt_is_recovered_and_its_key_goes_on(
         gateway = parts(rows, own_authority).gateway()
         csr = read_csr(peer.csr_pem())
         known = await gateway.database.run(tokens.find, token, PEPPER)
-        await gateway.database.run(enrollment.begin_enrollment, known, csr, "127.0.0.1")
+        caller = gateway.caller("127.0.0.1")
+        await gateway.database.run(enrollment.begin_enrollment, known, csr, caller)
         await close(gateway)
 
     asyncio.run(lose())  # the process ends between the transactions

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from tests.support.gateways.joiner import Beta
 
 ISSUED = "SELECT count(*) FROM federation_certificates WHERE status = 'issued'"
+ALPHA_AGED = (
+    "UPDATE federation_certificates SET not_before = not_before - interval '20 hours',"
+    " not_after = not_after - interval '20 hours'"
+)
 AGED = (
     "UPDATE federation_peers SET cert_not_before = cert_not_before - interval '20 hours',"
     " cert_not_after = cert_not_after - interval '20 hours'"
@@ -33,8 +37,9 @@ AGED = (
 
 @pytest.fixture
 def joined(alpha: Alpha, beta: Beta) -> Beta:
-    """A peer whose certificate is two thirds through its life, as its row has it."""
+    """A peer whose certificate is two thirds through its life, as both sides' rows have it."""
     beta.join(alpha.invitation())
+    alpha.rows.run(ALPHA_AGED)
     beta.rows.run(AGED)
     alpha.trouble.path = RENEW
     return beta
@@ -105,6 +110,24 @@ def test_a_failure_is_tried_again_ever_more_seldom(alpha: Alpha, joined: Beta) -
     renewalss[0].waiting["alpha"] = (5, datetime.now(UTC) - timedelta(seconds=1))
     pass_once(joined, renewalss)
     assert renewalss[0].waiting["alpha"][1] > datetime.now(UTC) + timedelta(minutes=10)
+
+
+def test_a_renewal_that_is_too_early_over_there_waits_as_long_as_it_says(
+    alpha: Alpha, beta: Beta
+) -> None:
+    beta.join(alpha.invitation())
+    beta.rows.run(AGED)  # this side's clock is ahead
+    alpha.rows.run(ALPHA_AGED.replace("20 hours", "15 hours 50 minutes"))
+    asked = datetime.now(UTC)
+
+    failures, until = pass_once(beta).waiting["alpha"]
+
+    assert failures == 0
+    assert timedelta(minutes=5) < until - asked < timedelta(minutes=15)
+    assert alpha.rows.one(ISSUED) == 1
+    alpha.rows.run(ALPHA_AGED.replace("20 hours", "15 minutes"))
+    beta.renew()
+    assert alpha.rows.one(ISSUED) == 2
 
 
 def test_a_grant_that_has_ended_is_told_in_the_row(alpha: Alpha, joined: Beta) -> None:

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.core import rate_limit
+from reconciler.core.rate_limit import RateLimiter
 from reconciler.core.setting_values import RateLimit
 from reconciler.errors import OUTCOMES, NeedsEdit, Refused, Retry
-from reconciler.web import rate_limit as ratelimit
 from reconciler.web.client_address import bucket_of, client_address
 from reconciler.web.problems import problem_response, public_problem
-from reconciler.web.rate_limit import RateLimiter
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -54,7 +54,7 @@ def test_an_ipv6_site_is_one_client_and_an_ipv4_address_is_one() -> None:
 
 
 def test_memory_is_bounded_and_the_busiest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ratelimit, "MAX_ADDRESSES", 10)
+    monkeypatch.setattr(rate_limit, "MAX_BUCKETS", 10)
     limiter = RateLimiter(RateLimit(per_s=1, burst=1))
     limiter.wait_s("busy", 0.0)
     for number in range(100):
@@ -71,7 +71,8 @@ def test_a_problem_of_any_code_tells_nothing_internal(code: str) -> None:
     internal = outcome.status is None or outcome.status >= 500
     assert ("secret" in problem.detail) != internal
     assert problem.status != 500 or problem.code == "internal"
-    waiting_helps = problem.status in (408, 429, 503) or code == "enrollment_in_progress"
+    waits = ("enrollment_in_progress", "renewal_early")
+    waiting_helps = problem.status in (408, 429, 503) or code in waits
     assert (problem.retry_after_s is not None) == waiting_helps
 
 

@@ -26,6 +26,7 @@ from reconciler.core.issuance.policy import (
 from reconciler.core.issuance.tokens import CLAIM_LIFE, MAX_UNANSWERED
 from reconciler.core.model.ids import GrantId, IssuanceId
 from reconciler.core.model.states import GrantStatus, IssuanceStatus, TokenStatus
+from reconciler.errors import Retry
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -58,8 +59,8 @@ def issuance(number: int, status: IssuanceStatus, **facts: Any) -> IssuanceFacts
     if status is IssuanceStatus.ISSUED:
         facts = {
             "answer": f"answer {number}",
-            "not_before": NOW - 12 * HOUR,
-            "not_after": NOW + 12 * HOUR,
+            "not_before": NOW - 18 * HOUR,
+            "not_after": NOW + 6 * HOUR,
         } | facts
     return replace(made, **facts)
 
@@ -202,6 +203,20 @@ def test_the_newest_certificate_renews() -> None:
     held = issuance(1, IssuanceStatus.ISSUED)
 
     assert judge_renewal(GRANT, OURS, THEIRS, (held,), NOW) == (held, Approval())
+
+
+def test_renewal_by_another_key_before_two_thirds_of_a_life_is_early_and_no_theft() -> None:
+    held = issuance(1, IssuanceStatus.ISSUED)
+    due = NOW - 2 * HOUR
+
+    verdict = judge_renewal(GRANT, OURS, THEIRS, (held,), due - timedelta(seconds=90))
+
+    assert code(verdict) == "renewal_early"
+    assert isinstance(verdict, Denial)
+    assert isinstance(verdict.error, Retry)
+    assert verdict.error.retry_after == timedelta(seconds=90)
+    assert not verdict.theft
+    assert judge_renewal(GRANT, OURS, THEIRS, (held,), due) == (held, Approval())
 
 
 def test_renewal_by_the_same_new_key_gets_the_same_answer() -> None:

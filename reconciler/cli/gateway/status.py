@@ -91,6 +91,12 @@ def _lines(document: dict[str, Any]) -> Iterator[Line]:
         hold = each["hold"]
         named = f"{each['kind']}/{each['name']}"
         yield f"held          {named}: {hold['kind']} by {hold['by']}: {hold['reason']}", "yellow"
+    for each in document["unused"]:
+        last = f"last used {away(each['lastUse'])}" if each["lastUse"] else "never used"
+        yield (
+            f"unused        grant {each['name']}: {last}, active since {each['activatedAt']}",
+            None,
+        )
     for each in document["notInGitYet"]:
         yield f"not in git    {each['kind']}/{each['name']}", None
 

@@ -13,6 +13,7 @@ from reconciler.core.model.times import rfc3339
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from reconciler.core.authority.use import Use
     from reconciler.core.model.observed import Hold
     from reconciler.core.model.spec import SourceLocation
     from reconciler.core.model.states import GrantStatus, PeerStatus
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CertificateView:
-    """A certificate of a grant, or the one that an outbound peer's gateway gave us."""
+    """A certificate of a grant, or the one that an outbound peer's gateway gave us.
+
+    `use` is what was asked about it at `/authorize`, None if nothing.
+    """
 
     serial: str
     fingerprint: str
     status: str
     not_before: datetime
     not_after: datetime
+    use: Use | None = None
 
     def as_json(self) -> dict[str, str]:
         """Return the document."""
@@ -80,7 +85,9 @@ class GrantView:
             "revokedReason": self.revoked_reason,
             "revision": self.revision,
             "source": _source(self.source),
-            "certificates": [each.as_json() for each in self.certificates],
+            "certificates": [
+                {**each.as_json(), "use": _use(each.use)} for each in self.certificates
+            ],
         }
 
 
@@ -143,6 +150,12 @@ def hold_json(hold: Hold | None) -> dict[str, str] | None:
 
 def _source(location: SourceLocation | None) -> dict[str, Any] | None:
     return {"path": location.path, "line": location.line} if location is not None else None
+
+
+def _use(use: Use | None) -> dict[str, Any] | None:
+    if use is None:
+        return None
+    return {"count": use.count, "first": rfc3339(use.first), "last": rfc3339(use.last)}
 
 
 def _time(at: datetime | None) -> str | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reconciler.core.model.observed import Hold
 
 ENDS_WITHIN: Final = (1, 7, 30)  # days
+UNUSED_FOR: Final = 90  # days
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,23 @@ class NamedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class UnusedGrant:
+    """An active grant that nobody has used for `UNUSED_FOR` days; `last_use` None: not once."""
+
+    name: str
+    activated_at: datetime
+    last_use: datetime | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document."""
+        return {
+            "name": self.name,
+            "activatedAt": rfc3339(self.activated_at),
+            "lastUse": rfc3339(self.last_use) if self.last_use is not None else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RevocationList:
     """A stored revocation list of the CA."""
 
@@ -130,6 +148,7 @@ class GatewayStatus:
     ending: tuple[NamedObject, ...]
     held: tuple[NamedObject, ...]
     not_in_git: tuple[NamedObject, ...]
+    unused: tuple[UnusedGrant, ...]
     revocations_waiting: dict[str, Any]
     revocation_lists: tuple[RevocationList, ...]
 
@@ -149,6 +168,7 @@ class GatewayStatus:
                 for each in self.held
             ],
             "notInGitYet": [{"kind": each.kind, "name": each.name} for each in self.not_in_git],
+            "unused": [each.as_json() for each in self.unused],
             "revocationsWaiting": self.revocations_waiting,
             "revocationLists": [
                 {

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from reconciler.core.authority.use import Use
 from reconciler.core.model.documents import CertificateView, GrantView
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.states import GrantStatus
@@ -24,8 +25,11 @@ SELECT g.id, g.name, p.name AS peer, g.subject_user_id, g.scope, g.status_now AS
     (SELECT coalesce(json_agg(json_build_object(
             'serial', c.serial, 'fingerprint', c.fingerprint, 'status', c.status,
             'not_before', extract(epoch FROM c.not_before), 'not_after',
-            extract(epoch FROM c.not_after)) ORDER BY c.created_at, c.id), '[]')
+            extract(epoch FROM c.not_after), 'count', u.count, 'first',
+            extract(epoch FROM u.first_at), 'last', extract(epoch FROM u.last_at))
+            ORDER BY c.created_at, c.id), '[]')
         FROM federation_certificates AS c
+        LEFT JOIN federation_certificate_use AS u ON u.certificate_id = c.id
         WHERE c.grant_id = g.id AND c.cert_pem IS NOT NULL) AS certificates
 FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id
 """
@@ -104,6 +108,13 @@ def _certificate(row: dict[str, Any]) -> CertificateView:
         serial=row["serial"],
         fingerprint=row["fingerprint"],
         status=row["status"],
-        not_before=datetime.fromtimestamp(row["not_before"], UTC),
-        not_after=datetime.fromtimestamp(row["not_after"], UTC),
+        not_before=_time(row["not_before"]),
+        not_after=_time(row["not_after"]),
+        use=None
+        if row["count"] is None
+        else Use(row["count"], _time(row["first"]), _time(row["last"])),
     )
+
+
+def _time(epoch_s: float) -> datetime:
+    return datetime.fromtimestamp(epoch_s, UTC)

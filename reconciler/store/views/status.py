@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.status_document import (
     ENDS_WITHIN,
+    UNUSED_FOR,
     GatewayStatus,
     LastApply,
     NamedObject,
     PassFailure,
     ReconcilerStatus,
     RevocationList,
+    UnusedGrant,
 )
 from reconciler.store.apply.observe import hold_from
 from reconciler.store.drift.repair import drifted
@@ -58,6 +60,17 @@ WHERE NOT managed AND status_now NOT IN ('revoked', 'expired')
 UNION ALL SELECT 'peer', name FROM federation_peers WHERE NOT managed AND status <> 'revoked'
 ORDER BY 1, 2
 """
+_UNUSED: Final = """
+SELECT g.name, g.activated_at, max(u.last_at) AS last_use
+FROM federation_grants_now AS g
+LEFT JOIN federation_certificates AS c ON c.grant_id = g.id
+LEFT JOIN federation_certificate_use AS u ON u.certificate_id = c.id
+WHERE g.status_now = 'active'
+GROUP BY g.id, g.name, g.activated_at
+HAVING coalesce(max(u.last_at), g.activated_at)
+    <= statement_timestamp() - make_interval(days => :days)
+ORDER BY coalesce(max(u.last_at), g.activated_at), g.name
+"""
 _WAITING: Final = """
 SELECT count(*) AS count, min(last_error) AS error FROM federation_certificates
 WHERE status = 'revoking'
@@ -84,6 +97,7 @@ def status(tx: Tx) -> GatewayStatus:
             for each in tx.rows(_HELD)
         ),
         not_in_git=tuple(NamedObject(**each) for each in tx.rows(_UNMANAGED)),
+        unused=tuple(UnusedGrant(**each) for each in tx.rows(_UNUSED, days=UNUSED_FOR)),
         revocations_waiting=waiting,
         revocation_lists=tuple(RevocationList(**each) for each in tx.rows(_CRLS)),
     )

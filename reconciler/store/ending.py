@@ -69,14 +69,13 @@ def revoke_peers(
     hold: Hold | None = None,
     origin: Json | None = None,
 ) -> list[PeerRevoked]:
-    """Revoke peers whose grants have ended, and erase their sealed keys; return the events.
+    """Revoke peers whose grants have ended; a trigger erases their sealed keys. Return the events.
 
     A peer that has been revoked by hand stays as it is, and has its event.
     """
     tx.run(
         "UPDATE federation_peers SET status = 'revoked', revoked_at = clock_timestamp(),"
-        " revoked_reason = :reason, hold = coalesce(CAST(:hold AS jsonb), hold),"
-        " client_key_pem = NULL, next_client_key_pem = NULL, next_csr_pem = NULL"
+        " revoked_reason = :reason, hold = coalesce(CAST(:hold AS jsonb), hold)"
         " WHERE id = ANY(:ids) AND status <> 'revoked'",
         ids=[_id(peer) for peer in peers],
         reason=reason,
@@ -170,7 +169,8 @@ def revoke_issuances(
 ) -> dict[object, list[str]]:
     """Move the issuances of grants (all `but` one) to `revoking`; return their serials by grant.
 
-    An `intent` too: its request may be at the CA, and `finish` fences on the status.
+    An `intent` too: its request may be at the CA, and `finish` fences on the status. A trigger
+    makes what is `revoking` due at once, so the status is all that a reconciler has to write.
     """
     locked = tx.rows(
         "SELECT id FROM federation_certificates WHERE grant_id = ANY(:ids)"
@@ -198,8 +198,7 @@ def revoke_oldest(tx: Tx, grant_id: UUID, keep: int) -> dict[object, list[str]]:
 def _queue_for_ca(tx: Tx, locked: Sequence[Mapping[str, Any]]) -> dict[object, list[str]]:
     """Move issuances that are locked to `revoking`; return their serials by grant."""
     moved = tx.rows(
-        "UPDATE federation_certificates SET status = 'revoking', lease_until = NULL,"
-        " next_attempt_at = clock_timestamp(), attempts = 0"
+        "UPDATE federation_certificates SET status = 'revoking'"
         " WHERE id = ANY(:ids) AND status IN ('intent', 'issued') RETURNING grant_id, serial",
         ids=[row["id"] for row in locked],
     )

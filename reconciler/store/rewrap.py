@@ -22,10 +22,8 @@ FIRST: Final = UUID(int=0)  # before every row
 
 def sealed_by_key(tx: Tx) -> Counter[str]:
     """Return how many values each key id seals."""
-    rows = tx.rows(
-        "SELECT unnest(ARRAY[client_key_pem, next_client_key_pem]) AS sealed FROM federation_peers"
-    )
-    return Counter(sealed_key_id(bytes(row["sealed"])) for row in rows if row["sealed"])
+    rows = tx.rows("SELECT key_id, sealed FROM federation_sealed_values()")
+    return Counter({row["key_id"]: row["sealed"] for row in rows})
 
 
 def rewrap_batch(tx: Tx, keys: KeyWrapper, actor: str, after: UUID) -> tuple[int, UUID | None]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Database, Tx
 
 # oldest first; a test holds files to it
-MIGRATIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
+MIGRATIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 HEAD: Final = MIGRATIONS[-1]
 
 EXPECTED_TRIGGERS: Final = frozenset(
@@ -31,6 +31,12 @@ EXPECTED_TRIGGERS: Final = frozenset(
     }
     | {
         "federation_audit_log_append_only",
+        "federation_certificates_queued",
+        "federation_certificates_right",
+        "federation_enrollment_tokens_right",
+        "federation_grants_subject",
+        "federation_peers_erased",
+        "federation_peers_right",
         "federation_audit_head_kept",
         "federation_hand_changes_append_only",
         "federation_keys_kept",
@@ -111,7 +117,7 @@ def differences(tx: Tx) -> tuple[str, ...]:
         )
     }
     missing = sorted(EXPECTED_TRIGGERS - triggers.keys())
-    off = sorted(name for name in EXPECTED_TRIGGERS & triggers.keys() if triggers[name] != "O")
+    off = sorted(name for name in EXPECTED_TRIGGERS & triggers.keys() if triggers[name] != "A")
     loose = tx.rows(
         "SELECT conname FROM pg_constraint WHERE NOT convalidated"
         " AND conrelid::regclass::text LIKE 'federation_%' ORDER BY conname"

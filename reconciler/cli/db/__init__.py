@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli.shared.command_group import LazyGroup, Room
 
-VERBS = Room("Commands", "db", ("upgrade", "current", "check", "url"))
+VERBS = Room("Commands", "db", ("upgrade", "current", "check", "url", "roles"))
 
 
 @click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)

@@ -1,6 +1,7 @@
 """Check that the schema is current and its rules are in force.
 
-The rules are the constraints and the triggers.
+The rules are the constraints, the triggers and, where `db roles` made them, the rights of the
+roles.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.core.model.text import counted
 from reconciler.errors import Refused
+from reconciler.store.roles.catalog import role_differences, roles_are_made
 from reconciler.store.schema import differences
 
 
@@ -22,6 +24,8 @@ def command(output: str) -> None:
         database.require_writable()
         with database.transaction() as tx:
             differing = differences(tx)
+            made = roles_are_made(tx)
+            differing += role_differences(tx) if made else ()
     if output != "text":
         print_document({"inForce": not differing, "differences": list(differing)}, output)
     for each in differing if output == "text" else ():
@@ -30,7 +34,9 @@ def command(output: str) -> None:
         raise Refused(
             "schema_differs",
             f"{counted(len(differing), 'difference')} from what the migrations made",
-            hint="find out who changed the schema; restore it from a backup",
+            hint="find out who changed it; `mosaic federation db roles` restores the rights of"
+            " roles, a backup the rest",
         )
     if output == "text":
-        click.echo("the schema is current, and its constraints and triggers are in force")
+        rules = "constraints, triggers and roles" if made else "constraints and triggers"
+        click.echo(f"the schema is current, and its {rules} are in force")

@@ -3,7 +3,8 @@
     hash = SHA-256(format ‖ seq ‖ prev ‖ SHA-256(body))
 
 `format` is 16 bytes, `seq` 8 bytes big-endian, `prev` the 32 bytes of the hash before (zeros for
-the first). The body is JSON that repeats every other column, kept verbatim as text.
+the first). The body is JSON that repeats every other column, kept verbatim as text; it also names
+the login that wrote the record, which records of former versions do not.
 """
 
 from __future__ import annotations
@@ -69,10 +70,13 @@ class Verification:
     chain_break: ChainBreak | None
 
 
-def chain(head: Head, at: datetime, actor: str, events: Iterable[Event]) -> tuple[Record, ...]:
+def chain(
+    head: Head, at: datetime, actor: str, events: Iterable[Event], *, login: str
+) -> tuple[Record, ...]:
     """Return the records of `events`, in order, chained to `head`.
 
-    `actor` is who did them: `user:alice@host`, `peer:beta`, `worker:host`.
+    `actor` is who did them: `user:alice@host`, `peer:beta`, `worker:host`; `login` is the one by
+    which they are written, as the database names it.
     """
     records: list[Record] = []
     prev, seq = head.hash, head.seq
@@ -84,6 +88,7 @@ def chain(head: Head, at: datetime, actor: str, events: Iterable[Event]) -> tupl
                 "at": rfc3339(at),
                 "kind": event.kind,
                 "actor": actor,
+                "login": login,
                 "subject": event.subject,
                 "data": event.details(),
             }

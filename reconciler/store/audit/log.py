@@ -34,17 +34,15 @@ def append(tx: Tx, actor: str, events: Sequence[Event]) -> None:
         return
     # The lock fences `seq` and `prev`: of two transactions, the second reads the head once the
     # first has committed or rolled back, so there is no gap and no fork.
-    head = tx.row("SELECT seq, hash, clock_timestamp() AS at FROM federation_audit_head FOR UPDATE")
+    head = tx.row(
+        "SELECT seq, hash, clock_timestamp() AS at, session_user AS login"
+        " FROM federation_audit_head FOR UPDATE"
+    )
     assert head is not None
-    records = chain(Head(head["seq"], head["hash"]), head["at"], actor, events)
-    tx.run(
-        "WITH head AS (UPDATE federation_audit_head SET seq = :seq, hash = decode(:hash, 'hex'))"
-        " INSERT INTO federation_audit_log (seq, at, kind, actor, subject, body, prev, hash)"
-        " SELECT seq, at, kind, actor, subject, body, decode(prev, 'hex'), decode(hash, 'hex')"
-        " FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record(seq bigint, at timestamptz,"
-        " kind text, actor text, subject text, body text, prev text, hash text)",
-        seq=records[-1].seq,
-        hash=records[-1].hash.hex(),
+    last = Head(head["seq"], head["hash"])
+    records = chain(last, head["at"], actor, events, login=head["login"])
+    tx.rows(
+        "SELECT federation_append_audit(CAST(:records AS jsonb))",
         records=as_json([_as_row(record) for record in records]),
     )
 

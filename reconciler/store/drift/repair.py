@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 _ROWS: Final = """
-SELECT to_jsonb(p) - ARRAY['client_key_pem', 'next_client_key_pem'] AS columns,
-    NULL AS peer, NULL AS lifetime_s FROM federation_peers AS p
+SELECT to_jsonb(p) AS columns, NULL AS peer, NULL AS lifetime_s FROM (
+    SELECT id, name, direction, display_name, labels, endpoint_url, status, protect, hold, managed,
+        spec_digest, source_path, source_line, revision, created_at, activated_at, revoked_at,
+        revoked_reason, cert_serial, cert_fingerprint, cert_not_before, cert_not_after
+    FROM federation_peers) AS p
 UNION ALL
 SELECT to_jsonb(g), p.name, extract(epoch FROM g.lifetime)::float8
 FROM federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id

@@ -202,8 +202,8 @@ def _begun(
 def _abandon_stale(tx: Tx, attempt: SigningAttempt, stale: IssuanceFacts) -> IssuanceGivenUp:
     # its process ended before it could say whether the request left: revoked, to be sure
     tx.run(
-        "UPDATE federation_certificates SET status = 'revoking', lease_until = NULL,"
-        " next_attempt_at = clock_timestamp() WHERE id = :id AND status = 'intent'",
+        "UPDATE federation_certificates SET status = 'revoking'"
+        " WHERE id = :id AND status = 'intent'",
         id=stale.id,
     )
     row = grant_ref(attempt.grant.id, attempt.grant.name)

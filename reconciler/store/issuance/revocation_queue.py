@@ -93,8 +93,8 @@ def postpone(tx: Tx, due: Due, error: str) -> None:
 def give_up_stale_intents(tx: Tx, actor: str) -> int:
     """Queue the intents whose lease has passed: their process ended, and they may be signed."""
     rows = tx.rows(
-        "UPDATE federation_certificates AS c SET status = 'revoking', lease_until = NULL,"
-        " next_attempt_at = clock_timestamp(), last_error = 'its process ended'"
+        "UPDATE federation_certificates AS c SET status = 'revoking',"
+        " last_error = 'its process ended'"
         " FROM (SELECT id FROM federation_certificates WHERE status = 'intent'"
         "   AND lease_until < clock_timestamp() ORDER BY id LIMIT :batch"
         "   FOR UPDATE SKIP LOCKED) AS stale, federation_grants AS g"
@@ -132,8 +132,7 @@ def requeue_missing(tx: Tx, facts: CrlFacts, actor: str) -> tuple[str, ...]:
 def requeue(tx: Tx, ids: Sequence[UUID], reason: str) -> list[CertificateRequeued]:
     """Queue issuances for the CA, though they are revoked, or issued; one event each."""
     rows = tx.rows(
-        "UPDATE federation_certificates AS c SET status = 'revoking', revoked_at = NULL,"
-        " lease_until = NULL, next_attempt_at = clock_timestamp(), attempts = 0"
+        "UPDATE federation_certificates AS c SET status = 'revoking'"
         " FROM federation_grants AS g WHERE g.id = c.grant_id AND c.id = ANY(:ids)"
         " AND c.status IN ('revoked', 'issued') RETURNING c.serial, g.id, g.name",
         ids=list(ids),

@@ -46,7 +46,7 @@ def rewrite(mosaic: Quick) -> None:
     for row in rows:
         event = parse_event(row["kind"], row["subject"], json.loads(row["body"])["data"])
         assert not isinstance(event, EarlierEvent)
-        (entry,) = chain(last, row["at"], "user:nobody", [event])
+        (entry,) = chain(last, row["at"], "user:nobody", [event], login="tests")
         last = Head(entry.seq, entry.hash)
         mosaic.rows.tamper(
             "UPDATE federation_audit_log SET actor = :actor, subject = :subject, body = :body,"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import psycopg
 import pytest
 
 from reconciler.errors import MosaicError
@@ -92,6 +93,25 @@ def test_a_check_names_what_is_not_in_force(mosaic: Quick) -> None:
         "the trigger federation_grants_moves is disabled",
     ]
     assert "2 differences" in done.err
+
+
+def test_roles_are_printed_as_sql_that_makes_them(mosaic: Quick) -> None:
+    printed = mosaic.ok("db", "roles", "--print").out
+    assert "roles" not in mosaic.ok("db", "check").out
+    with psycopg.connect(mosaic.rows.url, autocommit=True) as connection:
+        connection.execute(printed)
+    assert "triggers and roles are in force" in mosaic.ok("db", "check").out
+    made = mosaic.ok("db", "roles")
+    assert (made.out.split()[:4], made.err.count("\n")) == (
+        ["the", "roles", "are", "mosaic_authority,"],
+        1,
+    )
+    mosaic.rows.run("GRANT SELECT ON federation_peers TO PUBLIC")
+    assert (
+        mosaic("db", "check").out == "public has SELECT on table federation_peers, and should not\n"
+    )
+    mosaic.ok("db", "roles")
+    assert mosaic("db", "check").code == 0
 
 
 def test_the_log_lists_what_happened_oldest_first_and_narrows(mosaic: Quick) -> None:

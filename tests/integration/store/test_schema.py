@@ -166,8 +166,10 @@ def test_a_revoked_peers_key_is_gone(rows: Rows) -> None:
         " 'Alpha', 'https://x', '', 'MSEAL1 and more', '')"
     )
 
+    rows.run(
+        "UPDATE federation_peers SET status = 'revoked', revoked_at = now() WHERE name = 'alpha'"
+    )
+
+    assert rows.one("SELECT client_key_pem FROM federation_peers WHERE name = 'alpha'") is None
     with pytest.raises(MosaicError, match="key_erased"):
-        rows.run(
-            "UPDATE federation_peers SET status = 'revoked', revoked_at = now()"
-            " WHERE name = 'alpha'"
-        )
+        rows.run("UPDATE federation_peers SET client_key_pem = 'MSEAL1' WHERE name = 'alpha'")

@@ -27,7 +27,7 @@ SPEC = PeerSpec(Direction.INBOUND, "Beta")
 
 
 def state_of(*events: Event) -> AuditState:
-    return fold(chain(Head(0, GENESIS), NOW, "user:olga", events))
+    return fold(chain(Head(0, GENESIS), NOW, "user:olga", events, login="tests"))
 
 
 BETA = peer_ref("1", "beta")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 AT = datetime(2026, 6, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ACTOR = "user:maria@host"
+LOGIN = "mosaic_operator"
 GRANT = grant_ref("1", "beta-tasks")
 EVENTS: list[Event] = [
     GrantSuspended(GRANT, "for now"),
@@ -37,7 +38,7 @@ EVENTS: list[Event] = [
     GrantRevoked(GRANT, "no longer in git"),
 ]
 START = Head(0, GENESIS)
-RECORDS = chain(START, AT, ACTOR, EVENTS)
+RECORDS = chain(START, AT, ACTOR, EVENTS, login=LOGIN)
 
 
 def verified(records: Iterable[Record]) -> ChainBreak | None:
@@ -59,12 +60,12 @@ def test_a_whole_chain_verifies() -> None:
 
 
 def test_a_chain_goes_on_from_its_head() -> None:
-    more = chain(Head(3, RECORDS[-1].hash), AT, ACTOR, EVENTS[:1])
+    more = chain(Head(3, RECORDS[-1].hash), AT, ACTOR, EVENTS[:1], login=LOGIN)
     assert verified((*RECORDS, *more)) is None
 
 
 def test_no_events_make_no_entries() -> None:
-    assert chain(START, AT, ACTOR, []) == ()
+    assert chain(START, AT, ACTOR, [], login=LOGIN) == ()
 
 
 def test_the_format_is_sixteen_bytes_and_the_hash_is_of_fixed_length_parts() -> None:

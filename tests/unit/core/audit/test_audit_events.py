@@ -306,7 +306,7 @@ STORED: list[tuple[Event, str, str, dict[str, Any]]] = [
 def test_an_event_is_stored_in_its_form_and_read_back_equal(
     event: Event, kind: str, subject: str, details: dict[str, Any]
 ) -> None:
-    (record,) = chain(Head(0, GENESIS), AT, "user:olga", [event])
+    (record,) = chain(Head(0, GENESIS), AT, "user:olga", [event], login="tests")
     assert (record.kind, record.subject) == (kind, subject)
     data = json.loads(record.body)["data"]
     assert data == details

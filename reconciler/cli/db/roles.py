@@ -1,0 +1,37 @@
+"""Create the roles of the database, and grant exactly what each may do.
+
+The roles are mosaic_authority, mosaic_reader, mosaic_operator, mosaic_gateway, and mosaic_cli for
+people, which is both of the last two. If a superuser owns the tables, mosaic_owner gets them. What
+else the roles and PUBLIC have in this database is revoked. It is safe to run the command again;
+`db upgrade` repeats it for new tables.
+
+It needs a login that may create roles: with --print, somebody else can run the SQL.
+"""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.shared.context import open_database, print_gateway, read_settings, verb
+from reconciler.core.privileges import LOGINS
+from reconciler.store.roles.catalog import role_differences
+from reconciler.store.roles.making import make_roles, role_statements
+
+
+@click.command(help=__doc__)
+@click.option("--print", "only_print", is_flag=True, help="Print the SQL; change nothing.")
+@verb
+def command(only_print: bool) -> None:
+    settings = read_settings()
+    if not only_print:
+        print_gateway(settings)
+    with open_database(settings, "db roles") as database, database.transaction() as tx:
+        if only_print:
+            for statement in ("BEGIN", *role_statements(tx), "COMMIT"):
+                click.echo(f"{statement};")
+            return
+        make_roles(tx)
+        left = role_differences(tx)
+    click.echo(f"the roles are {', '.join(LOGINS)}")
+    for each in left:
+        click.echo(f"  {each}", err=True)

@@ -1,0 +1,1 @@
+"""The roles of the database: what they may do, and how they are made."""

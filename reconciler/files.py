@@ -75,11 +75,11 @@ def remedy(error: OSError) -> str:
         case errno.EACCES | errno.EPERM:
             return "run the command as a user who may use it, or change its owner or mode"
         case errno.EROFS:
-            return "name a place that can be written to"
+            return "name a writable path"
         case errno.EMFILE | errno.ENFILE | errno.ENOMEM | errno.EIO:
-            return "the machine is short of it, or the disk fails: see the system's log"
+            return "the machine lacks this resource, or the disk fails: see the system's log"
         case errno.ENOENT | errno.ENOTDIR:
-            return "name a path whose folder is there"
+            return "name a path in an existing folder"
         case _:
             return "check the path, and run the command again"
 

@@ -152,7 +152,7 @@ class _Enrollment:
         """Spend the token on the stored CSR; where it is gone, look whether it went to us."""
         assert peer.csr_pem is not None
         csr_pem = peer.csr_pem
-        self.joiner.report(f"asking {self.invitation.base_url} for a certificate")
+        self.joiner.report(f"requesting a certificate from {self.invitation.base_url}")
         try:
             return await self._patiently(lambda: self.client.enroll(self.invitation.token, csr_pem))
         except Refused as error:

@@ -246,7 +246,7 @@ def refuse_stale(tx: Tx, result: PlanResult, options: ApplyOptions) -> None:
             "the rows or the manifests have changed since the plan was made"
             if overtaken
             else "another apply came after the source was read",
-            hint="nothing was changed; look at a new plan",
+            hint="nothing was changed; review a new plan",
         )
 
 

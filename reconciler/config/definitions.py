@@ -83,15 +83,13 @@ SETTINGS: Final = (
     Setting("keyring", Path, "the folder of the sealing keys"),
     Setting("token_pepper_file", Path, "the file of the token pepper, 32 bytes in hex"),
     Setting("oid_arc", values.read_oid_arc, "the arc of the OIDs in certificates"),
-    Setting("allow_addresses", values.read_networks, "networks, not global, that may be called"),
-    Setting(
-        "peer_proxy", values.read_peer_proxy, "environment: peers are reached through HTTPS_PROXY"
-    ),
+    Setting("allow_addresses", values.read_networks, "non-global networks that may be called"),
+    Setting("peer_proxy", values.read_peer_proxy, "environment: reach peers through HTTPS_PROXY"),
     Setting("trusted_proxies", values.read_networks, "networks whose PROXY headers are believed"),
     Setting("proxy_protocol", values.read_switch, "true: trusted proxies send a PROXY header"),
     Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),
     Setting("signers_keyring", Path, "the OpenPGP public keys of who may sign commits"),
-    Setting("require_signed", values.read_switch, "true: apply signed commits alone"),
+    Setting("require_signed", values.read_switch, "true: apply only signed commits"),
     Setting(
         "private_listen",
         values.read_private_listen,

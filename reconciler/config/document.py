@@ -71,8 +71,9 @@ def change_config(home: Home, values: Mapping[str, str]) -> None:
     has = tomllib.loads(home.config.read_text())
     if tomllib.loads(text) != {**has, **values}:
         names = ", ".join(values)
-        message = f"{names} cannot be changed here: each has to be one line of its own"
-        raise invalid(str(home.config), message, "write it so, and run this again")
+        message = f"{names} cannot be changed here: each must be on a line of its own"
+        hint = "write each on one line, then run the command again"
+        raise invalid(str(home.config), message, hint)
     if values.items() - has.items():
         replace_file(home.config, text.encode())
 
@@ -87,7 +88,7 @@ def write_config(path: Path, settings: Mapping[str, str]) -> None:
 
     Only its owner may read one whose source holds a password.
     """
-    lines = ["# What this gateway is. A flag or a MOSAIC_* variable overrides a line.\n"]
+    lines = ["# The settings of this gateway. A flag or a MOSAIC_* variable overrides a line.\n"]
     for name, value in settings.items():
         lines.append(f"\n# {BY_NAME[name].meaning}\n{name} = {_quoted(value)}\n")
     source = settings.get("source", "")

@@ -208,18 +208,18 @@ def _settings(fields: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
     if home is not None and "database_url" not in fields:
         arguments |= _of_a_home(home)
     if fields.get("proxy_protocol") and not fields.get("trusted_proxies"):
-        message = "no proxy is named that would send a PROXY header"
+        message = "no trusted proxy is set"
         hint = f"name its network: {BY_NAME['trusted_proxies'].variable}"
         raise invalid(BY_NAME["proxy_protocol"].variable, message, hint)
     if "database_password_command" in fields and "database_url" not in fields:
-        message = "it is for a PostgreSQL that MOSAIC_DATABASE_URL names, and that is not set"
+        message = "it needs MOSAIC_DATABASE_URL, which is not set"
         raise invalid(BY_NAME["database_password_command"].variable, message, "set it, or unset it")
     return Settings(**arguments | fields)
 
 
 def _source(given: SourceSetting, home: Home | None) -> SourceSetting:
     if given.path is not None and not given.is_git:
-        message = "it is a folder within a git repository, and the source is none"
+        message = "it is a folder within a git repository, but the source is not one"
         raise invalid(BY_NAME["path"].variable, message, "set MOSAIC_REF too, or name a git URL")
     return replace(given, cache=Settings(home=home).cache)
 

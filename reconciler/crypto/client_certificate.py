@@ -42,7 +42,7 @@ def verify_client_certificate(
     except (MosaicError, ValueError) as error:
         raise Refused(
             "peer_wrong_answer",
-            f"the certificate is not the one that was asked for: {printable(str(error), 300)}",
+            f"the certificate is not the one that was requested: {printable(str(error), 300)}",
             hint="it is not used; report this message to the grantor",
         ) from None
     return SignedLeaf(issued.certificate, issued.chain, facts)
@@ -57,4 +57,4 @@ def _arc_of(facts: CertificateFacts, expected: str) -> str:
 def _check_stated_facts(issued: IssuedDocument, facts: CertificateFacts) -> None:
     stated = (issued.serial, issued.fingerprint, issued.not_before, issued.not_after)
     if stated != (facts.serial, facts.fingerprint, facts.not_before, facts.not_after):
-        raise ValueError("the answer states other facts than the certificate")
+        raise ValueError("the answer differs from the certificate")

@@ -114,7 +114,7 @@ def _der_of(unverified_csr: str) -> bytes:
     labels = [begin[1] for begin in begins]
     if any(label.endswith("PRIVATE KEY") for label in labels):
         raise _malformed(
-            "got a private key beside the CSR: it must be taken for stolen",
+            "got a private key beside the CSR: consider it stolen",
             hint="make a new key, and send its CSR alone; never send a key to anybody",
         )
     if len(labels) != 1 or labels[0] not in _LABELS:

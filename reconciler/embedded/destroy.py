@@ -68,7 +68,7 @@ def require_home_folder(home: Home) -> None:
         raise NeedsEdit(
             "home_missing",
             f"{home.path} holds no gateway; nothing was removed",
-            hint="name the gateway's own folder, which is .mosaic unless `init` was told otherwise",
+            hint="name the gateway's own folder, which is .mosaic by default",
         )
     if os.geteuid() not in (0, home.path.stat().st_uid):
         raise NeedsEdit(
@@ -195,7 +195,7 @@ def _stop_all(home: Home, elsewhere: list[DataDirectory]) -> None:
         if not users:
             return
     pids = ", ".join(str(each.pid) for each in users_of(home))
-    raise Retry("child_failed", f"processes still use {home.path}: {pids}", hint="end them first")
+    raise Retry("child_failed", f"processes still use {home.path}: {pids}", hint="stop them first")
 
 
 def _short_socket_folders(home: Home, elsewhere: list[DataDirectory]) -> Iterator[Path]:
@@ -228,5 +228,5 @@ def _removal_errors() -> Iterator[None]:
         raise Refused(
             "file_unusable",
             f"{error.filename} cannot be removed: {error.strerror}",
-            hint="remove what is in the way, and run the same command again: it finishes the rest",
+            hint="correct that, then run the same command again: it removes the rest",
         ) from None

@@ -78,9 +78,9 @@ def create_home(home: Home, wanted: Mapping[str, str] = MappingProxyType({})) ->
     except OSError as error:
         raise NeedsEdit(
             "config_invalid",
-            f"the gateway cannot be made in {home.path}: {error.strerror}"
+            f"the gateway cannot be created in {home.path}: {error.strerror}"
             + (f": {error.filename}" if error.filename else ""),
-            hint="see that its folder can be written to, or name another one: --home DIR",
+            hint="check that its folder is writable, or name another one: --home DIR",
         ) from error
     return True
 

@@ -55,7 +55,7 @@ def sole_gateway(home: Home) -> Iterator[None]:
             raise Refused(
                 "state_conflict",
                 f"a gateway runs in {home.path} already (pid {_holder(home)})",
-                hint="use that one, or end it first",
+                hint="use that one, or stop it first",
             ) from None
         os.truncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
@@ -155,7 +155,7 @@ async def _keep(name: str, alive: Callable[[], bool], start: Callable[[], None])
         if time.monotonic() - started > STEADY_S:
             starts = 0
         wait_s = BACKOFF.wait(starts - 1).total_seconds() if starts else 0.0  # the first: at once
-        _log.warning("%s has ended: it is started again in %.0f s", name, wait_s)
+        _log.warning("%s has exited; it is restarted in %.0f s", name, wait_s)
         await asyncio.sleep(wait_s)
         starts += 1
         try:

@@ -48,9 +48,9 @@ async def _repeat(job: Job, stop: asyncio.Event) -> None:
         except MosaicError as error:
             failures, trouble = failures + 1, error.message
         except Exception as error:  # noqa: BLE001 - a defect in one job must not end the others
-            failures, trouble = failures + 1, f"{type(error).__name__}, a defect"
+            failures, trouble = failures + 1, f"{type(error).__name__}, an internal error"
             if trouble != before:
-                _log.exception("%s: failed by a defect", job.name)
+                _log.exception("%s: failed with an internal error", job.name)
         if trouble and trouble != before:  # once as long as it stays
             _log.warning("%s: %s; trying again", job.name, trouble)
         elif before and not trouble:

@@ -122,8 +122,8 @@ class Loop:
             self._failed(error, reading, after)
             return after
         except Exception as error:  # noqa: BLE001 - a defect must not end what runs beside
-            _log.exception("the pass failed by a defect")
-            hint = "the log of this reconciler has the trace; please report it"
+            _log.exception("the pass failed with an internal error")
+            hint = "the log of this reconciler has the traceback; please report it"
             defect = Defect("internal", type(error).__name__, hint=hint)
             self._failed(defect, reading, After.RETRY)
             return After.RETRY

@@ -51,7 +51,7 @@ def edited(text: str, kind: Kind, name: str, spec: Spec, file: str = FILE) -> st
         raise Refused(
             "name_unknown",
             f"{file} does not declare {kind.lower()}/{name}",
-            hint="it may have been moved since: `mosaic federation apply` keeps the books",
+            hint="it may have been moved since; `mosaic federation apply` records where it is",
         )
     change = _Change((kind, name), (kind, name), before[kind, name], spec)
     return _changed(file, text, [change], before | {(kind, name): spec})

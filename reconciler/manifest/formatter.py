@@ -39,7 +39,7 @@ def formatted(text: str, file: str = FILE) -> str:
     values, again = _values(file, plain), _values(file, made)
     for root, value, value_again in zip(before.roots, values, again, strict=False):
         if value != value_again:
-            raise _refused(file, before.line(root.start), "it would say something else")
+            raise _refused(file, before.line(root.start), "its meaning would change")
     if len(values) != len(again) or before.comments() != after.comments():
         raise _refused(file, 1, "a comment or a document would be lost")
     return made
@@ -52,8 +52,8 @@ def _values(file: str, text: str) -> list[object]:
 def _refused(file: str, line: int, why: str) -> Refused:
     return Refused(
         "state_conflict",
-        f"{file}:{line}: cannot be laid out: {why}",
-        hint="lay it out by hand; nothing was changed",
+        f"{file}:{line}: cannot be formatted: {why}",
+        hint="format it by hand; nothing was changed",
     )
 
 

@@ -229,8 +229,8 @@ def _duplicate_types(document: Document, scope: tuple[str, ...]) -> Iterator[Pro
                 *document.mark(path),
                 "scope.duplicate_type",
                 path_text(path),
-                f"the type {shown(kind)} is here twice",
-                "join the two",
+                f"the type {shown(kind)} is listed twice",
+                "merge the two",
             )
         seen.add(kind)
 

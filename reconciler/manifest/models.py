@@ -103,7 +103,7 @@ def _host(url: str) -> str:
 def _unique(values: list[str]) -> list[str]:
     for index, value in enumerate(values):  # at most 256
         if value in values[:index]:
-            reason = f"{shown(value)} is here twice"
+            reason = f"{shown(value)} is listed twice"
             raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
     return values
 

@@ -234,7 +234,7 @@ class _Reader:
             cached = self._document.values.get(at)
             value = self._node(self._next(), at, depth + 1)
             if doubled:
-                self._note(mark, "yaml.duplicate_key", f"the key {shown(key)} is here twice", at)
+                self._note(mark, "yaml.duplicate_key", f"the key {shown(key)} is duplicated", at)
                 assert cached is not None
                 self._document.values[at] = cached
                 self._document.broken.add(at)

@@ -95,6 +95,6 @@ def _unreachable(model: TrustRules, document: Document) -> Iterator[Problem]:
     for path, count, signers in counts:
         if count > len(set(signers)):
             message = f"got {count}, and there are {len(set(signers))} signers"
-            hint = "name more, or ask fewer"
+            hint = "add signers, or require fewer"
             mark = document.mark(path)
             yield Problem(document.file, *mark, "trust.quorum", path_text(path), message, hint)

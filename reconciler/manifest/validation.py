@@ -80,7 +80,7 @@ def _expired(reading: Reading, now: datetime) -> Iterator[Problem]:
                 *each.document.mark(_EXPIRES_AT),
                 "grant.expired",
                 path_text(_EXPIRES_AT),
-                f"{shown(text)} has passed: no apply creates the grant",
+                f"{shown(text)} has passed: the grant will not be created",
                 "write a later time, or remove the manifest",
                 "warning",
             )

@@ -94,7 +94,7 @@ def _edit(
 ) -> tuple[str, str]:
     row = drift.row
     if row is None or not drift.declares:
-        what = f"what drifted of {drift.subject} is nothing that a manifest declares"
+        what = f"the drifted fields of {drift.subject} are not part of a manifest"
         raise _undeclarable(what, _restore(drift))
     manifest = declared.get((row.kind, row.name))
     if manifest is None and drift.kind is not DriftKind.INSERTED:

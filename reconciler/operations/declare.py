@@ -164,8 +164,8 @@ def refuse_held_peer(tx: Tx, name: str) -> None:
         raise Refused(
             "state_conflict",
             f"peer {name!r} was revoked by {row.hold.by}{reason}",
-            hint="apply with its manifest, then without it, and the name is free again; "
-            "or choose another name",
+            hint="to free the name, apply once with its manifest and once without; or choose"
+            " another name",
         )
 
 

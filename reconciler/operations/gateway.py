@@ -209,7 +209,9 @@ async def _places(settings: Settings, gateway: Gateway) -> CrlLocations:
             return await places_of_ca(settings, gateway.ca)
         except Retry as error:
             wait_s = CA_BACKOFF.wait(failures).total_seconds()
-            _log.warning("%s; again in %.0f s, and the port opens then", error, wait_s)
+            _log.warning(
+                "%s; trying again in %.0f s; the port opens when the CA answers", error, wait_s
+            )
         await asyncio.sleep(wait_s)
         failures += 1
 

@@ -105,7 +105,7 @@ def move_facts(places: CrlLocations, database: Database | None) -> dict[str, Any
 def move_text(facts: dict[str, Any]) -> str:
     """Return a move as people read it."""
     until = f" until {facts['until']} at the latest" if facts["until"] else ""
-    return f"a move is under way: peers look for it at {', '.join(facts['from'])} too{until}"
+    return f"a move is in progress: peers use {', '.join(facts['from'])} too{until}"
 
 
 def check_places(settings: Settings, places: CrlLocations) -> None:
@@ -147,12 +147,12 @@ def require_ports(settings: Settings) -> None:
     """
     if settings.home is not None and settings.embedded and settings.ca_url is not None:
         move_listener(settings.home.ca, address_of(settings.ca_url))
-    hint = "end that, or set another address: listen (MOSAIC_LISTEN)"
+    hint = "stop that process, or set another address: listen (MOSAIC_LISTEN)"
     public = address_of(settings.public_url) if settings.public_url is not None else None
     if settings.embedded and public is not None and public[1] == settings.listen[1]:
         if is_loopback(public[0]):
             command = move_command(settings, origin_at((public[0], next(free_ports(), 0))))
-            hint = f"end that, or move the gateway to a free port: {command}"
+            hint = f"stop that process, or move the gateway to a free port: {command}"
         else:
             hint += "; peers must reach it at the port of public_url"
     require_free(settings.listen, "the endpoint", hint)
@@ -167,7 +167,7 @@ def port_warning(settings: Settings) -> str | None:
         return None
     return (
         f"peers reach {settings.public_url} at port {public}, and the gateway listens on port"
-        f" {own}: a proxy or the network must pass one on to the other"
+        f" {own}: a proxy or the network must forward the one to the other"
     )
 
 
@@ -175,5 +175,5 @@ def _not_ours(reason: str) -> Refused:
     return Refused(
         "ca_refused",
         f"the CA does not say where this gateway is: {reason}",
-        hint="restore its ca.json from the one that `ca init` wrote, and start it again",
+        hint="restore the ca.json that `ca init` wrote, and restart step-ca",
     )

@@ -70,7 +70,7 @@ def refuse_repository(source: SourceSetting) -> None:
     if source.is_git:
         raise NeedsEdit(
             "config_invalid",
-            f"the source {source.shown} is a git repository: a name cannot be written into it",
+            f"the source {source.shown} is a git repository: the name cannot be changed there",
             hint="pause the loop, pass --no-write, push the new name, and resume",
         )
 

@@ -24,7 +24,7 @@ def require_every_key(keys: FileKeyring, sealing: Iterable[str], folder: Path) -
     if missing:
         raise NeedsEdit(
             "keyring_invalid",
-            f"values are sealed by keys that are not here: {', '.join(missing)}",
+            f"values are sealed by keys that the keyring does not have: {', '.join(missing)}",
             hint=f"restore them into {folder} from its backup",
         )
 
@@ -49,5 +49,5 @@ def _no_pepper(path: Path, message: str) -> NeedsEdit:
     return NeedsEdit(
         "config_invalid",
         f"{path}: {message}",
-        hint="restore it from its backup: without it no token that was handed out works",
+        hint="restore it from its backup: tokens that were issued do not work without it",
     )

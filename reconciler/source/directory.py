@@ -55,7 +55,7 @@ def read_directory(
     raise Retry(
         "source_unavailable",
         f"{root} changed while it was read, {READINGS} times: {last}",
-        hint="nothing was changed; try again when what writes to it has finished",
+        hint="nothing was changed; run the command again when nothing writes to it",
     )
 
 

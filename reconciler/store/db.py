@@ -117,7 +117,7 @@ class Database:
         except Conflict:
             raise Retry(
                 "database_unavailable",
-                "another transaction was in the way of this one; nothing was changed",
+                "this transaction conflicted with another one; nothing was changed",
                 hint="run the command again",
             ) from None
 

@@ -61,7 +61,7 @@ def resume_grant(tx: Tx, name: str, actor: str) -> GrantStatus:
         grant = show_grant(tx, name)
         raise Refused(
             "state_conflict",
-            f"no operator holds grant {name!r}: it is {grant.status}",
+            f"grant {name!r} has no hold: it is {grant.status}",
             hint="to change spec.suspended, edit its manifest in git",
         )
     ending.hold_grant(tx, row["id"], None)

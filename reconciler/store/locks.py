@@ -68,7 +68,7 @@ def locked(database: Database, wait: timedelta) -> Iterator[Tx]:
         raise Retry(
             "lock_held",
             f"another process holds the lock: {_holder(database)}",
-            hint="wait for it, or give it longer with --wait-lock 5m",
+            hint="run the command again, or wait longer with --wait-lock 5m",
         ) from None
 
 

@@ -140,7 +140,7 @@ def refuse_if_paused(tx: Tx) -> None:
         raise Refused(
             "reconciler_paused",
             f"paused by {current_pause.by}: {current_pause.reason}",
-            hint="go on with: `mosaic federation resume`",
+            hint="resume with: `mosaic federation resume`",
         )
 
 

@@ -33,7 +33,7 @@ _OURS: Final = {
     "ca_unavailable": f"the certificate authority does not answer: {_NOT_ISSUED}",
     "ca_wrong_answer": f"the certificate authority sent a wrong answer: {_NOT_ISSUED}",
     "database_unavailable": "try again with the same key: what was begun can be finished",
-    "crl_unavailable": "the certificate authority has not given one yet; try again",
+    "crl_unavailable": "the certificate authority has not issued one yet; try again",
     "unavailable": "the gateway is busy, or about to stop; try again",
     "internal": "the gateway's log has the cause, under this correlation id",
 }

@@ -47,7 +47,7 @@ def proof(request: Request) -> str:
 def _single(request: Request, name: str) -> str:
     values = request.headers.getlist(name)
     if len(values) > 1:
-        raise _malformed(f"the header {name} is there {len(values)} times")
+        raise _malformed(f"the header {name} was sent {len(values)} times")
     return values[0] if values else ""
 
 
@@ -82,7 +82,7 @@ def _object(body: bytes, keys: tuple[str, ...]) -> dict[str, str]:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key is duplicated")
     return document
 
 

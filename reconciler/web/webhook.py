@@ -40,7 +40,7 @@ def webhook_app(secret: bytes, pushed: Callable[[], None]) -> Starlette:
     async def receive(request: Request) -> Response:
         body = await _body(request)
         if body is None:
-            return _answer(413, "the body is too large, or came too slowly")
+            return _answer(413, "the body is too large, or arrived too slowly")
         if not is_authentic(request.headers, body, secret, time.time()):
             _log.warning("a webhook without the right signature is refused")
             return _answer(401, "the signature is missing or wrong")

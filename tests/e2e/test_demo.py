@@ -79,7 +79,7 @@ def test_a_demo_that_is_kept_is_removed_by_what_it_says(folder: TestGateway) -> 
     assert folder("demo", TMPDIR=str(folder.cwd)).code == 0, "another one leaves it alone"
     assert made.exists()
 
-    commands = result.out.partition("when you have seen enough:\n")[2].splitlines()
+    commands = result.out.partition("to remove them:\n")[2].splitlines()
     for line in commands:
         words = line.split()
         if words[0] == "mosaic":

@@ -30,12 +30,12 @@ import os, sys
 from pathlib import Path
 from reconciler.embedded.destroy import destroy_home, reserved
 from reconciler.config.home import Home
-left = int(sys.argv[2])
+kept = int(sys.argv[2])
 def count(event, _arguments):
     global left
     if event in ("os.remove", "os.rmdir"):
-        left -= 1
-        if left == 0:
+        kept -= 1
+        if kept == 0:
             os._exit(9)
 home = Home(Path(sys.argv[1]))
 with reserved(home, lambda: None):
@@ -59,7 +59,7 @@ def data_of(gateway: TestGateway) -> Path:
 
 
 def is_gone(gateway: TestGateway, data: Path) -> None:
-    """Check that nothing is left of a gateway but what people wrote."""
+    """Check that nothing is kept of a gateway but what people wrote."""
     assert sorted(gateway.cwd.iterdir()) in ([], [gateway.manifests])
     assert not data.exists()
     assert not [directory for directory in data_directories() if directory.home == gateway.home]
@@ -248,7 +248,7 @@ def test_files_that_people_put_into_a_home_are_left_and_links_are_not_followed(
 
     done = gateway.ok("destroy", "--yes")
 
-    assert f"left {gateway.home.path / 'notes.txt'}" in done.out
+    assert f"kept {gateway.home.path / 'notes.txt'}" in done.out
     assert [each.name for each in gateway.home.path.iterdir()] == ["notes.txt"]
     assert (offline / "root_ca_key").exists()
     shutil.rmtree(gateway.home.path)

@@ -42,7 +42,7 @@ def test_what_is_broken_is_told_with_what_to_do(gateway: TestGateway) -> None:
     assert stopped.code == 0, "that it does not run now is a warning"
     (warned,) = (each for each in stopped.document if each["state"] != "ok")
     assert (warned["check"], warned["state"]) == ("gateway", "warning")
-    assert "it is stopped" in warned["detail"]
+    assert "stopped: neither" in warned["detail"]
     assert warned["hint"] == f"`mosaic federation up --home {gateway.home.path}`"
 
     pepper = gateway.home.token_pepper

@@ -164,7 +164,7 @@ def test_every_live_certificate_holds_at_every_step_of_a_move(
 
     moved = gateway.ok("ca", "move", new)
     assert f"the gateway is at {new}" in moved.out
-    assert f"peers look for it at {old} too" in moved.out
+    assert f"peers use {old} too" in moved.out
     assert gateway.public_url == new
 
     with gateway.up() as up:

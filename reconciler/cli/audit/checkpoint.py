@@ -42,7 +42,7 @@ def command(file: Path | None, key: Path | None) -> None:
         raise Refused(
             "state_conflict",
             "the audit log has no entry yet",
-            hint="there is nothing to keep before the first change",
+            hint="it gets one with the first apply",
         )
     text = Checkpoint.of(verification).text()
     if file is None:
@@ -51,7 +51,7 @@ def command(file: Path | None, key: Path | None) -> None:
     if key is not None:
         _write(signature_of(file), sign(text.encode(), key))
     _write(file, text.encode())
-    click.echo(f"{verification.last.seq:,} entries verify; the checkpoint is in {file}")
+    click.echo(f"{verification.last.seq:,} entries verified; the checkpoint is in {file}")
 
 
 def _write(path: Path, content: bytes) -> None:

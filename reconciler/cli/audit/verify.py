@@ -49,10 +49,10 @@ def command(files: tuple[Path, ...], output: str) -> None:
         ]
         print_document({"entries": verification.last.seq, "checkpoints": documents}, output)
         return
-    click.echo(f"{verification.last.seq:,} entries verify")
+    click.echo(f"{verification.last.seq:,} entries verified")
     for file, each, signer in checkpoints:
         signed = f"signed by {signer}" if signer else "its signature was not verified"
-        click.echo(f"{file}: seq {each.seq:,} is as it was at {rfc3339(each.at)}; {signed}")
+        click.echo(f"{file}: seq {each.seq:,} is unchanged since {rfc3339(each.at)}; {signed}")
 
 
 def refuse_broken(verification: Verification) -> None:
@@ -62,7 +62,8 @@ def refuse_broken(verification: Verification) -> None:
         raise Refused(
             "audit_broken",
             f"the audit log breaks at seq {chain_break.seq}: {chain_break.reason}",
-            hint="entries before it verify; compare with a backup, and find out who changed it",
+            hint="the entries before it are intact; compare the log with a backup, and find out"
+            " who changed it",
         )
 
 
@@ -97,5 +98,5 @@ def _content(file: Path, size: int) -> bytes:
         raise NeedsEdit(
             "value_invalid",
             f"{file} cannot be read: {error.strerror}",
-            hint="name what `audit checkpoint` wrote, with its signature beside it",
+            hint="name a file of `audit checkpoint`, with its signature (.sig) beside it",
         ) from None

@@ -62,7 +62,7 @@ def command(
 ) -> None:
     settings = read_settings(public_url=public_url, oid_arc=oid_arc)
     if folder is None and settings.home is None:
-        raise NeedsEdit("usage", "there is no home here", hint="name a folder: --dir DIR")
+        raise NeedsEdit("usage", "there is no gateway here", hint="pass the CA's folder: --dir DIR")
     target = Path(folder) if folder is not None else settings.home.ca  # type: ignore[union-attr]  # checked above
     target = target.absolute()
     provisioners = provisioners or (
@@ -108,7 +108,7 @@ def _write(plan: CaPlan, settings: Settings) -> bool:
         raise NeedsEdit(
             "config_invalid",
             f"the certificate authority cannot be written: {error.filename}: {error.strerror}",
-            hint="see that its folders can be written to: --dir, --root-key, --provisioners",
+            hint="check that its folders are writable: --dir, --root-key, --provisioners",
         ) from error
 
 

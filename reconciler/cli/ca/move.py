@@ -55,8 +55,8 @@ def command(url: str, folder: str | None) -> None:
         raise NeedsEdit("usage", f"URL: got {got!r}: {error}", hint="correct it") from None
     home = settings.home if folder is None and settings.embedded else None
     if folder is None and home is None:
-        hint = "name the folder of its ca.json: --dir DIR"
-        raise NeedsEdit("usage", "the CA of this gateway is in no home here", hint=hint)
+        hint = "pass the folder of its ca.json: --dir DIR"
+        raise NeedsEdit("usage", "the CA of this gateway is not in a home here", hint=hint)
     ca = home.ca if home is not None else Path(folder or "").absolute()
     with ExitStack() as stack:
         if home is not None:
@@ -75,7 +75,7 @@ def command(url: str, folder: str | None) -> None:
         until = move_ends(places, database)
     _tell(settings, origin, places, until)
     if home is None and not (in_force and places == before):
-        click.echo(f"  next: start step-ca anew, then each `serve` with MOSAIC_PUBLIC_URL={origin}")
+        click.echo(f"  next: restart step-ca, then each `serve` with MOSAIC_PUBLIC_URL={origin}")
 
 
 def _runs_on(settings: Settings, places: CrlLocations) -> bool:
@@ -87,16 +87,17 @@ def _runs_on(settings: Settings, places: CrlLocations) -> bool:
 
 
 def _tell(settings: Settings, origin: str, places: CrlLocations, until: datetime) -> None:
-    click.echo(f"the gateway is at {origin}: new certificates say so")
+    click.echo(f"the gateway is at {origin} now; new certificates name it")
     if places.moving:
         former, end = ", ".join(places.former_urls), rfc3339(until.replace(microsecond=0))
-        click.echo(f"  until {end} at the latest, peers look for it at {former} too")
+        click.echo(f"  until {end} at the latest, peers use {former} too")
         click.echo(
-            "  both have to reach it until then; each peer puts the new one into its manifest"
+            "  both URLs must reach it until then; each peer sets the new one in its manifest"
         )
     elsewhere = settings.assigned.get("public_url")
     if elsewhere is not None and not elsewhere.stored and settings.public_url != origin:
-        click.echo(f"  {elsewhere.origin} says {settings.public_url}: set it to {origin}", err=True)
+        wrong = f"{elsewhere.origin} is {settings.public_url}"
+        click.echo(f"  {wrong}: change it to {origin}", err=True)
     after = read_settings(public_url=origin)
     if warning := port_warning(after):
         click.echo(f"  warning: {warning}", err=True)

@@ -47,8 +47,9 @@ def command(output: str) -> None:
     if not facts["provisionersAreOurs"]:
         raise Refused(
             "ca_refused",
-            f"the CA's provisioners are not exactly ours: {'; '.join(facts['differences'])}",
-            hint="restore its ca.json from the one that `ca init` wrote, and start it again",
+            "the CA's provisioners are not those of this gateway:"
+            f" {'; '.join(facts['differences'])}",
+            hint="restore the ca.json that `ca init` wrote, and restart step-ca",
         )
 
 

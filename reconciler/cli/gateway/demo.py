@@ -41,7 +41,7 @@ LOOP_S: Final = 15  # within which the loop of `up` must have seen a removal
 
 
 @click.command(help=__doc__)
-@click.option("--keep", is_flag=True, help="Keep the two homes.")
+@click.option("--keep", is_flag=True, help="Keep the folders of both gateways.")
 def command(*, keep: bool) -> None:
     began = time.monotonic()
     for left in abandoned_scratch(PREFIX):
@@ -64,18 +64,18 @@ def command(*, keep: bool) -> None:
                     _remove(folder)
     took = f"{time.monotonic() - began:.0f} s"
     if keep:
-        click.echo(f"\ndone in {took}; nothing runs any more, and the homes are kept. Try:")
+        click.echo(f"\ndone in {took}; both gateways are stopped, and their folders are kept. Try:")
         click.echo(f"  cd {shlex.quote(str(alpha.folder))} && mosaic federation grant list")
         click.echo(f"  cd {shlex.quote(str(alpha.folder))} && mosaic federation up")
         click.echo(f"  cd {shlex.quote(str(beta.folder))} && mosaic federation peer show alpha")
-        click.echo("when you have seen enough:")
+        click.echo("to remove them:")
         for gateway in (alpha, beta):
             click.echo(
                 f"  mosaic federation destroy --home {shlex.quote(str(gateway.folder / NAME))}"
             )
         click.echo(f"  rm -r {folder}")
     else:
-        click.echo(f"\ndone in {took}; nothing is left running, and nothing is left behind.")
+        click.echo(f"\ndone in {took}; no process and no file is left.")
 
 
 def _remove(folder: Path) -> None:
@@ -113,7 +113,7 @@ def _rows(alpha: DemoGateway, beta: DemoGateway) -> None:
     _value("for", f"{', '.join(facts.extended_key_usage)} until {facts.not_after:%Y-%m-%d %H:%M}")
     expect(names[grant_id_oid(DEFAULT_OID_ARC)] == created["id"], "the grant's id is in the SAN")
 
-    _row(3, "the token works once; another key sends it again")
+    _row(3, "the token works once; another key tries it again")
     refusal = asyncio.run(_second_use(invitation))
     _value("HTTP", f"{refusal.outcome.status} {refusal.code}: {refusal.message}")
     expect(refusal.outcome.status == 410, "a second use is 410")
@@ -128,7 +128,7 @@ def _rows(alpha: DemoGateway, beta: DemoGateway) -> None:
         names[subject_user_id_oid(DEFAULT_OID_ARC)] == created["subjectUserId"], "they are equal"
     )
 
-    _row(5, "beta's client_key_pem, as the column holds it")
+    _row(5, "beta's client_key_pem, as it is stored")
     _value("bytes", f"{certificate.sealed[:48].hex(' ')} … ({len(certificate.sealed)} bytes)")
     expect(b"PRIVATE KEY" not in certificate.sealed, "it is ciphertext")
 
@@ -145,7 +145,7 @@ def _rows(alpha: DemoGateway, beta: DemoGateway) -> None:
     bad = scope.replace("notes", "notez")
     alpha.fails("grant", "create", "bad", "--peer", "beta", "--subject-user", "x", "--scope", bad)
 
-    _row(8, "the lists tell the truth: active, pending")
+    _row(8, "the lists show the states: active, pending")
     alpha.show("grant", "list")
     alpha.show("peer", "list")
     beta.show("peer", "list")
@@ -174,12 +174,12 @@ def _create(alpha: DemoGateway, scope: str) -> dict[str, Any]:
 
 
 def _peer_add(beta: DemoGateway, invitation: str) -> None:
-    _title("beta's admin was sent the invitation, and uses it")
+    _title("beta's admin receives the invitation, and uses it")
     beta.show("peer", "add", "-", "--name", "alpha", stdin=invitation)
 
 
 def _removal(alpha: DemoGateway) -> None:
-    _title("the grant's manifest leaves git; the loop of `up` sees it")
+    _title("the grant's manifest is removed; the loop of `up` revokes the grant")
     removed = alpha.manifests / "beta-notes.yaml"
     removed.unlink()
     click.echo(f"  $ rm {removed.relative_to(alpha.folder)}")

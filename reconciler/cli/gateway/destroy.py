@@ -57,7 +57,7 @@ MB: Final = 1_000_000
     multiple=True,
     help="Remove DIR, which `doctor` lists, even if its gateway may still exist.",
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @verb
 def command(named: tuple[str, ...], *, all_orphans: bool, yes: bool) -> None:
     if all_orphans or named:
@@ -67,18 +67,18 @@ def command(named: tuple[str, ...], *, all_orphans: bool, yes: bool) -> None:
     require_home_folder(home)
 
     def wait() -> None:
-        click.echo(f"another process removes {home.path}: waiting for it", err=True)
+        click.echo(f"another process is removing {home.path}; waiting", err=True)
 
     with reserved(home, wait) as here:
         if not here:
             click.echo(f"{home.path} was removed by another process")
             return
         _describe(home)
-        confirm("Remove all of it, for good?", yes=yes)
+        confirm("Remove all of this permanently?", yes=yes)
         left = destroy_home(home)
     click.echo(f"removed {home.path}")
     for each in left:
-        click.echo(f"  left {each}, which no gateway made")
+        click.echo(f"  kept {each}, which no gateway created")
 
 
 def _home() -> Home:
@@ -90,14 +90,14 @@ def _home() -> Home:
             raise NeedsEdit(
                 "home_missing",
                 f"there is no gateway in {Path.cwd()} or above; nothing was removed",
-                hint="name it: `mosaic federation destroy --home DIR`",
+                hint="specify its folder: `mosaic federation destroy --home DIR`",
             )
         return Home(nearest.path.resolve())
     home = Home((Path.cwd() / given).resolve())
     if not is_home(home.path) and is_home(home.path / NAME):
         raise NeedsEdit(
             "home_missing",
-            f"{home.path} holds no gateway of its own; nothing was removed",
+            f"{home.path} is not a gateway's folder; nothing was removed",
             hint=f"did you mean --home {home.path / NAME}?",
         )
     return home
@@ -105,17 +105,17 @@ def _home() -> Home:
 
 def _describe(home: Home) -> None:
     """Tell what is going to be removed."""
-    click.echo(f"the gateway in {home.path} is removed for good:")
+    click.echo(f"this removes the gateway in {home.path} permanently:")
     _line(home.path, size_of(home.path), "keys, certificate authority, settings, logs")
     for directory in data_directories_outside(home):
         _line(directory.path, size_of(directory.path), "its database")
     click.echo(f"  {_rows(home)}")
     for name, path in _files_elsewhere(home).items():
-        click.echo(f"  kept: {path}, which {name} names")
+        click.echo(f"  kept: {path}, as {name} says")
     users = users_of(home)
     if users:
         pids = ", ".join(str(each.pid) for each in users)
-        click.echo(f"  what runs of it is stopped first: pid {pids}")
+        click.echo(f"  its processes are stopped first: pid {pids}")
 
 
 def _files_elsewhere(home: Home) -> dict[str, Path]:
@@ -154,12 +154,12 @@ def _live_counts(home: Home) -> dict[str, int]:
     from reconciler.store.views.status import live_counts
 
     if not has_data(home):
-        raise NeedsEdit("home_missing", "it is not there")
+        raise NeedsEdit("home_missing", "it does not exist")
     try:
         with locked(home.run / "start.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
             pass
     except BlockingIOError:
-        raise Retry("child_failed", "another process starts or stops its server") from None
+        raise Retry("child_failed", "another process is starting or stopping its server") from None
     settings = load_settings({"home": str(home.path)}, os.environ, Path.cwd(), making_home=True)
     until = time.monotonic() + READ_S
     with postgres(
@@ -178,12 +178,12 @@ def _destroy_orphans(named: tuple[str, ...], *, all_of_them: bool, yes: bool) ->
         if path not in by_path:
             raise NeedsEdit(
                 "home_missing",
-                f"{path} is nothing that a removed gateway left; nothing was removed",
-                hint="see `mosaic federation doctor` for what there is",
+                f"{path} was not left by a removed gateway; nothing was removed",
+                hint="`mosaic federation doctor` lists what removed gateways left",
             )
         if by_path[path] not in chosen:
             chosen.append(by_path[path])
-    _list("left by gateways that are gone:", chosen)
+    _list("left by gateways that no longer exist:", chosen)
     remaining = [orphan for orphan in by_path.values() if orphan not in chosen]
     _list("kept, because the gateway may be on a disk that is not mounted:", remaining)
     for orphan in remaining:
@@ -193,7 +193,7 @@ def _destroy_orphans(named: tuple[str, ...], *, all_of_them: bool, yes: bool) ->
     if not chosen:
         click.echo("nothing to remove")
         return
-    confirm(f"Remove {counted(len(chosen), 'folder')}, for good?", yes=yes)
+    confirm(f"Remove {counted(len(chosen), 'folder')} permanently?", yes=yes)
     for orphan in chosen:
         remove_orphan(orphan)
     click.echo(f"removed {counted(len(chosen), 'folder')}, {_total(chosen)}")

@@ -137,7 +137,7 @@ def _examine(settings: Settings) -> list[Finding]:
             _with_database(doctor, settings, databases[0])
         else:
             for name in ("schema", "clock", "audit log", "sealing keys"):
-                doctor.skip(name, "the database is not there")
+                doctor.skip(name, "the database is not available")
         doctor.check("token pepper", lambda: _pepper(settings))
         _git(doctor, settings)
         doctor.check("source", lambda: _source(settings, next(iter(databases), None)))
@@ -149,11 +149,11 @@ def _examine(settings: Settings) -> list[Finding]:
             may_be_down=True,
         )
         if warning := port_warning(settings):
-            doctor.warn("listen", warning, "nothing, where one does: listen (MOSAIC_LISTEN)")
+            doctor.warn("listen", warning, "if nothing does: listen (MOSAIC_LISTEN)")
         if settings.embedded and not gateway_runs(require_home(settings)):
             home = require_home(settings).path
             hint = f"`mosaic federation up --home {shlex.quote(str(home))}`"
-            doctor.warn("gateway", f"it is stopped: neither `up` nor `serve` runs in {home}", hint)
+            doctor.warn("gateway", f"stopped: neither `up` nor `serve` runs in {home}", hint)
             return doctor.findings
         doctor.check("CA", lambda: _ca(settings), may_be_down=True)
         doctor.check("endpoint", lambda: _endpoint(settings), may_be_down=True)
@@ -176,7 +176,7 @@ def _orphans() -> list[Finding]:
         )
         for each in orphans()
     ]
-    return left or [Finding("orphans", OK, "no removed gateway left anything on this machine")]
+    return left or [Finding("orphans", OK, "no removed gateway left data on this machine")]
 
 
 def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> None:
@@ -195,8 +195,8 @@ def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> N
         if abs(skew) > MAX_SKEW:
             raise Refused(
                 "state_conflict",
-                f"this clock is {skew.total_seconds():+.1f} s from the database's",
-                hint="set the clocks: proofs and certificates are judged by them",
+                f"the clock of this machine is {skew.total_seconds():+.1f} s from the database's",
+                hint="synchronize the clocks: proofs and certificates depend on them",
             )
         return f"{skew.total_seconds():+.1f} s from the database's"
 
@@ -210,7 +210,7 @@ def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> N
                 f"it breaks at seq {broken.seq}: {broken.reason}",
                 hint="see `mosaic federation audit verify`",
             )
-        return f"{verification.last.seq:,} entries verify"
+        return f"{verification.last.seq:,} entries verified"
 
     def keys() -> str:
         folder = require(settings.keyring, "keyring")
@@ -250,7 +250,7 @@ def _source(settings: Settings, database: Database | None) -> str:
         if interrupted(source):
             raise Refused(
                 "state_conflict",
-                f"a command was interrupted in {source.shown} that wrote to another database",
+                f"a command that wrote to another database was interrupted in {source.shown}",
                 hint="run `mosaic federation status` with the settings of that database; if it is"
                 " gone, check the manifests and remove .mosaic-journal-*",
             )
@@ -271,7 +271,9 @@ def _ca(settings: Settings) -> str:
         raise Refused(
             "ca_refused", "; ".join(facts["differences"]), hint="see `mosaic federation ca status`"
         )
-    return f"step-ca {facts['version']} at {facts['url']}, its provisioners are ours"
+    return (
+        f"step-ca {facts['version']} at {facts['url']}, its provisioners are those of this gateway"
+    )
 
 
 def _endpoint(settings: Settings) -> str:
@@ -279,6 +281,8 @@ def _endpoint(settings: Settings) -> str:
         require_home(settings)
     if settings.ca_root is None:
         raise NeedsEdit(
-            "config_invalid", "MOSAIC_CA_ROOT is not set", hint="name the bundle of the CA's roots"
+            "config_invalid",
+            "MOSAIC_CA_ROOT is not set",
+            hint="set it to the PEM bundle of the CA's roots",
         )
     return f"{settings.public_url}: {ask_ready(settings)}"

@@ -68,5 +68,5 @@ def make_home(settings: Settings) -> Settings | None:
     if warning := port_warning(made):
         click.echo(f"  warning: {warning}", err=True)
     if find_step_ca() is None:
-        click.echo("  it needs step-ca: `mosaic federation ca install`")
+        click.echo("  install step-ca first: `mosaic federation ca install`")
     return made

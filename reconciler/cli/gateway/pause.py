@@ -36,4 +36,4 @@ def command(reason: str, wait: timedelta) -> None:
     with open_database(settings, "pause") as database, locked(database, wait) as tx:
         made = pause(tx, f"user:{actor_name()}", reason)
     click.echo(f"paused by {made.by}: {made.reason}")
-    print_hint("  go on with: `mosaic federation resume`")
+    print_hint("  resume with: `mosaic federation resume`")

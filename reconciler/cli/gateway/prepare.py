@@ -103,5 +103,5 @@ def _refuse_lost(settings: Settings, places: dict[str, Path]) -> None:
         raise NeedsEdit(
             "config_invalid",
             f"the database is in use, but {', '.join(missing)} cannot be found",
-            hint="restore it from its backup; new keys would not open what the old ones sealed",
+            hint="restore it from its backup: a new one cannot replace it",
         )

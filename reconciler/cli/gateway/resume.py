@@ -31,4 +31,4 @@ def command(wait: timedelta) -> None:
     print_gateway(settings)
     with open_database(settings, "resume") as database, locked(database, wait) as tx:
         resume(tx, f"user:{actor_name()}")
-    click.echo("the loops go on with their next pass")
+    click.echo("the loops continue with their next pass")

@@ -69,7 +69,7 @@ class _Hook:
 @click.option(
     "--refuse-widening",
     is_flag=True,
-    help="Refuse plans that grant more than now; a person applies them.",
+    help="Refuse plans that grant more than now; a person must apply them.",
 )
 @signed_option
 @source_option
@@ -91,8 +91,8 @@ def command(
     source = source_of(settings, None)
     if hook is not None and not source.is_git:
         raise _wrong(
-            f"--webhook is for a repository, and {source.shown} is a folder: that is watched",
-            "leave --webhook out, or name the repository's ref by --ref",
+            f"--webhook needs a git repository; {source.shown} is a folder, which is watched",
+            "omit --webhook, or name a ref of the repository: --ref",
         )
 
     async def run() -> None:
@@ -156,7 +156,7 @@ def _hook(listen: str | None, secret_file: str | None) -> _Hook | None:
         )
     if secret.startswith(SIGNING_TOKEN) and signing_key(secret) is None:
         raise _wrong(
-            f"{secret_file}: it begins with whsec_, and no key in base64 follows",
+            f"{secret_file}: it begins with whsec_, but no base64 key follows",
             'make one: echo "whsec_$(openssl rand -base64 32)"',
         )
     return _Hook(address, secret)

@@ -1,6 +1,6 @@
 """Run the HTTPS endpoint and its workers, until a signal.
 
-The workers carry revocations to the CA. Inside a home, PostgreSQL and step-ca run too. Any number
+The workers revoke certificates at the CA. Inside a home, PostgreSQL and step-ca run too. Any number
 of `serve` processes can share one database.
 """
 

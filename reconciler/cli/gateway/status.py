@@ -104,14 +104,14 @@ def _lines(document: dict[str, Any]) -> Iterator[Line]:
 def _paused(pause: dict[str, str] | None) -> Iterator[Line]:
     if pause is not None:
         yield f"paused        by {pause['by']}, {away(pause['at'])}: {pause['reason']}", "yellow"
-        yield "              go on with: `mosaic federation resume`", None
+        yield "              resume with: `mosaic federation resume`", None
 
 
 def _at_the_ca(document: dict[str, Any]) -> Iterator[Line]:
     waiting = document["revocationsWaiting"]
     if waiting["count"]:
         error = f": {waiting['error']}" if waiting["error"] else ""
-        yield f"at the CA     {counted(waiting['count'], 'revocation')} to tell{error}", "yellow"
+        yield f"at the CA     {counted(waiting['count'], 'revocation')} pending{error}", "yellow"
     for each in document["revocationLists"]:
         if each["late"]:
             text = f"number {each['number']} is late: {away(each['nextUpdate'])}"
@@ -143,7 +143,7 @@ def _reconciler(each: dict[str, Any]) -> Iterator[Line]:
     text = f"{each['actor']}, last pass {away(each['at'])}{silent}"
     yield f"reconciler    {text}", "yellow" if silent else None
     if failure is not None:
-        yield f"              fails since {away(failure['since'])}: {failure['message']}", "red"
+        yield f"              failing since {away(failure['since'])}: {failure['message']}", "red"
         for problem in failure["problems"]:
             yield f"              {Problem(**problem)}", "red"
         more = failure["problemCount"] - len(failure["problems"])
@@ -151,7 +151,7 @@ def _reconciler(each: dict[str, Any]) -> Iterator[Line]:
             yield f"              and {more:,} more: `mosaic federation validate` lists them", None
         yield f"              {failure['hint']}", None
     if waiting is None and each["watch"] is not None:
-        yield "              it was stopped", None
+        yield "              stopped", None
     elif waiting is not None and not each["silent"]:
         yield f"              {_waiting(each, waiting)}", None
 

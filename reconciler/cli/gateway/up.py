@@ -77,7 +77,7 @@ async def _up(settings: Settings) -> None:
         tasks = (loop.run, keeping(files, settings, gateway), moving(home, url))
         private_tasks = serving_authority(private, url)
         await serve_until(stop, settings, gateway, click.echo, *tasks, *private_tasks)
-    click.echo("ended; nothing is left running")
+    click.echo("stopped; no process is left")
 
 
 def _migrate(url: str) -> None:

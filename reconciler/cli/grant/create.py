@@ -109,7 +109,8 @@ def command(
     print_invitation("invitation", document["invitation"])
     if not no_write:
         click.echo(
-            "next: commit the manifest; hand the invitation to the peer, in secret", err=True
+            "next: commit the manifest; send the invitation to the peer over a secure channel",
+            err=True,
         )
 
 

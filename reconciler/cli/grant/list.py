@@ -18,8 +18,8 @@ COLUMNS = (
     ("STATUS", status_of),
     ("PEER", lambda row: row["peer"]),
     ("SUBJECT", lambda row: row["subjectUserId"]),
-    ("ENDS", end_of),
-    ("CERTIFICATE ENDS", live_certificate),
+    ("EXPIRES", end_of),
+    ("CERTIFICATE EXPIRES", live_certificate),
     ("HELD", hold_of),
 )
 

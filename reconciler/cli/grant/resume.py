@@ -32,6 +32,6 @@ def command(name: str, wait: timedelta, output: str) -> None:
     if output != "table":
         return
     if grant.status == GrantStatus.REVOKED:
-        click.echo("  the next apply creates it anew, where git declares it")
+        click.echo("  the next apply creates it again if git declares it")
     elif isinstance(grant, GrantView) and grant.suspended:
         click.echo("  its manifest suspends it: set spec.suspended to false in git")

@@ -1,4 +1,4 @@
-"""Revoke a grant and its certificates for good.
+"""Revoke a grant and its certificates permanently.
 
 No grant of that name is created again until `grant resume`, or until its manifest is removed from
 git.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @revoke_options
 @verb
 def command(name: str, reason: str, yes: bool, wait: timedelta, output: str) -> None:
-    question = "" if yes else f"Revoke grant {name} and its certificates for good?"
+    question = "" if yes else f"Revoke grant {name} and its certificates permanently?"
 
     def revoke(tx: Tx, actor: str) -> None:
         revoke_grant(tx, name, actor, reason)

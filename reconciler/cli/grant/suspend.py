@@ -1,4 +1,4 @@
-"""Suspend a grant, whatever git says; its certificates stay.
+"""Suspend a grant regardless of git; its certificates stay.
 
 The command changes no manifest, and no apply undoes it. `grant resume` lifts the hold.
 """

@@ -59,7 +59,7 @@ def command(moment: datetime | timedelta, output: str) -> None:
         click.echo(
             f"{kind}: entries of an earlier version, which name no row, are left out", err=True
         )
-    show_list(document["grants"], COLUMNS, output, "nobody had a grant")
+    show_list(document["grants"], COLUMNS, output, "no grant existed")
 
 
 def _absolute(tx: Tx, moment: datetime | timedelta) -> datetime:

@@ -1,4 +1,4 @@
-"""Explain why a grant, a peer or a certificate is as it is.
+"""Explain the state of a grant, a peer or a certificate.
 
 KIND is grant, peer, certificate or serial; `grant/x` is the same as `grant x`. A certificate is
 named by its serial or its SHA-256 fingerprint, as openssl prints them or in another usual form, and
@@ -77,7 +77,7 @@ def _subject(words: tuple[str, ...]) -> tuple[str, str]:
             click.get_current_context(),
         )
     if not it.strip():
-        raise click.UsageError(f"which {kind}? it is not named", click.get_current_context())
+        raise click.UsageError(f"the name of the {kind} is missing", click.get_current_context())
     if READ[kind] is not explain_serial:
         return kind, it
     try:

@@ -1,4 +1,4 @@
-"""Remove a key that seals nothing.
+"""Remove a key that no longer seals a value.
 
 The command is refused while the key ID is the primary one or seals a value.
 """
@@ -17,7 +17,7 @@ from reconciler.store.rewrap import sealed_by_key
 
 @click.command(help=__doc__)
 @click.argument("key_id", metavar="ID")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @verb
 def command(key_id: str, yes: bool) -> None:
     settings = read_settings()
@@ -37,14 +37,14 @@ def command(key_id: str, yes: bool) -> None:
             raise Refused(
                 "key_in_service",
                 f"the key {key_id!r} is the primary one",
-                hint="let another seal first: `mosaic federation keys rotate`",
+                hint="make another key the primary one first: `mosaic federation keys rotate`",
             )
         if sealed:
             raise Refused(
                 "key_in_service",
                 f"the key {key_id!r} still seals {counted(sealed, 'value')}",
-                hint="seal them again first: `mosaic federation keys rewrap`",
+                hint="seal them with the primary key first: `mosaic federation keys rewrap`",
             )
-        confirm(f"Remove the key {key_id} for good?", yes=yes)
+        confirm(f"Remove the key {key_id} permanently?", yes=yes)
         remove_key(folder, key_id)
     click.echo(f"removed {key_id}")

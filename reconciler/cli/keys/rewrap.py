@@ -1,4 +1,4 @@
-"""Seal again, under the primary key, what older keys seal.
+"""Seal the values of older keys again, with the primary key.
 
 The gateway can run meanwhile. After an interruption, the command continues where it stopped.
 """

@@ -28,5 +28,5 @@ def command(key_id: str | None) -> None:
     click.echo(f"acting on the keyring in {folder}", err=True)
     chosen = key_id or add_key(folder)
     make_primary(folder, chosen)
-    click.echo(f"{chosen} seals from now on")
+    click.echo(f"{chosen} is the primary key now")
     print_hint("  next: back the keyring up, then `mosaic federation keys rewrap`")

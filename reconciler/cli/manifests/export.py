@@ -35,7 +35,7 @@ def command(folder: str | None) -> None:
     target = Path(folder)
     if target.exists():
         raise Refused("name_taken", f"{target} exists already", hint="name a new folder")
-    again = f"remove what is in {target}, and the same command may be run again"
+    again = f"empty {target}, then run the same command again"
     with tallied("manifest", len(texts), then=again) as tally:
         for row, text in texts:
             kind = "peers" if isinstance(row, ObservedPeer) else "grants"

@@ -52,7 +52,7 @@ def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
             click.echo(_diff(path, text, made) if diff else f"{path}\n", nl=False)
     if check and different:
         line = invocation("fmt", paths, flags_given("home", "source", "ref", "path"))
-        click.echo(f"{counted(len(different), 'file')} to lay out: `{line}`", err=True)
+        click.echo(f"{counted(len(different), 'file')} to format: `{line}`", err=True)
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
@@ -92,7 +92,7 @@ def _write(path: Path, text: str) -> None:
         raise NeedsEdit(
             "value_invalid",
             f"{path} cannot be written: {error.strerror}",
-            hint="it is as it was; check its folder",
+            hint="it was not changed; check its folder",
         ) from None
 
 
@@ -108,7 +108,7 @@ def _files(path: Path) -> Iterator[Path]:
     else:
         raise NeedsEdit(
             "source_unreadable",
-            f"{path} is no folder and no manifest (*.yaml, *.yml)",
+            f"{path} is neither a folder nor a manifest (*.yaml, *.yml)",
             hint="check the path; nothing was changed",
         )
 
@@ -118,7 +118,7 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode()  # as its lines end
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        hint = "check the file; nothing of it was changed"
+        hint = "check the file; it was not changed"
         raise NeedsEdit(
             "source_unreadable", f"{path} cannot be read: {reason}", hint=hint
         ) from None

@@ -81,12 +81,12 @@ def command(
     grant, certificate = row["grant"], row["certificate"]
     click.echo(f"peer/{row['name']} is {row['status']}")
     click.echo(f"  under its grant {grant['name']}, on behalf of {grant['subjectUserId']}")
-    click.echo(f"  certificate {certificate['serial']}, ends {away(certificate['notAfter'])}")
+    click.echo(f"  certificate {certificate['serial']}, expires {away(certificate['notAfter'])}")
 
 
 def _read_invitation() -> str:
     if sys.stdin.isatty():
-        _say("paste the invitation, then Enter and Ctrl-D")
+        _say("paste the invitation, then press Enter and Ctrl-D")
     return read_standard_input("INVITATION")
 
 

@@ -31,7 +31,7 @@ COLUMNS = (
     ("DIRECTION", lambda row: row["direction"]),
     ("ENDPOINT", lambda row: row["endpoint"] or "-"),
     ("GRANTS", lambda row: ", ".join(_grants(row)) or "-"),
-    ("CERTIFICATE ENDS", _certificate_ends),
+    ("CERTIFICATE EXPIRES", _certificate_ends),
     ("HELD", hold_of),
 )
 

@@ -1,4 +1,4 @@
-"""Revoke a peer and all of its grants for good.
+"""Revoke a peer and all of its grants permanently.
 
 The key of an outbound peer is erased. No peer of that name is created again until its manifest is
 removed from git.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @revoke_options
 @verb
 def command(name: str, reason: str, yes: bool, wait: timedelta, output: str) -> None:
-    question = "" if yes else f"Revoke peer {name}, its grants and their certificates for good?"
+    question = "" if yes else f"Revoke peer {name}, its grants and their certificates permanently?"
 
     def revoke(tx: Tx, actor: str) -> None:
         revoke_peer(tx, name, actor, reason)

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @click.argument("path", required=False)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--invite", is_flag=True, help="Make an invitation for each grant that is created.")
 @click.option(
     "--invite-dir", metavar="DIR", help="Write the invitations as files with mode 0600 instead."
@@ -104,7 +104,7 @@ def command(
     invitations: list[dict[str, Any]] = []
     print_gateway(settings)
     if saved and (words := plan_options.words()):
-        click.echo(f"as it was planned: {shlex.join(words)}", err=True)
+        click.echo(f"with the options of the saved plan: {shlex.join(words)}", err=True)
     with (
         summarised() as attempt,
         opened_reading(settings, source, plan_options, "apply") as opened_read,
@@ -205,7 +205,9 @@ def _tell_pause(database: Database) -> None:
         pause = paused(tx)
     if pause is not None:
         click.echo(f"the loops are paused by {pause.by}: {pause.reason}", err=True)
-        click.echo("  this apply is yours and goes on; they wait for: resume", err=True)
+        click.echo(
+            "  this apply continues; the loops wait for `mosaic federation resume`", err=True
+        )
 
 
 def _saved(path: str | None, plan_options: PlanOptions) -> SavedPlan | None:
@@ -215,8 +217,8 @@ def _saved(path: str | None, plan_options: PlanOptions) -> SavedPlan | None:
     if words := [*plan_options.words(), *source_flags_given()]:
         raise NeedsEdit(
             "usage",
-            f"{words[0]} does not go with a saved plan: it was made for its own",
-            hint=f"plan again with {words[0]}, and save that",
+            f"{words[0]} cannot be combined with a saved plan, which has its own options",
+            hint=f"make a plan with {words[0]}, and save it",
         )
     return saved
 

@@ -55,7 +55,7 @@ def opened_reading(
     if not source.is_git and is_file(source.location):
         raise NeedsEdit(
             "usage",
-            f"{source.location} is a file, and a source is a folder: all of it is applied",
+            f"{source.location} is a file, and a source must be a folder",
             hint="name the folder; --target kind/name narrows what is applied",
         )
     actor = f"user:{actor_name()}"

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Write the present rows into the manifests of the source.",
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there is drift.")
 @wait_lock
 @output_choice("text", "json", about="How it is printed; json is stable.")
@@ -91,10 +91,10 @@ def command(
             files = ", ".join(each.path for each in prepared.files)
             confirm(f"Write {_count(drifts)} into {files}?", yes=yes)
             _adopt(database, prepared, (drifts, only), wait)
-            click.echo(f"Written: {files}; commit it.", err=True)
+            click.echo(f"Wrote {files}; commit the change.", err=True)
             return
         if reverting and drifts:
-            confirm(f"Put {_count(drifts)} back?", yes=yes)
+            confirm(f"Revert {_count(drifts)}?", yes=yes)
             left = _revert(database, drifts, only, wait)
             _report(drifts, left)
             if left:
@@ -141,7 +141,7 @@ def _as_seen(tx: Tx, seen: Sequence[Drift], only: frozenset[Identity] | None) ->
     if [each.as_json() for each in now] != [each.as_json() for each in seen]:
         raise Refused(
             "plan_stale",
-            "the rows have changed since they were looked at",
+            "the rows have changed since they were shown",
             hint="nothing was changed; run the command again",
         )
     return now

@@ -46,7 +46,7 @@ def plan_markdown(plan: Plan, verdict: Verdict, desired: Desired) -> str:
             for each in changes
         ]
         comment.section(TITLES[action], entries, fence="diff")
-    comment.section("Left as it is", [(f"- {_left(each)}",) for each in notes.values()])
+    comment.section("Unchanged, with a note", [(f"- {_left(each)}",) for each in notes.values()])
     return "\n".join([*comment.lines, *comment.cut()]) + "\n"
 
 
@@ -82,7 +82,9 @@ class _Comment:
         if not self._left_out:
             return ()
         entries = "entry is" if self._left_out == 1 else "entries are"
-        missing = f"{self._left_out:,} more {entries} not shown: a comment may not be longer"
+        missing = (
+            f"{self._left_out:,} more {entries} not shown, because a comment has a maximum length"
+        )
         return (f"**Cut: {missing}.** `mosaic federation plan` shows all of it.",)
 
     def _add(self, *lines: str) -> None:

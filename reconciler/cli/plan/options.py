@@ -132,8 +132,9 @@ def signatures(settings: Settings, *, required: bool = False) -> SignatureSettin
     if not any(files):
         raise NeedsEdit(
             "config_invalid",
-            "MOSAIC_ALLOWED_SIGNERS: signed commits are required, and it is not said who may sign",
-            hint="name a file of allowed signers, or MOSAIC_SIGNERS_KEYRING",
+            "MOSAIC_ALLOWED_SIGNERS: signed commits are required, but no allowed signers are"
+            " configured",
+            hint="set it to a file of allowed signers, or set MOSAIC_SIGNERS_KEYRING",
         )
     return SignatureSetting(*(str(each) if each is not None else None for each in files))
 

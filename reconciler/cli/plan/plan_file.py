@@ -67,7 +67,7 @@ def read_plan(path: Path) -> SavedPlan:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise NeedsEdit(
             "usage",
-            f"{str(path)!r} is a file, but no plan that this version saved",
+            f"{str(path)!r} is a file, but not a plan that this version saved",
             hint="name the source's folder; --target kind/name narrows what is applied",
         ) from None
 

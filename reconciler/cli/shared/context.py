@@ -222,8 +222,8 @@ def confirm(question: str, *, yes: bool) -> None:
     if not can_ask():
         raise NeedsEdit(
             "confirmation_needed",
-            "there is no terminal to ask on",
-            hint="pass --yes to continue without a question",
+            "there is no terminal for the confirmation",
+            hint="pass --yes to continue without confirmation",
         )
     if not _agrees(question):
         raise Refused("declined", "cancelled", hint="nothing was changed")

@@ -34,7 +34,7 @@ reason_option = click.option(
 
 def revoke_options(function: F) -> F:
     """Add NAME and the options of `revoke`."""
-    yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+    yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
     return click.argument("name")(reason_option(yes(wait_lock(output_option(function)))))
 
 

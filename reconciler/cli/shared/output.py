@@ -19,7 +19,7 @@ Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 
 # the headings of names and times, which stay whole in a narrow terminal
 WHOLE: Final = frozenset(
-    {"NAME", "GRANT", "PEER", "ID", "SEQ", "AT", "OF", "ENDS", "EXPIRES", "CERTIFICATE ENDS"}
+    {"NAME", "GRANT", "PEER", "ID", "SEQ", "AT", "OF", "EXPIRES", "CERTIFICATE EXPIRES"}
 )
 MAX_CELL: Final = 4096  # characters
 

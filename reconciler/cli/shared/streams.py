@@ -127,7 +127,7 @@ def _unwritable(error: OSError) -> OSError | Refused:
     return Refused(
         "output_unwritable",
         f"standard output cannot be written: {error.strerror}",
-        hint="free space where it goes; what the command has changed is not undone",
+        hint="free some space there; the command's changes remain",
     )
 
 
@@ -188,7 +188,7 @@ def not_utf8(name: str, detail: str) -> NeedsEdit:
     return NeedsEdit(
         "usage",
         f"{name}: {detail}, which is not UTF-8 text",
-        hint="write it in UTF-8; `iconv -f latin1 -t utf-8` converts what is Latin-1",
+        hint="write it in UTF-8; `iconv -f latin1 -t utf-8` converts Latin-1",
     )
 
 
@@ -256,7 +256,7 @@ def _decoded(name: str, content: bytes) -> str:
 
 
 def _unreadable(name: str, reason: str | None) -> NeedsEdit:
-    hint = "name what can be read, and run the command again"
+    hint = "name a readable file, and run the command again"
     return NeedsEdit("usage", f"{name} cannot be read: {reason}", hint=hint)
 
 

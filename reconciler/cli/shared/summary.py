@@ -14,7 +14,7 @@ from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-AGAIN: Final = "the same command may be run again at once"
+AGAIN: Final = "the same command can be run again at once"
 # nothing was tried: the words were wrong, or a person did not say yes
 NO_ATTEMPT: Final = frozenset({"usage", "confirmation_needed", "declined"})
 
@@ -46,7 +46,7 @@ def summarised() -> Iterator[Attempt]:
         if attempt.committed or (isinstance(error, MosaicError) and error.code in NO_ATTEMPT):
             raise
         if lost_at_commit(attempt, error):
-            _tell("all of it, or nothing", _why(error), "nothing", "run again to find out")
+            _tell("everything, or nothing", _why(error), "nothing", "run again to find out")
             raise _unknown(error) from None
         left = "every change" if attempt.planned is None else counted(attempt.planned, "change")
         _tell("nothing", _why(error), left, _then(error))
@@ -86,7 +86,8 @@ def _unknown(error: BaseException) -> BaseException:
         return error
     return Retry(
         error.code,
-        f"{error.message}; it was lost at the commit: all of the changes are there, or none",
+        f"{error.message}; the connection was lost at the commit: either all changes were made,"
+        " or none",
         hint="run the same command again: it does what is left, or finds nothing to do",
     )
 
@@ -104,7 +105,7 @@ def _why(error: BaseException) -> str:
 def _then(error: BaseException) -> str:
     if isinstance(error, (Refused, NeedsEdit, click.exceptions.Exit)):
         return "nothing was changed"
-    return f"nothing is half done: {AGAIN}"
+    return f"nothing was changed: {AGAIN}"
 
 
 def _tell(done: str, failed: str, left: str, then: str) -> None:

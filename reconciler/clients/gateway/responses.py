@@ -71,7 +71,7 @@ def read_failure(answer: Response, secret: str = "") -> MosaicError:
     if 300 <= answer.status < 400:
         return wrong_answer(f"a redirect (HTTP {answer.status}), which is not followed")
     if answer.status < 400:
-        return wrong_answer(f"HTTP {answer.status}, where another status was due")
+        return wrong_answer(f"HTTP {answer.status}, expected the status of the contract")
     problem = _problem(answer)
     code, detail, hint = "", "", ""
     if problem is not None:

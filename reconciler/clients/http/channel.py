@@ -144,7 +144,7 @@ def wrong_answer(reason: str) -> MosaicError:
     """Return the error of an answer that is not of the contract."""
     return Refused(
         "peer_wrong_answer",
-        f"the other gateway answered wrongly: {reason}",
+        f"the other gateway sent a wrong answer: {reason}",
         hint="check that the invitation's host is a gateway of a version like this one",
     )
 

@@ -277,7 +277,7 @@ def _required(provisioner: Provisioner | None, name: str) -> Provisioner:
     if provisioner is None:
         raise NeedsEdit(
             "config_invalid",
-            f"the key of the provisioner {name!r} is not at hand",
+            f"the key of the provisioner {name!r} is missing",
             hint="set MOSAIC_CA_PROVISIONERS to the folder that `ca init` wrote",
         )
     return provisioner
@@ -286,8 +286,8 @@ def _required(provisioner: Provisioner | None, name: str) -> Provisioner:
 def _unavailable(reason: str) -> Retry:
     return Retry(
         "ca_unavailable",
-        f"step-ca does not answer as it should: {reason}",
-        hint="see that it runs; inside a home, `up` and `serve` start it",
+        f"step-ca is not available: {reason}",
+        hint="check that it runs; inside a home, `up` and `serve` start it",
     )
 
 

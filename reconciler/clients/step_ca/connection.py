@@ -132,7 +132,7 @@ def _trusting(roots: str) -> ssl.SSLContext:
     except (ssl.SSLError, ValueError):
         raise NeedsEdit(
             "config_invalid",
-            "the roots that step-ca is to be trusted by are not PEM certificates",
+            "the roots that verify step-ca are not PEM certificates",
             hint="restore the bundle that MOSAIC_CA_ROOT names, or that of the home",
         ) from None
 

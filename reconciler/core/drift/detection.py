@@ -77,8 +77,8 @@ def _of_row(
         old = _status_of(row_state, applied, row)
         field = FieldChange("status", old, row.status, Effect.NARROWS)
         remedy = (
-            "what has ended stays ended: --revert completes its end, at the CA too; the next"
-            " apply makes it anew where git declares it, and its peer enrolls again"
+            "an ended object is not restored: --revert completes its revocation, also at the CA;"
+            " the next apply creates it again if git declares it, and its peer enrolls again"
         )
         who = _changed_by(row, ("status",), hand_changes)
         return Drift(DriftKind.ENDED, (field,), who, row, None, applied, row_state, remedy)
@@ -89,12 +89,13 @@ def _of_row(
     remedy = ""
     if any(field.path == "status" and field.old == "pending" for field in fields):
         remedy = (
-            f"nobody enrolled, and no row goes back to pending: `mosaic federation grant revoke"
+            "no peer has enrolled, and a row cannot return to pending: `mosaic federation grant"
+            " revoke"
             f" {row.name}` removes it"
         )
     elif f"{str(row.kind).lower()}/{row_state.name}" in live_subjects - {row.subject}:
         remedy = (
-            f"another row has the name {row_state.name} by now, so this one cannot have it back:"
+            f"another row uses the name {row_state.name} now, so it cannot be restored:"
             f" `mosaic federation {str(row.kind).lower()} revoke {row.name}` removes it"
         )
     who = _changed_by(row, columns, hand_changes)
@@ -107,7 +108,7 @@ def _from_earlier_version(row: StoredRow, hand_changes: Sequence[HandChange]) ->
     if own == row.digest or row.status in ENDED:
         return None
     field = FieldChange("digest", row.digest, own, Effect.NEUTRAL)
-    remedy = "what was applied is not recorded this far back: `mosaic federation apply` restores it"
+    remedy = "the audit log does not record what was applied: `mosaic federation apply` restores it"
     return Drift(
         DriftKind.CHANGED, (field,), _changed_by(row, (), hand_changes), row, remedy=remedy
     )
@@ -167,7 +168,7 @@ def _of_certificate(
     remedy = ""
     if status == "revoking" and expected == "issued" and who is not None:
         effect = Effect.NARROWS
-        remedy = "it is being revoked, and nothing calls that back: its peer renews or enrolls anew"
+        remedy = "it is being revoked, which cannot be undone: its peer renews or enrolls again"
     elif status == "revoked" or (status == "issued" and expected != "issued"):
         effect = Effect.WIDENS if status == "issued" else Effect.NARROWS
     else:

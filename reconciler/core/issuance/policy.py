@@ -221,7 +221,8 @@ def proof_invalid() -> Refused:
     return Refused(
         "proof_invalid",
         "the proof does not verify, or its key has no certificate here",
-        hint="sign method, URL and the time of now by the key of the CSR, as dpop+jwt (RFC 9449)",
+        hint="sign the method, the URL and the current time with the key of the CSR, as dpop+jwt"
+        " (RFC 9449)",
     )
 
 

@@ -221,5 +221,5 @@ def _differs(what: str, got: object, expected: object) -> Retry:
     return Retry(
         "ca_wrong_answer",
         f"the certificate's {what} differs: got {got!r}, expected {expected!r}",
-        hint="the certificate is not used; check that the CA runs our templates: ca status",
+        hint="the certificate is not used; `mosaic federation ca status` checks the CA's templates",
     )

@@ -118,7 +118,7 @@ def _ipv6(host: str) -> str:
 
 def _name(host: str) -> str:
     if host.startswith("*"):
-        raise ValueError("a wildcard is no one's address: name the host")
+        raise ValueError("a wildcard is not the address of a host")
     name = _mapped(host).removesuffix(".")
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):

@@ -120,7 +120,7 @@ def _plan_grants(
         if name not in side.declared and row.managed:
             yield _revoke(Kind.GRANT, row, "no longer in git")
         elif name not in side.declared and row.spec.peer in gone:
-            yield _revoke(Kind.GRANT, row, f"its peer {row.spec.peer!r} goes")
+            yield _revoke(Kind.GRANT, row, f"its peer {row.spec.peer!r} is removed")
 
 
 def _plan_live_grant(
@@ -136,7 +136,7 @@ def _plan_live_grant(
     if reason and may_begin:
         yield _replace(Kind.GRANT, row, declared, reason, fields)
     elif reason:
-        yield _revoke(Kind.GRANT, row, f"{reason}, and it cannot begin again")
+        yield _revoke(Kind.GRANT, row, f"{reason}, and it cannot be created again")
     elif fields and declared.spec.expires_at <= now:
         yield _revoke(Kind.GRANT, row, "its expiresAt is set to a time that has passed")
     elif fields:

@@ -96,13 +96,14 @@ def _not_ours(folder: Path, owner: int) -> NeedsEdit:
     try:
         status = folder.lstat()
     except OSError as error:
-        state = f"cannot be looked at: {error.strerror}"
+        state = f"cannot be inspected: {error.strerror}"
     else:
         state = f"has owner {status.st_uid} and mode {stat.filemode(status.st_mode)}"
     return NeedsEdit(
         "program_unusable",
         f"{folder} {state}, expected a folder (drwx------) of {owner}",
-        hint="run the command as the user who made the gateway; if nobody did, move that away",
+        hint="run the command as the user who made the gateway; if no gateway uses it, move it"
+        " away",
     )
 
 

@@ -136,8 +136,8 @@ def _base(home: Home, account: SystemAccount | None) -> Path:
     if account is not None and not reachable(base / "data", account):
         raise NeedsEdit(
             "program_unusable",
-            f"the account {account.name} cannot reach {base}, where the database lies",
-            hint="let it enter the folders above (chmod o+x), as when the gateway was made",
+            f"the account {account.name} cannot reach {base}, the folder of the database",
+            hint="allow it to enter the folders above (chmod o+x)",
         )
     return base
 
@@ -165,7 +165,7 @@ def _require_incomplete(home: Home) -> None:
     if home.config.is_file() and not (home.path / "postgres" / "data").exists():
         raise NeedsEdit(
             "home_missing",
-            f"{home.database_place}, which says where the database lies, is not there",
+            f"{home.database_place}, which says where the database is, does not exist",
             hint="restore it from a backup of the home",
         )
 
@@ -174,12 +174,12 @@ def _require_data(home: Home, cluster: Cluster) -> None:
     """Refuse to begin anew, with an empty database, where a complete home has lost its data."""
     if not home.config.is_file() or clusters.made(cluster):
         return
-    hint = f"restore it from a backup, or remove {home.path} and begin anew"
+    hint = f"restore it from a backup, or remove {home.path} and start over"
     if (home.path / "postgres" / "data").exists():
-        hint = f"it has absolute paths in it: move it back to {cluster.base.parent}"
+        hint = f"it contains absolute paths: move it back to {cluster.base.parent}"
     raise NeedsEdit(
         "home_missing",
-        f"the database of {home.path} has gone: {cluster.data} is not there",
+        f"the database of {home.path} is missing: {cluster.data} does not exist",
         hint=hint,
     )
 

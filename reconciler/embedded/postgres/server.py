@@ -106,8 +106,8 @@ def ensure_running(cluster: Cluster, give_up: Callable[[], bool] = never) -> Non
         if answer is Answer.BUSY:
             raise Retry(
                 "database_unavailable",
-                "PostgreSQL runs, and takes no connection",
-                hint=f"it recovers, or all are in use: see {cluster.log}",
+                "PostgreSQL runs, but accepts no connection",
+                hint=f"it is recovering, or all connections are in use: see {cluster.log}",
             )
         if answer is Answer.SILENT:
             _start(cluster, give_up)

@@ -145,7 +145,7 @@ def _install(target: Path, path: Path | None, progress: Callable[[str], None]) -
         finally:
             remove_leftovers(folder)
     if not _serves(target):
-        raise failed(f"{target} does not tell a version of {VERSION} or later", "remove it")
+        raise failed(f"{target} does not report version {VERSION} or later", "remove it")
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class StepCa:
         require_free(
             address,
             "step-ca",
-            "end that, or give it another port for good: ca_url (MOSAIC_CA_URL), as in"
+            "stop that process, or give step-ca another port: ca_url (MOSAIC_CA_URL), as in"
             f" `MOSAIC_CA_URL=https://{address[0]}:{free} mosaic federation up`",
         )
 

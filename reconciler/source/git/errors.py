@@ -46,7 +46,7 @@ _FAULTS: Final = (  # the first that matches
     ),
     _fault(
         r"permission denied \(|too many authentication failures|load key ",
-        "the host takes none of the keys: add the public key there, or name another key by "
+        "the host accepts none of the keys: add the public key there, or name another key by "
         "GIT_SSH_COMMAND; see docs/sources.md",
     ),
     _fault(
@@ -65,7 +65,7 @@ _FAULTS: Final = (  # the first that matches
     ),
     _fault(
         r"returned error: 403",
-        "the credentials of ~/.netrc may not read this repository: give them the right to",
+        "the credentials of ~/.netrc may not read this repository: grant them access",
     ),
     _fault(
         r"returned error: 404|repository '[^']*' not found|repository not found|project not found",
@@ -81,7 +81,7 @@ _FAULTS: Final = (  # the first that matches
     ),
     _fault(
         r"not our ref|does not allow request for unadvertised",
-        "the host gives no commit by its hash: name the branch or the tag that holds it",
+        "the host does not serve commits by hash: name the branch or the tag that contains it",
     ),
 )
 _UNKNOWN: Final = _fault("", "check the URL, the network and the credentials", lasting=False)

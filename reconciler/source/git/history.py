@@ -35,7 +35,7 @@ def parse_commit(printed: bytes) -> Commit:
     """
     fields = printed.decode("utf-8", "replace").split("\0")
     if len(fields) < 5 or not FULL_HASH.fullmatch(fields[0]):
-        raise unreadable("git printed something else than a commit")
+        raise unreadable("git printed something other than a commit")
     identity, author, subject, *times = fields[:5]
     at = next((at for at in map(_moment, times) if at is not None), _NEVER)
     return Commit(identity, printable(author, MAX_TEXT), printable(subject, MAX_TEXT), at)

@@ -60,7 +60,7 @@ class Remote:
         refuse_dash(location, "the source")
         shown = printable(without_credentials(location), 200)
         if not location.isprintable() or " " in location:
-            raise unreadable(f"the URL {shown!r} has a character in it that none may have")
+            raise unreadable(f"the URL {shown!r} contains an invalid character")
         if _SCP.fullmatch(location):
             return cls(location, "ssh")
         try:
@@ -69,7 +69,7 @@ class Remote:
         except ValueError:
             raise unreadable(f"{shown!r} is no URL") from None
         if parts.scheme not in PROTOCOLS or "::" in location.partition("://")[0]:
-            raise unreadable(f"{shown!r} is not read: a source is an https, ssh or file URL")
+            raise unreadable(f"{shown!r} is not supported: a source is an https, ssh or file URL")
         if password is not None or (user is not None and parts.scheme != "ssh"):
             raise NeedsEdit(
                 "source_unreadable",
@@ -182,7 +182,7 @@ def cache_folder(named: str | None) -> Path:
             continue
         states = folder.parent.lstat(), folder.lstat()
         if any(each.st_uid != os.geteuid() or each.st_mode & 0o002 for each in states):
-            raise unreadable(f"{folder} belongs to somebody else, or others may write to it")
+            raise unreadable(f"{folder} belongs to another user, or others may write to it")
         if os.access(folder, os.W_OK):
             return folder
     raise unreadable(f"no cache folder can be written: {', '.join(map(str, wanted))}")

@@ -122,7 +122,7 @@ def run_git(
     except OSError as error:
         raise unreadable(f"git cannot be run in {cwd}: {error.strerror}") from None
     except ProcessTimeout:
-        raise _ended(args, f"took longer than {bounds.seconds:g} s, and was ended") from None
+        raise _ended(args, f"took longer than {bounds.seconds:g} s, and was stopped") from None
     except OutputTooLarge:
         raise unreadable(
             f"git {_verb(args)} printed more than {bounds.output // 1024 // 1024} MiB"
@@ -149,7 +149,7 @@ def unknown_ref(ref: str, known: list[str]) -> NeedsEdit:
     short = sorted(re.sub(r"^refs/(?:heads|tags)/", "", name) for name in known)
     hint = "the repository has no commit yet, on any branch or tag"
     if short and re.fullmatch("[0-9a-f]{7,63}", ref):
-        hint = "if that is an abbreviated hash, name all of its hash"
+        hint = "if that is an abbreviated hash, name the full hash"
     elif short:
         close = nearest(ref, short[:MAX_NEAR], cutoff=0.6)
         suggestion = f"did you mean {printable(close)!r}? " if close else ""

@@ -210,7 +210,7 @@ def checked_path(path: str) -> str:
     refuse_dash(path, "the path")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or ".." in parts or not path.isprintable():
-        raise unreadable(f"the path {printable(path)!r} is none within a repository")
+        raise unreadable(f"the path {printable(path)!r} is not a path within a repository")
     return "/".join(parts)
 
 
@@ -226,7 +226,7 @@ def read_rules(repository: Repository, commit: str) -> str | None:
         return None
     row = listed_rows[0]
     if len(listed_rows) > 1 or row.kind is not Kind.FILE or row.size > MAX_FILE:
-        raise unreadable(f"{RULES} of {commit[:12]} is no regular file of at most 256 KiB")
+        raise unreadable(f"{RULES} of {commit[:12]} is not a regular file of at most 256 KiB")
     try:
         return read_blobs(repository, listed_rows)[0].decode()
     except UnicodeDecodeError:

@@ -88,7 +88,9 @@ def _record_bookkeeping(tx: Tx, plan: Plan, provenance: Provenance) -> list[Even
         ending.release_holds(tx, kind, [row.id for row in rows])
         events += [
             HoldReleased(
-                RowRef(kind, str(row.id), row.name), "manifest left git", provenance.as_json()
+                RowRef(kind, str(row.id), row.name),
+                "manifest removed from git",
+                provenance.as_json(),
             )
             for row in rows
         ]

@@ -30,7 +30,7 @@ class Answer(enum.Enum):
     """How a server answers who wants to connect."""
 
     READY = "a connection works"
-    BUSY = "it takes no connection: it starts, recovers, or has no room"
+    BUSY = "it accepts no connection: it is starting, recovering or full"
     SILENT = "nothing answers"
 
 

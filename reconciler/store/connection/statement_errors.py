@@ -81,7 +81,8 @@ def _failure(cause: BaseException | None, connector: Connector, *, lost: bool) -
         case "40P01" | "40001":  # deadlock, serialization failure
             return Conflict()
         case "55P03":
-            return Retry("lock_held", "a row or the lock stayed taken", hint="try again")
+            message = "a row or the lock was not released in time"
+            return Retry("lock_held", message, hint="try again")
         case "42P01" | "42703":
             return NeedsEdit(
                 "schema_missing",

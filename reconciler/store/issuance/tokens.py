@@ -58,14 +58,16 @@ def mint(tx: Tx, grant_id: UUID, pepper: bytes, life: timedelta, actor: str) -> 
     """
     if not timedelta(seconds=1) <= life <= MAX_TOKEN_LIFE:
         raise NeedsEdit(
-            "value_invalid", "a token lives from 1s to 7d", hint="choose a life such as 1h or 2d"
+            "value_invalid",
+            "the lifetime of a token is 1s to 7d",
+            hint="choose a lifetime such as 1h or 2d",
         )
     grant = grant_facts(tx, grant_id, lock=True)
     if grant.status.ended:
         raise Refused(
             "state_conflict",
             f"grant {grant.name!r} is {grant.status}: nobody can enroll under it",
-            hint="declare it anew and apply",
+            hint="declare it again and apply",
         )
     voided = void_tokens(tx, [grant_id])
     token = new_token(os.urandom(PUBLIC_ID_RANDOM_BYTES), os.urandom(SECRET_RANDOM_BYTES))

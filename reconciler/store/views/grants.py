@@ -68,7 +68,7 @@ def live_grant_id(tx: Tx, name: str) -> UUID:
         raise Refused(
             "state_conflict",
             f"grant {name!r} is {grant.status}: it has ended",
-            hint="declare it anew and apply",
+            hint="declare it again and apply",
         )
     return UUID(grant.id)
 

@@ -110,7 +110,7 @@ class ServerCertificate:
             renewed = self._read(pem)
         except (ValueError, ssl.SSLError) as error:
             raise Retry(
-                "ca_wrong_answer", f"the server certificate is not what was asked for: {error}"
+                "ca_wrong_answer", f"the server certificate is not what was requested: {error}"
             ) from None
         _load(self.context, pem)
         self._current = renewed
@@ -124,13 +124,13 @@ class ServerCertificate:
                 return await self.renew()
             except (MosaicError, OSError) as error:  # OSError: no descriptor is left for the key
                 state = (
-                    f"the one in use ends {self._current.not_after:%Y-%m-%d %H:%M:%S} UTC"
+                    f"the current one expires {self._current.not_after:%Y-%m-%d %H:%M:%S} UTC"
                     if self._current
-                    else "the port opens once there is one"
+                    else "the port opens when there is one"
                 )
                 wait_s = BACKOFF.wait(failures).total_seconds()
                 _log.warning(
-                    "no new server certificate (%s), again in %.0f s; %s",
+                    "no new server certificate (%s); trying again in %.0f s; %s",
                     f"{error.code}: {error}" if isinstance(error, MosaicError) else error,
                     wait_s,
                     state,

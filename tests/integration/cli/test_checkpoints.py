@@ -68,11 +68,11 @@ def test_a_checkpoint_says_what_the_log_comes_to_and_verifies_later(mosaic: Quic
     assert printed["seq"] == newest
 
     done = mosaic.ok("audit", "checkpoint", "kept")
-    assert done.out == f"{newest} entries verify; the checkpoint is in kept\n"
+    assert done.out == f"{newest} entries verified; the checkpoint is in kept\n"
     mosaic.ok("grant", "resume", "a")
     lines = mosaic.ok("audit", "verify", "--checkpoint", "kept").out.splitlines()
-    assert lines[0] == f"{newest + 1} entries verify"
-    assert lines[1].startswith(f"kept: seq {newest} is as it was at 20")
+    assert lines[0] == f"{newest + 1} entries verified"
+    assert lines[1].startswith(f"kept: seq {newest} is unchanged since 20")
     assert lines[1].endswith("its signature was not verified")
 
 

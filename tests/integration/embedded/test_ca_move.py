@@ -123,7 +123,7 @@ def test_a_template_that_was_changed_by_hand_stops_a_move_before_it_begins(mosai
 
 def test_a_variable_that_still_says_the_old_url_is_told(mosaic: Quick) -> None:
     done = mosaic.ok("ca", "move", NEW, MOSAIC_PUBLIC_URL=OLD)
-    assert f"MOSAIC_PUBLIC_URL says {OLD}: set it to {NEW}" in done.err
+    assert f"MOSAIC_PUBLIC_URL is {OLD}: change it to {NEW}" in done.err
     refused = mosaic.process("up", MOSAIC_PUBLIC_URL=OLD)
     assert refused.code == 78
     assert repr(NEW) in refused.err

@@ -122,7 +122,7 @@ def test_a_starter_that_is_killed_while_the_data_are_made_is_no_harm(folder: Pat
 def test_a_home_whose_data_have_gone_is_not_given_an_empty_database(home: Home) -> None:
     shutil.rmtree(cluster_of(home).data)
 
-    with pytest.raises(NeedsEdit, match="has gone"), postgres(home):
+    with pytest.raises(NeedsEdit, match="is missing"), postgres(home):
         pytest.fail("it was used")
 
 

@@ -172,7 +172,7 @@ def test_a_server_without_a_free_connection_is_not_stopped(
             while True:
                 held.enter_context(psycopg.connect(url))
 
-        with pytest.raises(Retry, match="takes no connection"), postgres(home):
+        with pytest.raises(Retry, match="accepts no connection"), postgres(home):
             pytest.fail("it was used")
 
         assert clusters.running(cluster_of(home)) == server

@@ -67,7 +67,7 @@ def test_a_push_starts_a_pass_long_before_the_timer(
     secret = secrets.token_hex(32)
     (tmp_path / "secret").write_text(secret)
     port = free_port()
-    words = ("run", "--poll", "10m", "--webhook", f"127.0.0.1:{port}", "--webhook-secret-file")
+    words = ("run", "xpoll", "10m", "xwebhook", f"127.0.0.1:{port}", "xwebhook-secret-file")
     source = {"MOSAIC_SOURCE": checkout.url, "MOSAIC_REF": "main", "MOSAIC_PATH": "manifests"}
     running = subprocess.Popen(
         [sys.executable, "-m", "reconciler.cli.main", "federation", *words, tmp_path / "secret"],
@@ -129,8 +129,8 @@ def test_an_invalid_manifest_waits_for_a_change(
     loop = git_loop(database_url, checkout)
     assert loop.one_pass() is After.WAIT
     assert mosaic.statuses() == {}
-    assert "manifest_invalid" in mosaic.ok("status", "--output", "json").out
-    assert "fails since" in mosaic.ok("status").out
+    assert "manifest_invalid" in mosaic.ok("status", "xoutput", "json").out
+    assert "failing since" in mosaic.ok("status").out
 
 
 def test_expiry_goes_on_while_the_source_is_broken_or_the_loop_is_paused(
@@ -139,7 +139,7 @@ def test_expiry_goes_on_while_the_source_is_broken_or_the_loop_is_paused(
     loop = git_loop(database_url, checkout)
     loop.one_pass()
     serial = mosaic.enroll("beta-tasks")
-    mosaic.ok("pause", "--reason", "an audit")
+    mosaic.ok("pause", "xreason", "an audit")
     mosaic.rows.run("UPDATE federation_grants SET expires_at = now() - interval '1 second'")
     checkout.write(bad="kind: Nonsense\n")
     checkout.commit("bad")
@@ -194,8 +194,8 @@ def test_a_webhook_needs_a_repository_and_a_secret_that_can_be_one(
     mosaic: Quick, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
-    hook = ("run", "--webhook", "127.0.0.1:9443", "--webhook-secret-file", str(secret))
-    for text, why in (("short", "has 5 octets"), ("whsec_not base64 at all", "no key in base64")):
+    hook = ("run", "xwebhook", "127.0.0.1:9443", "xwebhook-secret-file", str(secret))
+    for text, why in (("short", "has 5 octets"), ("whsec_not base64 at all", "no base64 key")):
         secret.write_text(text)
         refused = mosaic(*hook)
         assert refused.code == 78
@@ -204,13 +204,13 @@ def test_a_webhook_needs_a_repository_and_a_secret_that_can_be_one(
     secret.write_text("0123456789abcdef")
     refused = mosaic(*hook)
     assert refused.code == 78
-    assert "--webhook is for a repository" in refused.err
+    assert "xwebhook is for a repository" in refused.err
 
 
 def test_a_paused_loop_writes_nothing_until_resume(
     mosaic: Quick, checkout: Checkout, database_url: str
 ) -> None:
-    mosaic.ok("pause", "--reason", "an audit")
+    mosaic.ok("pause", "xreason", "an audit")
     loop = git_loop(database_url, checkout)
     assert loop.one_pass() is After.WAIT
     assert mosaic.statuses() == {}

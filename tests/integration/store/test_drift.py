@@ -184,7 +184,7 @@ def test_what_was_ended_by_hand_stays_ended_and_its_certificates_go_to_the_ca(
     )
     drift = one(mosaic)
     assert drift["what"] == "ended"
-    assert "stays ended" in drift["remedy"]
+    assert "is not restored" in drift["remedy"]
     mosaic.ok("drift", "--revert", "--yes")
     status = "SELECT status FROM federation_certificates WHERE serial = :serial"
     assert mosaic.rows.one(status, serial=serial) == "revoking"

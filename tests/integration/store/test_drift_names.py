@@ -61,6 +61,6 @@ def test_a_name_that_another_row_has_by_now_is_not_taken_from_it(mosaic: Quick) 
     (drift,) = mosaic.document("drift")
     assert (drift["name"], "grant revoke z" in drift["remedy"]) == ("z", True)
     refused = mosaic("drift", "--revert", "--yes")
-    assert (refused.code, "another row has the name x by now" in refused.err) == (1, True)
+    assert (refused.code, "another row uses the name x now" in refused.err) == (1, True)
     (drift,) = mosaic.document("drift")
     assert drift["name"] == "z"

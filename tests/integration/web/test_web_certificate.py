@@ -243,4 +243,4 @@ def test_the_port_opens_once_a_ca_that_was_down_is_back(
     with authority(tmp_path) as ca:
         asyncio.run(run(ca))
     assert "no new server certificate (ca_unavailable: " in caplog.text
-    assert "the port opens once there is one" in caplog.text
+    assert "the port opens when there is one" in caplog.text

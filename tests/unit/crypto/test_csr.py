@@ -215,7 +215,7 @@ def test_a_refusal_names_its_own_reason(name: str, code: str, message: str) -> N
 def test_a_private_key_beside_the_csr_is_out(label: str) -> None:
     error = refused(f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n{OURS}")
     assert error.code == "csr_malformed"
-    assert "must be taken for stolen" in error.message
+    assert "consider it stolen" in error.message
     assert "new key" in error.hint
 
 

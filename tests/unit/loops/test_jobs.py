@@ -35,7 +35,7 @@ def test_a_failure_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixtu
     assert caplog.messages == [
         "revocations: the CA is away; trying again",
         "revocations: recovered",
-        "revocations: failed by a defect",
-        "revocations: KeyError, a defect; trying again",
+        "revocations: failed with an internal error",
+        "revocations: KeyError, an internal error; trying again",
         "revocations: recovered",
     ]

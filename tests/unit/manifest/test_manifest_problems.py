@@ -72,7 +72,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "doubled key": (
         grant("  subjectUserId: maria\n", "  subjectUserId: maria\n  §peer: gamma\n"),
-        '[yaml.duplicate_key] spec.peer: the key "peer" is here twice (keep one of them)',
+        '[yaml.duplicate_key] spec.peer: the key "peer" is duplicated (keep one of them)',
     ),
     "merge key": (
         PEER + "§<<: {x: 1}\n",
@@ -354,11 +354,11 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "doubled verb": (
         grant("[list, get]", "§[list, list]"),
-        '[field.value] spec.scope.resources[0].verbs: "list" is here twice',
+        '[field.value] spec.scope.resources[0].verbs: "list" is listed twice',
     ),
     "doubled team": (
         grant("[list, get]}", "[list], filter: {teams: §[a, b, a]}}"),
-        '[field.value] spec.scope.resources[0].filter.teams: "a" is here twice',
+        '[field.value] spec.scope.resources[0].filter.teams: "a" is listed twice',
     ),
     "no resource": (
         grant("\n      - {type: tasks, verbs: [list, get]}", " §[]"),
@@ -367,8 +367,8 @@ CASES: dict[str, tuple[str, str]] = {
     "doubled type": (
         grant("get]}", "get]}\n      - {type: §tasks, verbs: [get]}"),
         (
-            '[scope.duplicate_type] spec.scope.resources[1].type: the type "tasks" is here twice'
-            " (join the two)"
+            '[scope.duplicate_type] spec.scope.resources[1].type: the type "tasks" is listed twice'
+            " (merge the two)"
         ),
     ),
     # what stands between manifests

@@ -147,7 +147,7 @@ def test_an_abbreviated_hash_is_read_here_and_named_by_the_hint_elsewhere(
     assert names(repository.read(short)) == ["manifests/beta.yaml"]
     with pytest.raises(NeedsEdit, match=f"no ref '{short}'") as caught:
         read_source(SourceSetting(repository.url, short, cache=str(tmp_path / "cache")))
-    assert "name all of its hash" in caught.value.hint
+    assert "name the full hash" in caught.value.hint
 
 
 def test_a_work_tree_elsewhere_is_told(repository: Checkout, tmp_path: Path) -> None:

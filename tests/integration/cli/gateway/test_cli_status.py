@@ -231,7 +231,7 @@ def test_a_loop_that_was_stopped_waits_for_nothing(mosaic: Quick) -> None:
 
     while_running(loop_of(mosaic), story)
     assert mosaic.document("status")["reconcilers"][0]["waiting"] is None
-    assert reconciler_lines(mosaic) == ["it was stopped"]
+    assert reconciler_lines(mosaic) == ["stopped"]
 
 
 def test_drift_is_counted_and_the_command_that_shows_it_is_named(mosaic: Quick) -> None:

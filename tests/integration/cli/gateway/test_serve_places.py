@@ -91,7 +91,7 @@ def test_serve_waits_for_a_ca_that_is_down_and_compares_then(
 ) -> None:
     made.stop()
     with serving(mosaic) as started:
-        started.wait_for("and the port opens then")
+        started.wait_for("the port opens when the CA answers")
         made.start()
         started.wait_for("ready: https://127.0.0.1:8443 (listening on 127.0.0.1 port ")
         assert started.stop() == 0
@@ -102,5 +102,5 @@ def test_serve_that_waits_for_its_ca_ends_at_once_when_it_is_told_to(
 ) -> None:
     made.stop()
     with serving(mosaic) as started:
-        started.wait_for("and the port opens then")
+        started.wait_for("the port opens when the CA answers")
         assert started.stop() == 0

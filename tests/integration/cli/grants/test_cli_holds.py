@@ -118,7 +118,7 @@ def test_a_revoked_grant_stays_revoked_until_it_is_resumed_and_applied_anew(
     assert "left us" in note["detail"]
     assert mosaic.grant("beta-tasks") == {**revoked, "managed": True}
     resumed = mosaic.ok("grant", "resume", "beta-tasks")
-    assert "the next apply creates it anew" in resumed.out
+    assert "the next apply creates it again" in resumed.out
     assert mosaic.grant("beta-tasks")["status"] == "revoked"
     mosaic.ok("apply", "--yes")
     again = mosaic.grant("beta-tasks")
@@ -193,7 +193,7 @@ def test_what_has_ended_is_not_held_again(mosaic: Quick) -> None:
 def test_a_person_is_asked_before_a_revocation(mosaic: Quick, answer: str, code: int) -> None:
     done = mosaic.at_terminal("grant", "revoke", "beta-tasks", typed=answer)
     assert done.code == code
-    assert "Revoke grant beta-tasks and its certificates for good? [y/N]" in done.out
+    assert "Revoke grant beta-tasks and its certificates permanently? [y/N]" in done.out
     assert mosaic.grant("beta-tasks")["status"] == ("revoked" if code == 0 else "active")
 
 
@@ -214,7 +214,7 @@ def test_each_hold_leaves_an_audit_entry_with_who_and_why(mosaic: Quick) -> None
         "grant.revoked",
     ]
     assert entries[0]["data"]["reason"] == "a leak"
-    assert mosaic.ok("audit", "verify").out.endswith("entries verify\n")
+    assert mosaic.ok("audit", "verify").out.endswith("entries verified\n")
 
 
 def test_a_suspension_of_a_grant_that_ended_is_not_lifted_for_the_one_that_followed(
@@ -228,4 +228,4 @@ def test_a_suspension_of_a_grant_that_ended_is_not_lifted_for_the_one_that_follo
     assert mosaic.grant("beta-tasks")["hold"] is None
     done = mosaic("grant", "resume", "beta-tasks")
     assert done.code == 1
-    assert "no operator holds grant 'beta-tasks': it is pending" in done.err
+    assert "grant 'beta-tasks' has no hold: it is pending" in done.err

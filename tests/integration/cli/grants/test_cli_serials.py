@@ -145,8 +145,8 @@ def test_a_subject_may_be_one_word_or_two(mosaic: Quick) -> None:
     [
         (("grants/a",), "got 'grants', expected one of grant, peer, certificate, serial"),
         (("grants", "a"), "(did you mean 'grant'?)"),
-        (("grant",), "which grant? it is not named"),
-        (("grant/",), "which grant? it is not named"),
+        (("grant",), "the name of the grant is missing"),
+        (("grant/",), "the name of the grant is missing"),
         (("serial", "xyz"), 'got "xyz", expected a serial such as 0AF0'),
         (("certificate", "sha1:00"), 'got "sha1:00", expected a serial'),
         ((), "Missing argument"),

@@ -63,7 +63,7 @@ def test_a_plan_that_a_person_looks_at_is_stale_once_the_rows_change(mosaic: Qui
 
     code, shown = answer_at_prompt(mosaic, "y\n", meanwhile)
     assert code == 5
-    assert "nothing was changed; look at a new plan" in shown
+    assert "nothing was changed; review a new plan" in shown
     assert mosaic.grant("a")["scope"]["maxRowsPerQuery"] == 8
 
 
@@ -131,7 +131,7 @@ def test_an_apply_is_recorded_and_the_chain_verifies(mosaic: Quick) -> None:
         {"seq", "at", "kind", "actor", "subject", "data"}
     ] * 2
     assert len(mosaic.document("audit", "list", "--subject", "grant/beta-tasks")) == 1
-    assert mosaic.ok("audit", "verify").out == "2 entries verify\n"
+    assert mosaic.ok("audit", "verify").out == "2 entries verified\n"
 
 
 def test_a_replaced_peer_has_not_left_git_and_its_row_says_so(mosaic: Quick) -> None:
@@ -156,7 +156,7 @@ def test_a_failure_after_the_plan_says_that_nothing_is_done_why_and_what_is_left
     assert "Summary: done: nothing. Failed: an unexpected error." in shown
     assert shown.count("the database refused a statement") == 1
     assert "Not attempted: 2 changes." in shown
-    assert "nothing is half done: the same command may be run again at once" in shown
+    assert "nothing was changed: the same command can be run again at once" in shown
     assert mosaic.statuses("peer") == {}
     mosaic.rows.run("ALTER TABLE federation_grants DROP CONSTRAINT federation_grants_name_check")
     mosaic.ok("apply", "m", "--yes")
@@ -196,7 +196,7 @@ def test_a_connection_that_is_lost_at_the_commit_leaves_it_open_what_is_done(
     flags = ("--yes", "--invite-dir", "out", "--output", "json")
     done = mosaic("apply", "m", *flags)
     assert (done.code, done.error["code"]) == (1, "database_unavailable")
-    assert "lost at the commit: all of the changes are there, or none" in done.error["message"]
+    assert "lost at the commit: either all changes were made, or none" in done.error["message"]
     assert "Summary: done: all of it, or nothing." in done.err
     rows.run("DROP TRIGGER lost ON federation_grants")
     mosaic.ok("apply", "m", *flags)

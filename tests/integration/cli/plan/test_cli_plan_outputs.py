@@ -65,7 +65,7 @@ def test_markdown_lists_an_object_once_with_what_is_to_be_known_of_it(mosaic: Qu
         assert line.startswith("! ~ ")
     assert sum("ticket 4711" in each for each in lines) == 1
     assert sum("changed by hand" in each for each in lines) == 1
-    assert not any("Left as it is" in each for each in lines)
+    assert not any("Unchanged, with a note" in each for each in lines)
     mosaic.ok("apply", "--yes")
     result = mosaic("plan", "--output", "markdown")
     assert sum("grant/a" in each and "resume" in each for each in result.out.splitlines()) == 1

@@ -140,7 +140,10 @@ def test_a_saved_plan_carries_the_exceptions_that_it_was_made_with_and_says_so(
     for flags in (("--max-removals", "9"), ("--source", "m"), ("--ref", "main")):
         done = mosaic("apply", "f", *flags)
         assert done.code == 64
-        assert f"{flags[0]} does not go with a saved plan" in done.err
-    assert "as it was planned: --max-removals 4\n" in mosaic.ok("apply", "f", "--yes").err
+        assert f"{flags[0]} cannot be combined with a saved plan" in done.err
+    assert (
+        "with the options of the saved plan: --max-removals 4\n"
+        in mosaic.ok("apply", "f", "--yes").err
+    )
     assert set(mosaic.statuses().values()) == {"revoked"}
     assert mosaic("apply", "f").code == 5

@@ -74,7 +74,7 @@ def test_a_peer_that_left_git_goes_after_its_grants() -> None:
 
 def test_an_unmanaged_grant_goes_with_its_peer() -> None:
     made = plan(source(peer=None), rows(GRANT, managed=False))
-    assert changes_of(made)[0] == ("revoke", "grant/g0", "its peer 'beta' goes")
+    assert changes_of(made)[0] == ("revoke", "grant/g0", "its peer 'beta' is removed")
 
 
 def test_a_row_that_git_has_not_seen_is_listed_and_left() -> None:

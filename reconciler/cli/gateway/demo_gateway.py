@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from reconciler.errors import Defect, Retry
+from reconciler.process import Bounds, ProcessResult, run_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from reconciler.core.issuance.x509 import CertificateFacts
 
 COMMAND: Final = (sys.executable, "-m", "reconciler.cli.main", "federation")
+COMMAND_BOUNDS: Final = Bounds(seconds=600, output=16 * 1024 * 1024)
 READY_S: Final = 60
 STOP_S: Final = 15
 
@@ -62,25 +64,21 @@ class DemoGateway:
     def show(self, *argv: str, stdin: str = "") -> None:
         """Type a command that must succeed, and show what it printed."""
         self._typed(argv)
-        done = self._run(argv, stdin)
-        _shown(done.stdout)
-        self._check(argv, done)
+        _show(self._output(argv, stdin))
 
     def json(self, *argv: str, shown: bool = False) -> Any:  # JSON
         """Return the JSON of a command that must succeed."""
         if shown:
             self._typed(argv)
-        done = self._run((*argv, "--output", "json"), "")
-        self._check(argv, done)
-        return json.loads(done.stdout)
+        return json.loads(self._output((*argv, "--output", "json")))
 
     def fails(self, *argv: str) -> None:
-        """Type a command that must fail with exit code 1, and show what it says."""
+        """Type a command that must fail with exit code 1, and show its error."""
         self._typed(argv)
-        done = self._run(argv, "")
-        _shown(done.stderr)
-        _shown(f"exit {done.returncode}")
-        expect(done.returncode == 1, f"`{argv[0]} {argv[1]}` is refused")
+        result = self._run(argv)
+        _show(result.errors)
+        click.echo(f"    exit {result.code}")
+        expect(result.code == 1, f"`{argv[0]} {argv[1]}` is refused")
 
     @contextmanager
     def up(self) -> Iterator[str]:
@@ -124,23 +122,20 @@ class DemoGateway:
     def _typed(self, argv: tuple[str, ...]) -> None:
         click.echo(f"  {self.name}$ mosaic federation {shlex.join(argv)}")
 
-    def _run(self, argv: tuple[str, ...], stdin: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, argv: tuple[str, ...], stdin: str = "") -> ProcessResult:
         self.folder.mkdir(exist_ok=True)
-        return subprocess.run(
-            [*COMMAND, *argv],
-            cwd=self.folder,
-            env=_environment(),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
+        words, content = (*COMMAND, *argv), stdin.encode()
+        return run_process(
+            words, cwd=self.folder, env=_environment(), content=content, bounds=COMMAND_BOUNDS
         )
 
-    def _check(self, argv: tuple[str, ...], done: subprocess.CompletedProcess[str]) -> None:
-        if done.returncode != 0:
-            _shown(done.stderr)
-            said = f"exit {done.returncode}"
-            raise Defect("internal", f"`{' '.join(argv[:2])}` failed in the demo: {said}")
+    def _output(self, argv: tuple[str, ...], stdin: str = "") -> bytes:
+        result = self._run(argv, stdin)
+        if result.code != 0:
+            _show(result.errors)
+            failure = f"`{' '.join(argv[:2])}` failed in the demo: exit {result.code}"
+            raise Defect("internal", failure)
+        return result.output
 
 
 def _environment() -> dict[str, str]:
@@ -152,8 +147,8 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _shown(text: str) -> None:
-    for line in text.rstrip().splitlines():
+def _show(output: bytes) -> None:
+    for line in output.decode(errors="replace").rstrip().splitlines():
         click.echo(f"    {line}")
 
 
@@ -170,5 +165,5 @@ def _ready_line(process: subprocess.Popen[bytes]) -> str:
         for line in seen.decode(errors="replace").splitlines():
             if line.startswith("ready"):
                 return line
-    _shown(seen.decode(errors="replace"))
+    _show(seen)
     raise Retry("child_failed", "`up` did not become ready in the demo")

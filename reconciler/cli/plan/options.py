@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
+from reconciler.cli.shared.context import add_options
 from reconciler.core.model.spec import Kind
 from reconciler.core.model.text import printable
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals
@@ -139,48 +140,52 @@ def signatures(settings: Settings, *, required: bool = False) -> SignatureSettin
     return SignatureSetting(*(str(each) if each is not None else None for each in files))
 
 
-def plan_flags(function: F) -> F:
-    """Add the flags, and hand them over as one `plan_options`."""
-
-    @click.option(
+_FLAGS: Final = (
+    click.option(
         "--target",
         "targets",
         type=IdentityType(),
         metavar="KIND/NAME",
         multiple=True,
         help="Include only this object, a peer with its grants; may be given again.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--exclude",
         "excludes",
         type=IdentityType(),
         metavar="KIND/NAME",
         multiple=True,
         help="Exclude this object, a peer with its grants; may be given again.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--max-removals",
         type=_MaxRemovalsType(),
         metavar="N|N%",
         help="Allow this number or percentage of removals, once.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--allow-empty",
         is_flag=True,
         help="Allow an empty source to remove all managed objects, once.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--refuse-widening",
         is_flag=True,
         help="Refuse a plan that grants more than is granted now.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--allow-rewind",
         is_flag=True,
         help="Allow a commit that does not follow the applied one, once.",
-    )
-    @click.option("--verify", is_flag=True, help="Parse every file, and do not use the cache.")
-    @signed_option
+    ),
+    click.option("--verify", is_flag=True, help="Parse every file, and do not use the cache."),
+    signed_option,
+)
+
+
+def plan_flags(function: F) -> F:
+    """Add the flags, and hand them over as one `plan_options`."""
+
     @functools.wraps(function)
     def wrapped(
         *args: Any,
@@ -203,7 +208,7 @@ def plan_flags(function: F) -> F:
         )
         return function(*args, plan_options=plan_options, **kwargs)
 
-    return wrapped  # type: ignore[return-value]  # the same signature, for click
+    return cast("F", add_options(wrapped, *_FLAGS))
 
 
 def _named(flag: str, identities: frozenset[Identity]) -> list[str]:

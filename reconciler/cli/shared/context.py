@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from contextlib import contextmanager
@@ -59,53 +58,57 @@ class DurationType(click.ParamType[timedelta]):
 DURATION: Final = DurationType()
 
 
-def verb(function: F) -> F:
+def add_options(function: F, *options: Callable[[F], F]) -> F:
+    """Add options to a verb, in this order."""
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def verb(function: F, default_level: str = "warning") -> F:
     """Add the options that every verb takes: `--home`, `-v`, `--log-level`."""
-    return _verb(function, "warning")
+
+    def set_level(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        ctx.meta[f"{__name__}.{param.name}"] = value  # called for each of the two options
+        chosen = ctx.meta.get(f"{__name__}.log_level")
+        configure(chosen or ("debug" if ctx.meta.get(f"{__name__}.verbose") else default_level))
+
+    level: Any = {"expose_value": False, "callback": set_level}
+    every = "Log everything, as --log-level debug does."
+    lowest = "The lowest level that is logged to stderr."
+    return add_options(
+        function,
+        _flag("--home", help="The folder of an embedded gateway.", metavar="DIR"),
+        click.option("-v", "--verbose", is_flag=True, help=every, **level),
+        click.option("--log-level", type=click.Choice(LEVELS), help=lowest, **level),
+    )
 
 
 def long_running(function: F) -> F:
     """Add the options of `verb` to a verb that runs until a signal and logs what it does."""
-    return _verb(function, "info")
-
-
-def _verb(function: F, default_level: str) -> F:
-    @click.option("--home", help="The folder of an embedded gateway.", metavar="DIR")
-    @click.option(
-        "-v", "--verbose", is_flag=True, help="Log everything, as --log-level debug does."
-    )
-    @click.option(
-        "--log-level", type=click.Choice(LEVELS), help="The lowest level that is logged to stderr."
-    )
-    @functools.wraps(function)
-    def wrapped(
-        *args: Any, home: str | None, verbose: bool, log_level: str | None, **kwargs: Any
-    ) -> Any:
-        configure(log_level or ("debug" if verbose else default_level))
-        _flags()["home"] = home
-        return function(*args, **kwargs)
-
-    return wrapped  # type: ignore[return-value]  # the same signature, for click
+    return verb(function, "info")
 
 
 def source_option(function: F) -> F:
     """Add `--source`, `--ref` and `--path`, for a verb that reads or writes manifests."""
-
-    @click.option(
-        "--source", metavar="DIR|URL", help="A folder of manifests, or a git URL (MOSAIC_SOURCE)."
+    folder_or_url = "A folder of manifests, or a git URL (MOSAIC_SOURCE)."
+    return add_options(
+        function,
+        _flag("--source", metavar="DIR|URL", help=folder_or_url),
+        _flag("--ref", help="The git ref to read: a branch, a tag, a hash (MOSAIC_REF)."),
+        _flag("--path", metavar="DIR", help="The folder within the repository (MOSAIC_PATH)."),
     )
-    @click.option("--ref", help="The git ref to read: a branch, a tag, a hash (MOSAIC_REF).")
-    @click.option(
-        "--path", "within", metavar="DIR", help="The folder within the repository (MOSAIC_PATH)."
-    )
-    @functools.wraps(function)
-    def wrapped(
-        *args: Any, source: str | None, ref: str | None, within: str | None, **kwargs: Any
-    ) -> Any:
-        _flags().update(source=source, ref=ref, path=within)
-        return function(*args, **kwargs)
 
-    return wrapped  # type: ignore[return-value]  # the same signature, for click
+
+def _flag(name: str, **attributes: Any) -> Callable[[F], F]:
+    """Return an option that `_flags` holds; the verb does not take it."""
+    flag = name.removeprefix("--")
+
+    def remember(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+        ctx.ensure_object(dict)[flag] = value
+
+    # the parameter has a name of its own: an argument of the verb may be called PATH
+    return click.option(name, f"_{flag}", expose_value=False, callback=remember, **attributes)
 
 
 def read_settings(**flags: str | None) -> Settings:

@@ -64,7 +64,7 @@ def run_process(
     bounds: Bounds,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    input: bytes | None = None,  # noqa: A002 - as subprocess calls it
+    content: bytes | None = None,
     terminal: bool = False,
 ) -> ProcessResult:
     """Run `words` in a session of its own, and kill all of that session at its bounds.
@@ -77,9 +77,9 @@ def run_process(
         OSError: it could not be started.
     """
     with ExitStack() as stack:
-        stdin = stack.enter_context(tempfile.TemporaryFile()) if input else subprocess.DEVNULL
-        if input and not isinstance(stdin, int):
-            stdin.write(input)
+        stdin = stack.enter_context(tempfile.TemporaryFile()) if content else subprocess.DEVNULL
+        if content and not isinstance(stdin, int):
+            stdin.write(content)
             stdin.seek(0)
         with _lock:  # Popen and add are one step: `end_running` must not run between them
             process = subprocess.Popen(

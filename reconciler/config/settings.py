@@ -176,7 +176,7 @@ def _home(given: Assignment | None, cwd: Path, *, making_home: bool) -> Home | N
     )
 
 
-def _read(name: str, given: Assignment) -> Any:  # noqa: ANN401 - each setting has its own type
+def _read(name: str, given: Assignment) -> Any:
     setting = BY_NAME[name]
     if setting.read is Path:
         if not given.text.strip():

@@ -38,7 +38,7 @@ def load_private_key(pem: bytes) -> PrivateKey:
     return key
 
 
-def spki_der(key: Any) -> bytes:  # noqa: ANN401 - any public key of the library
+def spki_der(key: Any) -> bytes:
     """Return the SubjectPublicKeyInfo (RFC 5280 4.1.2.7) of a public key, in DER."""
     der: bytes = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -46,7 +46,7 @@ def spki_der(key: Any) -> bytes:  # noqa: ANN401 - any public key of the library
     return der
 
 
-def spki_sha256(key: Any) -> str:  # noqa: ANN401 - any public key of the library
+def spki_sha256(key: Any) -> str:
     """Return the SHA-256 of the key's SubjectPublicKeyInfo, as 64 hex digits."""
     return hashlib.sha256(spki_der(key)).hexdigest()
 

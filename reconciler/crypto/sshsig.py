@@ -64,7 +64,7 @@ def verify(content: bytes, signature: bytes, allowed_signers: Path, at: datetime
 
 def _run(words: list[str], content: bytes, bounds: Bounds) -> ProcessResult:
     try:
-        return run_process(["ssh-keygen", *words], bounds=bounds, input=content, terminal=True)
+        return run_process(["ssh-keygen", *words], bounds=bounds, content=content, terminal=True)
     except (OSError, BoundExceeded):
         raise NeedsEdit(
             "config_invalid",

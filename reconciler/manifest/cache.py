@@ -85,7 +85,7 @@ def _entry(declared: AnyDeclared) -> list[Any]:
     return [str(kind), declared.name, declared.place.line, declared.digest, spec]
 
 
-def _restored(entries: Any, file: SourceFile) -> tuple[AnyDeclared, ...] | None:  # noqa: ANN401 - what a file holds
+def _restored(entries: Any, file: SourceFile) -> tuple[AnyDeclared, ...] | None:
     """Return what a file is known to declare; None where that is not known."""
     try:
         return tuple(

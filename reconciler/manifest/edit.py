@@ -213,8 +213,8 @@ def _predecessor(node: Mapping, name: str) -> int:
 def _set(
     syntax: Syntax,
     node: Node,
-    have: Any,  # noqa: ANN401 - a plain value
-    want: Any,  # noqa: ANN401 - as above
+    have: Any,
+    want: Any,
     defaults: dict[str, object],
 ) -> str | None:
     if isinstance(node, Mapping):
@@ -251,5 +251,5 @@ def _identity(item: Node) -> str:
     return kind.value
 
 
-def _named(value: Any) -> str:  # noqa: ANN401 - a plain value
+def _named(value: Any) -> str:
     return str(value["type"]) if isinstance(value, dict) else str(value)

@@ -161,7 +161,7 @@ def _declarations(document: Document) -> Iterator[DocumentDeclaration]:
         yield DocumentDeclaration(kind, name, peer, document)
 
 
-def _text_at(value: Any, *path: str) -> str | None:  # noqa: ANN401 - any YAML value
+def _text_at(value: Any, *path: str) -> str | None:
     for part in path:
         value = value.get(part) if isinstance(value, dict) else None
     return value if isinstance(value, str) else None

@@ -193,7 +193,7 @@ class _Reader:
         self._document.broken.add(())
         raise _Stop
 
-    def _node(self, event: Any, path: Path, depth: int) -> Any:  # noqa: ANN401 - any YAML value
+    def _node(self, event: Any, path: Path, depth: int) -> Any:
         mark = (event.start_mark.line + 1, event.start_mark.column + 1)
         self._document.values[path] = mark
         if isinstance(event, AliasEvent):
@@ -258,7 +258,7 @@ def _is_empty(event: object) -> bool:
     return isinstance(event, ScalarEvent) and event.implicit[0] and not event.value
 
 
-def _resolve(text: str) -> Any:  # noqa: ANN401 - any YAML scalar
+def _resolve(text: str) -> Any:
     """Return the value of a plain scalar; what is not plainly a JSON value is text.
 
     `no`, `off`, `0777` and `12:30:45` are text, as YAML 1.2 has it.

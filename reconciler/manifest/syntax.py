@@ -164,7 +164,7 @@ def parse_syntax(text: str) -> Syntax:
     return syntax
 
 
-def _events(parser: Any) -> Iterator[Any]:  # noqa: ANN401 - ruamel has no types here
+def _events(parser: Any) -> Iterator[Any]:
     while True:
         event = parser.get_event()
         yield event
@@ -188,7 +188,7 @@ class _Composer:
                 if root.end > root.start:
                     self.roots.append(root)
 
-    def _node(self, event: Any) -> Node:  # noqa: ANN401 - as above
+    def _node(self, event: Any) -> Node:
         start, end = event.start_mark.index, event.end_mark.index
         if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) is not None:
             raise ValueError("an anchor or a tag cannot be edited")
@@ -215,7 +215,7 @@ class _Composer:
         mapping.end = inner.end_mark.index if mapping.flow else mapping.end
         return mapping
 
-    def _scalar(self, event: Any, start: int, end: int) -> Scalar:  # noqa: ANN401 - as above
+    def _scalar(self, event: Any, start: int, end: int) -> Scalar:
         style = self._text[start] if end > start and self._text[start] in "'\"|>" else ""
         if style in ("|", ">"):
             header = _HEADER.match(self._text, start)

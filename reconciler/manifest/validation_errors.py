@@ -174,7 +174,7 @@ def _known_keys(model: type[BaseModel], path: Path) -> list[str]:
     return [info.alias or name for name, info in at.model_fields.items()]
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any annotation
+def _model_in(annotation: Any) -> type[BaseModel] | None:
     if typing.get_origin(annotation) is None and isinstance(annotation, type):
         return annotation if issubclass(annotation, BaseModel) else None
     return next(filter(None, map(_model_in, typing.get_args(annotation))), None)

@@ -60,7 +60,7 @@ def yaml_text(document: object) -> str:
     return _escaped(text.getvalue())
 
 
-def _quoted_to_escape(value: Any) -> Any:  # noqa: ANN401 - any plain value
+def _quoted_to_escape(value: Any) -> Any:
     """Return a document whose texts stand in double quotes where something in them is escaped."""
     match value:
         case str():

@@ -267,7 +267,7 @@ def _scope_schemas() -> dict[str, Any]:
     return moved
 
 
-def _moved(value: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
+def _moved(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _moved(item) for key, item in value.items()}
     if isinstance(value, list):

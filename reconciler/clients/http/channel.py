@@ -83,7 +83,7 @@ class Channel:
         path: str,
         *,
         headers: Mapping[str, str] | None = None,
-        json: Any = None,  # noqa: ANN401 - any JSON value
+        json: Any = None,
     ) -> Response:
         """Send one request and return its answer, whatever its status; never a redirect's target.
 
@@ -106,7 +106,7 @@ class Channel:
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
-        json: Any,  # noqa: ANN401 - any JSON value
+        json: Any,
     ) -> Response:
         async with self._http.stream(method, url, headers=headers, json=json) as response:
             try:

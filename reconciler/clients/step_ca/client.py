@@ -260,7 +260,7 @@ class CaClient:
         method: str,
         path: str,
         *,
-        json: Any = None,  # noqa: ANN401 - any JSON value
+        json: Any = None,
         limit: int = MAX_JSON,
     ) -> CaAnswer:
         try:

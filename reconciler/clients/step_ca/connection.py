@@ -91,7 +91,7 @@ class CaWire:
         method: str,
         path: str,
         *,
-        json: Any = None,  # noqa: ANN401 - any JSON value
+        json: Any = None,
         limit: int = MAX_JSON,
     ) -> CaAnswer:
         """Send one request, once, and return its answer, whatever its status.
@@ -113,7 +113,7 @@ class CaWire:
         self,
         method: str,
         path: str,
-        json: Any,  # noqa: ANN401 - any JSON value
+        json: Any,
         limit: int,
     ) -> CaAnswer:
         async with self._http.stream(method, path, json=json) as response:

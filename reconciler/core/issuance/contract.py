@@ -101,7 +101,7 @@ def component(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _parsed(step: str, parse: Callable[[Any], Any], value: object) -> Any:  # noqa: ANN401 - any field
+def _parsed(step: str, parse: Callable[[Any], Any], value: object) -> Any:
     try:
         return parse(value)
     except InvalidField as error:

@@ -42,7 +42,7 @@ class Repository:
     def run(
         self,
         *args: str,
-        input: bytes | None = None,  # noqa: A002 - as subprocess calls it
+        content: bytes | None = None,
         env: Mapping[str, str] | None = None,
         bounds: Bounds = READING,
     ) -> bytes:
@@ -52,7 +52,7 @@ class Repository:
             NeedsEdit: `source_unreadable`: git fails, is not there, or prints too much.
             Retry: `source_unavailable`: it takes too long.
         """
-        result = self.ask(*args, input=input, env=env, bounds=bounds)
+        result = self.ask(*args, content=content, env=env, bounds=bounds)
         if result.code != 0:
             raise unreadable(f"git {_verb(args)}: {error_summary(result)}")
         return result.output
@@ -60,14 +60,14 @@ class Repository:
     def ask(
         self,
         *args: str,
-        input: bytes | None = None,  # noqa: A002 - as subprocess calls it
+        content: bytes | None = None,
         env: Mapping[str, str] | None = None,
         bounds: Bounds = READING,
     ) -> ProcessResult:
         """Return the result of `git args…`, whatever its exit code; else as `run`."""
         words = (f"--git-dir={self.folder}", *args)
         more = {"GIT_ALLOW_PROTOCOL": self.protocol or NO_PROTOCOL, **(env or {})}
-        return run_git(words, cwd=self.folder, env=more, bounds=bounds, input=input)
+        return run_git(words, cwd=self.folder, env=more, bounds=bounds, content=content)
 
     def object(self, name: str) -> str | None:
         """Return the full hash of what git names so, which begins with no dash; None if nothing."""
@@ -102,7 +102,7 @@ def run_git(
     cwd: Path,
     env: Mapping[str, str] | None = None,
     bounds: Bounds = READING,
-    input: bytes | None = None,  # noqa: A002 - as subprocess calls it
+    content: bytes | None = None,
 ) -> ProcessResult:
     """Run git hardened, in `cwd`; return how it result.
 
@@ -113,7 +113,7 @@ def run_git(
     words = ["git", "--no-pager", *(word for each in OPTIONS for word in ("-c", each)), *args]
     try:
         with environment(env or {}) as made:
-            result = run_process(words, cwd=cwd, env=made, bounds=bounds, input=input)
+            result = run_process(words, cwd=cwd, env=made, bounds=bounds, content=content)
     except FileNotFoundError:
         raise unreadable(f"{cwd} does not exist") from None
     except NotADirectoryError:

@@ -251,7 +251,7 @@ def read_blobs(repository: Repository, wanted: Sequence[Row]) -> list[bytes]:
         return []
     requests = "".join(f"{entry.id}\n" for entry in wanted).encode()
     bounds = Bounds(READING.seconds, sum(entry.size + 128 for entry in wanted))
-    answer = memoryview(repository.run("cat-file", "--batch", input=requests, bounds=bounds))
+    answer = memoryview(repository.run("cat-file", "--batch", content=requests, bounds=bounds))
     blobs, at = [], 0
     for entry in wanted:
         header = f"{entry.id} blob {entry.size}\n".encode()

@@ -125,7 +125,7 @@ class Checkout:
             return frozenset()
         named = "".join(f"./{name}\0" for name in unknown).encode("utf-8", "surrogateescape")
         # it takes no literal pathspecs; "./" keeps a name from being a magic one
-        printed = self._ask("check-ignore", "-z", "--stdin", input=named, literal=False)
+        printed = self._ask("check-ignore", "-z", "--stdin", content=named, literal=False)
         ignored = frozenset(each.removeprefix("./") for each in printed)
         passed = sorted(filter(is_manifest, ignored))
         if passed:
@@ -186,13 +186,13 @@ class Checkout:
     def _ask(
         self,
         *words: str,
-        input: bytes | None = None,  # noqa: A002 - as subprocess calls it
+        content: bytes | None = None,
         literal: bool = True,
     ) -> list[str]:
         """Return what git prints of the folder, by NUL; where it fails, nothing, and log it."""
         try:
             env = {"GIT_LITERAL_PATHSPECS": str(int(literal))}
-            result = run_git(words, cwd=self.root, env=env, input=input)
+            result = run_git(words, cwd=self.root, env=env, content=content)
         except MosaicError as error:
             _warn(self.root, error.message)
             return []

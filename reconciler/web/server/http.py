@@ -49,7 +49,7 @@ class DeadlineProtocol(H11Protocol):
         client: Address | None,
         admission: Admission,
         limits: Limits,
-        **kwargs: Any,  # noqa: ANN401 - uvicorn's own
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.conn: StrictConnection = StrictConnection()

@@ -27,5 +27,5 @@ def test_only_a_program_of_the_terminal_stays_in_our_session(terminal: bool) -> 
 
 
 def test_input_output_errors_and_exit_code_are_its_own() -> None:
-    result = run_process(["sh", "-c", "cat; echo no >&2; exit 3"], bounds=BOUNDS, input=b"yes")
+    result = run_process(["sh", "-c", "cat; echo no >&2; exit 3"], bounds=BOUNDS, content=b"yes")
     assert (result.code, result.output, result.errors) == (3, b"yes", b"no\n")

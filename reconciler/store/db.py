@@ -134,7 +134,7 @@ class AsyncDatabase:
         lasting: bool = True,
     ) -> None:
         # late: most commands are synchronous, and this pulls in the ORM
-        from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+        from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - as above
 
         self._connector = Connector(source, application_name, lasting=lasting)
         self._engine = create_async_engine(

@@ -188,7 +188,7 @@ def test_every_live_certificate_holds_at_every_step_of_a_move(
         revoked = mover.live.pop("three")
         for url in (old, new):
             wait_until(
-                lambda url=url: "revoked" in mover.judge(tmp_path, url, revoked),  # type: ignore[misc]
+                lambda url=url: "revoked" in mover.judge(tmp_path, url, revoked),  # type: ignore[misc]  # a default argument
                 f"revoked by the list at {url}",
             )
         mover.all_hold(tmp_path, old, new)

@@ -40,7 +40,7 @@ def open_streams() -> None:
         os.open(os.devnull, os.O_RDWR)
     codecs.register_error(ESCAPE, _escaped)
     if not sys.stdin:  # None where it was closed
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
     sys.stdout = _Output(1, sys.stdout)
     sys.stderr = _Errors(2, sys.stderr)
 
@@ -71,7 +71,7 @@ class _Stream(io.TextIOWrapper):
 
     def __init__(self, descriptor: int, stream: TextIO | None) -> None:
         super().__init__(
-            open(descriptor, "wb", closefd=False),  # noqa: SIM115
+            open(descriptor, "wb", closefd=False),  # noqa: SIM115 - it stays open
             encoding=getattr(stream, "encoding", "utf-8"),
             errors=ESCAPE,
             line_buffering=descriptor == 2 or os.isatty(descriptor),  # as Python does

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -125,16 +126,14 @@ class CaWire:
 
 
 def _trusting(roots: str) -> ssl.SSLContext:
-    try:
-        if not roots.strip():  # with no roots of its own, a context would trust the system's
-            raise ValueError("no root")  # noqa: TRY301
-        return ssl.create_default_context(cadata=roots)
-    except (ssl.SSLError, ValueError):
-        raise NeedsEdit(
-            "config_invalid",
-            "the roots that verify step-ca are not PEM certificates",
-            hint="restore the bundle that MOSAIC_CA_ROOT names, or that of the home",
-        ) from None
+    with suppress(ssl.SSLError, ValueError):
+        if roots.strip():  # with no roots of its own, a context would trust the system's
+            return ssl.create_default_context(cadata=roots)
+    raise NeedsEdit(
+        "config_invalid",
+        "the roots that verify step-ca are not PEM certificates",
+        hint="restore the bundle that MOSAIC_CA_ROOT names, or that of the home",
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,7 +70,8 @@ def test_a_configmap_that_is_swapped_is_applied_and_the_next_one_too(
             write(fresh, beta=peer_manifest(), **{name: grant_manifest(name)})
             (source.with_name("..tmp")).symlink_to(fresh.name)
             source.with_name("..tmp").rename(source)
-            wait_until(lambda name=name: name in mosaic.statuses(), f"the grant {name}")  # type: ignore[misc]
+            applied = partial(lambda name: name in mosaic.statuses(), name)
+            wait_until(applied, f"the grant {name}")
     assert sum("the folder was replaced" in line for line in lines) == 2
 
 

@@ -13,10 +13,13 @@ import httpx
 import pytest
 
 from reconciler.core.setting_values import RateLimit
+from reconciler.crypto.certificates import read_crl
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import Retry
 from reconciler.loops.workers import recover, refresh_crl, revoke_due
+from reconciler.store.issuance import begin as enrollment
+from reconciler.store.issuance import tokens
 from tests.support.gateways.enrollee import (
     API,
     PEPPER,
@@ -132,9 +135,6 @@ def test_a_lost_attempt_is_recovered_and_its_key_goes_on(
     token, peer = rows.invite("beta-tasks"), Enrollee()
 
     async def lose() -> None:
-        from reconciler.store.issuance import begin as enrollment  # noqa: PLC0415 - as the process would
-        from reconciler.store.issuance import tokens  # noqa: PLC0415 - as the process would
-
         gateway = parts(rows, own_authority).gateway()
         csr = read_csr(peer.csr_pem())
         known = await gateway.database.run(tokens.find, token, PEPPER)
@@ -264,8 +264,6 @@ def run_workers_once(rows: Rows, ca: Authority) -> None:
 
 def crl_serials(rows: Rows, ca: Authority) -> frozenset[str]:
     async def run() -> frozenset[str]:
-        from reconciler.crypto.certificates import read_crl  # noqa: PLC0415
-
         gateway = parts(rows, ca).gateway()
         try:
             issuers = await gateway.ca.intermediates()

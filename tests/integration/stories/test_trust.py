@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.errors import InvalidManifests
 from reconciler.manifest.trust import parse_rules
 from tests.support.commands.in_process import Quick, shell
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
@@ -263,9 +264,9 @@ def test_openpgp_keys_of_the_operators_keyring_count(trust: Trust, gpg_home: Pat
 
 
 def test_rules_are_told_all_their_problems() -> None:
-    with pytest.raises(Exception, match="problem") as caught:
+    with pytest.raises(InvalidManifests, match="problem") as caught:
         parse_rules(RULES.replace("widening: 2", "widening: 0").replace("signers: [ada]", "who: x"))
-    assert {each.line for each in caught.value.problems} == {6, 7, 8}  # type: ignore[attr-defined]
-    with pytest.raises(Exception, match="1 problem") as caught:
+    assert {each.line for each in caught.value.problems} == {6, 7, 8}
+    with pytest.raises(InvalidManifests, match="1 problem") as caught:
         parse_rules(RULES.replace("quorum: 2", "quorum: 3"))
-    assert "there are 2 signers" in str(caught.value.problems[0])  # type: ignore[attr-defined]
+    assert "there are 2 signers" in str(caught.value.problems[0])

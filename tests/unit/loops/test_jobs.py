@@ -19,14 +19,14 @@ def test_a_failure_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixtu
     outcomes: list[Exception | None] = [away, away, away, None, KeyError("a"), None, None]
 
     async def run() -> None:
-        stop, left = asyncio.Event(), iter(outcomes)
+        stop = asyncio.Event()
 
         async def work() -> None:
-            outcome = next(left, None)
+            outcome = outcomes.pop(0)
+            if not outcomes:
+                stop.set()
             if outcome is not None:
                 raise outcome
-            if left.__length_hint__() == 0:  # type: ignore[attr-defined]
-                stop.set()
 
         await run_jobs([Job("revocations", timedelta(milliseconds=1), work)], stop)
 

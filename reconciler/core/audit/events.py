@@ -9,36 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, get_args
 
-from reconciler.core.audit.certificate_events import (
-    CertificateIssued,
-    CertificateRequeued,
-    CertificateRevokedAtCa,
-    GrantEnrolled,
-    IssuanceBegun,
-    IssuanceGivenUp,
-    KeyRewrapped,
-    PeerEnrolled,
-    PeerKeyStored,
-    PeerNextKeyStored,
-    PeerRenewed,
-    TheftSuspected,
-    TokenMinted,
-)
+from reconciler.core.audit import certificate_events, row_events
 from reconciler.core.audit.event_base import LIST, GatewayEvent, Json
-from reconciler.core.audit.row_events import (
-    GrantExpired,
-    GrantResumed,
-    GrantRevoked,
-    GrantSuspended,
-    HoldReleased,
-    PeerRevoked,
-    RowAdopted,
-    RowCreated,
-    RowRenamed,
-    RowReplaced,
-    RowReverted,
-    RowUpdated,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,31 +41,31 @@ class RequestsRefused(GatewayEvent):
 
 
 Event: TypeAlias = (
-    RowCreated
-    | RowUpdated
-    | RowReplaced
-    | RowAdopted
-    | RowReverted
-    | RowRenamed
-    | PeerRevoked
-    | GrantRevoked
-    | GrantExpired
-    | GrantSuspended
-    | GrantResumed
-    | HoldReleased
-    | GrantEnrolled
-    | PeerEnrolled
-    | PeerRenewed
-    | PeerKeyStored
-    | PeerNextKeyStored
-    | TokenMinted
-    | IssuanceBegun
-    | IssuanceGivenUp
-    | CertificateIssued
-    | CertificateRevokedAtCa
-    | CertificateRequeued
-    | TheftSuspected
-    | KeyRewrapped
+    row_events.RowCreated
+    | row_events.RowUpdated
+    | row_events.RowReplaced
+    | row_events.RowAdopted
+    | row_events.RowReverted
+    | row_events.RowRenamed
+    | row_events.PeerRevoked
+    | row_events.GrantRevoked
+    | row_events.GrantExpired
+    | row_events.GrantSuspended
+    | row_events.GrantResumed
+    | row_events.HoldReleased
+    | certificate_events.GrantEnrolled
+    | certificate_events.PeerEnrolled
+    | certificate_events.PeerRenewed
+    | certificate_events.PeerKeyStored
+    | certificate_events.PeerNextKeyStored
+    | certificate_events.TokenMinted
+    | certificate_events.IssuanceBegun
+    | certificate_events.IssuanceGivenUp
+    | certificate_events.CertificateIssued
+    | certificate_events.CertificateRevokedAtCa
+    | certificate_events.CertificateRequeued
+    | certificate_events.TheftSuspected
+    | certificate_events.KeyRewrapped
     | ReconcilerPaused
     | ReconcilerResumed
     | RequestsRefused

@@ -132,7 +132,7 @@ def _protocols() -> Callable[..., asyncio.Protocol]:
     """Return what makes the protocol of a connection: few clients, each of many connections."""
     limits = Limits(capacity_of(raise_descriptor_limit()), RateLimit(0.0, 0), LOOPBACK)
 
-    def protocol(**kwargs: Any) -> asyncio.Protocol:  # noqa: ANN401 - uvicorn's own
+    def protocol(**kwargs: Any) -> asyncio.Protocol:
         admission = limits.admit_connection(UNLIMITED)
         if admission is None:
             return _HangUp()

@@ -207,7 +207,7 @@ def applying(
         while it was waited for;
     (3) plan again: what was approved may have been overtaken;
     (4) let the guard judge, and the rules of trust what is widened;
-    (5) change the rows, revocations first, and append the audit entries last;
+    (5) change the rows, revocations first, and append the audit records last;
     (6) record what was applied.
 
     Raises:

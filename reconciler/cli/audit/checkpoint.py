@@ -41,7 +41,7 @@ def command(file: Path | None, key: Path | None) -> None:
     if verification.last.seq == 0:
         raise Refused(
             "state_conflict",
-            "the audit log has no entry yet",
+            "the audit log has no record yet",
             hint="it gets one with the first apply",
         )
     text = Checkpoint.of(verification).text()
@@ -51,7 +51,7 @@ def command(file: Path | None, key: Path | None) -> None:
     if key is not None:
         _write(signature_of(file), sign(text.encode(), key))
     _write(file, text.encode())
-    click.echo(f"{verification.last.seq:,} entries verified; the checkpoint is in {file}")
+    click.echo(f"{verification.last.seq:,} records verified; the checkpoint is in {file}")
 
 
 def _write(path: Path, content: bytes) -> None:

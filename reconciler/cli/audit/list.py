@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 @click.command(help=__doc__)
-@click.option("--subject", help="Show only entries about this object, such as grant/beta-tasks.")
+@click.option("--subject", help="Show only records of this object, such as grant/beta-tasks.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000))
 @output_option
 @verb
@@ -40,4 +40,4 @@ def command(subject: str | None, limit: int, output: str) -> None:
         }
         for row in rows
     ]
-    show_list(documents, COLUMNS, output, "the audit log has no such entry")
+    show_list(documents, COLUMNS, output, "the audit log has no such record")

@@ -49,7 +49,7 @@ def command(files: tuple[Path, ...], output: str) -> None:
         ]
         print_document({"entries": verification.last.seq, "checkpoints": documents}, output)
         return
-    click.echo(f"{verification.last.seq:,} entries verified")
+    click.echo(f"{verification.last.seq:,} records verified")
     for file, each, signer in checkpoints:
         signed = f"signed by {signer}" if signer else "its signature was not verified"
         click.echo(f"{file}: seq {each.seq:,} is unchanged since {rfc3339(each.at)}; {signed}")
@@ -62,7 +62,7 @@ def refuse_broken(verification: Verification) -> None:
         raise Refused(
             "audit_broken",
             f"the audit log breaks at seq {chain_break.seq}: {chain_break.reason}",
-            hint="the entries before it are intact; compare the log with a backup, and find out"
+            hint="the records before it are intact; compare the log with a backup, and find out"
             " who changed it",
         )
 

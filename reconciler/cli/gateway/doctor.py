@@ -210,7 +210,7 @@ def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> N
                 f"it breaks at seq {broken.seq}: {broken.reason}",
                 hint="see `mosaic federation audit verify`",
             )
-        return f"{verification.last.seq:,} entries verified"
+        return f"{verification.last.seq:,} records verified"
 
     def keys() -> str:
         folder = require(settings.keyring, "keyring")

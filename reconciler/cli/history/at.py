@@ -54,10 +54,10 @@ def command(moment: datetime | timedelta, output: str) -> None:
     if output != "table":
         print_document(document, output)
         return
-    click.echo(f"at {document['at']}; {document['seq']:,} entries verified", err=True)
+    click.echo(f"at {document['at']}; {document['seq']:,} records verified", err=True)
     for kind in document["unread"]:
         click.echo(
-            f"{kind}: entries of an earlier version, which name no row, are left out", err=True
+            f"{kind}: records of an earlier version, which name no row, are left out", err=True
         )
     show_list(document["grants"], COLUMNS, output, "no grant existed")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.cli.shared.audit_entries import commit_text, contract, entry_line
+from reconciler.cli.shared.audit_records import commit_text, contract, record_line
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.issuance.serials import parse_certificate
@@ -125,6 +125,6 @@ def _grant(each: dict[str, Any]) -> Iterator[str]:
 
 
 def _entries(each: dict[str, Any]) -> Iterator[str]:
-    yield "  entries of the audit log:"
-    for entry in each["entries"]:
-        yield f"    {entry_line(entry)}"
+    yield "  records of the audit log:"
+    for record in each["entries"]:
+        yield f"    {record_line(record)}"

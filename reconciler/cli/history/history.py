@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.plan.options import IdentityType
-from reconciler.cli.shared.audit_entries import commit_text, contract
+from reconciler.cli.shared.audit_records import commit_text, contract
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_option, show_list
 from reconciler.store.audit.queries import history
@@ -36,7 +36,7 @@ COLUMNS = (
     type=click.IntRange(1, 10_000),
     default=50,
     show_default=True,
-    help="The number of entries.",
+    help="The number of records.",
 )
 @output_option
 @verb

@@ -1,1 +1,1 @@
-"""The audit log as values: its chain, what its entries say, and its checkpoints."""
+"""The audit log as values: its chain, what its records say, and its checkpoints."""

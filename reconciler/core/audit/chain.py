@@ -110,7 +110,7 @@ def check_record(after: Head, record: Record) -> ChainBreak | None:
     if record.seq != after.seq + 1:
         return ChainBreak(record.seq, f"got seq {record.seq}, expected {after.seq + 1}")
     if record.prev != after.hash:
-        return ChainBreak(record.seq, "prev is not the hash of the entry before")
+        return ChainBreak(record.seq, "prev is not the hash of the record before")
     if record.hash != record_hash(record.seq, record.prev, record.body):
         return ChainBreak(record.seq, "the hash does not match the body")
     columns = {

@@ -95,12 +95,12 @@ def _break_at_end(last: Head, end: Mapping[str, Any], known: Sequence[Head]) -> 
     """Return what is wrong with where the log ends, after records that verify."""
     expected = max((each.seq for each in known), default=0)
     if end["seq"] is None:
-        return ChainBreak(last.seq + 1, "the row that names the newest entry is missing")
+        return ChainBreak(last.seq + 1, "the row that names the newest record is missing")
     if (end["seq"], end["hash"]) != (last.seq, last.hash):
-        reason = f"the head is at seq {end['seq']}: entries are missing or not its own"
+        reason = f"the head is at seq {end['seq']}: records are missing or not its own"
         return ChainBreak(last.seq + 1, reason)
     if expected > last.seq:
-        reason = f"entries are missing: a checkpoint was taken at seq {expected}"
+        reason = f"records are missing: a checkpoint was taken at seq {expected}"
         return ChainBreak(last.seq + 1, reason)
     return None
 

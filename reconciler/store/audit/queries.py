@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.core.audit.chain import Record
     from reconciler.store.db import Tx
 
-_ENTRY = "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
+_RECORD = "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
 OF_THE_COMMIT = ("author", "subject", "signer")
 _CERTIFICATES = (
     "SELECT c.serial, c.fingerprint, c.status::text AS status, c.not_before, c.not_after,"
@@ -93,7 +93,7 @@ def history(tx: Tx, subject: str | None, limit: int) -> list[dict[str, Any]]:
         Refused: `name_unknown`: no record is about it.
     """
     rows = tx.rows(
-        f"{_ENTRY} WHERE CAST(:subject AS text) IS NULL OR subject = ANY(:subjects)"
+        f"{_RECORD} WHERE CAST(:subject AS text) IS NULL OR subject = ANY(:subjects)"
         " ORDER BY seq DESC LIMIT :limit",
         subject=subject,
         subjects=_names(tx, subject) if subject is not None else [],
@@ -103,7 +103,7 @@ def history(tx: Tx, subject: str | None, limit: int) -> list[dict[str, Any]]:
         known = [row["subject"] for row in tx.rows("SELECT DISTINCT subject FROM"
                                                    " federation_audit_log")]  # fmt: skip
         raise unknown(subject, known)
-    return [_entry(row) for row in reversed(rows)]
+    return [_record(row) for row in reversed(rows)]
 
 
 def explain_grant(tx: Tx, name: str) -> list[dict[str, Any]]:
@@ -144,7 +144,7 @@ def explain_peer(tx: Tx, name: str) -> list[dict[str, Any]]:
                     id=row["id"],
                 )
             ],
-            "entries": _entries_of(tx, row["id"]),
+            "entries": _records_of(tx, row["id"]),
         }
         for row in rows
     ]
@@ -177,7 +177,7 @@ def _explained(tx: Tx, statement: str, key: str, label: str) -> list[dict[str, A
                     each | {"holds": not (reason := _refusal_reason(row, each, now)), "why": reason}
                     for each in certificates
                 ],
-                "entries": _entries_of(tx, row["id"]),
+                "entries": _records_of(tx, row["id"]),
             }
         )
     return stories
@@ -210,7 +210,7 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names(tx: Tx, subject: str) -> list[str]:
-    """Return the subjects under which an object's entries stand: it may have been renamed."""
+    """Return the subjects under which an object's records stand: it may have been renamed."""
     ids = tx.rows(
         "SELECT DISTINCT body::jsonb #>> '{data,id}' AS id FROM federation_audit_log"
         " WHERE subject = :subject AND body::jsonb #>> '{data,id}' IS NOT NULL",
@@ -230,16 +230,16 @@ def _names(tx: Tx, subject: str) -> list[str]:
     return sorted({subject, *(row["subject"] for row in (*new, *old))})
 
 
-def _entries_of(tx: Tx, row_id: UUID) -> list[dict[str, Any]]:
+def _records_of(tx: Tx, row_id: UUID) -> list[dict[str, Any]]:
     rows = tx.rows(
-        f"{_ENTRY} WHERE body::jsonb #>> '{{data,id}}' = :id"
+        f"{_RECORD} WHERE body::jsonb #>> '{{data,id}}' = :id"
         " OR body::jsonb #>> '{data,replaces}' = :id ORDER BY seq",
         id=str(row_id),
     )
-    return [_entry(row) for row in rows]
+    return [_record(row) for row in rows]
 
 
-def _entry(row: dict[str, Any]) -> dict[str, Any]:
+def _record(row: dict[str, Any]) -> dict[str, Any]:
     data = json.loads(row["body"])["data"]
     commit = (data.get("from") or {}).get("commit") if isinstance(data.get("from"), dict) else None
     return {

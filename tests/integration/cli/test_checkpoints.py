@@ -68,10 +68,10 @@ def test_a_checkpoint_says_what_the_log_comes_to_and_verifies_later(mosaic: Quic
     assert printed["seq"] == newest
 
     done = mosaic.ok("audit", "checkpoint", "kept")
-    assert done.out == f"{newest} entries verified; the checkpoint is in kept\n"
+    assert done.out == f"{newest} records verified; the checkpoint is in kept\n"
     mosaic.ok("grant", "resume", "a")
     lines = mosaic.ok("audit", "verify", "--checkpoint", "kept").out.splitlines()
-    assert lines[0] == f"{newest + 1} entries verified"
+    assert lines[0] == f"{newest + 1} records verified"
     assert lines[1].startswith(f"kept: seq {newest} is unchanged since 20")
     assert lines[1].endswith("its signature was not verified")
 
@@ -96,7 +96,7 @@ def test_entries_that_were_cut_off_are_found_by_the_checkpoint(mosaic: Quick) ->
     )
     mosaic.ok("audit", "verify")
     done = mosaic("audit", "verify", "--checkpoint", "kept")
-    assert f"entries are missing: a checkpoint was taken at seq {newest}" in done.err
+    assert f"records are missing: a checkpoint was taken at seq {newest}" in done.err
     assert done.code == 1
 
 

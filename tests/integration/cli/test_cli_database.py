@@ -130,7 +130,7 @@ def test_the_log_lists_what_happened_oldest_first_and_narrows(mosaic: Quick) -> 
     assert mosaic.ok("audit", "list", "--subject", "peer/x").out.startswith("the audit log has no")
     header = mosaic.ok("audit", "list").out.splitlines()[0]
     assert header.split() == ["SEQ", "AT", "KIND", "SUBJECT", "ACTOR", "DATA"]
-    assert mosaic.ok("audit", "verify").out == "4 entries verified\n"
+    assert mosaic.ok("audit", "verify").out == "4 records verified\n"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def applied(mosaic: Quick) -> dict[str, Any]:
     return row
 
 
-def test_the_commit_lands_on_rows_runs_and_audit_entries(
+def test_the_commit_lands_on_rows_runs_and_audit_records(
     mosaic: Quick, repository: Checkout
 ) -> None:
     mosaic.ok("apply", "--yes")

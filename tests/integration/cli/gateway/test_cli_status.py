@@ -101,7 +101,7 @@ def test_holds_rows_not_in_git_and_revocations_that_wait_are_told(mosaic: Quick)
     assert document["notInGitYet"] == [{"kind": "grant", "name": "beta-notes"}]
     assert document["revocationsWaiting"] == {"count": 1, "error": "the CA is away"}
     assert any("a leak" in line for line in lines(mosaic, "held"))
-    assert lines(mosaic, "at the CA") == ["at the CA     1 revocation to tell: the CA is away"]
+    assert lines(mosaic, "at the CA") == ["at the CA     1 revocation pending: the CA is away"]
 
 
 def test_a_replica_that_is_not_seen_for_long_is_marked_and_at_last_forgotten(

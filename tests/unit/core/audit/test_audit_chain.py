@@ -109,7 +109,7 @@ def test_a_changed_order_is_found() -> None:
 def test_a_rewritten_entry_breaks_the_one_after_it() -> None:
     forged = rehashed(RECORDS[1], RECORDS[1].body.replace("1f", "2f"))
     broken = verified((RECORDS[0], forged, RECORDS[2]))
-    assert broken == ChainBreak(3, "prev is not the hash of the entry before")
+    assert broken == ChainBreak(3, "prev is not the hash of the record before")
 
 
 @pytest.mark.parametrize("body", ["", "not json", "[]", "null", "[" * 100_000])

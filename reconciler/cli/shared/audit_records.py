@@ -37,11 +37,11 @@ def commit_text(row: Row) -> str:
     return f"{commit['id'][:12]} {commit['subject']} ({commit['author']}{signed})"
 
 
-def entry_line(entry: Row) -> str:
-    """Return an entry of the audit log on one line, with its number."""
-    reason = f": {entry['reason']}" if entry["reason"] else ""
-    commit = f"  {commit_text(entry)}" if entry["commit"] else ""
-    return f"#{entry['seq']} {entry['at']} {entry['kind']} by {entry['actor']}{reason}{commit}"
+def record_line(record: Row) -> str:
+    """Return a record of the audit log on one line, with its number."""
+    reason = f": {record['reason']}" if record["reason"] else ""
+    commit = f"  {commit_text(record)}" if record["commit"] else ""
+    return f"#{record['seq']} {record['at']} {record['kind']} by {record['actor']}{reason}{commit}"
 
 
 def _camel(name: str) -> str:

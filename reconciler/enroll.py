@@ -1,7 +1,8 @@
 """Enrollment: a single-use token and a CSR become a certificate that carries the grant.
 
-    (1) read the CSR: caps, self-signature, policy; only its public key is ever used
-    (2) find the token by its public id and verify its secret: nothing is revealed before that
+    (1) parse the CSR: caps, key, names; only its public key is ever used
+    (2) find the token by its public id and verify its secret: nothing is revealed before that;
+        then verify the CSR's signature
     (3) transaction 1: claim the token, store the intent with a fresh serial; commit
     (4) sign at step-ca, with no transaction open: one request an issuance, never a retry
     (5) check the certificate against what was requested
@@ -37,8 +38,9 @@ from reconciler.core.issuance.policy import (
 from reconciler.core.issuance.tokens import parse_token
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf, check_leaf
 from reconciler.crypto.certificates import read_certificate, subject_key_id, verify_chain
-from reconciler.crypto.csr import read_csr
+from reconciler.crypto.csr import csr_digest, parse_csr, verify_csr
 from reconciler.crypto.proof import verify_proof
+from reconciler.crypto.verification import Verification
 from reconciler.errors import MosaicError, Refused, Retry
 from reconciler.store.issuance import begin as enrollment
 from reconciler.store.issuance import finish as issuing
@@ -70,7 +72,6 @@ class Gateway:
     """What an endpoint needs. `roots` are PEM texts; `public_url` has no slash at its end.
 
     `former_urls` are where peers may still look for a gateway that moves.
-
     `refusals` counts what was refused by (code, peer's address), until a timer records the sums.
     """
 
@@ -82,6 +83,7 @@ class Gateway:
     public_url: str
     former_urls: tuple[str, ...] = ()
     clock: Callable[[], datetime] = _utc_now
+    verification: Verification = field(default_factory=Verification)
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
     grant_limits: GrantLimits = field(default_factory=GrantLimits)
 
@@ -107,8 +109,9 @@ async def enroll(
     Raises:
         MosaicError: a code of DESIGN 7's table. Only a success spends the token.
     """
-    csr = read_csr(unverified_csr)  # (1)
+    parsed = parse_csr(unverified_csr)  # (1)
     known = await _known_token(gateway, presented_token)  # (2)
+    csr = await gateway.verification.run(verify_csr, parsed)
     caller = gateway.caller(peer_address)
     begun = await gateway.database.run(enrollment.begin_enrollment, known, csr, caller)  # (3)
     if isinstance(begun, Denial):
@@ -124,11 +127,12 @@ async def renew(
     Raises:
         MosaicError: a code of DESIGN 7's table.
     """
-    csr = read_csr(unverified_csr)  # (1)
-    proof = _proof(gateway, presented_proof, "POST", "/certificates/renew")
-    if proof.csr_digest != csr.digest_b64url:
+    parsed = parse_csr(unverified_csr)  # (1)
+    proof = await _proof(gateway, presented_proof, "POST", "/certificates/renew")
+    if proof.csr_digest != csr_digest(parsed.der):
         raise proof_invalid()
     await _admit(gateway, proof)
+    csr = await gateway.verification.run(verify_csr, parsed)
     caller = gateway.caller(peer_address)
     begun = await gateway.database.run(enrollment.begin_renewal, proof, csr, caller)  # (3)
     match begun:
@@ -146,7 +150,7 @@ async def pickup(gateway: Gateway, presented_proof: str) -> IssuanceResponse:
     Raises:
         MosaicError: `proof_invalid`, `grant_ended` or `enrollment_in_progress`.
     """
-    proof = _proof(gateway, presented_proof, "POST", "/certificates/pickup")
+    proof = await _proof(gateway, presented_proof, "POST", "/certificates/pickup")
     await _admit(gateway, proof)
     verdict = await gateway.database.run(_judge_pickup, proof.spki_sha256)
     if isinstance(verdict, Denial):
@@ -171,7 +175,7 @@ async def token_status(gateway: Gateway, presented_token: str) -> TokenState:
 
 async def grant_of_proof(gateway: Gateway, presented_proof: str) -> GrantDocument:
     """Return the *grant* whose certificate has the proof's key, whatever its state."""
-    proof = _proof(gateway, presented_proof, "GET", "/grant")
+    proof = await _proof(gateway, presented_proof, "GET", "/grant")
 
     def read(tx: Tx) -> GrantDocument | None:
         grant_id = facts.grant_of_key(tx, proof.spki_sha256)
@@ -266,8 +270,9 @@ async def _admit(gateway: Gateway, proof: VerifiedProof) -> None:
     gateway.grant_limits.admit_call(grant_id, live=live, now_s=time.monotonic())
 
 
-def _proof(gateway: Gateway, presented_proof: str, method: str, path: str) -> VerifiedProof:
-    return verify_proof(presented_proof, method, gateway.urls(path), gateway.clock())
+async def _proof(gateway: Gateway, presented_proof: str, method: str, path: str) -> VerifiedProof:
+    urls, now = gateway.urls(path), gateway.clock()
+    return await gateway.verification.run(verify_proof, presented_proof, method, urls, now)
 
 
 def _judge_pickup(tx: Tx, spki_sha256: str) -> IssuanceResponse | Denial:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding
 from cryptography.x509.oid import NameOID
 
 from reconciler.core.issuance.x509 import CsrFacts, check_csr
-from reconciler.crypto.keys import describe_key, spki_der, spki_sha256
+from reconciler.crypto.keys import describe_key, rsa_exponent, spki_der, spki_sha256
 from reconciler.crypto.subject_names import UNREADABLE, any_length, common_names, general_names
 from reconciler.errors import Refused
 
@@ -30,6 +30,15 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/=\s]+", re.ASCII)
 _SIGNATURE_HASHES: Final = ("sha256", "sha384", "sha512")  # what step-ca verifies and is not broken
 _WRONG_STRING: Final = "AttributeTypeValue::value"  # where the library says that a name's text is
 _RSASSA_PSS: Final = bytes.fromhex("06092a864886f70d01010a")  # id-RSASSA-PSS (RFC 8017 A.2.3)
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedCsr:
+    """A CSR that our policy accepts; whether its holder has the key is another question."""
+
+    request: x509.CertificateSigningRequest
+    der: bytes
+    facts: CsrFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,15 @@ def digest_of_pem(csr_pem: str) -> str:
 
 
 def read_csr(unverified_csr: str) -> VerifiedCsr:
-    """Return the CSR of a PEM text, once its size, its signature and our policy have been checked.
+    """Return the CSR of a PEM text, as `parse_csr` and `verify_csr` do."""
+    return verify_csr(parse_csr(unverified_csr))
+
+
+def parse_csr(unverified_csr: str) -> UnverifiedCsr:
+    """Return the CSR of a PEM text, once its size, its key and its names have been judged.
+
+    No signature is verified before: with a key of another kind, size or exponent that takes up to
+    100 times as long.
 
     Raises:
         Refused: `csr_malformed`, `csr_too_large`, `csr_signature`, `csr_key` or `csr_names`.
@@ -77,13 +94,10 @@ def read_csr(unverified_csr: str) -> VerifiedCsr:
         with any_length():
             names, common = _san(request), _common_names(request)
         _check_hash(request)
-        proved = request.is_signature_valid  # RFC 2986 4.2: the holder has the key
     except UNREADABLE as error:
         if _WRONG_STRING in str(error):
             raise _wrong_text() from None
         raise _malformed("the CSR cannot be parsed, or its key is of an unknown kind") from None
-    if not proved:
-        raise _signature("the CSR is not signed by its own key")
     if spki_der(public_key) not in request.tbs_certrequest_bytes:
         raise _unusual_key(request)
     _check_salt(request)
@@ -94,9 +108,26 @@ def read_csr(unverified_csr: str) -> VerifiedCsr:
         key_bits=key_bits,
         common_names=common,
         names=names,
+        rsa_exponent=rsa_exponent(public_key),
     )
     check_csr(facts)
-    return VerifiedCsr(request.public_bytes(serialization.Encoding.PEM).decode(), der, facts)
+    return UnverifiedCsr(request, der, facts)
+
+
+def verify_csr(csr: UnverifiedCsr) -> VerifiedCsr:
+    """Return the CSR once its holder has proved the key (RFC 2986 4.2).
+
+    Raises:
+        Refused: `csr_signature` or `csr_malformed`.
+    """
+    try:
+        proved = csr.request.is_signature_valid
+    except UNREADABLE:
+        raise _malformed("the CSR's signature is of an unknown kind") from None
+    if not proved:
+        raise _signature("the CSR is not signed by its own key")
+    pem = csr.request.public_bytes(serialization.Encoding.PEM).decode()
+    return VerifiedCsr(pem, csr.der, csr.facts)
 
 
 def make_csr(key: PrivateKey, common_name: str = "") -> str:

@@ -63,3 +63,8 @@ def describe_key(key: object) -> tuple[str, int]:
         case _:
             name = type(key).__name__.lstrip("_").removesuffix("PublicKey")
             return name, getattr(key, "key_size", 0)
+
+
+def rsa_exponent(key: object) -> int | None:
+    """Return the public exponent of an RSA key, None of another."""
+    return key.public_numbers().e if isinstance(key, rsa.RSAPublicKey) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +37,7 @@ _KINDS: Final[dict[str, type[ECKey | OKPKey | RSAKey]]] = {
     "OKP": OKPKey,
     "RSA": RSAKey,
 }
+_RSA_E: Final = "AQAB"  # 65537
 _PRIVATE_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
 # what hostile JSON and JWKs make the parsers raise: 1,000 nested brackets are a RecursionError
 _UNUSABLE: Final = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
@@ -80,29 +82,37 @@ def verify_proof(
         unverified = jws.extract_compact(presented_proof.encode(), registry=_registry())
         header = unverified.headers()
         key = _public_key(header)  # (5) (7)
-        token = jwt.decode(presented_proof, key, algorithms=_ALL, registry=_registry())  # (2) (6)
+        proof = _claimed(unverified.payload, spki_sha256(_crypto_key(key)), method, urls, now)
+        if proof is None or header.get("typ") != "dpop+jwt":  # (4)
+            raise proof_invalid()
+        # last, because it costs most
+        jws.deserialize_compact(presented_proof, key, _ALL, _registry())  # (2) (6)
     except _UNUSABLE:
         raise proof_invalid() from None
-    claims = token.claims
+    return proof
+
+
+def _claimed(
+    payload: bytes, spki_sha256: str, method: str, urls: Collection[str], now: datetime
+) -> VerifiedProof | None:
+    """Return what the claims prove once their signature has verified; None if they do not fit."""
+    claims = json.loads(payload)
     iat, jti, csr = claims.get("iat"), claims.get("jti"), claims.get("csr#S256")
     well_formed = (
-        header.get("typ") == "dpop+jwt"  # (4)
-        and isinstance(iat, int)
+        isinstance(iat, int)
         and not isinstance(iat, bool)
         and isinstance(jti, str)
         and _JTI.fullmatch(jti) is not None  # (3)
         and (csr is None or isinstance(csr, str))
     )
     if not well_formed or claims.get("htm") != method:  # (8)
-        raise proof_invalid()
+        return None
     if not any(_same_url(claims.get("htu"), url) for url in urls):  # (9)
-        raise proof_invalid()
-    assert isinstance(iat, int)
-    assert isinstance(jti, str)
+        return None
     earliest, latest = (now - PROOF_SKEW).timestamp(), (now + PROOF_SKEW).timestamp()
     if not earliest <= iat <= latest:  # (11)
-        raise proof_invalid()
-    return VerifiedProof(spki_sha256(_crypto_key(key)), jti, csr)
+        return None
+    return VerifiedProof(spki_sha256, jti, csr)
 
 
 class _Registry(jws.JWSRegistry):
@@ -130,6 +140,7 @@ def _public_key(header: Mapping[str, Any]) -> Key:
     jwk = header["jwk"]
     if not isinstance(jwk, dict) or any(member in jwk for member in _PRIVATE_MEMBERS):
         raise ValueError("not a public key")
+    _check_numbers(jwk)
     key = _KINDS[jwk["kty"]].import_key(jwk)
     kind, bits = describe_key(_crypto_key(key))
     if header["alg"] not in _ALGORITHMS[kind]:
@@ -137,6 +148,15 @@ def _public_key(header: Mapping[str, Any]) -> Key:
     if kind == "RSA" and not MIN_RSA_BITS <= bits <= MAX_RSA_BITS:
         raise ValueError("an RSA key of a size that is not signed")
     return key
+
+
+def _check_numbers(jwk: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for a key that costs more than it may before its numbers are used."""
+    if jwk["kty"] != "RSA":
+        if jwk["crv"] not in _ALGORITHMS:
+            raise ValueError("a curve that is not signed")
+    elif jwk["e"] != _RSA_E or not MIN_RSA_BITS // 6 <= len(jwk["n"]) <= MAX_RSA_BITS // 6 + 1:
+        raise ValueError("an RSA key of a size or an exponent that is not signed")
 
 
 def _crypto_key(key: Key) -> object:

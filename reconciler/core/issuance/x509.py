@@ -21,6 +21,7 @@ OID_CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"  # RFC 5280 4.2.1.12
 
 MIN_RSA_BITS: Final = 3072
 MAX_RSA_BITS: Final = 4096
+RSA_EXPONENT: Final = 65537  # what every tool makes; others can cost 100 times as much
 
 # spellings that step-ca (x509util.SplitSANs of 0.30.2) surely takes for a name of this kind
 _PLAIN_NAMES: Final = {
@@ -59,6 +60,7 @@ class CsrFacts:
     key_bits: int
     common_names: tuple[str, ...]
     names: tuple[str, ...]
+    rsa_exponent: int | None = None
 
     @property
     def listed_names(self) -> tuple[str, ...]:
@@ -133,14 +135,17 @@ def check_csr(facts: CsrFacts) -> None:
         "P-256": True,
         "P-384": True,
         "Ed25519": True,
-        "RSA": MIN_RSA_BITS <= facts.key_bits <= MAX_RSA_BITS,
+        "RSA": MIN_RSA_BITS <= facts.key_bits <= MAX_RSA_BITS
+        and facts.rsa_exponent == RSA_EXPONENT,
     }
     if not accepted.get(facts.key_type, False):
         raise Refused(
             "csr_key",
             f"got a key of {facts.key_type}"
-            + (f" with {facts.key_bits} bits" if facts.key_bits else ""),
-            hint=f"use P-256, P-384, Ed25519 or RSA of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits",
+            + (f" with {facts.key_bits} bits" if facts.key_bits else "")
+            + ("" if facts.rsa_exponent in (None, RSA_EXPONENT) else " and another exponent"),
+            hint=f"use P-256, P-384, Ed25519 or RSA of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits "
+            f"with the exponent {RSA_EXPONENT}",
         )
     foreign = [name for name in facts.names if not _is_own_name(name, facts.common_names)]
     if foreign:

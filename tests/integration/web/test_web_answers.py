@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler import enroll
+from reconciler.core.issuance.policy import proof_invalid
 from reconciler.core.issuance.tokens import PUBLIC_ID_RANDOM_BYTES, SECRET_RANDOM_BYTES, new_token
 from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import CrlFacts
+from reconciler.crypto.csr import make_csr
+from reconciler.crypto.keys import generate_key
 from reconciler.store.db import Database
+from reconciler.store.issuance import tokens
 from reconciler.store.issuance.crl import store_crl
 from reconciler.web.app import make_app
 from reconciler.web.limits import Capacity, Limits
@@ -266,6 +273,41 @@ def test_more_than_the_burst_answers_429_until_some_time_has_passed(web_parts: P
         assert answers[-1].headers["retry-after"] in ("1", "2", "3", "4")
         assert client.get("/healthz").status_code == 200
         wait_until(lambda: client.get(f"{API}/ca/roots").status_code == 200, "it has passed")
+
+
+def test_a_token_is_looked_up_before_a_signature_is_verified(client: httpx.Client) -> None:
+    lines = make_csr(generate_key()).splitlines()
+    der = bytearray(base64.b64decode("".join(lines[1:-1])))
+    der[-1] ^= 1
+    forged = "\n".join((lines[0], base64.b64encode(der).decode(), lines[-1]))
+    unknown = new_token(bytes(PUBLIC_ID_RANDOM_BYTES), bytes(SECRET_RANDOM_BYTES)).spelled()
+    headers = {"authorization": f"Bearer {unknown}"}
+    answer = client.post(f"{API}/enroll", headers=headers, json={"csr": forged})
+    problem(answer, 401, "token_invalid")
+
+
+@pytest.mark.parametrize("around", ["{}\xa0", "\xa0{}", "{}\x85", " {}", "{},", '"{}"'])
+def test_a_token_is_taken_as_it_is(client: httpx.Client, around: str) -> None:
+    """A no-break space and a NEL are whitespace to Python, and none to HTTP."""
+    token = new_token(bytes(PUBLIC_ID_RANDOM_BYTES), bytes(SECRET_RANDOM_BYTES)).spelled()
+    header = (b"authorization", f"Bearer {around.format(token)}".encode("latin-1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(tokens, "find")
+        problem(client.get(f"{API}/enroll", headers=[header]), 401, "token_invalid")
+
+
+def test_signatures_are_verified_beside_the_event_loop(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def verify(*_: object) -> None:
+        threads.append(threading.current_thread().name)
+        raise proof_invalid()
+
+    monkeypatch.setattr(enroll, "verify_proof", verify)
+    problem(client.get(f"{API}/grant", headers={"dpop": "x"}), 401, "proof_invalid")
+    assert [name.partition("_")[0] for name in threads] == ["verification"]
 
 
 def test_what_was_refused_is_counted_for_the_audit(web_parts: Parts) -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.crypto.csr import MAX_CSR_DER, csr_digest, make_csr, read_csr
+from reconciler.crypto.csr import MAX_CSR_DER, csr_digest, make_csr, parse_csr, read_csr
 from reconciler.crypto.keys import generate_key, spki_sha256
 from reconciler.errors import Refused
 from tests.support.project.checkout import ROOT
@@ -258,6 +258,49 @@ def test_a_broken_signature_is_refused() -> None:
     der = bytearray(der_of(OURS))
     der[-1] ^= 1
     assert refused(pem_of(bytes(der))).code == "csr_signature"
+
+
+def tlv(tag: int, *parts: bytes) -> bytes:
+    value = b"".join(parts)
+    size = len(value).to_bytes(2, "big")
+    length = size[1:] if len(value) < 128 else b"\x82" + size
+    return bytes([tag]) + length + value
+
+
+def integer(number: int) -> bytes:
+    return tlv(2, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+
+
+def unsigned_csr(algorithm: bytes, key: bytes) -> bytes:
+    """Return a CSR for a key whose signature, by RSA and SHA-256, is none."""
+    spki = tlv(0x30, tlv(0x30, algorithm), tlv(3, b"\0" + key))
+    signed_by = tlv(0x30, bytes.fromhex("06092a864886f70d01010b0500"))
+    return tlv(0x30, tlv(0x30, integer(0), tlv(0x30), spki, tlv(0xA0)), signed_by, tlv(3, b"\0\2"))
+
+
+@pytest.mark.parametrize(
+    ("bits", "exponent"), [(15_200, 65537), (3072, (1 << 3071) + 1), (4096, 3), (2048, 65537)]
+)
+def test_an_rsa_key_is_judged_before_a_signature_by_it(bits: int, exponent: int) -> None:
+    key = tlv(0x30, integer((1 << (bits - 1)) + (1 << 30) + 1), integer(exponent))
+    der = unsigned_csr(bytes.fromhex("06092a864886f70d0101010500"), key)
+    assert refused(pem_of(der)).code == "csr_key"
+
+
+def test_a_dsa_key_is_judged_before_a_signature_by_it() -> None:
+    parameters = tlv(0x30, integer((1 << 3071) + 1), integer((1 << 255) + 1), integer(2))
+    der = unsigned_csr(bytes.fromhex("06072a8648ce380401") + parameters, integer(3))
+    assert refused(pem_of(der)).code == "csr_key"
+
+
+def test_a_signature_is_verified_only_after_everything_else(tmp_path: Path) -> None:
+    csr = openssl_csr(tmp_path, "-subj", "/", "-addext", "subjectAltName=DNS:beta.example")
+    der = bytearray(der_of(csr))
+    der[-1] ^= 1
+    assert refused(pem_of(bytes(der))).code == "csr_names"
+    der = bytearray(der_of(OURS))
+    der[-1] ^= 1
+    parse_csr(pem_of(bytes(der)))
 
 
 def test_another_key_in_a_signed_csr_is_refused() -> None:

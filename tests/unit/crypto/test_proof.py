@@ -146,6 +146,31 @@ def test_keys_that_are_never_signed_are_refused() -> None:  # (5)
     refused(signed(header, json.dumps(CLAIMS).encode(), goldilocks))
 
 
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"n": encoded(b"\xff" * 1900)},
+        {"n": encoded(b"\xff" * 256)},
+        {"e": encoded(b"\xff" * 384)},
+        {"e": "Aw"},
+    ],
+)
+def test_numbers_of_a_key_are_judged_before_they_are_used(
+    numbers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(jws, "deserialize_compact")
+    monkeypatch.delattr(RSAKey, "import_key")
+    public = RSA.public_key().public_numbers()
+    jwk = {"kty": "RSA", "n": encoded(public.n.to_bytes(384, "big")), "e": "AQAB", **numbers}
+    refused(by_hand(HEADER | {"alg": "RS256", "jwk": jwk}))
+
+
+def test_claims_are_judged_before_the_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(jws, "deserialize_compact")
+    for claims in ({"htm": "GET"}, {"htu": "https://x"}, {"iat": 1}, {"jti": ""}):
+        refused(proof(**claims))
+
+
 def test_a_signature_of_another_key_is_refused() -> None:  # (6)
     refused(signed(HEADER, json.dumps(CLAIMS).encode(), ECKey.generate_key("P-256")))
 

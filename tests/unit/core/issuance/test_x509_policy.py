@@ -47,7 +47,16 @@ LEAF = CertificateFacts(
     [("P-256", 256), ("P-384", 384), ("Ed25519", 256), ("RSA", 3072), ("RSA", 4096)],
 )
 def test_keys_that_are_signed(kind: str, bits: int) -> None:
-    check_csr(replace(CSR, key_type=kind, key_bits=bits))
+    exponent = 65537 if kind == "RSA" else None
+    check_csr(replace(CSR, key_type=kind, key_bits=bits, rsa_exponent=exponent))
+
+
+@pytest.mark.parametrize("exponent", [1, 3, 17, 65539, (1 << 3071) + 1, None])
+def test_an_rsa_key_of_another_exponent_is_refused(exponent: int | None) -> None:
+    with pytest.raises(Refused, match="RSA with 3072 bits") as caught:
+        check_csr(replace(CSR, key_type="RSA", key_bits=3072, rsa_exponent=exponent))
+    assert caught.value.code == "csr_key"
+    assert "65537" in caught.value.hint
 
 
 @pytest.mark.parametrize(

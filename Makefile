@@ -34,6 +34,8 @@ test: setup ## every test, with coverage; ARGS="-k words" picks some
 	@[ -x /usr/sbin/pgbouncer ] || sh tools/apt.sh pgbouncer 'a test puts it before PostgreSQL'
 	@for each in go:golang-go node:nodejs; do command -v $${each%:*} >/dev/null \
 		|| sh tools/apt.sh $${each#*:} 'a peer of a test is written in it' || exit; done
+	@[ -x /usr/sbin/nginx ] || sh tools/apt.sh nginx-light 'a test of examples/authority'
+	@[ -x /usr/sbin/haproxy ] || sh tools/apt.sh haproxy 'a test of examples/authority'
 	@[ -x /usr/sbin/sshd ] || sh tools/apt.sh openssh-server 'a test fetches a source over ssh'
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile \
 		--cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)

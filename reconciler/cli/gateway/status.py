@@ -94,7 +94,7 @@ def _lines(document: dict[str, Any]) -> Iterator[Line]:
     for each in document["unused"]:
         last = f"last used {away(each['lastUse'])}" if each["lastUse"] else "never used"
         yield (
-            f"unused        grant {each['name']}: {last}, active since {each['activatedAt']}",
+            f"unused        grant {each['name']}: {last}, active since {each['activatedAt'][:10]}",
             None,
         )
     for each in document["notInGitYet"]:

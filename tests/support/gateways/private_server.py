@@ -31,6 +31,8 @@ class PrivateRunning:
     socket: PrivateSocket
     authority: Authority
     loop: asyncio.AbstractEventLoop
+    stopping: asyncio.Event
+    worker: threading.Thread
 
     @property
     def url(self) -> str:
@@ -43,6 +45,13 @@ class PrivateRunning:
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, timeout=PATIENCE_S)
+
+    def stop(self) -> None:
+        """Stop it, and wait until it has; again does nothing."""
+        if self.worker.is_alive():
+            self.loop.call_soon_threadsafe(self.stopping.set)
+            self.worker.join(PATIENCE_S)
+            assert not self.worker.is_alive()
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something in the server's loop."""
@@ -63,7 +72,9 @@ def serving_private(
         async with Authority(database_url) as authority:
             served = app or PrivateApp(access or Access(), (authority.require_ready,), authority)
             listening = bind_private(("127.0.0.1", 0))
-            running.append(PrivateRunning(listening, authority, asyncio.get_running_loop()))
+            running.append(
+                PrivateRunning(listening, authority, asyncio.get_running_loop(), stop, worker)
+            )
             ready.set()
             await serve_private(served, listening, stop)
 
@@ -82,9 +93,8 @@ def serving_private(
         if running:
             yield running[0]
     finally:
-        if running and not failed:
-            running[0].loop.call_soon_threadsafe(stop.set)
+        if running:
+            running[0].stop()
         worker.join(PATIENCE_S)
-        assert not worker.is_alive()
         if failed:
             raise failed[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only public name
@@ -18,6 +19,9 @@ from reconciler.core.plan.plan import plan
 from reconciler.core.source import Source, SourceFile
 from reconciler.manifest.cache import load_cached
 from reconciler.manifest.load import load
+
+if TYPE_CHECKING:
+    from reconciler.core.model.spec import Desired
 
 GRANTS = 2000
 
@@ -64,7 +68,34 @@ def figures() -> list[Figure]:
     )
     source = Source("benchmark", files)
     desired = load(source)
-    now = datetime.now(UTC)
+    observed = _observed(desired)
+
+    def events(_: None) -> None:
+        for text in texts:
+            parser = CParser(text)
+            while not isinstance(parser.get_event(), StreamEndEvent):
+                pass
+
+    return [
+        compare(
+            f"load {GRANTS:,} manifests",
+            lambda _: load(source),
+            "the parser's events",
+            events,
+            lambda: None,
+        ),
+        _cached(source),
+        compare(
+            f"plan {GRANTS:,} unchanged grants",
+            lambda _: plan(desired, observed),
+            "loading them",
+            lambda _: load(source),
+            lambda: None,
+        ),
+    ]
+
+
+def _observed(desired: Desired) -> Observed:
     peer = desired.peers[0]
     peer_id = PeerId(UUID(int=1))
     peers = (
@@ -91,31 +122,7 @@ def figures() -> list[Figure]:
         )
         for number, each in enumerate(desired.grants)
     )
-    observed = Observed(now, peers, grants)
-
-    def events(_: None) -> None:
-        for text in texts:
-            parser = CParser(text)
-            while not isinstance(parser.get_event(), StreamEndEvent):
-                pass
-
-    return [
-        compare(
-            f"load {GRANTS:,} manifests",
-            lambda _: load(source),
-            "the parser's events",
-            events,
-            lambda: None,
-        ),
-        _cached(source),
-        compare(
-            f"plan {GRANTS:,} unchanged grants",
-            lambda _: plan(desired, observed),
-            "loading them",
-            lambda _: load(source),
-            lambda: None,
-        ),
-    ]
+    return Observed(datetime.now(UTC), peers, grants)
 
 
 def _cached(source: Source) -> Figure:

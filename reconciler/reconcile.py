@@ -96,12 +96,11 @@ class TokenMinting:
 class ApplyOptions:
     """How an apply may go.
 
-    `expect` is the digest that a person approved, where one did; `generation` that of the reading,
-    where a newer apply makes it stale; `selection` narrows it to some objects; `minting` mints a
-    token for each grant that is created or replaced; `heeds_pause` is for loops, which a person may
-    have paused; `trusted` has the commits that widenings must be signed off in; `also` is what must
-    be done with the rows or not at all: it is called last, under the lock, and what it raises
-    undoes them.
+    `expect` is the digest that a person approved; `generation` is that of the reading, which a
+    newer apply makes stale; `selection` restricts the apply to some objects; `minting` mints a
+    token for each grant that is created or replaced; `heeds_pause` is for loops; `trusted` has the
+    commits that must sign off what widens; `folders` are where files change together with the rows,
+    for `operation`.
     """
 
     limits: GuardOptions = field(default_factory=GuardOptions)

@@ -13,6 +13,7 @@ somebody has edited since keeps its edit. A journal of another database is left 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from contextlib import contextmanager, suppress
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from reconciler.store.file_change import FileChange
 
     Files = list[FileChange]
+
+_log = logging.getLogger(__name__)
 
 PREFIX: Final = ".mosaic-journal-"  # sources skip names that begin with a dot
 
@@ -162,11 +165,18 @@ def locked_with_files(
                 _put_in_place(journal, changes)
     except BaseException:
         if journal is not None:  # only the audit log can tell whether it was committed
-            with suppress(MosaicError, OSError):
-                recover(database, journal.place.parent, wait)
+            _try_recover(database, journal.place, wait)
         raise
     if journal is not None:
         journal.remove()
+
+
+def _try_recover(database: Database, journal: Path, wait: timedelta) -> None:
+    """Finish or undo a change whose commit failed, or leave its journal to the next command."""
+    try:
+        recover(database, journal.parent, wait)
+    except (MosaicError, OSError) as error:
+        _log.warning("%s stays until the next command or pass recovers it: %s", journal, error)
 
 
 def _refuse_interrupted(tx: Tx, folders: Sequence[Path]) -> None:
@@ -236,7 +246,7 @@ def _recover(tx: Tx, folder: Path) -> list[Finished | None]:
 
 
 def _journals(folder: Path) -> list[Path]:
-    with suppress(OSError):
+    with suppress(OSError):  # of a folder that cannot be listed, its reader reports why
         return sorted(each for each in folder.iterdir() if each.name.startswith(PREFIX))
     return []
 

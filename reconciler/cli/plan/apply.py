@@ -43,6 +43,7 @@ from reconciler.operations.invitations import (
 from reconciler.reconcile import (
     ApplyOptions,
     PlanResult,
+    Reading,
     applying,
     plan,
     refuse_if_guarded,
@@ -111,21 +112,14 @@ def command(
     ):
         database, reading = opened_read
         desired = reading.desired
-        _tell_pause(database)
+        _print_pause(database)
         folders = reading.folders
         if invitation_folder is not None:
             recover(database, invitation_folder, wait)
             folders += (invitation_folder,)
-        options = ApplyOptions(
-            limits=plan_options.limits,
-            expect=saved.digest if saved else None,
-            generation=reading.generation,
-            wait=wait,
-            selection=plan_options.selection,
-            minting=issuer.minting if issuer is not None else None,
-            trusted=reading.trusted,
-            folders=folders,
-        )
+        minting = issuer.minting if issuer is not None else None
+        options = _apply_options(plan_options, saved, reading)
+        options = replace(options, wait=wait, minting=minting, folders=folders)
         if not yes and saved is None:
             approved = _approved(database, desired, options, output)
             options = replace(options, expect=approved.digest)
@@ -144,13 +138,24 @@ def command(
         attempt.committed = True
     if output == "json":
         document = plan_as_json(done.plan, done.verdict, desired)
-        if issuer is not None:
-            document["invitations"] = invitations
-        click.echo(json_text(document))
+        issued = {"invitations": invitations} if issuer is not None else {}
+        click.echo(json_text(document | issued))
         return
     if yes or saved is not None or output == "markdown":
         show_plan(done, desired, output)
-    _report(done, invitations)
+    _print_summary(done, invitations)
+
+
+def _apply_options(
+    plan_options: PlanOptions, saved: SavedPlan | None, reading: Reading
+) -> ApplyOptions:
+    return ApplyOptions(
+        limits=plan_options.limits,
+        expect=saved.digest if saved else None,
+        generation=reading.generation,
+        selection=plan_options.selection,
+        trusted=reading.trusted,
+    )
 
 
 def _preview(
@@ -166,11 +171,9 @@ def _preview(
     """
     plan_options, saved = chosen
     with opened_reading(settings, source, plan_options, "apply") as (opened, reading):
-        options = ApplyOptions(
-            expect=saved.digest if saved else None, generation=reading.generation
-        )
+        options = _apply_options(plan_options, saved, reading)
         with opened.transaction() as tx:
-            result = plan(tx, reading.desired, plan_options.limits, plan_options.selection)
+            result = plan(tx, reading.desired, options.limits, options.selection)
             refuse_stale(tx, result, options)
     show_plan(result, reading.desired, output)
     if output == "json":
@@ -200,7 +203,7 @@ def _issuer(
     return invitation_issuer(settings, token_life)
 
 
-def _tell_pause(database: Database) -> None:
+def _print_pause(database: Database) -> None:
     with database.transaction() as tx:
         pause = paused(tx)
     if pause is not None:
@@ -242,7 +245,7 @@ def _approved(database: Database, desired: Desired, options: ApplyOptions, outpu
     return result.plan
 
 
-def _report(done: PlanResult, invitations: list[dict[str, Any]]) -> None:
+def _print_summary(done: PlanResult, invitations: list[dict[str, Any]]) -> None:
     summary = done.plan.summary
     if done.plan.empty:
         click.echo("Nothing to do.")

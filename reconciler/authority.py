@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from reconciler.core.authority.decision import Decision, Question, Reason, decide
-from reconciler.core.authority.use import Use, UseRecord
+from reconciler.core.model.certificate_use import Use, UseRecord
 from reconciler.crypto.certificates import certificate_identity
 from reconciler.errors import MosaicError, Refused
 from reconciler.store import authority as store

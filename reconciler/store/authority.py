@@ -13,7 +13,7 @@ from reconciler.store.db import as_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.core.authority.use import Use
+    from reconciler.core.model.certificate_use import Use
     from reconciler.store.connection.reader import Reader
     from reconciler.store.db import Tx
 

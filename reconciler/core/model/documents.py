@@ -13,7 +13,7 @@ from reconciler.core.model.times import rfc3339
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.core.authority.use import Use
+    from reconciler.core.model.certificate_use import Use
     from reconciler.core.model.observed import Hold
     from reconciler.core.model.spec import SourceLocation
     from reconciler.core.model.states import GrantStatus, PeerStatus

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from reconciler.core.authority.use import Use
+from reconciler.core.model.certificate_use import Use
 from reconciler.core.model.documents import CertificateView, GrantView
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.states import GrantStatus

@@ -1,4 +1,4 @@
-"""Create the roles of the database, and grant exactly what each may do.
+"""Create the roles of the database and grant their exact rights.
 
 The roles are mosaic_authority, mosaic_reader, mosaic_operator, mosaic_gateway, and mosaic_cli for
 people, which is both of the last two. If a superuser owns the tables, mosaic_owner gets them. What

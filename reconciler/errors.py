@@ -235,6 +235,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "confirmation_needed": Outcome(NeedsEdit, EXIT_USAGE, "A confirmation is needed"),
     "config_invalid": Outcome(NeedsEdit, EXIT_CONFIG, "The configuration is wrong"),
     "home_missing": Outcome(NeedsEdit, EXIT_CONFIG, "There is no gateway here"),
+    "home_unsafe": Outcome(NeedsEdit, EXIT_CONFIG, "Others may write to the gateway's home"),
     "keyring_invalid": Outcome(NeedsEdit, EXIT_CONFIG, "The sealing keys are not usable"),
     "schema_missing": Outcome(NeedsEdit, EXIT_CONFIG, "The database has no current schema"),
 }

@@ -7,20 +7,44 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+USERS: Final = 0o666  # of a file that belongs to the user: the umask takes from it
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder that only its owner may enter, and nobody else may write to those above it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, that only its owner may write to; the umask may say less.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    for each in reversed(missing):
+        each.mkdir(mode=0o755, exist_ok=True)
+    path.mkdir(exist_ok=True)  # a link that leads nowhere, say
+
 
 def write_new(
-    path: Path, content: bytes, mode: int = 0o666, *, temporary: str | None = None
+    path: Path, content: bytes, mode: int = USERS, *, temporary: str | None = None
 ) -> bool:
     """Write a file that does not exist yet; if it exists, return False and change nothing.
 
-    `mode` is that of `open(2)`: the umask takes from it. `temporary` names the file beside it that
-    is written first.
+    It has exactly this `mode`, but for `USERS`. `temporary` names the file beside it that is
+    written first.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -42,7 +66,8 @@ def replace_file(
 ) -> None:
     """Replace the content of a file at once, or make the file; None keeps the mode that it has.
 
-    `temporary` names the file beside it that is written first.
+    Another mode is exact, but for `USERS`. `temporary` names the file beside it that is written
+    first.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -64,7 +89,7 @@ def write_output(path: Path, content: bytes) -> None:
         with path.open("wb", buffering=0) as device:
             device.write(content)
         return
-    replace_file(path, content, 0o666)
+    replace_file(path, content, USERS)
 
 
 def remedy(error: OSError) -> str:
@@ -104,6 +129,8 @@ def _file_beside(path: Path, content: bytes, mode: int, name: str | None) -> Ite
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(beside, flags, mode), "wb") as file:
+            if mode != USERS:
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

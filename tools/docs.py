@@ -16,6 +16,7 @@ import click
 
 from reconciler.cli.main import ROOMS, mosaic
 from reconciler.config import SETTINGS
+from reconciler.config.definitions import NOT_IN_HOME
 from reconciler.errors import EXIT_MEANINGS, OUTCOMES
 from reconciler.web.openapi import CALLS
 from reconciler.web.private.problems import PROBLEMS
@@ -67,7 +68,7 @@ def settings() -> str:
         if setting.secret:
             variable += f", `{setting.variable}_FILE`"
         # the file is in the home, so it cannot name the home
-        name = "" if setting.name == "home" else f"`{setting.name}`"
+        name = "" if setting.name in NOT_IN_HOME else f"`{setting.name}`"
         rows.append((variable, name, setting.meaning))
     return _table(("variable", "in `mosaic.toml`", "meaning"), rows)
 

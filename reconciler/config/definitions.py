@@ -53,6 +53,11 @@ class Assignment:
 
 SETTINGS: Final = (
     Setting("home", Path, "the folder of an embedded gateway (default .mosaic, searched upward)"),
+    Setting(
+        "safe_homes",
+        values.read_safe_homes,
+        "homes (path:path, or *) that are used though others own or may write them",
+    ),
     Setting("source", values.read_git_word, "where manifests come from: a folder or a git URL"),
     Setting(
         "ref", values.read_git_word, "the git ref to read; with it, a path is a repository too"
@@ -99,6 +104,8 @@ SETTINGS: Final = (
     Setting("private_hosts", values.read_hosts, "host names of the private listener"),
     Setting("rate_limit", values.read_rate_limit, "requests of one address (30/s; 0 is off)"),
 )
+# what says which home, and whether it is trusted, cannot stand in the home itself
+NOT_IN_HOME: Final = frozenset({"home", "safe_homes"})
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 
 

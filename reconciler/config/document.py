@@ -6,7 +6,7 @@ import re
 import tomllib
 from typing import TYPE_CHECKING
 
-from reconciler.config.definitions import BY_NAME, SETTINGS, Assignment, invalid
+from reconciler.config.definitions import BY_NAME, NOT_IN_HOME, SETTINGS, Assignment, invalid
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import without_credentials
 from reconciler.errors import OTHER_USER
@@ -31,7 +31,7 @@ def read_document(home: Home) -> dict[str, Assignment]:
         reason = getattr(error, "strerror", None) or error
         hint = OTHER_USER if isinstance(error, PermissionError) else "correct it"
         raise invalid(str(home.config), f"it cannot be read: {reason}", hint) from None
-    known = tuple(setting.name for setting in SETTINGS if setting.name != "home")
+    known = tuple(each.name for each in SETTINGS if each.name not in NOT_IN_HOME)
     for key in document:
         if key not in known:
             hint = f"did you mean {nearest(key, known)!r}?"
@@ -92,5 +92,5 @@ def write_config(path: Path, settings: Mapping[str, str]) -> None:
     for name, value in settings.items():
         lines.append(f"\n# {BY_NAME[name].meaning}\n{name} = {_quoted(value)}\n")
     source = settings.get("source", "")
-    mode = 0o666 if without_credentials(source) == source else 0o600
+    mode = 0o644 if without_credentials(source) == source else 0o600
     replace_file(path, "".join(lines).encode(), mode)

@@ -182,6 +182,9 @@ def find_home(start: Path, *, whole: bool = True) -> Home | None:
     """
     for folder in (start, *start.parents):
         home = Home(folder / NAME)
-        if home.config.is_file() if whole else is_home(home.path):
+        try:
+            if home.config.is_file() if whole else is_home(home.path):
+                return home
+        except PermissionError:  # of another user, whose home it may be
             return home
     return None

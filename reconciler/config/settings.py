@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from reconciler.config.definitions import BY_NAME, Assignment, invalid
+from reconciler.config.definitions import BY_NAME, NOT_IN_HOME, Assignment, invalid
 from reconciler.config.document import read_document
 from reconciler.config.environment import read_environment
-from reconciler.config.home import Home, NamedServer, find_home
+from reconciler.config.home import NAME, Home, NamedServer, find_home
+from reconciler.config.home_ownership import require_own, trusted_homes
 from reconciler.core import setting_values as values
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.text import without_credentials
@@ -96,14 +97,15 @@ def load_settings(
     holds the home. A home that is named must exist, unless `making_home`.
 
     Raises:
-        NeedsEdit: `config_invalid` naming the setting, or `home_missing`.
+        NeedsEdit: `config_invalid` naming the setting, `home_missing`, or `home_unsafe`.
     """
     given = {
         name: Assignment(text, f"--{name.replace('_', '-')}", cwd) for name, text in flags.items()
     }
     for name, each in read_environment(environ, cwd).items():
         given.setdefault(name, each)
-    home = _home(given.get("home"), cwd, making_home=making_home)
+    given.pop("safe_homes", None)  # by itself, as `destroy` reads no other setting
+    home = _home(given.get("home"), cwd, trusted_homes(environ), making_home=making_home)
     if home is not None and home.config.is_file():
         for name, each in read_document(home).items():
             given.setdefault(name, each)
@@ -129,7 +131,7 @@ def unstored_texts(settings: Settings) -> dict[str, str]:
     folder = settings.home_path.resolve().parent
     texts: dict[str, str] = {}
     for name, assignment in settings.assigned.items():
-        if assignment.stored or name == "home":
+        if assignment.stored or name in NOT_IN_HOME:
             continue
         if not BY_NAME[name].in_home:
             raise invalid(
@@ -161,9 +163,15 @@ def require(value: T | None, name: str) -> T:
     return value
 
 
-def _home(given: Assignment | None, cwd: Path, *, making_home: bool) -> Home | None:
+def _home(
+    given: Assignment | None, cwd: Path, safe_homes: tuple[str, ...], *, making_home: bool
+) -> Home | None:
     if given is None:
-        return find_home(cwd)
+        nearest = find_home(cwd)
+        if nearest is not None or making_home:
+            require_own(nearest or Home(cwd / NAME), safe_homes)
+        return nearest
+    require_own(Home(cwd / given.text), safe_homes)
     home = Home((cwd / given.text).resolve())
     if home.config.is_file():
         return home

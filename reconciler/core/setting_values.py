@@ -128,6 +128,14 @@ def read_text(text: str) -> str:
     return text
 
 
+def read_safe_homes(text: str) -> tuple[str, ...]:
+    """Return the paths of homes, between colons; raise `ValueError` unless absolute, or `*`."""
+    paths = tuple(filter(None, text.split(":")))
+    if not paths or not all(each == "*" or each.startswith("/") for each in paths):
+        raise ValueError("expected absolute paths with colons between them, or *")
+    return paths
+
+
 def read_git_word(text: str) -> str:
     """Return a source, a ref or a path; raise `ValueError` where it could be git's option."""
     if read_text(text).startswith("-"):

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from reconciler.core.model.text import shown
 from reconciler.errors import NeedsEdit
-from reconciler.files import replace_file
+from reconciler.files import private_folder, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ class FileKeyring:
     @classmethod
     def create(cls, folder: Path) -> FileKeyring:
         """Make the folder with one key, or complete what an interrupted run began."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         if not any(folder.glob("*.key")):
             add_key(folder)
         if not (folder / "primary").exists():

@@ -32,6 +32,7 @@ from reconciler.embedded.postgres.data_directory import (
 from reconciler.embedded.postgres.home_server import RUNTIME, short_sockets
 from reconciler.embedded.stepca import process as stepca
 from reconciler.embedded.stepca.install import find_step_ca
+from reconciler.embedded.supervise import gateway_process
 from reconciler.errors import NeedsEdit, Refused, Retry
 from reconciler.files import write_new
 
@@ -59,7 +60,7 @@ def data_directories_outside(home: Home) -> list[DataDirectory]:
 
 
 def require_home_folder(home: Home) -> None:
-    """Refuse a folder that is no home, and a home of somebody else.
+    """Refuse a folder that is no home.
 
     Raises:
         NeedsEdit: `home_missing`.
@@ -69,12 +70,6 @@ def require_home_folder(home: Home) -> None:
             "home_missing",
             f"{home.path} holds no gateway; nothing was removed",
             hint="name the gateway's own folder, which is .mosaic by default",
-        )
-    if os.geteuid() not in (0, home.path.stat().st_uid):
-        raise NeedsEdit(
-            "home_missing",
-            f"{home.path} belongs to another user (uid {home.path.stat().st_uid})",
-            hint="run the command as the user who made the gateway",
         )
 
 
@@ -103,7 +98,9 @@ def reserved(home: Home, wait: Callable[[], None]) -> Iterator[bool]:
 def users_of(home: Home) -> list[processes.Identity]:
     """Return the processes that hold a lock of the home: `up`, `serve`, and commands at work."""
     locks = (home.lock, home.ca / ".lock", *(home.run.glob("*.lock") if home.run.is_dir() else ()))
-    return processes.holding(locks)
+    gateway = gateway_process(home)
+    holders = processes.holding(locks)
+    return [*holders, *([gateway] if gateway is not None and gateway not in holders else [])]
 
 
 def destroy_home(home: Home) -> list[Path]:

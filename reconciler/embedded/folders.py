@@ -1,4 +1,4 @@
-"""Folders of their owner alone, and locks that end with their process."""
+"""Folders that are removed, and locks that end with their process."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-def private_folder(path: Path) -> None:
-    """Make a folder that only its owner may enter."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def remove(path: Path) -> None:

@@ -7,6 +7,7 @@ a second one keeps.
 from __future__ import annotations
 
 import fcntl
+import os
 import secrets
 import shlex
 import shutil
@@ -25,7 +26,7 @@ from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.origin import address_of, origin_at, read_origin
 from reconciler.core.setting_values import SourceSetting, read_listen
 from reconciler.crypto.keyring import FileKeyring
-from reconciler.embedded.folders import locked, private_folder
+from reconciler.embedded.folders import locked
 from reconciler.embedded.ports import free_ports
 from reconciler.embedded.postgres import home_server as postgres
 from reconciler.embedded.postgres.account import server_account
@@ -35,7 +36,7 @@ from reconciler.embedded.stepca.config import read_ca_config
 from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.embedded.stepca.trial import try_settings
 from reconciler.errors import NeedsEdit, Refused, Retry
-from reconciler.files import write_new
+from reconciler.files import make_folder, private_folder, write_new
 from reconciler.store.db import Database
 from reconciler.store.locks import application_name
 from reconciler.store.migrate import upgrade
@@ -65,7 +66,7 @@ def create_home(home: Home, wanted: Mapping[str, str] = MappingProxyType({})) ->
             _refuse_other(home, _stored(home), wanted)
             return False
         require_usable(server_account(), home.server)
-        home.path.mkdir(parents=True, exist_ok=True)
+        _make_folder(home)
         _refuse_removed(home)
         write_new(home.tag, TAG_TEXT, 0o644)
         for folder in (home.secrets, home.run, home.logs):
@@ -83,6 +84,13 @@ def create_home(home: Home, wanted: Mapping[str, str] = MappingProxyType({})) ->
             hint="check that its folder is writable, or name another one: --home DIR",
         ) from error
     return True
+
+
+def _make_folder(home: Home) -> None:
+    """Make the home's own folder, which as root the account of PostgreSQL enters too."""
+    if not home.path.exists():
+        private_folder(home.path)
+        home.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
 
 def _stored(home: Home) -> dict[str, str]:
@@ -132,10 +140,10 @@ def _make(home: Home, wanted: Mapping[str, str]) -> None:
 
     plan = _ca_plan(home, settings, place("ca_provisioners", home.provisioners))
     keyring = place("keyring", home.keys)
-    keyring.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(keyring.parent)
     FileKeyring.create(keyring)
     pepper = place("token_pepper_file", home.token_pepper)
-    pepper.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(pepper.parent)
     write_new(pepper, secrets.token_hex(PEPPER_BYTES).encode(), 0o400)
     write_new(home.database_password, secrets.token_urlsafe(32).encode(), 0o400)
     write_ca(plan)

@@ -20,6 +20,7 @@ from reconciler.core.model.backoff import Backoff
 from reconciler.embedded.folders import locked
 from reconciler.embedded.postgres import server as clusters
 from reconciler.embedded.postgres.home_server import cluster_of, postgres, starting
+from reconciler.embedded.processes import Identity, alive, identify
 from reconciler.embedded.stepca.install import require_step_ca
 from reconciler.embedded.stepca.move import continue_move
 from reconciler.embedded.stepca.process import StepCa
@@ -54,11 +55,11 @@ def sole_gateway(home: Home) -> Iterator[None]:
         except BlockingIOError:
             raise Refused(
                 "state_conflict",
-                f"a gateway runs in {home.path} already (pid {_holder(home)})",
+                f"a gateway runs in {home.path} already (pid {_pid(home)})",
                 hint="use that one, or stop it first",
             ) from None
         os.truncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
+        os.write(lock, f"{identify(os.getpid())}\n".encode())
         yield
 
 
@@ -117,6 +118,17 @@ async def supervised(
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
+
+
+def gateway_process(home: Home) -> Identity | None:
+    """Return the `up` or `serve` that runs in the home, by what it wrote into its lock.
+
+    Its memory is protected, so only root can see which files it has open.
+    """
+    if not gateway_runs(home):
+        return None
+    identity = _holder(home)
+    return identity if identity is not None and alive(identity) else None
 
 
 def gateway_runs(home: Home) -> bool:
@@ -178,5 +190,13 @@ async def _to_its_end(start: Callable[[], None]) -> None:
         raise
 
 
-def _holder(home: Home) -> str:
-    return (home.run / "gateway.lock").read_text().strip() or "unknown"
+def _holder(home: Home) -> Identity | None:
+    try:
+        return Identity.parse((home.run / "gateway.lock").read_text())
+    except OSError:
+        return None
+
+
+def _pid(home: Home) -> str:
+    identity = _holder(home)
+    return "unknown" if identity is None else str(identity.pid)

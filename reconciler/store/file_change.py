@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.files import remedy, replace_file, write_new
+from reconciler.files import USERS, remedy, replace_file, write_new
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ class FileChange:
         if self.before is not None:
             replace_file(self.place, self.after, temporary=temporary)
             return
-        mode = 0o600 if self.private else 0o666
+        mode = 0o600 if self.private else USERS
         if not write_new(self.place, self.after, mode, temporary=temporary):
             raise self.taken()
 

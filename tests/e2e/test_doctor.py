@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from reconciler.embedded.supervise import gateway_process
 
+if TYPE_CHECKING:
     import pytest
 
     from tests.support.gateways.gateway import TestGateway
@@ -34,13 +35,26 @@ def test_gits_version_is_told_and_one_that_is_too_old_is_named(
 def test_a_gateway_that_runs_is_well(alpha: TestGateway) -> None:
     result = alpha("doctor", "--output", "json")
     assert result.code == 0
-    assert set(states(result.document).values()) == {"ok"}, result.out
+    (warned,) = (each for each in result.document if each["state"] != "ok")
+    assert (warned["check"], warned["state"]) == ("root key", "warning")
+    assert f"{alpha.home.ca_root_key} is online" in warned["detail"]
+
+
+def test_no_core_is_dumped_of_what_runs(alpha: TestGateway) -> None:
+    gateway = gateway_process(alpha.home)
+    assert gateway is not None
+    pids = {gateway.pid, *alpha.processes()}
+    assert len(pids) > 2, "PostgreSQL and step-ca run, too"
+    for pid in pids:
+        limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+        (core,) = (line for line in limits if line.startswith("Max core file size"))
+        assert core.split()[4:6] == ["0", "0"], pid
 
 
 def test_what_is_broken_is_told_with_what_to_do(gateway: TestGateway) -> None:
     stopped = gateway("doctor", "--output", "json")
     assert stopped.code == 0, "that it does not run now is a warning"
-    (warned,) = (each for each in stopped.document if each["state"] != "ok")
+    (_, warned) = (each for each in stopped.document if each["state"] != "ok")
     assert (warned["check"], warned["state"]) == ("gateway", "warning")
     assert "stopped: neither" in warned["detail"]
     assert warned["hint"] == f"`mosaic federation up --home {gateway.home.path}`"

@@ -20,6 +20,7 @@ from tests.support.gateways.gateway import TestGateway, gateway_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # each is valid, and points libpq elsewhere or changes what a session answers
 HOSTILE = {
@@ -110,6 +111,10 @@ def test_what_else_a_shell_may_have_set_does_no_harm(folder: TestGateway) -> Non
     )
 
 
+def real_paths(folder: Path) -> list[Path]:
+    return [each for each in (folder, *folder.rglob("*")) if not each.is_symlink()]
+
+
 @pytest.mark.parametrize("umask", [0o777, 0])
 def test_with_any_umask_we_can_read_what_we_write_and_nobody_else_can_change_it(
     folder: TestGateway, umask: int
@@ -121,9 +126,18 @@ def test_with_any_umask_we_can_read_what_we_write_and_nobody_else_can_change_it(
         os.umask(before)
 
     folder.ok("grant", "list")
-    everything = (folder.home.path, *folder.home.path.rglob("*"), folder.manifests)
-    real = (each for each in everything if not each.is_symlink())
+    real = (*real_paths(folder.home.path), folder.manifests)
     assert not [each for each in real if each.stat().st_mode & stat.S_IWOTH]
+    inside = [each for each in real_paths(folder.home.path) if "postgres" not in each.parts]
+    modes = {each: stat.S_IMODE(each.stat().st_mode) for each in inside}
+    assert not [each for each, mode in modes.items() if mode & 0o022]
+    for name in ("keys", "secrets", "ca", "root-key", "provisioners", "run", "logs"):
+        assert modes[folder.home.path / name] == 0o700, name
+    secret = [folder.home.ca_root_key, folder.home.token_pepper, folder.home.database_password]
+    secret += [folder.home.ca / "intermediate_ca_key", *folder.home.provisioners.iterdir()]
+    assert {modes[each] for each in (*secret, *folder.home.keys.iterdir())} == {0o400}
+    assert modes[folder.home.config] == 0o644
+    assert modes[folder.home.ca / "root_ca.crt"] == 0o444
 
 
 def test_limits_that_are_too_low_for_the_server_are_named(folder: TestGateway) -> None:

@@ -21,6 +21,7 @@ from reconciler.cli.shared.context import confirm, flag_given, verb
 from reconciler.config import load_settings
 from reconciler.config.document import read_document
 from reconciler.config.home import NAME, Home, find_home, is_home
+from reconciler.config.home_ownership import require_own, trusted_homes
 from reconciler.core.model.text import counted, printable
 from reconciler.embedded.destroy import (
     Orphan,
@@ -64,6 +65,7 @@ def command(named: tuple[str, ...], *, all_orphans: bool, yes: bool) -> None:
         _destroy_orphans(named, all_of_them=all_orphans, yes=yes)
         return
     home = _home()
+    require_own(home, trusted_homes(os.environ))
     require_home_folder(home)
 
     def wait() -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from reconciler.cli.ca.status import ca_facts
+from reconciler.cli.gateway.exposure import exposures
+from reconciler.cli.gateway.finding import FAILED, OK, SKIPPED, WARNING, Finding
 from reconciler.cli.gateway.health import ask_ready
 from reconciler.cli.shared.context import (
     open_database,
@@ -50,27 +52,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Database
 
 MAX_SKEW: Final = timedelta(seconds=5)  # between this clock and the database's
-OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 COLOURS: Final = {OK: "green", WARNING: "yellow", FAILED: "red", SKIPPED: "bright_black"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check; `hint` says what to type where it is not well."""
-
-    check: str
-    state: str
-    detail: str
-    hint: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """Return the object of `--output json`."""
-        return {
-            "check": self.check,
-            "state": self.state,
-            "detail": self.detail,
-            "hint": self.hint,
-        }
 
 
 @click.command(help=__doc__)
@@ -150,6 +132,7 @@ def _examine(settings: Settings) -> list[Finding]:
         )
         if warning := port_warning(settings):
             doctor.warn("listen", warning, "if nothing does: listen (MOSAIC_LISTEN)")
+        doctor.findings.extend(exposures(settings))
         if settings.embedded and not gateway_runs(require_home(settings)):
             home = require_home(settings).path
             hint = f"`mosaic federation up --home {shlex.quote(str(home))}`"

@@ -21,10 +21,9 @@ from reconciler.cli.shared.context import read_settings, running_database, verb
 from reconciler.config import Settings, require
 from reconciler.core.issuance.tokens import PEPPER_BYTES
 from reconciler.crypto.keyring import FileKeyring
-from reconciler.embedded.folders import private_folder
 from reconciler.embedded.stepca.authority_files import CONFIG
 from reconciler.errors import NeedsEdit
-from reconciler.files import write_new
+from reconciler.files import private_folder, write_new
 from reconciler.operations.secrets import read_pepper
 from reconciler.store.db import Database
 from reconciler.store.locks import application_name

@@ -17,6 +17,7 @@ from reconciler.cli.shared.context import long_running, read_settings, require_h
 from reconciler.cli.shared.signals import until_signal
 from reconciler.config import database_source
 from reconciler.embedded.supervise import supervised
+from reconciler.memory_protection import protect_memory
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.operations.placement import require_ports
 from reconciler.operations.private import private_listener, serving_authority
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 @click.option("--public-url", metavar="URL", help="The URL under which peers reach it.")
 @long_running
 def command(listen: str | None, public_url: str | None) -> None:
-    asyncio.run(_serve(read_settings(listen=listen, public_url=public_url)))
+    settings = read_settings(listen=listen, public_url=public_url)
+    protect_memory()  # before a key is read
+    asyncio.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:

@@ -27,6 +27,7 @@ from reconciler.embedded.supervise import supervised
 from reconciler.errors import NeedsEdit
 from reconciler.loops.run import Loop
 from reconciler.loops.triggers import Triggers
+from reconciler.memory_protection import protect_memory
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.operations.placement import require_ports
 from reconciler.operations.private import private_listener, serving_authority
@@ -55,6 +56,7 @@ def command(postgres_bin: str | None) -> None:
             f"{settings.origin_of('database_url')}: `up` runs only the PostgreSQL of a home",
             hint="unset it, or run the parts of this gateway: `mosaic federation serve`",
         )
+    protect_memory()  # before a key is read
     asyncio.run(_up(settings))
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.issuance.crl_locations import crl_url_at
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.authority import CaPlacement, ca_config, new_authority
-from reconciler.embedded.folders import locked, private_folder
-from reconciler.files import write_new
+from reconciler.embedded.folders import locked
+from reconciler.files import private_folder, write_new
 from reconciler.packaged_files import data_dir
 
 if TYPE_CHECKING:

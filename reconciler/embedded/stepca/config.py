@@ -106,6 +106,16 @@ def move_listener(folder: Path, address: Address) -> None:
             replace_file(folder / CONFIG, content, PUBLIC)
 
 
+def listen_host(folder: Path) -> str:
+    """Return the host that a CA listens on; empty for every address of the machine.
+
+    Raises:
+        NeedsEdit: `config_invalid`: `ca.json` is not as `ca init` writes it.
+    """
+    document, _ = read_ca_config(folder)
+    return str(document.get("address", "")).rpartition(":")[0].strip("[]")
+
+
 def _templates_of_many_places(folder: Path) -> dict[Path, str]:
     """Return the templates of an older version, as they have to be now."""
     older: dict[Path, str] = {}

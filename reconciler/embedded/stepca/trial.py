@@ -28,11 +28,11 @@ from reconciler.crypto.certificates import read_certificate, subject_key_id
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key, private_key_pem
 from reconciler.crypto.ott import Provisioner
-from reconciler.embedded.folders import private_folder
 from reconciler.embedded.postgres.server import never
 from reconciler.embedded.stepca.authority_files import CaPlan, write_ca
 from reconciler.embedded.stepca.process import StepCa
 from reconciler.errors import MosaicError, NeedsEdit, Retry
+from reconciler.files import private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

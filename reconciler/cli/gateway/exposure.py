@@ -1,0 +1,81 @@
+"""What of the certificate authority is in reach that need not be: `doctor` warns of it."""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from reconciler.cli.gateway.finding import OK, WARNING, Finding
+from reconciler.core.model.origin import address_of
+from reconciler.embedded.stepca.config import listen_host
+from reconciler.errors import MosaicError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from reconciler.config import Settings
+    from reconciler.config.home import Home
+
+ROOT_KEY: Final = "root_ca_key"
+
+
+def exposures(settings: Settings) -> Iterator[Finding]:
+    """Yield whether the root's key is online, and whether step-ca can be reached from elsewhere."""
+    if settings.embedded and settings.home is not None:
+        yield _root_key(settings.home)
+        with suppress(MosaicError):  # a `ca.json` that cannot be read is found by other checks
+            yield _listener(listen_host(settings.home.ca), "it listens on")
+    elif settings.ca_url is not None:
+        yield _listener(address_of(settings.ca_url)[0], "its URL leads to")
+
+
+def _root_key(home: Home) -> Finding:
+    for path in _root_keys(home):
+        if path.exists():
+            return Finding(
+                "root key",
+                WARNING,
+                f"{path} is online: whoever reads it can make certificate authorities of ours",
+                "take it offline, and keep two copies: nothing needs it until the intermediate"
+                f" expires: `mv {shlex.quote(str(path.parent))} /media/offline/`",
+            )
+    return Finding("root key", OK, "it is not on this machine's gateway")
+
+
+def _root_keys(home: Home) -> tuple[Path, ...]:
+    """Return where the key may lie: where `ca init` puts it, and where step's own init does."""
+    return home.ca_root_key, home.ca / ROOT_KEY, home.ca / "secrets" / ROOT_KEY
+
+
+def _listener(host: str, how: str) -> Finding:
+    exposed = [each for each in _addresses(host) if _is_exposed(each)]
+    if not exposed:
+        return Finding("CA network", OK, "step-ca is in reach of this machine or network alone")
+    return Finding(
+        "CA network",
+        WARNING,
+        f"step-ca may be in reach from elsewhere: {how} {exposed[0]}",
+        "let it listen on a loopback or private address (`address` in its ca.json), or put a"
+        " firewall before it: only `serve` has to reach it",
+    )
+
+
+def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return the addresses of a host; an empty one is every address of the machine."""
+    if not host:
+        return [ipaddress.IPv6Address("::")]
+    try:
+        entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [
+        ipaddress.ip_address(text) for text in dict.fromkeys(str(each[4][0]) for each in entries)
+    ]
+
+
+def _is_exposed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_unspecified or not (address.is_loopback or address.is_private)

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.issuance.tokens import DEFAULT_TOKEN_LIFE
 from reconciler.core.model.commits import refuse_rewind
-from reconciler.core.plan.guard import GuardOptions, Verdict, judge
+from reconciler.core.plan.guard import GuardOptions, Verdict, judge, refuse_if_guarded
 from reconciler.core.plan.model import Action
 from reconciler.core.plan.selection import Selection, narrowed_plan
-from reconciler.core.trust import judge_commits, refuse_unsigned_widenings
 from reconciler.errors import Refused
 from reconciler.manifest.cache import load_cached
 from reconciler.manifest.load import load
-from reconciler.manifest.trust import parse_rules
+from reconciler.manifest.trust import judge_history, parse_rules
 from reconciler.source.read import read_source
 from reconciler.store.apply.execute import carry_out
 from reconciler.store.apply.observe import observe
@@ -38,6 +37,7 @@ from reconciler.store.apply.provenance import (
     record_commit,
     record_run,
 )
+from reconciler.store.apply.trust import TrustOptions, judge_trust, record_trust
 from reconciler.store.audit import log as audit
 from reconciler.store.ending import expire_due
 from reconciler.store.issuance.tokens import mint
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from reconciler.core.model.spec import Desired
     from reconciler.core.plan.model import Plan
     from reconciler.core.setting_values import SignatureSetting, SourceSetting
-    from reconciler.core.trust import Trusted
     from reconciler.store.db import Database, Tx
     from reconciler.store.file_change import FileChange
     from reconciler.store.issuance.tokens import Minted
@@ -65,23 +64,28 @@ DEFAULT_WAIT: Final = timedelta(seconds=30)
 class Reading:
     """A source as it was read: what it declares, where from, and after which apply, if asked.
 
-    `folders` has the folder that was read, and nothing for a repository.
+    `trust` has the commits that were judged. `folders` has the folder that was read, and nothing
+    for a repository.
     """
 
     desired: Desired
     by: Provenance
     generation: int | None
-    trusted: Trusted | None = None
+    trust: TrustOptions = field(default_factory=TrustOptions)
     folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """A plan and what the guard says of it; `minted` are the tokens of an apply, by grant."""
+    """A plan and what the guard says of it; `minted` are the tokens of an apply, by grant.
+
+    `overridden` says why an apply was not trusted, if that was overridden.
+    """
 
     plan: Plan
     verdict: Verdict
     minted: tuple[tuple[str, Minted], ...] = ()
+    overridden: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +102,8 @@ class ApplyOptions:
 
     `expect` is the digest that a person approved; `generation` is that of the reading, which a
     newer apply makes stale; `selection` restricts the apply to some objects; `minting` mints a
-    token for each grant that is created or replaced; `heeds_pause` is for loops; `trusted` has the
-    commits that must sign off what widens; `folders` are where files change together with the rows,
-    for `operation`.
+    token for each grant that is created or replaced; `heeds_pause` is for loops; `trust` is what
+    it is trusted by; `folders` are where files change together with the rows, for `operation`.
     """
 
     limits: GuardOptions = field(default_factory=GuardOptions)
@@ -110,7 +113,7 @@ class ApplyOptions:
     selection: Selection = field(default_factory=Selection)
     minting: TokenMinting | None = None
     heeds_pause: bool = False
-    trusted: Trusted | None = None
+    trust: TrustOptions = field(default_factory=TrustOptions)
     folders: tuple[Path, ...] = ()
     operation: str = ""
 
@@ -143,13 +146,14 @@ def read(
     *,
     signatures: SignatureSetting | None = None,
     allow_rewind: bool = False,
+    override_trust: bool = False,
     verify: bool = False,
 ) -> Reading:
     """Return what a source declares, if it may be applied after what was `applied` last.
 
     (1) read the files, and how their commit follows that one; (2) refuse a rewind; (3) judge the
-    commits since then by their signatures, where `signatures` says whose count; (4) parse what
-    is not known from before, or all of it to `verify`.
+    commits since then by their signatures, where `signatures` says whose count, unless that is
+    overridden; (4) parse what is not known from before, or all of it to `verify`.
 
     Raises:
         InvalidManifests: with every problem.
@@ -161,19 +165,25 @@ def read(
     history = source.history
     if history is not None and not allow_rewind:
         refuse_rewind(history, source.commit)  # (2)
-    trusted = None
+    trust = TrustOptions(override=override_trust)
     if history is not None and signatures is not None:
-        text = applied.rules if applied is not None else None
-        rules = parse_rules(text) if text is not None else None
-        trusted = judge_commits(history.commits, rules, history.prefix)  # (3)
+        rules, since = (applied.rules, applied.rules_since) if applied else (None, None)
+        try:
+            trusted = judge_history(history, source.lineage, rules, since)  # (3)
+            trust = replace(trust, trusted=trusted)
+        except Refused as error:
+            if not override_trust:
+                raise
+            trust = replace(trust, distrust=error.message)
     if history is not None and history.rules is not None:
         parse_rules(history.rules)  # what would hold from the next apply on
     known = None if verify or setting.cache is None else Path(setting.cache)
     desired = load(source) if known is None else load_cached(source, known)  # (4)
-    new_rules = history.rules if history is not None else None
-    by = Provenance(actor, source.label, source.commit, source.dirty, rules=new_rules)
+    by = Provenance(actor, source.label, source.commit, source.dirty)
+    if history is not None:
+        by = replace(by, is_git=True, rules=history.rules, prefix=history.prefix)
     generation = applied.generation if applied is not None else None
-    return Reading(desired, by, generation, trusted, folders_of(setting))
+    return Reading(desired, by, generation, trust, folders_of(setting))
 
 
 def plan(
@@ -223,11 +233,12 @@ def applying(
         result = plan(tx, desired, options.limits, options.selection)  # (3)
         refuse_stale(tx, result, options)
         refuse_if_guarded(result.verdict)  # (4)
-        refuse_unsigned_widenings(result.plan, options.trusted)
+        overridden = judge_trust(tx, result.plan, by, options.trust)
         record_commit(tx, by)
         carry_out(tx, result.plan, by, expired)  # (5)
-        _record(tx, result, by, options)  # (6)
-        yield replace(result, minted=_mint_tokens(tx, result.plan, by, options)), files
+        _record(tx, result, by, options, overridden)  # (6)
+        minted = _mint_tokens(tx, result.plan, by, options)
+        yield replace(result, minted=minted, overridden=overridden), files
 
 
 def expire(database: Database, actor: str) -> None:
@@ -255,13 +266,16 @@ def _is_older(tx: Tx, options: ApplyOptions) -> bool:
     return read_after is not None and last_applied(tx).generation != read_after
 
 
-def _record(tx: Tx, result: PlanResult, by: Provenance, options: ApplyOptions) -> None:
+def _record(
+    tx: Tx, result: PlanResult, by: Provenance, options: ApplyOptions, overridden: str
+) -> None:
     """Record a run that changed something, and any of a whole source as what was applied last."""
     whole = by.managed and options.selection.whole and not _is_older(tx, options)
     if not result.plan.empty:
         record_run(tx, result.plan, by)
-    if whole and (not result.plan.empty or last_applied(tx).revision != by.revision):
-        record_applied(tx, by)
+    if whole:
+        record_applied(tx, by, changed=not result.plan.empty)
+    record_trust(tx, by, overridden, trusted=whole and options.trust.trusted is not None)
 
 
 def _mint_tokens(
@@ -276,16 +290,4 @@ def _mint_tokens(
     return tuple(
         (name, mint(tx, live_grant_id(tx, name), minting.pepper, minting.life, by.actor))
         for name in names
-    )
-
-
-def refuse_if_guarded(verdict: Verdict) -> None:
-    """Raise the guard's first refusal, with the others' facts beside it."""
-    if verdict.allowed:
-        return
-    first = verdict.refusals[0]
-    raise Refused(
-        first.code,
-        "; ".join(each.summary for each in verdict.refusals),
-        hint="; ".join(each.hint for each in verdict.refusals),
     )

@@ -78,7 +78,12 @@ _LOCK: Final = Access(update=("only_row",))
 TABLES: Final[Mapping[str, Table]] = {
     "alembic_version": _table(),
     "federation_applied": _table(
-        operator=Access(update=_words("generation at actor source revision dirty rules paused"))
+        operator=Access(
+            update=_words(
+                "generation at actor source revision dirty rules paused source_revision prefix"
+                " rules_since overridden"
+            )
+        )
     ),
     "federation_audit_head": _table(operator=_LOCK, gateway=_LOCK),
     "federation_audit_log": _table(),

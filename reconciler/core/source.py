@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from reconciler.core.model.commits import Commit, History
+    from reconciler.core.trust.claims import Lineage
     from reconciler.errors import Problem
 
 MAX_FILE: Final = 256 * 1024  # octets
-SUFFIXES: Final = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Source:
     """All manifest files of a source, sorted by path; `label` says where they came from.
 
     `commit` is the one that was read, None where no repository holds the files; `dirty` tells
-    that they differ from it. `history` is there for a git source only.
+    that they differ from it. `history` is there for a git source only, and its `lineage` if
+    signatures are verified.
     """
 
     label: str
@@ -35,3 +36,4 @@ class Source:
     commit: Commit | None = None
     dirty: bool = False
     history: History | None = None
+    lineage: Lineage | None = field(default=None, compare=False)

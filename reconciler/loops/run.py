@@ -111,7 +111,7 @@ class Loop:
                 wait=LOCK_WAIT,
                 generation=reading.generation,
                 heeds_pause=True,
-                trusted=reading.trusted,
+                trust=reading.trust,
                 folders=reading.folders,
             )
             done = apply(self.database, reading.desired, reading.by, options)

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from reconciler.core.trust import RULES_FILE, Rule, Rules
+from reconciler.core.model.spec import Kind, PeerSpec, Spec
+from reconciler.core.source import SourceFile
+from reconciler.core.trust.commits import Trusted, judge_commits
+from reconciler.core.trust.rules import RULES_FILE, Rule, Rules, signer_name
 from reconciler.errors import InvalidManifests, Problem
+from reconciler.manifest.load import declared_in
 from reconciler.manifest.models import Model
 from reconciler.manifest.reader import path_text, read_documents
 from reconciler.manifest.validation_errors import explain
@@ -15,6 +19,8 @@ from reconciler.manifest.validation_errors import explain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.core.model.commits import History
+    from reconciler.core.trust.claims import Claim, Lineage, Step
     from reconciler.manifest.reader import Document, Path
 
 Signer = Annotated[str, Field(min_length=1, max_length=255)]
@@ -56,12 +62,43 @@ def parse_rules(text: str) -> Rules:
     if problems or model is None:
         raise InvalidManifests(problems)
     return Rules(
-        tuple(
-            Rule(tuple(each.paths), frozenset(each.signers), each.widening) for each in model.rules
-        ),
-        frozenset(model.rules_change.signers),
+        tuple(Rule(tuple(each.paths), _names(each.signers), each.widening) for each in model.rules),
+        _names(model.rules_change.signers),
         model.rules_change.quorum,
     )
+
+
+def judge_history(
+    history: History, lineage: Lineage | None, rules: str | None, since: str | None
+) -> Trusted:
+    """Return the commits of a history, once they are trusted by the text of the rules that hold.
+
+    What a commit widens is traced back to `since`, with which the rules began to hold.
+
+    Raises:
+        Refused: `commit_untrusted`. InvalidManifests: as `parse_rules`.
+    """
+    parsed = parse_rules(rules) if rules is not None else None
+    judge_commits(history.commits, parsed, history.prefix)
+
+    def trace(claim: Claim) -> tuple[Step, ...]:
+        return lineage.trace(claim, since, declarations) if lineage is not None else ()
+
+    return Trusted(history.commits, parsed, history.prefix, history.relation, trace)
+
+
+def declarations(path: str, content: bytes) -> Iterator[tuple[Kind, str, Spec]]:
+    """Yield all that a file declares.
+
+    Raises:
+        InvalidManifests: with every problem of the file.
+    """
+    for each in declared_in(SourceFile(path, content)):
+        yield (Kind.PEER if isinstance(each.spec, PeerSpec) else Kind.GRANT), each.name, each.spec
+
+
+def _names(signers: list[str]) -> frozenset[str]:
+    return frozenset(map(signer_name, signers))
 
 
 def rules_problems(file: str, content: bytes) -> list[Problem]:
@@ -93,8 +130,8 @@ def _unreachable(model: TrustRules, document: Document) -> Iterator[Problem]:
     change = model.rules_change
     counts.append((("rulesChange", "quorum"), change.quorum, change.signers))
     for path, count, signers in counts:
-        if count > len(set(signers)):
-            message = f"got {count}, and there are {len(set(signers))} signers"
+        if count > len(_names(signers)):
+            message = f"got {count}, and there are {len(_names(signers))} signers"
             hint = "add signers, or require fewer"
             mark = document.mark(path)
             yield Problem(document.file, *mark, "trust.quorum", path_text(path), message, hint)

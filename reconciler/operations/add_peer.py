@@ -31,7 +31,6 @@ from reconciler.store.lookup import live_peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from datetime import timedelta
 
     from reconciler.config import Settings
     from reconciler.core.issuance.invitation import Invitation
@@ -53,15 +52,16 @@ class PeerAddition:
     name: str
     report: Callable[[str], None]
 
-    def declare(self, setting: SourceSetting, wait: timedelta, *, write: bool) -> None:
+    def declare(self, setting: SourceSetting, options: ApplyOptions, *, write: bool) -> None:
         """Make sure that the outbound peer's row is there, and its manifest if it is written.
 
         A peer that is new is declared only once its invitation has proved itself.
 
         Raises:
-            Refused: `name_taken`, `state_conflict`. InvalidManifests: those of the source.
+            Refused: `name_taken`, `state_conflict`, `trust_bypassed`.
+            InvalidManifests: those of the source.
         """
-        recover_source(self.database, setting, wait)
+        recover_source(self.database, setting, options.wait)
         source = source_for_new(setting, "peer add", write=write)
         declared = declared_peer(source, self.name)
         with self.database.transaction() as tx:
@@ -74,7 +74,6 @@ class PeerAddition:
                     f"peer {self.name!r} is an inbound one",
                     hint="choose another: --name NAME",
                 )
-        options = ApplyOptions(wait=wait)
         if declared is None and (live is None or write):
             spec = live or PeerSpec(Direction.OUTBOUND, self.name)
             spec = replace(spec, endpoint=self.invitation.base_url)

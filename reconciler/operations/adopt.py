@@ -14,6 +14,7 @@ from reconciler.manifest.load import load
 from reconciler.manifest.write import manifest_text
 from reconciler.source.read import folder_of, read_source
 from reconciler.store.apply.provenance import Provenance
+from reconciler.store.apply.trust import TrustOptions, judge_trust, record_trust
 from reconciler.store.audit import log as audit
 from reconciler.store.drift.repair import adopt
 from reconciler.store.file_change import FileChange
@@ -76,10 +77,17 @@ def prepare(setting: SourceSetting, drifts: Sequence[Drift]) -> Adoption:
     return Adoption(folder, source, desired, tuple(changes))
 
 
-def carry_out(tx: Tx, adoption: Adoption, drifts: Sequence[Drift], actor: str) -> None:
-    """Record in the rows what the files will declare."""
+def carry_out(
+    tx: Tx, adoption: Adoption, drifts: Sequence[Drift], actor: str, trust: TrustOptions
+) -> None:
+    """Record in the rows what the files will declare.
+
+    Raises:
+        Refused: `trust_bypassed`.
+    """
     source = adoption.source
     provenance = Provenance(actor, source.label, source.commit, dirty=True)
+    overridden = judge_trust(tx, None, provenance, trust)
     declared = _by_identity(adoption.desired)
     events = []
     for drift in drifts:
@@ -87,6 +95,7 @@ def carry_out(tx: Tx, adoption: Adoption, drifts: Sequence[Drift], actor: str) -
         place = declared[drift.row.kind, drift.row.name].place
         events.append(adopt(tx, drift, place, provenance))
     audit.append(tx, actor, events)
+    record_trust(tx, provenance, overridden, trusted=False)
 
 
 def _edit(

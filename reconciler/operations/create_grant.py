@@ -18,6 +18,7 @@ from reconciler.operations.declare import (
 )
 from reconciler.reconcile import ApplyOptions, TokenMinting, recover_source
 from reconciler.source.read import folder_of
+from reconciler.store.apply.trust import TrustOptions
 from reconciler.store.issuance.tokens import mint
 from reconciler.store.locks import actor_name
 from reconciler.store.lookup import find_row, live_peer
@@ -44,6 +45,7 @@ class GrantRequest:
     expires: str
     write: bool
     wait: timedelta
+    override_trust: bool = False
 
     @property
     def operation(self) -> str:
@@ -62,7 +64,7 @@ def create_grant(
     Raises:
         Retry: `lock_held`. InvalidManifests: those of the source.
         NeedsEdit: `config_invalid`: the source is a repository.
-        Refused: `name_taken`, `state_conflict`, or the guard's.
+        Refused: `name_taken`, `state_conflict`, `trust_bypassed`, or the guard's.
     """
     name, spec = request.name, request.spec
     for finished in recover_source(database, setting, request.wait):
@@ -76,7 +78,10 @@ def create_grant(
     new = declare(source, _specs(database, source, name, spec))
     with database.transaction() as tx:
         refuse_held_peer(tx, spec.peer)
-    options = ApplyOptions(wait=request.wait, minting=minting, operation=request.operation)
+    trust = TrustOptions(override=request.override_trust)
+    options = ApplyOptions(
+        wait=request.wait, minting=minting, trust=trust, operation=request.operation
+    )
     result = apply_new_manifests(database, new, options, write=request.write)
     paths = [new.folder / manifest.path for manifest in new.manifests]
     return dict(result.minted)[name], paths if request.write else []

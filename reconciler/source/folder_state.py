@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.source import SUFFIXES
+from reconciler.core.model.manifest_names import SUFFIXES
 from reconciler.source.names import MAX_FOLDERS, hidden
 
 if TYPE_CHECKING:

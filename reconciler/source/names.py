@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.model.manifest_names import SUFFIXES
 from reconciler.core.model.text import printable
-from reconciler.core.source import MAX_FILE, SUFFIXES
+from reconciler.core.source import MAX_FILE
 from reconciler.errors import NeedsEdit, Problem
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from reconciler.core.source import Source
 from reconciler.errors import NeedsEdit
 from reconciler.source.directory import read_directory
 from reconciler.source.git.history import read_commit, relation
+from reconciler.source.git.lineage import Lineage
 from reconciler.source.git.remote import Remote
 from reconciler.source.git.run import refuse_dash
 from reconciler.source.git.signatures import read_commits
@@ -99,34 +100,44 @@ def _read_repository(
     read = read_tree(listing, label)
     follows = relation(repository, applied, tip)
     commits: tuple[ReadCommit, ...] = ()
-    commit = read_commit(repository, tip)
+    commit, lineage = read_commit(repository, tip), None
     if signatures is not None:
         known = follows not in (Relation.FIRST, Relation.UNKNOWN)
         commits = read_commits(repository, applied if known else None, tip, signatures)
         if follows is Relation.REWIND and not commits:  # an older commit is judged by itself
             commits = read_commits(repository, None, tip, signatures)
         commit = commits[-1].as_read if commits else commit
-    commits = _with_linked(commits, read.manifests, listing.prefix)
-    history = History(follows, applied, listing.prefix, commits, read_rules(repository, tip))
-    return Source(label, read.files, read.problems, commit, history=history)
+        links = _links(read.manifests, listing.prefix)
+        commits = _with_linked(commits, links)
+        known_applied = applied if known else None
+        lineage = Lineage(
+            repository, tip, listing.prefix, known_applied, commits, signatures, links
+        )
+    rules = read_rules(repository, tip)
+    history = History(follows, applied, listing.prefix, commits, rules)
+    return Source(label, read.files, read.problems, commit, history=history, lineage=lineage)
+
+
+def _links(manifests: tuple[Manifest, ...], prefix: str) -> dict[str, tuple[str, ...]]:
+    """Return the links on the way to each linked manifest, with the place of its file last."""
+    return {
+        f"{prefix}{each.name}": tuple(f"{prefix}{place}" for place in (*each.links, each.place))
+        for each in manifests
+        if each.links
+    }
 
 
 def _with_linked(
-    commits: tuple[ReadCommit, ...], manifests: tuple[Manifest, ...], prefix: str
+    commits: tuple[ReadCommit, ...], links: dict[str, tuple[str, ...]]
 ) -> tuple[ReadCommit, ...]:
     """Return the commits with the manifests that they change through a link.
 
     Who changes what a link leads to changes the manifest of the link's name.
     """
-    linked = {
-        f"{prefix}{each.name}": {f"{prefix}{place}" for place in (each.place, *each.links)}
-        for each in manifests
-        if each.links
-    }
 
     def changed(commit: ReadCommit) -> ReadCommit:
         own = set(commit.paths)
-        more = {name for name, places in linked.items() if not own.isdisjoint(places)}
+        more = {name for name, places in links.items() if not own.isdisjoint(places)}
         return replace(commit, paths=tuple(sorted(own | more)))
 
-    return tuple(map(changed, commits)) if linked else commits
+    return tuple(map(changed, commits)) if links else commits

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.core.source import MAX_FILE, SourceFile
-from reconciler.core.trust import RULES_FILE
+from reconciler.core.trust.rules import RULES_FILE
 from reconciler.errors import MosaicError
 from reconciler.source.git.worktree import locate
 from reconciler.source.names import unreadable

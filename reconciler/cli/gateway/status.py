@@ -68,6 +68,7 @@ def _move(settings: Settings, database: Database) -> dict[str, Any] | None:
 
 def _lines(document: dict[str, Any]) -> Iterator[Line]:
     yield from _applied(document["applied"])
+    yield from _override(document["trustOverride"])
     if document["move"] is not None:
         former = ", ".join(document["move"]["from"])
         until = document["move"]["until"]
@@ -128,6 +129,15 @@ def _applied(applied: dict[str, Any] | None) -> Iterator[Line]:
         dirty = " with changes that are not committed" if applied["dirty"] else ""
         text = f"{applied['revision'][:12]} {applied['subject']} ({applied['author']}){dirty}"
         yield f"              {text}", "yellow" if dirty else None
+
+
+def _override(override: dict[str, Any] | None) -> Iterator[Line]:
+    if override is not None:
+        revision = f" ({override['revision'][:12]})" if override["revision"] else ""
+        text = f"{away(override['at'])}, by {override['by']}, from {override['source']}{revision}"
+        yield f"trust         overridden {text}", "red"
+        yield f"              {override['reason']}", "red"
+        yield "              until an apply that is trusted", None
 
 
 def _drift(drift: dict[str, Any]) -> Iterator[Line]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.plan.options import confirmed_override
 from reconciler.cli.shared.context import (
     DURATION,
     open_database,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The lifetime of the invitation, at most 7d.",
 )
+@confirmed_override
 @wait_lock
 @output_option
 @source_option
@@ -77,6 +79,7 @@ def command(
     suspended: bool,
     no_write: bool,
     token_life: timedelta,
+    override_trust: bool,
     wait: timedelta,
     output: str,
 ) -> None:
@@ -94,7 +97,7 @@ def command(
     if not no_write:
         refuse_repository(setting)
     print_gateway(settings)
-    request = GrantRequest(name, spec, expires, write=not no_write, wait=wait)
+    request = GrantRequest(name, spec, expires, not no_write, wait, override_trust)
     with open_database(settings, "grant create") as database:
         minted, manifests = create_grant(database, setting, request, issuer.minting)
         with database.transaction() as tx:

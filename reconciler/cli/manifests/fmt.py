@@ -18,9 +18,9 @@ from reconciler.cli.shared.invocation import invocation
 from reconciler.cli.shared.paths import STDIN
 from reconciler.cli.shared.streams import print_verbatim, read_standard_input
 from reconciler.cli.shared.summary import tallied
+from reconciler.core.model.manifest_names import SUFFIXES
 from reconciler.core.model.text import counted
 from reconciler.core.setting_values import SourceSetting
-from reconciler.core.source import SUFFIXES
 from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit
 from reconciler.files import replace_file
 from reconciler.manifest.formatter import formatted

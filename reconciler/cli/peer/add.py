@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.cli.plan.options import confirmed_override
 from reconciler.cli.shared.context import (
     open_database,
     print_gateway,
@@ -31,6 +32,8 @@ from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.operations.add_peer import PeerAddition, name_from, require_clock
+from reconciler.reconcile import ApplyOptions
+from reconciler.store.apply.trust import TrustOptions
 from reconciler.store.views.peers import show_peer
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     help="Test the invitation; do not use it, and write nothing.",
 )
 @click.option("--no-write", is_flag=True, help="Do not write a manifest; commit one yourself.")
+@confirmed_override
 @wait_lock
 @output_option
 @source_option
@@ -58,6 +62,7 @@ def command(
     name: str | None,
     only_check: bool,
     no_write: bool,
+    override_trust: bool,
     wait: timedelta,
     output: str,
 ) -> None:
@@ -71,7 +76,8 @@ def command(
         if only_check:
             _show_check(asyncio.run(addition.check()), output)
             return
-        addition.declare(source_of(settings, None), wait, write=not no_write)
+        options = ApplyOptions(wait=wait, trust=TrustOptions(override=override_trust))
+        addition.declare(source_of(settings, None), options, write=not no_write)
         asyncio.run(addition.join())
         with database.transaction() as tx:
             row = show_peer(tx, addition.name).as_json()

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.plan.display import is_file, opened_reading, plan_output, show_plan
+from reconciler.cli.plan.display import (
+    is_file,
+    opened_reading,
+    plan_output,
+    show_plan,
+    trust_verdict,
+)
 from reconciler.cli.plan.options import PlanOptions, plan_flags
 from reconciler.cli.plan.plan_file import SavedPlan, read_plan
 from reconciler.cli.shared.context import (
@@ -32,8 +38,8 @@ from reconciler.cli.shared.context import (
 from reconciler.cli.shared.output import json_text
 from reconciler.cli.shared.progress import show_progress
 from reconciler.cli.shared.summary import summarised
+from reconciler.core.plan.guard import refuse_if_guarded
 from reconciler.core.plan.json import plan_as_json
-from reconciler.core.trust import refuse_unsigned_widenings
 from reconciler.errors import EXIT_REFUSED, NeedsEdit
 from reconciler.operations.invitations import (
     InvitationIssuer,
@@ -46,7 +52,6 @@ from reconciler.reconcile import (
     Reading,
     applying,
     plan,
-    refuse_if_guarded,
     refuse_stale,
 )
 from reconciler.store.loop_status import paused
@@ -56,9 +61,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.config import Settings
-    from reconciler.core.model.spec import Desired
     from reconciler.core.plan.model import Plan
     from reconciler.core.setting_values import SourceSetting
+    from reconciler.reconcile import Reading
     from reconciler.store.db import Database
 
 
@@ -120,9 +125,9 @@ def command(
         minting = issuer.minting if issuer is not None else None
         options = _apply_options(plan_options, saved, reading)
         options = replace(options, wait=wait, minting=minting, folders=folders)
-        if not yes and saved is None:
-            approved = _approved(database, desired, options, output)
-            options = replace(options, expect=approved.digest)
+        if not yes and (saved is None or plan_options.override_trust):
+            approved = _approved(database, reading, options, output)
+            options = replace(options, expect=saved.digest if saved else approved.digest)
             attempt.planned = len(approved.changes)
         with (
             show_progress("applying, or waiting for the lock"),
@@ -136,6 +141,9 @@ def command(
             attempt.planned = len(done.plan.changes)
             attempt.committing = True
         attempt.committed = True
+    if done.overridden:
+        click.echo(f"applied all the same: {done.overridden}", err=True)
+        click.echo("  `status` shows this until an apply that is trusted", err=True)
     if output == "json":
         document = plan_as_json(done.plan, done.verdict, desired)
         issued = {"invitations": invitations} if issuer is not None else {}
@@ -154,7 +162,7 @@ def _apply_options(
         expect=saved.digest if saved else None,
         generation=reading.generation,
         selection=plan_options.selection,
-        trusted=reading.trusted,
+        trust=reading.trust,
     )
 
 
@@ -175,12 +183,13 @@ def _preview(
         with opened.transaction() as tx:
             result = plan(tx, reading.desired, options.limits, options.selection)
             refuse_stale(tx, result, options)
+            trust = trust_verdict(tx, result.plan, reading)
     show_plan(result, reading.desired, output)
     if output == "json":
         refuse_if_guarded(result.verdict)
     if not result.verdict.allowed:
         raise click.exceptions.Exit(EXIT_REFUSED)
-    refuse_unsigned_widenings(result.plan, reading.trusted)
+    trust.refuse()
     click.echo("nothing was changed: this was a dry run", err=True)
 
 
@@ -226,21 +235,25 @@ def _saved(path: str | None, plan_options: PlanOptions) -> SavedPlan | None:
     return saved
 
 
-def _approved(database: Database, desired: Desired, options: ApplyOptions, output: str) -> Plan:
+def _approved(database: Database, reading: Reading, options: ApplyOptions, output: str) -> Plan:
     """Show the plan and ask; return what was approved.
 
     Where a document is wanted, standard output is for that alone, and a refusal is an error.
     """
     with database.transaction() as tx:
-        result = plan(tx, desired, options.limits, options.selection)
+        result = plan(tx, reading.desired, options.limits, options.selection)
+        trust = trust_verdict(tx, result.plan, reading)
     for_people = output == "text"
     if for_people or can_ask():
-        show_plan(result, desired, "text", err=not for_people)
+        show_plan(result, reading.desired, "text", err=not for_people)
     if not result.verdict.allowed and for_people:
         raise click.exceptions.Exit(EXIT_REFUSED)
     refuse_if_guarded(result.verdict)
-    refuse_unsigned_widenings(result.plan, options.trusted)
-    if not result.plan.empty:
+    trust.refuse()
+    if trust.overridden:
+        click.echo(trust.overridden, err=True)
+        confirm("Apply these changes over the rules of trust?", yes=False)
+    elif not result.plan.empty:
         confirm("Apply these changes?", yes=False)
     return result.plan
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,9 +20,10 @@ from reconciler.cli.shared.output import json_text, output_choice
 from reconciler.cli.shared.progress import show_progress
 from reconciler.core.model.text import escaped
 from reconciler.core.plan.json import plan_as_json
-from reconciler.errors import NeedsEdit
+from reconciler.errors import NeedsEdit, Refused
 from reconciler.reconcile import interrupted, read, recover_source
 from reconciler.store.apply.provenance import last_applied
+from reconciler.store.apply.trust import judge_trust
 from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
     from reconciler.cli.plan.options import PlanOptions
     from reconciler.config import Settings
     from reconciler.core.model.spec import Desired
+    from reconciler.core.plan.model import Plan
     from reconciler.core.setting_values import SourceSetting
     from reconciler.reconcile import PlanResult, Reading
-    from reconciler.store.db import Database
+    from reconciler.store.db import Database, Tx
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,7 +67,13 @@ def opened_reading(
     early = None
     if not source.is_git and not interrupted(source):
         with show_progress(reading):
-            early = read(source, actor, signatures=signed, verify=plan_options.verify)
+            early = read(
+                source,
+                actor,
+                signatures=signed,
+                override_trust=plan_options.override_trust,
+                verify=plan_options.verify,
+            )
     with open_database(settings, command) as database:
         if early is None:
             recover_source(database, source)
@@ -77,9 +86,31 @@ def opened_reading(
                     applied,
                     signatures=signed,
                     allow_rewind=plan_options.allow_rewind,
+                    override_trust=plan_options.override_trust,
                     verify=plan_options.verify,
                 )
         yield database, early
+
+
+@dataclass(frozen=True, slots=True)
+class TrustVerdict:
+    """Whether the rules of trust allow a plan: the refusal, or why they are overridden."""
+
+    refusal: Refused | None = None
+    overridden: str = ""
+
+    def refuse(self) -> None:
+        """Raise the refusal, if there is one."""
+        if self.refusal is not None:
+            raise self.refusal
+
+
+def trust_verdict(tx: Tx, plan: Plan, reading: Reading) -> TrustVerdict:
+    """Return what the rules of trust say of a plan, which is shown before it is refused."""
+    try:
+        return TrustVerdict(overridden=judge_trust(tx, plan, reading.by, reading.trust))
+    except Refused as error:
+        return TrustVerdict(error)
 
 
 def is_file(location: str) -> bool:

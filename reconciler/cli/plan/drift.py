@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.plan.options import IdentityType
+from reconciler.cli.plan.options import IdentityType, override_option
 from reconciler.cli.shared.context import (
     confirm,
     flags_given,
@@ -32,6 +32,7 @@ from reconciler.core.model.times import rfc3339
 from reconciler.errors import EXIT_CHANGES, EXIT_FAILED, NeedsEdit, Refused
 from reconciler.operations.adopt import Adoption, carry_out, prepare
 from reconciler.reconcile import recover_source
+from reconciler.store.apply.trust import TrustOptions
 from reconciler.store.drift.repair import drifted, revert
 from reconciler.store.locks import actor_name, locked
 from reconciler.store.rollback_journal import locked_with_files
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Write the present rows into the manifests of the source.",
 )
+@override_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there is drift.")
 @wait_lock
@@ -65,6 +67,7 @@ def command(
     objects: tuple[Identity, ...],
     reverting: bool,
     adopting: bool,
+    override_trust: bool,
     yes: bool,
     detailed_exitcode: bool,
     wait: timedelta,
@@ -89,8 +92,9 @@ def command(
         if adopting and drifts:
             prepared = prepare(source_of(gateway_settings, None), drifts)
             files = ", ".join(each.path for each in prepared.files)
-            confirm(f"Write {_count(drifts)} into {files}?", yes=yes)
-            _adopt(database, prepared, (drifts, only), wait)
+            over = " over the rules of trust" if override_trust else ""
+            confirm(f"Write {_count(drifts)} into {files}{over}?", yes=yes)
+            _adopt(database, prepared, (drifts, only), wait, TrustOptions(override=override_trust))
             click.echo(f"Wrote {files}; commit the change.", err=True)
             return
         if reverting and drifts:
@@ -125,6 +129,7 @@ def _adopt(
     prepared: Adoption,
     seen: tuple[Sequence[Drift], frozenset[Identity] | None],
     wait: timedelta,
+    trust: TrustOptions,
 ) -> None:
     """Write the files last, in the transaction that updates the rows: both are done, or neither.
 
@@ -132,7 +137,7 @@ def _adopt(
         Retry: `lock_held`. Refused: `plan_stale`: something else drifted, or a file has changed.
     """
     with locked_with_files(database, wait, [prepared.folder]) as (tx, files):
-        carry_out(tx, prepared, _as_seen(tx, *seen), f"user:{actor_name()}")
+        carry_out(tx, prepared, _as_seen(tx, *seen), f"user:{actor_name()}", trust)
         files.extend(prepared.files)
 
 

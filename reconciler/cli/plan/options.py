@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
-from reconciler.cli.shared.context import add_options
+from reconciler.cli.shared.context import add_options, confirm
 from reconciler.core.model.spec import Kind
 from reconciler.core.model.text import printable
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals
@@ -30,6 +30,7 @@ class PlanOptions:
     selection: Selection = field(default_factory=Selection)
     limits: GuardOptions = field(default_factory=GuardOptions)
     allow_rewind: bool = False
+    override_trust: bool = False
     require_signed: bool = False
     verify: bool = False
 
@@ -43,6 +44,7 @@ class PlanOptions:
             *(["--allow-empty"] if limits.allow_empty else []),
             *(["--refuse-widening"] if limits.refuse_widening else []),
             *(["--allow-rewind"] if self.allow_rewind else []),
+            *(["--override-trust"] if self.override_trust else []),
             *(["--require-signed"] if self.require_signed else []),
         ]
 
@@ -121,6 +123,31 @@ def signed_option(function: F) -> F:
     return option(function)
 
 
+def override_option(function: F) -> F:
+    """Add `--override-trust`."""
+    option = click.option(
+        "--override-trust",
+        is_flag=True,
+        help="Apply over the rules of trust, once; it is recorded, and shows in `status`.",
+    )
+    return option(function)
+
+
+def confirmed_override(function: F) -> F:
+    """Add `--override-trust` and `--yes`; ask before the verb is called with the first."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, override_trust: bool, yes: bool, **kwargs: Any) -> Any:
+        if override_trust:
+            confirm("Do this even if the rules of trust refuse it?", yes=yes)
+        return function(*args, override_trust=override_trust, **kwargs)
+
+    without_question = click.option(
+        "-y", "--yes", is_flag=True, help="Do not ask for confirmation."
+    )
+    return cast("F", add_options(wrapped, override_option, without_question))
+
+
 def signatures(settings: Settings, *, required: bool = False) -> SignatureSetting | None:
     """Return whose signatures count, where a flag or a setting requires them.
 
@@ -178,6 +205,7 @@ _FLAGS: Final = (
         is_flag=True,
         help="Allow a commit that does not follow the applied one, once.",
     ),
+    override_option,
     click.option("--verify", is_flag=True, help="Parse every file, and do not use the cache."),
     signed_option,
 )
@@ -195,6 +223,7 @@ def plan_flags(function: F) -> F:
         allow_empty: bool,
         refuse_widening: bool,
         allow_rewind: bool,
+        override_trust: bool,
         verify: bool,
         require_signed: bool,
         **kwargs: Any,
@@ -203,6 +232,7 @@ def plan_flags(function: F) -> F:
             Selection(frozenset(targets), frozenset(excludes)),
             GuardOptions(max_removals, allow_empty=allow_empty, refuse_widening=refuse_widening),
             allow_rewind=allow_rewind,
+            override_trust=override_trust,
             require_signed=require_signed,
             verify=verify,
         )

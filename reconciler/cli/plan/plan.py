@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.plan.display import opened_reading, plan_output, show_plan
+from reconciler.cli.plan.display import opened_reading, plan_output, show_plan, trust_verdict
 from reconciler.cli.plan.options import PlanOptions, plan_flags
 from reconciler.cli.plan.plan_file import SavedPlan, save_plan
 from reconciler.cli.shared.context import flags_given, read_settings, source_of, source_option, verb
 from reconciler.cli.shared.invocation import invocation
-from reconciler.core.trust import refuse_unsigned_widenings
+from reconciler.core.plan.guard import refuse_if_guarded
 from reconciler.errors import EXIT_CHANGES, EXIT_REFUSED
-from reconciler.reconcile import plan, refuse_if_guarded
+from reconciler.reconcile import plan
 
 
 @click.command(help=__doc__)
@@ -40,6 +40,7 @@ def command(
         desired = reading.desired
         with opened.transaction() as tx:
             result = plan(tx, desired, plan_options.limits, plan_options.selection)
+            verdict = trust_verdict(tx, result.plan, reading)
     show_plan(result, desired, output)
     if not result.verdict.allowed and save is not None:
         click.echo(f"{save} is not written: the plan is refused", err=True)
@@ -47,7 +48,7 @@ def command(
         refuse_if_guarded(result.verdict)
     if not result.verdict.allowed:
         raise click.exceptions.Exit(EXIT_REFUSED)
-    refuse_unsigned_widenings(result.plan, reading.trusted)
+    verdict.refuse()
     if save is not None:
         save_plan(Path(save), result, desired, SavedPlan(source, result.plan.digest, plan_options))
     if not result.plan.empty:

@@ -11,7 +11,7 @@ from reconciler.cli.shared.streams import read_standard_octets
 from reconciler.core.model.text import printable
 from reconciler.core.setting_values import SourceSetting, is_url
 from reconciler.core.source import MAX_FILE, Source, SourceFile
-from reconciler.core.trust import RULES_FILE
+from reconciler.core.trust.rules import RULES_FILE
 from reconciler.errors import MosaicError, NeedsEdit, Problem
 from reconciler.manifest.validation import declared_peers
 from reconciler.source.names import content_problem

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias, get_args
 
 from reconciler.core.audit import certificate_events, row_events
-from reconciler.core.audit.event_base import LIST, GatewayEvent, Json
+from reconciler.core.audit.event_base import FROM, LIST, GatewayEvent, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,16 @@ class ReconcilerResumed(GatewayEvent):
     kinds = ("reconciler.resumed",)
     lifted: Json
     subject: str = "reconciler"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustOverridden(GatewayEvent):
+    """Something was applied over the rules of trust, by `--override-trust`."""
+
+    kinds = ("trust.overridden",)
+    reason: str
+    origin: Json = field(metadata=FROM)
+    subject: str = "trust"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,7 @@ Event: TypeAlias = (
     | certificate_events.KeyRewrapped
     | ReconcilerPaused
     | ReconcilerResumed
+    | TrustOverridden
     | RequestsRefused
 )
 

@@ -30,6 +30,7 @@ from reconciler.core.audit.events import (
     ReconcilerPaused,
     ReconcilerResumed,
     RequestsRefused,
+    TrustOverridden,
     parse_event,
 )
 from reconciler.core.audit.row_events import (
@@ -146,7 +147,9 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
             _take_row_event(state.row(event.row), event, record)
         case TokenMinted() | IssuanceBegun() | IssuanceGivenUp() | TheftSuspected():
             pass
-        case KeyRewrapped() | ReconcilerPaused() | ReconcilerResumed() | RequestsRefused():
+        case KeyRewrapped() | ReconcilerPaused() | ReconcilerResumed():
+            pass
+        case TrustOverridden() | RequestsRefused():
             pass
         case _:
             assert_never(event)

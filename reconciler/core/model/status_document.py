@@ -43,6 +43,21 @@ class LastApply:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustOverride:
+    """What was applied over the rules of trust, by whom, and why it was not trusted."""
+
+    by: str
+    at: str
+    reason: str
+    source: str
+    revision: str | None
+
+    def as_json(self) -> dict[str, str | None]:
+        """Return the document."""
+        return {each: getattr(self, each) for each in ("by", "at", "reason", "source", "revision")}
+
+
+@dataclass(frozen=True, slots=True)
 class PassFailure:
     """Why a reconciler's last pass failed, and since when its passes fail."""
 
@@ -141,6 +156,7 @@ class GatewayStatus:
 
     now: datetime
     applied: LastApply | None
+    trust_override: TrustOverride | None
     paused: dict[str, str] | None
     reconcilers: tuple[ReconcilerStatus, ...]
     drift_count: int
@@ -158,6 +174,7 @@ class GatewayStatus:
         return {
             "now": rfc3339(self.now),
             "applied": self.applied.as_json() if self.applied is not None else None,
+            "trustOverride": self.trust_override and self.trust_override.as_json(),
             "paused": self.paused,
             "reconcilers": [each.as_json() for each in self.reconcilers],
             "drift": {"count": self.drift_count, "next": next_command},

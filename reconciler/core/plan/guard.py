@@ -10,6 +10,7 @@ from reconciler.core.model.scope import Effect
 from reconciler.core.model.spec import Kind
 from reconciler.core.model.text import counted, folded, percentage
 from reconciler.core.plan.model import Action, AnyChange, Plan
+from reconciler.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,6 +135,18 @@ def judge(plan: Plan, limits: GuardOptions) -> Verdict:
     stated = limits.max_removals is not None and any(excepted)
     exception = str(limits.max_removals) if stated and not refusals else ""
     return Verdict(len(removed), managed, percent, refusals, exception)
+
+
+def refuse_if_guarded(verdict: Verdict) -> None:
+    """Raise the guard's first refusal, with the others' facts beside it."""
+    if verdict.allowed:
+        return
+    first = verdict.refusals[0]
+    raise Refused(
+        first.code,
+        "; ".join(each.summary for each in verdict.refusals),
+        hint="; ".join(each.hint for each in verdict.refusals),
+    )
 
 
 def _is_removal(change: AnyChange) -> bool:

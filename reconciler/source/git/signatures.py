@@ -1,7 +1,9 @@
 """Who signed the commits since the applied one, and what each of them changes itself.
 
 git verifies, by the keys that the operator names and no others: neither the user's keyring nor what
-a repository configures is asked. The programs that it runs are ours to name.
+a repository configures is asked. The programs that it runs are ours to name. A signer is known by
+a key: an SSH key as the principal in the operator's file, an OpenPGP key as its own fingerprint,
+since a user id is what its owner says it is.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ MAX_COMMITS: Final = 10_000  # in one reading
 IMPORTING: Final = Bounds(seconds=30, output=64 * 1024)
 VERIFIES_SSH: Final = (2, 34)  # git(1) of this version has gpg.ssh.allowedSignersFile
 
-_FORMAT: Final = "--format=%G?%x00%GS%x00%GP%x00%(trailers:key=Signs-off,valueonly,separator=%x2C)"
+_TRAILERS: Final = "%(trailers:key=Signs-off,valueonly,separator=%x2C)"
+_FORMAT: Final = f"--format=%G?%x00%GS%x00%GP%x00{_TRAILERS}"
 _REASONS: Final = {
     "N": "it is not signed",
     "B": "its signature is bad",
@@ -42,7 +45,7 @@ _REASONS: Final = {
     "Y": "its signature is by a key that has expired",
     "R": "its signature is by a key that was revoked",
 }
-_MAIL: Final = re.compile(r"<([^<>\s]+)>\s*$")
+_MAIL: Final = re.compile(r"<([^<>\s]+)>\s*$|^([^<>\s]+@[^<>\s]+)$")
 
 
 def read_commits(
@@ -64,6 +67,28 @@ def read_commits(
         return tuple(_read(repository, each, options, env) for each in ids)
 
 
+def read_chosen(
+    repository: Repository, commits: list[str], setting: SignatureSetting
+) -> dict[str, ReadCommit]:
+    """Return some commits by their hash.
+
+    Raises:
+        NeedsEdit: as `read_commits`.
+    """
+    if not commits:
+        return {}
+    with _verifying(setting) as (options, env):
+        return {each: _read(repository, each, options, env) for each in commits}
+
+
+def read_sign_offs(repository: Repository, tip: str, but: str | None) -> dict[str, tuple[str, ...]]:
+    """Return what the commits that `tip` has and `but` has not sign off; nothing is verified."""
+    less = (f"^{but}",) if but is not None and repository.object(but) == but else ()
+    printed = repository.run("log", "-z", f"--format=%H%x01{_TRAILERS}", tip, *less, "--")
+    records = (each.partition("\x01") for each in printed.decode("utf-8", "replace").split("\0"))
+    return {commit: named for commit, _, text in records if (named := _hashes(text))}
+
+
 def _read(
     repository: Repository, commit: str, options: tuple[str, ...], env: dict[str, str]
 ) -> ReadCommit:
@@ -74,22 +99,21 @@ def _read(
     good = state == "G"
     return ReadCommit(
         read_commit(repository, commit),
-        paths=_own_paths(repository, commit),
-        signer=_principal(name, fingerprint) if good else None,
+        paths=own_paths(repository, commit),
+        # only an OpenPGP key has a fingerprint of its primary key
+        signer=printable(fingerprint.strip().upper() or name.strip(), 255) if good else None,
         signature="" if good else _REASONS.get(state, "its signature cannot be checked"),
-        signs_off=tuple(
-            each for each in re.split(r"[\s,]+", trailers.strip()) if FULL_HASH.fullmatch(each)
-        ),
+        signs_off=_hashes(trailers),
     )
 
 
-def _principal(name: str, fingerprint: str) -> str:
-    """Return the signer: SSH's principal; of OpenPGP the user id's mail, else the fingerprint."""
-    mail = _MAIL.search(name)
-    return printable((mail[1] if mail else name.strip()) or fingerprint, 255)
+def _hashes(trailers: str) -> tuple[str, ...]:
+    return tuple(
+        each for each in re.split(r"[\s,]+", trailers.strip()) if FULL_HASH.fullmatch(each)
+    )
 
 
-def _own_paths(repository: Repository, commit: str) -> tuple[str, ...]:
+def own_paths(repository: Repository, commit: str) -> tuple[str, ...]:
     """Return the paths that a commit changes itself, both names of one that moves.
 
     Of a merge: where it has neither what one side changed nor what both left, file by file.
@@ -177,6 +201,33 @@ def _import(keyring: str, home: Path) -> None:
         raise _unusable("MOSAIC_SIGNERS_KEYRING: gpg cannot be run") from None
     if result.code != 0:
         raise _unusable(f"MOSAIC_SIGNERS_KEYRING: {keyring} holds no public keys that gpg takes")
+    words = ["gpg", "--homedir", str(home), "--batch", "--with-colons", "--list-keys"]
+    listed = run_process(words, bounds=IMPORTING, env=env).output
+    for mail, keys in _claimed(listed.decode("utf-8", "replace")).items():
+        if len(keys) > 1:
+            raise NeedsEdit(
+                "config_invalid",
+                f"MOSAIC_SIGNERS_KEYRING: {keyring}: {len(keys)} keys claim the mail address"
+                f" {printable(mail, 200)}: {', '.join(sorted(keys))}",
+                hint="a signer is known by one key: leave the others out of the file",
+            )
+
+
+def _claimed(listed: str) -> dict[str, set[str]]:
+    """Return the fingerprints of the keys that claim each mail address (gnupg, doc/DETAILS)."""
+    claimed: dict[str, set[str]] = {}
+    key, awaits_fingerprint, revoked = "", False, False
+    for record in (line.split(":") for line in listed.splitlines()):
+        match record[0]:
+            case "pub":
+                awaits_fingerprint, revoked = True, record[1] == "r"
+            case "fpr" if awaits_fingerprint:
+                key, awaits_fingerprint = record[9], False
+            case "uid" if not revoked and record[1] != "r":
+                text = record[9].replace("\\x3a", ":").replace("\\x3A", ":")
+                if mail := _MAIL.search(text):
+                    claimed.setdefault((mail[1] or mail[2]).lower(), set()).add(key)
+    return claimed
 
 
 def _unusable(message: str) -> NeedsEdit:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Provenance:
     """Who applies, and from what: `managed` is whether the rows become managed by git.
 
-    `rules` is the text of the source's rules of trust, by which the next commits are judged.
+    Of a reading of git, `rules` is the text of its rules of trust, by which the next commits are
+    judged, and `prefix` the folder within the repository, with a `/`.
     """
 
     actor: str
@@ -28,7 +29,9 @@ class Provenance:
     commit: Commit | None = None
     dirty: bool = False
     managed: bool = True
+    is_git: bool = False
     rules: str | None = None
+    prefix: str = ""
 
     @property
     def revision(self) -> str | None:
@@ -43,7 +46,12 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The last apply of a whole source: `generation` 0 and the rest None where there was none."""
+    """The last apply of a whole source: `generation` 0 and the rest None where there was none.
+
+    `revision`, `prefix` and `rules` are of the last reading of git, which alone moves them.
+    `rules_since` is the commit with which rules began to hold, `source_revision` that of the last
+    source, whatever it was.
+    """
 
     generation: int
     at: datetime | None
@@ -52,12 +60,26 @@ class Applied:
     revision: str | None
     dirty: bool
     rules: str | None
+    prefix: str | None
+    rules_since: str | None
+    source_revision: str | None
+
+    def has(self, by: Provenance) -> bool:
+        """Tell whether this is what another apply of the same source would record."""
+        if by.is_git and (self.revision, self.prefix, self.rules) != (
+            by.revision,
+            by.prefix,
+            by.rules,
+        ):
+            return False
+        return self.source_revision == by.revision
 
 
 def last_applied(tx: Tx) -> Applied:
     """Return what was applied last."""
     row = tx.row(
-        "SELECT generation, at, actor, source, revision, dirty, rules FROM federation_applied"
+        "SELECT generation, at, actor, source, revision, dirty, rules, prefix, rules_since,"
+        " source_revision FROM federation_applied"
     )
     assert row is not None
     return Applied(**row)
@@ -79,19 +101,30 @@ def record_commit(tx: Tx, provenance: Provenance) -> None:
     )
 
 
-def record_applied(tx: Tx, provenance: Provenance) -> None:
-    """Record that a whole source was applied, whether or not that changed a row."""
+def record_applied(tx: Tx, provenance: Provenance, *, changed: bool) -> None:
+    """Record that a whole source was applied, if that `changed` a row or is not recorded yet.
+
+    Only a reading of git moves what the next commits are judged by.
+    """
+    if not changed and last_applied(tx).has(provenance):
+        return
     tx.run(
         "UPDATE federation_applied SET generation = generation + 1, at = clock_timestamp(),"
-        " actor = :actor, source = :source, dirty = :dirty,"
-        " revision = coalesce(:revision, revision),"
-        " rules = CASE WHEN CAST(:revision AS text) IS NULL THEN rules ELSE :rules END",
+        " actor = :actor, source = :source, dirty = :dirty, source_revision = :revision",
         actor=provenance.actor,
         source=provenance.source,
         dirty=provenance.dirty,
         revision=provenance.revision,
-        rules=provenance.rules,
     )
+    if provenance.is_git:
+        tx.run(
+            "UPDATE federation_applied SET revision = :revision, prefix = :prefix, rules = :rules,"
+            " rules_since = CASE WHEN CAST(:rules AS text) IS NOT NULL"
+            " THEN coalesce(rules_since, :revision) END",
+            revision=provenance.revision,
+            prefix=provenance.prefix,
+            rules=provenance.rules,
+        )
 
 
 def record_run(tx: Tx, plan: Plan, provenance: Provenance) -> None:

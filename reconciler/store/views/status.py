@@ -13,6 +13,7 @@ from reconciler.core.model.status_document import (
     PassFailure,
     ReconcilerStatus,
     RevocationList,
+    TrustOverride,
     UnusedGrant,
 )
 from reconciler.store.apply.observe import hold_from
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 _APPLIED: Final = """
-SELECT a.at, a.actor, a.source, a.revision, a.dirty, c.author, c.subject
-FROM federation_applied AS a LEFT JOIN federation_commits AS c ON c.id = a.revision
+SELECT a.at, a.actor, a.source, a.source_revision AS revision, a.dirty, c.author, c.subject
+FROM federation_applied AS a LEFT JOIN federation_commits AS c ON c.id = a.source_revision
 WHERE a.at IS NOT NULL
 """
+_OVERRIDDEN: Final = "SELECT overridden FROM federation_applied WHERE overridden IS NOT NULL"
 _COUNTS: Final = """
 SELECT 'peers' AS what, status::text, count(*) FROM federation_peers GROUP BY status
 UNION ALL SELECT 'grants', status_now::text, count(*) FROM federation_grants_now GROUP BY status_now
@@ -83,10 +85,11 @@ def status(tx: Tx) -> GatewayStatus:
     pause = paused(tx)
     waiting = tx.row(_WAITING)
     assert waiting is not None
-    row = tx.row(_APPLIED)
+    row, override = tx.row(_APPLIED), tx.row(_OVERRIDDEN)
     return GatewayStatus(
         now=tx.now(),
         applied=LastApply(**row) if row is not None else None,
+        trust_override=TrustOverride(**override["overridden"]) if override is not None else None,
         paused=pause.as_json() if pause is not None else None,
         reconcilers=tuple(_reconciler(each) for each in passes(tx)),
         drift_count=len(drifted(tx)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,73 +11,14 @@ import pytest
 
 from reconciler.errors import InvalidManifests
 from reconciler.manifest.trust import parse_rules
-from tests.support.commands.in_process import Quick, shell
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
-from tests.support.repositories.repository import Checkout
-from tests.support.repositories.signers import Gpg, Signer, Signers
+from tests.support.repositories.signers import Gpg
+from tests.support.repositories.trust import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.commands.process import Ended
-
-RULES = """\
-apiVersion: federation.mosaicstack.dev/v1
-kind: TrustRules
-rules:
-  - paths: ["manifests/g*.yaml"]
-    signers: [ada, grace]
-    widening: 2
-  - paths: ["manifests/beta.yaml"]
-    signers: [ada]
-rulesChange: {signers: [ada, grace], quorum: 2}
-"""
-
-
-@dataclass
-class Trust:
-    """A repository, the people who sign, and a gateway that requires it."""
-
-    checkout: Checkout
-    people: Signers
-    mosaic: Quick
-    ada: Signer
-    grace: Signer
-
-    def apply(self, *flags: str) -> Ended:
-        where = ("--source", str(self.checkout.path), "--ref", "main", "--path", "manifests")
-        return self.mosaic("apply", "--yes", "--require-signed", *where, *flags)
-
-    def ok(self, *flags: str) -> None:
-        done = self.apply(*flags)
-        assert done.code == 0, done.err
-
-    def untrusted(self, commit: str, *words: str) -> None:
-        """Insist that the commit is refused, and that nothing was changed."""
-        before = self.mosaic.rows.rows("SELECT name, spec_digest FROM federation_grants ORDER BY 1")
-        done = self.apply()
-        assert done.code == 6, done.err
-        assert f"{commit[:12]} by Ada Lovelace <ada@alpha.example>" in done.err
-        for word in words:
-            assert word in done.err, done.err
-        after = self.mosaic.rows.rows("SELECT name, spec_digest FROM federation_grants ORDER BY 1")
-        assert after == before
-
-
-@pytest.fixture
-def trust(tmp_path: Path, database_url: str) -> Trust:
-    """A repository whose first commit, with rules, is signed by Ada and applied."""
-    people = Signers(tmp_path)
-    ada, grace = people.add("ada"), people.add("grace")
-    checkout = Checkout.make(tmp_path / "repository", beta=peer_manifest())
-    checkout.write(g=grant_manifest("g"))
-    (checkout.path / ".mosaic-trust.yaml").write_text(RULES)
-    ada.commit(checkout, "With rules")
-    mosaic = shell(tmp_path, database_url)
-    mosaic.variables["MOSAIC_ALLOWED_SIGNERS"] = str(people.file)
-    made = Trust(checkout, people, mosaic, ada, grace)
-    made.ok()
-    return made
+    from tests.support.repositories.trust import Trust
 
 
 def test_the_first_commit_is_judged_alone_and_who_signed_is_recorded(trust: Trust) -> None:
@@ -161,8 +101,13 @@ def test_rules_are_changed_by_the_quorum_of_the_rules_that_were_applied(trust: T
     trust.ada.sign_off(trust.checkout, commit)
     trust.untrusted(gone, "1 of the 2 that the rules ask for")
     trust.ada.sign_off(trust.checkout, gone)
+    done = trust.apply()
+    assert done.code == 6
+    assert "it has no .mosaic-trust.yaml, so no rules would hold any more" in done.err
+    (trust.checkout.path / ".mosaic-trust.yaml").write_text(loose)
+    trust.ada.sign_off(trust.checkout, trust.grace.commit(trust.checkout, "Rules again"))
     trust.ok()
-    assert trust.mosaic.rows.one("SELECT rules FROM federation_applied") is None
+    assert trust.mosaic.rows.one("SELECT rules FROM federation_applied") == loose
 
 
 def test_a_merge_answers_for_what_it_changes_itself(trust: Trust) -> None:
@@ -249,7 +194,6 @@ def gpg_home() -> Iterator[Path]:
 def test_openpgp_keys_of_the_operators_keyring_count(trust: Trust, gpg_home: Path) -> None:
     person = Gpg.make(gpg_home, "ada")
     try:
-        trust.checkout.write(other=peer_manifest("other"))
         commit = person.commit(trust.checkout, "By OpenPGP")
         trust.untrusted(commit, "by none of the allowed signers")
         keyring = person.export(gpg_home.parent / "keys.asc")
@@ -258,7 +202,43 @@ def test_openpgp_keys_of_the_operators_keyring_count(trust: Trust, gpg_home: Pat
         value = trust.mosaic.rows.one(
             "SELECT signer FROM federation_commits WHERE id = :id", id=commit
         )
-        assert value == "ada"
+        assert value == person.fingerprint
+        rules = trust.checkout.path / ".mosaic-trust.yaml"
+        rules.write_text(RULES.replace("signers: [ada]", f"signers: ['{person.fingerprint}']"))
+        trust.grace.sign_off(trust.checkout, trust.ada.commit(trust.checkout, "A key"))
+        trust.ok()
+        trust.checkout.write(beta=peer_manifest().replace("displayName: beta", "displayName: b"))
+        commit = trust.ada.commit(trust.checkout, "Not by the key")
+        trust.untrusted(
+            commit, f"have the same change committed and signed by one who may: {value}"
+        )
+    finally:
+        person.stop()
+
+
+def test_the_mail_of_an_openpgp_key_is_no_signer(trust: Trust, gpg_home: Path) -> None:
+    person = Gpg.make(gpg_home, "ada")
+    try:
+        trust.checkout.write(beta=peer_manifest().replace("displayName: beta", "displayName: b"))
+        commit = person.commit(trust.checkout, "I say that I am ada")
+        keyring = person.export(gpg_home.parent / "keys.asc")
+        trust.mosaic.variables["MOSAIC_SIGNERS_KEYRING"] = str(keyring)
+        trust.untrusted(commit, f"{person.fingerprint} may not change manifests/beta.yaml")
+    finally:
+        person.stop()
+
+
+def test_two_openpgp_keys_that_claim_one_mail_are_refused(trust: Trust, gpg_home: Path) -> None:
+    person = Gpg.make(gpg_home, "ada@alpha.example")
+    try:
+        person.run("--quick-generate-key", "Also <Ada@alpha.example>", "ed25519", "sign", "0")
+        keyring = gpg_home.parent / "keys.asc"
+        keyring.write_bytes(person.run("--armor", "--export"))
+        trust.mosaic.variables["MOSAIC_SIGNERS_KEYRING"] = str(keyring)
+        trust.ada.commit(trust.checkout, "Hello")
+        done = trust.apply()
+        assert done.code == 78
+        assert "2 keys claim the mail address ada@alpha.example" in done.err
     finally:
         person.stop()
 

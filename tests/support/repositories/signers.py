@@ -90,6 +90,11 @@ class Gpg:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
+    @property
+    def fingerprint(self) -> str:
+        listed = self.run("--with-colons", "--list-keys", self.mail).decode().splitlines()
+        return next(line.split(":")[9] for line in listed if line.startswith("fpr:"))
+
     def export(self, path: Path) -> Path:
         path.write_bytes(self.run("--armor", "--export", self.mail))
         return path

@@ -47,6 +47,7 @@ def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Q
     assert list(document) == [
         "now",
         "applied",
+        "trustOverride",
         "paused",
         "reconcilers",
         "drift",
@@ -54,6 +55,7 @@ def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Q
         "ending",
         "held",
         "notInGitYet",
+        "unused",
         "revocationsWaiting",
         "revocationLists",
         "move",

@@ -31,6 +31,7 @@ from reconciler.core.audit.events import (
     ReconcilerPaused,
     ReconcilerResumed,
     RequestsRefused,
+    TrustOverridden,
     parse_event,
 )
 from reconciler.core.audit.row_events import (
@@ -292,6 +293,12 @@ STORED: list[tuple[Event, str, str, dict[str, Any]]] = [
         "reconciler.resumed",
         "reconciler",
         {"lifted": {"by": "user:olga"}},
+    ),
+    (
+        TrustOverridden("a folder has no commits to judge", {"source": "m"}),
+        "trust.overridden",
+        "trust",
+        {"reason": "a folder has no commits to judge", "from": {"source": "m"}},
     ),
     (
         RequestsRefused(({"code": "token_invalid", "address": "::1", "count": 3},)),

@@ -219,6 +219,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "install_failed": Outcome(NeedsEdit, EXIT_FAILED, "The installation failed"),
     "file_unusable": Outcome(Refused, EXIT_FAILED, "A file cannot be used"),
     "output_unwritable": Outcome(Refused, EXIT_FAILED, "The output cannot be written"),
+    "hook_failed": Outcome(Refused, EXIT_FAILED, "The command after a change failed"),
     "child_failed": Outcome(Retry, EXIT_FAILED, "A child process failed"),
     "program_unusable": Outcome(NeedsEdit, EXIT_FAILED, "A program cannot be run here"),
     "guard_removals": Outcome(Refused, EXIT_REFUSED, "Too many removals"),

@@ -31,8 +31,8 @@ from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.seal import seal, unseal
 from reconciler.errors import Refused, Retry
-from reconciler.store import outbound
-from reconciler.store.outbound import ClientKey, Outbound, client_key_context
+from reconciler.store.outbound import peers
+from reconciler.store.outbound.peers import ClientKey, Outbound, client_key_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -71,7 +71,7 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
             invitation that is not its own, which is not used; `peer_wrong_answer` for a certificate
             that is not the one asked for; what `GatewayClient` raises.
     """
-    peer = await joiner.database.run(outbound.find, name)
+    peer = await joiner.database.run(peers.find, name)
     _check_host(peer, invitation)
     async with joiner.connector.connect(invitation.base_url, invitation.pin) as client:  # (1)
         until_s = asyncio.get_running_loop().time() + joiner.patience.total_seconds()
@@ -94,7 +94,7 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
         assert key is not None
         leaf = enrollment.check(issued, key)  # (6)
         done = await joiner.database.run(  # (7)
-            outbound.activate, peer, leaf, issued.grant, client.roots, joiner.actor
+            peers.activate, peer, leaf, issued.grant, client.roots, joiner.actor
         )
     _log.info("peer %s: enrolled, certificate %s", name, leaf.facts.serial)
     return done
@@ -146,7 +146,7 @@ class _Enrollment:
         sealed = seal(private_key_pem(key), client_key_context(peer.id), self.joiner.keys)
         stored = ClientKey(sealed, make_csr(key), self.client.roots)
         actor = self.joiner.actor
-        return await self.joiner.database.run(outbound.store_pending, peer, stored, actor), key
+        return await self.joiner.database.run(peers.store_pending, peer, stored, actor), key
 
     async def enroll(self, peer: Outbound, key: PrivateKey) -> IssuedDocument:
         """Spend the token on the stored CSR; where it is gone, look whether it went to us."""

@@ -7,8 +7,8 @@
     (4) check what came as at enrollment, and that it ends later than what it replaces
     (5) store it, with its key, in the place of the old one
 
-A grant that has ended is recorded in the row, so that `peer show` says it. A renewal that was
-interrupted goes on with the stored key: the CSR is the same, and so is the answer.
+A renewal that was interrupted goes on with the stored key: the CSR is the same, and so is the
+answer. `refresh_grant` asks what has become of the grant, so that `peer show` says it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.seal import seal, unseal
 from reconciler.errors import Refused
-from reconciler.store import outbound
-from reconciler.store.outbound import NEXT_KEY, ClientKey, client_key_context
+from reconciler.store.outbound import peers
+from reconciler.store.outbound.peers import NEXT_KEY, ClientKey, client_key_context
+from reconciler.store.outbound.remote_grant import store_grant
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.clients.gateway.client import Connector, GatewayClient
-    from reconciler.crypto.keys import PrivateKey
+    from reconciler.clients.gateway.client import Connector
+    from reconciler.core.issuance.withdrawal import Withdrawal
     from reconciler.crypto.seal import KeyWrapper
     from reconciler.store.db import AsyncDatabase
-    from reconciler.store.outbound import HeldCertificate, Outbound
+    from reconciler.store.outbound.peers import HeldCertificate, Outbound
 
 GRACE: Final = timedelta(days=30)  # DESIGN 7: how long past its end a certificate renews
 
@@ -74,12 +75,7 @@ async def renew(renewer: Renewer, held: Outbound) -> str:
     following = load_private_key(unseal(held.next_sealed_key, sealed_for, renewer.keys))
     pin = fingerprint_of(held.roots[0])
     async with renewer.connector.connect(held.endpoint, pin) as client:
-        try:
-            issued = await client.renew(current, held.next_csr_pem)  # (3)
-        except Refused as error:
-            if error.code == "grant_ended":
-                await _record_grant(renewer, client, held, current)
-            raise
+        issued = await client.renew(current, held.next_csr_pem)  # (3)
         spki = spki_sha256(following.public_key())
         leaf = verify_client_certificate(
             issued, spki, client.roots, renewer.connector.clock(), renewer.connector.oid_arc
@@ -93,7 +89,7 @@ async def renew(renewer: Renewer, held: Outbound) -> str:
         sealed = seal(private_key_pem(following), client_key_context(held.id), renewer.keys)
         key = ClientKey(sealed, held.next_csr_pem, client.roots)
         await renewer.database.run(  # (5)
-            outbound.store_renewal, held, key, leaf, issued.grant, renewer.actor
+            peers.store_renewal, held, key, leaf, issued.grant, renewer.actor
         )
     return leaf.facts.serial
 
@@ -102,11 +98,18 @@ async def _store_next(renewer: Renewer, held: Outbound) -> Outbound:
     key = generate_key()
     sealed = seal(private_key_pem(key), client_key_context(held.id, NEXT_KEY), renewer.keys)
     stored = ClientKey(sealed, make_csr(key), held.roots)
-    return await renewer.database.run(outbound.store_next, held, stored, renewer.actor)
+    return await renewer.database.run(peers.store_next, held, stored, renewer.actor)
 
 
-async def _record_grant(
-    renewer: Renewer, client: GatewayClient, held: Outbound, key: PrivateKey
-) -> None:
-    grant = await client.grant(key)
-    await renewer.database.run(outbound.store_grant, held, grant)
+async def refresh_grant(renewer: Renewer, held: Outbound) -> Withdrawal | None:
+    """Ask for the grant of an active peer, and store it; return what of it was taken back.
+
+    Raises:
+        MosaicError: what `GatewayClient` raises; `proof_invalid` if a new enrollment over there has
+            revoked our certificates.
+    """
+    assert held.sealed_key is not None
+    key = load_private_key(unseal(held.sealed_key, client_key_context(held.id), renewer.keys))
+    async with renewer.connector.connect(held.endpoint, fingerprint_of(held.roots[0])) as client:
+        grant = await client.grant(key)
+    return await renewer.database.run(store_grant, held.id, held.name, grant, renewer.actor)

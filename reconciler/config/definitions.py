@@ -90,6 +90,13 @@ SETTINGS: Final = (
     Setting("oid_arc", values.read_oid_arc, "the arc of the OIDs in certificates"),
     Setting("allow_addresses", values.read_networks, "non-global networks that may be called"),
     Setting("peer_proxy", values.read_peer_proxy, "environment: reach peers through HTTPS_PROXY"),
+    Setting("credentials_dir", Path, "the folder that holds each outbound peer's credential"),
+    Setting(
+        "credentials_exec",
+        values.read_command,
+        "a command that runs after a credential in it has changed",
+        shown=False,
+    ),
     Setting("trusted_proxies", values.read_networks, "networks whose PROXY headers are believed"),
     Setting("proxy_protocol", values.read_switch, "true: trusted proxies send a PROXY header"),
     Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),

@@ -61,6 +61,8 @@ class Settings:
     oid_arc: str = DEFAULT_OID_ARC
     allow_addresses: tuple[Network, ...] = ()
     peer_proxy: ProxyRules = field(default_factory=ProxyRules)
+    credentials_dir: Path | None = None
+    credentials_exec: tuple[str, ...] | None = None
     trusted_proxies: tuple[Network, ...] = ()
     proxy_protocol: bool = False
     allowed_signers: Path | None = None

@@ -148,7 +148,8 @@ TABLES: Final[Mapping[str, Table]] = {
             update=_words(
                 "status activated_at cert_pem cert_chain_pem roots_pem csr_pem cert_serial"
                 " cert_fingerprint cert_not_before cert_not_after remote_grant client_key_pem"
-                " next_client_key_pem next_csr_pem"
+                " next_client_key_pem next_csr_pem released_serial credential_error grant_terms"
+                " withdrawn"
             )
         ),
     ),

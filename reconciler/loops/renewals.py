@@ -11,12 +11,13 @@ from reconciler.core.model.backoff import Backoff
 from reconciler.errors import MosaicError, Retry
 from reconciler.log import about
 from reconciler.loops.jobs import Job
+from reconciler.loops.remote_grants import ask_grant
 from reconciler.renew import is_due, renew
-from reconciler.store import outbound
+from reconciler.store.outbound import peers
 
 if TYPE_CHECKING:
     from reconciler.renew import Renewer
-    from reconciler.store.outbound import Outbound
+    from reconciler.store.outbound.peers import Outbound
 
 RENEW_EVERY: Final = timedelta(seconds=30)
 BACKOFF: Final = Backoff(RENEW_EVERY, timedelta(hours=1))
@@ -38,7 +39,7 @@ class Renewals:
     async def renew_due(self) -> None:
         """Renew what is due; one peer's failure holds up no other."""
         now = self.renewer.connector.clock()
-        for held in await self.renewer.database.run(outbound.active_peers):
+        for held in await self.renewer.database.run(peers.active_peers):
             certificate = held.certificate
             if certificate is None or not is_due(certificate, now):  # (1)
                 self.waiting.pop(held.name, None)
@@ -60,6 +61,7 @@ class Renewals:
             counted = failures if error.code == "renewal_early" else failures + 1
             self.waiting[held.name] = (counted, now + wait)
             _log.warning("not renewed: %s; %s", error.message, error.hint)
+            await ask_grant(self.renewer, held)  # it may have ended
         else:
             self.waiting.pop(held.name, None)
             _log.info("renewed, certificate %s", serial)

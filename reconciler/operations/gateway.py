@@ -20,12 +20,15 @@ from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca.move import continue_move
 from reconciler.enroll import Gateway
 from reconciler.errors import MosaicError, Retry
+from reconciler.loops.credentials import Credentials
 from reconciler.loops.jobs import Job, run_jobs
+from reconciler.loops.remote_grants import RemoteGrants
 from reconciler.loops.renewals import Renewals
 from reconciler.loops.workers import run_workers
 from reconciler.operations.placement import places_in_home, places_of_ca
 from reconciler.operations.roots import read_roots
 from reconciler.operations.secrets import read_pepper, require_every_key
+from reconciler.release import Releaser
 from reconciler.renew import Renewer
 from reconciler.store.db import AsyncDatabase, Database
 from reconciler.store.locks import actor_name, application_name
@@ -229,14 +232,18 @@ async def _unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | No
 
 
 def keeping(
-    files: GatewayFiles, settings: Settings, gateway: Gateway
+    files: GatewayFiles, settings: Settings, gateway: Gateway, source: Source
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
-    """Return what renews the certificates that this gateway holds of others."""
+    """Return what keeps true what this gateway holds of others: certificates, and their folders."""
+    actor = f"worker:{actor_name()}"
     connector = Connector(settings.allow_addresses, settings.oid_arc, settings.peer_proxy)
-    renewals = Renewals(
-        Renewer(gateway.database, files.keys, connector, actor=f"worker:{actor_name()}")
-    )
-    return lambda stop: run_jobs([renewals.job()], stop)
+    renewer = Renewer(gateway.database, files.keys, connector, actor)
+    jobs = [Renewals(renewer).job(), RemoteGrants(renewer).job()]
+    if settings.credentials_dir is not None:
+        rows = Database(source, application_name("credentials"), lasting=True)
+        releaser = Releaser(rows, files.keys, actor, settings.credentials_exec, retries_hook=True)
+        jobs.append(Credentials(gateway.database, releaser, settings.credentials_dir).job())
+    return lambda stop: run_jobs(jobs, stop)
 
 
 def moving(home: Home, url: str) -> Callable[[asyncio.Event], Awaitable[None]]:

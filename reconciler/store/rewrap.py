@@ -9,7 +9,7 @@ from uuid import UUID
 from reconciler.core.audit.certificate_events import KeyRewrapped
 from reconciler.crypto.seal import seal, sealed_key_id, unseal
 from reconciler.store.audit import log as audit
-from reconciler.store.outbound import NEXT_KEY, client_key_context
+from reconciler.store.outbound.peers import NEXT_KEY, client_key_context
 
 if TYPE_CHECKING:
     from reconciler.crypto.seal import KeyWrapper

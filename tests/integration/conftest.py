@@ -10,8 +10,10 @@ import pytest
 from reconciler.core.setting_values import RateLimit
 from reconciler.store.connection import probe
 from reconciler.web.app import make_app
+from tests.support.commands.in_process import Quick
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.gateways.grantor import Alpha, Trouble, url_of
+from tests.support.gateways.holder import Holder
 from tests.support.gateways.joiner import Beta, beta_of
 from tests.support.gateways.step_ca import Authority, authority
 from tests.support.gateways.web_server import Parts, serving
@@ -81,3 +83,14 @@ def beta(server: Cluster, template: str, tmp_path: Path, alpha_address: tuple[st
     name = f"beta_{secrets.token_hex(4)}"
     probe.ensure_database(server.url("postgres"), name, template)
     return beta_of(server.url(name), tmp_path / "keys", url_of(alpha_address))
+
+
+@pytest.fixture
+def holder(alpha: Alpha, beta: Beta, tmp_path: Path) -> Holder:
+    variables = {
+        "MOSAIC_DATABASE_URL": beta.rows.url,
+        "MOSAIC_KEYRING": str(tmp_path / "keys"),
+        "MOSAIC_ALLOW_ADDRESSES": "127.0.0.0/8",
+    }
+    beta.join(alpha.invitation())
+    return Holder(alpha, beta, Quick(tmp_path, variables))

@@ -108,7 +108,7 @@ class DemoGateway:
         from reconciler.crypto.certificates import read_certificate
         from reconciler.embedded.postgres.home_server import postgres
         from reconciler.store.db import Database
-        from reconciler.store.outbound import stored_certificate
+        from reconciler.store.outbound.peers import certified
 
         home = load_settings({}, _environment(), self.folder.resolve()).home
         assert home is not None
@@ -116,8 +116,10 @@ class DemoGateway:
             postgres(home) as url,
             Database(url, "mosaic demo").transaction() as tx,
         ):
-            pem, sealed = stored_certificate(tx, name)
-        return OutboundCertificate(read_certificate(pem), sealed)
+            peer = certified(tx, name)
+        assert peer.certificate is not None
+        assert peer.sealed_key is not None
+        return OutboundCertificate(read_certificate(peer.certificate.pem), peer.sealed_key)
 
     def _typed(self, argv: tuple[str, ...]) -> None:
         click.echo(f"  {self.name}$ mosaic federation {shlex.join(argv)}")

@@ -49,5 +49,5 @@ async def _serve(settings: Settings) -> None:
         else:
             require_ports(settings)
         gateway = await stack.enter_async_context(opened_gateway(files, settings, url))
-        tasks += [keeping(files, settings, gateway), *serving_authority(private, url)]
+        tasks += [keeping(files, settings, gateway, url), *serving_authority(private, url)]
         await serve_until(stop, settings, gateway, click.echo, *tasks)

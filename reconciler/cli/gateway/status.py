@@ -82,6 +82,7 @@ def _lines(document: dict[str, Any]) -> Iterator[Line]:
         text = ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "none"
         yield f"{what:<13} {text}", None
     yield from _at_the_ca(document)
+    yield from _outbound(document["outbound"])
     for each in document["ending"]:
         named = f"{each['kind']} {each['name']}"
         text = f"within {counted(each['withinDays'], 'day')}"
@@ -117,6 +118,16 @@ def _at_the_ca(document: dict[str, Any]) -> Iterator[Line]:
         if each["late"]:
             text = f"number {each['number']} is late: {away(each['nextUpdate'])}"
             yield f"CRL           {text}", "red"
+
+
+def _outbound(troubles: list[dict[str, Any]]) -> Iterator[Line]:
+    for each in troubles:
+        if (withdrawn := each["withdrawn"]) is not None:
+            learned = f"learned {away(withdrawn['learnedAt'])}"
+            what = f"the other side has {withdrawn['what']} its grant, {learned}"
+            yield f"withdrawn     peer/{each['peer']}: {what}", "yellow"
+        if each["credentialError"] is not None:
+            yield f"credential    peer/{each['peer']}: {each['credentialError']}", "red"
 
 
 def _applied(applied: dict[str, Any] | None) -> Iterator[Line]:

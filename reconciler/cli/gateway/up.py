@@ -76,7 +76,7 @@ async def _up(settings: Settings) -> None:
             signatures=signatures(settings),
         )
         gateway = await stack.enter_async_context(opened_gateway(files, settings, url))
-        tasks = (loop.run, keeping(files, settings, gateway), moving(home, url))
+        tasks = (loop.run, keeping(files, settings, gateway, url), moving(home, url))
         private_tasks = serving_authority(private, url)
         await serve_until(stop, settings, gateway, click.echo, *tasks, *private_tasks)
     click.echo("stopped; no process is left")

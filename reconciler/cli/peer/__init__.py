@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli.shared.command_group import LazyGroup, Room
 
-VERBS = Room("Commands", "peer", ("add", "list", "show", "revoke"))
+VERBS = Room("Commands", "peer", ("add", "list", "show", "credentials", "revoke"))
 
 
 @click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)

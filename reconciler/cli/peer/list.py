@@ -25,9 +25,16 @@ def _grants(row: Row) -> list[str]:
     return [str(remote_grant["name"])] if remote_grant is not None else list(row["grants"])
 
 
+def _withdrawn(row: Row) -> str:
+    """Return what an outbound peer's gateway took back of its grant, or `-`."""
+    withdrawn = row.get("withdrawn")
+    return f"{withdrawn['what']}, learned {away(withdrawn['learnedAt'])}" if withdrawn else "-"
+
+
 COLUMNS = (
     ("NAME", lambda row: row["name"]),
     ("STATUS", status_of),
+    ("OVER THERE", _withdrawn),
     ("DIRECTION", lambda row: row["direction"]),
     ("ENDPOINT", lambda row: row["endpoint"] or "-"),
     ("GRANTS", lambda row: ", ".join(_grants(row)) or "-"),

@@ -60,6 +60,33 @@ class PeerNextKeyStored(RowEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialReleased(RowEvent):
+    """An outbound peer's certificate and key left the database for the first time."""
+
+    kinds = ("credential.released",)
+    serial: str
+    fingerprint: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerGrantWithdrawn(RowEvent):
+    """The other gateway suspended, narrowed or ended the grant that it gave us."""
+
+    kinds = ("peer.grant_withdrawn",)
+    grant_id: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerGrantRestored(RowEvent):
+    """The other gateway took back nothing any more of the grant that it gave us."""
+
+    kinds = ("peer.grant_restored",)
+    grant_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TokenMinted(RowEvent):
     """A grant has an enrollment token; so many older ones are void."""
 

@@ -68,6 +68,9 @@ Event: TypeAlias = (
     | certificate_events.PeerRenewed
     | certificate_events.PeerKeyStored
     | certificate_events.PeerNextKeyStored
+    | certificate_events.PeerGrantWithdrawn
+    | certificate_events.PeerGrantRestored
+    | certificate_events.CredentialReleased
     | certificate_events.TokenMinted
     | certificate_events.IssuanceBegun
     | certificate_events.IssuanceGivenUp

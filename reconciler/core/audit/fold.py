@@ -14,11 +14,14 @@ from reconciler.core.audit.certificate_events import (
     CertificateIssued,
     CertificateRequeued,
     CertificateRevokedAtCa,
+    CredentialReleased,
     GrantEnrolled,
     IssuanceBegun,
     IssuanceGivenUp,
     KeyRewrapped,
     PeerEnrolled,
+    PeerGrantRestored,
+    PeerGrantWithdrawn,
     PeerKeyStored,
     PeerNextKeyStored,
     PeerRenewed,
@@ -143,6 +146,9 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
             | PeerRenewed()
             | PeerKeyStored()
             | PeerNextKeyStored()
+            | PeerGrantWithdrawn()
+            | PeerGrantRestored()
+            | CredentialReleased()
         ):
             _take_row_event(state.row(event.row), event, record)
         case TokenMinted() | IssuanceBegun() | IssuanceGivenUp() | TheftSuspected():

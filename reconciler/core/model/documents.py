@@ -93,10 +93,14 @@ class GrantView:
 
 @dataclass(frozen=True, slots=True)
 class RemoteView:
-    """What an outbound peer's gateway gave us; `grant` is the *grant* that it described last."""
+    """What an outbound peer's gateway gave us; `grant` is the *grant* that it described last.
+
+    `withdrawn` is what it took back of it: the document of a `Withdrawal`.
+    """
 
     certificate: CertificateView | None
     grant: dict[str, Any] | None
+    withdrawn: dict[str, str] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what the document of an outbound peer has besides."""
@@ -105,6 +109,7 @@ class RemoteView:
         return {
             "certificate": certificate.as_json() if certificate is not None else None,
             "grant": {each: grant.get(each) for each in fields} if grant is not None else None,
+            "withdrawn": self.withdrawn,
         }
 
 

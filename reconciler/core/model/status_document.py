@@ -142,6 +142,23 @@ class UnusedGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboundTrouble:
+    """An outbound peer whose grant was taken back, or whose credential is not in use."""
+
+    peer: str
+    withdrawn: dict[str, str] | None
+    credential_error: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document."""
+        return {
+            "peer": self.peer,
+            "withdrawn": self.withdrawn,
+            "credentialError": self.credential_error,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RevocationList:
     """A stored revocation list of the CA."""
 
@@ -165,6 +182,7 @@ class GatewayStatus:
     held: tuple[NamedObject, ...]
     not_in_git: tuple[NamedObject, ...]
     unused: tuple[UnusedGrant, ...]
+    outbound: tuple[OutboundTrouble, ...]
     revocations_waiting: dict[str, Any]
     revocation_lists: tuple[RevocationList, ...]
 
@@ -186,6 +204,7 @@ class GatewayStatus:
             ],
             "notInGitYet": [{"kind": each.kind, "name": each.name} for each in self.not_in_git],
             "unused": [each.as_json() for each in self.unused],
+            "outbound": [each.as_json() for each in self.outbound],
             "revocationsWaiting": self.revocations_waiting,
             "revocationLists": [
                 {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SELECT: Final = """
 SELECT p.id, p.name, p.direction, p.display_name, p.endpoint_url, p.status, p.hold, p.managed,
     p.revision, p.source_path, p.source_line, p.cert_serial, p.cert_fingerprint, p.cert_not_before,
-    p.cert_not_after, p.remote_grant, p.created_at,
+    p.cert_not_after, p.remote_grant, p.withdrawn, p.created_at,
     (SELECT coalesce(json_agg(g.name ORDER BY g.name COLLATE "C"), '[]')
         FROM federation_grants_now AS g
         WHERE g.peer_id = p.id AND g.status_now NOT IN ('revoked', 'expired')) AS grants
@@ -53,7 +53,6 @@ def show_peer(tx: Tx, name: str) -> PeerView:
 
 
 def _view(row: dict[str, Any]) -> PeerView:
-    outbound = row["direction"] == Direction.OUTBOUND
     return PeerView(
         name=row["name"],
         id=str(row["id"]),
@@ -66,8 +65,12 @@ def _view(row: dict[str, Any]) -> PeerView:
         revision=row["revision"],
         source=source_location(row),
         grants=tuple(row["grants"]),
-        remote=RemoteView(_certificate(row), row["remote_grant"]) if outbound else None,
+        remote=_remote(row) if row["direction"] == Direction.OUTBOUND else None,
     )
+
+
+def _remote(row: dict[str, Any]) -> RemoteView:
+    return RemoteView(_certificate(row), row["remote_grant"], row["withdrawn"])
 
 
 def _certificate(row: dict[str, Any]) -> CertificateView | None:

@@ -10,6 +10,7 @@ from reconciler.core.model.status_document import (
     GatewayStatus,
     LastApply,
     NamedObject,
+    OutboundTrouble,
     PassFailure,
     ReconcilerStatus,
     RevocationList,
@@ -73,6 +74,11 @@ HAVING coalesce(max(u.last_at), g.activated_at)
     <= statement_timestamp() - make_interval(days => :days)
 ORDER BY coalesce(max(u.last_at), g.activated_at), g.name
 """
+_OUTBOUND: Final = """
+SELECT name AS peer, withdrawn, credential_error FROM federation_peers
+WHERE status = 'active' AND (withdrawn IS NOT NULL OR credential_error IS NOT NULL)
+ORDER BY name
+"""
 _WAITING: Final = """
 SELECT count(*) AS count, min(last_error) AS error FROM federation_certificates
 WHERE status = 'revoking'
@@ -101,6 +107,7 @@ def status(tx: Tx) -> GatewayStatus:
         ),
         not_in_git=tuple(NamedObject(**each) for each in tx.rows(_UNMANAGED)),
         unused=tuple(UnusedGrant(**each) for each in tx.rows(_UNUSED, days=UNUSED_FOR)),
+        outbound=tuple(OutboundTrouble(**each) for each in tx.rows(_OUTBOUND)),
         revocations_waiting=waiting,
         revocation_lists=tuple(RevocationList(**each) for each in tx.rows(_CRLS)),
     )

@@ -9,7 +9,7 @@ import pytest
 from reconciler.crypto.keyring import FileKeyring, add_key
 from reconciler.crypto.seal import seal, unseal
 from reconciler.store import rewrap as sealed
-from reconciler.store.outbound import client_key_context
+from reconciler.store.outbound.peers import client_key_context
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 

@@ -17,8 +17,8 @@ from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.keys import spki_sha256
 from reconciler.errors import MosaicError, Refused, Retry
 from reconciler.join import Joiner, join
-from reconciler.store import outbound
 from reconciler.store.audit import log as audit
+from reconciler.store.outbound import peers
 from tests.support.gateways.enrollee import Enrollee, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ def test_the_key_is_sealed_and_no_secret_is_in_row_or_audit(alpha: Alpha, beta: 
 
 def test_the_stored_pair_is_found(alpha: Alpha, beta: Beta) -> None:
     with beta.rows.database.transaction() as tx, pytest.raises(Refused) as caught:
-        outbound.stored_certificate(tx, "alpha")
+        peers.certified(tx, "alpha")
     assert caught.value.code == "state_conflict"
     done = beta.join(alpha.invitation())
     with beta.rows.database.transaction() as tx:
-        pem, sealed = outbound.stored_certificate(tx, "alpha")
+        held = peers.certified(tx, "alpha")
     assert done.certificate is not None
-    assert (pem, sealed) == (done.certificate.pem, done.sealed_key)
+    assert (held.certificate, held.sealed_key) == (done.certificate, done.sealed_key)
 
 
 def test_the_key_is_committed_before_the_token_is_sent(alpha: Alpha, beta: Beta) -> None:
@@ -314,7 +314,7 @@ def test_a_certificate_cannot_be_stored_over_a_key_that_has_changed(
 ) -> None:
     beta.join(alpha.invitation())
     held = replace(beta.held(), csr_pem="another")
-    key = outbound.ClientKey(b"MSEAL1", "x", ())
+    key = peers.ClientKey(b"MSEAL1", "x", ())
     with beta.rows.database.transaction() as tx, pytest.raises(Refused) as caught:
-        outbound.store_pending(tx, held, key, "user:tests")
+        peers.store_pending(tx, held, key, "user:tests")
     assert caught.value.code == "state_conflict"

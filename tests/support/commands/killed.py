@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from tests.support.commands.process import Command
 
-# Steps are counted from the first file that is made below the folder: each file that is made,
-# linked, renamed or removed there, and each commit, before and after it.
+# Steps are counted from the first file that is made below the folder: each file or folder that
+# is made, linked, renamed or removed there, and each commit, before and after it.
 _RUNNER: Final = """
 import os, signal, sys
 import psycopg
@@ -33,8 +33,8 @@ def reach(begins):
 
 def watch(event, arguments):
     made = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT
-    if made or event in ("os.rename", "os.link", "os.remove"):
-        path = arguments[0]
+    if made or event in ("os.rename", "os.link", "os.remove", "os.mkdir", "os.symlink"):
+        path = arguments[event == "os.symlink"]
         if isinstance(path, (str, os.PathLike)) and os.path.abspath(path).startswith(folder):
             reach(begins=True)
 

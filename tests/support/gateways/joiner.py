@@ -16,9 +16,9 @@ from reconciler.crypto.seal import unseal
 from reconciler.errors import MosaicError
 from reconciler.join import Joiner, join
 from reconciler.renew import Renewer, renew
-from reconciler.store import outbound
 from reconciler.store.db import AsyncDatabase
-from reconciler.store.outbound import client_key_context
+from reconciler.store.outbound import peers
+from reconciler.store.outbound.peers import client_key_context
 from tests.support.gateways.enrollee import Rows
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.issuance.invitation import Invitation
     from reconciler.crypto.keys import PrivateKey
-    from reconciler.store.outbound import Outbound
+    from reconciler.store.outbound.peers import Outbound
 
 OUTBOUND = """
 apiVersion: federation.mosaicstack.dev/v1
@@ -82,7 +82,7 @@ class Beta:
 
     def held(self) -> Outbound:
         with self.rows.database.transaction() as tx:
-            return outbound.find(tx, "alpha")
+            return peers.find(tx, "alpha")
 
     def key(self) -> PrivateKey:
         held = self.held()

@@ -17,6 +17,7 @@ from reconciler.core.audit.certificate_events import (
     PeerRenewed,
 )
 from reconciler.core.audit.event_base import RowRef, peer_ref
+from reconciler.core.issuance.withdrawal import Withdrawal
 from reconciler.core.model.ids import PeerId
 from reconciler.core.model.states import PeerStatus
 from reconciler.crypto.certificates import split_pem
@@ -24,6 +25,7 @@ from reconciler.crypto.seal import SealContext
 from reconciler.errors import Refused
 from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
+from reconciler.store.outbound.remote_grant import store_grant
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,14 +71,15 @@ class Outbound:
     next_csr_pem: str | None = field(default=None, repr=False)
     certificate: HeldCertificate | None = None
     grant: dict[str, Any] | None = None
+    withdrawn: Withdrawal | None = None
 
 
 NEXT_KEY: Final = "next_client_key_pem"  # the column
 
 _ROW: Final = (
     "SELECT id, name, endpoint_url, status::text AS status, client_key_pem, csr_pem, cert_pem,"
-    " cert_serial, cert_fingerprint, cert_not_before, cert_not_after, remote_grant, roots_pem,"
-    " next_client_key_pem, next_csr_pem"
+    " cert_serial, cert_fingerprint, cert_not_before, cert_not_after, remote_grant, withdrawn,"
+    " roots_pem, next_client_key_pem, next_csr_pem"
     " FROM federation_peers WHERE direction = 'outbound' AND status <> 'revoked'"
 )
 
@@ -165,16 +168,7 @@ def store_renewal(
     )
     _store_certificate(tx, peer, leaf, grant, key.roots)
     audit.append(tx, actor, [PeerRenewed(*_certificate_facts(peer, leaf, grant))])
-
-
-def store_grant(tx: Tx, peer: Outbound, grant: GrantDocument) -> None:
-    """Store the grant as the other side describes it now."""
-    tx.run(
-        "UPDATE federation_peers SET remote_grant = CAST(:grant AS jsonb)"
-        " WHERE id = :id AND status = 'active'",
-        id=peer.id,
-        grant=as_json(grant.as_json()),
-    )
+    store_grant(tx, peer.id, peer.name, grant, actor)
 
 
 def activate(
@@ -193,6 +187,7 @@ def activate(
     _lock(tx, peer)
     _store_certificate(tx, peer, leaf, grant, roots)
     audit.append(tx, actor, [PeerEnrolled(*_certificate_facts(peer, leaf, grant))])
+    store_grant(tx, peer.id, peer.name, grant, actor)
     return find(tx, peer.name)
 
 
@@ -224,11 +219,11 @@ def _certificate_facts(
     return peer_ref(peer.id, peer.name), grant.id, facts.serial, facts.fingerprint, facts.not_after
 
 
-def stored_certificate(tx: Tx, name: str) -> tuple[str, bytes]:
-    """Return the certificate (PEM) and the sealed key of an active outbound peer.
+def certified(tx: Tx, name: str) -> Outbound:
+    """Return the live outbound peer of the name, with its certificate and sealed key.
 
     Raises:
-        Refused: `name_unknown`, or `state_conflict` where it has no certificate yet.
+        Refused: `name_unknown`, or `state_conflict` if it has no certificate yet.
     """
     peer = find(tx, name)
     if peer.certificate is None or peer.sealed_key is None:
@@ -237,7 +232,7 @@ def stored_certificate(tx: Tx, name: str) -> tuple[str, bytes]:
             f"the peer {name!r} has no certificate yet",
             hint=f"enroll it: `mosaic federation peer add INVITATION --name {name}`",
         )
-    return peer.certificate.pem, peer.sealed_key
+    return peer
 
 
 def _lock(tx: Tx, peer: Outbound) -> None:
@@ -279,4 +274,5 @@ def _outbound(row: dict[str, Any]) -> Outbound:
         next_csr_pem=row["next_csr_pem"],
         certificate=certificate,
         grant=row["remote_grant"],
+        withdrawn=Withdrawal.from_json(row["withdrawn"]) if row["withdrawn"] else None,
     )

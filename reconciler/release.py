@@ -1,0 +1,103 @@
+"""Releasing a credential: what `peer add` obtained leaves the database, for something that uses it.
+
+    (1) lock the folder; refuse one that holds another peer's credential
+    (2) read the row; a certificate's first release is an audit record, committed before
+    (3) unseal the key
+    (4) if the folder has the same files already, write nothing
+    (5) else put a new generation in the place of the old one, in one rename
+    (6) run the hook, if something changed or an earlier run did not come to its end
+
+A process that is killed between any two steps leaves the old credential or the new one; the next
+release continues.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reconciler.credentials.bundle import CredentialFiles
+from reconciler.credentials.folder import locked_folder
+from reconciler.credentials.hook import run_hook
+from reconciler.crypto.seal import unseal
+from reconciler.store.outbound import release as rows
+from reconciler.store.outbound.peers import client_key_context
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.crypto.seal import KeyWrapper
+    from reconciler.store.db import Database
+    from reconciler.store.outbound.release import Releasable
+
+
+@dataclass(frozen=True, slots=True)
+class Releaser:
+    """What releasing needs; `hook` are the words of a command that runs after a change.
+
+    With `retries_hook`, one that failed is run again at the next release, although nothing changed.
+    """
+
+    database: Database
+    keys: KeyWrapper = field(repr=False)
+    actor: str
+    hook: tuple[str, ...] | None = None
+    retries_hook: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What a release did; `document` is `grant.json`, `hook_error` says why the hook failed."""
+
+    changed: bool
+    document: dict[str, Any]
+    hook_error: str | None = None
+
+
+def release_to_folder(releaser: Releaser, name: str, path: Path) -> Released:
+    """Make the folder hold the credential of an outbound peer.
+
+    Raises:
+        MosaicError: `name_unknown`, `state_conflict`, `file_unusable`, `keyring_invalid`.
+    """
+    with locked_folder(path, name) as folder:  # (1)
+        row = _recorded(releaser, name, str(path))  # (2)
+        files = _files(releaser, row)  # (3)
+        changed = not folder.holds(files)
+        if changed:
+            folder.write(files, hook=releaser.hook is not None)  # (5)
+        else:
+            folder.remove_leftovers()  # (4)
+        error = None
+        if releaser.hook is not None and folder.hook_is_due:  # (6)
+            error = run_hook(releaser.hook, name, path)
+            if error is None or not releaser.retries_hook:
+                folder.settle_hook()
+        return Released(changed, row.document(), error)
+
+
+def release_files(releaser: Releaser, name: str, destination: str) -> CredentialFiles:
+    """Return the files of the credential, for a `destination` that is no folder.
+
+    Raises:
+        MosaicError: `name_unknown`, `state_conflict`, `keyring_invalid`.
+    """
+    return _files(releaser, _recorded(releaser, name, destination))
+
+
+def _recorded(releaser: Releaser, name: str, destination: str) -> Releasable:
+    with releaser.database.transaction() as tx:
+        return rows.release(tx, name, destination, releaser.actor)
+
+
+def _files(releaser: Releaser, row: Releasable) -> CredentialFiles:
+    peer = row.peer
+    assert peer.certificate is not None
+    assert peer.sealed_key is not None
+    return CredentialFiles(
+        certificate=(peer.certificate.pem + row.chain).encode(),
+        key=unseal(peer.sealed_key, client_key_context(peer.id), releaser.keys),
+        roots="".join(peer.roots).encode(),
+        grant=(json.dumps(row.document(), indent=2, ensure_ascii=False) + "\n").encode(),
+    )

@@ -32,8 +32,12 @@ from reconciler.core.issuance.policy import (
     IssuanceResponse,
     judge_pickup,
     judge_status,
+)
+from reconciler.core.issuance.refusals import (
+    not_signed,
     proof_invalid,
     token_invalid,
+    unreadable_csr,
 )
 from reconciler.core.issuance.tokens import parse_token
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf, check_leaf
@@ -41,7 +45,7 @@ from reconciler.crypto.certificates import read_certificate, subject_key_id, ver
 from reconciler.crypto.csr import csr_digest, parse_csr, verify_csr
 from reconciler.crypto.proof import verify_proof
 from reconciler.crypto.verification import Verification
-from reconciler.errors import MosaicError, Refused, Retry
+from reconciler.errors import MosaicError, Retry
 from reconciler.store.issuance import begin as enrollment
 from reconciler.store.issuance import finish as issuing
 from reconciler.store.issuance import read as facts
@@ -82,6 +86,7 @@ class Gateway:
     roots: tuple[str, ...]
     public_url: str
     former_urls: tuple[str, ...] = ()
+    suspend_on_theft: bool = False
     clock: Callable[[], datetime] = _utc_now
     verification: Verification = field(default_factory=Verification)
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -97,8 +102,7 @@ class Gateway:
 
     def caller(self, address: str) -> Caller:
         """Return who asks from an address for a certificate."""
-        limits = self.grant_limits
-        return Caller(address, lambda grant: limits.admit_attempt(grant, time.monotonic()))
+        return Caller(address, self.grant_limits, suspend_on_theft=self.suspend_on_theft)
 
 
 async def enroll(
@@ -115,7 +119,7 @@ async def enroll(
     caller = gateway.caller(peer_address)
     begun = await gateway.database.run(enrollment.begin_enrollment, known, csr, caller)  # (3)
     if isinstance(begun, Denial):
-        raise begun.error
+        raise _refusal(begun)
     return await _sign(gateway, begun, csr)  # (4) to (7)
 
 
@@ -137,7 +141,7 @@ async def renew(
     begun = await gateway.database.run(enrollment.begin_renewal, proof, csr, caller)  # (3)
     match begun:
         case Denial():
-            raise begun.error
+            raise _refusal(begun)
         case IssuanceResponse():
             return begun
         case _:
@@ -179,7 +183,7 @@ async def grant_of_proof(gateway: Gateway, presented_proof: str) -> GrantDocumen
 
     def read(tx: Tx) -> GrantDocument | None:
         grant_id = facts.grant_of_key(tx, proof.spki_sha256)
-        if grant_id is None or not facts.has_had_certificate(tx, proof.spki_sha256):
+        if grant_id is None or facts.newest_serial_of_key(tx, proof.spki_sha256) is None:
             return None
         grant = facts.grant_facts(tx, grant_id)
         return grant_document(grant, grant.status)
@@ -200,13 +204,13 @@ async def _sign(gateway: Gateway, attempt: SigningAttempt, csr: VerifiedCsr) -> 
     match answer:
         case NotSent(reason=reason):  # (7)
             await _give_up(gateway, attempt, reason, revoke=False, counts=False)
-            raise _unavailable()
+            raise not_signed()
         case Rejected(reason=reason, csr_code=code):
             await _give_up(gateway, attempt, reason, revoke=False)
-            raise _unreadable_csr(code) if code else _unavailable()
+            raise unreadable_csr(code) if code else not_signed()
         case Unanswered(reason=reason):
             await _give_up(gateway, attempt, reason, revoke=True)
-            raise _unavailable()
+            raise not_signed()
         case Signed():
             pass
     try:
@@ -283,18 +287,8 @@ def _judge_pickup(tx: Tx, spki_sha256: str) -> IssuanceResponse | Denial:
     return judge_pickup(grant, facts.live_issuances_of_key(tx, spki_sha256), tx.now())
 
 
-def _unreadable_csr(code: str) -> Refused:
-    return Refused(
-        code,
-        "the certificate authority cannot read the CSR",
-        hint="the token is not spent: make a plain CSR for the same key, "
-        "openssl req -new -sha256 -key KEY -subj / -out CSR",
-    )
-
-
-def _unavailable() -> Retry:
-    return Retry(
-        "ca_unavailable",
-        "the certificate authority did not sign",
-        hint="the token is not spent: try again with the same key",
-    )
+def _refusal(denial: Denial) -> MosaicError:
+    """Return the error of a denial, once the log has its warning."""
+    if denial.warning:
+        _log.warning("%s", denial.warning)
+    return denial.error

@@ -109,6 +109,11 @@ SETTINGS: Final = (
     ),
     Setting("private_token_file", Path, "the file of the token that the private listener asks for"),
     Setting("private_hosts", values.read_hosts, "host names of the private listener"),
+    Setting(
+        "suspend_on_theft",
+        values.read_switch,
+        "true: a token or certificate that comes with another key suspends its grant",
+    ),
     Setting("rate_limit", values.read_rate_limit, "requests of one address (30/s; 0 is off)"),
 )
 # what says which home, and whether it is trusted, cannot stand in the home itself

@@ -71,6 +71,7 @@ class Settings:
     private_listen: Address | UnixPath | None = None
     private_token: Path | None = None
     private_hosts: frozenset[str] = frozenset()
+    suspend_on_theft: bool = False
     rate_limit: RateLimit = DEFAULT_RATE_LIMIT
     assigned: Mapping[str, Assignment] = field(default_factory=dict, repr=False, compare=False)
 

@@ -169,6 +169,13 @@ TABLES: Final[Mapping[str, Table]] = {
             delete=True,
         )
     ),
+    "federation_theft_signals": _table(
+        operator=Access(update=_words("acknowledged_at acknowledged_by")),
+        gateway=Access(
+            insert=_words("id grant_id secret code spki_sha256 address"),
+            update=_words("last_at repeats unrecorded counted_at seq recorded_at"),
+        ),
+    ),
 }
 
 VIEWS: Final[Mapping[str, tuple[Role, ...]]] = {
@@ -183,6 +190,7 @@ FUNCTIONS: Final[Mapping[str, tuple[Role, ...]]] = {
     "federation_record_use(jsonb)": (Role.AUTHORITY, Role.GATEWAY),
     "federation_sealed_values()": READING,
     "federation_serial(text)": (Role.AUTHORITY, *READING),
+    "federation_suspend_grant(uuid, jsonb)": (Role.GATEWAY,),
 }
 
 

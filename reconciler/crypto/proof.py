@@ -13,7 +13,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from reconciler.core.issuance.policy import proof_invalid
+from reconciler.core.issuance.refusals import proof_invalid
 from reconciler.core.issuance.x509 import MAX_RSA_BITS, MIN_RSA_BITS
 from reconciler.crypto.keys import PrivateKey, describe_key, private_key_pem, spki_sha256
 

@@ -16,7 +16,7 @@ from reconciler.errors import MosaicError, Retry
 from reconciler.loops.jobs import EXPIRE_EVERY, Job, run_jobs
 from reconciler.store.audit import log as audit
 from reconciler.store.ending import expire_due
-from reconciler.store.issuance import crl
+from reconciler.store.issuance import crl, thefts
 from reconciler.store.issuance import revocation_queue as queue
 from reconciler.store.locks import actor_name
 
@@ -32,6 +32,7 @@ REVOKE_EVERY: Final = timedelta(seconds=1)
 RECOVER_EVERY: Final = timedelta(seconds=5)
 CRL_EVERY: Final = timedelta(seconds=60)
 REFUSALS_EVERY: Final = timedelta(seconds=60)
+THEFTS_EVERY: Final = timedelta(seconds=10)
 
 
 async def run_workers(gateway: Gateway, stop: asyncio.Event) -> None:
@@ -42,6 +43,7 @@ async def run_workers(gateway: Gateway, stop: asyncio.Event) -> None:
         Job("expiry", EXPIRE_EVERY, lambda: expire(gateway)),
         Job("revocation list", CRL_EVERY, lambda: refresh_crl(gateway)),
         Job("refusals", REFUSALS_EVERY, lambda: record_refusals(gateway)),
+        Job("theft signals", THEFTS_EVERY, lambda: record_thefts(gateway)),
     )
     await run_jobs(jobs, stop)
     try:
@@ -106,6 +108,11 @@ async def refresh_crl(gateway: Gateway) -> None:
     await gateway.database.run(crl.store_crl, facts, der)
     for serial in await gateway.database.run(queue.requeue_missing, facts, _actor()):
         _log.warning("the CA's list lacks the revoked serial %s: it is revoked again", serial)
+
+
+async def record_thefts(gateway: Gateway) -> None:
+    """Record the theft signals that had to wait, and how often others came again."""
+    await gateway.database.run(thefts.record_due, _actor())
 
 
 async def record_refusals(gateway: Gateway) -> None:

@@ -117,6 +117,7 @@ async def opened_gateway(
             files.public_url,
             # once what was due of a move has been done
             former_urls=places_in_home(settings).former_urls if settings.embedded else (),
+            suspend_on_theft=settings.suspend_on_theft,
         )
     finally:
         await ca.aclose()

@@ -223,6 +223,17 @@ def hold_grant(tx: Tx, grant_id: UUID, hold: Hold | None) -> None:
     )
 
 
+def suspend_if_free(tx: Tx, grant_id: UUID, hold: Hold) -> bool:
+    """Hold a grant that neither has ended nor is held, without a right to holds; tell whether."""
+    row = tx.row(
+        "SELECT federation_suspend_grant(:id, CAST(:hold AS jsonb)) AS held",
+        id=grant_id,
+        hold=_as_text(hold),
+    )
+    assert row is not None
+    return bool(row["held"])
+
+
 def release_holds(tx: Tx, kind: Kind, ids: Sequence[UUID]) -> None:
     """Drop the holds of ended rows."""
     if ids:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Database, Tx
 
 # oldest first; a test holds files to it
-MIGRATIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+MIGRATIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 HEAD: Final = MIGRATIONS[-1]
 
 EXPECTED_TRIGGERS: Final = frozenset(
@@ -42,12 +42,14 @@ EXPECTED_TRIGGERS: Final = frozenset(
         "federation_keys_kept",
         "federation_reconcile_runs_kept",
         "federation_commits_kept",
+        "federation_theft_signals_kept",
     }
 )
 EXPECTED_FUNCTIONS: Final = (
     "federation_serial(text)",
     "federation_fingerprint(text)",
     "federation_record_use(jsonb)",
+    "federation_suspend_grant(uuid, jsonb)",
 )
 
 

@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli.shared.command_group import LazyGroup, Room
 
-VERBS = Room("Commands", "audit", ("list", "checkpoint", "verify"))
+VERBS = Room("Commands", "audit", ("list", "ack", "checkpoint", "verify"))
 
 
 @click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)

@@ -44,6 +44,7 @@ from reconciler.source.read import read_source
 from reconciler.store.audit.log import verify
 from reconciler.store.rewrap import sealed_by_key
 from reconciler.store.schema import differences
+from reconciler.store.views.status import theft_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,7 +207,19 @@ def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> N
     doctor.check("schema", schema)
     doctor.check("clock", clock)
     doctor.check("audit log", audit_log)
+    doctor.findings.append(_theft_signals(database))
     doctor.check("sealing keys", keys)
+
+
+def _theft_signals(database: Database) -> Finding:
+    with database.transaction() as tx:
+        grants = [each.grant for each in theft_signals(tx)]
+    if not grants:
+        return Finding("theft", OK, "nobody came with a secret and another key than its own")
+    what = f"{counted(len(grants), 'signal')} of {', '.join(sorted(set(grants)))}"
+    return Finding(
+        "theft", WARNING, what, "see `mosaic federation status`, which says how to go on"
+    )
 
 
 def _pepper(settings: Settings) -> str:

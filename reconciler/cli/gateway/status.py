@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Line = tuple[str, str | None]  # text, and its colour
 
 
+MAX_SIGNALS: Final = 20  # theft signals that are shown one by one
 MOVE_MARK: Final = b'"crlUrlsServed"'  # stands in ca.json during a move alone
 
 
@@ -67,6 +68,7 @@ def _move(settings: Settings, database: Database) -> dict[str, Any] | None:
 
 
 def _lines(document: dict[str, Any]) -> Iterator[Line]:
+    yield from _theft_signals(document["theftSignals"])
     yield from _applied(document["applied"])
     yield from _override(document["trustOverride"])
     if document["move"] is not None:
@@ -101,6 +103,20 @@ def _lines(document: dict[str, Any]) -> Iterator[Line]:
         )
     for each in document["notInGitYet"]:
         yield f"not in git    {each['kind']}/{each['name']}", None
+
+
+def _theft_signals(signals: list[dict[str, Any]]) -> Iterator[Line]:
+    for each in signals[:MAX_SIGNALS]:
+        text = f"grant/{each['grant']}: {each['secret']} came with another key"
+        text += f" from {each['address']} {away(each['firstAt'])}"
+        text += f", and {each['repeats']:,} times more" if each["repeats"] else ""
+        yield f"theft?        {text}", "red"
+        if each["seq"] is not None:
+            ack = f"`mosaic federation audit ack {each['seq']}`"
+            yield f"              once you have seen to it: {ack}", None
+    if len(signals) > MAX_SIGNALS:
+        more = len(signals) - MAX_SIGNALS
+        yield f"              and {more:,} more: `mosaic federation status --output json`", "red"
 
 
 def _paused(pause: dict[str, str] | None) -> Iterator[Line]:

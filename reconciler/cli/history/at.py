@@ -6,19 +6,18 @@ The answer comes from the audit log alone, which is verified up to that time.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.shared.moments import MomentType, absolute
 from reconciler.cli.shared.output import output_option, print_document, show_list
-from reconciler.core.model.times import format_duration, parse_moment, rfc3339
-from reconciler.errors import NeedsEdit
+from reconciler.core.model.times import rfc3339
 from reconciler.store.audit.queries import state_at
 
 if TYPE_CHECKING:
-    from reconciler.store.db import Tx
+    from datetime import datetime, timedelta
 
 COLUMNS = (
     ("GRANT", lambda row: str(row["name"])),
@@ -31,25 +30,13 @@ COLUMNS = (
 )
 
 
-class _MomentType(click.ParamType["datetime | timedelta"]):
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime | timedelta:
-        try:
-            return parse_moment(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 @click.command(help=__doc__)
-@click.argument("moment", type=_MomentType(), metavar="TIME")
+@click.argument("moment", type=MomentType(), metavar="TIME")
 @output_option
 @verb
 def command(moment: datetime | timedelta, output: str) -> None:
     with open_database(read_settings(), "at") as database, database.transaction() as tx:
-        when = _absolute(tx, moment)
+        when = absolute(tx, moment, "TIME")
         document = {"at": rfc3339(when), **state_at(tx, when)}
     if output != "table":
         print_document(document, output)
@@ -60,19 +47,6 @@ def command(moment: datetime | timedelta, output: str) -> None:
             f"{kind}: records of an earlier version, which name no row, are left out", err=True
         )
     show_list(document["grants"], COLUMNS, output, "no grant existed")
-
-
-def _absolute(tx: Tx, moment: datetime | timedelta) -> datetime:
-    if isinstance(moment, datetime):
-        return moment
-    try:
-        return tx.now() - moment
-    except OverflowError:
-        raise NeedsEdit(
-            "usage",
-            f"TIME: {format_duration(moment)} ago is before the calendar begins",
-            hint="write a shorter duration, or a date",
-        ) from None
 
 
 def _may(scope: dict[str, Any]) -> str:

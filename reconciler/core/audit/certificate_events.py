@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reconciler.core.audit.event_base import FROM, LIST, OMITTED, TIME, TO, GatewayEvent, RowEvent
+from reconciler.core.audit.event_base import (
+    FROM,
+    LIST,
+    OMITTED,
+    TIME,
+    TO,
+    GatewayEvent,
+    Json,
+    RowEvent,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -152,13 +161,36 @@ class CertificateRequeued(RowEvent):
 
 @dataclass(frozen=True, slots=True)
 class TheftSuspected(RowEvent):
-    """Somebody came with a right secret, from another key than its own."""
+    """Somebody came with the right secret, and another key than its own: first within an hour.
+
+    The secret is a token, or the key of a certificate; `seen_at` is when, as a record may be late.
+    """
 
     kinds = ("theft.suspected",)
     code: str
     token: str | None
     spki_sha256: str
     address: str
+    certificate: str | None = field(default=None, metadata=OMITTED)
+    seen_at: datetime | None = field(default=None, metadata=TIME | OMITTED)
+
+
+@dataclass(frozen=True, slots=True)
+class TheftRepeated(GatewayEvent):
+    """How often the signals of these records came again, since the last such record."""
+
+    kinds = ("theft.repeated",)
+    repeats: tuple[Json, ...] = field(metadata=LIST)
+    subject: str = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class TheftAcknowledged(RowEvent):
+    """A person has seen the signal of a record."""
+
+    kinds = ("theft.acknowledged",)
+    record: int
+    secret: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,8 @@ Event: TypeAlias = (
     | certificate_events.CertificateRevokedAtCa
     | certificate_events.CertificateRequeued
     | certificate_events.TheftSuspected
+    | certificate_events.TheftRepeated
+    | certificate_events.TheftAcknowledged
     | certificate_events.KeyRewrapped
     | ReconcilerPaused
     | ReconcilerResumed

@@ -25,6 +25,8 @@ from reconciler.core.audit.certificate_events import (
     PeerKeyStored,
     PeerNextKeyStored,
     PeerRenewed,
+    TheftAcknowledged,
+    TheftRepeated,
     TheftSuspected,
     TokenMinted,
 )
@@ -151,7 +153,9 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
             | CredentialReleased()
         ):
             _take_row_event(state.row(event.row), event, record)
-        case TokenMinted() | IssuanceBegun() | IssuanceGivenUp() | TheftSuspected():
+        case TokenMinted() | IssuanceBegun() | IssuanceGivenUp():
+            pass
+        case TheftSuspected() | TheftRepeated() | TheftAcknowledged():
             pass
         case KeyRewrapped() | ReconcilerPaused() | ReconcilerResumed():
             pass

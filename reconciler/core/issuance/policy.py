@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.core.issuance.refusals import contested, early, gone, in_progress, proof_invalid
 from reconciler.core.issuance.tokens import CLAIM_LIFE, MAX_UNANSWERED
 from reconciler.core.model.states import IssuanceStatus, TokenStatus
-from reconciler.core.model.times import rfc3339
-from reconciler.errors import MosaicError, Refused, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.model.ids import GrantId, IssuanceId
     from reconciler.core.model.states import GrantStatus
+    from reconciler.errors import MosaicError
 
 LEASE: Final = timedelta(seconds=30)  # of an attempt; longer than a call to the CA may take
 MIN_LEFT: Final = timedelta(minutes=1)  # of a grant's life, to be worth a certificate
@@ -106,11 +106,13 @@ class Denial:
     """Do not sign, and why.
 
     `theft`: the right secret or proof came with another key; `void`: the token has had its chances.
+    `warning` is what the log says of it, where that is more than the error.
     """
 
     error: MosaicError
     theft: bool = False
     void: bool = False
+    warning: str = ""
 
 
 def judge_enrollment(
@@ -130,11 +132,11 @@ def judge_enrollment(
     if refusal is not None:
         return Denial(refusal, theft=theft)
     if theft:
-        return Denial(_gone("token_claimed", "another key has claimed the token"), theft=True)
+        return Denial(gone("token_claimed", "another key has claimed the token"), theft=True)
     if any(each.in_flight(now) for each in intents):
-        return Denial(_in_progress(intents[0], now))
+        return Denial(in_progress(intents[0].lease_until, now))
     if token.status is TokenStatus.CLAIMED and _claim_is_over(token, now):
-        return Denial(_gone("token_void", "the claim has ended without a certificate"), void=True)
+        return Denial(gone("token_void", "the claim has ended without a certificate"), void=True)
     return Approval(stale=intents[0] if intents else None)
 
 
@@ -142,7 +144,7 @@ def judge_status(token: TokenFacts, grant: GrantFacts, now: datetime) -> MosaicE
     """Return what an enrollment with a fresh key would be refused for, or None; claims nothing."""
     refusal = _token_refusal(token, grant, now)
     if refusal is None and token.status is TokenStatus.CLAIMED and _claim_is_over(token, now):
-        return _gone("token_void", "the claim has ended without a certificate")
+        return gone("token_void", "the claim has ended without a certificate")
     return refusal
 
 
@@ -151,12 +153,12 @@ def judge_pickup(
 ) -> IssuanceResponse | Denial:
     """Decide on a proof by the key of `issuances`, newest first; all are the grant's."""
     if grant.status.ended:
-        return Denial(_gone("grant_ended", "the grant has ended"))
+        return Denial(gone("grant_ended", "the grant has ended"))
     for each in issuances:
         if each.status is IssuanceStatus.ISSUED and each.answer is not None:
             return IssuanceResponse(each.answer, each.serial)
         if each.in_flight(now):
-            return Denial(_in_progress(each, now))
+            return Denial(in_progress(each.lease_until, now))
     return Denial(proof_invalid())
 
 
@@ -174,7 +176,7 @@ def judge_renewal(
     denial. One certificate has at most one successor, and none before two thirds of its life.
     """
     if not grant.may_sign(now):
-        return Denial(_gone("grant_ended", "the grant has ended, or ends within a minute"))
+        return Denial(gone("grant_ended", "the grant has ended, or ends within a minute"))
     issued = [each for each in issuances if each.status is IssuanceStatus.ISSUED]
     current = next((each for each in issued if each.spki_sha256 == proof_spki), None)
     if current is None:
@@ -184,7 +186,7 @@ def judge_renewal(
     if successor is not None:
         if successor.spki_sha256 == csr_spki and successor.answer is not None:
             return IssuanceResponse(successor.answer, successor.serial)
-        return Denial(_contested(), theft=True)
+        return Denial(contested(), theft=True)
     if current is not issued[0]:
         return Denial(proof_invalid(), theft=True)
     assert current.not_before is not None
@@ -193,7 +195,7 @@ def judge_renewal(
     if now < due:
         if csr_spki == current.spki_sha256 and current.answer is not None:
             return IssuanceResponse(current.answer, current.serial)
-        return Denial(_early(due, now))
+        return Denial(early(due, now))
     if now > current.not_after + RENEWAL_GRACE:
         return Denial(proof_invalid())
     return _beside_intents(current, csr_spki, successors, now)
@@ -207,8 +209,8 @@ def _beside_intents(
     if waiting is None:
         return current, Approval(stale=intents[0] if intents else None)
     if waiting.spki_sha256 != csr_spki:
-        return Denial(_contested(), theft=True)
-    return Denial(_in_progress(waiting, now))
+        return Denial(contested(), theft=True)
+    return Denial(in_progress(waiting.lease_until, now))
 
 
 def renew_after(not_before: datetime, not_after: datetime) -> datetime:
@@ -216,72 +218,18 @@ def renew_after(not_before: datetime, not_after: datetime) -> datetime:
     return (not_before + (not_after - not_before) * 2 / 3).replace(microsecond=0)
 
 
-def proof_invalid() -> Refused:
-    """Return the one refusal of every unknown key and every bad proof."""
-    return Refused(
-        "proof_invalid",
-        "the proof does not verify, or its key has no certificate here",
-        hint="sign the method, the URL and the current time with the key of the CSR, as dpop+jwt"
-        " (RFC 9449)",
-    )
-
-
-def token_invalid() -> Refused:
-    """Return the one refusal of every unknown token and every wrong secret."""
-    return Refused(
-        "token_invalid",
-        "the token is not known here",
-        hint="check that the invitation was copied whole, and ask the grantor for a new one",
-    )
-
-
 def _token_refusal(token: TokenFacts, grant: GrantFacts, now: datetime) -> MosaicError | None:
     if token.status is TokenStatus.SPENT:
-        return _gone("token_spent", "the token has been used")
+        return gone("token_spent", "the token has been used")
     if not grant.may_sign(now):
-        return _gone("grant_ended", "the grant has ended, or ends within a minute")
+        return gone("grant_ended", "the grant has ended, or ends within a minute")
     if token.status is TokenStatus.VOID:
-        return _gone("token_void", "the token was withdrawn, or a newer one took its place")
+        return gone("token_void", "the token was withdrawn, or a newer one took its place")
     if token.status is TokenStatus.OPEN and token.expires_at <= now:
-        return _gone("token_expired", "the token has expired")
+        return gone("token_expired", "the token has expired")
     return None
 
 
 def _claim_is_over(token: TokenFacts, now: datetime) -> bool:
     assert token.claimed_at is not None
     return token.unanswered >= MAX_UNANSWERED or now >= token.claimed_at + CLAIM_LIFE
-
-
-def _gone(code: str, message: str) -> Refused:
-    hints = {
-        "token_spent": "its holder fetches the certificate by a proof of the key; "
-        "anyone else asks the grantor for a new invitation",
-    }
-    return Refused(code, message, hint=hints.get(code, "ask the grantor for a new invitation"))
-
-
-def _contested() -> Refused:
-    return Refused(
-        "renewal_contested",
-        "another key renews this certificate",
-        hint="use that key; if it is not yours, tell the grantor at once",
-    )
-
-
-def _early(due: datetime, now: datetime) -> Retry:
-    return Retry(
-        "renewal_early",
-        f"the certificate renews from {rfc3339(due)} on",
-        hint="wait until then; the same key and CSR as before get the same answer at any time",
-        retry_after=due - now,
-    )
-
-
-def _in_progress(attempt: IssuanceFacts, now: datetime) -> Retry:
-    left = (attempt.lease_until or now) - now
-    return Retry(
-        "enrollment_in_progress",
-        "an attempt by the same key waits for the certificate authority",
-        hint="try again with the same key and CSR",
-        retry_after=max(min(left, timedelta(seconds=5)), timedelta(seconds=1)),
-    )

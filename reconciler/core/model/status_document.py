@@ -159,6 +159,33 @@ class OutboundTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class TheftSignal:
+    """A theft signal that nobody has acknowledged; `seq` is None until its record is written."""
+
+    seq: int | None
+    grant: str
+    secret: str
+    code: str
+    address: str
+    first_at: datetime
+    last_at: datetime
+    repeats: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document."""
+        return {
+            "seq": self.seq,
+            "grant": self.grant,
+            "secret": self.secret,
+            "code": self.code,
+            "address": self.address,
+            "firstAt": rfc3339(self.first_at),
+            "lastAt": rfc3339(self.last_at),
+            "repeats": self.repeats,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RevocationList:
     """A stored revocation list of the CA."""
 
@@ -180,6 +207,7 @@ class GatewayStatus:
     counts: dict[str, dict[str, int]]
     ending: tuple[NamedObject, ...]
     held: tuple[NamedObject, ...]
+    theft_signals: tuple[TheftSignal, ...]
     not_in_git: tuple[NamedObject, ...]
     unused: tuple[UnusedGrant, ...]
     outbound: tuple[OutboundTrouble, ...]
@@ -202,6 +230,7 @@ class GatewayStatus:
                 {"kind": each.kind, "name": each.name, "hold": hold_json(each.hold)}
                 for each in self.held
             ],
+            "theftSignals": [each.as_json() for each in self.theft_signals],
             "notInGitYet": [{"kind": each.kind, "name": each.name} for each in self.not_in_git],
             "unused": [each.as_json() for each in self.unused],
             "outbound": [each.as_json() for each in self.outbound],

@@ -46,14 +46,15 @@ def update_grants(tx: Tx, changes: Sequence[GrantChange], provenance: Provenance
     """Update grants in place; raise `plan_stale` where one is not what the plan saw."""
     if not changes:
         return
-    statuses = {
-        row["id"]: GrantStatus(row["status"])
+    # The rows are locked: a theft signal may have held one since the plan was made.
+    locked = {
+        row["id"]: row
         for row in tx.rows(
-            "SELECT id, status FROM federation_grants WHERE id = ANY(:ids)",
+            "SELECT id, status, hold FROM federation_grants WHERE id = ANY(:ids)",
             ids=[change.row.id for change in changes if change.row is not None],
         )
     }
-    rows = [_grant_row(change) | {"status": _status_after(change, statuses)} for change in changes]
+    rows = [_grant_row(change) | {"status": _status_after(change, locked)} for change in changes]
     # Fenced by the digest that the plan saw, as peers are.
     touched = tx.run(
         "UPDATE federation_grants AS g SET scope = r.scope, suspended = r.suspended,"
@@ -73,13 +74,13 @@ def update_grants(tx: Tx, changes: Sequence[GrantChange], provenance: Provenance
         raise stale("a grant has changed since the plan was made")
 
 
-def _status_after(change: GrantChange, statuses: dict[Any, GrantStatus]) -> str:
+def _status_after(change: GrantChange, locked: dict[Any, dict[str, Any]]) -> str:
     assert change.row is not None
     assert change.declared is not None
-    hold = change.row.hold
-    held = hold is not None and hold.kind is HoldKind.SUSPEND
+    row = locked[change.row.id]
+    held = row["hold"] is not None and row["hold"]["kind"] == HoldKind.SUSPEND
     suspended = change.declared.spec.suspended or held
-    return str(live_grant_status(statuses[change.row.id], suspended=suspended))
+    return str(live_grant_status(GrantStatus(row["status"]), suspended=suspended))
 
 
 def create_peers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit.chain import (
@@ -17,6 +18,7 @@ from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from reconciler.core.audit.events import Event
     from reconciler.store.db import Tx
@@ -24,14 +26,14 @@ if TYPE_CHECKING:
 PAGE: Final = 2000  # records read at once
 
 
-def append(tx: Tx, actor: str, events: Sequence[Event]) -> None:
-    """Append the events, in order; `actor` is who did them.
+def append(tx: Tx, actor: str, events: Sequence[Event]) -> int:
+    """Append the events, in order, and return the number of the last; `actor` is who did them.
 
     This takes the last lock of the transaction (DESIGN 5): whoever locked the head's row before
     another row would wait for a transaction that waits for the head.
     """
     if not events:
-        return
+        return 0
     # The lock fences `seq` and `prev`: of two transactions, the second reads the head once the
     # first has committed or rolled back, so there is no gap and no fork.
     head = tx.row(
@@ -45,6 +47,7 @@ def append(tx: Tx, actor: str, events: Sequence[Event]) -> None:
         "SELECT federation_append_audit(CAST(:records AS jsonb))",
         records=as_json([_as_row(record) for record in records]),
     )
+    return records[-1].seq
 
 
 def head(tx: Tx) -> Head:
@@ -105,13 +108,27 @@ def _break_at_end(last: Head, end: Mapping[str, Any], known: Sequence[Head]) -> 
     return None
 
 
-def newest(tx: Tx, limit: int, subject: str | None = None) -> list[dict[str, Any]]:
-    """Return the newest records, oldest first."""
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """Which records are meant: of these kinds or families of kinds, since a time, of a subject."""
+
+    kinds: tuple[str, ...] = ()
+    since: datetime | None = None
+    subject: str | None = None
+
+
+def newest(tx: Tx, limit: int, only: RecordFilter) -> list[dict[str, Any]]:
+    """Return the newest records that a filter lets through, oldest first."""
     rows = tx.rows(
         "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
-        " WHERE CAST(:subject AS text) IS NULL OR subject = :subject"
+        " WHERE (CAST(:subject AS text) IS NULL OR subject = :subject)"
+        " AND (CAST(:since AS timestamptz) IS NULL OR at >= :since)"
+        " AND (cardinality(CAST(:kinds AS text[])) = 0 OR kind = ANY(:kinds)"
+        "   OR split_part(kind, '.', 1) = ANY(:kinds))"
         " ORDER BY seq DESC LIMIT :limit",
-        subject=subject,
+        subject=only.subject,
+        since=only.since,
+        kinds=list(only.kinds),
         limit=limit,
     )
     return rows[::-1]

@@ -7,13 +7,13 @@ Rows are locked in the order peer, grant, token, issuance, audit head (DESIGN 5)
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.core.audit.certificate_events import (
     IssuanceBegun,
     IssuanceGivenUp,
-    TheftSuspected,
 )
 from reconciler.core.audit.event_base import grant_ref
 from reconciler.core.issuance.policy import (
@@ -25,8 +25,8 @@ from reconciler.core.issuance.policy import (
     IssuanceResponse,
     judge_enrollment,
     judge_renewal,
-    proof_invalid,
 )
+from reconciler.core.issuance.refusals import proof_invalid
 from reconciler.core.model.ids import (
     SERIAL_RANDOM_BYTES,
     IssuanceId,
@@ -38,14 +38,15 @@ from reconciler.store import ending
 from reconciler.store.audit import log as audit
 from reconciler.store.ids import new_id
 from reconciler.store.issuance import read as facts
+from reconciler.store.issuance import thefts
 from reconciler.store.issuance.finish import SigningAttempt
+from reconciler.store.issuance.thefts import SecretUse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
-    from reconciler.core.issuance.policy import TokenFacts
+    from reconciler.core.grant_limits import GrantLimits
     from reconciler.crypto.csr import VerifiedCsr
     from reconciler.crypto.proof import VerifiedProof
     from reconciler.store.db import Tx
@@ -54,10 +55,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks for a certificate: from where, and what lets an attempt of a grant in or raises."""
+    """Who asks for a certificate: from where, within which limits.
+
+    `suspend_on_theft`: a theft signal suspends its grant.
+    """
 
     address: str
-    admit: Callable[[UUID], None]
+    limits: GrantLimits
+    suspend_on_theft: bool = False
+
+    def use_of(self, secret: str, spki_sha256: str) -> SecretUse:
+        """Return the use of a secret with a key, which is not its own."""
+        return SecretUse(secret, spki_sha256, self.address, self.suspend_on_theft)
 
 
 def begin_enrollment(
@@ -71,8 +80,11 @@ def begin_enrollment(
     intents = facts.intents_of_token(tx, token.id)
     verdict = judge_enrollment(token, grant, csr.spki_sha256, intents, now)
     if isinstance(verdict, Denial):
-        return _decline(tx, verdict, grant, token, csr.spki_sha256, caller.address)
-    caller.admit(grant.id)
+        if verdict.void:
+            ending.void_tokens(tx, [grant.id])
+        use = caller.use_of(f"token/{token.public_id}", csr.spki_sha256)
+        return thefts.note(tx, verdict, grant, use) if verdict.theft else verdict
+    caller.limits.admit_attempt(grant.id, time.monotonic())
     if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
         return in_use
     if token.status is TokenStatus.OPEN:
@@ -109,8 +121,12 @@ def begin_renewal(
     if isinstance(verdict, IssuanceResponse):
         return verdict
     if isinstance(verdict, Denial):
-        return _decline(tx, verdict, grant, None, proof.spki_sha256, caller.address)
-    caller.admit(grant.id)
+        serial = facts.newest_serial_of_key(tx, proof.spki_sha256) if verdict.theft else None
+        if serial is None:
+            return verdict
+        use = caller.use_of(f"certificate/{serial}", proof.spki_sha256)
+        return thefts.note(tx, verdict, grant, use)
+    caller.limits.admit_attempt(grant.id, time.monotonic())
     if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
         return in_use
     predecessor, approval = verdict
@@ -208,25 +224,3 @@ def _abandon_stale(tx: Tx, attempt: SigningAttempt, stale: IssuanceFacts) -> Iss
     )
     row = grant_ref(attempt.grant.id, attempt.grant.name)
     return IssuanceGivenUp(row, stale.serial, "another attempt takes its place", revoke=True)
-
-
-def _decline(
-    tx: Tx,
-    declined: Denial,
-    grant: GrantFacts,
-    token: TokenFacts | None,
-    spki_sha256: str,
-    peer_address: str,
-) -> Denial:
-    if declined.void and token is not None:
-        ending.void_tokens(tx, [grant.id])
-    if declined.theft:
-        theft = TheftSuspected(
-            grant_ref(grant.id, grant.name),
-            code=declined.error.code,
-            token=token.public_id if token is not None else None,
-            spki_sha256=spki_sha256,
-            address=peer_address,
-        )
-        audit.append(tx, "peer:unknown", [theft])
-    return declined

@@ -104,14 +104,14 @@ def has_live_issuance(tx: Tx, spki_sha256: str) -> bool:
     return row is not None
 
 
-def has_had_certificate(tx: Tx, spki_sha256: str) -> bool:
-    """Tell whether a certificate was ever issued for a key, whatever became of it."""
+def newest_serial_of_key(tx: Tx, spki_sha256: str) -> str | None:
+    """Return the serial of the newest certificate of a key, whatever became of it, or None."""
     row = tx.row(
-        "SELECT FROM federation_certificates WHERE spki_sha256 = :spki"
-        " AND not_after IS NOT NULL LIMIT 1",
+        "SELECT serial FROM federation_certificates WHERE spki_sha256 = :spki"
+        " AND not_after IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT 1",
         spki=spki_sha256,
     )
-    return row is not None
+    return row["serial"] if row is not None else None
 
 
 def live_certificates(tx: Tx) -> list[str]:

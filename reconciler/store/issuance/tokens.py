@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.audit.certificate_events import TokenMinted
 from reconciler.core.audit.event_base import grant_ref
-from reconciler.core.issuance.policy import token_invalid
+from reconciler.core.issuance.refusals import token_invalid
 from reconciler.core.issuance.tokens import (
     MAX_TOKEN_LIFE,
     PUBLIC_ID_RANDOM_BYTES,

@@ -14,6 +14,7 @@ from reconciler.core.model.status_document import (
     PassFailure,
     ReconcilerStatus,
     RevocationList,
+    TheftSignal,
     TrustOverride,
     UnusedGrant,
 )
@@ -56,6 +57,11 @@ _HELD: Final = """
 SELECT 'grant' AS kind, name, hold FROM federation_grants WHERE hold IS NOT NULL
 UNION ALL SELECT 'peer', name, hold FROM federation_peers WHERE hold IS NOT NULL
 ORDER BY 1, 2
+"""
+_THEFT_SIGNALS: Final = """
+SELECT t.seq, g.name AS grant, t.secret, t.code, t.address, t.first_at, t.last_at, t.repeats
+FROM federation_theft_signals AS t JOIN federation_grants AS g ON g.id = t.grant_id
+WHERE t.acknowledged_at IS NULL ORDER BY t.first_at, t.id
 """
 _UNMANAGED: Final = """
 SELECT 'grant' AS kind, name FROM federation_grants_now
@@ -105,12 +111,18 @@ def status(tx: Tx) -> GatewayStatus:
             NamedObject(each["kind"], each["name"], hold_from(each["hold"]))
             for each in tx.rows(_HELD)
         ),
+        theft_signals=theft_signals(tx),
         not_in_git=tuple(NamedObject(**each) for each in tx.rows(_UNMANAGED)),
         unused=tuple(UnusedGrant(**each) for each in tx.rows(_UNUSED, days=UNUSED_FOR)),
         outbound=tuple(OutboundTrouble(**each) for each in tx.rows(_OUTBOUND)),
         revocations_waiting=waiting,
         revocation_lists=tuple(RevocationList(**each) for each in tx.rows(_CRLS)),
     )
+
+
+def theft_signals(tx: Tx) -> tuple[TheftSignal, ...]:
+    """Return the theft signals that nobody has acknowledged, the oldest first."""
+    return tuple(TheftSignal(**each) for each in tx.rows(_THEFT_SIGNALS))
 
 
 def _reconciler(row: dict[str, Any]) -> ReconcilerStatus:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler import enroll
-from reconciler.core.issuance.policy import proof_invalid
+from reconciler.core.issuance.refusals import proof_invalid
 from reconciler.core.issuance.tokens import PUBLIC_ID_RANDOM_BYTES, SECRET_RANDOM_BYTES, new_token
 from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import CrlFacts

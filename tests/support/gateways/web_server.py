@@ -46,11 +46,20 @@ class Parts:
     roots: tuple[str, ...]
     ca: Callable[[], CaClient]
     public_url: str = "https://127.0.0.1"
+    suspend_on_theft: bool = False
 
     def gateway(self) -> Gateway:
         """Return a gateway; its connections belong to the loop that uses it first."""
         database = AsyncDatabase(self.database_url, "test web", pool_size=4)
-        return Gateway(database, self.ca(), b"p" * 32, DEFAULT_OID_ARC, self.roots, self.public_url)
+        return Gateway(
+            database,
+            self.ca(),
+            b"p" * 32,
+            DEFAULT_OID_ARC,
+            self.roots,
+            self.public_url,
+            suspend_on_theft=self.suspend_on_theft,
+        )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from reconciler.core.audit.certificate_events import (
     PeerKeyStored,
     PeerNextKeyStored,
     PeerRenewed,
+    TheftAcknowledged,
+    TheftRepeated,
     TheftSuspected,
     TokenMinted,
 )
@@ -301,6 +303,32 @@ STORED: list[tuple[Event, str, str, dict[str, Any]]] = [
             "spkiSha256": "aa",
             "address": "::1",
         },
+    ),
+    (
+        TheftSuspected(GRANT, "proof_invalid", None, "aa", "::1", "1f", AT),
+        "theft.suspected",
+        "grant/tasks",
+        {
+            "id": "g1",
+            "code": "proof_invalid",
+            "token": None,
+            "spkiSha256": "aa",
+            "address": "::1",
+            "certificate": "1f",
+            "seenAt": "2026-06-01T12:00:00Z",
+        },
+    ),
+    (
+        TheftRepeated(({"seq": 7, "grant": "tasks", "secret": "token/a", "count": 3},)),
+        "theft.repeated",
+        "gateway",
+        {"repeats": [{"seq": 7, "grant": "tasks", "secret": "token/a", "count": 3}]},
+    ),
+    (
+        TheftAcknowledged(GRANT, 7, "token/a"),
+        "theft.acknowledged",
+        "grant/tasks",
+        {"id": "g1", "record": 7, "secret": "token/a"},
     ),
     (
         KeyRewrapped("k1", "k2", "peer/beta"),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PEERS: Final = "peers"
 GATEWAY: Final = "gateway"
+REVOCATIONS: Final = "revocations"
+PROVISIONERS: Final = (PEERS, GATEWAY, REVOCATIONS)
 
 ROOT_LIFE: Final = timedelta(days=3650)
 INTERMEDIATE_LIFE: Final = timedelta(days=1825)
@@ -31,7 +33,7 @@ BACKDATE: Final = timedelta(minutes=1)  # step-ca's default, subtracted from not
 
 @dataclass(frozen=True, slots=True)
 class CaMaterial:
-    """A fresh authority: PEM texts, and the two provisioners' documents with private keys."""
+    """A fresh authority: PEM texts, and the provisioners' documents with private keys."""
 
     root: str
     root_key: bytes = field(repr=False)
@@ -61,7 +63,7 @@ class CaPlacement:
 
 
 def new_authority(name: str, now: datetime) -> CaMaterial:
-    """Return a root, an intermediate and two provisioners, all P-256, valid from `now`."""
+    """Return a root, an intermediate and the provisioners, all P-256, valid from `now`."""
     root_key, intermediate_key = generate_key(), generate_key()
     root = _ca_certificate(f"{name} Root CA", root_key, None, now, ROOT_LIFE)
     intermediate = _ca_certificate(
@@ -72,7 +74,7 @@ def new_authority(name: str, now: datetime) -> CaMaterial:
         root_key=private_key_pem(root_key),
         intermediate=_pem(intermediate),
         intermediate_key=private_key_pem(intermediate_key),
-        provisioners={each: _provisioner(each) for each in (PEERS, GATEWAY)},
+        provisioners={each: new_provisioner(each) for each in PROVISIONERS},
     )
 
 
@@ -91,12 +93,13 @@ def _claims(shortest: str, longest: str, default: str) -> dict[str, Any]:
 CLAIMS: Final = {
     PEERS: _claims("1m0s", "169h0m0s", "24h0m0s"),
     GATEWAY: _claims("5m0s", "25h0m0s", "24h0m0s"),
+    REVOCATIONS: _claims("5m0s", "5m0s", "5m0s"),
 }
-TEMPLATES: Final = {PEERS: "peer.tpl", GATEWAY: "server.tpl"}
+TEMPLATES: Final = {PEERS: "peer.tpl", GATEWAY: "server.tpl", REVOCATIONS: "revocation.tpl"}
 
 
 def ca_config(placement: CaPlacement, provisioners: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return `ca.json`: our two provisioners, the CRL, and nothing else.
+    """Return `ca.json`: our provisioners, the CRL, and nothing else.
 
     `maxTLSCertDuration` of the peers is an hour more than the longest lifetime, because a CA whose
     clock is behind ours would refuse every certificate of exactly the maximum.
@@ -128,26 +131,34 @@ def ca_config(placement: CaPlacement, provisioners: dict[str, dict[str, Any]]) -
             "disableIssuedAtCheck": True,
             "claims": {"disableRenewal": True, "allowRenewalAfterExpiry": False},
             "provisioners": [
-                {
-                    "type": "JWK",
-                    "name": name,
-                    "key": provisioners[name]["public"],
-                    "claims": CLAIMS[name],
-                    "options": {
-                        "x509": {
-                            "templateFile": f"{at}/templates/{TEMPLATES[name]}",
-                            "templateData": data,
-                        }
-                    },
-                }
-                for name in (PEERS, GATEWAY)
+                provisioner_config(name, provisioners[name]["public"], f"{at}/templates", data)
+                for name in PROVISIONERS
             ],
         },
         "tls": {"minVersion": 1.2, "maxVersion": 1.3, "renegotiation": False},
     }
 
 
-def _provisioner(name: str) -> dict[str, Any]:
+def provisioner_config(
+    name: str, public: dict[str, Any], templates: str, data: dict[str, Any]
+) -> dict[str, Any]:
+    """Return a provisioner as `ca.json` lists it; `templates` is the folder as step-ca sees it.
+
+    step-ca lets every JWK provisioner revoke, so the one for it differs by what it cannot do: its
+    template refuses to make a certificate.
+    """
+    template = {"templateFile": f"{templates}/{TEMPLATES[name]}", "templateData": data}
+    return {
+        "type": "JWK",
+        "name": name,
+        "key": public,
+        "claims": CLAIMS[name],
+        "options": {"x509": template},
+    }
+
+
+def new_provisioner(name: str) -> dict[str, Any]:
+    """Return a provisioner with a new key: its name, key id, private and public JWK."""
     key = ECKey.generate_key("P-256", private=True)
     kid = key.thumbprint()
     public = {**key.as_dict(private=False), "use": "sig", "alg": "ES256", "kid": kid}

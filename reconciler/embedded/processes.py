@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import NeedsEdit, Retry
+from reconciler.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-LOG_LIMIT: Final = 8 * 1024 * 1024  # bytes; a larger log moves to `<name>.1` at the next start
+LOG_LIMIT: Final = 8 * 1024 * 1024  # bytes; what a larger log holds moves to `<name>.1`
 
 _PROC: Final = Path("/proc")
 _DEAD_STATES: Final = frozenset("ZXx")  # proc(5): zombie, and dead
@@ -207,6 +208,27 @@ def last_lines(log: Path, before: int) -> str:
         written = ""
     lines = (line.strip() for line in written.strip().splitlines()[-3:])
     return " / ".join(lines) or "it wrote nothing"
+
+
+def rotate_log(path: Path) -> bool:
+    """Move what a log above `LOG_LIMIT` holds to `<name>.1`, while its process writes to it.
+
+    The process has it open to append, so it goes on at the beginning of the emptied file. What it
+    writes in the instant between the last read and the cut is lost.
+
+    Raises:
+        OSError: it cannot be copied.
+    """
+    if not path.exists() or path.stat().st_size <= LOG_LIMIT:
+        return False
+    older = path.with_name(f"{path.name}.1")
+    with path.open("rb") as log:
+        log.seek(-LOG_LIMIT, os.SEEK_END)
+        replace_file(older, log.read(), 0o600)
+        with older.open("ab") as rest:
+            rest.write(log.read())  # written meanwhile
+            os.truncate(path, 0)
+    return True
 
 
 @contextmanager

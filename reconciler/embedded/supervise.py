@@ -20,7 +20,7 @@ from reconciler.core.model.backoff import Backoff
 from reconciler.embedded.folders import locked
 from reconciler.embedded.postgres import server as clusters
 from reconciler.embedded.postgres.home_server import cluster_of, postgres, starting
-from reconciler.embedded.processes import Identity, alive, identify
+from reconciler.embedded.processes import Identity, alive, identify, rotate_log
 from reconciler.embedded.stepca.install import require_step_ca
 from reconciler.embedded.stepca.move import continue_move
 from reconciler.embedded.stepca.process import StepCa
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from reconciler.config.home import Home
 
 LOOK_EVERY_S: Final = 0.5
+ROTATE_EVERY_S: Final = 5.0
+CHILDREN: Final = ("postgres", "step-ca")
 STEADY_S: Final = 30.0  # who has run for so long has started well
 BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(seconds=30))
 
@@ -152,6 +154,18 @@ async def _watch(home: Home, step_ca: StepCa, give_up: Callable[[], bool]) -> No
             _keep("PostgreSQL", lambda: clusters.running(cluster) is not None, start_postgres)
         )
         group.create_task(_keep("step-ca", step_ca.alive, lambda: step_ca.start(give_up)))
+        group.create_task(_rotate_logs(home))
+
+
+async def _rotate_logs(home: Home) -> None:
+    """Keep the logs of the children below their limit, and one older part of each."""
+    while True:
+        await asyncio.sleep(ROTATE_EVERY_S)
+        for name in CHILDREN:
+            try:
+                await asyncio.to_thread(rotate_log, home.log_of(name))
+            except OSError as error:
+                _log.error("the log of %s cannot be rotated: %s", name, error)
 
 
 async def _keep(name: str, alive: Callable[[], bool], start: Callable[[], None]) -> None:

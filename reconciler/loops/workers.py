@@ -106,6 +106,12 @@ async def refresh_crl(gateway: Gateway) -> None:
     issuers = await gateway.ca.intermediates()
     facts = read_crl(der, issuers[0])
     await gateway.database.run(crl.store_crl, facts, der)
+    for event in await gateway.database.run(queue.follow_list, facts, _actor()):
+        _log.warning(
+            "%s: the certificate %s was revoked at the CA, and not by this gateway; it is ended",
+            event.row.subject,
+            event.serial,
+        )
     for serial in await gateway.database.run(queue.requeue_missing, facts, _actor()):
         _log.warning("the CA's list lacks the revoked serial %s: it is revoked again", serial)
 

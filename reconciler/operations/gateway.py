@@ -14,12 +14,13 @@ from reconciler.clients.step_ca.client import CaClient
 from reconciler.config import require
 from reconciler.core.model.backoff import Backoff
 from reconciler.core.model.origin import address_of, is_loopback, server_names
-from reconciler.crypto.authority import GATEWAY, PEERS
+from reconciler.crypto.authority import GATEWAY, PEERS, REVOCATIONS
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca.move import continue_move
+from reconciler.embedded.stepca.upgrade import add_revocation_provisioner
 from reconciler.enroll import Gateway
-from reconciler.errors import MosaicError, Retry
+from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.loops.credentials import Credentials
 from reconciler.loops.jobs import Job, run_jobs
 from reconciler.loops.remote_grants import RemoteGrants
@@ -64,6 +65,7 @@ class GatewayFiles:
     roots: tuple[str, ...]
     peers: Provisioner
     gateway: Provisioner
+    revocations: Provisioner
     keys: FileKeyring
     keyring: Path
     ca_url: str
@@ -85,11 +87,27 @@ def read_files(settings: Settings) -> GatewayFiles:
         roots=read_roots(require(settings.ca_root, "ca_root")),
         peers=Provisioner.load(provisioners / f"{PEERS}.json"),
         gateway=Provisioner.load(provisioners / f"{GATEWAY}.json"),
+        revocations=_revocations(settings, provisioners),
         keys=FileKeyring.load(keyring),
         keyring=keyring,
         ca_url=require(settings.ca_url, "ca_url"),
         public_url=require(settings.public_url, "public_url"),
     )
+
+
+def _revocations(settings: Settings, provisioners: Path) -> Provisioner:
+    """Return the provisioner that revokes; a home of an older version gets it now."""
+    file = provisioners / f"{REVOCATIONS}.json"
+    if settings.embedded and settings.home is not None:
+        add_revocation_provisioner(settings.home.ca, provisioners)
+    elif not file.exists():
+        raise NeedsEdit(
+            "config_invalid",
+            f"{file} is not there: the CA was made by a version with one key to sign and to revoke",
+            hint="where the CA's files are, run `mosaic federation ca init` (or `prepare`) again"
+            " with its options, which adds what is missing; then start step-ca anew",
+        )
+    return Provisioner.load(file)
 
 
 @asynccontextmanager
@@ -105,7 +123,9 @@ async def opened_gateway(
     require_current(checked)
     with checked.transaction() as tx:
         require_every_key(files.keys, sealed_by_key(tx), files.keyring)
-    ca = CaClient(files.ca_url, files.roots, files.peers, files.gateway)
+    ca = CaClient(
+        files.ca_url, files.roots, files.peers, files.gateway, revocations=files.revocations
+    )
     database = AsyncDatabase(source, application_name("serve"))
     try:
         yield Gateway(

@@ -16,7 +16,7 @@ from reconciler.cli.shared.output import output_option, show_facts
 from reconciler.clients.step_ca.client import CaClient, CaProvisioner
 from reconciler.config import Settings, require
 from reconciler.core.issuance.crl_locations import read_crl_locations
-from reconciler.crypto.authority import CLAIMS, GATEWAY, PEERS, TEMPLATES
+from reconciler.crypto.authority import CLAIMS, PROVISIONERS, TEMPLATES
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.ott import Provisioner
 from reconciler.errors import MosaicError, Refused
@@ -65,9 +65,9 @@ async def ca_facts(settings: Settings) -> dict[str, Any]:
 async def _ask(settings: Settings) -> tuple[dict[str, Any], CrlLocations | None]:
     roots = read_roots(require(settings.ca_root, "ca_root"))
     folder = require(settings.ca_provisioners, "ca_provisioners")
-    ours = [Provisioner.load(folder / f"{name}.json") for name in (PEERS, GATEWAY)]
+    ours = [Provisioner.load(folder / f"{name}.json") for name in PROVISIONERS]
     url = require(settings.ca_url, "ca_url")
-    async with CaClient(url, roots, *ours) as ca:
+    async with CaClient(url, roots) as ca:
         listed = await ca.provisioners()
         expected = sorted(f"JWK {each.name} {each.kid}" for each in ours)
         seen = sorted(f"{each.type} {each.name} {each.kid}" for each in listed)

@@ -98,8 +98,8 @@ class CaProvisioner:
 class CaClient:
     """A step-ca at `url`, trusted by `roots` (PEM texts) alone.
 
-    `peers` and `gateway` are the provisioners to act as; without one, its calls raise
-    `config_invalid`, and so does a client without a root that can be read.
+    `peers`, `gateway` and `revocations` are the provisioners to act as; without one, its calls
+    raise `config_invalid`, and so does a client without a root that can be read.
     """
 
     def __init__(
@@ -109,10 +109,11 @@ class CaClient:
         peers: Provisioner | None = None,
         gateway: Provisioner | None = None,
         *,
+        revocations: Provisioner | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         self._url = url.rstrip("/")
-        self._peers, self._gateway = peers, gateway
+        self._peers, self._gateway, self._revocations = peers, gateway, revocations
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._wire = CaWire(self._url, roots, timeouts)
 
@@ -170,7 +171,7 @@ class CaClient:
         Raises:
             MosaicError: `ca_unavailable` or `ca_refused`.
         """
-        provisioner = _required(self._peers, "peers")
+        provisioner = _required(self._revocations, "revocations")
         request = {
             "serial": str(int(serial, 16)),
             "ott": revoke_ott(provisioner, self._url, _now(), serial),

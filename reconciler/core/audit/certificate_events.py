@@ -160,6 +160,18 @@ class CertificateRequeued(RowEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateRevokedElsewhere(RowEvent):
+    """The CA's list has a certificate that nobody revoked here; it ends here too.
+
+    step-ca lets whoever has a certificate's key revoke it over TLS, and so does the key of any
+    provisioner.
+    """
+
+    kinds = ("certificate.revoked_elsewhere",)
+    serial: str
+
+
+@dataclass(frozen=True, slots=True)
 class TheftSuspected(RowEvent):
     """Somebody came with the right secret, and another key than its own: first within an hour.
 

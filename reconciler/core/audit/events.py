@@ -77,6 +77,7 @@ Event: TypeAlias = (
     | certificate_events.CertificateIssued
     | certificate_events.CertificateRevokedAtCa
     | certificate_events.CertificateRequeued
+    | certificate_events.CertificateRevokedElsewhere
     | certificate_events.TheftSuspected
     | certificate_events.TheftRepeated
     | certificate_events.TheftAcknowledged

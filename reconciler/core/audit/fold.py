@@ -14,6 +14,7 @@ from reconciler.core.audit.certificate_events import (
     CertificateIssued,
     CertificateRequeued,
     CertificateRevokedAtCa,
+    CertificateRevokedElsewhere,
     CredentialReleased,
     GrantEnrolled,
     IssuanceBegun,
@@ -137,6 +138,9 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
             _take_end(state, event, record)
         case CertificateIssued() | CertificateRevokedAtCa() | CertificateRequeued():
             _take_certificate(state, event)
+        case CertificateRevokedElsewhere():
+            state.revoking.add(event.serial)
+            state.row(event.row).certificates.pop(event.serial, None)
         case (
             RowAdopted()
             | RowRenamed()

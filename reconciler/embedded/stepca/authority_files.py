@@ -98,9 +98,8 @@ def _stage(plan: CaPlan, staging: Path) -> None:
     for template in sorted(data_dir("step-ca").glob("*.tpl")):
         write_new(staging / "ca/templates" / template.name, template.read_bytes(), PUBLIC)
     for name, document in made.provisioners.items():
-        private = {key: value for key, value in document.items() if key != "public"}
-        write_new(staging / f"provisioners/{name}.json", _json(private), SECRET)
-    write_new(staging / "ca" / CONFIG, _json(config), PUBLIC)
+        write_new(staging / f"provisioners/{name}.json", private_json(document), SECRET)
+    write_new(staging / "ca" / CONFIG, json_bytes(config), PUBLIC)
     write_new(staging / COMPLETE, b"", PUBLIC)
 
 
@@ -116,5 +115,11 @@ def _places(plan: CaPlan, staging: Path) -> list[tuple[Path, Path]]:
     ]
 
 
-def _json(document: object) -> bytes:
+def private_json(provisioner: dict[str, Any]) -> bytes:
+    """Return what the file of a provisioner's private key holds."""
+    return json_bytes({name: value for name, value in provisioner.items() if name != "public"})
+
+
+def json_bytes(document: object) -> bytes:
+    """Return a document as the CA's files hold it."""
     return (json.dumps(document, indent=2) + "\n").encode()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.audit.certificate_events import (
     CertificateRequeued,
     CertificateRevokedAtCa,
+    CertificateRevokedElsewhere,
     IssuanceGivenUp,
 )
 from reconciler.core.audit.event_base import grant_ref
@@ -127,6 +128,26 @@ def requeue_missing(tx: Tx, facts: CrlFacts, actor: str) -> tuple[str, ...]:
     events = requeue(tx, [row["id"] for row in rows], "the CA's list lacks it")
     audit.append(tx, actor, events)
     return tuple(event.serial for event in events)
+
+
+def follow_list(tx: Tx, facts: CrlFacts, actor: str) -> tuple[CertificateRevokedElsewhere, ...]:
+    """End the issued certificates that a list has: somebody revoked them at the CA, and not here.
+
+    They are queued as if they had been revoked here; the CA answers that they are revoked already.
+    """
+    rows = tx.rows(
+        "UPDATE federation_certificates AS c SET status = 'revoking',"
+        " next_attempt_at = clock_timestamp()"
+        " FROM federation_grants AS g WHERE g.id = c.grant_id AND c.status = 'issued'"
+        " AND c.serial = ANY(:serials) RETURNING c.serial, g.id, g.name",
+        serials=sorted(facts.serials),
+    )
+    events = tuple(
+        CertificateRevokedElsewhere(grant_ref(row["id"], row["name"]), row["serial"])
+        for row in sorted(rows, key=lambda row: row["serial"])
+    )
+    audit.append(tx, actor, events)
+    return events
 
 
 def requeue(tx: Tx, ids: Sequence[UUID], reason: str) -> list[CertificateRequeued]:

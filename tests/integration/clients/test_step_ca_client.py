@@ -29,7 +29,7 @@ from reconciler.clients.step_ca.client import (
 )
 from reconciler.clients.step_ca.client import MAX_IN_FLIGHT as MOST
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, check_leaf
-from reconciler.crypto.authority import GATEWAY, PEERS, new_authority
+from reconciler.crypto.authority import GATEWAY, PEERS, PROVISIONERS, REVOCATIONS, new_authority
 from reconciler.crypto.certificates import read_certificate, read_crl, subject_key_id, verify_chain
 from reconciler.crypto.csr import VerifiedCsr, make_csr, read_csr
 from reconciler.crypto.keys import generate_key, spki_sha256
@@ -63,8 +63,12 @@ def run(client: CaClient, ask: Callable[[CaClient], Awaitable[T]]) -> T:
 
 
 def impatient(ca: Authority, url: str = "", timeouts: Timeouts = IMPATIENT) -> CaClient:
-    ours = [Provisioner.load(ca.folder / f"{name}.json") for name in (PEERS, GATEWAY)]
-    return CaClient(url or ca.url, ca.roots, *ours, timeouts=timeouts)
+    peers, gateway, revocations = (
+        Provisioner.load(ca.folder / f"{name}.json") for name in PROVISIONERS
+    )
+    return CaClient(
+        url or ca.url, ca.roots, peers, gateway, revocations=revocations, timeouts=timeouts
+    )
 
 
 def new_csr(common_name: str = "") -> VerifiedCsr:
@@ -215,6 +219,25 @@ def test_a_server_certificate_that_may_not_be_is_refused(shared_authority: Autho
             lambda ca: ca.sign_server(csr, ("gateway.example",), timedelta(days=2)),
         )
     assert caught.value.code == "ca_refused"
+
+
+def test_the_key_that_revokes_signs_nothing(shared_authority: Authority) -> None:
+    key = Provisioner.load(shared_authority.folder / f"{REVOCATIONS}.json")
+    answer = run(CaClient(shared_authority.url, shared_authority.roots, key), sign)
+    assert isinstance(answer, Rejected)
+    assert "this provisioner signs no certificate" in answer.reason
+    client = CaClient(shared_authority.url, shared_authority.roots, None, key)
+    with pytest.raises(Refused, match="this provisioner signs no certificate"):
+        run(client, lambda ca: ca.sign_server(make_csr(generate_key()), ("a.example",), HOUR))
+
+
+def test_the_keys_that_sign_are_not_used_to_revoke(shared_authority: Authority) -> None:
+    signing = [
+        Provisioner.load(shared_authority.folder / f"{each}.json") for each in (PEERS, GATEWAY)
+    ]
+    client = CaClient(shared_authority.url, shared_authority.roots, *signing)
+    with pytest.raises(NeedsEdit, match="provisioner 'revocations'"):
+        run(client, lambda ca: ca.revoke(new_serial(), "x"))
 
 
 @pytest.mark.parametrize("signed", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 import threading
 import time
 from contextlib import suppress
@@ -15,9 +16,10 @@ import pytest
 from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import read_crl
 from reconciler.crypto.csr import make_csr, read_csr
-from reconciler.crypto.keys import generate_key
+from reconciler.crypto.keys import generate_key, private_key_pem
 from reconciler.errors import Retry
 from reconciler.loops.workers import recover, refresh_crl, revoke_due
+from reconciler.store.audit.queries import state_at
 from reconciler.store.issuance import begin as enrollment
 from reconciler.store.issuance import tokens
 from tests.support.gateways.enrollee import (
@@ -208,6 +210,38 @@ def test_what_the_revocation_list_lacks_is_revoked_again(
     assert rows.one(text) == kinds
     run_workers_once(rows, own_authority)
     assert rows.one(text) == kinds
+
+
+def test_a_certificate_that_its_peer_revokes_at_the_ca_ends_here_too(
+    rows: Rows, shared_authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = Enrollee()
+    with parts_of(rows, shared_authority) as running, running.client() as client:
+        issued = peer.enroll(client, rows.invite("beta-tasks")).json()
+    serial = issued["serial"]
+    own = tmp_path / "own.pem"
+    own.write_bytes(
+        private_key_pem(peer.key) + "".join([issued["certificate"], *issued["chain"]]).encode()
+    )
+    tls = ssl.create_default_context(cadata=shared_authority.material.root)
+    tls.load_cert_chain(own)
+    request = {"serial": str(int(serial, 16)), "reasonCode": 1, "passive": True}
+    answer = httpx.post(f"{shared_authority.url}/1.0/revoke", json=request, verify=tls)
+    assert answer.status_code == 200, "step-ca has no setting that forbids it"
+
+    for _ in range(3):
+        run_workers_once(rows, shared_authority)
+
+    status = "SELECT status FROM federation_certificates WHERE serial = :serial"
+    assert rows.one(status, serial=serial) == "revoked"
+    kinds = (
+        "SELECT string_agg(kind, ' ' ORDER BY seq) FROM federation_audit_log"
+        " WHERE kind ~ 'revoked_'"
+    )
+    assert rows.one(kinds) == "certificate.revoked_elsewhere certificate.revoked_at_ca"
+    assert f"grant/beta-tasks: the certificate {serial} was revoked at the CA" in caplog.text
+    with rows.database.transaction() as tx:
+        assert state_at(tx, tx.now())["grants"][0]["certificates"] == []
 
 
 @pytest.mark.timeout(300)

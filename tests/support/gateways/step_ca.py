@@ -16,8 +16,7 @@ import httpx
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.crypto.authority import (
-    GATEWAY,
-    PEERS,
+    PROVISIONERS,
     CaMaterial,
     CaPlacement,
     ca_config,
@@ -50,11 +49,11 @@ class Authority:
         return (self.material.root,)
 
     def client(self) -> CaClient:
-        """Return a client with both provisioners; its connections belong to one loop."""
-        peers, gateway = (
-            Provisioner.load(self.folder / f"{name}.json") for name in (PEERS, GATEWAY)
+        """Return a client with all provisioners; its connections belong to one loop."""
+        peers, gateway, revocations = (
+            Provisioner.load(self.folder / f"{name}.json") for name in PROVISIONERS
         )
-        return CaClient(self.url, self.roots, peers, gateway)
+        return CaClient(self.url, self.roots, peers, gateway, revocations=revocations)
 
     def start(self) -> None:
         program = find_step_ca()

@@ -12,6 +12,7 @@ from reconciler.core.audit.certificate_events import (
     CertificateIssued,
     CertificateRequeued,
     CertificateRevokedAtCa,
+    CertificateRevokedElsewhere,
     CredentialReleased,
     GrantEnrolled,
     IssuanceBegun,
@@ -291,6 +292,12 @@ STORED: list[tuple[Event, str, str, dict[str, Any]]] = [
         "certificate.requeued",
         "grant/tasks",
         {"id": "g1", "serial": "1f", "reason": "the CA's list lacks it"},
+    ),
+    (
+        CertificateRevokedElsewhere(GRANT, "1f"),
+        "certificate.revoked_elsewhere",
+        "grant/tasks",
+        {"id": "g1", "serial": "1f"},
     ),
     (
         TheftSuspected(GRANT, "token_key_mismatch", None, "aa", "::1"),

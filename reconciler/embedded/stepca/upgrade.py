@@ -1,0 +1,77 @@
+"""What a certificate authority of an older version lacks: a provisioner of its own that revokes.
+
+The key is written first and `ca.json` last, so a run that is interrupted is completed by the next
+one with the same key. A step-ca that runs reads `ca.json` when it starts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from typing import TYPE_CHECKING, Any
+
+from reconciler.crypto.authority import (
+    REVOCATIONS,
+    TEMPLATES,
+    new_provisioner,
+    provisioner_config,
+)
+from reconciler.embedded.folders import locked
+from reconciler.embedded.stepca.authority_files import (
+    CONFIG,
+    LOCK,
+    PUBLIC,
+    SECRET,
+    json_bytes,
+    private_json,
+)
+from reconciler.embedded.stepca.config import read_ca_config
+from reconciler.errors import OTHER_USER, NeedsEdit
+from reconciler.files import replace_file, write_new
+from reconciler.packaged_files import data_dir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def add_revocation_provisioner(folder: Path, provisioners: Path) -> bool:
+    """Give the CA of a folder the provisioner that revokes; return False if it has it.
+
+    Raises:
+        NeedsEdit: `config_invalid`: its files are not as `ca init` writes them, or cannot be
+            written.
+    """
+    try:
+        with locked(folder / LOCK, fcntl.LOCK_EX):
+            return _add(folder, provisioners)
+    except OSError as error:
+        raise NeedsEdit(
+            "config_invalid",
+            f"the certificate authority in {folder} cannot be given the provisioner"
+            f" {REVOCATIONS!r}: {error.filename}: {error.strerror}",
+            hint=OTHER_USER,
+        ) from error
+
+
+def _add(folder: Path, provisioners: Path) -> bool:
+    document, _ = read_ca_config(folder)
+    listed: list[dict[str, Any]] = document["authority"]["provisioners"]
+    if any(each["name"] == REVOCATIONS for each in listed):
+        return False
+    file = provisioners / f"{REVOCATIONS}.json"
+    write_new(file, private_json(new_provisioner(REVOCATIONS)), SECRET)
+    template = TEMPLATES[REVOCATIONS]
+    content = data_dir("step-ca").joinpath(template).read_bytes()
+    replace_file(folder / "templates" / template, content, PUBLIC)
+    options = listed[0]["options"]["x509"]
+    seen_as = str(options["templateFile"]).rpartition("/")[0]
+    public = _public_key(file)
+    listed.append(provisioner_config(REVOCATIONS, public, seen_as, options["templateData"]))
+    replace_file(folder / CONFIG, json_bytes(document), PUBLIC)
+    return True
+
+
+def _public_key(file: Path) -> dict[str, Any]:
+    """Return the public key in the file of a private one (RFC 7518 6.2.2: `d` is the secret)."""
+    jwk: dict[str, Any] = json.loads(file.read_text())["jwk"]
+    return {name: value for name, value in jwk.items() if name != "d"}

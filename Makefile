@@ -37,7 +37,7 @@ test: setup ## every test, with coverage; ARGS="-k words" picks some
 	@[ -x /usr/sbin/nginx ] || sh tools/apt.sh nginx-light 'a test of examples/authority'
 	@[ -x /usr/sbin/haproxy ] || sh tools/apt.sh haproxy 'a test of examples/authority'
 	@[ -x /usr/sbin/sshd ] || sh tools/apt.sh openssh-server 'a test fetches a source over ssh'
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile \
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		--cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)
 
 test-compose: setup ## compose/, brought up by a container engine and broken in turn

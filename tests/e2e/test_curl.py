@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.crypto.certificates import read_certificate
 from tests.support.project import checkout
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ class Shell:
             env={"PATH": str(self._bin), "INVITATION": invitation},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
 

@@ -19,7 +19,7 @@ from tests.support.commands.process import COMMAND, Command, write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.gateways.gateway import TestGateway, gateway_folder
 from tests.support.gateways.home import as_root
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ def test_destroy_stops_what_runs_and_leaves_the_manifests_alone(gateway: TestGat
     assert "1 live peer, 1 live grant, 1 live certificate" in done.out
     assert str(gateway.home.path) in done.out
     assert str(running.process.pid) in done.out
-    assert running.process.wait(10) == 0
+    assert running.process.wait(PATIENCE_S) == 0
     assert sorted(each.name for each in gateway.manifests.iterdir()) == ["beta.yaml", "tasks.yaml"]
     is_gone(gateway, data)
 
@@ -207,7 +207,7 @@ def test_of_two_destroys_at_once_both_succeed(gateway: TestGateway) -> None:
         for _ in range(2)
     ]
 
-    outputs = [each.communicate(timeout=60)[0] for each in both]
+    outputs = [each.communicate(timeout=PATIENCE_S)[0] for each in both]
 
     # who comes when all is done finds no gateway there
     assert sorted(each.returncode for each in both) in ([0, 0], [0, 78]), outputs

@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.crypto.certificates import read_certificate
 from tests.support.project import checkout
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,7 @@ class Example:
             input=standard_input,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=PATIENCE_S,
             check=False,
         )
 

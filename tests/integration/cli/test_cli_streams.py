@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.commands.applied_source import applied_source
 from tests.support.commands.process import COMMAND
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,7 @@ def bash(mosaic: Quick, line: str, **variables: str) -> subprocess.CompletedProc
         env=mosaic.environ(variables),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -48,7 +49,7 @@ def test_no_output_carries_a_control_whatever_prints_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [*COMMAND[:1], "-c", program],
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=True,
     )
     assert done.stdout == done.stderr

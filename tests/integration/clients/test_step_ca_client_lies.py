@@ -66,7 +66,7 @@ def serve(context: ssl.SSLContext) -> Iterator[Wire]:
             except OSError:
                 return
             with raw, context.wrap_socket(raw, server_side=True) as secure:
-                secure.settimeout(10)
+                secure.settimeout(PATIENCE_S)
                 if secure.recv(65536):
                     wire.requests += 1
                     wire.answer(secure)

@@ -62,7 +62,7 @@ def test_an_end_in_the_middle_of_a_restart_leaves_nothing_running(
             monkeypatch.setattr(processes, "spawn", slow)
             for child in processes.working_in(home.ca, "step-ca"):
                 os.kill(child.pid, signal.SIGKILL)
-            assert await asyncio.to_thread(restarting.wait, 10)
+            assert await asyncio.to_thread(restarting.wait, PATIENCE_S)
 
     spawn = processes.spawn
     asyncio.run(end_in_the_middle())

@@ -19,6 +19,7 @@ from reconciler.source.read import read_source
 from tests.support.gateways.liar import Liar, Response, lying_to_git
 from tests.support.manifests.text import PEER
 from tests.support.repositories.repository import Checkout
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +134,7 @@ def ssh_server(folder: Path, *options: str) -> Iterator[int]:
             yield port
         finally:
             server.terminate()
-            server.wait(10)
+            server.wait(PATIENCE_S)
 
 
 @pytest.mark.skipif(SSHD is None or os.geteuid() != 0, reason="no sshd that may be started")

@@ -23,6 +23,7 @@ from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.project.checkout import ROOT
 from tests.support.repositories.repository import Checkout
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +157,7 @@ def test_the_hooks_do_what_they_say(mosaic: Quick, path: str) -> None:
         entry = [*shlex.split(hooks[hook]["entry"]), *hooks[hook].get("args", [])]
         given = names if hooks[hook].get("pass_filenames", True) else ()
         done = subprocess.run(
-            [*entry, *given], cwd=mosaic.cwd, env={"PATH": path}, check=False, timeout=30
+            [*entry, *given], cwd=mosaic.cwd, env={"PATH": path}, check=False, timeout=PATIENCE_S
         )
         return done.returncode
 
@@ -223,7 +224,9 @@ def test_the_workflow_plans_comments_and_applies(mosaic: Quick, path: str, tmp_p
         for step in workflow["jobs"][job]["steps"]:
             if "run" in step and not any(codes.values()):
                 command = ["bash", "-e", "-o", "pipefail", "-c", step["run"]]
-                done = subprocess.run(command, cwd=checkout.path, env=env, check=False, timeout=60)
+                done = subprocess.run(
+                    command, cwd=checkout.path, env=env, check=False, timeout=PATIENCE_S
+                )
                 codes[step["name"]] = done.returncode
         return codes
 

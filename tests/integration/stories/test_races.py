@@ -60,7 +60,6 @@ def own_authority(tmp_path: Path) -> Iterator[Authority]:
 
 
 @pytest.mark.stress
-@pytest.mark.timeout(600)
 def test_fifty_rounds_of_fifty_redemptions_give_one_certificate_each(
     rows: Rows, shared_authority: Authority
 ) -> None:
@@ -244,7 +243,6 @@ def test_a_certificate_that_its_peer_revokes_at_the_ca_ends_here_too(
         assert state_at(tx, tx.now())["grants"][0]["certificates"] == []
 
 
-@pytest.mark.timeout(300)
 def test_an_apply_of_hundreds_of_grants_while_peers_enroll(
     rows: Rows, shared_authority: Authority
 ) -> None:

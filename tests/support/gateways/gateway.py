@@ -178,7 +178,7 @@ class TestGateway(Command):
             base_url=self.public_url,
             verify=self.tls(),
             trust_env=False,
-            timeout=60,  # longer than a gateway waits for its CA
+            timeout=PATIENCE_S,  # longer than a gateway waits for its CA
         )
 
     def enroll(self, grant: str) -> str:

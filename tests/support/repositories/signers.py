@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.support.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -111,5 +113,7 @@ class Gpg:
 
     def stop(self) -> None:
         subprocess.run(
-            ["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=False, timeout=10
+            ["gpgconf", "--homedir", str(self.home), "--kill", "all"],
+            check=False,
+            timeout=PATIENCE_S,
         )

@@ -17,6 +17,7 @@ from reconciler.crypto.csr import MAX_CSR_DER, csr_digest, make_csr, parse_csr, 
 from reconciler.crypto.keys import generate_key, spki_sha256
 from reconciler.errors import Refused
 from tests.support.project.checkout import ROOT
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ def openssl_csr(folder: Path, *arguments: str, key: tuple[str, ...] = P256) -> s
         ["openssl", "req", "-new", *key, "-nodes", "-keyout", folder / "key.pem", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=True,
     )
     return made.stdout
@@ -115,7 +116,7 @@ def test_a_key_with_a_compressed_point_is_refused(tmp_path: Path) -> None:
         ["openssl", "ec", "-in", tmp_path / "key.pem", *form, "-out", compressed],
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     key = ("-key", str(compressed))
     assert refused(openssl_csr(tmp_path, "-subj", "/", key=key)).code == "csr_key"

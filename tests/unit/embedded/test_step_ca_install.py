@@ -12,6 +12,7 @@ import pytest
 from reconciler.embedded.stepca import build, install
 from reconciler.errors import MosaicError
 from tests.support.project.checkout import ROOT
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +134,11 @@ def test_the_build_needs_nothing_but_the_standard_library() -> None:
         "print(*sorted(names - sys.stdlib_module_names - {'reconciler'}))"
     )
     ended = subprocess.run(
-        [sys.executable, "-S", "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-S", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     )
     assert ended.stdout.strip() == ""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.support.waiting import PATIENCE_S
+
 PROGRAM = """
 import ctypes, resource, subprocess, sys
 from reconciler.memory_protection import protect_memory
@@ -19,6 +21,10 @@ subprocess.run([sys.executable, "-c", limits], check=True)
 
 def test_no_core_is_dumped_of_it_and_its_children_and_nobody_traces_it() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
     )
     assert done.stdout.splitlines() == ["0 (0, 0)", "(0, 0)"]

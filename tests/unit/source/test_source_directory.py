@@ -96,7 +96,6 @@ def test_lost_and_found_is_not_looked_into(folder_of_somebody: Path) -> None:
     assert paths(folder_of_somebody) == ["a.yaml"]
 
 
-@pytest.mark.timeout(20)
 def test_special_files_are_refused_and_do_not_stall(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.yaml")
     with socket.socket(socket.AF_UNIX) as listener:

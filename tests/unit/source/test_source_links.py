@@ -18,6 +18,7 @@ from reconciler.manifest.load import load
 from reconciler.source.directory import read_directory
 from reconciler.source.folder_listing import FolderListing
 from tests.support.manifests.text import PEER
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +90,6 @@ def test_a_config_map_is_read_through_its_links(tmp_path: Path) -> None:
         assert not result.problems
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("inner", ["", "..data"])
 def test_a_config_map_that_is_swapped_meanwhile_is_read_as_one_generation(
     tmp_path: Path, inner: str
@@ -122,11 +122,10 @@ def test_a_config_map_that_is_swapped_meanwhile_is_read_as_one_generation(
                     generations.add(generation)
         finally:
             stop.set()
-        swapping.result(10)
+        swapping.result(PATIENCE_S)
     assert len(generations) > 3
 
 
-@pytest.mark.timeout(60)
 def test_a_link_that_is_swapped_meanwhile_never_leads_outside(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "a.yaml").write_text("outside")
@@ -152,7 +151,7 @@ def test_a_link_that_is_swapped_meanwhile_never_leads_outside(tmp_path: Path) ->
                     contents |= {each.content for each in read_directory(source).files}
         finally:
             stop.set()
-        swapping.result(10)
+        swapping.result(PATIENCE_S)
     assert contents == {b"inside"}
 
 

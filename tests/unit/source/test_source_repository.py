@@ -235,7 +235,6 @@ def test_a_huge_blob_is_known_by_its_size_and_not_read(
     assert [each for each in nones if each] == [f"{beta}\n".encode()]
 
 
-@pytest.mark.timeout(60)
 def test_a_tree_that_grows_without_end_is_given_up(repository: Checkout) -> None:
     tree = repository.tree(("100644", b"a.yaml", repository.object("blob", b"x")))
     for _ in range(9):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reconciler.core.model.origin import Address
 
 PORTS: Final = range(20_000, 32_000)  # below what Linux gives to outgoing connections
-BACKLOG: Final = 512
+BACKLOG: Final = 4096  # of connections that wait to be accepted; the system may allow fewer
 _LISTENING: Final = "0A"  # proc(5), net/tcp: TCP_LISTEN
 
 

@@ -32,7 +32,7 @@ RESERVED: Final = 256  # descriptors for the database, the CA, files and program
 class Capacity:
     """How many of each there may be at once: in all, and of one address."""
 
-    connections: int = 2048  # with TLS some 100 KiB each
+    connections: int = 2048  # of 65 KiB each, and more while an answer waits
     connections_each: int = 128
     handshakes: int = 512
     handshakes_each: int = 64

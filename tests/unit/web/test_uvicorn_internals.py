@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+from asyncio.sslproto import SSLProtocol
 from importlib import metadata
 from typing import Any
 
@@ -126,6 +127,12 @@ def test_a_shutdown_of_a_connection_waits_for_its_answer() -> None:
     source = inspect.getsource(H11Protocol.shutdown)
     assert "if self.cycle is None or self.cycle.response_complete:" in source
     assert "self.cycle.keep_alive = False" in source
+
+
+def test_the_buffer_of_a_tls_connection_is_as_large_as_is_set() -> None:
+    assert SSLProtocol.max_size == 32 * 1024
+    source = inspect.getsource(SSLProtocol)
+    assert "self._ssl_buffer = bytearray(self.max_size)" in source
 
 
 def test_the_comments_name_the_version_that_is_installed() -> None:

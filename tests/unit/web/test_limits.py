@@ -1,0 +1,112 @@
+"""Limits as numbers: places that are taken and given back, and the warning of what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+
+import pytest
+
+from reconciler.core.setting_values import RateLimit
+from reconciler.web import refusal_log
+from reconciler.web.limits import (
+    RESERVED,
+    Capacity,
+    Limits,
+    Quota,
+    capacity_of,
+    raise_descriptor_limit,
+)
+from reconciler.web.refusal_log import Reason, RefusalLog
+
+
+def test_a_place_that_is_given_back_twice_is_free_once() -> None:
+    quota = Quota(total=2, each=2)
+    first, second = quota.take("a"), quota.take("a")
+    assert first is not None
+    assert second is not None
+    assert quota.take("a") is None
+    first.give_back()
+    first.give_back()
+    assert quota.take("a") is not None
+    assert quota.take("a") is None
+
+
+def test_a_client_may_not_have_more_than_its_own_limit() -> None:
+    quota = Quota(total=10, each=2)
+    assert [quota.take("a") is not None for _ in range(3)] == [True, True, False]
+    assert quota.take("b") is not None
+
+
+def test_who_holds_most_gives_its_oldest_place_to_who_holds_fewer() -> None:
+    quota, evicted = Quota(total=6, each=6), []
+    for number in range(4):
+        lease = quota.take("greedy")
+        assert lease is not None
+        lease.evict = lambda number=number: evicted.append(number)
+    assert [quota.take("modest") is not None for _ in range(4)] == [True, True, True, False]
+    assert quota.take("greedy") is None
+    assert evicted == [0]
+
+
+def test_what_cannot_be_ended_is_not_evicted() -> None:
+    quota = Quota(total=2, each=2)
+    assert quota.take("a") is not None
+    assert quota.take("a") is not None
+    assert quota.take("b") is None
+
+
+def test_a_trusted_proxy_counts_only_in_all() -> None:
+    quota = Quota(total=5, each=1)
+    assert [quota.take(None) is not None for _ in range(6)] == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize("descriptors", [64, 256, 1024, 20_000, 1 << 62])
+def test_connections_leave_descriptors_for_the_rest(descriptors: int) -> None:
+    capacity = capacity_of(descriptors)
+    assert 0 < capacity.connections <= Capacity().connections
+    assert capacity.connections <= max(descriptors - RESERVED, descriptors // 2)
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_goes() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        assert raise_descriptor_limit() == hard
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_ipv6_addresses_of_one_site_are_one_client() -> None:
+    async def run() -> list[bool]:
+        limits = Limits(Capacity(connections_each=2), RateLimit(0, 0))
+        addresses = (f"2001:db8:0:1::{number}" for number in range(3))
+        admitted = [limits.admit_connection(each) is not None for each in addresses]
+        limits.refusals.close()
+        return [*admitted, limits.admit_connection("2001:db8:0:2::1") is not None]
+
+    assert asyncio.run(run()) == [True, True, False, True]
+
+
+def test_a_flood_of_refusals_is_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(refusal_log, "FIRST_S", 3600.0)
+    monkeypatch.setattr(refusal_log, "MAX_CLIENTS", 100)
+
+    async def run() -> None:
+        refusals = RefusalLog()
+        for number in range(10_000):
+            refusals.count(Reason.CONNECTIONS, f"192.0.{number % 5_000 // 250}.{number % 250}")
+            refusals.count(Reason.SYNTAX, "192.0.2.1")
+        refusals.close()
+        refusals.close()
+
+    with caplog.at_level(logging.WARNING, "reconciler.web.refusal_log"):
+        asyncio.run(run())
+    (line,) = caplog.messages
+    assert line.endswith("what is not HTTP/1.1 (10,000 of 192.0.2.1)")
+    assert "connections above the limit (" in line
+    assert len(line) < 500

@@ -50,11 +50,15 @@ class Holder:
 
     def renew(self) -> None:
         """Renew, as if two thirds of the certificate's life had passed."""
-        for rows, table, column in (
-            (self.beta.rows, "federation_peers", "cert_not_before"),
-            (self.alpha.rows, "federation_certificates", "not_before"),
+        for rows, table, prefix in (
+            (self.beta.rows, "federation_peers", "cert_"),
+            (self.alpha.rows, "federation_certificates", ""),
         ):
-            rows.run(f"UPDATE {table} SET {column} = {column} - interval '20 hours'")
+            changes = ", ".join(
+                f"{prefix}{column} = {prefix}{column} - interval '20 hours'"
+                for column in ("not_before", "not_after")
+            )
+            rows.run(f"UPDATE {table} SET {changes}")
         self.beta.renew()
 
     def keep(self, *passes: Credentials, hook: str | None = None) -> Credentials:

@@ -163,8 +163,7 @@ def _nginx(places: Places, config: Path) -> list[str]:
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "".join(f"{kind}_temp_path {places.folder}/{kind};" for kind in kinds)
     config.write_text(text.replace("http {", f"http {{ access_log off; {temporary}", 1))
-    once = f"daemon off; master_process off; pid {places.folder}/pid; error_log stderr;"
-    return [_found("nginx", "nginx-light"), "-c", str(config), "-g", once, "-e", "stderr"]
+    return nginx_command(places.folder, config)
 
 
 def _haproxy(places: Places, config: Path) -> list[str]:
@@ -173,6 +172,21 @@ def _haproxy(places: Places, config: Path) -> list[str]:
 
 
 def _envoy(places: Places, config: Path) -> list[str]:
+    return envoy_command(config)
+
+
+def nginx_command(folder: Path, config: Path, *, reloads: bool = False) -> list[str]:
+    """Return what runs nginx in the foreground.
+
+    If it `reloads`, the same words and `-s reload` reload it, and it is more than one process.
+    """
+    processes = "user root;" if reloads else "master_process off;"
+    once = f"daemon off; {processes} pid {folder}/pid; error_log stderr;"
+    return [_found("nginx", "nginx-light"), "-c", str(config), "-g", once, "-e", "stderr"]
+
+
+def envoy_command(config: Path) -> list[str]:
+    """Return what runs the Envoy of the wheel in the foreground."""
     program = Path(sys.executable).parent / "envoy"
     options = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
     return [str(program), "-c", str(config), *options]

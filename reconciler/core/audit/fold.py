@@ -157,13 +157,19 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
             | CredentialReleased()
         ):
             _take_row_event(state.row(event.row), event, record)
-        case TokenMinted() | IssuanceBegun() | IssuanceGivenUp():
-            pass
-        case TheftSuspected() | TheftRepeated() | TheftAcknowledged():
-            pass
-        case KeyRewrapped() | ReconcilerPaused() | ReconcilerResumed():
-            pass
-        case TrustOverridden() | RequestsRefused():
+        case (
+            TokenMinted()
+            | IssuanceBegun()
+            | IssuanceGivenUp()
+            | TheftSuspected()
+            | TheftRepeated()
+            | TheftAcknowledged()
+            | KeyRewrapped()
+            | ReconcilerPaused()
+            | ReconcilerResumed()
+            | TrustOverridden()
+            | RequestsRefused()
+        ):
             pass
         case _:
             assert_never(event)

@@ -39,7 +39,7 @@ def read_pepper(path: Path) -> bytes:
         pepper = bytes.fromhex(path.read_text().strip())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not hex"
-        raise _no_pepper(path, f"it is no token pepper: {reason}") from None
+        raise _no_pepper(path, f"the token pepper cannot be read: {reason}") from None
     if len(pepper) != PEPPER_BYTES:
         raise _no_pepper(path, f"it has {len(pepper)} bytes, expected {PEPPER_BYTES}")
     return pepper

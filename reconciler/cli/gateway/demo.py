@@ -136,7 +136,7 @@ def _rows(alpha: DemoGateway, beta: DemoGateway) -> None:
     peer = beta.json("peer", "show", "alpha")
     _value(
         "peer",
-        f"{peer['name']}: {peer['status']}, as {peer['grant']['name']}, "
+        f"{peer['name']}: {peer['status']} under {peer['grant']['name']}, "
         f"until {peer['certificate']['notAfter']}",
     )
     expect(peer["status"] == "active", "the peer is active")

@@ -182,7 +182,7 @@ def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> N
                 f"the clock of this machine is {skew.total_seconds():+.1f} s from the database's",
                 hint="synchronize the clocks: proofs and certificates depend on them",
             )
-        return f"{skew.total_seconds():+.1f} s from the database's"
+        return f"within {abs(skew.total_seconds()):.1f} s of the database's clock"
 
     def audit_log() -> str:
         with database.transaction() as tx:

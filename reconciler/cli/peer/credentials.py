@@ -1,4 +1,4 @@
-"""Write the certificate and key of an outbound peer, for what uses them.
+"""Write the certificate and the key of an outbound peer to files.
 
 With `--dir`, DIR holds tls.crt (the certificate, then its intermediates), tls.key, ca.crt (the
 other gateway's roots) and grant.json. They are replaced together: read them through DIR/..data.

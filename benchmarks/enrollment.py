@@ -50,7 +50,7 @@ def figures() -> list[Figure]:
         folder = Path(name)
         folder.chmod(0o755)  # as root, the database server runs as another account
         (folder / "ca").mkdir()
-        with _database(folder) as url, authority(folder / "ca") as ca:
+        with database(folder) as url, authority(folder / "ca") as ca:
             rows = Rows(url)
             names = [f"grant-{number}" for number in range(ENROLLMENTS)]
             rows.apply(peer_manifest(), *(grant_manifest(each) for each in names))
@@ -97,7 +97,8 @@ async def _sign(ca: Authority, requests: list[Request]) -> None:
 
 
 @contextmanager
-def _database(folder: Path) -> Iterator[str]:
+def database(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL with a migrated database until the block ends; give its URL."""
     account = server_account()
     cluster = Cluster(
         base=folder / "server",

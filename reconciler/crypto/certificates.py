@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -62,6 +63,7 @@ def read_certificate(pem: str) -> CertificateFacts:
         raise ValueError(f"the certificate cannot be read: {error}") from None
 
 
+@lru_cache(1024)
 def certificate_identity(der: bytes) -> CertificateIdentity:
     """Return what names a certificate, of its DER.
 

@@ -25,7 +25,7 @@ SELECT json_build_object('serial', serial, 'fingerprint', fingerprint,
     'peer_name', peer_name, 'subject_user_id', subject_user_id, 'scope', scope,
     'grant_status', grant_status, 'expires_at', extract(epoch FROM expires_at),
     'peer_status', peer_status, 'at', extract(epoch FROM at), 'holds', holds)
-FROM {schema}.federation_authority WHERE serial = %s
+FROM {schema}.federation_authority WHERE serial = $1
 """
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 CLIENT_CERT: Final = "client-cert"  # RFC 9440; also HAProxy
 X_SSL_CLIENT_CERT: Final = "x-ssl-client-cert"  # nginx
 X_FORWARDED_CLIENT_CERT: Final = "x-forwarded-client-cert"  # Envoy
+
+KNOWN: Final = 1024  # texts whose octets are remembered: proxies send the same ones again
 
 _BYTES: Final = re.compile(r":([A-Za-z0-9+/]+={0,2}):", re.ASCII)  # RFC 8941 3.3.5
 _ESCAPED: Final = re.compile(r"(?:[!-$&-~]|%[0-9A-Fa-f]{2})+", re.ASCII)
@@ -68,6 +71,7 @@ def certificate_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         raise CertificateMalformed(f"{name} cannot be read: {reason}") from None
 
 
+@lru_cache(KNOWN)
 def _client_cert(text: str) -> bytes:
     match = _BYTES.fullmatch(text)
     if match is None:
@@ -75,6 +79,7 @@ def _client_cert(text: str) -> bytes:
     return base64.b64decode(match[1], validate=True)
 
 
+@lru_cache(KNOWN)
 def _escaped_pem(text: str) -> bytes:
     if not _ESCAPED.fullmatch(text):
         raise ValueError("expected URL-encoded PEM")

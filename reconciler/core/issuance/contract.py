@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from reconciler.core.issuance.policy import renew_after
@@ -18,7 +19,7 @@ from reconciler.core.model.states import GrantStatus, TokenStatus
 from reconciler.core.model.times import parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
 
     from reconciler.core.issuance.policy import GrantFacts
@@ -89,11 +90,17 @@ class Document:
         return {"type": "object", "properties": properties, "required": list(properties)}
 
     @classmethod
-    def _formats(cls) -> Iterator[tuple[str, str, Format]]:
-        for each in fields(cls):  # type: ignore[arg-type]  # of its subclasses, all dataclasses
-            first, *words = each.name.split("_")
-            name = first + "".join(word.capitalize() for word in words)
-            yield each.name, name, each.metadata["format"]
+    @cache  # a check of authority writes one each time
+    def _formats(cls) -> tuple[tuple[str, str, Format], ...]:
+        return tuple(
+            (each.name, _camel_case(each.name), each.metadata["format"])
+            for each in fields(cls)  # type: ignore[arg-type]  # of its subclasses, all dataclasses
+        )
+
+
+def _camel_case(attribute: str) -> str:
+    first, *words = attribute.split("_")
+    return first + "".join(word.capitalize() for word in words)
 
 
 def component(name: str) -> dict[str, str]:

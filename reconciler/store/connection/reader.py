@@ -11,7 +11,6 @@ import asyncio
 import os
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -28,15 +27,11 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 8  # of one reader; more do not make one event loop faster
 DEADLINE_S: Final = 4.0  # of a statement, with the wait for a connection
 
+_LOST_STATEMENTS: Final = (
+    psycopg.errors.InvalidSqlStatementName,
+    psycopg.errors.DuplicatePreparedStatement,
+)
 _OPENED: Final = f"SELECT {TABLES_SCHEMA}, pg_is_in_recovery()"
-
-
-@dataclass(slots=True)
-class _Work:
-    """A statement under way, and the connection that it waits for, once there is one."""
-
-    connection: psycopg.AsyncConnection | None = None
-    abandoned: bool = False
 
 
 class Reader:
@@ -50,27 +45,28 @@ class Reader:
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._idle: list[tuple[psycopg.AsyncConnection, str]] = []
         self._closed = False
+        self._prepared = True
 
     async def row(self, statement: str, *values: str) -> tuple[Any, ...] | None:
-        """Return the first row of a statement, or None.
+        """Return the first row of a statement, or None; `$1` stands for the first value.
 
         Raises:
             Retry: `database_unavailable`, within `DEADLINE_S`.
             NeedsEdit: `schema_missing`, `config_invalid`; not where the process is `lasting`.
         """
-        work = _Work()
-        task = asyncio.create_task(self._row(work, statement, values))
+        deadline_s = asyncio.get_running_loop().time() + DEADLINE_S
+        if self._idle and not self._slots.locked():
+            async with self._slots:
+                return await self._row(deadline_s, statement, values)
         try:
-            await asyncio.wait({task}, timeout=DEADLINE_S)
+            async with asyncio.timeout_at(deadline_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise self._silent() from None
+        try:
+            return await self._row(deadline_s, statement, values)
         finally:
-            if not task.done():
-                _abandon(task, work)
-        if not task.done():
-            raise Retry(
-                "database_unavailable",
-                f"{self._connector.address} did not answer within {DEADLINE_S:.0f} s",
-            )
-        return task.result()
+            self._slots.release()
 
     async def close(self) -> None:
         """Close what is idle; what is in use is closed once it is done."""
@@ -80,46 +76,54 @@ class Reader:
         self._idle.clear()
 
     async def _row(
-        self, work: _Work, statement: str, values: tuple[str, ...]
+        self, deadline_s: float, statement: str, values: tuple[str, ...]
     ) -> tuple[Any, ...] | None:
-        async with self._slots:
-            if self._idle:
-                try:
-                    return await self._execute(work, *self._idle.pop(), statement, values)
-                except Retry:
-                    if work.abandoned:
-                        raise
-                    # the server was started anew: what is idle is as dead
-                    for connection, _ in self._idle:
-                        await connection.close()
-                    self._idle.clear()
-            return await self._execute(work, *await self._open(), statement, values)
+        loop = asyncio.get_running_loop()
+        if self._idle:
+            try:
+                return await self._execute(self._idle.pop(), deadline_s, statement, values)
+            except Retry:
+                # the server was started anew: what is idle is as dead
+                for connection, _ in self._idle:
+                    await connection.close()
+                self._idle.clear()
+                if loop.time() >= deadline_s:
+                    raise
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                opened = await self._open()
+        except TimeoutError:
+            raise self._silent() from None
+        return await self._execute(opened, deadline_s, statement, values)
 
     async def _execute(
         self,
-        work: _Work,
-        connection: psycopg.AsyncConnection,
-        schema: str,
+        opened: tuple[psycopg.AsyncConnection, str],
+        deadline_s: float,
         statement: str,
         values: tuple[str, ...],
     ) -> tuple[Any, ...] | None:
-        work.connection = connection
+        connection, schema = opened
+        timer = asyncio.get_running_loop().call_at(deadline_s, _sever, connection)
         try:
-            cursor = await connection.execute(
-                statement.format(schema=schema).encode(), values or None
-            )
+            cursor = psycopg.AsyncRawCursor(connection)
+            await cursor.execute(statement.format(schema=schema).encode(), values or None)
             row: tuple[Any, ...] | None = await cursor.fetchone()
         except BaseException as error:
-            work.connection = None
             await connection.close()
             if not isinstance(error, psycopg.Error):
                 raise
+            if asyncio.get_running_loop().time() >= deadline_s:
+                raise self._silent() from None
+            if isinstance(error, _LOST_STATEMENTS):
+                self._prepared = False
             raise self._failure(error) from None  # its DETAIL may hold the row
-        work.connection = None
+        finally:
+            timer.cancel()
         if self._closed:
             await connection.close()
         else:
-            self._idle.append((connection, schema))
+            self._idle.append(opened)
         return row
 
     async def _open(self) -> tuple[psycopg.AsyncConnection, str]:
@@ -134,6 +138,8 @@ class Reader:
             await connection.set_autocommit(True)
             cursor = await connection.execute(_OPENED.encode())
             opened = await cursor.fetchone()
+            # planned once a connection: three times as fast; a proxy may hand out another's
+            connection.prepare_threshold = 0 if self._prepared else None
         except BaseException as error:
             await connection.close()
             if not isinstance(error, psycopg.Error):
@@ -150,27 +156,28 @@ class Reader:
             )
         return connection, schema
 
+    def _silent(self) -> Retry:
+        return Retry(
+            "database_unavailable",
+            f"{self._connector.address} did not answer within {DEADLINE_S:.0f} s",
+        )
+
     def _failure(self, error: psycopg.Error) -> Exception:
         failure = statement_failure(error, self._connector)
-        if isinstance(failure, Conflict):
-            return Retry("database_unavailable", "another transaction was in the way")
+        if isinstance(failure, Conflict) or isinstance(error, _LOST_STATEMENTS):
+            return Retry("database_unavailable", "another session was in the way")
         if isinstance(failure, MosaicError):
             return failure
         return Retry("database_unavailable", printable(type(error).__name__))
 
 
-def _abandon(task: asyncio.Task[Any], work: _Work) -> None:
-    """End a statement that nobody waits for.
+def _sever(connection: psycopg.AsyncConnection) -> None:
+    """Make a statement that takes too long fail.
 
     psycopg 3.2 answers a cancellation by waiting for the server, which may be what hangs: so the
-    socket is shut down instead, and the statement fails.
+    socket is shut down instead.
     """
-    work.abandoned = True
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    if work.connection is None:
-        task.cancel()
-        return
     with suppress(OSError, psycopg.Error):
-        descriptor = os.dup(work.connection.fileno())
+        descriptor = os.dup(connection.fileno())
         with socket.socket(fileno=descriptor) as duplicate:
             duplicate.shutdown(socket.SHUT_RDWR)

@@ -13,11 +13,18 @@ from typing import TYPE_CHECKING, Final
 from reconciler.web.private.problems import HOST_UNKNOWN, PRIVATE_TOKEN, Denied
 
 if TYPE_CHECKING:
-    from starlette.datastructures import Headers
+    from collections.abc import Sequence
 
-TOKEN_HEADER: Final = "x-mosaic-token"  # noqa: S105 - a header's name
+    Fields = Sequence[tuple[bytes, bytes]]  # of a request, names in lower case, as in ASGI
+
+TOKEN_HEADER: Final = b"x-mosaic-token"
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[^:\[\]]{1,255})(?::[0-9]{1,5})?", re.ASCII)
+
+
+def values_of(fields: Fields, name: bytes) -> list[str]:
+    """Return the values of a field, however often it is there."""
+    return [value.decode("latin-1") for each, value in fields if each == name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +34,19 @@ class Access:
     token: bytes | None = field(default=None, repr=False)
     hosts: frozenset[str] = frozenset()
 
-    def require_host(self, headers: Headers) -> None:
+    def require_host(self, fields: Fields) -> None:
         """Refuse a host name that is not ours: a browser may have been led here under another.
 
         Raises:
             Denied: `host_unknown`.
         """
-        values = headers.getlist("host")
+        values = values_of(fields, b"host")
         match = _HOST.fullmatch(values[0]) if len(values) == 1 else None
         if match is None or not self._serves(match[1].strip("[]").lower().removesuffix(".")):
             detail = "name an address, localhost, or a host of MOSAIC_PRIVATE_HOSTS in Host"
             raise Denied(HOST_UNKNOWN, detail)
 
-    def require_token(self, headers: Headers, *, forwarded: bool = False) -> None:
+    def require_token(self, fields: Fields, *, forwarded: bool = False) -> None:
         """Refuse who does not know the token.
 
         Bearer and the password of Basic are taken. A `forwarded` request may carry a client's own
@@ -50,9 +57,9 @@ class Access:
         """
         if self.token is None:
             return
-        presented = [_credential(each) for each in headers.getlist("authorization")]
+        presented = [_credential(each) for each in values_of(fields, b"authorization")]
         if forwarded:
-            presented += [each.encode("latin-1") for each in headers.getlist(TOKEN_HEADER)]
+            presented += [each.encode("latin-1") for each in values_of(fields, TOKEN_HEADER)]
         expected = hashlib.sha256(self.token).digest()  # of one length, whatever is presented
         matches = [hmac.compare_digest(hashlib.sha256(p).digest(), expected) for p in presented]
         if not any(matches):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from reconciler.errors import MosaicError, Refused, Retry
@@ -25,12 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.responses import Response
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
     from reconciler.authority import Authority
     from reconciler.web.private.access import Access
 
 READY_S: Final = 4.5  # longest for all checks of a probe: it is answered within 5 s
+ALWAYS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="mosaic"'}  # so that a browser asks
 
 _log = logging.getLogger(__name__)
@@ -52,40 +52,30 @@ class PrivateApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         assert scope["type"] == "http"
-        correlation_id = uuid4().hex
-        headers = Headers(scope=scope)
+        correlation_id = os.urandom(16).hex()
         try:
-            response = await self._respond(scope, headers)
+            response = await self._respond(scope)
         except Exception as error:  # noqa: BLE001 - the border: nothing may pass as it is
             response = self._problem(error, scope, correlation_id)
         except asyncio.CancelledError:  # only a server that stops cancels
             stopping = Retry("unavailable", "the server stops: a request was cut off")
             response = self._problem(stopping, scope, correlation_id)
-        has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        response.raw_headers += [(b"x-correlation-id", correlation_id.encode()), *ALWAYS]
+        if _has_body(scope):  # it is not read
+            response.raw_headers.append((b"connection", b"close"))
+        await response(scope, receive, send)
 
-        async def finish(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                sent = MutableHeaders(scope=message)
-                sent["X-Correlation-Id"] = correlation_id
-                sent["X-Content-Type-Options"] = "nosniff"
-                sent["Cache-Control"] = "no-store"
-                if has_body:  # it is not read
-                    sent["Connection"] = "close"
-            await send(message)
-
-        await response(scope, receive, finish)
-
-    async def _respond(self, scope: Scope, headers: Headers) -> Response:
-        path = scope["path"]
+    async def _respond(self, scope: Scope) -> Response:
+        path, fields = scope["path"], scope["headers"]
         if path == "/livez":
             return JSONResponse({"status": "ok"})
         if path == "/readyz":
             return await self._ready()
         if self.authority is not None and is_authorize(path):
-            self.access.require_token(headers, forwarded=True)
-            return await authorize(self.authority, scope, headers)
-        self.access.require_host(headers)
-        self.access.require_token(headers)
+            self.access.require_token(fields, forwarded=True)
+            return await authorize(self.authority, scope)
+        self.access.require_host(fields)
+        self.access.require_token(fields)
         raise Refused("not_found", "there is no such path on the private listener")
 
     async def _ready(self) -> Response:
@@ -107,3 +97,10 @@ class PrivateApp:
         asks = problem.code == PRIVATE_TOKEN and not is_authorize(scope["path"])
         challenge = CHALLENGE if asks else None
         return problem_response(problem, correlation_id, self.clock(), challenge)
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )

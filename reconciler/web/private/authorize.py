@@ -20,19 +20,19 @@ from reconciler.core.authority.certificate_header import (
 )
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import Refused
+from reconciler.web.private.access import values_of
 from reconciler.web.private.problems import CERTIFICATE_MISSING, PROBLEMS, Denied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from starlette.datastructures import Headers
     from starlette.types import Scope
 
     from reconciler.authority import Authority, Decision
 
 PATH: Final = "/authorize"
-RESOURCE_HEADER: Final = "x-mosaic-resource"
-VERB_HEADER: Final = "x-mosaic-verb"
+RESOURCE_HEADER: Final = b"x-mosaic-resource"
+VERB_HEADER: Final = b"x-mosaic-verb"
 QUERY: Final = ("type", "verb")
 
 _log = logging.getLogger(__name__)
@@ -43,15 +43,15 @@ def is_authorize(path: str) -> bool:
     return path == PATH or path.startswith(f"{PATH}/")
 
 
-async def authorize(authority: Authority, scope: Scope, headers: Headers) -> Response:
+async def authorize(authority: Authority, scope: Scope) -> Response:
     """Return the answer to a request that is allowed.
 
     Raises:
         Denied: what denies it. Refused: `request_malformed`. Retry: `database_unavailable`.
     """
-    resource, verb = _question(scope, headers)
+    resource, verb = _question(scope)
     try:
-        der = certificate_of(headers.raw)
+        der = certificate_of(scope["headers"])
     except CertificateMissing as error:
         raise Denied(CERTIFICATE_MISSING, str(error)) from None
     except CertificateMalformed as error:
@@ -62,10 +62,12 @@ async def authorize(authority: Authority, scope: Scope, headers: Headers) -> Res
     return JSONResponse(decision.as_json(), headers=_headers(decision))
 
 
-def _question(scope: Scope, headers: Headers) -> tuple[str | None, str | None]:
+def _question(scope: Scope) -> tuple[str | None, str | None]:
     """Return the resource and the verb that are asked about, or two times None."""
-    resource = _sole(headers.getlist(RESOURCE_HEADER), RESOURCE_HEADER)
-    verb = _sole(headers.getlist(VERB_HEADER), VERB_HEADER)
+    resource, verb = (
+        _sole(values_of(scope["headers"], name), name.decode())
+        for name in (RESOURCE_HEADER, VERB_HEADER)
+    )
     if resource is None and verb is None and scope["path"] == PATH:
         resource, verb = _queried(scope["query_string"])
     if resource is None and verb is None:

@@ -232,6 +232,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "lock_held": Outcome(Retry, EXIT_LOCKED, "Another process holds the lock"),
     "plan_stale": Outcome(Refused, EXIT_STALE, "The plan is stale"),
     "commit_untrusted": Outcome(Refused, EXIT_UNTRUSTED, "A commit is not trusted"),
+    "plan_untrusted": Outcome(Refused, EXIT_UNTRUSTED, "The saved plan is not trusted"),
     "trust_bypassed": Outcome(Refused, EXIT_UNTRUSTED, "The rules of trust would be bypassed"),
     "usage": Outcome(NeedsEdit, EXIT_USAGE, "Wrong usage"),
     "confirmation_needed": Outcome(NeedsEdit, EXIT_USAGE, "A confirmation is needed"),

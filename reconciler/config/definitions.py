@@ -87,6 +87,11 @@ SETTINGS: Final = (
     Setting("public_url", read_origin, "the URL under which peers reach the endpoint"),
     Setting("keyring", Path, "the folder of the sealing keys"),
     Setting("token_pepper_file", Path, "the file of the token pepper, 32 bytes in hex"),
+    Setting(
+        "plan_key_file",
+        Path,
+        "the file of the key that saved plans have a MAC of (default plan-mac-key in the keyring)",
+    ),
     Setting("oid_arc", values.read_oid_arc, "the arc of the OIDs in certificates"),
     Setting("allow_addresses", values.read_networks, "non-global networks that may be called"),
     Setting("peer_proxy", values.read_peer_proxy, "environment: reach peers through HTTPS_PROXY"),

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PLAN_KEY: Final = "plan-mac-key"
+
 CLEARED: Final = frozenset({"ref", "path"})  # by an empty flag: `--ref ''` reads the folder itself
 
 
@@ -58,6 +60,7 @@ class Settings:
     public_url: str | None = None
     keyring: Path | None = None
     token_pepper: Path | None = None
+    plan_key: Path | None = None
     oid_arc: str = DEFAULT_OID_ARC
     allow_addresses: tuple[Network, ...] = ()
     peer_proxy: ProxyRules = field(default_factory=ProxyRules)
@@ -84,6 +87,12 @@ class Settings:
         """Return who set a setting, as an error names it: a flag, a variable, or file and key."""
         assigned = self.assigned.get(name)
         return assigned.origin if assigned is not None else BY_NAME[name].variable
+
+    @property
+    def plan_key_file(self) -> Path | None:
+        """The file of the key for saved plans: beside the sealing keys, if it is not set."""
+        beside = self.keyring / PLAN_KEY if self.keyring is not None else None
+        return self.plan_key or beside
 
     @property
     def cache(self) -> str | None:
@@ -213,7 +222,7 @@ def _settings(fields: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
     location = fields.pop("source", None)
     if location is not None:
         arguments["source"] = _source(SourceSetting(location, ref, path), home)
-    for name in ("token_pepper", "private_token"):
+    for name in ("token_pepper", "plan_key", "private_token"):
         if f"{name}_file" in fields:
             fields[name] = fields.pop(f"{name}_file")
     if home is not None and "database_url" not in fields:

@@ -1,4 +1,4 @@
-"""Signatures of SSH keys over checkpoints, made and verified by ssh-keygen(1).
+"""Signatures of SSH keys over checkpoints and saved plans, made and verified by ssh-keygen(1).
 
 So keys in an agent or on a token can sign, and who has no Mosaic can verify (PROTOCOL.sshsig).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,18 +18,28 @@ from reconciler.process import BoundExceeded, Bounds, ProcessResult, run_process
 if TYPE_CHECKING:
     from datetime import datetime
 
-NAMESPACE: Final = "mosaic-checkpoint"
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What is signed: its namespace, which a signature holds, and the code of a refusal."""
+
+    namespace: str
+    code: str
+
+
+CHECKPOINT: Final = Purpose("mosaic-checkpoint", "checkpoint_untrusted")
+PLAN: Final = Purpose("mosaic-plan", "plan_untrusted")
 SIGNING: Final = Bounds(seconds=120, output=64 * 1024)  # a passphrase is typed, a token touched
 VERIFYING: Final = Bounds(seconds=30, output=64 * 1024)
 
 
-def sign(content: bytes, key: Path) -> bytes:
+def sign(content: bytes, key: Path, purpose: Purpose) -> bytes:
     """Return the armored signature of `content` by a private key, or by its agent's.
 
     Raises:
         NeedsEdit: `value_invalid`: the key cannot sign. `config_invalid`: there is no ssh-keygen.
     """
-    result = _run(["-Y", "sign", "-n", NAMESPACE, "-f", os.fspath(key)], content, SIGNING)
+    result = _run(["-Y", "sign", "-n", purpose.namespace, "-f", os.fspath(key)], content, SIGNING)
     if result.code != 0:
         raise NeedsEdit(
             "value_invalid",
@@ -38,11 +49,13 @@ def sign(content: bytes, key: Path) -> bytes:
     return result.output
 
 
-def verify(content: bytes, signature: bytes, allowed_signers: Path, at: datetime) -> str:
+def verify(
+    content: bytes, signature: bytes, allowed_signers: Path, at: datetime, purpose: Purpose
+) -> str:
     """Return who signed `content`: a principal of the allowed signers whose key was valid `at`.
 
     Raises:
-        Refused: `checkpoint_untrusted`. NeedsEdit: `config_invalid`: there is no ssh-keygen.
+        Refused: the code of the purpose. NeedsEdit: `config_invalid`: there is no ssh-keygen.
     """
     with tempfile.TemporaryDirectory(prefix="mosaic-signature-") as folder:
         file = Path(folder) / "sig"
@@ -54,11 +67,11 @@ def verify(content: bytes, signature: bytes, allowed_signers: Path, at: datetime
         search = _run(["-Y", "find-principals", *options], b"", VERIFYING)
         names = search.output.decode("utf-8", "replace").splitlines()
         if search.code != 0 or not names:
-            raise _untrusted("its signature is by none of the allowed signers")
-        words = ["-Y", "verify", "-n", NAMESPACE, "-I", names[0], *options]
+            raise _untrusted(purpose, "its signature is by none of the allowed signers")
+        words = ["-Y", "verify", "-n", purpose.namespace, "-I", names[0], *options]
         result = _run(words, content, VERIFYING)
     if result.code != 0:
-        raise _untrusted(f"its signature does not verify: {_reason(result)}")
+        raise _untrusted(purpose, f"its signature does not verify: {_reason(result)}")
     return printable(names[0], 255)
 
 
@@ -78,6 +91,8 @@ def _reason(result: ProcessResult) -> str:
     return printable(next((line.strip() for line in lines if line.strip()), "no reason given"), 255)
 
 
-def _untrusted(message: str) -> Refused:
-    hint = f'allow its signer: a line with namespaces="{NAMESPACE}" in MOSAIC_ALLOWED_SIGNERS'
-    return Refused("checkpoint_untrusted", message, hint=hint)
+def _untrusted(purpose: Purpose, message: str) -> Refused:
+    hint = (
+        f'allow its signer: a line with namespaces="{purpose.namespace}" in MOSAIC_ALLOWED_SIGNERS'
+    )
+    return Refused(purpose.code, message, hint=hint)

@@ -21,11 +21,13 @@ from urllib.parse import urlsplit
 from reconciler.config import write_config
 from reconciler.config.document import read_document
 from reconciler.config.home import TAG_TEXT
+from reconciler.config.settings import PLAN_KEY
 from reconciler.core.issuance.tokens import PEPPER_BYTES
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.origin import address_of, origin_at, read_origin
 from reconciler.core.setting_values import SourceSetting, read_listen
 from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.plan_seal import make_key
 from reconciler.embedded.folders import locked
 from reconciler.embedded.ports import free_ports
 from reconciler.embedded.postgres import home_server as postgres
@@ -142,6 +144,7 @@ def _make(home: Home, wanted: Mapping[str, str]) -> None:
     keyring = place("keyring", home.keys)
     make_folder(keyring.parent)
     FileKeyring.create(keyring)
+    make_key(place("plan_key_file", keyring / PLAN_KEY))
     pepper = place("token_pepper_file", home.token_pepper)
     private_folder(pepper.parent)
     write_new(pepper, secrets.token_hex(PEPPER_BYTES).encode(), 0o400)

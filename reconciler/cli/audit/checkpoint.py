@@ -13,7 +13,7 @@ import click
 from reconciler.cli.audit.verify import refuse_broken, signature_of
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.core.audit.checkpoint import Checkpoint
-from reconciler.crypto.sshsig import sign
+from reconciler.crypto.sshsig import CHECKPOINT, sign
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.files import remedy, write_new
 from reconciler.store.audit.log import verify
@@ -49,7 +49,7 @@ def command(file: Path | None, key: Path | None) -> None:
         click.echo(text, nl=False)
         return
     if key is not None:
-        _write(signature_of(file), sign(text.encode(), key))
+        _write(signature_of(file), sign(text.encode(), key, CHECKPOINT))
     _write(file, text.encode())
     click.echo(f"{verification.last.seq:,} records verified; the checkpoint is in {file}")
 

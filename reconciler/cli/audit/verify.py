@@ -85,7 +85,9 @@ def _read(file: Path, allowed_signers: Path | None) -> tuple[Checkpoint, str | N
         return checkpoint, None
     signature = _content(signature_of(file), MAX_SIGNATURE)
     try:
-        return checkpoint, sshsig.verify(content, signature, allowed_signers, checkpoint.at)
+        return checkpoint, sshsig.verify(
+            content, signature, allowed_signers, checkpoint.at, sshsig.CHECKPOINT
+        )
     except Refused as error:
         raise Refused(error.code, f"{file}: {error.message}", hint=error.hint) from None
 

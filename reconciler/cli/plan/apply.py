@@ -99,9 +99,9 @@ def command(
     output: str,
 ) -> None:
     settings = read_settings()
-    saved = _saved(path, plan_options)
+    saved = _saved(path, plan_options, settings)
     source = replace(saved.source, cache=settings.cache) if saved else source_of(settings, path)
-    plan_options = saved.options if saved else plan_options
+    plan_options = saved.for_caller(plan_options) if saved else plan_options
     if dry_run:
         _preview(settings, source, (plan_options, saved), output)
         return
@@ -109,7 +109,7 @@ def command(
     invitation_folder = Path(invite_dir) if invite_dir is not None else None
     invitations: list[dict[str, Any]] = []
     print_gateway(settings)
-    if saved and (words := plan_options.words()):
+    if saved and (words := saved.options.words()):
         click.echo(f"with the options of the saved plan: {shlex.join(words)}", err=True)
     with (
         summarised() as attempt,
@@ -222,11 +222,13 @@ def _print_pause(database: Database) -> None:
         )
 
 
-def _saved(path: str | None, plan_options: PlanOptions) -> SavedPlan | None:
+def _saved(path: str | None, plan_options: PlanOptions, settings: Settings) -> SavedPlan | None:
     if path is None or not is_file(path):
         return None
-    saved = read_plan(Path(path))
-    if words := [*plan_options.words(), *source_flags_given()]:
+    saved, signer = read_plan(Path(path), settings)
+    if signer is not None:
+        click.echo(f"the plan is signed by {signer}", err=True)
+    if words := [*plan_options.selection_words(), *source_flags_given()]:
         raise NeedsEdit(
             "usage",
             f"{words[0]} cannot be combined with a saved plan, which has its own options",

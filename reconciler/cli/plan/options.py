@@ -36,28 +36,36 @@ class PlanOptions:
 
     def words(self) -> list[str]:
         """Return the flags as they are typed."""
+        return [*self.selection_words(), *self.exception_words(), *self.restriction_words()]
+
+    def selection_words(self) -> list[str]:
+        """Return the flags that choose objects."""
+        only, but = self.selection.only, self.selection.but
+        return [*_named("--target", only), *_named("--exclude", but)]
+
+    def exception_words(self) -> list[str]:
+        """Return the flags that allow something once."""
         limits = self.limits
         return [
-            *_named("--target", self.selection.only),
-            *_named("--exclude", self.selection.but),
             *(["--max-removals", str(limits.max_removals)] if limits.max_removals else []),
             *(["--allow-empty"] if limits.allow_empty else []),
-            *(["--refuse-widening"] if limits.refuse_widening else []),
             *(["--allow-rewind"] if self.allow_rewind else []),
             *(["--override-trust"] if self.override_trust else []),
+        ]
+
+    def restriction_words(self) -> list[str]:
+        """Return the flags that refuse something."""
+        return [
+            *(["--refuse-widening"] if self.limits.refuse_widening else []),
             *(["--require-signed"] if self.require_signed else []),
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the form that a saved plan has."""
-        limits = self.limits
+        """Return the form that a saved plan has: what it is about, and no exceptions."""
         return {
             "targets": sorted([str(kind), name] for kind, name in self.selection.only),
             "excludes": sorted([str(kind), name] for kind, name in self.selection.but),
-            "maxRemovals": str(limits.max_removals) if limits.max_removals else None,
-            "allowEmpty": limits.allow_empty,
-            "refuseWidening": limits.refuse_widening,
-            "allowRewind": self.allow_rewind,
+            "refuseWidening": self.limits.refuse_widening,
             "requireSigned": self.require_signed,
         }
 
@@ -68,15 +76,9 @@ class PlanOptions:
         Raises:
             ValueError, KeyError, TypeError: it is of another form.
         """
-        removals = document["maxRemovals"]
         return cls(
             Selection(_identities(document["targets"]), _identities(document["excludes"])),
-            GuardOptions(
-                MaxRemovals.parse(removals) if removals is not None else None,
-                allow_empty=bool(document["allowEmpty"]),
-                refuse_widening=bool(document["refuseWidening"]),
-            ),
-            allow_rewind=bool(document["allowRewind"]),
+            GuardOptions(refuse_widening=bool(document["refuseWidening"])),
             require_signed=bool(document["requireSigned"]),
         )
 

@@ -3,51 +3,82 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.plan.options import PlanOptions
-from reconciler.core.plan.json import plan_as_json
 from reconciler.core.plan.model import PLAN_FORMAT_VERSION
 from reconciler.core.setting_values import SourceSetting
+from reconciler.crypto.plan_seal import (
+    SealedPlan,
+    covered,
+    mac,
+    make_key,
+    read_key,
+    signature,
+    untrusted,
+    with_seal,
+)
 from reconciler.errors import NeedsEdit
 from reconciler.files import remedy, write_output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from reconciler.core.model.spec import Desired
-    from reconciler.reconcile import PlanResult
+    from reconciler.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
     """What of a saved plan decides: the source it was made from, its digest, the options.
 
-    The source of one that was read from a repository names the commit, not the ref that moves.
+    The source of one that was read from a repository names the commit, not the ref that moves. Of
+    the options, those that make exceptions are not saved: they are the caller's.
     """
 
     source: SourceSetting
     digest: str
     options: PlanOptions
 
+    def for_caller(self, caller: PlanOptions) -> PlanOptions:
+        """Return the options of an apply: what the plan is about, with the caller's exceptions.
 
-def save_plan(path: Path, result: PlanResult, desired: Desired, saved: SavedPlan) -> None:
+        What is stricter counts: a plan allows nothing that its caller does not.
+        """
+        own = self.options
+        refuse_widening = own.limits.refuse_widening or caller.limits.refuse_widening
+        return replace(
+            caller,
+            selection=own.selection,
+            limits=replace(caller.limits, refuse_widening=refuse_widening),
+            require_signed=own.require_signed or caller.require_signed,
+        )
+
+
+def save_plan(
+    path: Path, document: dict[str, Any], saved: SavedPlan, seal: Callable[[bytes], str]
+) -> None:
     """Write a plan as the object of the contract, with what it takes to apply it; whole or not.
 
     Raises:
-        NeedsEdit: `value_invalid`: it cannot be written there.
+        NeedsEdit: `value_invalid`: it cannot be written there; what `seal` raises.
     """
-    document = plan_as_json(result.plan, result.verdict, desired)
-    document["asked"] = saved.options.as_json()
-    document["reading"] = {
-        "location": saved.source.location,
-        "ref": desired.revision if saved.source.is_git else None,
-        "path": saved.source.path,
-    }
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    content = covered(
+        document
+        | {
+            "options": saved.options.as_json(),
+            "reading": {
+                "location": saved.source.location,
+                "ref": saved.source.ref,
+                "path": saved.source.path,
+            },
+        }
+    )
     try:
-        write_output(path, text.encode())
+        write_output(path, with_seal(content, seal(content)))
     except OSError as error:
         raise NeedsEdit(
             "value_invalid",
@@ -56,20 +87,76 @@ def save_plan(path: Path, result: PlanResult, desired: Desired, saved: SavedPlan
         ) from None
 
 
-def read_plan(path: Path) -> SavedPlan:
-    """Return the saved plan of a file.
+def plan_sealer(settings: Settings, sign_key: Path | None) -> Callable[[bytes], str]:
+    """Return what seals a plan: an SSH key, else the key of this gateway, made where it is missing.
 
     Raises:
-        NeedsEdit: `usage`: the file is no saved plan of this version.
+        NeedsEdit: `config_invalid`: that key is not set, or cannot be used.
+    """
+    if sign_key is not None:
+        return partial(signature, key=sign_key)
+    path = settings.plan_key_file
+    if path is None:
+        raise NeedsEdit(
+            "config_invalid",
+            "MOSAIC_PLAN_KEY_FILE: it is not set, and a saved plan has a MAC under a key",
+            hint="name a file, which is made if it is missing; or sign the plan: --sign-key KEY",
+        )
+    try:
+        make_key(path)
+    except OSError as error:
+        raise NeedsEdit(
+            "config_invalid",
+            f"MOSAIC_PLAN_KEY_FILE: {path} cannot be made: {error.strerror}",
+            hint=f"{remedy(error)}; or sign the plan: --sign-key KEY",
+        ) from None
+    return partial(mac, key=read_key(path))
+
+
+def read_plan(path: Path, settings: Settings) -> tuple[SavedPlan, str | None]:
+    """Return the saved plan of a file, once its seal is verified, and who signed it, if anybody.
+
+    Raises:
+        NeedsEdit: `usage`: the file is no saved plan; `config_invalid`: the key cannot be used.
+        Refused: `plan_untrusted`.
     """
     try:
-        return _saved(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        file = path.read_bytes()
+    except OSError:
+        file = b""
+    try:
+        sealed = SealedPlan.parse(file)
+    except ValueError:
+        if all(each in file for each in (b'"formatVersion"', b'"digest"', b'"changes"')):
+            raise untrusted("it has neither a MAC nor a signature, or that was changed") from None
         raise NeedsEdit(
             "usage",
-            f"{str(path)!r} is a file, but not a plan that this version saved",
+            f"{str(path)!r} is a file, but not a saved plan",
             hint="name the source's folder; --target kind/name narrows what is applied",
         ) from None
+    content, signer = _verified(sealed, settings)
+    try:
+        return _saved(json.loads(content, object_pairs_hook=_unique)), signer
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise untrusted("it is not of the form that this version saves") from None
+
+
+def _verified(sealed: SealedPlan, settings: Settings) -> tuple[bytes, str | None]:
+    if sealed.is_signature:
+        if settings.allowed_signers is None:
+            raise untrusted("it is signed, and MOSAIC_ALLOWED_SIGNERS does not say who may sign")
+        return sealed.verify_signature(settings.allowed_signers, datetime.now(UTC))
+    key = settings.plan_key_file
+    if key is None or not key.exists():
+        raise untrusted("this gateway has no key for saved plans, so another one saved it")
+    return sealed.verify_mac(read_key(key)), None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key is there twice")
+    return document
 
 
 def _saved(document: Any) -> SavedPlan:
@@ -77,8 +164,9 @@ def _saved(document: Any) -> SavedPlan:
         raise ValueError("another format")
     digest, reading = document["digest"], document["reading"]
     location, ref, path = reading["location"], reading["ref"], reading["path"]
-    texts = (digest, location, ref or "", path or "")
-    if not all(isinstance(each, str) for each in texts):
-        raise TypeError("not texts")
-    plan_options = PlanOptions.from_json(document["asked"])
+    plan_options = PlanOptions.from_json(document["options"])
+    names = (name for _, name in plan_options.selection.only | plan_options.selection.but)
+    texts = (digest, location, ref or "", path or "", *names)
+    if not all(isinstance(each, str) and each.isprintable() for each in texts):
+        raise TypeError("not printable texts")  # a signer elsewhere may have written them
     return SavedPlan(SourceSetting(location, ref, path), digest, plan_options)

@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-compose lint format bench schemas docs requirements
+.PHONY: help setup demo test test-compose lint format bench soak schemas docs requirements
 .PHONY: ready step-ca
 
 help: ## say what there is
@@ -57,6 +57,9 @@ format: setup ## let ruff lay out and repair the code
 
 bench: setup ## the benchmarks
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: setup ## minutes under attack: ARGS="hostile --minutes 10"
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 schemas: setup ## write schemas/ anew from the models
 	@sh tools/schemas.sh

@@ -1,0 +1,1 @@
+"""Hours of a hostile world in minutes: `make soak ARGS=hostile`."""

@@ -1,0 +1,146 @@
+"""What is attacked: two real `serve` processes on one PostgreSQL, with one step-ca."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import tempfile
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.crypto.keyring import FileKeyring
+from reconciler.embedded.postgres import server as clusters
+from reconciler.embedded.postgres.account import server_account
+from reconciler.embedded.postgres.programs import server_binaries
+from reconciler.embedded.postgres.server import Cluster
+from reconciler.embedded.processes import spawn
+from reconciler.store.db import Database
+from reconciler.store.migrate import upgrade
+from tests.support.commands.process import COMMAND
+from tests.support.gateways.enrollee import PEPPER, Rows
+from tests.support.gateways.step_ca import authority
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_S, wait_until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from tests.support.gateways.step_ca import Authority
+
+ENDPOINTS: Final = 2
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One `serve` process."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def is_ready(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return b"ready: " in self.log.read_bytes()
+
+    @property
+    def memory_mib(self) -> float:
+        """The resident memory of the process."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) / 1024
+
+    @property
+    def cpu_s(self) -> float:
+        """The time that the process has computed."""
+        user, system = Path(f"/proc/{self.process.pid}/stat").read_text().split()[13:15]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def log_kib(self) -> float:
+        """What it has logged."""
+        return self.log.stat().st_size / 1024
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The gateway of the soak: its rows, its roots and its endpoints."""
+
+    rows: Rows
+    roots: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+
+
+@contextmanager
+def gateway() -> Iterator[Gateway]:
+    """Run a gateway until the block ends; each endpoint must then end with 0."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mosaic-soak-")))
+        folder.chmod(0o755)  # as root, the database server runs as another account
+        rows = Rows(stack.enter_context(_database(folder)))
+        ports = tuple(free_port() for _ in range(ENDPOINTS))
+        (folder / "ca").mkdir()
+        url = f"https://127.0.0.1:{ports[0]}"
+        ca = stack.enter_context(authority(folder / "ca", url))
+        settings = _settings(folder, rows.url, url, ca)
+        endpoints = tuple(
+            stack.enter_context(_serve(folder / f"serve-{port}.log", port, settings))
+            for port in ports
+        )
+        yield Gateway(rows, ca.roots, endpoints)
+
+
+def _settings(folder: Path, database: str, url: str, ca: Authority) -> dict[str, str]:
+    pepper = folder / "pepper"
+    pepper.write_text(PEPPER.hex())
+    pepper.chmod(0o400)
+    FileKeyring.create(folder / "keys")
+    return {
+        "MOSAIC_DATABASE_URL": database,
+        "MOSAIC_PUBLIC_URL": url,
+        "MOSAIC_CA_URL": ca.url,
+        "MOSAIC_CA_ROOT": str(ca.folder / "root_ca.crt"),
+        "MOSAIC_CA_PROVISIONERS": str(ca.folder),
+        "MOSAIC_TOKEN_PEPPER_FILE": str(pepper),
+        "MOSAIC_KEYRING": str(folder / "keys"),
+    }
+
+
+@contextmanager
+def _serve(log: Path, port: int, settings: dict[str, str]) -> Iterator[Endpoint]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environ = {**inherited, **settings, "MOSAIC_LISTEN": f"127.0.0.1:{port}"}
+    process = spawn([*COMMAND, "serve"], log=log, env=environ, cwd=log.parent)
+    endpoint = Endpoint(process, port, log)
+    try:
+        wait_until(lambda: endpoint.is_ready, "the endpoint listens")
+        yield endpoint
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0, log.read_text()[-4096:]
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _database(folder: Path) -> Iterator[str]:
+    account = server_account()
+    cluster = Cluster(
+        base=folder / "server",
+        sockets=folder / "server" / "run",
+        binaries=server_binaries(account),
+        account=account,
+        password=secrets.token_urlsafe(16),
+        log=folder / "postgres.log",
+    )
+    clusters.ensure_running(cluster)
+    try:
+        upgrade(Database(cluster.url(), "soak"))
+        yield cluster.url()
+    finally:
+        clusters.stop(cluster)

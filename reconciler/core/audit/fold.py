@@ -136,11 +136,13 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
             _take_spec(state, event)
         case PeerRevoked() | GrantRevoked() | GrantExpired():
             _take_end(state, event, record)
-        case CertificateIssued() | CertificateRevokedAtCa() | CertificateRequeued():
+        case (
+            CertificateIssued()
+            | CertificateRevokedAtCa()
+            | CertificateRequeued()
+            | CertificateRevokedElsewhere()
+        ):
             _take_certificate(state, event)
-        case CertificateRevokedElsewhere():
-            state.revoking.add(event.serial)
-            state.row(event.row).certificates.pop(event.serial, None)
         case (
             RowAdopted()
             | RowRenamed()
@@ -225,7 +227,11 @@ def _hold_of_end(event: PeerRevoked | GrantRevoked, record: Record) -> Hold | No
 
 
 def _take_certificate(
-    state: AuditState, event: CertificateIssued | CertificateRevokedAtCa | CertificateRequeued
+    state: AuditState,
+    event: CertificateIssued
+    | CertificateRevokedAtCa
+    | CertificateRequeued
+    | CertificateRevokedElsewhere,
 ) -> None:
     match event:
         case CertificateIssued():
@@ -241,6 +247,9 @@ def _take_certificate(
         case CertificateRequeued():
             state.revoked.discard(event.serial)
             state.revoking.add(event.serial)
+        case CertificateRevokedElsewhere():
+            state.revoking.add(event.serial)
+            state.row(event.row).certificates.pop(event.serial, None)
 
 
 def _take_earlier(state: AuditState, event: EarlierEvent) -> None:

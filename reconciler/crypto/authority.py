@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 PEERS: Final = "peers"
 GATEWAY: Final = "gateway"
 REVOCATIONS: Final = "revocations"
-PROVISIONERS: Final = (PEERS, GATEWAY, REVOCATIONS)
+SIGNING: Final = (PEERS, GATEWAY)
+PROVISIONERS: Final = (*SIGNING, REVOCATIONS)
 
 ROOT_LIFE: Final = timedelta(days=3650)
 INTERMEDIATE_LIFE: Final = timedelta(days=1825)

@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.issuance.crl_locations import CrlLocations, read_crl_locations, template_data
-from reconciler.crypto.authority import TEMPLATES
+from reconciler.crypto.authority import SIGNING, TEMPLATES
 from reconciler.embedded.folders import locked
 from reconciler.embedded.stepca.authority_files import CONFIG, LOCK, PUBLIC
 from reconciler.errors import OTHER_USER, NeedsEdit
@@ -119,8 +119,8 @@ def listen_host(folder: Path) -> str:
 def _templates_of_many_places(folder: Path) -> dict[Path, str]:
     """Return the templates of an older version, as they have to be now."""
     older: dict[Path, str] = {}
-    for name in TEMPLATES.values():
-        path = folder / "templates" / name
+    for name in SIGNING:
+        path = folder / "templates" / TEMPLATES[name]
         text = path.read_text()
         if ONE_PLACE in text:
             older[path] = text.replace(ONE_PLACE, ALL_PLACES)

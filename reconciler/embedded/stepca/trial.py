@@ -23,7 +23,7 @@ from reconciler.config.home import Home
 from reconciler.core.issuance.crl_locations import crl_url_at
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, check_leaf
 from reconciler.core.model.origin import address_of, server_names
-from reconciler.crypto.authority import GATEWAY, PEERS
+from reconciler.crypto.authority import SIGNING
 from reconciler.crypto.certificates import read_certificate, subject_key_id
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key, private_key_pem
@@ -92,9 +92,7 @@ def _plan(home: Home, public_url: str, oid_arc: str) -> CaPlan:
 
 async def _sign(plan: CaPlan, public_url: str, oid_arc: str, names: tuple[str, ...]) -> None:
     root = (plan.folder / "root_ca.crt").read_text()
-    peers, gateway = (
-        Provisioner.load(plan.provisioners / f"{name}.json") for name in (PEERS, GATEWAY)
-    )
+    peers, gateway = (Provisioner.load(plan.provisioners / f"{name}.json") for name in SIGNING)
     async with CaClient(f"https://{plan.address}", (root,), peers, gateway) as ca:
         key = generate_key()
         chain = await ca.sign_server(make_csr(key), names, LIFE)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from reconciler.authority import Authority, Decision
+    from reconciler.web.private.access import Fields
 
 PATH: Final = "/authorize"
 RESOURCE_HEADER: Final = b"x-mosaic-resource"
@@ -50,8 +51,20 @@ async def authorize(authority: Authority, scope: Scope) -> Response:
         Denied: what denies it. Refused: `request_malformed`. Retry: `database_unavailable`.
     """
     resource, verb = _question(scope)
+    decision = await decision_on(authority, scope["headers"], resource, verb)
+    return JSONResponse(decision.as_json(), headers=_headers(decision))
+
+
+async def decision_on(
+    authority: Authority, fields: Fields, resource: str | None, verb: str | None
+) -> Decision:
+    """Return the decision that allows the certificate in the fields of a request.
+
+    Raises:
+        Denied: what denies it. Refused: `request_malformed`. Retry: `database_unavailable`.
+    """
     try:
-        der = certificate_of(scope["headers"])
+        der = certificate_of(fields)
     except CertificateMissing as error:
         raise Denied(CERTIFICATE_MISSING, str(error)) from None
     except CertificateMalformed as error:
@@ -59,7 +72,7 @@ async def authorize(authority: Authority, scope: Scope) -> Response:
     decision = await authority.check(der, resource=resource, verb=verb)
     if decision.reason is not None:
         raise Denied(decision.reason, _detail(decision))
-    return JSONResponse(decision.as_json(), headers=_headers(decision))
+    return decision
 
 
 def _question(scope: Scope) -> tuple[str | None, str | None]:

@@ -31,7 +31,7 @@ ROOMS: Final = (
     Room("Plans", "plan", ("plan", "apply", "drift")),
     Room("Grants and peers", "", ("grant", "peer")),
     Room("History", "history", ("history", "explain", "at")),
-    Room("Administration", "", ("keys", "ca", "db", "audit")),
+    Room("Administration", "", ("keys", "ca", "db", "audit", "trust")),
     Room("Other", "", ("completion", "version")),
 )
 

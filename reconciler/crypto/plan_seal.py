@@ -135,7 +135,7 @@ def untrusted(reason: str) -> Refused:
 
 def _unusable(path: Path, message: str) -> NeedsEdit:
     hint = (
-        "restore it with mode 0400, or remove it: the next `mosaic federation plan --save` makes"
-        " another, and plans that were saved before are refused"
+        "restore it with mode 0400, or remove it: the next `mosaic federation plan --save FILE`"
+        " makes another, and plans that were saved before are refused"
     )
     return NeedsEdit("config_invalid", f"{path}: {message}", hint=hint)

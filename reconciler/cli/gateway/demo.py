@@ -1,4 +1,4 @@
-"""Show two gateways on this machine, from manifest to certificate.
+"""Show two gateways on this machine, from manifest to the use of a certificate.
 
 Creates two gateways in a temporary folder, starts both on loopback, shows each step with its real
 values, and removes everything again. It takes well under a minute.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from reconciler.cli.gateway.demo_gateway import DemoGateway, expect
+from reconciler.cli.gateway.demo_service import call_service, demo_service
 from reconciler.cli.shared.signals import interruptible, uninterruptible
 from reconciler.config.home import NAME, Home
 from reconciler.core.issuance.invitation import parse_invitation
@@ -36,6 +37,7 @@ SCOPE: Final = {
     "resources": [{"type": "notes", "verbs": ["list"], "filter": {"teams": ["platform"]}}],
     "maxRowsPerQuery": 100,
 }
+CREDENTIAL: Final = "credential"
 SUBJECT: Final = "maria@alpha.example"
 LOOP_S: Final = 15  # within which the loop of `up` must have seen a removal
 
@@ -149,7 +151,10 @@ def _rows(alpha: DemoGateway, beta: DemoGateway) -> None:
     alpha.show("grant", "list")
     alpha.show("peer", "list")
     beta.show("peer", "list")
-    _removal(alpha)
+    with demo_service(alpha.settings) as url:
+        _use(beta, url)
+        _removal(alpha)
+        _refused_use(beta, url)
 
 
 def _create(alpha: DemoGateway, scope: str) -> dict[str, Any]:
@@ -176,6 +181,27 @@ def _create(alpha: DemoGateway, scope: str) -> dict[str, Any]:
 def _peer_add(beta: DemoGateway, invitation: str) -> None:
     _title("beta's admin receives the invitation, and uses it")
     beta.show("peer", "add", "-", "--name", "alpha", stdin=invitation)
+
+
+def _use(beta: DemoGateway, url: str) -> None:
+    _title("beta uses its credential: a service of alpha's asks alpha's /authorize, and lets it in")
+    beta.show("peer", "credentials", "alpha", "--dir", CREDENTIAL)
+    status, body = _call(beta, url)
+    expect(status == 200 and SUBJECT in body, "the service lets beta in")
+
+
+def _refused_use(beta: DemoGateway, url: str) -> None:
+    _title("beta's next request is refused, with the same certificate")
+    status, body = _call(beta, url)
+    expect(status == 403 and "grant_ended" in body, "the service refuses beta")
+
+
+def _call(beta: DemoGateway, url: str) -> tuple[int, str]:
+    files = (f"--cacert {CREDENTIAL}/ca.crt", f"--cert {CREDENTIAL}/tls.crt")
+    click.echo(f"  {beta.name}$ curl {' '.join(files)} --key {CREDENTIAL}/tls.key {url}")
+    status, body = call_service(url, beta.folder / CREDENTIAL)
+    _value("HTTP", f"{status} {body}")
+    return status, body
 
 
 def _removal(alpha: DemoGateway) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from reconciler.config import Settings
     from reconciler.core.issuance.x509 import CertificateFacts
 
 COMMAND: Final = (sys.executable, "-m", "reconciler.cli.main", "federation")
@@ -101,16 +102,22 @@ class DemoGateway:
                 process.kill()
                 process.communicate()
 
+    @property
+    def settings(self) -> Settings:
+        """The settings of its home."""
+        from reconciler.config import load_settings
+
+        return load_settings({}, _environment(), self.folder.resolve())
+
     def outbound_certificate(self, name: str) -> OutboundCertificate:
         """Return the certificate and the sealed key of an outbound peer, read from its row."""
         # late: only the demo's process needs them, and only here
-        from reconciler.config import load_settings
         from reconciler.crypto.certificates import read_certificate
         from reconciler.embedded.postgres.home_server import postgres
         from reconciler.store.db import Database
         from reconciler.store.outbound.peers import certified
 
-        home = load_settings({}, _environment(), self.folder.resolve()).home
+        home = self.settings.home
         assert home is not None
         with (
             postgres(home) as url,

@@ -98,7 +98,7 @@ def _print(name: str, folder: Path, released: Released, output: str) -> None:
         facts = {"peer": name, "directory": str(folder), "changed": released.changed}
         print_document(facts | {"certificate": certificate}, output)
         return
-    ends = f"certificate {certificate['serial']}, ends {away(certificate['notAfter'])}"
+    ends = f"certificate {certificate['serial']}, expires {away(certificate['notAfter'])}"
     if released.changed:
         click.echo(f"peer/{name}: wrote {folder} ({ends})")
     else:

@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from reconciler.config.document import read_document
@@ -87,3 +88,19 @@ def test_a_step_ca_that_ends_at_its_start_tells_its_own_last_words(gateway: Test
 
     assert_error(failed, 1, "step-ca did not start: ", "intermediate_ca_key")
     assert gateway.processes() == {}
+
+
+def test_a_taken_port_of_the_private_listener_is_a_warning_unless_it_was_set(
+    gateway: TestGateway,
+) -> None:
+    host, _, port = read_document(gateway.home)["private_listen"].text.rpartition(":")
+    with socket.create_server((host, int(port))):
+        refused = gateway("up", MOSAIC_PRIVATE_LISTEN=f"{host}:{port}")
+        assert_error(refused, 78, "the private listener", f"port {port}", f"pid {os.getpid()}, ")
+        assert gateway.processes() == {}
+        with gateway.up() as started, gateway.client() as client:
+            assert started.wait_for(f"the private listener cannot listen on {host} port {port}")
+            assert client.get("/readyz").status_code == 200
+    with gateway.up(), httpx.Client(base_url=f"http://{host}:{port}", trust_env=False) as private:
+        assert private.get("/readyz").status_code == 200
+        assert private.get("/authorize").json()["code"] == "certificate_missing"

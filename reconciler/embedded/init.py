@@ -151,7 +151,7 @@ def _make(home: Home, wanted: Mapping[str, str]) -> None:
     write_new(home.database_password, secrets.token_urlsafe(32).encode(), 0o400)
     write_ca(plan)
     if not SourceSetting(settings["source"], settings.get("ref")).is_git:
-        (folder / settings["source"]).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / settings["source"])
     with postgres.postgres(home) as url:
         upgrade(Database(url, application_name("init")))
     write_config(home.config, settings)

@@ -13,7 +13,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from reconciler.core.model.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
 from reconciler.core.model.times import format_duration, rfc3339
 from reconciler.errors import Refused
-from reconciler.files import write_new
+from reconciler.files import make_folder, write_new
 from reconciler.manifest.models import API_VERSION
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def write_manifest(path: Path, text: str) -> None:
     Raises:
         Refused: `name_taken`: the file exists. Nothing is overwritten.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     if not write_new(path, text.encode()):
         raise Refused(
             "name_taken", f"{path} exists already", hint="edit it, or choose another name"

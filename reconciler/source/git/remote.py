@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from reconciler.core.model.text import printable, without_credentials
 from reconciler.errors import NeedsEdit, Retry
+from reconciler.files import make_folder
 from reconciler.process import Bounds
 from reconciler.source.git.errors import error_summary, unfetched
 from reconciler.source.git.run import (
@@ -175,7 +176,7 @@ def cache_folder(named: str | None) -> Path:
     ]
     for folder in (each / "git" for each in wanted):
         try:
-            folder.parent.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(folder.parent.parent)
             folder.parent.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError:

@@ -96,6 +96,15 @@ CLAIMS: Final = {
     GATEWAY: _claims("5m0s", "25h0m0s", "24h0m0s"),
     REVOCATIONS: _claims("5m0s", "5m0s", "5m0s"),
 }
+# By the clock, and not at each revocation: n revocations would write n lists of up to n entries.
+# Half of the time for which peers are told to keep a list.
+CRL_PERIOD: Final = timedelta(seconds=30)
+CRL_POLICY: Final[dict[str, Any]] = {
+    "enabled": True,
+    "generateOnRevoke": False,
+    "cacheDuration": "24h",
+    "renewPeriod": f"{CRL_PERIOD.seconds}s",
+}
 TEMPLATES: Final = {PEERS: "peer.tpl", GATEWAY: "server.tpl", REVOCATIONS: "revocation.tpl"}
 
 
@@ -118,13 +127,7 @@ def ca_config(placement: CaPlacement, provisioners: dict[str, dict[str, Any]]) -
         "dnsNames": list(placement.dns_names),
         "logger": {"format": "text"},
         "db": placement.database or {"type": "badgerv2", "dataSource": f"{at}/db"},
-        "crl": {
-            "enabled": True,
-            "generateOnRevoke": True,
-            "cacheDuration": "24h",
-            "renewPeriod": "16h",
-            "idpURL": placement.crl_url,
-        },
+        "crl": {**CRL_POLICY, "idpURL": placement.crl_url},
         "authority": {
             "backdate": "1m0s",
             # it would refuse, for as long as our clock is behind the CA's, all that we ask of a CA

@@ -23,11 +23,14 @@ EXPIRE_EVERY: Final = timedelta(seconds=15)  # the clock that ends grants
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do every so often; `run` raises where it could not."""
+    """Something to do every so often; `run` raises where it could not.
+
+    It returns true where it is to be run again at once, as there is more to do.
+    """
 
     name: str
     every: timedelta
-    run: Callable[[], Awaitable[None]]
+    run: Callable[[], Awaitable[bool | None]]
 
 
 async def run_jobs(jobs: Iterable[Job], stop: asyncio.Event) -> None:
@@ -41,9 +44,9 @@ async def _repeat(job: Job, stop: asyncio.Event) -> None:
     backoff = Backoff(job.every, max(MAX_WAIT, job.every))
     failures, trouble = 0, ""
     while not stop.is_set():
-        before = trouble
+        before, again = trouble, None
         try:
-            await job.run()
+            again = await job.run()
             failures, trouble = 0, ""
         except MosaicError as error:
             failures, trouble = failures + 1, error.message
@@ -55,7 +58,7 @@ async def _repeat(job: Job, stop: asyncio.Event) -> None:
             _log.warning("%s: %s; trying again", job.name, trouble)
         elif before and not trouble:
             _log.info("%s: recovered", job.name)
-        await sleep_unless(stop, backoff.wait(failures))
+        await sleep_unless(stop, timedelta() if again else backoff.wait(failures))
 
 
 async def sleep_unless(stop: asyncio.Event, wait: timedelta) -> None:

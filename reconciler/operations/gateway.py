@@ -18,7 +18,7 @@ from reconciler.crypto.authority import GATEWAY, PEERS, REVOCATIONS
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca.move import continue_move
-from reconciler.embedded.stepca.upgrade import add_revocation_provisioner
+from reconciler.embedded.stepca.upgrade import upgrade_ca
 from reconciler.enroll import Gateway
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.loops.credentials import Credentials
@@ -99,7 +99,7 @@ def _revocations(settings: Settings, provisioners: Path) -> Provisioner:
     """Return the provisioner that revokes; a home of an older version gets it now."""
     file = provisioners / f"{REVOCATIONS}.json"
     if settings.embedded and settings.home is not None:
-        add_revocation_provisioner(settings.home.ca, provisioners)
+        upgrade_ca(settings.home.ca, provisioners)
     elif not file.exists():
         raise NeedsEdit(
             "config_invalid",

@@ -21,7 +21,7 @@ from reconciler.embedded.stepca.authority_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.stepca.config import read_ca_config
 from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.embedded.stepca.trial import try_settings
-from reconciler.embedded.stepca.upgrade import add_revocation_provisioner
+from reconciler.embedded.stepca.upgrade import upgrade_ca
 from reconciler.errors import NeedsEdit
 from reconciler.operations.placement import check_places
 
@@ -105,8 +105,8 @@ def _write(plan: CaPlan, settings: Settings) -> bool:
             trial = plan.folder / ".trial"
             try_settings(trial, step_ca, plan.public_url, plan.oid_arc, settings.listen)
         made = write_ca(plan)
-        if not made and add_revocation_provisioner(plan.folder, plan.provisioners):
-            click.echo("added the provisioner that revokes; start step-ca anew before `serve`")
+        if not made and upgrade_ca(plan.folder, plan.provisioners):
+            click.echo("brought up to this version; start step-ca anew before `serve`")
     except OSError as error:
         raise NeedsEdit(
             "config_invalid",

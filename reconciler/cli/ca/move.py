@@ -25,7 +25,7 @@ from reconciler.embedded.stepca.config import read_ca_config
 from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.embedded.stepca.move import begin_move, move_ends
 from reconciler.embedded.stepca.trial import try_settings
-from reconciler.embedded.stepca.upgrade import add_revocation_provisioner
+from reconciler.embedded.stepca.upgrade import upgrade_ca
 from reconciler.embedded.supervise import sole_gateway
 from reconciler.errors import MosaicError, NeedsEdit
 from reconciler.operations.placement import ask_places, port_warning
@@ -63,7 +63,7 @@ def command(url: str, folder: str | None) -> None:
         if home is not None:
             stack.enter_context(sole_gateway(home))
         if home is not None and settings.ca_provisioners is not None:
-            add_revocation_provisioner(ca, settings.ca_provisioners)
+            upgrade_ca(ca, settings.ca_provisioners)
         _, before = read_ca_config(ca)
         step_ca = find_step_ca()
         if step_ca is not None and before.public_url != origin:

@@ -1,13 +1,15 @@
 """Show the CA's version, health, root pin and provisioners.
 
-The provisioners must be exactly those of this gateway.
+The provisioners must be exactly those of this gateway, and the revocation list made as often.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,9 +18,12 @@ from reconciler.cli.shared.output import output_option, show_facts
 from reconciler.clients.step_ca.client import CaClient, CaProvisioner
 from reconciler.config import Settings, require
 from reconciler.core.issuance.crl_locations import read_crl_locations
-from reconciler.crypto.authority import CLAIMS, PROVISIONERS, TEMPLATES
-from reconciler.crypto.certificates import fingerprint_of
+from reconciler.core.model.times import format_duration, rfc3339
+from reconciler.crypto.authority import CLAIMS, CRL_PERIOD, CRL_POLICY, PROVISIONERS, TEMPLATES
+from reconciler.crypto.certificates import fingerprint_of, read_crl
 from reconciler.crypto.ott import Provisioner
+from reconciler.embedded.stepca import upgrade
+from reconciler.embedded.stepca.config import read_ca_config
 from reconciler.errors import MosaicError, Refused
 from reconciler.operations.placement import move_facts
 from reconciler.operations.roots import read_roots
@@ -27,7 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.core.issuance.crl_locations import CrlLocations
+    from reconciler.crypto.certificates import CrlFacts
     from reconciler.store.db import Database
+
+
+MAX_CRL_AGE: Final = 2 * CRL_PERIOD + timedelta(minutes=1)  # what clocks may differ by
 
 
 @click.command(help=__doc__)
@@ -44,12 +53,12 @@ def command(output: str) -> None:
                 database = stack.enter_context(open_database(settings, "ca status"))
             facts["move"] = move_facts(places, database)
     show_facts(facts, output)
-    if not facts["provisionersAreOurs"]:
+    if facts["differences"]:
         raise Refused(
             "ca_refused",
-            "the CA's provisioners are not those of this gateway:"
-            f" {'; '.join(facts['differences'])}",
-            hint="restore the ca.json that `ca init` wrote, and restart step-ca",
+            f"the CA is not configured for this gateway: {'; '.join(facts['differences'])}",
+            hint="restore the ca.json that `ca init` wrote, or correct it, and restart step-ca;"
+            " `ca init`, run again, corrects what it says of the revocation list",
         )
 
 
@@ -75,17 +84,40 @@ async def _ask(settings: Settings) -> tuple[dict[str, Any], CrlLocations | None]
             *([] if seen == expected else [f"got {seen}, expected {expected}"]),
             *(each for one in listed for each in _differences(one, settings)),
         ]
+        issuers = await ca.intermediates()
+        crl = read_crl(await ca.crl(), issuers[0])
         return {
             "url": url,
             "version": await ca.version(),
             "health": await ca.health(),
             "rootPins": [fingerprint_of(root) for root in roots],
-            "intermediates": [fingerprint_of(each) for each in await ca.intermediates()],
+            "intermediates": [fingerprint_of(each) for each in issuers],
+            "crl": {
+                "number": crl.number,
+                "thisUpdate": rfc3339(crl.this_update),
+                "nextUpdate": rfc3339(crl.next_update),
+            },
             "provisioners": seen,
             "expected": expected,
             "provisionersAreOurs": not differences,
-            "differences": differences,
+            "differences": [*differences, *crl_differences(crl, settings)],
         }, _places(listed)
+
+
+def crl_differences(crl: CrlFacts, settings: Settings) -> Iterator[str]:
+    """Yield how the CA makes its revocation list in another way than ours.
+
+    The CA does not say how: the `ca.json` of a home does, elsewhere the age of the list.
+    """
+    if settings.home is not None and settings.embedded:
+        yield from upgrade.crl_differences(read_ca_config(settings.home.ca)[0])
+        return
+    age = datetime.now(UTC) - crl.this_update
+    if age > MAX_CRL_AGE:
+        yield (
+            f"crl: its list was made {format_duration(age)} ago, and is to be made every"
+            f" {format_duration(CRL_PERIOD)}: set {json.dumps(CRL_POLICY)} in its ca.json"
+        )
 
 
 def _places(listed: tuple[CaProvisioner, ...]) -> CrlLocations | None:

@@ -1,4 +1,6 @@
-"""What a certificate authority of an older version lacks: a provisioner of its own that revokes.
+"""What a certificate authority of an older version lacks, and how it gets it.
+
+It gets a provisioner of its own that revokes, and a revocation list that is made by the clock.
 
 The key is written first and `ca.json` last, so a run that is interrupted is completed by the next
 one with the same key. A step-ca that runs reads `ca.json` when it starts.
@@ -11,6 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from reconciler.crypto.authority import (
+    CRL_POLICY,
     REVOCATIONS,
     TEMPLATES,
     new_provisioner,
@@ -34,8 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def add_revocation_provisioner(folder: Path, provisioners: Path) -> bool:
-    """Give the CA of a folder the provisioner that revokes; return False if it has it.
+def upgrade_ca(folder: Path, provisioners: Path) -> bool:
+    """Bring the CA of a folder up to this version; return False if it is.
 
     Raises:
         NeedsEdit: `config_invalid`: its files are not as `ca init` writes them, or cannot be
@@ -43,21 +46,40 @@ def add_revocation_provisioner(folder: Path, provisioners: Path) -> bool:
     """
     try:
         with locked(folder / LOCK, fcntl.LOCK_EX):
-            return _add(folder, provisioners)
+            document, _ = read_ca_config(folder)
+            lacking = not _has_revocations(document)
+            if lacking:
+                _add_revocations(document, folder, provisioners)
+            differing = crl_differences(document)
+            document["crl"] |= CRL_POLICY
+            if lacking or differing:
+                replace_file(folder / CONFIG, json_bytes(document), PUBLIC)
+            return lacking or bool(differing)
     except OSError as error:
         raise NeedsEdit(
             "config_invalid",
-            f"the certificate authority in {folder} cannot be given the provisioner"
-            f" {REVOCATIONS!r}: {error.filename}: {error.strerror}",
+            f"the certificate authority in {folder} cannot be brought up to this version:"
+            f" {error.filename}: {error.strerror}",
             hint=OTHER_USER,
         ) from error
 
 
-def _add(folder: Path, provisioners: Path) -> bool:
-    document, _ = read_ca_config(folder)
+def crl_differences(document: dict[str, Any]) -> tuple[str, ...]:
+    """Return how a `ca.json` has its revocation list made in another way than ours."""
+    crl = document["crl"]
+    return tuple(
+        f"crl.{name}: got {crl.get(name)!r}, expected {expected!r}"
+        for name, expected in CRL_POLICY.items()
+        if crl.get(name) != expected
+    )
+
+
+def _has_revocations(document: dict[str, Any]) -> bool:
+    return any(each["name"] == REVOCATIONS for each in document["authority"]["provisioners"])
+
+
+def _add_revocations(document: dict[str, Any], folder: Path, provisioners: Path) -> None:
     listed: list[dict[str, Any]] = document["authority"]["provisioners"]
-    if any(each["name"] == REVOCATIONS for each in listed):
-        return False
     file = provisioners / f"{REVOCATIONS}.json"
     write_new(file, private_json(new_provisioner(REVOCATIONS)), SECRET)
     template = TEMPLATES[REVOCATIONS]
@@ -67,8 +89,6 @@ def _add(folder: Path, provisioners: Path) -> bool:
     seen_as = str(options["templateFile"]).rpartition("/")[0]
     public = _public_key(file)
     listed.append(provisioner_config(REVOCATIONS, public, seen_as, options["templateData"]))
-    replace_file(folder / CONFIG, json_bytes(document), PUBLIC)
-    return True
 
 
 def _public_key(file: Path) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def store_crl(tx: Tx, facts: CrlFacts, der: bytes) -> None:
         " VALUES (:issuer, :der, :number, :this_update, :next_update)"
         " ON CONFLICT (issuer_key_id) DO UPDATE SET der = excluded.der,"
         " number = excluded.number, this_update = excluded.this_update,"
-        " next_update = excluded.next_update WHERE stored.this_update <= excluded.this_update",
+        " next_update = excluded.next_update WHERE stored.this_update <= excluded.this_update"
+        " AND stored.der <> excluded.der",
         issuer=facts.issuer_key_id,
         der=der,
         number=facts.number,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 BATCH: Final = 50  # revocations claimed at once
+NEWEST: Final = 10  # of them the newest, which so wait for none of thousands before them
 BACKOFF: Final = Backoff(timedelta(seconds=2), timedelta(minutes=5))
 
 
@@ -43,18 +44,24 @@ class Due:
 
 def claim_revocations(tx: Tx) -> tuple[Due, ...]:
     """Lease up to `BATCH` due revocations to the caller; another worker's are passed over."""
-    # the row locks end with this transaction; the lease lasts for the call to the CA that follows
+    # The row locks end with this transaction; the lease lasts for the call to the CA that follows.
+    # What is due is asked twice: the second time of a row that another worker may have leased.
+    due = (
+        "status = 'revoking' AND next_attempt_at <= clock_timestamp()"
+        " AND (lease_until IS NULL OR lease_until < clock_timestamp())"
+    )
+    chosen = f"SELECT id FROM federation_certificates WHERE {due} ORDER BY next_attempt_at"
     rows = tx.rows(
         "UPDATE federation_certificates AS c SET lease_until = clock_timestamp() + :lease,"
         " attempts = c.attempts + 1"
-        " FROM (SELECT due.id, g.name FROM federation_certificates AS due"
-        "   JOIN federation_grants AS g ON g.id = due.grant_id"
-        "   WHERE due.status = 'revoking' AND due.next_attempt_at <= clock_timestamp()"
-        "   AND (due.lease_until IS NULL OR due.lease_until < clock_timestamp())"
-        "   ORDER BY due.next_attempt_at LIMIT :batch FOR UPDATE OF due SKIP LOCKED) AS claimed"
-        " WHERE c.id = claimed.id RETURNING c.id, c.serial, claimed.name, c.attempts",
+        " FROM (SELECT id FROM federation_certificates WHERE id IN"
+        f"   (({chosen} DESC LIMIT :newest) UNION ({chosen} LIMIT :oldest)) AND {due}"
+        "   FOR UPDATE SKIP LOCKED) AS claimed, federation_grants AS g"
+        " WHERE c.id = claimed.id AND g.id = c.grant_id"
+        " RETURNING c.id, c.serial, g.name, c.attempts",
         lease=LEASE,
-        batch=BATCH,
+        newest=NEWEST,
+        oldest=BATCH - NEWEST,
     )
     return tuple(Due(row["id"], row["serial"], row["name"], row["attempts"]) for row in rows)
 

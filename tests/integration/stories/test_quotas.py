@@ -11,6 +11,7 @@ import pytest
 from reconciler.core import grant_limits
 from reconciler.core.setting_values import RateLimit
 from reconciler.store.issuance import read as facts
+from reconciler.store.issuance import revocation_queue as queue
 from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
 from tests.support.gateways.step_ca import Authority, authority
 from tests.support.gateways.web_server import Parts, serving
@@ -173,3 +174,26 @@ def test_attempts_while_the_ca_is_away_leave_few_records_and_go_on_by_themselves
             assert rows.one(newest) - before <= 2 * attempts, "two records an attempt"
             ca.start()
             wait_until(lambda: peer.enroll(client, token).status_code == 201, "the CA is back")
+
+
+def test_a_revocation_waits_for_none_of_thousands_before_it(
+    client: httpx.Client, rows: Rows
+) -> None:
+    enrolled(client, rows)
+    rows.run(
+        "WITH keys AS (INSERT INTO federation_keys SELECT lpad(to_hex(n), 64, '0'), g.id"
+        "   FROM federation_grants AS g, generate_series(1, 2000) AS n RETURNING spki_sha256)"
+        " INSERT INTO federation_certificates (id, grant_id, predecessor_id, serial, spki_sha256,"
+        "   csr_pem, status, next_attempt_at)"
+        " SELECT gen_random_uuid(), c.grant_id, c.id, ltrim(k.spki_sha256, '0'), k.spki_sha256,"
+        "   'csr', 'revoking', clock_timestamp() - interval '1 minute'"
+        " FROM keys AS k, federation_certificates AS c"
+    )
+    rows.apply(peer_manifest())
+    last = rows.one("SELECT serial FROM federation_certificates WHERE cert_pem IS NOT NULL")
+
+    with rows.database.transaction() as tx:
+        claimed = queue.claim_revocations(tx)
+
+    assert len(claimed) == queue.BATCH
+    assert last in {each.serial for each in claimed}

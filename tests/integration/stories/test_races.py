@@ -127,7 +127,7 @@ def test_a_revocation_between_the_transactions_hands_out_nothing(
     assert (row["status"], row["cert_pem"]) == ("revoking", None)
     run_workers_once(rows, own_authority)
     assert rows.one("SELECT status FROM federation_certificates") == "abandoned"
-    assert row["serial"] in crl_serials(rows, own_authority)
+    wait_until(lambda: row["serial"] in crl_serials(rows, own_authority), "the list names it")
 
 
 def test_a_lost_attempt_is_recovered_and_its_key_goes_on(
@@ -182,7 +182,7 @@ def test_revocations_wait_for_a_ca_that_is_down(rows: Rows, own_authority: Autho
     run_workers_once(rows, own_authority)
 
     assert rows.one("SELECT status FROM federation_certificates") == "revoked"
-    assert serial in crl_serials(rows, own_authority)
+    wait_until(lambda: serial in crl_serials(rows, own_authority), "the list names it")
 
 
 def test_what_the_revocation_list_lacks_is_revoked_again(
@@ -200,7 +200,7 @@ def test_what_the_revocation_list_lacks_is_revoked_again(
     run_workers_once(rows, own_authority)  # sees it
     run_workers_once(rows, own_authority)  # carries it to the CA
 
-    assert serial in crl_serials(rows, own_authority)
+    wait_until(lambda: serial in crl_serials(rows, own_authority), "the list names it")
     text = (
         "SELECT string_agg(kind, ' ' ORDER BY seq) FROM federation_audit_log"
         " WHERE kind ~ 'revoked_at_ca|requeued'"

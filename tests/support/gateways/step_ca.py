@@ -86,8 +86,10 @@ class Authority:
 
 
 @contextmanager
-def authority(folder: Path, public_url: str = "https://127.0.0.1") -> Iterator[Authority]:
-    """Run a new authority in the folder until the block ends."""
+def authority(
+    folder: Path, public_url: str = "https://127.0.0.1", period: str = "1s"
+) -> Iterator[Authority]:
+    """Run a new authority in the folder until the block ends; it makes its list every `period`."""
     material = new_authority("Test", datetime.now(UTC))
     address = f"127.0.0.1:{free_port()}"
     placement = CaPlacement(
@@ -100,7 +102,9 @@ def authority(folder: Path, public_url: str = "https://127.0.0.1") -> Iterator[A
     (folder / "root_ca.crt").write_text(material.root)
     (folder / "intermediate_ca.crt").write_text(material.intermediate)
     (folder / "intermediate_ca_key").write_bytes(material.intermediate_key)
-    (folder / "ca.json").write_text(json.dumps(ca_config(placement, material.provisioners)))
+    config = ca_config(placement, material.provisioners)
+    config["crl"]["renewPeriod"] = period
+    (folder / "ca.json").write_text(json.dumps(config))
     for name, document in material.provisioners.items():
         (folder / f"{name}.json").write_text(json.dumps(document))
     shutil.copytree(data_dir("step-ca"), folder / "templates")

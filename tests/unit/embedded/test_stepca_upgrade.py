@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import stat
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.cli.ca import status
+from reconciler.config import Settings
 from reconciler.crypto.authority import GATEWAY, PEERS, PROVISIONERS, REVOCATIONS
+from reconciler.crypto.certificates import CrlFacts
 from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca.authority_files import CaPlan, write_ca
-from reconciler.embedded.stepca.upgrade import add_revocation_provisioner
+from reconciler.embedded.stepca.upgrade import crl_differences, upgrade_ca
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +56,7 @@ def provisioners_of(plan: CaPlan) -> dict[str, dict[str, Any]]:
 def test_it_gets_the_provisioner_and_keeps_the_rest(plan: CaPlan) -> None:
     before = provisioners_of(plan)
     assert set(before) == {PEERS, GATEWAY}
-    assert add_revocation_provisioner(plan.folder, plan.provisioners) is True
+    assert upgrade_ca(plan.folder, plan.provisioners) is True
     after = provisioners_of(plan)
     assert tuple(after) == PROVISIONERS
     added = after.pop(REVOCATIONS)
@@ -66,17 +70,47 @@ def test_it_gets_the_provisioner_and_keeps_the_rest(plan: CaPlan) -> None:
 
 
 def test_one_that_has_it_is_not_touched(plan: CaPlan) -> None:
-    add_revocation_provisioner(plan.folder, plan.provisioners)
+    upgrade_ca(plan.folder, plan.provisioners)
     before = (plan.folder / "ca.json").stat()
-    assert add_revocation_provisioner(plan.folder, plan.provisioners) is False
+    assert upgrade_ca(plan.folder, plan.provisioners) is False
     assert (plan.folder / "ca.json").stat() == before
 
 
 def test_a_run_that_was_interrupted_is_completed_with_its_key(plan: CaPlan) -> None:
     config = (plan.folder / "ca.json").read_bytes()
-    add_revocation_provisioner(plan.folder, plan.provisioners)
+    upgrade_ca(plan.folder, plan.provisioners)
     kid = provisioners_of(plan)[REVOCATIONS]["key"]["kid"]
     (plan.folder / "ca.json").unlink()
     (plan.folder / "ca.json").write_bytes(config)
-    assert add_revocation_provisioner(plan.folder, plan.provisioners) is True
+    assert upgrade_ca(plan.folder, plan.provisioners) is True
     assert provisioners_of(plan)[REVOCATIONS]["key"]["kid"] == kid
+
+
+def test_its_list_is_made_by_the_clock_and_all_else_stays(plan: CaPlan) -> None:
+    upgrade_ca(plan.folder, plan.provisioners)
+    before = config_of(plan)
+    config = plan.folder / "ca.json"
+    config.unlink()
+    older = before["crl"] | {"generateOnRevoke": True, "renewPeriod": "16h"}
+    config.write_text(json.dumps(before | {"crl": older}))
+    assert crl_differences(config_of(plan)) == (
+        "crl.generateOnRevoke: got True, expected False",
+        "crl.renewPeriod: got '16h', expected '30s'",
+    )
+
+    assert upgrade_ca(plan.folder, plan.provisioners) is True
+
+    assert config_of(plan) == before
+    assert upgrade_ca(plan.folder, plan.provisioners) is False
+
+
+def test_a_list_of_a_ca_elsewhere_that_is_not_made_by_the_clock_is_told() -> None:
+    now = datetime.now(UTC)
+    young, old = (
+        CrlFacts("ab", 1, now - age, now + timedelta(hours=24), frozenset())
+        for age in (timedelta(seconds=40), timedelta(hours=3))
+    )
+    assert list(status.crl_differences(young, Settings())) == []
+    (difference,) = status.crl_differences(old, Settings())
+    assert "its list was made 3h ago, and is to be made every 30s" in difference
+    assert '"generateOnRevoke": false' in difference

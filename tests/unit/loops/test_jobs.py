@@ -39,3 +39,21 @@ def test_a_failure_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixtu
         "revocations: KeyError, an internal error; trying again",
         "revocations: recovered",
     ]
+
+
+def test_a_job_with_more_to_do_runs_again_at_once_and_ends_when_it_is_stopped() -> None:
+    runs: list[int] = []
+
+    async def story() -> None:
+        stop = asyncio.Event()
+
+        async def batch() -> bool:
+            runs.append(len(runs))
+            if len(runs) == 5:
+                stop.set()
+            return True
+
+        await run_jobs([Job("batches", timedelta(hours=1), batch)], stop)
+
+    asyncio.run(story())
+    assert len(runs) == 5

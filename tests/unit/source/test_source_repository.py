@@ -226,7 +226,7 @@ def test_a_huge_blob_is_known_by_its_size_and_not_read(
     run = Repository.run
 
     def watched(self: Repository, *args: str, **rest: Any) -> bytes:
-        nones.append(rest.get("input"))
+        nones.append(rest.get("content"))
         return run(self, *args, **rest)
 
     monkeypatch.setattr(Repository, "run", watched)

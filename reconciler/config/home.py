@@ -5,7 +5,7 @@ mosaic-home      says what the folder is, from its first moment to its last
 destroying       its presence says that the home is being removed
 lock             held shared by whoever uses the database server
 keys/            the sealing keys (0700)
-secrets/         the token pepper, the database password, the server certificate (0700)
+secrets/         the token pepper, the passwords of the database, the server certificate (0700)
 ca/              what step-ca sees: certificates, intermediate key, ca.json, templates, database
 root-key/        the root's key alone, which can be taken offline
 provisioners/    the private keys of the CA's provisioners (0700)
@@ -111,8 +111,17 @@ class Home:
 
     @property
     def database_password(self) -> Path:
-        """The password of the database's owner."""
+        """The password of the database's superuser."""
         return self.secrets / "database-password"
+
+    def login_password(self, login: str) -> Path:
+        """The password of a login of the database."""
+        return self.secrets / f"{login}-password"
+
+    @property
+    def roles(self) -> Path:
+        """Which roles the database has, as they were made last."""
+        return self.run / "roles"
 
     @property
     def database_place(self) -> Path:

@@ -194,6 +194,11 @@ FUNCTIONS: Final[Mapping[str, tuple[Role, ...]]] = {
 }
 
 
+def table_version() -> str:
+    """Return a text that differs where the roles or their rights do."""
+    return repr((LOGINS, TABLES, VIEWS, FUNCTIONS))
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Privilege:
     """One right: `kind` is the object's, as GRANT names it; `column` is empty for all of it."""

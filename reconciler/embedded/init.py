@@ -32,6 +32,7 @@ from reconciler.embedded.folders import locked
 from reconciler.embedded.ports import free_ports
 from reconciler.embedded.postgres import home_server as postgres
 from reconciler.embedded.postgres.account import server_account
+from reconciler.embedded.postgres.logins import require_logins
 from reconciler.embedded.postgres.programs import require_usable
 from reconciler.embedded.stepca.authority_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.stepca.config import read_ca_config
@@ -154,6 +155,8 @@ def _make(home: Home, wanted: Mapping[str, str]) -> None:
         make_folder(folder / settings["source"])
     with postgres.postgres(home) as url:
         upgrade(Database(url, application_name("init")))
+        with postgres.starting(home):
+            require_logins(home, postgres.cluster_of(home))
     write_config(home.config, settings)
     home.draft.unlink(missing_ok=True)
 

@@ -14,12 +14,15 @@ import threading
 import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.backoff import Backoff
+from reconciler.core.privileges import Role
 from reconciler.embedded.folders import locked
 from reconciler.embedded.postgres import server as clusters
 from reconciler.embedded.postgres.home_server import cluster_of, postgres, starting
+from reconciler.embedded.postgres.logins import login_url
 from reconciler.embedded.processes import Identity, alive, identify, rotate_log
 from reconciler.embedded.stepca.install import require_step_ca
 from reconciler.embedded.stepca.move import continue_move
@@ -80,12 +83,12 @@ async def supervised(
     prepare: Callable[[str], None] = _nothing,
     *,
     require_ports: Callable[[], None] = _no_ports,
-) -> AsyncIterator[str]:
-    """Run the home's PostgreSQL and step-ca; yields the owner's database URL.
+) -> AsyncIterator[Callable[[str], str]]:
+    """Run the home's PostgreSQL and step-ca; yields what returns the database URL of a login.
 
     `ending` tells, from any thread, that a signal has come: nothing is waited for any longer.
-    `prepare` is given the URL before step-ca starts; `require_ports` is called before anything
-    does, and refuses what cannot be listened on.
+    `prepare` is given the superuser's URL before step-ca starts; `require_ports` is called before
+    anything does, and refuses what cannot be listened on.
 
     Raises:
         Refused: `state_conflict`: another gateway runs this home.
@@ -106,14 +109,16 @@ async def supervised(
         url = await asyncio.to_thread(server.__enter__)
         stack.push(server.__exit__)
         await asyncio.to_thread(prepare, url)
-        await asyncio.to_thread(continue_move, home.ca, Database(url, application_name("move")))
+        url_of = partial(login_url, home, cluster_of(home))
+        moving = Database(url_of(Role.READER), application_name("move"))
+        await asyncio.to_thread(continue_move, home.ca, moving)
         # The move may write the configuration of step-ca, which reads it only when it starts. The
         # stop is registered before the start: a start that is cut off may leave a child.
         stack.callback(step_ca.stop)
         await asyncio.to_thread(step_ca.start, give_up)
         watching = asyncio.create_task(_watch(home, step_ca, give_up))
         try:
-            yield url
+            yield url_of
         finally:
             # First: a start that the watch waits for ends by it, and cannot be cancelled otherwise.
             leaving.set()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.core.issuance.invitation import Invitation
     from reconciler.core.setting_values import SourceSetting
     from reconciler.crypto.keyring import FileKeyring
+    from reconciler.store.connection.conninfo import Source
     from reconciler.store.db import Database
 
 MAX_LABEL: Final = 63  # RFC 1123 2.1
@@ -47,6 +48,7 @@ class PeerAddition:
 
     settings: Settings
     database: Database
+    client_keys: Source  # a database of a login that may write and read them
     keys: FileKeyring = field(repr=False)
     invitation: Invitation = field(repr=False)
     name: str
@@ -131,7 +133,7 @@ class PeerAddition:
     async def _joiner(self, command: str) -> AsyncIterator[Joiner]:
         settings = self.settings
         database = AsyncDatabase(
-            self.database.source, application_name(command), pool_size=2, lasting=False
+            self.client_keys, application_name(command), pool_size=2, lasting=False
         )
         try:
             yield Joiner(

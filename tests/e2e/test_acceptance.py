@@ -190,3 +190,25 @@ def test_row_8_the_lists_tell_the_truth_with_no_timer_running(
 
 def _statuses(gateway: TestGateway, kind: str) -> dict[str, str]:
     return {row["name"]: row["status"] for row in gateway.document(kind, "list")}
+
+
+def test_each_part_of_a_gateway_writes_by_the_login_of_its_role(
+    pair: Pair, enrolled: Enrolled
+) -> None:
+    logins = (
+        "SELECT DISTINCT split_part(actor, ':', 1) || ' ' || (body::jsonb ->> 'login')"
+        " FROM federation_audit_log WHERE split_part(actor, ':', 1) <> 'worker'"
+    )
+
+    assert enrolled.added["status"] == "active"
+    loop = {"loop mosaic_operator"}  # if it has changed something meanwhile
+    assert set(pair.alpha.sql(logins).split("\n")) | loop == {
+        "peer mosaic_gateway",
+        "user mosaic_operator",
+        *loop,
+    }
+    assert set(pair.beta.sql(logins).split("\n")) | loop == {
+        "user mosaic_gateway",  # of the key, which an operator's login cannot read
+        "user mosaic_operator",
+        *loop,
+    }

@@ -13,6 +13,7 @@ import click
 from reconciler.cli.audit.verify import refuse_broken, signature_of
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.core.audit.checkpoint import Checkpoint
+from reconciler.core.privileges import Role
 from reconciler.crypto.sshsig import CHECKPOINT, sign
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.files import remedy, write_new
@@ -33,7 +34,7 @@ def command(file: Path | None, key: Path | None) -> None:
     if key is not None and file is None:
         raise click.UsageError("--sign-with: name a FILE to sign")
     with (
-        open_database(read_settings(), "audit checkpoint") as database,
+        open_database(read_settings(), "audit checkpoint", Role.READER) as database,
         database.transaction() as tx,
     ):
         verification = verify(tx)

@@ -17,6 +17,7 @@ from reconciler.core.audit.events import EVENT_TYPES
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
+from reconciler.core.privileges import Role
 from reconciler.errors import NeedsEdit
 from reconciler.store.audit.log import RecordFilter, newest
 
@@ -54,7 +55,10 @@ def command(
     limit: int,
     output: str,
 ) -> None:
-    with open_database(read_settings(), "audit list") as database, database.transaction() as tx:
+    with (
+        open_database(read_settings(), "audit list", Role.READER) as database,
+        database.transaction() as tx,
+    ):
         moment = absolute(tx, since, "--since") if since is not None else None
         rows = newest(tx, limit, RecordFilter(kinds, moment, subject))
     for each in kinds if not rows else ():

@@ -1,7 +1,8 @@
 """Verify the hash chain of the audit log.
 
 Every record is checked against its hash and the record before it. If MOSAIC_ALLOWED_SIGNERS is set,
-each checkpoint must have a valid signature in FILE.sig.
+each checkpoint must have a valid signature in FILE.sig. It also shows which logins of the database
+can replace the log, and which can only append to it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.core.audit.checkpoint import MAX_CHECKPOINT, Checkpoint
 from reconciler.core.model.times import rfc3339
+from reconciler.core.privileges import Role
 from reconciler.crypto import sshsig
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.store.audit.log import verify
+from reconciler.store.roles.logins import audit_writers
 
 if TYPE_CHECKING:
     from reconciler.core.audit.chain import Verification
@@ -39,20 +42,27 @@ MAX_SIGNATURE = 64 * 1024  # octets
 def command(files: tuple[Path, ...], output: str) -> None:
     setting = read_settings()
     checkpoints = [(file, *_read(file, setting.allowed_signers)) for file in files]
-    with open_database(setting, "audit verify") as database, database.transaction() as tx:
+    with (
+        open_database(setting, "audit verify", Role.READER) as database,
+        database.transaction() as tx,
+    ):
         verification = verify(tx, [head for _, each, _ in checkpoints for head in each.heads])
+        writers = audit_writers(tx)
     refuse_broken(verification)
     if output != "text":
         documents = [
             {"file": str(file), "seq": each.seq, "at": rfc3339(each.at), "signer": signer}
             for file, each, signer in checkpoints
         ]
-        print_document({"entries": verification.last.seq, "checkpoints": documents}, output)
+        document = {"entries": verification.last.seq, "checkpoints": documents}
+        print_document(document | {"logins": writers.as_json()}, output)
         return
     click.echo(f"{verification.last.seq:,} records verified")
     for file, each, signer in checkpoints:
         signed = f"signed by {signer}" if signer else "its signature was not verified"
         click.echo(f"{file}: seq {each.seq:,} is unchanged since {rfc3339(each.at)}; {signed}")
+    click.echo(f"logins that can replace the log: {', '.join(writers.replacing)}")
+    click.echo(f"logins that can append to it: {', '.join(writers.appending) or 'no others'}")
 
 
 def refuse_broken(verification: Verification) -> None:

@@ -20,6 +20,7 @@ from reconciler.config.document import change_config, read_document
 from reconciler.core.model.origin import address_of, is_loopback, read_origin
 from reconciler.core.model.text import printable, without_credentials
 from reconciler.core.model.times import rfc3339
+from reconciler.core.privileges import Role
 from reconciler.core.setting_values import read_listen
 from reconciler.embedded.stepca.config import read_ca_config
 from reconciler.embedded.stepca.install import find_step_ca
@@ -68,7 +69,7 @@ def command(url: str, folder: str | None) -> None:
         step_ca = find_step_ca()
         if step_ca is not None and before.public_url != origin:
             try_settings(ca / ".trial", step_ca, origin, before.oid_arc, settings.listen)
-        database = stack.enter_context(open_database(settings, "ca move"))
+        database = stack.enter_context(open_database(settings, "ca move", Role.READER))
         # ask a CA elsewhere: no certificate names a location that the CA was not started with yet
         in_force = home is not None or _runs_on(settings, before)
         others_live = timedelta() if home is not None else SERVERS_LIVE

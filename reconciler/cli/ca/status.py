@@ -19,6 +19,7 @@ from reconciler.clients.step_ca.client import CaClient, CaProvisioner
 from reconciler.config import Settings, require
 from reconciler.core.issuance.crl_locations import read_crl_locations
 from reconciler.core.model.times import format_duration, rfc3339
+from reconciler.core.privileges import Role
 from reconciler.crypto.authority import CLAIMS, CRL_PERIOD, CRL_POLICY, PROVISIONERS, TEMPLATES
 from reconciler.crypto.certificates import fingerprint_of, read_crl
 from reconciler.crypto.ott import Provisioner
@@ -50,7 +51,7 @@ def command(output: str) -> None:
         with ExitStack() as stack:
             database: Database | None = None
             with suppress(MosaicError):  # without the rows, the end of the move is not known
-                database = stack.enter_context(open_database(settings, "ca status"))
+                database = stack.enter_context(open_database(settings, "ca status", Role.READER))
             facts["move"] = move_facts(places, database)
     show_facts(facts, output)
     if facts["differences"]:

@@ -11,6 +11,7 @@ import click
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.core.model.text import counted
+from reconciler.core.privileges import Role
 from reconciler.errors import Refused
 from reconciler.store.roles.catalog import role_differences, roles_are_made
 from reconciler.store.schema import differences
@@ -20,7 +21,7 @@ from reconciler.store.schema import differences
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(output: str) -> None:
-    with open_database(read_settings(), "db check") as database:
+    with open_database(read_settings(), "db check", Role.READER) as database:
         database.require_writable()
         with database.transaction() as tx:
             differing = differences(tx)

@@ -6,6 +6,7 @@ import click
 
 from reconciler.cli.shared.context import read_settings, running_database, verb
 from reconciler.cli.shared.output import output_option, show_facts
+from reconciler.core.privileges import Role
 from reconciler.store.db import Database
 from reconciler.store.locks import application_name
 from reconciler.store.schema import revisions
@@ -16,7 +17,7 @@ from reconciler.store.schema import revisions
 @verb
 def command(output: str) -> None:
     with (
-        running_database(read_settings()) as source,
+        running_database(read_settings(), Role.READER) as source,
         Database(source, application_name("db current")).transaction() as tx,
     ):
         migrations = revisions(tx)

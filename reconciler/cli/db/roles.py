@@ -5,32 +5,48 @@ people, which is both of the last two. If a superuser owns the tables, mosaic_ow
 else the roles and PUBLIC have in this database is revoked. It is safe to run the command again;
 `db upgrade` repeats it for new tables.
 
-It needs a login that may create roles: with --print, somebody else can run the SQL.
+With --login, a role can log in, and its URL is in a file. It needs a login that may create roles:
+with --print, somebody else can run the SQL.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
 from reconciler.cli.shared.context import open_database, print_gateway, read_settings, verb
 from reconciler.core.privileges import LOGINS
+from reconciler.operations.logins import make_login
 from reconciler.store.roles.catalog import role_differences
 from reconciler.store.roles.making import make_roles, role_statements
+
+login_option = click.option(
+    "--login",
+    "folders",
+    metavar="DIR",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder named after a role, for the URL by which it logs in; may be given again.",
+)
 
 
 @click.command(help=__doc__)
 @click.option("--print", "only_print", is_flag=True, help="Print the SQL; change nothing.")
+@login_option
 @verb
-def command(only_print: bool) -> None:
+def command(only_print: bool, folders: tuple[Path, ...]) -> None:
     settings = read_settings()
     if not only_print:
         print_gateway(settings)
-    with open_database(settings, "db roles") as database, database.transaction() as tx:
+    with open_database(settings, "db roles", None) as database, database.transaction() as tx:
         if only_print:
             for statement in ("BEGIN", *role_statements(tx), "COMMIT"):
                 click.echo(f"{statement};")
             return
         make_roles(tx)
+        for folder in folders:
+            make_login(tx, database.source, folder)
         left = role_differences(tx)
     click.echo(f"the roles are {', '.join(LOGINS)}")
     for each in left:

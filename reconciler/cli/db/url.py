@@ -1,6 +1,7 @@
 """Print the URL of the database, for psql.
 
-The URL contains the password. It is MOSAIC_DATABASE_URL, or the URL of a home's own server.
+The URL contains the password. It is MOSAIC_DATABASE_URL, or in a home that of the owner of the
+tables, who can change everything in the database.
 
 The embedded server runs only while it is used: start `up` or another command first.
 """
@@ -12,6 +13,7 @@ import click
 from reconciler.cli.shared.context import read_settings, require_home, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.config import database_source
+from reconciler.core.privileges import OWNER
 
 
 @click.command(help=__doc__)
@@ -22,8 +24,10 @@ def command(output: str) -> None:
     source = database_source(settings)
     if source is None:
         from reconciler.embedded.postgres.home_server import cluster_of
+        from reconciler.embedded.postgres.logins import login_url
 
-        url = cluster_of(require_home(settings)).url()
+        home = require_home(settings)
+        url = login_url(home, cluster_of(home), OWNER)
     else:
         from reconciler.store.connection.conninfo import parse_conninfo
 

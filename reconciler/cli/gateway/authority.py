@@ -19,6 +19,7 @@ from reconciler.cli.shared.context import (
     running_database,
 )
 from reconciler.cli.shared.signals import until_signal
+from reconciler.core.privileges import Role
 from reconciler.operations.private import required_private_listener
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def command(private_listen: str | None) -> None:
     settings = read_settings(private_listen=private_listen)
     with required_private_listener(settings) as listener:
         print_gateway(settings)
-        with running_database(settings) as database:
+        with running_database(settings, Role.AUTHORITY) as database:
             asyncio.run(_serve(listener, database))
 
 

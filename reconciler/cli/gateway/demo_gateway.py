@@ -112,6 +112,7 @@ class DemoGateway:
     def outbound_certificate(self, name: str) -> OutboundCertificate:
         """Return the certificate and the sealed key of an outbound peer, read from its row."""
         # late: only the demo's process needs them, and only here
+        from reconciler.core.privileges import Role
         from reconciler.crypto.certificates import read_certificate
         from reconciler.embedded.postgres.home_server import postgres
         from reconciler.store.db import Database
@@ -120,7 +121,7 @@ class DemoGateway:
         home = self.settings.home
         assert home is not None
         with (
-            postgres(home) as url,
+            postgres(home, login=Role.GATEWAY) as url,
             Database(url, "mosaic demo").transaction() as tx,
         ):
             peer = certified(tx, name)

@@ -150,6 +150,7 @@ def _rows(home: Home) -> str:
 
 
 def _live_counts(home: Home) -> dict[str, int]:
+    from reconciler.core.privileges import Role
     from reconciler.embedded.postgres.home_server import has_data, postgres
     from reconciler.store.db import Database
     from reconciler.store.locks import application_name
@@ -165,7 +166,9 @@ def _live_counts(home: Home) -> dict[str, int]:
     settings = load_settings({"home": str(home.path)}, os.environ, Path.cwd(), making_home=True)
     until = time.monotonic() + READ_S
     with postgres(
-        replace(home, server=settings.postgres_bin), lambda: time.monotonic() > until
+        replace(home, server=settings.postgres_bin),
+        lambda: time.monotonic() > until,
+        login=Role.READER,
     ) as url:
         database = Database(url, application_name("destroy"))
         with database.transaction() as tx:

@@ -30,6 +30,7 @@ from reconciler.cli.shared.context import (
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.config import require
 from reconciler.core.model.text import counted, printable
+from reconciler.core.privileges import Role
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.destroy import orphans
 from reconciler.embedded.stepca.install import require_step_ca, version_of
@@ -43,6 +44,8 @@ from reconciler.source.git.environment import git_version
 from reconciler.source.read import read_source
 from reconciler.store.audit.log import verify
 from reconciler.store.rewrap import sealed_by_key
+from reconciler.store.roles.catalog import differences_if_made
+from reconciler.store.roles.logins import excess_of_session
 from reconciler.store.schema import differences
 from reconciler.store.views.status import theft_signals
 
@@ -110,7 +113,7 @@ def _examine(settings: Settings) -> list[Finding]:
         databases: list[Database] = []
 
         def connect() -> str:
-            databases.append(stack.enter_context(open_database(settings, "doctor")))
+            databases.append(stack.enter_context(open_database(settings, "doctor", Role.READER)))
             databases[0].require_writable()
             with databases[0].transaction() as tx:
                 version = tx.row("SHOW server_version")
@@ -119,7 +122,7 @@ def _examine(settings: Settings) -> list[Finding]:
         if doctor.check("database", connect):
             _with_database(doctor, settings, databases[0])
         else:
-            for name in ("schema", "clock", "audit log", "sealing keys"):
+            for name in ("schema", "login", "clock", "audit log", "sealing keys"):
                 doctor.skip(name, "the database is not available")
         doctor.check("token pepper", lambda: _pepper(settings))
         _git(doctor, settings)
@@ -166,11 +169,9 @@ def _orphans() -> list[Finding]:
 def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> None:
     def schema() -> str:
         with database.transaction() as tx:
-            differing = differences(tx)
+            differing = "; ".join((*differences(tx), *differences_if_made(tx)))
         if differing:
-            raise Refused(
-                "schema_differs", "; ".join(differing), hint="see `mosaic federation db check`"
-            )
+            raise Refused("schema_differs", differing, hint="see `mosaic federation db check`")
         return "constraints and triggers are in force"
 
     def clock() -> str:
@@ -205,6 +206,7 @@ def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> N
         return f"{counted(len(ring.ids), 'key')}, {counted(sealed.total(), 'sealed value')}"
 
     doctor.check("schema", schema)
+    _login(doctor, database)
     doctor.check("clock", clock)
     doctor.check("audit log", audit_log)
     doctor.findings.append(_theft_signals(database))
@@ -220,6 +222,16 @@ def _theft_signals(database: Database) -> Finding:
     return Finding(
         "theft", WARNING, what, "see `mosaic federation status`, which says how to go on"
     )
+
+
+def _login(doctor: _Doctor, database: Database) -> None:
+    with database.transaction() as tx:
+        name, excess = excess_of_session(tx)
+    if excess:
+        what = f"{name} is {excess}: whoever takes a process over can do everything there"
+        doctor.warn("login", what, "a login for each part: `mosaic federation db roles`")
+    else:
+        doctor.findings.append(Finding("login", OK, f"{name}, with the rights of its role"))
 
 
 def _pepper(settings: Settings) -> str:

@@ -1,7 +1,8 @@
 """Create the keys, CA files and schema of a gateway with no home.
 
 Creates the sealing keys, the token pepper and the CA's files in the places that the settings of
-`serve` name, then runs the migrations. It is safe to run the command again: it completes what was
+`serve` name, then runs the migrations, and makes the roles of the database if a --login is given.
+It is safe to run the command again: it completes what was
 interrupted and changes nothing that exists.
 
 The migrations run last. If the database has them and the keys are missing, the keys are lost, and
@@ -16,6 +17,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli.ca import init as ca_init
+from reconciler.cli.db import roles as db_roles
 from reconciler.cli.db import upgrade as db_upgrade
 from reconciler.cli.shared.context import read_settings, running_database, verb
 from reconciler.config import Settings, require
@@ -42,6 +44,7 @@ from reconciler.store.schema import revisions
 )
 @click.option("--address", metavar="HOST:PORT", help="The address that step-ca listens on.")
 @click.option("--dns", metavar="NAME", multiple=True, help="A name of step-ca's own certificate.")
+@db_roles.login_option
 @verb
 def command(
     ca_dir: str,
@@ -49,6 +52,7 @@ def command(
     seen_as: str | None,
     address: str | None,
     dns: tuple[str, ...],
+    folders: tuple[Path, ...],
 ) -> None:
     settings = read_settings()
     places = _places(settings, Path(ca_dir))
@@ -69,6 +73,8 @@ def command(
     )
     write_new(places["CA's root"], (Path(ca_dir) / "root_ca.crt").read_bytes(), 0o444)
     click.get_current_context().invoke(db_upgrade.command)
+    if folders:
+        click.get_current_context().invoke(db_roles.command, folders=folders)
 
 
 def _places(settings: Settings, ca_dir: Path) -> dict[str, Path]:

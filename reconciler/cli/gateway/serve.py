@@ -16,6 +16,7 @@ import click
 from reconciler.cli.shared.context import long_running, read_settings, require_home
 from reconciler.cli.shared.signals import until_signal
 from reconciler.config import database_source
+from reconciler.core.privileges import Role
 from reconciler.embedded.supervise import supervised
 from reconciler.memory_protection import protect_memory
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
@@ -24,6 +25,7 @@ from reconciler.operations.private import private_listener, serving_authority
 
 if TYPE_CHECKING:
     from reconciler.config import Settings
+    from reconciler.store.connection.conninfo import Source
 
 
 @click.command(help=__doc__)
@@ -44,10 +46,16 @@ async def _serve(settings: Settings) -> None:
         if url is None:
             home, ports = require_home(settings), partial(require_ports, settings)
             started = supervised(home, stop.is_set, require_ports=ports)
-            url = await stack.enter_async_context(started)
-            tasks.append(moving(home, url))
+            url_of = await stack.enter_async_context(started)
+            url = url_of(Role.GATEWAY)
+            authority_url: Source = url_of(Role.AUTHORITY)
+            tasks.append(moving(home, url_of(Role.READER)))
         else:
             require_ports(settings)
+            authority_url = url
         gateway = await stack.enter_async_context(opened_gateway(files, settings, url))
-        tasks += [keeping(files, settings, gateway, url), *serving_authority(private, url)]
+        tasks += [
+            keeping(files, settings, gateway, url),
+            *serving_authority(private, authority_url),
+        ]
         await serve_until(stop, settings, gateway, click.echo, *tasks)

@@ -18,6 +18,7 @@ from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.model.status_document import ENDS_WITHIN
 from reconciler.core.model.text import counted, printable
+from reconciler.core.privileges import Role
 from reconciler.errors import MosaicError, Problem
 from reconciler.reconcile import recover_source
 from reconciler.store.views.status import status
@@ -42,7 +43,7 @@ def command(output: str) -> None:
     settings = read_settings()
     if output == "table":
         print_gateway(settings)
-    with open_database(settings, "status") as database:
+    with open_database(settings, "status", Role.READER) as database:
         if settings.source is not None:
             recover_source(database, settings.source)
         with database.transaction() as tx:

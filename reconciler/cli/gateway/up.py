@@ -23,6 +23,7 @@ from reconciler.cli.shared.context import (
     source_option,
 )
 from reconciler.cli.shared.signals import until_signal
+from reconciler.core.privileges import Role
 from reconciler.embedded.supervise import supervised
 from reconciler.errors import NeedsEdit
 from reconciler.loops.run import Loop
@@ -65,19 +66,21 @@ async def _up(settings: Settings) -> None:
     ports = partial(require_ports, settings)
     async with AsyncExitStack() as stack:
         private = stack.enter_context(private_listener(settings))
-        url = await stack.enter_async_context(
+        url_of = await stack.enter_async_context(
             supervised(home, stop.is_set, _migrate, require_ports=ports)
         )
-        database = Database(url, application_name("up"), lasting=True)
+        database = Database(url_of(Role.OPERATOR), application_name("up"), lasting=True)
         loop = Loop(
             database,
             Triggers(source_of(settings, None)),
             f"loop:{actor_name()}",
             signatures=signatures(settings),
         )
-        gateway = await stack.enter_async_context(opened_gateway(files, settings, url))
-        tasks = (loop.run, keeping(files, settings, gateway, url), moving(home, url))
-        private_tasks = serving_authority(private, url)
+        gateway_url = url_of(Role.GATEWAY)
+        gateway = await stack.enter_async_context(opened_gateway(files, settings, gateway_url))
+        move = moving(home, url_of(Role.READER))
+        tasks = (loop.run, keeping(files, settings, gateway, gateway_url), move)
+        private_tasks = serving_authority(private, url_of(Role.AUTHORITY))
         await serve_until(stop, settings, gateway, click.echo, *tasks, *private_tasks)
     click.echo("stopped; no process is left")
 

@@ -14,6 +14,7 @@ from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.moments import MomentType, absolute
 from reconciler.cli.shared.output import output_option, print_document, show_list
 from reconciler.core.model.times import rfc3339
+from reconciler.core.privileges import Role
 from reconciler.store.audit.queries import state_at
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ COLUMNS = (
 @output_option
 @verb
 def command(moment: datetime | timedelta, output: str) -> None:
-    with open_database(read_settings(), "at") as database, database.transaction() as tx:
+    with (
+        open_database(read_settings(), "at", Role.READER) as database,
+        database.transaction() as tx,
+    ):
         when = absolute(tx, moment, "TIME")
         document = {"at": rfc3339(when), **state_at(tx, when)}
     if output != "table":

@@ -22,6 +22,7 @@ from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.issuance.serials import parse_certificate
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
+from reconciler.core.privileges import Role
 from reconciler.store.audit.queries import explain_grant, explain_peer, explain_serial
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ class _SubjectType(click.ParamType["str"]):
 @verb
 def command(words: tuple[str, ...], output: str) -> None:
     kind, it = _subject(words)
-    with open_database(read_settings(), "explain") as database, database.transaction() as tx:
+    with (
+        open_database(read_settings(), "explain", Role.READER) as database,
+        database.transaction() as tx,
+    ):
         stories: list[dict[str, Any]] = contract(READ[kind](tx, it))
     if output != "table":
         print_document(stories, output)

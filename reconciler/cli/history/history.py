@@ -13,6 +13,7 @@ from reconciler.cli.plan.options import IdentityType
 from reconciler.cli.shared.audit_records import commit_text, contract
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_option, show_list
+from reconciler.core.privileges import Role
 from reconciler.store.audit.queries import history
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ COLUMNS = (
 @verb
 def command(subject: Identity | None, limit: int, output: str) -> None:
     wanted = f"{subject[0].lower()}/{subject[1]}" if subject is not None else None
-    with open_database(read_settings(), "history") as database, database.transaction() as tx:
+    with (
+        open_database(read_settings(), "history", Role.READER) as database,
+        database.transaction() as tx,
+    ):
         rows = contract(history(tx, wanted, limit))
     show_list(rows, COLUMNS, output, "nothing has happened yet")

@@ -10,6 +10,7 @@ import click
 from reconciler.cli.shared.context import confirm, open_database, print_gateway, read_settings, verb
 from reconciler.config import require
 from reconciler.core.model.text import counted
+from reconciler.core.privileges import Role
 from reconciler.crypto.keyring import FileKeyring, remove_key
 from reconciler.errors import Refused
 from reconciler.store.rewrap import sealed_by_key
@@ -30,7 +31,7 @@ def command(key_id: str, yes: bool) -> None:
             hint="`mosaic federation keys status` shows them",
         )
     print_gateway(settings)
-    with open_database(settings, "keys retire") as database:
+    with open_database(settings, "keys retire", Role.READER) as database:
         with database.transaction() as tx:
             sealed = sealed_by_key(tx)[key_id]
         if key_id == keys.primary:

@@ -12,6 +12,7 @@ import click
 from reconciler.cli.shared.context import open_database, print_gateway, read_settings, verb
 from reconciler.cli.shared.summary import tallied
 from reconciler.config import require
+from reconciler.core.privileges import Role
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.store.locks import actor_name
 from reconciler.store.rewrap import FIRST, rewrap_batch
@@ -27,7 +28,10 @@ def command() -> None:
     keys = FileKeyring.load(require(settings.keyring, "keyring"))
     print_gateway(settings)
     after: UUID | None = FIRST
-    with open_database(settings, "keys rewrap") as database, tallied("value") as tally:
+    with (
+        open_database(settings, "keys rewrap", Role.GATEWAY) as database,
+        tallied("value") as tally,
+    ):
         while after is not None:
             with database.transaction() as tx:
                 count, after = rewrap_batch(tx, keys, f"user:{actor_name()}", after)

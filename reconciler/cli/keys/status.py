@@ -13,6 +13,7 @@ import click
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_option, show_list
 from reconciler.config import require
+from reconciler.core.privileges import Role
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.operations.secrets import require_every_key
 from reconciler.store.rewrap import sealed_by_key
@@ -34,7 +35,10 @@ def command(output: str) -> None:
     settings = read_settings()
     folder = require(settings.keyring, "keyring")
     keys = FileKeyring.load(folder)
-    with open_database(settings, "keys status") as database, database.transaction() as tx:
+    with (
+        open_database(settings, "keys status", Role.READER) as database,
+        database.transaction() as tx,
+    ):
         sealed = sealed_by_key(tx)
     show_list(key_rows(keys, sealed), COLUMNS, output, "there are no keys")
     require_every_key(keys, sealed, folder)

@@ -13,6 +13,7 @@ from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.summary import tallied
 from reconciler.core.model.observed import ObservedGrant, ObservedPeer
 from reconciler.core.model.text import counted
+from reconciler.core.privileges import Role
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.files import remedy
 from reconciler.manifest.schema import SCHEMAS_URL
@@ -24,7 +25,10 @@ from reconciler.store.apply.observe import observe
 @click.argument("folder", metavar="[DIR]", required=False)
 @verb
 def command(folder: str | None) -> None:
-    with open_database(read_settings(), "export") as database, database.transaction() as tx:
+    with (
+        open_database(read_settings(), "export", Role.READER) as database,
+        database.transaction() as tx,
+    ):
         observed = observe(tx)
     rows: list[ObservedPeer | ObservedGrant] = [row for row in observed.peers if not row.ended]
     rows += [row for row in observed.grants if not row.ended]

@@ -18,6 +18,7 @@ from reconciler.cli.shared.context import (
     open_database,
     print_gateway,
     read_settings,
+    running_database,
     source_of,
     source_option,
     verb,
@@ -30,6 +31,7 @@ from reconciler.config import require
 from reconciler.core.issuance.invitation import parse_invitation
 from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
+from reconciler.core.privileges import Role
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.operations.add_peer import PeerAddition, name_from, require_clock
 from reconciler.reconcile import ApplyOptions
@@ -71,8 +73,13 @@ def command(
     keys = FileKeyring.load(require(settings.keyring, "keyring"))
     if not only_check:
         print_gateway(settings)
-    with open_database(settings, "peer add") as database:
-        addition = PeerAddition(settings, database, keys, parsed, name or name_from(parsed), _say)
+    with (
+        open_database(settings, "peer add") as database,
+        running_database(settings, Role.GATEWAY) as client_keys,
+    ):
+        addition = PeerAddition(
+            settings, database, client_keys, keys, parsed, name or name_from(parsed), _say
+        )
         if only_check:
             _show_check(asyncio.run(addition.check()), output)
             return

@@ -16,6 +16,7 @@ from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.cli.shared.streams import working_directory
 from reconciler.config import require
+from reconciler.core.privileges import Role
 from reconciler.core.setting_values import read_command
 from reconciler.credentials.bundle import secret_document
 from reconciler.crypto.keyring import FileKeyring
@@ -73,7 +74,7 @@ def command(
     settings = read_settings()
     keys = FileKeyring.load(require(settings.keyring, "keyring"))
     print_gateway(settings)
-    with open_database(settings, "peer credentials") as database:
+    with open_database(settings, "peer credentials", Role.GATEWAY) as database:
         releaser = Releaser(database, keys, f"user:{actor_name()}", hook)
         if not folder:
             files = release_files(releaser, name, SECRET)

@@ -11,6 +11,7 @@ import click
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.listing import print_object
 from reconciler.cli.shared.output import output_option
+from reconciler.core.privileges import Role
 from reconciler.store.views.peers import show_peer
 
 
@@ -30,5 +31,5 @@ def _refresh(name: str) -> None:
     from reconciler.operations.refresh_peer import refresh_peer
 
     settings = read_settings()
-    with open_database(settings, "peer show") as database:
+    with open_database(settings, "peer show", Role.GATEWAY) as database:
         refresh_peer(settings, database, name)

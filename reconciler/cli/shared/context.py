@@ -14,6 +14,7 @@ from reconciler.cli.shared.invocation import with_home
 from reconciler.cli.shared.streams import read_line, working_directory
 from reconciler.config import Settings, database_source, load_settings
 from reconciler.core.model.times import format_duration, parse_duration
+from reconciler.core.privileges import Role
 from reconciler.core.setting_values import SourceSetting, is_url
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.log import LEVELS, configure
@@ -154,8 +155,11 @@ def source_of(settings: Settings, path: str | None) -> SourceSetting:
 
 
 @contextmanager
-def running_database(settings: Settings) -> Iterator[Source]:
+def running_database(settings: Settings, role: Role | None = None) -> Iterator[Source]:
     """Yield the URL of the database; an embedded server runs as long as the block.
+
+    In a home it is that of the role's login, or of the superuser for migrations. Elsewhere it is
+    the one that is set, whatever may be done with it.
 
     Raises:
         NeedsEdit: `home_missing`: there is neither a home nor MOSAIC_DATABASE_URL.
@@ -167,13 +171,17 @@ def running_database(settings: Settings) -> Iterator[Source]:
     home = require_home(settings)
     from reconciler.embedded.postgres.home_server import postgres
 
-    with postgres(home) as url:
+    with postgres(home, login=role) as url:
         yield url
 
 
 @contextmanager
-def open_database(settings: Settings, name: str, *, lasting: bool = False) -> Iterator[Database]:
+def open_database(
+    settings: Settings, name: str, role: Role | None = Role.OPERATOR, *, lasting: bool = False
+) -> Iterator[Database]:
     """Open the database of a command, whose schema must be current; `name` names its connections.
+
+    `role` is what the command needs to be, None the superuser.
 
     A `lasting` command treats every later failure as an outage.
 
@@ -184,7 +192,7 @@ def open_database(settings: Settings, name: str, *, lasting: bool = False) -> It
     from reconciler.store.locks import application_name
     from reconciler.store.schema import require_current
 
-    with running_database(settings) as source:
+    with running_database(settings, role) as source:
         current = Database(source, application_name(name))
         require_current(current)
         yield Database(source, application_name(name), lasting=True) if lasting else current

@@ -9,6 +9,7 @@ import click
 from reconciler.cli.shared.context import open_database, read_settings
 from reconciler.cli.shared.formatting import ended
 from reconciler.cli.shared.output import output_option, show_facts, show_list
+from reconciler.core.privileges import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -47,7 +48,10 @@ def print_list(
     output: str,
 ) -> None:
     """Print the objects of a kind, of these statuses where any are given."""
-    with open_database(read_settings(), f"{kind} list") as database, database.transaction() as tx:
+    with (
+        open_database(read_settings(), f"{kind} list", Role.READER) as database,
+        database.transaction() as tx,
+    ):
         documents = [each.as_json() for each in read(tx, statuses)]
     if live:
         documents = [each for each in documents if not ended(each)]
@@ -62,6 +66,9 @@ def print_object(
     kind: str, read: Callable[[Tx, str], GrantView | PeerView], name: str, output: str
 ) -> None:
     """Print one object of a kind."""
-    with open_database(read_settings(), f"{kind} show") as database, database.transaction() as tx:
+    with (
+        open_database(read_settings(), f"{kind} show", Role.READER) as database,
+        database.transaction() as tx,
+    ):
         document = read(tx, name).as_json()
     show_facts(document, output)

@@ -25,6 +25,7 @@ from reconciler.embedded.postgres.data_directory import (
     new_data_directory,
     original_of,
 )
+from reconciler.embedded.postgres.logins import login_url, require_logins
 from reconciler.embedded.postgres.programs import require_usable, server_binaries
 from reconciler.embedded.postgres.server import MAX_SOCKET_PATH, SOCKET, Cluster
 from reconciler.errors import OTHER_USER, NeedsEdit
@@ -40,10 +41,13 @@ RUNTIME: Final = (Path("/run"), Path("/tmp"))  # noqa: S108 - the folder's owner
 
 
 @contextmanager
-def postgres(home: Home, give_up: Callable[[], bool] = clusters.never) -> Iterator[str]:
-    """Use the home's server: yields the owner's libpq URL, which holds the password.
+def postgres(
+    home: Home, give_up: Callable[[], bool] = clusters.never, *, login: str | None = None
+) -> Iterator[str]:
+    """Use the home's server: yields the libpq URL of a login, which holds the password.
 
-    `give_up` is called while the server starts.
+    Without a `login` that is the superuser's, for migrations. `give_up` is called while the server
+    starts.
 
     Raises:
         MosaicError: `child_failed`: the server does not start; `database_unavailable`: it has no
@@ -60,10 +64,11 @@ def postgres(home: Home, give_up: Callable[[], bool] = clusters.never) -> Iterat
             data = cluster.data if clusters.made(cluster) else None
             require_usable(cluster.account, home.server, data)
             clusters.ensure_running(cluster, give_up)
+            require_logins(home, cluster)
             if cluster.sockets.parent != cluster.base:  # who finds it knows whose it is
                 write_new(cluster.sockets / "home", os.fsencode(home.path) + b"\n", 0o444)
         try:
-            yield cluster.url()
+            yield login_url(home, cluster, login) if login is not None else cluster.url()
         finally:
             with starting(home):
                 _stop_if_last(cluster, lock)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from reconciler.embedded.processes import Identity, SystemAccount
 
-OWNER: Final = "mosaic"  # role and database
+SUPERUSER: Final = "mosaic"
+DATABASE: Final = "mosaic"
 PROGRAM: Final = "postgres"
 SOCKET: Final = ".s.PGSQL.5432"
 MAX_SOCKET_PATH: Final = 107  # unix(7): sun_path holds 108 bytes with the final zero
@@ -72,10 +73,17 @@ class Cluster:
         """Return one of the server's programs."""
         return self.binaries / name
 
-    def url(self, database: str = OWNER) -> str:
-        """Return the owner's libpq URL. It holds the password."""
+    def url(self, database: str = DATABASE) -> str:
+        """Return the superuser's libpq URL. It holds the password."""
+        return self._url(SUPERUSER, self.password, database)
+
+    def login_url(self, login: str, password: str) -> str:
+        """Return the libpq URL of another login. It holds the password."""
+        return self._url(login, password, DATABASE)
+
+    def _url(self, login: str, password: str, database: str) -> str:
         host = quote(str(self.sockets), safe="")
-        return f"postgresql://{OWNER}:{quote(self.password, safe='')}@/{database}?host={host}"
+        return f"postgresql://{login}:{quote(password, safe='')}@/{database}?host={host}"
 
 
 def never() -> bool:
@@ -111,7 +119,7 @@ def ensure_running(cluster: Cluster, give_up: Callable[[], bool] = never) -> Non
             )
         if answer is Answer.SILENT:
             _start(cluster, give_up)
-    probe.ensure_database(cluster.url("postgres"), OWNER)
+    probe.ensure_database(cluster.url("postgres"), DATABASE)
 
 
 def made(cluster: Cluster) -> bool:
@@ -167,7 +175,7 @@ def _initdb(cluster: Cluster) -> None:
         file.write(cluster.password)
         if cluster.account is not None:
             os.fchown(file.fileno(), cluster.account.uid, cluster.account.gid)
-    options = ["--username", OWNER, "--auth", "scram-sha-256", "--pwfile", str(password)]
+    options = ["--username", SUPERUSER, "--auth", "scram-sha-256", "--pwfile", str(password)]
     options += ["--encoding", "UTF8", "--locale", "C", *([] if cluster.durable else ["-N"])]
     before = processes.log_size(cluster.log)
     child = processes.spawn(

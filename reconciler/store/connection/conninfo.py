@@ -82,6 +82,11 @@ def with_password(text: str, password: str) -> str:
     return make_conninfo(text, password=password)
 
 
+def with_login(text: str, login: str, password: str) -> str:
+    """Return the connection text of another login, in libpq's keywords and values."""
+    return make_conninfo("", **parse_conninfo(text) | {"user": login, "password": password})
+
+
 def session_conninfo(text: str, application_name: str) -> str:
     """Return what libpq is given: the text, with what our sessions are and need.
 

@@ -147,6 +147,11 @@ def roles_are_made(tx: Tx) -> bool:
     return row is not None and bool(row["granted"])
 
 
+def differences_if_made(tx: Tx) -> tuple[str, ...]:
+    """Return the `role_differences` of a database that has the roles, and none of another."""
+    return role_differences(tx) if roles_are_made(tx) else ()
+
+
 def role_differences(tx: Tx, *, of_ours: bool = False) -> tuple[str, ...]:
     """Return what differs from the table; with `of_ours`, only what `make_roles` corrects."""
     database = Catalog.read(tx)

@@ -107,7 +107,7 @@ def test_a_signed_checkpoint_names_its_signer_here_and_at_ssh_keygen(
     mosaic.ok("audit", "checkpoint", "kept", "--sign-with", str(ada.key))
     mosaic.variables["MOSAIC_ALLOWED_SIGNERS"] = str(signers.file)
     output = mosaic.ok("audit", "verify", "--checkpoint", "kept").out
-    assert output.endswith("; signed by ada\n")
+    assert "; signed by ada\n" in output
 
     words = ["ssh-keygen", "-Y", "verify", "-f", str(signers.file), "-I", "ada"]
     with (tmp_path / "kept").open("rb") as file:

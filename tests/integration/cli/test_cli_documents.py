@@ -43,7 +43,12 @@ def test_every_output_and_every_yes_has_its_short_form() -> None:
 
 def test_documents_of_what_is_checked(mosaic: Quick) -> None:
     verified = mosaic.ok("audit", "verify", "-o", "json").document
-    assert verified == {"entries": verified["entries"], "checkpoints": []}
+    logins = {"replace": ["mosaic"], "append": []}
+    assert verified == {
+        "entries": verified["entries"],
+        "checkpoints": [],
+        "logins": logins | {"append": verified["logins"]["append"]},  # as other tests left them
+    }
     assert verified["entries"] > 4
     assert mosaic.ok("db", "check", "-ojson").document == {"inForce": True, "differences": []}
     url = mosaic.variables["MOSAIC_DATABASE_URL"]

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import psycopg
 import pytest
-from psycopg.errors import InsufficientPrivilege, IntegrityError, NoDataFound
 
-from reconciler.core.audit.chain import Head, chain
-from reconciler.core.audit.events import ReconcilerPaused
-from reconciler.core.privileges import OWNER, Role
-from reconciler.store.audit import log as audit
-from reconciler.store.db import Database, as_json
+from reconciler.core.privileges import COMMAND_LINE, OWNER, Role
+from reconciler.store.db import Database
 from reconciler.store.migrate import BECOME_OWNER, upgrade
 from reconciler.store.roles.catalog import role_differences, roles_are_made
+from reconciler.store.roles.logins import audit_writers, excess_of_session
 from reconciler.store.roles.making import make_roles, role_statements
-from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
+from tests.support.database.roles import NOBODY, permits, rows_with_roles, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import psycopg
+
+    from tests.support.gateways.enrollee import Rows
+
 MATRIX: Final = Path(__file__).with_name("role_matrix.txt")
-NOBODY: Final = "somebody_else"  # a login that is a member of nothing: what PUBLIC may do
 RELATIONS: Final = """
 SELECT c.relname, c.relkind = 'v', array_agg(quote_ident(a.attname) ORDER BY a.attnum)
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
@@ -42,63 +39,7 @@ FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1
 
 @pytest.fixture
 def rows(database_url: str) -> Rows:
-    """Give a database with the roles, a grant and an invitation in it."""
-    rows = Rows(database_url)
-    with rows.database.transaction() as tx:
-        make_roles(tx)
-    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    rows.invite("beta-tasks")
-    return rows
-
-
-def enroll(rows: Rows) -> None:
-    """Issue a certificate of the grant, as far as its row goes."""
-    rows.run(
-        "INSERT INTO federation_keys (spki_sha256, grant_id)"
-        " SELECT repeat('ab', 32), id FROM federation_grants"
-    )
-    rows.run(
-        "INSERT INTO federation_certificates (id, grant_id, token_id, serial, spki_sha256, csr_pem,"
-        " lease_until) SELECT gen_random_uuid(), grant_id, id, 'abc', repeat('ab', 32), 'csr',"
-        " clock_timestamp() FROM federation_enrollment_tokens"
-    )
-
-
-def next_record(connection: psycopg.Connection) -> str:
-    """Return a record that continues the log, as JSON."""
-    row = connection.execute(
-        "SELECT seq, hash, clock_timestamp() FROM federation_audit_head FOR UPDATE"
-    ).fetchone()
-    assert row is not None
-    (record,) = chain(
-        Head(row[0], row[1]), row[2], "user:tests", [ReconcilerPaused("x")], login=Role.GATEWAY
-    )
-    hexadecimal = {"prev": record.prev.hex(), "hash": record.hash.hex()}
-    return as_json(asdict(record) | hexadecimal)
-
-
-@contextmanager
-def session(url: str, role: str) -> Iterator[psycopg.Connection]:
-    """Open a session that is the role's, as if it had logged in."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            f"DO $$ BEGIN CREATE ROLE {NOBODY}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-        )
-        connection.execute(f"SET SESSION AUTHORIZATION {role}")
-        yield connection
-
-
-def permits(connection: psycopg.Connection, statement: str) -> bool:
-    """Try a statement, and undo it. Whom a rule of the data refuses had the right to try."""
-    try:
-        with connection.transaction(force_rollback=True):
-            connection.execute(statement)
-    except InsufficientPrivilege as error:
-        # a trigger that refuses a change has the same SQLSTATE
-        return not str(error).startswith(("permission denied", "must be owner"))
-    except (IntegrityError, NoDataFound):
-        return True
-    return True
+    return rows_with_roles(database_url)
 
 
 def columnwise(table: str, column: str) -> dict[str, str]:
@@ -156,90 +97,6 @@ def test_each_role_may_do_what_the_matrix_says_and_nothing_else(rows: Rows) -> N
     assert actual == MATRIX.read_text().splitlines()
 
 
-REFUSED: Final = (
-    (Role.OPERATOR, "SELECT client_key_pem FROM federation_peers"),
-    (Role.OPERATOR, "SELECT federation_peers FROM federation_peers"),
-    (Role.READER, "SELECT mac FROM federation_enrollment_tokens"),
-    (Role.OPERATOR, "UPDATE federation_certificates SET status = 'issued'"),
-    (Role.OPERATOR, "UPDATE federation_certificates SET status = 'abandoned'"),
-    (Role.OPERATOR, "UPDATE federation_enrollment_tokens SET status = 'claimed'"),
-    (Role.OPERATOR, "UPDATE federation_peers SET status = 'active'"),
-    (Role.OPERATOR, "UPDATE federation_grants SET subject_user_id = 'eve'"),
-    (Role.GATEWAY, "UPDATE federation_grants SET subject_user_id = 'eve'"),
-    (Role.GATEWAY, "UPDATE federation_certificates SET grant_id = gen_random_uuid()"),
-    (
-        Role.GATEWAY,
-        "INSERT INTO federation_moves VALUES ('federation_grants', 'revoked', 'active')",
-    ),
-    (Role.GATEWAY, "UPDATE federation_audit_head SET seq = 0"),
-    (Role.GATEWAY, "INSERT INTO federation_audit_log SELECT * FROM federation_audit_log"),
-    (Role.AUTHORITY, "SELECT holds FROM federation_authority, federation_grants"),
-)
-
-
-@pytest.mark.parametrize(("role", "statement"), REFUSED)
-def test_what_a_role_would_do_to_others_rights_is_refused(
-    rows: Rows, role: Role, statement: str
-) -> None:
-    enroll(rows)
-    with session(rows.url, role) as connection, pytest.raises(InsufficientPrivilege):
-        connection.execute(statement)
-
-
-def test_an_operator_revokes_a_certificate_which_is_due_at_the_ca_at_once(rows: Rows) -> None:
-    enroll(rows)
-    with session(rows.url, Role.OPERATOR) as connection:
-        connection.execute("UPDATE federation_certificates SET status = 'revoking'")
-
-    assert rows.rows(
-        "SELECT status::text, lease_until, attempts, next_attempt_at <= clock_timestamp() AS due"
-        " FROM federation_certificates"
-    ) == [{"status": "revoking", "lease_until": None, "attempts": 0, "due": True}]
-
-
-def test_a_subject_that_was_changed_by_hand_can_be_restored_by_an_operator(rows: Rows) -> None:
-    (before,) = rows.rows("SELECT subject_user_id AS subject FROM federation_grants")
-    with psycopg.connect(rows.url) as connection:  # a session of a person, which a trigger notes
-        connection.execute("UPDATE federation_grants SET subject_user_id = 'eve'")
-    restore = "UPDATE federation_grants SET subject_user_id = %s"
-    with session(rows.url, Role.OPERATOR) as connection:
-        with pytest.raises(InsufficientPrivilege):
-            connection.execute(restore, ["mallory"])
-        connection.execute(restore, [before["subject"]])
-
-    assert rows.rows("SELECT subject_user_id AS subject FROM federation_grants") == [before]
-
-
-FORGERIES: Final = {
-    "another login": "jsonb_set(record, '{body}', to_jsonb(replace(record ->> 'body',"
-    " session_user, 'mosaic_reader')))",
-    "another actor than its body": 'record || \'{"actor": "user:eve"}\'',
-    "a gap": "record || jsonb_build_object('seq', (record ->> 'seq')::bigint + 1)",
-    "another past": "record || jsonb_build_object('prev', repeat('00', 32))",
-    "another time": "record || jsonb_build_object('at', now() - interval '1 s')",
-    "no hash": "record - 'hash'",
-}
-
-
-@pytest.mark.parametrize("forgery", ["record", *FORGERIES.values()], ids=["it", *FORGERIES])
-def test_the_audit_log_takes_a_record_that_continues_it_and_no_other(
-    rows: Rows, forgery: str
-) -> None:
-    with session(rows.url, Role.GATEWAY) as connection, connection.transaction():
-        record = next_record(connection)
-        append = f"SELECT federation_append_audit(jsonb_build_array({forgery}))"
-        statement = f"{append} FROM (SELECT %s::jsonb AS record) AS r"
-        if forgery == "record":
-            connection.execute(statement, [record])
-        else:
-            refused = pytest.raises(InsufficientPrivilege, match="not continue the audit log")
-            with refused, connection.transaction():
-                connection.execute(statement, [record])
-
-    with rows.database.transaction() as tx:
-        assert audit.verify(tx).chain_break is None
-
-
 def test_roles_are_made_once_and_again_without_a_difference(database_url: str) -> None:
     database = Database(database_url, "tests")
     with database.transaction() as tx:
@@ -294,3 +151,30 @@ def test_the_owner_has_no_power_beyond_its_tables(rows: Rows) -> None:
     )
 
     assert owner == {"rolname": OWNER, "rolsuper": False}
+
+
+def test_the_catalog_names_who_can_replace_the_audit_log_and_who_can_append(rows: Rows) -> None:
+    with rows.database.transaction() as tx:
+        tx.run(f"ALTER ROLE {Role.GATEWAY} LOGIN")
+        tx.run(f"ALTER ROLE {Role.READER} LOGIN")
+        writers = audit_writers(tx)
+        assert excess_of_session(tx) == ("mosaic", "a superuser of the server")
+        tx.run(f"ALTER ROLE {Role.GATEWAY} NOLOGIN")
+        tx.run(f"ALTER ROLE {Role.READER} NOLOGIN")
+
+    assert "mosaic" in writers.replacing
+    assert Role.GATEWAY in writers.appending
+    assert Role.READER not in (*writers.replacing, *writers.appending)
+
+
+@pytest.mark.parametrize(
+    ("login", "excess"),
+    [(Role.OPERATOR, ""), (COMMAND_LINE, ""), (OWNER, "the owner of the tables")],
+)
+def test_a_login_of_one_role_has_no_excess_and_the_owner_does(
+    rows: Rows, login: str, excess: str
+) -> None:
+    with rows.database.transaction() as tx:
+        tx.run(f"SET LOCAL SESSION AUTHORIZATION {login}")
+
+        assert excess_of_session(tx) == (login, excess)

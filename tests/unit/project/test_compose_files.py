@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from reconciler.core.privileges import COMMAND_LINE, Role
 from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:
@@ -55,3 +56,30 @@ def test_every_service_gives_up_what_it_does_not_need(path: Path) -> None:
         assert "latest" not in service["image"] or "MOSAIC_VERSION" in service["image"], name
     published = [name for name, each in document["services"].items() if "ports" in each]
     assert published == (["proxy"] if "proxy" in whole else [])
+
+
+LOGINS: Final = {"gateway": Role.GATEWAY, "reconciler": Role.OPERATOR, "cli": COMMAND_LINE}
+
+
+@pytest.mark.parametrize(("path", "prefix"), [*zip(FILES, ("", "beta-"), strict=True)])
+def test_each_service_has_the_login_of_its_role_and_no_other(path: Path, prefix: str) -> None:
+    services = read(path)["services"]
+    init = services[f"{prefix}init"]
+    mounts = {each.split(":")[1]: each.split(":")[0] for each in init["volumes"]}
+    for name, login in LOGINS.items():
+        service = services[prefix + name]
+        folder = f"/var/lib/mosaic/logins/{login}"
+        assert f"--login={folder}" in init["command"]
+        assert service["environment"]["MOSAIC_DATABASE_URL_FILE"] == f"{folder}/database-url"
+        named = [each for each in service["volumes"] if "-login:" in each]
+        assert named == [f"{mounts[folder]}:{folder}:ro"]
+        assert "secrets" not in service
+    holders = [
+        name for name, each in services.items() if "database-url" in str(each.get("secrets"))
+    ]
+    assert holders == [f"{prefix}init"]
+
+
+def test_the_image_has_the_folders_that_the_volumes_of_logins_take_their_owner_from() -> None:
+    text = (ROOT / "compose/Dockerfile").read_text()
+    assert all(f"/out/logins/{login}" in text for login in LOGINS.values())

@@ -214,7 +214,7 @@ def test_each_hold_leaves_an_audit_entry_with_who_and_why(mosaic: Quick) -> None
         "grant.revoked",
     ]
     assert entries[0]["data"]["reason"] == "a leak"
-    assert mosaic.ok("audit", "verify").out.endswith("records verified\n")
+    assert "records verified\n" in mosaic.ok("audit", "verify").out
 
 
 def test_a_suspension_of_a_grant_that_ended_is_not_lifted_for_the_one_that_followed(

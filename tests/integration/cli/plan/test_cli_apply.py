@@ -131,7 +131,7 @@ def test_an_apply_is_recorded_and_the_chain_verifies(mosaic: Quick) -> None:
         {"seq", "at", "kind", "actor", "subject", "data"}
     ] * 2
     assert len(mosaic.document("audit", "list", "--subject", "grant/beta-tasks")) == 1
-    assert mosaic.ok("audit", "verify").out == "2 records verified\n"
+    assert mosaic.ok("audit", "verify").out.startswith("2 records verified\n")
 
 
 def test_a_replaced_peer_has_not_left_git_and_its_row_says_so(mosaic: Quick) -> None:

@@ -1,0 +1,53 @@
+"""Logins of the database for the parts of a gateway without a home: a URL in a folder for each."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.privileges import LOGINS
+from reconciler.errors import NeedsEdit
+from reconciler.files import remedy, replace_file
+from reconciler.store.connection.conninfo import parse_conninfo, with_login
+from reconciler.store.roles.making import set_password
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.db import Tx
+
+FILE: Final = "database-url"
+
+
+def make_login(tx: Tx, source: Source, folder: Path) -> None:
+    """Let the role log in that a folder is named for, and write its URL there (0400).
+
+    A password that is there already is kept. `source` is the database as the owner reaches it.
+
+    Raises:
+        NeedsEdit: `value_invalid`: the folder has no role's name, or cannot be written to.
+    """
+    login, file = folder.name, folder / FILE
+    if login not in LOGINS:
+        raise NeedsEdit(
+            "value_invalid",
+            f"{folder} is named for no login",
+            hint=f"name the folder after one of {', '.join(LOGINS)}",
+        )
+    owner_url = source if isinstance(source, str) else source()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        before = ""
+        with suppress(FileNotFoundError):
+            before = file.read_text()
+        password = parse_conninfo(before).get("password") or secrets.token_urlsafe(32)
+        after = with_login(owner_url, login, password)
+        if after != before:
+            replace_file(file, after.encode(), 0o400)
+    except OSError as error:
+        raise NeedsEdit(
+            "value_invalid", f"{file} cannot be written: {error.strerror}", hint=remedy(error)
+        ) from None
+    set_password(tx, login, password)

@@ -1,0 +1,135 @@
+"""What a role may do in one way only: held by triggers and functions, whoever writes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+import pytest
+from psycopg.errors import InsufficientPrivilege
+
+from reconciler.core.audit.chain import Head, chain
+from reconciler.core.audit.events import ReconcilerPaused
+from reconciler.core.privileges import Role
+from reconciler.store.audit import log as audit
+from reconciler.store.db import as_json
+from tests.support.database.roles import rows_with_roles, session
+
+if TYPE_CHECKING:
+    from tests.support.gateways.enrollee import Rows
+
+
+@pytest.fixture
+def rows(database_url: str) -> Rows:
+    return rows_with_roles(database_url)
+
+
+def enroll(rows: Rows) -> None:
+    """Issue a certificate of the grant, as far as its row goes."""
+    rows.run(
+        "INSERT INTO federation_keys (spki_sha256, grant_id)"
+        " SELECT repeat('ab', 32), id FROM federation_grants"
+    )
+    rows.run(
+        "INSERT INTO federation_certificates (id, grant_id, token_id, serial, spki_sha256, csr_pem,"
+        " lease_until) SELECT gen_random_uuid(), grant_id, id, 'abc', repeat('ab', 32), 'csr',"
+        " clock_timestamp() FROM federation_enrollment_tokens"
+    )
+
+
+def next_record(connection: psycopg.Connection) -> str:
+    """Return a record that continues the log, as JSON."""
+    row = connection.execute(
+        "SELECT seq, hash, clock_timestamp() FROM federation_audit_head FOR UPDATE"
+    ).fetchone()
+    assert row is not None
+    (record,) = chain(
+        Head(row[0], row[1]), row[2], "user:tests", [ReconcilerPaused("x")], login=Role.GATEWAY
+    )
+    hexadecimal = {"prev": record.prev.hex(), "hash": record.hash.hex()}
+    return as_json(asdict(record) | hexadecimal)
+
+
+REFUSED: Final = (
+    (Role.OPERATOR, "SELECT client_key_pem FROM federation_peers"),
+    (Role.OPERATOR, "SELECT federation_peers FROM federation_peers"),
+    (Role.READER, "SELECT mac FROM federation_enrollment_tokens"),
+    (Role.OPERATOR, "UPDATE federation_certificates SET status = 'issued'"),
+    (Role.OPERATOR, "UPDATE federation_certificates SET status = 'abandoned'"),
+    (Role.OPERATOR, "UPDATE federation_enrollment_tokens SET status = 'claimed'"),
+    (Role.OPERATOR, "UPDATE federation_peers SET status = 'active'"),
+    (Role.OPERATOR, "UPDATE federation_grants SET subject_user_id = 'eve'"),
+    (Role.GATEWAY, "UPDATE federation_grants SET subject_user_id = 'eve'"),
+    (Role.GATEWAY, "UPDATE federation_certificates SET grant_id = gen_random_uuid()"),
+    (
+        Role.GATEWAY,
+        "INSERT INTO federation_moves VALUES ('federation_grants', 'revoked', 'active')",
+    ),
+    (Role.GATEWAY, "UPDATE federation_audit_head SET seq = 0"),
+    (Role.GATEWAY, "INSERT INTO federation_audit_log SELECT * FROM federation_audit_log"),
+    (Role.AUTHORITY, "SELECT holds FROM federation_authority, federation_grants"),
+)
+
+
+@pytest.mark.parametrize(("role", "statement"), REFUSED)
+def test_what_a_role_would_do_to_others_rights_is_refused(
+    rows: Rows, role: Role, statement: str
+) -> None:
+    enroll(rows)
+    with session(rows.url, role) as connection, pytest.raises(InsufficientPrivilege):
+        connection.execute(statement)
+
+
+def test_an_operator_revokes_a_certificate_which_is_due_at_the_ca_at_once(rows: Rows) -> None:
+    enroll(rows)
+    with session(rows.url, Role.OPERATOR) as connection:
+        connection.execute("UPDATE federation_certificates SET status = 'revoking'")
+
+    assert rows.rows(
+        "SELECT status::text, lease_until, attempts, next_attempt_at <= clock_timestamp() AS due"
+        " FROM federation_certificates"
+    ) == [{"status": "revoking", "lease_until": None, "attempts": 0, "due": True}]
+
+
+def test_a_subject_that_was_changed_by_hand_can_be_restored_by_an_operator(rows: Rows) -> None:
+    (before,) = rows.rows("SELECT subject_user_id AS subject FROM federation_grants")
+    with psycopg.connect(rows.url) as connection:  # a session of a person, which a trigger notes
+        connection.execute("UPDATE federation_grants SET subject_user_id = 'eve'")
+    restore = "UPDATE federation_grants SET subject_user_id = %s"
+    with session(rows.url, Role.OPERATOR) as connection:
+        with pytest.raises(InsufficientPrivilege):
+            connection.execute(restore, ["mallory"])
+        connection.execute(restore, [before["subject"]])
+
+    assert rows.rows("SELECT subject_user_id AS subject FROM federation_grants") == [before]
+
+
+FORGERIES: Final = {
+    "another login": "jsonb_set(record, '{body}', to_jsonb(replace(record ->> 'body',"
+    " session_user, 'mosaic_reader')))",
+    "another actor than its body": 'record || \'{"actor": "user:eve"}\'',
+    "a gap": "record || jsonb_build_object('seq', (record ->> 'seq')::bigint + 1)",
+    "another past": "record || jsonb_build_object('prev', repeat('00', 32))",
+    "another time": "record || jsonb_build_object('at', now() - interval '1 s')",
+    "no hash": "record - 'hash'",
+}
+
+
+@pytest.mark.parametrize("forgery", ["record", *FORGERIES.values()], ids=["it", *FORGERIES])
+def test_the_audit_log_takes_a_record_that_continues_it_and_no_other(
+    rows: Rows, forgery: str
+) -> None:
+    with session(rows.url, Role.GATEWAY) as connection, connection.transaction():
+        record = next_record(connection)
+        append = f"SELECT federation_append_audit(jsonb_build_array({forgery}))"
+        statement = f"{append} FROM (SELECT %s::jsonb AS record) AS r"
+        if forgery == "record":
+            connection.execute(statement, [record])
+        else:
+            refused = pytest.raises(InsufficientPrivilege, match="not continue the audit log")
+            with refused, connection.transaction():
+                connection.execute(statement, [record])
+
+    with rows.database.transaction() as tx:
+        assert audit.verify(tx).chain_break is None

@@ -19,6 +19,7 @@ from reconciler.embedded.postgres.server import Cluster
 from reconciler.store.connection import probe
 from reconciler.store.db import Database
 from reconciler.store.migrate import upgrade
+from tests.support.commands.fork_server import fork_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,13 @@ settings.load_profile("suite")
 
 # who starts us in the background may leave SIGINT ignored, and every child would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stop_fork_server() -> Iterator[None]:
+    """Leave no process behind that commands were forked from."""
+    yield
+    fork_server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.support.commands.fork_server import fork_server
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -52,10 +53,15 @@ class Command:
 
     def __call__(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
         """Run to the end, with no terminal anywhere."""
+        environ, content = self.environ(variables), stdin.encode()
+        words = ("federation", *arguments)
+        if fork_server.accepts(words, environ, content):
+            code, out, err = fork_server.run(words, self.cwd, environ, content)
+            return Ended(code, _text(out), _text(err))
         done = subprocess.run(
             [*COMMAND, *arguments],
             cwd=self.cwd,
-            env=self.environ(variables),
+            env=environ,
             input=stdin,
             capture_output=True,
             text=True,
@@ -108,6 +114,10 @@ class Command:
             if not name.startswith("MOSAIC_") and name not in ("NO_COLOR", "COLUMNS")
         }
         return values | self.variables | (variables or {})
+
+
+def _text(octets: bytes) -> str:
+    return octets.decode().replace("\r\n", "\n")  # as `subprocess` reads text
 
 
 def _read(terminal: int, until: bytes | None = None) -> str:

@@ -169,7 +169,7 @@ def test_what_is_waited_for_is_told(pair: Pair) -> None:
         ) as adding:
             assert adding.stderr is not None
             lines = iter(adding.stderr.readline, "")
-            assert any(line.startswith("asking https://") for line in lines)
+            assert any(line.startswith("requesting a certificate from https://") for line in lines)
             waits = next(line for line in lines if line.startswith("waiting "))
             assert "the certificate authority does not answer" in waits
             os.kill(step_ca, signal.SIGCONT)

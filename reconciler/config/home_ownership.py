@@ -69,7 +69,7 @@ def _entries(home: Home) -> Iterator[Path]:
 def _require_own(path: Path, home: Path) -> None:
     try:
         status = path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a file is no home
         return
     except OSError as error:  # whoever may not enter it does not own it
         raise _unsafe(home, f"{error.filename}: {error.strerror}", _as_owner(home)) from None

@@ -20,6 +20,7 @@ from reconciler.web import refusal_log
 from reconciler.web.limits import Capacity, Limits
 from reconciler.web.middleware import GatewayMiddleware
 from reconciler.web.server import http as protocol
+from reconciler.web.server import server
 from tests.support.gateways.web_server import Parts, Running, serving
 from tests.support.waiting import PATIENCE_S, wait_until
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.types import Receive, Scope, Send
+
+    from reconciler.core.model.origin import Address
 
 OFF = RateLimit(0, 0)
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -44,8 +47,8 @@ def early_warning(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def running(web_parts: Parts) -> Iterator[Running]:
     capacity = Capacity(connections_each=20, handshakes_each=10)
-    with serving(web_parts, rate_limit=OFF, capacity=capacity) as server:
-        yield server
+    with serving(web_parts, rate_limit=OFF, capacity=capacity) as endpoint:
+        yield endpoint
 
 
 def answer(connection: ssl.SSLSocket, request: bytes = GET) -> bytes:
@@ -110,8 +113,17 @@ def test_an_attacker_of_many_addresses_leaves_room_for_who_comes_last(web_parts:
         assert is_served(running)
 
 
-def test_300_clients_that_read_no_answer_hinder_nobody_else(web_parts: Parts) -> None:
-    limits = Limits(Capacity(), OFF)
+def test_300_clients_that_read_no_answer_hinder_nobody_else(
+    web_parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bind(listen: Address) -> socket.socket:
+        listening = usual(listen)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)  # the kernel's part
+        return listening
+
+    usual, limits = server.bind, Limits(Capacity(), OFF)
+    monkeypatch.setattr(server, "bind", bind)
+    monkeypatch.setattr(protocol, "WRITE_DEADLINE_S", PATIENCE_S)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         size = 2_000_000 if scope["path"] == "/large" else 2
@@ -195,3 +207,24 @@ def test_probes_from_elsewhere_are_limited_like_the_rest(web_parts: Parts) -> No
         elsewhere = b"PROXY TCP4 198.51.100.7 127.0.0.1 50123 8443\r\n"
         assert [ask(elsewhere)[9:12] for _ in range(3)] == [b"200", b"200", b"429"]
         assert {ask(b"PROXY UNKNOWN\r\n")[9:12] for _ in range(5)} == {b"200"}
+
+
+def test_behind_a_proxy_each_peer_has_limits_of_its_own(web_parts: Parts) -> None:
+    capacity = Capacity(connections_each=2)
+    with (
+        serving(web_parts, rate_limit=OFF, trusted_proxies=LOOPBACK, capacity=capacity) as running,
+        ExitStack() as stack,
+    ):
+
+        def is_let_in(client: str) -> bool:
+            raw = socket.create_connection(("127.0.0.1", running.port), PATIENCE_S)
+            stack.enter_context(raw)
+            raw.sendall(f"PROXY TCP4 {client} 127.0.0.1 50123 8443\r\n".encode())
+            with suppress(OSError):
+                connection = running.tls.wrap_socket(raw, server_hostname="127.0.0.1")
+                stack.enter_context(connection)
+                return answer(connection).startswith(b"HTTP/1.1 200 ")
+            return False
+
+        assert [is_let_in("198.51.100.7") for _ in range(3)] == [True, True, False]
+        assert is_let_in("198.51.100.8")

@@ -197,7 +197,7 @@ def test_a_connection_that_is_lost_at_the_commit_leaves_it_open_what_is_done(
     done = mosaic("apply", "m", *flags)
     assert (done.code, done.error["code"]) == (1, "database_unavailable")
     assert "lost at the commit: either all changes were made, or none" in done.error["message"]
-    assert "Summary: done: all of it, or nothing." in done.err
+    assert "Summary: done: everything, or nothing." in done.err
     rows.run("DROP TRIGGER lost ON federation_grants")
     mosaic.ok("apply", "m", *flags)
     assert [each.name for each in (mosaic.cwd / "out").iterdir()] == ["beta-tasks.invitation"]

@@ -15,14 +15,14 @@ from reconciler.core.model.manifest_names import is_declaring
 from reconciler.core.source import MAX_FILE
 from reconciler.core.trust.claims import State, Step
 from reconciler.errors import MosaicError
-from reconciler.source.git.signatures import own_paths, read_chosen, read_sign_offs
+from reconciler.source.git.signatures import read_chosen, read_sign_offs
 from reconciler.source.git.tree import Row, read_blobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from reconciler.core.model.commits import ReadCommit
-    from reconciler.core.model.spec import Kind
+    from reconciler.core.model.spec import Kind, Spec
     from reconciler.core.setting_values import SignatureSetting
     from reconciler.core.trust.claims import Claim, Parse
     from reconciler.source.git.run import Repository
@@ -90,27 +90,44 @@ class Lineage:
     def _before(
         self, commit: str, state: State, claim: Claim, parse: Parse
     ) -> Iterable[tuple[str, State | None]]:
-        """Yield each parent that counts, and what it declares of the object, if it does."""
-        parents = self._parents[commit] or ("",)
-        watched = {state.path, *self.links.get(state.path, ())}
-        same = [each for each in parents if watched.isdisjoint(self._diffs[commit, each].paths)]
-        if same and (len(parents) == 1 or watched.isdisjoint(own_paths(self.repository, commit))):
-            yield from ((each, state) for each in same)
-            return
-        for parent in parents:
-            if parent in same:
-                yield parent, state
-            else:
-                yield parent, self._state_before(commit, parent, state, claim, parse)
+        """Return each parent that counts, with what it declares of the object, if it does.
 
-    def _state_before(
-        self, commit: str, parent: str, state: State, claim: Claim, parse: Parse
+        A merge that has what one side made of what both sides had is no change of its own, and only
+        the sides that have it count.
+        """
+        parents = self._parents[commit] or ("",)
+        states = [self._state_in(commit, each, state, claim, parse) for each in parents]
+        pairs = list(zip(parents, states, strict=True))
+        specs = [each.spec if each is not None else None for each in states]
+        if len(parents) == 2 and state.spec in self._merged(parents, states, claim, parse):
+            return [pair for pair, spec in zip(pairs, specs, strict=True) if spec == state.spec]
+        return pairs
+
+    def _merged(
+        self, parents: tuple[str, ...], states: list[State | None], claim: Claim, parse: Parse
+    ) -> list[Spec | None]:
+        """Return what a merge of two commits has to declare; nothing if that cannot be known."""
+        bases = self.repository.ask("merge-base", "--all", *parents).output.decode("ascii").split()
+        if len(bases) != 1:
+            return []
+        base = self._state_in(parents[0], bases[0], states[0], claim, parse)
+        before, ours, theirs = (each.spec if each is not None else None for each in (base, *states))
+        if theirs in (ours, before):
+            return [ours]
+        return [theirs] if ours == before else []
+
+    def _state_in(
+        self, commit: str, other: str, state: State | None, claim: Claim, parse: Parse
     ) -> State | None:
-        links = self.links.get(state.path, ())
-        if not {state.path, *links[:-1]}.isdisjoint(self._diffs[commit, parent].paths) and links:
+        """Return what another commit declares of an object, by its state in the first."""
+        changed = self._diff(commit, other).paths
+        links = self.links.get(state.path, ()) if state is not None else ()
+        if state is not None and changed.isdisjoint((state.path, *links)):
+            return state
+        if links and not changed.isdisjoint((*links[:-1],)):
             return None  # it was linked to from elsewhere, or led elsewhere
-        before = self._declared_before(commit, parent, parse).get((claim.kind, claim.name))
-        if before is not None and links and before.path == links[-1]:
+        before = self._declared_before(commit, other, parse).get((claim.kind, claim.name))
+        if before is not None and state is not None and links and before.path == links[-1]:
             return replace(before, path=state.path)
         return before
 
@@ -123,7 +140,7 @@ class Lineage:
             places = {each[-1] for each in self.links.values()}
             wanted = [
                 (path, blob)
-                for path, blob in self._diffs[key].before
+                for path, blob in self._diff(commit, parent).before
                 if is_declaring(path, self.prefix) or path in places
             ]
             declared: dict[tuple[Kind, str], State] = {}
@@ -147,12 +164,19 @@ class Lineage:
             self._load(self.applied, since)
         return commit in self._parents
 
+    def _diff(self, commit: str, other: str) -> _Diff:
+        if (commit, other) not in self._diffs:
+            self._read_diffs([(commit, other)])
+        return self._diffs[commit, other]
+
     def _load(self, tip: str, but: str | None) -> None:
         less = (f"^{but}",) if but is not None and self.repository.object(but) == but else ()
         listed = self.repository.run("rev-list", "--topo-order", "--parents", tip, *less, "--")
         lines = [line.split() for line in listed.decode("ascii").splitlines()]
         self._parents |= {commit: tuple(parents) for commit, *parents in lines}
-        pairs = [(commit, each) for commit, *parents in lines for each in parents or ("",)]
+        self._read_diffs([(each, other) for each, *more in lines for other in more or ("",)])
+
+    def _read_diffs(self, pairs: list[tuple[str, str]]) -> None:
         words = ("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-abbrev", "--no-renames")
         request = "".join(f"{' '.join(pair).strip()}\n" for pair in pairs).encode()
         where = (self.prefix.rstrip("/"),) if self.prefix else ()

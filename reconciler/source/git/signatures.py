@@ -99,7 +99,7 @@ def _read(
     good = state == "G"
     return ReadCommit(
         read_commit(repository, commit),
-        paths=own_paths(repository, commit),
+        paths=_own_paths(repository, commit),
         # only an OpenPGP key has a fingerprint of its primary key
         signer=printable(fingerprint.strip().upper() or name.strip(), 255) if good else None,
         signature="" if good else _REASONS.get(state, "its signature cannot be checked"),
@@ -113,7 +113,7 @@ def _hashes(trailers: str) -> tuple[str, ...]:
     )
 
 
-def own_paths(repository: Repository, commit: str) -> tuple[str, ...]:
+def _own_paths(repository: Repository, commit: str) -> tuple[str, ...]:
     """Return the paths that a commit changes itself, both names of one that moves.
 
     Of a merge: where it has neither what one side changed nor what both left, file by file.

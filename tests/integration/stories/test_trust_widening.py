@@ -139,6 +139,28 @@ def test_a_merge_that_brings_a_wider_manifest_back_needs_the_quorum_itself(trust
     trust.untrusted(evil, f"it widens grant/g, {ONE_OF_TWO}")
 
 
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_merge_with_a_branch_that_renamed_the_file_brings_nothing_back(
+    trust: Trust, *, removed: bool
+) -> None:
+    checkout = trust.checkout
+    checkout.git("checkout", "-q", "-b", "side")
+    checkout.git("mv", "manifests/g.yaml", "manifests/ga.yaml")
+    trust.grace.commit(checkout, "Only another file")
+    checkout.git("checkout", "-q", "main")
+    if removed:
+        (checkout.path / "manifests" / "g.yaml").unlink()
+    else:
+        checkout.write(g=grant_manifest("g", rows=100))
+    trust.grace.commit(checkout, "Less")
+    trust.ok()
+    checkout.git("merge", "-q", "--no-ff", "--no-commit", "-s", "ours", "side")
+    (checkout.path / "manifests" / "g.yaml").unlink(missing_ok=True)
+    checkout.write(ga=grant_manifest("g"))
+    evil = trust.grace.commit(checkout, "A rename, nothing else")
+    trust.untrusted(evil, f"it widens grant/g, {ONE_OF_TWO}")
+
+
 def test_a_clean_merge_is_no_step_and_what_it_brings_is(trust: Trust) -> None:
     checkout = trust.checkout
     checkout.git("checkout", "-q", "-b", "side")

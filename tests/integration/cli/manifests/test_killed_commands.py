@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FEWEST_STEPS: Final = 5  # the journal, a file, before and after the commit, the journal's end
-COMMITTED: Final = 6  # the step of a grant create that comes right after the commit
+COMMITTED: Final = 7  # the step of a grant create that comes right after the commit
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Show two gateways on this machine, from manifest to the use of a certificate.
+"""Show two gateways on this machine, from manifest to use.
 
 Creates two gateways in a temporary folder, starts both on loopback, shows each step with its real
 values, and removes everything again. It takes well under a minute.
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.cli.gateway.demo_gateway import DemoGateway, expect
-from reconciler.cli.gateway.demo_service import call_service, demo_service
+from reconciler.cli.demo.gateway import DemoGateway, expect
+from reconciler.cli.demo.service import call_service, demo_service
 from reconciler.cli.shared.signals import interruptible, uninterruptible
 from reconciler.config.home import NAME, Home
 from reconciler.core.issuance.invitation import parse_invitation

@@ -23,6 +23,7 @@ from reconciler.cli.plan.display import (
 )
 from reconciler.cli.plan.options import PlanOptions, plan_flags
 from reconciler.cli.plan.plan_file import SavedPlan, read_plan
+from reconciler.cli.plan.progress import show_progress
 from reconciler.cli.shared.context import (
     DURATION,
     can_ask,
@@ -36,7 +37,6 @@ from reconciler.cli.shared.context import (
     wait_lock,
 )
 from reconciler.cli.shared.output import json_text
-from reconciler.cli.shared.progress import show_progress
 from reconciler.cli.shared.summary import summarised
 from reconciler.core.plan.guard import refuse_if_guarded
 from reconciler.core.plan.json import plan_as_json

@@ -14,10 +14,10 @@ import click
 
 from reconciler.cli.plan.markdown import plan_markdown
 from reconciler.cli.plan.options import signatures
+from reconciler.cli.plan.progress import show_progress
 from reconciler.cli.plan.terminal import plan_lines
 from reconciler.cli.shared.context import home_given, open_database
 from reconciler.cli.shared.output import json_text, output_choice
-from reconciler.cli.shared.progress import show_progress
 from reconciler.core.model.text import escaped
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import NeedsEdit, Refused

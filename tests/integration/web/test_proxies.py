@@ -25,7 +25,7 @@ from tests.support.gateways.proxies import (
     resource_server,
     write_server_certificate,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, POLL_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,12 @@ async def revoke_at_the_ca(alpha: Alpha, serial: str) -> bytes:
     """Return the list that has it, in PEM."""
     async with alpha.authority.client() as ca:
         await ca.revoke(serial, "a test")
-        crl = x509.load_der_x509_crl(await ca.crl())
+        async with asyncio.timeout(PATIENCE_S):
+            while True:  # the CA makes its list by the clock
+                crl = x509.load_der_x509_crl(await ca.crl())
+                if crl.get_revoked_certificate_by_serial_number(int(serial, 16)) is not None:
+                    break
+                await asyncio.sleep(POLL_S)
     return crl.public_bytes(serialization.Encoding.PEM)
 
 

@@ -64,7 +64,7 @@ def sole_gateway(home: Home) -> Iterator[None]:
                 hint="use that one, or stop it first",
             ) from None
         os.truncate(lock, 0)
-        os.write(lock, f"{identify(os.getpid())}\n".encode())
+        os.write(lock, f"{identify(os.getpid())}\n{_folder_id(home)}\n".encode())
         yield
 
 
@@ -130,12 +130,13 @@ async def supervised(
 def gateway_process(home: Home) -> Identity | None:
     """Return the `up` or `serve` that runs in the home, by what it wrote into its lock.
 
-    Its memory is protected, so only root can see which files it has open.
+    Its memory is protected, so only root can see which files it has open. The lock of a copy may be
+    a hard link to that of the home it was made from: what runs there is not this home's.
     """
     if not gateway_runs(home):
         return None
-    identity = _holder(home)
-    return identity if identity is not None and alive(identity) else None
+    identity, folder = _holder(home)
+    return identity if identity and folder == _folder_id(home) and alive(identity) else None
 
 
 def gateway_runs(home: Home) -> bool:
@@ -209,13 +210,22 @@ async def _to_its_end(start: Callable[[], None]) -> None:
         raise
 
 
-def _holder(home: Home) -> Identity | None:
+def _folder_id(home: Home) -> str:
+    """Return what the home's folder has wherever it is moved, and no copy of it."""
+    status = home.path.stat()
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _holder(home: Home) -> tuple[Identity | None, str]:
+    """Return who wrote the lock, and of which folder."""
     try:
-        return Identity.parse((home.run / "gateway.lock").read_text())
+        text = (home.run / "gateway.lock").read_text()
     except OSError:
-        return None
+        return None, ""
+    process, _, folder = text.partition("\n")
+    return Identity.parse(process), folder.strip()
 
 
 def _pid(home: Home) -> str:
-    identity = _holder(home)
+    identity, _ = _holder(home)
     return "unknown" if identity is None else str(identity.pid)

@@ -30,12 +30,12 @@ import os, sys
 from pathlib import Path
 from reconciler.embedded.destroy import destroy_home, reserved
 from reconciler.config.home import Home
-kept = int(sys.argv[2])
+remaining = int(sys.argv[2])
 def count(event, _arguments):
-    global left
+    global remaining
     if event in ("os.remove", "os.rmdir"):
-        kept -= 1
-        if kept == 0:
+        remaining -= 1
+        if remaining == 0:
             os._exit(9)
 home = Home(Path(sys.argv[1]))
 with reserved(home, lambda: None):

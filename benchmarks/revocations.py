@@ -97,8 +97,8 @@ def _measure(
         yield Line(f"one apply that ends {REVOKED:,} grants", _seconds(began_s))
         began_s = time.monotonic()
         wait_until(lambda: rows.one(_LEFT) < REVOKED / 2, "half of them", PATIENCE_S)
-        one_began_s = time.monotonic()
         _apply_apart(rows, peer_manifest(), *honest[1:])
+        one_began_s = time.monotonic()
         one = "SELECT c.status FROM federation_certificates AS c JOIN federation_grants AS g"
         one += " ON g.id = c.grant_id WHERE g.name = 'honest-0'"
         wait_until(lambda: rows.one(one) == "revoked", "the one", PATIENCE_S)

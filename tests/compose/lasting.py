@@ -59,7 +59,7 @@ def goes_on(stack: Stack, name: str) -> None:
     again = peer.pickup()
     assert again.status_code == 200, again.text
     assert again.json() == issued
-    stack.ask("grant", "revoke", name, "--yes")
+    stack.document("alpha", "grant", "revoke", name, "--yes")
     wait_until(lambda: issued["serial"] in revoked_at_ca(stack), f"{name} on the CA's list")
     assert peer.pickup().json()["code"] == "grant_ended"
 

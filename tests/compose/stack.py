@@ -121,7 +121,7 @@ class Stack:
         return done.document
 
     def ask(self, *arguments: str) -> Any:
-        """Run a command that prints JSON in alpha's first gateway: sooner than in a new one."""
+        """Run what only reads, in alpha's first gateway: sooner than in a container of its own."""
         mosaic = ("mosaic", "federation", *arguments, "--output", "json")
         return json.loads(docker("exec", self.containers("gateway")[0], *mosaic))
 

@@ -18,6 +18,7 @@ from reconciler.core.setting_values import LOOPBACK, RateLimit
 from reconciler.errors import Retry
 from reconciler.web.client_address import bucket_of, is_one_of
 from reconciler.web.refusal_log import Reason, RefusalLog
+from reconciler.web.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from reconciler.core.setting_values import Network
 
 CONNECTION_RATE: Final = RateLimit(per_s=30, burst=200)  # of one address: a handshake costs 2 ms
+REQUESTS_A_ROUND: Final = 2  # of the event loop
+HANDSHAKES_A_ROUND: Final = 2
 RESERVED: Final = 256  # descriptors for the database, the CA, files and programs
 
 
@@ -154,6 +157,8 @@ class Limits:
         self._requests = Quota(capacity.requests, capacity.requests_each)
         self._connection_rate = RateLimiter(CONNECTION_RATE if rate.per_s else rate)
         self._request_rate = RateLimiter(rate)
+        self._request_turns = Turns(REQUESTS_A_ROUND)
+        self._handshake_turns = Turns(HANDSHAKES_A_ROUND)
         self.refusals = RefusalLog()
 
     def admit_connection(self, address: str) -> Admission | None:
@@ -205,3 +210,11 @@ class Limits:
             self.refusals.count(Reason.REQUESTS, client)
             raise Retry("unavailable", "too many requests in flight")
         return lease
+
+    async def request_turn(self, address: str) -> None:
+        """Return when it is the address's turn to have a request worked on."""
+        await self._request_turns.wait(bucket_of(address))
+
+    async def handshake_turn(self, address: str) -> None:
+        """Return when it is the address's turn to begin TLS."""
+        await self._handshake_turns.wait(bucket_of(address))

@@ -109,7 +109,7 @@ class GatewayMiddleware:
 
     async def _serve(self, scope: Scope, exchange: _Exchange, request: RequestContext) -> None:
         try:
-            exchange.slot.open()
+            await exchange.slot.open()
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             _log.debug("the client went away [%s]", request.correlation_id)
@@ -152,16 +152,17 @@ class _Slot:
         self._limits, self._address = limits, address
         self._lease: Lease | None = None
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Count the request, and take a place; raise `Retry`, `rate_limited` or `unavailable`."""
         if self._limits is not None:
             self._limits.admit_request(self._address)
-            self.take()
+            await self.take()
 
-    def take(self) -> None:
-        """Take a place; raise `Retry`, `unavailable`, if there is none."""
+    async def take(self) -> None:
+        """Take a place, and wait for a turn; raise `Retry`, `unavailable`, if there is none."""
         if self._limits is not None:
             self._lease = self._limits.begin_request(self._address)
+            await self._limits.request_turn(self._address)
 
     def give_back(self) -> None:
         """Free the place; again does nothing."""
@@ -191,7 +192,7 @@ class _Exchange:
     async def receive(self) -> Message:
         self.slot.give_back()
         message = await self._receive()
-        self.slot.take()
+        await self.slot.take()
         if message["type"] == "http.request" and not message.get("more_body", False):
             self._unread = False
         return message

@@ -129,6 +129,12 @@ class Listener:
         self, connection: socket.socket, client: Address | None, admission: Admission
     ) -> None:
         try:
+            await self._limits.handshake_turn(admission.client)
+        except asyncio.CancelledError:
+            connection.close()
+            admission.give_back()
+            raise
+        try:
             await self._loop.connect_accepted_socket(
                 lambda: self._protocol(client, admission),
                 connection,

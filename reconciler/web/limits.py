@@ -141,6 +141,17 @@ class Admission:
         self._connection.give_back()
 
 
+def connection_rate(requests: RateLimit) -> RateLimit:
+    """Return how often an address may connect, if it may send so many requests: as often at least.
+
+    Without a limit of requests there is none of connections.
+    """
+    if not requests.per_s:
+        return requests
+    burst = max(CONNECTION_RATE.burst, requests.burst)
+    return RateLimit(max(CONNECTION_RATE.per_s, requests.per_s), burst)
+
+
 class Limits:
     """The limits of one endpoint. What they refuse is counted in `refusals`.
 
@@ -155,7 +166,7 @@ class Limits:
         self._connections = Quota(capacity.connections, capacity.connections_each)
         self._handshakes = Quota(capacity.handshakes, capacity.handshakes_each)
         self._requests = Quota(capacity.requests, capacity.requests_each)
-        self._connection_rate = RateLimiter(CONNECTION_RATE if rate.per_s else rate)
+        self._connection_rate = RateLimiter(connection_rate(rate))
         self._request_rate = RateLimiter(rate)
         self._request_turns = Turns(REQUESTS_A_ROUND)
         self._handshake_turns = Turns(HANDSHAKES_A_ROUND)

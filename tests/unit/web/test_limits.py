@@ -16,6 +16,7 @@ from reconciler.web.limits import (
     Limits,
     Quota,
     capacity_of,
+    connection_rate,
     raise_descriptor_limit,
 )
 from reconciler.web.refusal_log import Reason, RefusalLog
@@ -110,3 +111,18 @@ def test_a_flood_of_refusals_is_one_warning(
     assert line.endswith("what is not HTTP/1.1 (10,000 of 192.0.2.1)")
     assert "connections above the limit (" in line
     assert len(line) < 500
+
+
+@pytest.mark.parametrize(
+    ("requests", "connections"),
+    [
+        (RateLimit(30.0, 100), RateLimit(30.0, 200)),
+        (RateLimit(1.0, 5), RateLimit(30.0, 200)),
+        (RateLimit(500.0, 1000), RateLimit(500.0, 1000)),
+        (RateLimit(0.0, 0), RateLimit(0.0, 0)),
+    ],
+)
+def test_who_may_send_more_requests_may_connect_as_often(
+    requests: RateLimit, connections: RateLimit
+) -> None:
+    assert connection_rate(requests) == connections

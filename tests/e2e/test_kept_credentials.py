@@ -1,0 +1,37 @@
+"""`up` keeps a folder for each outbound peer: from its enrollment to its end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.support.gateways.gateway import gateway_folder
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Pair
+
+
+def test_the_folder_of_a_peer_appears_and_goes_with_it(pair: Pair) -> None:
+    invitation = pair.create("kept-folder")
+    with gateway_folder("gamma") as gamma:
+        gamma.ok("init")
+        kept = gamma.cwd / "credentials"
+        hook = f"touch {gamma.cwd / 'reloaded'}"
+        with gamma.up(MOSAIC_CREDENTIALS_DIR=str(kept), MOSAIC_CREDENTIALS_EXEC=hook):
+            gamma.ok("peer", "add", invitation, "--name", "alpha")
+            wait_until((kept / "alpha" / "grant.json").exists, "its folder is written")
+            document = json.loads((kept / "alpha" / "grant.json").read_text())
+            shown = gamma.document("peer", "show", "alpha")
+            assert document["certificate"] == shown["certificate"]
+            wait_until((gamma.cwd / "reloaded").exists, "the hook has run")
+            assert gamma.document("status")["outbound"] == []
+
+            pair.alpha.ok("grant", "suspend", "kept-folder")
+            refreshed = gamma.document("peer", "show", "alpha", "--refresh")
+            assert refreshed["withdrawn"]["what"] == "suspended"
+            assert (kept / "alpha" / "tls.key").exists(), "a suspended grant may be resumed"
+
+            pair.alpha.ok("grant", "revoke", "kept-folder", "--yes")
+            gamma.ok("peer", "show", "alpha", "--refresh")
+            wait_until(lambda: not (kept / "alpha").exists(), "its folder is removed")

@@ -74,7 +74,7 @@ def test_up_runs_it_and_starts_it_again(gateway: TestGateway, machine: Path) -> 
         pid = gateway.child("postgres")
         assert Path(f"/proc/{pid}/exe").readlink() == machine / "postgres"
         gateway.kill(pid)
-        running.wait_for("PostgreSQL has ended")
+        running.wait_for("PostgreSQL has exited")
         assert gateway.document("grant", "list") == []
 
 

@@ -77,7 +77,7 @@ def test_a_grant_as_json_has_the_names_of_the_contract_in_its_order(mosaic: Quic
     shown = mosaic.grant("beta-tasks")
     assert shown == listed[1]
     (certificate,) = shown["certificates"]
-    assert tuple(certificate) == CERTIFICATE_NAMES
+    assert tuple(certificate) == (*CERTIFICATE_NAMES, "use")
     assert (certificate["serial"], certificate["status"]) == (serial, "issued")
     assert shown["source"] == {"path": "tasks.yaml", "line": 4}
     assert shown["expiresAt"] == "2036-06-30T00:00:00Z"
@@ -100,7 +100,7 @@ def test_an_outbound_peer_adds_its_certificate_and_its_grant_and_never_a_key(
     mosaic: Quick,
 ) -> None:
     before = mosaic.document("peer", "show", "acme")
-    assert tuple(before) == (*PEER_NAMES, "certificate", "grant")
+    assert tuple(before) == (*PEER_NAMES, "certificate", "grant", "withdrawn")
     assert (before["certificate"], before["grant"]) == (None, None)
     values = {
         "id": "0198c0de-0000-7000-8000-000000000000",

@@ -204,6 +204,7 @@ SCOPE = """'{"resources": [{"type": "tasks", "verbs": ["list"]}], "maxRowsPerQue
 def test_a_file_that_cannot_be_written_is_named_and_nothing_is_changed(
     mosaic: Quick, line: str, path: str
 ) -> None:
+    mosaic.ok("plan", "--save", "earlier.json")  # makes the key that seals plans
     before = (mosaic.statuses(), mosaic.manifests(), mosaic.manifests("manifests/grants"))
     done = bash(mosaic, f"ulimit -f 0; mosaic federation {line}")
     assert done.returncode == 1, done.stderr

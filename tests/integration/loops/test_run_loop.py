@@ -67,7 +67,7 @@ def test_a_push_starts_a_pass_long_before_the_timer(
     secret = secrets.token_hex(32)
     (tmp_path / "secret").write_text(secret)
     port = free_port()
-    words = ("run", "xpoll", "10m", "xwebhook", f"127.0.0.1:{port}", "xwebhook-secret-file")
+    words = ("run", "--poll", "10m", "--webhook", f"127.0.0.1:{port}", "--webhook-secret-file")
     source = {"MOSAIC_SOURCE": checkout.url, "MOSAIC_REF": "main", "MOSAIC_PATH": "manifests"}
     running = subprocess.Popen(
         [sys.executable, "-m", "reconciler.cli.main", "federation", *words, tmp_path / "secret"],
@@ -129,7 +129,7 @@ def test_an_invalid_manifest_waits_for_a_change(
     loop = git_loop(database_url, checkout)
     assert loop.one_pass() is After.WAIT
     assert mosaic.statuses() == {}
-    assert "manifest_invalid" in mosaic.ok("status", "xoutput", "json").out
+    assert "manifest_invalid" in mosaic.ok("status", "--output", "json").out
     assert "failing since" in mosaic.ok("status").out
 
 
@@ -139,7 +139,7 @@ def test_expiry_goes_on_while_the_source_is_broken_or_the_loop_is_paused(
     loop = git_loop(database_url, checkout)
     loop.one_pass()
     serial = mosaic.enroll("beta-tasks")
-    mosaic.ok("pause", "xreason", "an audit")
+    mosaic.ok("pause", "--reason", "an audit")
     mosaic.rows.run("UPDATE federation_grants SET expires_at = now() - interval '1 second'")
     checkout.write(bad="kind: Nonsense\n")
     checkout.commit("bad")
@@ -194,7 +194,7 @@ def test_a_webhook_needs_a_repository_and_a_secret_that_can_be_one(
     mosaic: Quick, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
-    hook = ("run", "xwebhook", "127.0.0.1:9443", "xwebhook-secret-file", str(secret))
+    hook = ("run", "--webhook", "127.0.0.1:9443", "--webhook-secret-file", str(secret))
     for text, why in (("short", "has 5 octets"), ("whsec_not base64 at all", "no base64 key")):
         secret.write_text(text)
         refused = mosaic(*hook)
@@ -210,7 +210,7 @@ def test_a_webhook_needs_a_repository_and_a_secret_that_can_be_one(
 def test_a_paused_loop_writes_nothing_until_resume(
     mosaic: Quick, checkout: Checkout, database_url: str
 ) -> None:
-    mosaic.ok("pause", "xreason", "an audit")
+    mosaic.ok("pause", "--reason", "an audit")
     loop = git_loop(database_url, checkout)
     assert loop.one_pass() is After.WAIT
     assert mosaic.statuses() == {}

@@ -106,7 +106,7 @@ def test_a_name_that_nobody_knows_is_told(tmp_path: Path) -> None:
 def test_all_that_git_says_is_in_the_debug_log_without_credentials(
     liar: Liar, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="reconciler")
     url = f"https://127.0.0.1:{liar.port}/x?private_token=s3cret"
     error = refused(url, tmp_path)
     assert any(each.startswith("git ls-remote: ") for each in caplog.messages)

@@ -147,7 +147,7 @@ def test_authority_listens_on_a_path_that_a_killed_one_left(mosaic: Quick) -> No
         ("192.0.2.1:8500", "good", "cannot listen on 192.0.2.1 port 8500"),
         ("127.0.0.1", None, "MOSAIC_PRIVATE_LISTEN: got '127.0.0.1': expected host:port"),
         ("unix:", None, "MOSAIC_PRIVATE_LISTEN: got 'unix:': expected a path"),
-        ("unix:missing/private.sock", None, "private.sock: No such file or directory"),
+        ("unix:/proc/missing/private.sock", None, "private.sock: No such file or directory"),
         ("unix:good", None, "good: Address already in use"),  # a file that is no socket
         (f"unix:{'a' * 200}", None, "AF_UNIX path too long"),
     ],

@@ -204,7 +204,7 @@ def test_a_webhook_needs_a_repository_and_a_secret_that_can_be_one(
     secret.write_text("0123456789abcdef")
     refused = mosaic(*hook)
     assert refused.code == 78
-    assert "xwebhook is for a repository" in refused.err
+    assert "--webhook needs a git repository" in refused.err
 
 
 def test_a_paused_loop_writes_nothing_until_resume(

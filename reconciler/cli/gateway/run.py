@@ -15,7 +15,6 @@ import click
 
 from reconciler.cli.plan.options import signatures, signed_option
 from reconciler.cli.shared.context import (
-    DURATION,
     long_running,
     open_database,
     print_gateway,
@@ -23,6 +22,7 @@ from reconciler.cli.shared.context import (
     source_of,
     source_option,
 )
+from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.signals import until_signal
 from reconciler.core.plan.guard import GuardOptions
 from reconciler.core.setting_values import read_listen

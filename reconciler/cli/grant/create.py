@@ -14,7 +14,6 @@ import click
 
 from reconciler.cli.plan.options import confirmed_override
 from reconciler.cli.shared.context import (
-    DURATION,
     open_database,
     print_gateway,
     read_settings,
@@ -23,6 +22,7 @@ from reconciler.cli.shared.context import (
     verb,
     wait_lock,
 )
+from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.output import output_option, print_document, print_invitation
 from reconciler.cli.shared.streams import read_standard_input, read_text_file
 from reconciler.core.model.spec import GrantSpec

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.shared.context import (
-    DURATION,
     open_database,
     print_gateway,
     read_settings,
     verb,
 )
+from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.output import output_option, print_document, print_invitation
 from reconciler.operations.invitations import invitation_issuer
 from reconciler.store.issuance.tokens import mint

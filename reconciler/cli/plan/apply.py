@@ -25,7 +25,6 @@ from reconciler.cli.plan.options import PlanOptions, plan_flags
 from reconciler.cli.plan.plan_file import SavedPlan, read_plan
 from reconciler.cli.plan.progress import show_progress
 from reconciler.cli.shared.context import (
-    DURATION,
     can_ask,
     confirm,
     print_gateway,
@@ -36,6 +35,7 @@ from reconciler.cli.shared.context import (
     verb,
     wait_lock,
 )
+from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.output import json_text
 from reconciler.cli.shared.summary import summarised
 from reconciler.core.plan.guard import refuse_if_guarded

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from reconciler.cli.shared.invocation import with_home
+from reconciler.cli.shared.moments import DurationType
 from reconciler.cli.shared.streams import read_line, working_directory
 from reconciler.config import Settings, database_source, load_settings
-from reconciler.core.model.times import format_duration, parse_duration
+from reconciler.core.model.times import format_duration
 from reconciler.core.privileges import Role
 from reconciler.core.setting_values import SourceSetting, is_url
 from reconciler.errors import NeedsEdit, Refused
@@ -28,35 +29,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 MAX_WAIT: Final = timedelta(hours=1)
-
-
-class DurationType(click.ParamType[timedelta]):
-    """A duration such as `30s`, `5m` or `24h`, up to `longest`."""
-
-    name = "duration"
-
-    def __init__(self, longest: timedelta = timedelta.max) -> None:
-        self._longest = longest
-
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> timedelta:
-        """Return the duration of a text."""
-        if isinstance(value, timedelta):
-            return value
-        try:
-            duration = parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if duration > self._longest:
-            self.fail(f"got {value!r}, expected up to {format_duration(self._longest)}", param, ctx)
-        return duration
-
-
-DURATION: Final = DurationType()
 
 
 def add_options(function: F, *options: Callable[[F], F]) -> F:

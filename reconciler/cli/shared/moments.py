@@ -1,13 +1,13 @@
-"""Moments as a command line takes them: RFC 3339, a date, or a duration ago."""
+"""Moments and durations as a command line takes them."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.core.model.times import format_duration, parse_moment
+from reconciler.core.model.times import format_duration, parse_duration, parse_moment
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
@@ -27,6 +27,35 @@ class MomentType(click.ParamType["datetime | timedelta"]):
             return parse_moment(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class DurationType(click.ParamType[timedelta]):
+    """A duration such as `30s`, `5m` or `24h`, up to `longest`."""
+
+    name = "duration"
+
+    def __init__(self, longest: timedelta = timedelta.max) -> None:
+        self._longest = longest
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> timedelta:
+        """Return the duration of a text."""
+        if isinstance(value, timedelta):
+            return value
+        try:
+            duration = parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if duration > self._longest:
+            self.fail(f"got {value!r}, expected up to {format_duration(self._longest)}", param, ctx)
+        return duration
+
+
+DURATION: Final = DurationType()
 
 
 def absolute(tx: Tx, moment: datetime | timedelta, name: str) -> datetime:

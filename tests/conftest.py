@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import secrets
 import signal
 import tempfile
@@ -35,6 +36,15 @@ settings.load_profile("suite")
 
 # who starts us in the background may leave SIGINT ignored, and every child would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def same_log_levels() -> Iterator[None]:
+    """Undo what a verb that ran in this process chose, so that the next test sees warnings."""
+    ours = logging.getLogger("reconciler")
+    level = ours.level
+    yield
+    ours.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)

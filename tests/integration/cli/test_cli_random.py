@@ -108,7 +108,7 @@ def test_no_options_of_a_long_running_verb_break_its_reading(
     mosaic: Quick, words: list[str]
 ) -> None:
     path = next(path for path in VERBS if list(path) == words[: len(path)])
-    with suppress(click.ClickException, click.exceptions.Exit, MosaicError):
+    with same_logging(), suppress(click.ClickException, click.exceptions.Exit, MosaicError):
         VERBS[path].make_context("mosaic", words[len(path) :], **group.context_settings)
 
 

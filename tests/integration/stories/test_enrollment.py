@@ -23,10 +23,8 @@ from tests.support.gateways.enrollee import (
     grant_manifest,
     peer_manifest,
 )
-from tests.support.gateways.web_server import Parts, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import httpx
@@ -34,20 +32,6 @@ if TYPE_CHECKING:
     from tests.support.gateways.step_ca import Authority
 
 OFF = RateLimit(0, 0)
-
-
-@pytest.fixture
-def rows(database_url: str) -> Rows:
-    rows = Rows(database_url)
-    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    return rows
-
-
-@pytest.fixture
-def client(rows: Rows, shared_authority: Authority) -> Iterator[httpx.Client]:
-    parts = Parts(rows.url, shared_authority.roots, shared_authority.client)
-    with serving(parts, rate_limit=OFF) as running, running.client() as client:
-        yield client
 
 
 def code(response: httpx.Response, status: int) -> str:

@@ -13,7 +13,7 @@ from reconciler.core.setting_values import RateLimit
 from reconciler.store.issuance import read as facts
 from reconciler.store.issuance import revocation_queue as queue
 from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
-from tests.support.gateways.step_ca import Authority, authority
+from tests.support.gateways.step_ca import authority
 from tests.support.gateways.web_server import Parts, serving
 from tests.support.waiting import wait_until
 
@@ -25,24 +25,6 @@ if TYPE_CHECKING:
 
 OFF = RateLimit(0, 0)
 OF_STATUS = "SELECT count(*) FROM federation_certificates WHERE status = :status"
-
-
-@pytest.fixture
-def rows(database_url: str) -> Rows:
-    rows = Rows(database_url)
-    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    return rows
-
-
-@pytest.fixture
-def parts(rows: Rows, shared_authority: Authority) -> Parts:
-    return Parts(rows.url, shared_authority.roots, shared_authority.client)
-
-
-@pytest.fixture
-def client(parts: Parts) -> Iterator[httpx.Client]:
-    with serving(parts, rate_limit=OFF) as running, running.client() as client:
-        yield client
 
 
 @pytest.fixture

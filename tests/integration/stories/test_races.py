@@ -47,13 +47,6 @@ ROUNDS, CLIENTS = 50, 50
 
 
 @pytest.fixture
-def rows(database_url: str) -> Rows:
-    rows = Rows(database_url)
-    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    return rows
-
-
-@pytest.fixture
 def own_authority(tmp_path: Path) -> Iterator[Authority]:
     with authority(tmp_path) as ca:
         yield ca

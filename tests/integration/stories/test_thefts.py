@@ -19,39 +19,19 @@ from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer
 from tests.support.gateways.web_server import Parts, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import httpx
 
     from reconciler.core.issuance.tokens import Token
-    from tests.support.gateways.step_ca import Authority
 
 OFF = RateLimit(0, 0)
 HOUR_AGO = "UPDATE federation_theft_signals SET first_at = first_at - interval '61 minutes'"
 
 
 @pytest.fixture
-def rows(database_url: str) -> Rows:
-    rows = Rows(database_url)
-    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    return rows
-
-
-@pytest.fixture
 def mosaic(tmp_path: Path, rows: Rows) -> Quick:
     return Quick(tmp_path, {"MOSAIC_DATABASE_URL": rows.url})
-
-
-@pytest.fixture
-def parts(rows: Rows, shared_authority: Authority) -> Parts:
-    return Parts(rows.url, shared_authority.roots, shared_authority.client)
-
-
-@pytest.fixture
-def client(parts: Parts) -> Iterator[httpx.Client]:
-    with serving(parts, rate_limit=OFF) as running, running.client() as client:
-        yield client
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import TYPE_CHECKING
 
-from tests.support.waiting import PATIENCE_S, wait_until
+from tests.support.beside import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,19 +15,11 @@ if TYPE_CHECKING:
 
 def while_running(loop: Loop, story: Callable[[], None]) -> None:
     """Run the loop in a thread of its own as long as the story takes."""
-    ready: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+    stop = asyncio.Event()
 
-    async def run() -> None:
-        stop = asyncio.Event()
-        ready.append((asyncio.get_running_loop(), stop))
+    async def run(ready: Callable[[asyncio.AbstractEventLoop], None]) -> None:
+        ready(asyncio.get_running_loop())
         await loop.run(stop)
 
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
-    thread.start()
-    try:
+    with beside(run, lambda running: running.call_soon_threadsafe(stop.set)):
         story()
-    finally:
-        wait_until(lambda: bool(ready), "the loop")
-        ready[0][0].call_soon_threadsafe(ready[0][1].set)
-        thread.join(PATIENCE_S)
-    assert not thread.is_alive()

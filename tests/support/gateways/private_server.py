@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,10 +13,12 @@ from reconciler.authority import Authority
 from reconciler.web.private.access import Access
 from reconciler.web.private.app import PrivateApp
 from reconciler.web.private.server import PrivateSocket, bind_private, serve_private
+from tests.support.beside import beside
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
+    from contextlib import AbstractContextManager
 
     from starlette.types import ASGIApp
 
@@ -32,7 +33,7 @@ class PrivateRunning:
     authority: Authority
     loop: asyncio.AbstractEventLoop
     stopping: asyncio.Event
-    worker: threading.Thread
+    stopped: threading.Event
 
     @property
     def url(self) -> str:
@@ -48,53 +49,30 @@ class PrivateRunning:
 
     def stop(self) -> None:
         """Stop it, and wait until it has; again does nothing."""
-        if self.worker.is_alive():
+        if not self.stopped.is_set():
             self.loop.call_soon_threadsafe(self.stopping.set)
-            self.worker.join(PATIENCE_S)
-            assert not self.worker.is_alive()
+            assert self.stopped.wait(PATIENCE_S)
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something in the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_S)
 
 
-@contextmanager
 def serving_private(
     database_url: str, access: Access | None = None, app: ASGIApp | None = None
-) -> Iterator[PrivateRunning]:
+) -> AbstractContextManager[PrivateRunning]:
     """Serve until the block ends; then stop, and fail where that raises."""
-    ready = threading.Event()
-    running: list[PrivateRunning] = []
-    failed: list[BaseException] = []
-    stop = asyncio.Event()
 
-    async def run() -> None:
+    async def run(ready: Callable[[PrivateRunning], None]) -> None:
         async with Authority(database_url) as authority:
             served = app or PrivateApp(access or Access(), (authority.require_ready,), authority)
             listening = bind_private(("127.0.0.1", 0))
-            running.append(
-                PrivateRunning(listening, authority, asyncio.get_running_loop(), stop, worker)
-            )
-            ready.set()
-            await serve_private(served, listening, stop)
+            stopping, stopped = asyncio.Event(), threading.Event()
+            loop = asyncio.get_running_loop()
+            ready(PrivateRunning(listening, authority, loop, stopping, stopped))
+            try:
+                await serve_private(served, listening, stopping)
+            finally:
+                stopped.set()
 
-    def thread() -> None:
-        try:
-            asyncio.run(run())
-        except BaseException as error:  # noqa: BLE001 - handed to the test
-            failed.append(error)
-        finally:
-            ready.set()
-
-    worker = threading.Thread(target=thread)
-    worker.start()
-    assert ready.wait(PATIENCE_S)
-    try:
-        if running:
-            yield running[0]
-    finally:
-        if running:
-            running[0].stop()
-        worker.join(PATIENCE_S)
-        if failed:
-            raise failed[0]
+    return beside(run, PrivateRunning.stop)

@@ -6,7 +6,6 @@ import asyncio
 import socket
 import ssl
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,10 +19,12 @@ from reconciler.web.app import make_app
 from reconciler.web.limits import Capacity, Limits
 from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
+from tests.support.beside import beside
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from starlette.types import ASGIApp
@@ -106,7 +107,6 @@ def trusting(roots: tuple[str, ...]) -> ssl.SSLContext:
     return context
 
 
-@contextmanager
 def serving(
     parts: Parts,
     *,
@@ -116,13 +116,10 @@ def serving(
     app: ASGIApp | None = None,
     cache: Path | None = None,
     address: Address = ANY_PORT,
-) -> Iterator[Running]:
+) -> AbstractContextManager[Running]:
     """Serve until the block ends; then stop, and fail where that raises."""
-    ready: threading.Event = threading.Event()
-    runnings: list[Running] = []
-    failed: list[BaseException] = []
 
-    async def run() -> None:
+    async def run(ready: Callable[[Running], None]) -> None:
         gateway = parts.gateway()
         limits = Limits(capacity, rate_limit, trusted_proxies)
         served = app or make_app(gateway, limits)
@@ -134,32 +131,11 @@ def serving(
         await asyncio.wait({running, starting}, return_when=asyncio.FIRST_COMPLETED)
         starting.cancel()
         loop = asyncio.get_running_loop()
-        runnings.append(Running(server, certificate, loop, trusting(parts.roots)))
-        ready.set()
+        ready(Running(server, certificate, loop, trusting(parts.roots)))
         try:
             await running
         finally:
             await gateway.ca.aclose()
             await gateway.database.close()
 
-    def thread() -> None:
-        try:
-            asyncio.run(run())
-        except BaseException as error:  # noqa: BLE001 - handed to the test
-            failed.append(error)
-        finally:
-            ready.set()
-
-    worker = threading.Thread(target=thread)
-    worker.start()
-    assert ready.wait(PATIENCE_S)
-    try:
-        if runnings:
-            yield runnings[0]
-    finally:
-        if runnings and not failed:
-            runnings[0].stop()
-        worker.join(PATIENCE_S)
-        assert not worker.is_alive()
-        if failed:
-            raise failed[0]
+    return beside(run, Running.stop)

@@ -36,6 +36,7 @@ test: setup ## every test, with coverage; ARGS="-k words" picks some
 		|| sh tools/apt.sh $${each#*:} 'a peer of a test is written in it' || exit; done
 	@[ -x /usr/sbin/nginx ] || sh tools/apt.sh nginx-light 'a test of examples/authority'
 	@[ -x /usr/sbin/haproxy ] || sh tools/apt.sh haproxy 'a test of examples/authority'
+	@command -v systemd-analyze >/dev/null || sh tools/apt.sh systemd 'it judges deploy/systemd'
 	@[ -x /usr/sbin/sshd ] || sh tools/apt.sh openssh-server 'a test fetches a source over ssh'
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		--cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)

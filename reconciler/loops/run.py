@@ -66,6 +66,7 @@ class Loop:
     trouble: str = ""
     due: timedelta = timedelta()
     failures: int = 0
+    passed: asyncio.Event = field(default_factory=asyncio.Event)  # once the first pass has ended
     _unrecorded: str = ""
     _ended_s: float | None = None  # when the last pass ended, by the monotonic clock
 
@@ -78,6 +79,7 @@ class Loop:
             while not stop.is_set():
                 await asyncio.to_thread(self.one_pass)
                 self._ended_s = time.monotonic()
+                self.passed.set()
                 await self.triggers.next(stop, self.due)
             await asyncio.to_thread(self._record_stop)
         finally:

@@ -25,6 +25,7 @@ from reconciler.loops.credentials import Credentials
 from reconciler.loops.jobs import Job, run_jobs
 from reconciler.loops.remote_grants import RemoteGrants
 from reconciler.loops.renewals import Renewals
+from reconciler.loops.service_status import Work, ping, report_service
 from reconciler.loops.workers import run_workers
 from reconciler.operations.placement import places_in_home, places_of_ca
 from reconciler.operations.roots import read_roots
@@ -156,9 +157,17 @@ async def serve_until(
     `announce` is called with a line once the endpoint listens. What fails for good (a port that is
     taken) stops all of it and is raised.
     """
+    ready = asyncio.Event()
+
+    def announce_ready(line: str) -> None:
+        announce(line)
+        ready.set()
+
+    work = Work(gateway.database.source, lambda: gateway.database.run(ping))
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_serve(stop, settings, gateway, announce))
+            group.create_task(_serve(stop, settings, gateway, announce_ready))
+            group.create_task(report_service(stop, ready, work))
             group.create_task(run_workers(gateway, stop))
             for other in besides:
                 group.create_task(_run(other, stop))

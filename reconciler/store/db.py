@@ -136,6 +136,7 @@ class AsyncDatabase:
         # late: most commands are synchronous, and this pulls in the ORM
         from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - as above
 
+        self.source = source
         self._connector = Connector(source, application_name, lasting=lasting)
         self._engine = create_async_engine(
             DRIVER,

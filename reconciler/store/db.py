@@ -7,11 +7,13 @@ Functions of the store take a `Tx` and are written once. A command opens one wit
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+import re
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
+import psycopg
+from psycopg.rows import dict_row
 
 from reconciler.errors import Retry
 from reconciler.store.connection.connector import Connector
@@ -21,6 +23,8 @@ from reconciler.store.connection.statement_errors import Conflict, translated
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime, timedelta
+
+    import sqlalchemy as sa
 
     from reconciler.store.connection.conninfo import Source
 
@@ -34,33 +38,80 @@ POOL_WAIT_S: Final = 10
 ATTEMPTS: Final = 3
 DRIVER: Final = "postgresql+psycopg://"  # all else is libpq's to parse
 
+_PARAMETER: Final = re.compile(r"(?<![:\w\\]):(\w+)(?![:\w])")  # `:name`, and no cast (`::`)
+
 
 class Tx:
-    """An open transaction."""
+    """An open transaction. In a statement `:name` stands for the value of that name."""
 
     __slots__ = ("connection",)
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
 
-    def rows(self, statement: str, **values: object) -> list[dict[str, Any]]:
+    def rows(self, statement: str, /, **values: object) -> list[dict[str, Any]]:
         """Run a statement and return its rows."""
-        result = self.connection.execute(sa.text(statement), values)
-        return [dict(row) for row in result.mappings()]
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(_in_driver_form(statement), values).fetchall()
 
-    def row(self, statement: str, **values: object) -> dict[str, Any] | None:
+    def row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
         """Run a statement and return its first row, or None."""
         rows = self.rows(statement, **values)
         return rows[0] if rows else None
 
-    def run(self, statement: str, **values: object) -> int:
+    def run(self, statement: str, /, **values: object) -> int:
         """Run a statement and return how many rows it touched."""
-        return self.connection.execute(sa.text(statement), values).rowcount
+        with self.connection.cursor() as cursor:
+            return cursor.execute(_in_driver_form(statement), values).rowcount
+
+    def run_script(self, script: str) -> None:
+        """Run statements as they are: a colon or a percent sign is no parameter."""
+        self.driver.execute(script.encode())
+
+    @property
+    def driver(self) -> Any:
+        """The connection of psycopg."""
+        return self.connection
 
     def now(self) -> datetime:
         """Return the database's clock, as it is now and not when the transaction began."""
-        moment: datetime = self.connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        row = self.row("SELECT clock_timestamp() AS now")
+        assert row is not None
+        moment: datetime = row["now"]
         return moment
+
+
+class PooledTx(Tx):
+    """A transaction on a connection of SQLAlchemy, whose pool and greenlets servers use."""
+
+    __slots__ = ("pooled",)
+
+    def __init__(self, pooled: sa.Connection) -> None:
+        self.pooled = pooled
+
+    def rows(self, statement: str, /, **values: object) -> list[dict[str, Any]]:
+        """Run a statement and return its rows."""
+        result = self.pooled.exec_driver_sql(_in_driver_form(statement).decode(), values)
+        return [dict(row) for row in result.mappings()]
+
+    def run(self, statement: str, /, **values: object) -> int:
+        """Run a statement and return how many rows it touched."""
+        return self.pooled.exec_driver_sql(_in_driver_form(statement).decode(), values).rowcount
+
+    def run_script(self, script: str) -> None:
+        """Run statements as they are: a colon or a percent sign is no parameter."""
+        self.pooled.exec_driver_sql(script, execution_options={"no_parameters": True})
+
+    @property
+    def driver(self) -> Any:
+        """The connection of psycopg."""
+        return self.pooled.connection.driver_connection
+
+
+@lru_cache(maxsize=512)
+def _in_driver_form(statement: str) -> bytes:
+    """Return a statement whose parameters are written as psycopg has them."""
+    return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%")).encode()
 
 
 def as_json(rows: object) -> str:
@@ -77,9 +128,6 @@ class Database:
     def __init__(self, source: Source, application_name: str, *, lasting: bool = False) -> None:
         self.source = source
         self._connector = Connector(source, application_name, lasting=lasting)
-        self._engine = sa.create_engine(
-            DRIVER, poolclass=NullPool, creator=self._connector.open, use_native_hstore=False
-        )
 
     @contextmanager
     def transaction(self, *, lock_timeout: timedelta | None = None) -> Iterator[Tx]:
@@ -92,13 +140,30 @@ class Database:
         lock_ms = LOCK_TIMEOUT_MS
         if lock_timeout is not None:
             lock_ms = max(int(lock_timeout.total_seconds() * 1000), 1)
-        with self._began(lock_ms, STATEMENT_TIMEOUT_MS + lock_ms) as connection:
-            yield Tx(connection)
+        with (
+            _without_conflict(),
+            self._opened() as connection,
+            translated(self._connector, connection),
+        ):
+            tx = Tx(connection)
+            _begin(tx, self._connector, lock_ms, STATEMENT_TIMEOUT_MS + lock_ms)
+            yield tx
+            connection.commit()
 
     @contextmanager
     def connection(self) -> Iterator[sa.Connection]:
         """Open a bare transaction, for migrations only; raises what `transaction` does."""
-        with self._began(0, 0) as connection:
+        # late: no other command needs SQLAlchemy, whose import takes as long as most of them
+        import sqlalchemy as sa  # noqa: PLC0415 - as above
+        from sqlalchemy.pool import NullPool  # noqa: PLC0415 - as above
+
+        from reconciler.store.connection.pool_errors import pool_translated  # noqa: PLC0415
+
+        engine = sa.create_engine(
+            DRIVER, poolclass=NullPool, creator=self._connector.open, use_native_hstore=False
+        )
+        with _without_conflict(), pool_translated(self._connector), engine.begin() as connection:
+            _begin(PooledTx(connection), self._connector, 0, 0)
             yield connection
 
     def require_writable(self) -> None:
@@ -109,17 +174,28 @@ class Database:
             raise read_only(connector.address, connector.session)
 
     @contextmanager
-    def _began(self, lock_ms: int, statement_ms: int) -> Iterator[sa.Connection]:
+    def _opened(self) -> Iterator[psycopg.Connection]:
+        """Connect; whatever is not committed at the end is rolled back."""
+        with translated(self._connector):
+            connection = self._connector.open()
         try:
-            with translated(self._connector), self._engine.begin() as connection:
-                _begin(connection, self._connector, lock_ms, statement_ms)
-                yield connection
-        except Conflict:
-            raise Retry(
-                "database_unavailable",
-                "this transaction conflicted with another one; nothing was changed",
-                hint="run the command again",
-            ) from None
+            yield connection
+        finally:
+            with suppress(psycopg.Error):
+                connection.rollback()
+            connection.close()
+
+
+@contextmanager
+def _without_conflict() -> Iterator[None]:
+    try:
+        yield
+    except Conflict:
+        raise Retry(
+            "database_unavailable",
+            "this transaction conflicted with another one; nothing was changed",
+            hint="run the command again",
+        ) from None
 
 
 class AsyncDatabase:
@@ -133,10 +209,13 @@ class AsyncDatabase:
         *,
         lasting: bool = True,
     ) -> None:
-        # late: most commands are synchronous, and this pulls in the ORM
+        # late: commands are synchronous, and do without SQLAlchemy
         from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - as above
 
+        from reconciler.store.connection.pool_errors import pool_translated  # noqa: PLC0415
+
         self.source = source
+        self._translated = pool_translated
         self._connector = Connector(source, application_name, lasting=lasting)
         self._engine = create_async_engine(
             DRIVER,
@@ -158,7 +237,7 @@ class AsyncDatabase:
         """
         for attempt in range(ATTEMPTS):
             try:
-                with translated(self._connector):
+                with self._translated(self._connector):
                     return await self._once(function, *args, **kwargs)
             except Conflict:
                 if attempt == ATTEMPTS - 1:
@@ -170,8 +249,9 @@ class AsyncDatabase:
     ) -> T:
         def call(connection: sa.Connection) -> T:
             limit_ms = STATEMENT_TIMEOUT_MS + LOCK_TIMEOUT_MS
-            _begin(connection, self._connector, LOCK_TIMEOUT_MS, limit_ms)
-            return function(Tx(connection), *args, **kwargs)
+            tx = PooledTx(connection)
+            _begin(tx, self._connector, LOCK_TIMEOUT_MS, limit_ms)
+            return function(tx, *args, **kwargs)
 
         async with self._engine.begin() as connection:
             return await connection.run_sync(call)
@@ -181,9 +261,5 @@ class AsyncDatabase:
         await self._engine.dispose()
 
 
-def _begin(
-    connection: sa.Connection, connector: Connector, lock_ms: int, statement_ms: int
-) -> None:
-    connector.session = begin(
-        connection, connector.address, lock_ms=lock_ms, statement_ms=statement_ms
-    )
+def _begin(tx: Tx, connector: Connector, lock_ms: int, statement_ms: int) -> None:
+    connector.session = begin(tx, connector.address, lock_ms=lock_ms, statement_ms=statement_ms)

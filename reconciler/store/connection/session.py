@@ -8,9 +8,7 @@ What only a superuser may set, and what cannot be changed, is checked and refuse
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from reconciler.errors import NeedsEdit
 
@@ -92,7 +90,7 @@ class Session:
         )
 
 
-def _begin() -> sa.TextClause:
+def _begin() -> str:
     settings = [f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()]
     settings += [
         f"CASE WHEN current_setting('{name}', true) IS NOT NULL"
@@ -108,7 +106,7 @@ def _begin() -> sa.TextClause:
         "quote_ident(session_user) AS role",
         "quote_ident(current_database()) AS database",
     )
-    return sa.text(f"SELECT {', '.join((*settings, _DURABLE, _SEARCH_PATH, *session))}")
+    return f"SELECT {', '.join((*settings, _DURABLE, _SEARCH_PATH, *session))}"
 
 
 _BEGIN: Final = _begin()
@@ -126,9 +124,21 @@ def unlimited(server_version: int) -> str:
     return "; ".join(f"SET LOCAL {name} = 0" for name in names)
 
 
-def begin(
-    connection: sa.Connection, address: Address, *, lock_ms: int, statement_ms: int
-) -> Session:
+class Transaction(Protocol):
+    """What is begun here: a transaction of a command, or of a pool."""
+
+    @property
+    def driver(self) -> Any:
+        """The connection of psycopg."""
+
+    def run_script(self, script: str) -> None:
+        """Run statements as they are."""
+
+    def row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
+        """Run a statement and return its first row."""
+
+
+def begin(tx: Transaction, address: Address, *, lock_ms: int, statement_ms: int) -> Session:
     """Set what a transaction relies on; 0 ms is no limit.
 
     Raises:
@@ -136,10 +146,9 @@ def begin(
     """
     limits_ms = (lock_ms, statement_ms, IDLE_TIMEOUT_MS)
     limits = dict(zip(_LIMITS, map(str, limits_ms), strict=True))
-    driver: Any = connection.connection.driver_connection
-    lifting = unlimited(driver.info.server_version)
-    connection.exec_driver_sql(lifting, execution_options={"no_parameters": True})
-    row = connection.execute(_BEGIN, limits).mappings().one()
+    tx.run_script(unlimited(tx.driver.info.server_version))
+    row = tx.row(_BEGIN, **limits)
+    assert row is not None
     session = Session(**{name: row[name] for name in Session.__slots__})
     if session.encoding != ENCODING:
         raise NeedsEdit(

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import psycopg
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from reconciler.core.model.text import printable
 from reconciler.errors import Defect, NeedsEdit, Refused, Retry
@@ -30,7 +28,9 @@ class Conflict(Exception):
 
 
 @contextmanager
-def translated(connector: Connector) -> Iterator[None]:
+def translated(
+    connector: Connector, connection: psycopg.Connection | None = None
+) -> Iterator[None]:
     """Turn the database's errors into ours, without their text: it may hold the row.
 
     What needs an edit is an outage to a long-running process: a password that was rotated, a file
@@ -45,21 +45,12 @@ def translated(connector: Connector) -> Iterator[None]:
         if error.code != "config_invalid" or not connector.lasting:
             raise
         raise Retry("database_unavailable", error.message, hint=error.hint) from error
-    except DBAPIError as error:
-        lost = error.connection_invalidated  # a limit of idle time ends the session too, say
-        failure = statement_failure(error.orig, connector, lost=lost)
+    except psycopg.Error as error:
+        # a limit of idle time ends the session too, say
+        lost = connection is not None and connection.closed
+        failure = statement_failure(error, connector, lost=lost)
         # the traceback still leads to the statement
         raise failure.with_traceback(error.__traceback__) from None
-    except PoolTimeoutError:
-        raise Retry(
-            "database_unavailable",
-            "every connection of this process stayed in use",
-            hint="try again; if it lasts, look for what waits in pg_stat_activity",
-        ) from None
-    except SQLAlchemyError as error:
-        raise Retry(
-            "database_unavailable", f"{connector.address} failed: {type(error).__name__}"
-        ) from None
 
 
 def statement_failure(

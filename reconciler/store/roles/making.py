@@ -6,7 +6,7 @@ were granted by hand is left, and `db check` shows it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
@@ -34,16 +34,15 @@ def make_roles(tx: Tx) -> None:
     """
     if role_differences(tx, of_ours=True):
         for statement in role_statements(tx):
-            _run(tx, statement)
+            tx.run_script(statement)
 
 
 def set_password(tx: Tx, login: str, password: str) -> None:
     """Let a role log in with a password. The server gets a verifier of it, and logs no secret."""
-    driver: Any = tx.connection.connection.driver_connection
-    verifier = driver.pgconn.encrypt_password(
+    verifier = tx.driver.pgconn.encrypt_password(
         password.encode(), login.encode(), b"scram-sha-256"
     ).decode()
-    _run(tx, f"ALTER ROLE {_quoted(login)} LOGIN PASSWORD {sql.Literal(verifier).as_string()}")
+    tx.run_script(f"ALTER ROLE {_quoted(login)} LOGIN PASSWORD {sql.Literal(verifier).as_string()}")
 
 
 def role_statements(tx: Tx) -> tuple[str, ...]:
@@ -69,11 +68,6 @@ def role_statements(tx: Tx) -> tuple[str, ...]:
     if owner != database.owner:
         statements += _hand_over(database, owner)
     return (*statements, *_close(database, owner), *_grant(database.privileges()))
-
-
-def _run(tx: Tx, statement: str) -> None:
-    """Run a statement as it is: a colon or a percent sign in it is no parameter."""
-    tx.connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 def _create(role: str) -> str:

@@ -188,7 +188,7 @@ def test_what_is_appended_while_the_log_is_verified_breaks_nothing(mosaic: Quick
 
         __slots__ = ()
 
-        def rows(self, statement: str, **values: object) -> list[dict[str, Any]]:
+        def rows(self, statement: str, /, **values: object) -> list[dict[str, Any]]:
             verified = super().rows(statement, **values)
             mosaic.ok("grant", "suspend", "a")
             return verified

@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.enrollment import database
 from benchmarks.measure import Figure, compare
 from reconciler.authority import Authority
 from reconciler.store.connection.reader import Reader
@@ -24,6 +23,7 @@ from reconciler.web.private.access import Access
 from reconciler.web.private.app import PrivateApp
 from reconciler.web.private.server import bind_private, serve_private
 from tests.support.gateways.certified import Certified, certify
+from tests.support.gateways.endpoints import database
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:

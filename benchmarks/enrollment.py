@@ -1,116 +1,166 @@
-"""Enrollment over HTTPS, whole, against the bare signing by the same step-ca: what the rest costs.
+"""Enrollment over HTTPS by a real `serve`, against bare signing by the same step-ca and client.
 
-Eight peers at a time on both sides, each with a key of its own; PostgreSQL with fsync on.
+Each peer has a key of its own; connections are kept; PostgreSQL has fsync on, and each round tells
+how long the processor worked for it besides.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
-import tempfile
-from contextlib import contextmanager
+import ssl
+import statistics
+import time
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-import httpx
-
-from benchmarks.measure import Figure, compare
-from reconciler.clients.step_ca.client import Signed
+from benchmarks.measure import ROUNDS, Figure, compare
 from reconciler.core.issuance.x509 import GrantIdentity
-from reconciler.core.setting_values import RateLimit
+from reconciler.core.model.times import rfc3339
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
-from reconciler.embedded.postgres import server as clusters
-from reconciler.embedded.postgres.account import server_account
-from reconciler.embedded.postgres.programs import server_binaries
-from reconciler.embedded.postgres.server import Cluster
-from reconciler.store.db import Database
-from reconciler.store.migrate import upgrade
-from tests.support.gateways.enrollee import API, Rows, bearer, grant_manifest, peer_manifest
-from tests.support.gateways.step_ca import Authority, authority
-from tests.support.gateways.web_server import Parts, Running, serving
+from reconciler.crypto.ott import OttTime, Provisioner, grant_ott
+from reconciler.store.issuance.tokens import mint
+from tests.support.gateways.endpoints import gateway
+from tests.support.gateways.enrollee import API, PEPPER, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.support.gateways.endpoints import Gateway
 
-    from reconciler.core.issuance.tokens import Token
+ENROLLMENTS: Final = 160
+CLIENTS: Final = 8
 
-Request = tuple["Token", str]  # and a CSR
 
-ENROLLMENTS = 64
-AT_ONCE = 8
-OFF = RateLimit(0, 0)
+@dataclass(frozen=True)
+class Post:
+    """One request, ready to be sent."""
+
+    path: str
+    body: dict[str, str]
+    headers: tuple[str, ...] = ()
+
+    def octets(self) -> bytes:
+        """Return the request as it is sent."""
+        body = json.dumps(self.body).encode()
+        head = (
+            f"POST {self.path} HTTP/1.1",
+            "Host: 127.0.0.1",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            *self.headers,
+        )
+        return "\r\n".join((*head, "", "")).encode() + body
 
 
 def figures() -> list[Figure]:
     """Return the figures of this subject."""
-    with tempfile.TemporaryDirectory(prefix="mosaic-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # as root, the database server runs as another account
-        (folder / "ca").mkdir()
-        with database(folder) as url, authority(folder / "ca") as ca:
-            rows = Rows(url)
-            names = [f"grant-{number}" for number in range(ENROLLMENTS)]
-            rows.apply(peer_manifest(), *(grant_manifest(each) for each in names))
-            parts = Parts(url, ca.roots, ca.client)
-            with serving(parts, rate_limit=OFF) as running:
-                return [
-                    compare(
-                        f"enroll {ENROLLMENTS} peers over HTTPS, {AT_ONCE} at once",
-                        lambda requests: asyncio.run(_enroll(running, requests)),
-                        "signing them at step-ca",
-                        lambda requests: asyncio.run(_sign(ca, requests)),
-                        lambda: [(rows.invite(each), make_csr(generate_key())) for each in names],
-                    )
-                ]
+    with gateway(2, MOSAIC_RATE_LIMIT="0") as running:
+        names = [f"grant-{number}" for number in range(ENROLLMENTS * (ROUNDS + 1) * 3)]
+        running.rows.apply(peer_manifest(), *(grant_manifest(each) for each in names))
+        fresh = iter(names)
 
+        def enrollments() -> list[Post]:
+            return _enrollments(running, list(islice(fresh, ENROLLMENTS)))
 
-async def _enroll(running: Running, requests: list[Request]) -> None:
-    slots = asyncio.Semaphore(AT_ONCE)
-    async with httpx.AsyncClient(
-        base_url=running.url, verify=running.tls, trust_env=False, timeout=60
-    ) as client:
-
-        async def one(token: Token, csr: str) -> None:
-            async with slots:
-                answer = await client.post(
-                    f"{API}/enroll", headers=bearer(token), json={"csr": csr}
-                )
-                assert answer.status_code == 201, answer.text
-
-        await asyncio.gather(*(one(token, csr) for token, csr in requests))
-
-
-async def _sign(ca: Authority, requests: list[Request]) -> None:
-    csrs = [read_csr(csr) for _, csr in requests]
-    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=24)
-    async with ca.client() as client:
-        answers = await asyncio.gather(
-            *(
-                client.sign_grant(csr, GrantIdentity(str(uuid4()), "x"), secrets.token_hex(8), ends)
-                for csr in csrs
-            )
+        one, two = ([each.port for each in running.endpoints[:count]] for count in (1, 2))
+        costs: list[Cost] = []
+        against_signing = compare(
+            f"{ENROLLMENTS} enrollments, {CLIENTS} clients",
+            lambda posts: costs.append(_enroll(running, one, posts[0])),
+            "signing at step-ca",
+            lambda posts: asyncio.run(send(running.roots, [running.ca.port], posts[1])),
+            lambda: (enrollments(), [_signing(running) for _ in range(ENROLLMENTS)]),
         )
-    assert all(isinstance(each, Signed) for each in answers)
+        with_two = compare(
+            f"{ENROLLMENTS} enrollments, two processes",
+            lambda posts: asyncio.run(send(running.roots, two, posts)),
+            "one process",
+            lambda posts: asyncio.run(send(running.roots, one, posts)),
+            enrollments,
+        )
+    return [
+        replace(against_signing, name=f"{against_signing.name}: {Cost.median(costs)}"),
+        with_two,
+    ]
 
 
-@contextmanager
-def database(folder: Path) -> Iterator[str]:
-    """Run a PostgreSQL with a migrated database until the block ends; give its URL."""
-    account = server_account()
-    cluster = Cluster(
-        base=folder / "server",
-        sockets=folder / "server" / "run",
-        binaries=server_binaries(account),
-        account=account,
-        password=secrets.token_urlsafe(16),
-        log=folder / "log",
-    )
-    clusters.ensure_running(cluster)
-    try:
-        upgrade(Database(cluster.url(), "benchmark"))
-        yield cluster.url()
-    finally:
-        clusters.stop(cluster)
+@dataclass(frozen=True)
+class Cost:
+    """What each enrollment of a round took: of a processor, and from the request to the answer."""
+
+    cpu_ms: float
+    p50_ms: float
+    p99_ms: float
+
+    @classmethod
+    def median(cls, costs: list[Cost]) -> Cost:
+        """Return the median of the rounds."""
+        return cls(
+            *(statistics.median(values) for values in zip(*map(astuple, costs), strict=True))
+        )
+
+    def __str__(self) -> str:
+        return f"CPU {self.cpu_ms:.1f}, p50 {self.p50_ms:.0f}, p99 {self.p99_ms:.0f} ms"
+
+
+def _enroll(running: Gateway, ports: list[int], posts: list[Post]) -> Cost:
+    began_s = running.endpoints[0].cpu_s
+    latencies_s = asyncio.run(send(running.roots, ports, posts))
+    cpu_s = running.endpoints[0].cpu_s - began_s
+    p99_s = statistics.quantiles(latencies_s, n=100)[98]
+    in_seconds = (cpu_s / len(posts), statistics.median(latencies_s), p99_s)
+    return Cost(*(each * 1000 for each in in_seconds))
+
+
+def _enrollments(running: Gateway, grants: list[str]) -> list[Post]:
+    with running.rows.database.transaction() as tx:
+        rows = tx.rows("SELECT id FROM federation_grants WHERE name = ANY(:names)", names=grants)
+        minted = [mint(tx, each["id"], PEPPER, timedelta(hours=1), "user:bench") for each in rows]
+    return [
+        Post(
+            f"{API}/enroll",
+            {"csr": make_csr(generate_key())},
+            (f"Authorization: Bearer {each.token.spelled()}",),
+        )
+        for each in minted
+    ]
+
+
+def _signing(running: Gateway) -> Post:
+    csr, now = read_csr(make_csr(generate_key())), datetime.now(UTC)
+    provisioner = Provisioner.load(running.ca.folder / "peers.json")
+    leaf = GrantIdentity(str(uuid4()), "maria@alpha.example"), secrets.token_hex(8)
+    time_ = OttTime(now, secrets.token_hex(32))
+    ott = grant_ott(provisioner, running.ca.url, time_, csr, leaf)
+    ends = rfc3339(now.replace(microsecond=0) + timedelta(hours=24))
+    return Post("/1.0/sign", {"csr": csr.pem, "ott": ott, "notAfter": ends})
+
+
+async def send(roots: tuple[str, ...], ports: list[int], posts: list[Post]) -> list[float]:
+    """Send each request once, and return how long each took; a client keeps its connection."""
+    context = ssl.create_default_context(cadata="".join(roots))
+    left = [each.octets() for each in posts]
+    latencies_s: list[float] = []
+
+    async def client(number: int) -> None:
+        port = ports[number % len(ports)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        while left:
+            request, began_s = left.pop(), time.perf_counter()
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 201 "), head
+            _, _, length = head.lower().partition(b"content-length: ")
+            if length:
+                await reader.readexactly(int(length.partition(b"\r\n")[0]))
+            else:
+                await reader.readuntil(b"\r\n0\r\n\r\n")  # the last chunk
+            latencies_s.append(time.perf_counter() - began_s)
+        writer.close()
+
+    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+    return latencies_s

@@ -17,10 +17,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.enrollment import OFF, database
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals
+from reconciler.core.setting_values import RateLimit
 from reconciler.loops.workers import run_workers
 from reconciler.reconcile import ApplyOptions
+from tests.support.gateways.endpoints import database
 from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
 from tests.support.gateways.step_ca import authority
 from tests.support.gateways.web_server import Parts, Running, serving
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from tests.support.gateways.step_ca import Authority
 
 REVOKED = 10_000
+OFF = RateLimit(0, 0)
 HONEST = 400  # grants to enroll under meanwhile, which is more than there is time for
 ALL = ApplyOptions(GuardOptions(max_removals=MaxRemovals.parse("100%")))
 LONGEST_S = 5.0  # that anything else may wait behind the revocations

@@ -21,8 +21,8 @@ from reconciler.core.model.certificate_use import Use, UseRecord
 from reconciler.crypto.certificates import certificate_identity
 from reconciler.errors import MosaicError, Refused
 from reconciler.store import authority as store
+from reconciler.store.async_database import AsyncDatabase
 from reconciler.store.connection.reader import Reader
-from reconciler.store.db import AsyncDatabase
 from reconciler.store.locks import application_name
 
 if TYPE_CHECKING:

@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     from reconciler.core.issuance.contract import GrantDocument
     from reconciler.crypto.csr import VerifiedCsr
     from reconciler.crypto.proof import VerifiedProof
-    from reconciler.store.db import AsyncDatabase, Tx
+    from reconciler.store.async_database import AsyncDatabase
+    from reconciler.store.db import Tx
     from reconciler.store.issuance.finish import SigningAttempt
     from reconciler.store.issuance.tokens import KnownToken
 

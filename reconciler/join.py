@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from reconciler.core.issuance.x509 import SignedLeaf
     from reconciler.crypto.keys import PrivateKey
     from reconciler.crypto.seal import KeyWrapper
-    from reconciler.store.db import AsyncDatabase
+    from reconciler.store.async_database import AsyncDatabase
 
 PATIENCE: Final = timedelta(minutes=1)  # with an attempt in flight, a rate limit, a CA that is down
 MIN_WAIT_S: Final = 0.5

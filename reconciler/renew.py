@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from reconciler.clients.gateway.client import Connector
     from reconciler.core.issuance.withdrawal import Withdrawal
     from reconciler.crypto.seal import KeyWrapper
-    from reconciler.store.db import AsyncDatabase
+    from reconciler.store.async_database import AsyncDatabase
     from reconciler.store.outbound.peers import HeldCertificate, Outbound
 
 GRACE: Final = timedelta(days=30)  # DESIGN 7: how long past its end a certificate renews

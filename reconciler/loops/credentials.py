@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.release import Releaser
-    from reconciler.store.db import AsyncDatabase
+    from reconciler.store.async_database import AsyncDatabase
     from reconciler.store.outbound.release import UsablePeer
 
 LOOK_EVERY: Final = timedelta(milliseconds=500)  # DESIGN 15: within a second of a change

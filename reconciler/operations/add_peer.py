@@ -25,7 +25,7 @@ from reconciler.operations.declare import (
 )
 from reconciler.reconcile import ApplyOptions, apply, recover_source
 from reconciler.store.apply.provenance import Provenance
-from reconciler.store.db import AsyncDatabase
+from reconciler.store.async_database import AsyncDatabase
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.lookup import live_peer
 

@@ -32,7 +32,8 @@ from reconciler.operations.roots import read_roots
 from reconciler.operations.secrets import read_pepper, require_every_key
 from reconciler.release import Releaser
 from reconciler.renew import Renewer
-from reconciler.store.db import AsyncDatabase, Database
+from reconciler.store.async_database import AsyncDatabase
+from reconciler.store.db import Database
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.rewrap import sealed_by_key
 from reconciler.store.schema import require_current

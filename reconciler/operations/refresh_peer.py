@@ -9,7 +9,7 @@ from reconciler.clients.gateway.client import Connector
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.renew import Renewer, refresh_grant
-from reconciler.store.db import AsyncDatabase
+from reconciler.store.async_database import AsyncDatabase
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.outbound.peers import certified
 

@@ -1,44 +1,35 @@
 """Transactions: one thin name over a connection, in a command and in the web alike.
 
 Functions of the store take a `Tx` and are written once. A command opens one with
-`Database.transaction`; the web with `await AsyncDatabase.run(fn, …)`.
+`Database.transaction`; the web with `await AsyncDatabase.run(fn, …)` (`async_database`).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from contextlib import contextmanager, suppress
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
 
 from reconciler.errors import Retry
 from reconciler.store.connection.connector import Connector
-from reconciler.store.connection.session import begin, read_only
+from reconciler.store.connection.parameters import in_driver_form
+from reconciler.store.connection.session import Limits, begin, read_only
 from reconciler.store.connection.statement_errors import Conflict, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime, timedelta
 
     import sqlalchemy as sa
 
     from reconciler.store.connection.conninfo import Source
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 STATEMENT_TIMEOUT_MS: Final = 60_000
 LOCK_TIMEOUT_MS: Final = 15_000
-POOL_SIZE: Final = 16  # connections of one gateway process
-POOL_WAIT_S: Final = 10
-ATTEMPTS: Final = 3
 DRIVER: Final = "postgresql+psycopg://"  # all else is libpq's to parse
-
-_PARAMETER: Final = re.compile(r"(?<![:\w\\]):(\w+)(?![:\w])")  # `:name`, and no cast (`::`)
 
 
 class Tx:
@@ -52,7 +43,7 @@ class Tx:
     def rows(self, statement: str, /, **values: object) -> list[dict[str, Any]]:
         """Run a statement and return its rows."""
         with self.connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(_in_driver_form(statement), values).fetchall()
+            return cursor.execute(in_driver_form(statement), values).fetchall()
 
     def row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
         """Run a statement and return its first row, or None."""
@@ -62,7 +53,7 @@ class Tx:
     def run(self, statement: str, /, **values: object) -> int:
         """Run a statement and return how many rows it touched."""
         with self.connection.cursor() as cursor:
-            return cursor.execute(_in_driver_form(statement), values).rowcount
+            return cursor.execute(in_driver_form(statement), values).rowcount
 
     def run_script(self, script: str) -> None:
         """Run statements as they are: a colon or a percent sign is no parameter."""
@@ -81,37 +72,33 @@ class Tx:
         return moment
 
 
-class PooledTx(Tx):
-    """A transaction on a connection of SQLAlchemy, whose pool and greenlets servers use."""
+class MigrationTx(Tx):
+    """A transaction on a connection of SQLAlchemy, which Alembic uses."""
 
-    __slots__ = ("pooled",)
+    __slots__ = ("engine_connection",)
 
-    def __init__(self, pooled: sa.Connection) -> None:
-        self.pooled = pooled
+    def __init__(self, engine_connection: sa.Connection) -> None:
+        self.engine_connection = engine_connection
 
     def rows(self, statement: str, /, **values: object) -> list[dict[str, Any]]:
         """Run a statement and return its rows."""
-        result = self.pooled.exec_driver_sql(_in_driver_form(statement).decode(), values)
+        result = self.engine_connection.exec_driver_sql(in_driver_form(statement).decode(), values)
         return [dict(row) for row in result.mappings()]
 
     def run(self, statement: str, /, **values: object) -> int:
         """Run a statement and return how many rows it touched."""
-        return self.pooled.exec_driver_sql(_in_driver_form(statement).decode(), values).rowcount
+        return self.engine_connection.exec_driver_sql(
+            in_driver_form(statement).decode(), values
+        ).rowcount
 
     def run_script(self, script: str) -> None:
         """Run statements as they are: a colon or a percent sign is no parameter."""
-        self.pooled.exec_driver_sql(script, execution_options={"no_parameters": True})
+        self.engine_connection.exec_driver_sql(script, execution_options={"no_parameters": True})
 
     @property
     def driver(self) -> Any:
         """The connection of psycopg."""
-        return self.pooled.connection.driver_connection
-
-
-@lru_cache(maxsize=512)
-def _in_driver_form(statement: str) -> bytes:
-    """Return a statement whose parameters are written as psycopg has them."""
-    return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%")).encode()
+        return self.engine_connection.connection.driver_connection
 
 
 def as_json(rows: object) -> str:
@@ -157,13 +144,13 @@ class Database:
         import sqlalchemy as sa  # noqa: PLC0415 - as above
         from sqlalchemy.pool import NullPool  # noqa: PLC0415 - as above
 
-        from reconciler.store.connection.pool_errors import pool_translated  # noqa: PLC0415
+        from reconciler.store.connection.engine_errors import engine_translated  # noqa: PLC0415
 
         engine = sa.create_engine(
             DRIVER, poolclass=NullPool, creator=self._connector.open, use_native_hstore=False
         )
-        with _without_conflict(), pool_translated(self._connector), engine.begin() as connection:
-            _begin(PooledTx(connection), self._connector, 0, 0)
+        with _without_conflict(), engine_translated(self._connector), engine.begin() as connection:
+            _begin(MigrationTx(connection), self._connector, 0, 0)
             yield connection
 
     def require_writable(self) -> None:
@@ -198,68 +185,5 @@ def _without_conflict() -> Iterator[None]:
         ) from None
 
 
-class AsyncDatabase:
-    """A database as servers use it: a pool whose connections run store functions."""
-
-    def __init__(
-        self,
-        source: Source,
-        application_name: str,
-        pool_size: int = POOL_SIZE,
-        *,
-        lasting: bool = True,
-    ) -> None:
-        # late: commands are synchronous, and do without SQLAlchemy
-        from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - as above
-
-        from reconciler.store.connection.pool_errors import pool_translated  # noqa: PLC0415
-
-        self.source = source
-        self._translated = pool_translated
-        self._connector = Connector(source, application_name, lasting=lasting)
-        self._engine = create_async_engine(
-            DRIVER,
-            async_creator=self._connector.open_async,
-            use_native_hstore=False,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_pre_ping=True,
-            pool_timeout=POOL_WAIT_S,
-        )
-
-    async def run(
-        self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run a store function in a transaction of its own; again after a conflict.
-
-        Raises:
-            Retry: `database_unavailable`, `lock_held`; also what the function raises.
-        """
-        for attempt in range(ATTEMPTS):
-            try:
-                with self._translated(self._connector):
-                    return await self._once(function, *args, **kwargs)
-            except Conflict:
-                if attempt == ATTEMPTS - 1:
-                    raise Retry("database_unavailable", "the database is too busy") from None
-        raise AssertionError("unreachable")
-
-    async def _once(
-        self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        def call(connection: sa.Connection) -> T:
-            limit_ms = STATEMENT_TIMEOUT_MS + LOCK_TIMEOUT_MS
-            tx = PooledTx(connection)
-            _begin(tx, self._connector, LOCK_TIMEOUT_MS, limit_ms)
-            return function(tx, *args, **kwargs)
-
-        async with self._engine.begin() as connection:
-            return await connection.run_sync(call)
-
-    async def close(self) -> None:
-        """Close the pool."""
-        await self._engine.dispose()
-
-
 def _begin(tx: Tx, connector: Connector, lock_ms: int, statement_ms: int) -> None:
-    connector.session = begin(tx, connector.address, lock_ms=lock_ms, statement_ms=statement_ms)
+    connector.session = begin(tx, connector.address, Limits(lock_ms, statement_ms))

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 
 from reconciler.errors import NeedsEdit
 from reconciler.packaged_files import data_dir
-from reconciler.store.db import PooledTx
+from reconciler.store.db import MigrationTx
 from reconciler.store.roles.catalog import roles_are_made
 from reconciler.store.roles.making import make_roles
 from reconciler.store.schema import HEAD, MIGRATIONS, Revisions, revisions, unknown_migration
@@ -45,7 +45,7 @@ def upgrade(database: Database) -> Revisions:
     while _step(database):
         pass
     with _locked(database) as connection:
-        tx = PooledTx(connection)
+        tx = MigrationTx(connection)
         if roles_are_made(tx):
             make_roles(tx)
         return revisions(tx)

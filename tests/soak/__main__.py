@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.soak.attacks import ATTACKS, WRONG
-from tests.soak.endpoints import gateway
 from tests.soak.enrollments import enroll_until
+from tests.support.gateways.endpoints import gateway
 
 if TYPE_CHECKING:
-    from tests.soak.endpoints import Gateway
     from tests.soak.enrollments import Enrollments
+    from tests.support.gateways.endpoints import Gateway
 
+ENDPOINTS: Final = 2
 REPORT: Final = Path("build/soak-hostile.json")
 MAX_P99_S: Final = 1.0
 MAX_MEMORY_MIB: Final = 600.0
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("scenario", choices=["hostile"])
     parser.add_argument("--minutes", type=float, default=10.0)
     minutes = parser.parse_args().minutes
-    with gateway() as attacked:
+    with gateway(ENDPOINTS) as attacked:
         report = asyncio.run(_soak(attacked, minutes * 60))
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=2) + "\n")

@@ -14,7 +14,7 @@ from tests.support.gateways.enrollee import API, Enrollee, bearer, grant_manifes
 from tests.support.gateways.web_server import trusting
 
 if TYPE_CHECKING:
-    from tests.soak.endpoints import Gateway
+    from tests.support.gateways.endpoints import Gateway
 
 INTERVAL_S: Final = 0.5
 

@@ -18,6 +18,7 @@ import psycopg
 from reconciler.core.model.text import printable
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.store.connection.connector import Connector
+from reconciler.store.connection.pool import LOST_STATEMENTS
 from reconciler.store.connection.session import TABLES_SCHEMA
 from reconciler.store.connection.statement_errors import Conflict, statement_failure
 
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 8  # of one reader; more do not make one event loop faster
 DEADLINE_S: Final = 4.0  # of a statement, with the wait for a connection
 
-_LOST_STATEMENTS: Final = (
-    psycopg.errors.InvalidSqlStatementName,
-    psycopg.errors.DuplicatePreparedStatement,
-)
 _OPENED: Final = f"SELECT {TABLES_SCHEMA}, pg_is_in_recovery()"
 
 
@@ -115,7 +112,7 @@ class Reader:
                 raise
             if asyncio.get_running_loop().time() >= deadline_s:
                 raise self._silent() from None
-            if isinstance(error, _LOST_STATEMENTS):
+            if isinstance(error, LOST_STATEMENTS):
                 self._prepared = False
             raise self._failure(error) from None  # its DETAIL may hold the row
         finally:
@@ -164,7 +161,7 @@ class Reader:
 
     def _failure(self, error: psycopg.Error) -> Exception:
         failure = statement_failure(error, self._connector)
-        if isinstance(failure, Conflict) or isinstance(error, _LOST_STATEMENTS):
+        if isinstance(failure, Conflict) or isinstance(error, LOST_STATEMENTS):
             return Retry("database_unavailable", "another session was in the way")
         if isinstance(failure, MosaicError):
             return failure

@@ -1,8 +1,9 @@
 """What every transaction relies on, whatever the role, the database or PGOPTIONS have set.
 
-All of it is set by the transaction's first statements, for the transaction alone: a proxy that
-pools transactions keeps no session. Isolation and deferrability are part of BEGIN (`Connector`).
-What only a superuser may set, and what cannot be changed, is checked and refused by name.
+Where the session is ours, all of it is set once, for the session; else by the first statements of
+each transaction, for that alone: a proxy that pools transactions keeps no session. Isolation and
+deferrability are part of BEGIN (`Connector`). What only a superuser may set, and what cannot be
+changed, is checked and refused by name.
 """
 
 from __future__ import annotations
@@ -51,10 +52,7 @@ _LATER_SETTINGS: Final[Mapping[str, str]] = {
 }
 # A commit that was answered must last: an enrollment, a revocation. Other values are the operator's
 # choice of which standbys to wait for.
-_DURABLE: Final = (
-    "CASE current_setting('synchronous_commit') WHEN 'off'"
-    " THEN set_config('synchronous_commit', 'on', true) END"
-)
+_DURABLE: Final = "replace(current_setting('synchronous_commit'), 'off', 'on')"
 # The schema of our tables, quoted: the first on the path that has them, then any other; where none
 # has (a database before its first migration) the first on the path.
 TABLES_SCHEMA: Final = """
@@ -67,7 +65,6 @@ quote_ident(coalesce(
     (SELECT each FROM unnest(current_schemas(false)) AS each
       WHERE left(each, 3) <> 'pg_' AND each <> 'information_schema' LIMIT 1),
     'public'))"""
-_SEARCH_PATH: Final = f"set_config('search_path', {TABLES_SCHEMA} || ', pg_temp', true)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +87,31 @@ class Session:
         )
 
 
-def _begin() -> str:
-    settings = [f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()]
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a transaction may wait for a lock, and for a statement; 0 ms is no limit."""
+
+    lock_ms: int = 0
+    statement_ms: int = 0
+
+    def as_parameters(self) -> dict[str, str]:
+        """Return the parameters of `SESSION` and of `TRANSACTION`."""
+        limits_ms = (self.lock_ms, self.statement_ms, IDLE_TIMEOUT_MS)
+        return dict(zip(_LIMITS, map(str, limits_ms), strict=True))
+
+
+def _settings_statement(*, local: bool) -> str:
+    """Return the statement that sets all of it, for a transaction (`local`) or a session."""
+    scope = "true" if local else "false"
+    settings = [f"set_config('{name}', '{value}', {scope})" for name, value in _SETTINGS.items()]
     settings += [
         f"CASE WHEN current_setting('{name}', true) IS NOT NULL"
-        f" THEN set_config('{name}', '{value}', true) END"
+        f" THEN set_config('{name}', '{value}', {scope}) END"
         for name, value in _LATER_SETTINGS.items()
     ]
-    settings += [f"set_config('{name}_timeout', :{name}, true)" for name in _LIMITS]
+    settings += [f"set_config('{name}_timeout', :{name}, {scope})" for name in _LIMITS]
+    settings.append(f"set_config('synchronous_commit', {_DURABLE}, {scope})")
+    settings.append(f"set_config('search_path', {TABLES_SCHEMA} || ', pg_temp', {scope})")
     session = (
         "current_setting('server_encoding') AS encoding",
         "current_setting('session_replication_role') AS replication_role",
@@ -105,11 +119,13 @@ def _begin() -> str:
         "pg_is_in_recovery() AS standby",
         "quote_ident(session_user) AS role",
         "quote_ident(current_database()) AS database",
+        "pg_backend_pid() AS pid",
     )
-    return f"SELECT {', '.join((*settings, _DURABLE, _SEARCH_PATH, *session))}"
+    return f"SELECT {', '.join((*settings, *session))}"
 
 
-_BEGIN: Final = _begin()
+TRANSACTION: Final = _settings_statement(local=True)
+SESSION: Final = _settings_statement(local=False)
 
 
 def unlimited(server_version: int) -> str:
@@ -138,17 +154,24 @@ class Transaction(Protocol):
         """Run a statement and return its first row."""
 
 
-def begin(tx: Transaction, address: Address, *, lock_ms: int, statement_ms: int) -> Session:
-    """Set what a transaction relies on; 0 ms is no limit.
+def begin(tx: Transaction, address: Address, limits: Limits) -> Session:
+    """Set what a transaction relies on.
+
+    Raises:
+        NeedsEdit: as `read_session`.
+    """
+    tx.run_script(unlimited(tx.driver.info.server_version))
+    row = tx.row(TRANSACTION, **limits.as_parameters())
+    assert row is not None
+    return read_session(row, address)
+
+
+def read_session(row: Mapping[str, Any], address: Address) -> Session:
+    """Return what `SESSION` or `TRANSACTION` says of the server.
 
     Raises:
         NeedsEdit: `config_invalid`, naming the encoding or the setting that is not usable.
     """
-    limits_ms = (lock_ms, statement_ms, IDLE_TIMEOUT_MS)
-    limits = dict(zip(_LIMITS, map(str, limits_ms), strict=True))
-    tx.run_script(unlimited(tx.driver.info.server_version))
-    row = tx.row(_BEGIN, **limits)
-    assert row is not None
     session = Session(**{name: row[name] for name in Session.__slots__})
     if session.encoding != ENCODING:
         raise NeedsEdit(

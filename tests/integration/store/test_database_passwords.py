@@ -10,7 +10,7 @@ import pytest
 from reconciler.config import load_settings
 from reconciler.config.database import database_source
 from reconciler.errors import Retry
-from reconciler.store.db import AsyncDatabase
+from reconciler.store.async_database import AsyncDatabase
 from tests.support.database.server import OWNER, PASSWORD, database_server
 
 if TYPE_CHECKING:

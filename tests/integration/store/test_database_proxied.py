@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.embedded import processes
-from reconciler.store.db import AsyncDatabase
+from reconciler.store.async_database import AsyncDatabase
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 from tests.support.database.server import OWNER, PASSWORD, DatabaseServer, database_server
@@ -116,6 +116,24 @@ def test_a_pool_that_is_larger_than_the_proxys_serves_everyone(mosaic: Quick) ->
             await database.close()
 
     asyncio.run(story())
+
+
+def test_a_statement_is_prepared_only_in_a_session_that_is_ours(
+    mosaic: Quick, database_url: str
+) -> None:
+    def prepared(tx: Tx) -> int:
+        (row,) = tx.rows("SELECT count(*) AS n FROM pg_prepared_statements")
+        return int(row["n"])
+
+    async def counted(url: str) -> int:
+        database = AsyncDatabase(url, "tests", pool_size=1)
+        try:
+            return [await database.run(prepared) for _ in range(4)][-1]
+        finally:
+            await database.close()
+
+    assert asyncio.run(counted(mosaic.variables["MOSAIC_DATABASE_URL"])) == 0
+    assert asyncio.run(counted(database_url)) > 0
 
 
 @pytest.mark.parametrize(

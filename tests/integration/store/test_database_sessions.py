@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.errors import Retry
-from reconciler.store.db import AsyncDatabase, Database
+from reconciler.store.async_database import AsyncDatabase
+from reconciler.store.db import Database
 from tests.support.commands.in_process import shell
 from tests.support.commands.process import Command, write
 from tests.support.database.server import (

@@ -16,7 +16,7 @@ from reconciler.crypto.seal import unseal
 from reconciler.errors import MosaicError
 from reconciler.join import Joiner, join
 from reconciler.renew import Renewer, renew
-from reconciler.store.db import AsyncDatabase
+from reconciler.store.async_database import AsyncDatabase
 from reconciler.store.outbound import peers
 from reconciler.store.outbound.peers import client_key_context
 from tests.support.gateways.enrollee import Rows

@@ -48,6 +48,10 @@ class Authority:
     def roots(self) -> tuple[str, ...]:
         return (self.material.root,)
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
     def client(self) -> CaClient:
         """Return a client with all provisioners; its connections belong to one loop."""
         peers, gateway, revocations = (

@@ -14,7 +14,7 @@ import httpx
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.origin import server_names
 from reconciler.enroll import Gateway
-from reconciler.store.db import AsyncDatabase
+from reconciler.store.async_database import AsyncDatabase
 from reconciler.web.app import make_app
 from reconciler.web.limits import Capacity, Limits
 from reconciler.web.server.certificate import ServerCertificate

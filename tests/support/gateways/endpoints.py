@@ -1,4 +1,4 @@
-"""What is attacked: two real `serve` processes on one PostgreSQL, with one step-ca."""
+"""Real `serve` processes on one PostgreSQL, with one step-ca: for soaks and benchmarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.postgres import server as clusters
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.gateways.step_ca import Authority
-
-ENDPOINTS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -68,30 +66,34 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Gateway:
-    """The gateway of the soak: its rows, its roots and its endpoints."""
+    """A gateway: its rows, its CA and its endpoints."""
 
     rows: Rows
-    roots: tuple[str, ...]
+    ca: Authority
     endpoints: tuple[Endpoint, ...]
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return self.ca.roots
 
 
 @contextmanager
-def gateway() -> Iterator[Gateway]:
+def gateway(endpoints: int, **settings: str) -> Iterator[Gateway]:
     """Run a gateway until the block ends; each endpoint must then end with 0."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mosaic-soak-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mosaic-serve-")))
         folder.chmod(0o755)  # as root, the database server runs as another account
-        rows = Rows(stack.enter_context(_database(folder)))
-        ports = tuple(free_port() for _ in range(ENDPOINTS))
+        rows = Rows(stack.enter_context(database(folder)))
+        ports = tuple(free_port() for _ in range(endpoints))
         (folder / "ca").mkdir()
         url = f"https://127.0.0.1:{ports[0]}"
         ca = stack.enter_context(authority(folder / "ca", url))
-        settings = _settings(folder, rows.url, url, ca)
-        endpoints = tuple(
-            stack.enter_context(_serve(folder / f"serve-{port}.log", port, settings))
+        environ = _settings(folder, rows.url, url, ca) | settings
+        running = tuple(
+            stack.enter_context(_serve(folder / f"serve-{port}.log", port, environ))
             for port in ports
         )
-        yield Gateway(rows, ca.roots, endpoints)
+        yield Gateway(rows, ca, running)
 
 
 def _settings(folder: Path, database: str, url: str, ca: Authority) -> dict[str, str]:
@@ -128,7 +130,8 @@ def _serve(log: Path, port: int, settings: dict[str, str]) -> Iterator[Endpoint]
 
 
 @contextmanager
-def _database(folder: Path) -> Iterator[str]:
+def database(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL with a migrated database until the block ends; give its URL."""
     account = server_account()
     cluster = Cluster(
         base=folder / "server",
@@ -140,7 +143,7 @@ def _database(folder: Path) -> Iterator[str]:
     )
     clusters.ensure_running(cluster)
     try:
-        upgrade(Database(cluster.url(), "soak"))
+        upgrade(Database(cluster.url(), "tests"))
         yield cluster.url()
     finally:
         clusters.stop(cluster)

@@ -137,5 +137,5 @@ class Authority:
                 trouble = ""
             except MosaicError as error:
                 if error.message != trouble:  # once as long as it stays
-                    _log.warning("use is not recorded: %s; trying again", error.message)
+                    _log.warning("use is not recorded: %s; trying again", error)
                 trouble = error.message

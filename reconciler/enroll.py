@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from reconciler import log
 from reconciler.clients.step_ca.client import NotSent, Rejected, Signed, Unanswered
 from reconciler.core.grant_limits import GrantLimits
 from reconciler.core.issuance.contract import TokenState, grant_document
@@ -169,6 +170,7 @@ async def token_status(gateway: Gateway, presented_token: str) -> TokenState:
 
     def read(tx: Tx) -> TokenState | MosaicError:
         grant, token = facts.grant_facts(tx, known.grant_id), facts.token_facts(tx, known.token_id)
+        log.bind(peer=grant.peer, grant=grant.name)
         refusal = judge_status(token, grant, tx.now())
         return refusal or TokenState(str(token.status), token.expires_at)
 
@@ -187,6 +189,7 @@ async def grant_of_proof(gateway: Gateway, presented_proof: str) -> GrantDocumen
         if grant_id is None or facts.newest_serial_of_key(tx, proof.spki_sha256) is None:
             return None
         grant = facts.grant_facts(tx, grant_id)
+        log.bind(peer=grant.peer, grant=grant.name)
         return grant_document(grant, grant.status)
 
     document = await gateway.database.run(read)
@@ -285,11 +288,12 @@ def _judge_pickup(tx: Tx, spki_sha256: str) -> IssuanceResponse | Denial:
     if grant_id is None:
         return Denial(proof_invalid())
     grant = facts.grant_facts(tx, grant_id)
+    log.bind(peer=grant.peer, grant=grant.name)
     return judge_pickup(grant, facts.live_issuances_of_key(tx, spki_sha256), tx.now())
 
 
 def _refusal(denial: Denial) -> MosaicError:
     """Return the error of a denial, once the log has its warning."""
     if denial.warning:
-        _log.warning("%s", denial.warning)
+        _log.warning("%s", denial.warning, extra={"code": denial.error.code})
     return denial.error

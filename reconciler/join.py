@@ -31,6 +31,7 @@ from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.seal import seal, unseal
 from reconciler.errors import Refused, Retry
+from reconciler.log import bind
 from reconciler.store.outbound import peers
 from reconciler.store.outbound.peers import ClientKey, Outbound, client_key_context
 
@@ -71,6 +72,7 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
             invitation that is not its own, which is not used; `peer_wrong_answer` for a certificate
             that is not the one asked for; what `GatewayClient` raises.
     """
+    bind(peer=name)
     peer = await joiner.database.run(peers.find, name)
     _check_host(peer, invitation)
     async with joiner.connector.connect(invitation.base_url, invitation.pin) as client:  # (1)
@@ -96,7 +98,7 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
         done = await joiner.database.run(  # (7)
             peers.activate, peer, leaf, issued.grant, client.roots, joiner.actor
         )
-    _log.info("peer %s: enrolled, certificate %s", name, leaf.facts.serial)
+    _log.info("enrolled, certificate %s", leaf.facts.serial)
     return done
 
 

@@ -1,48 +1,180 @@
-"""Logging: one line a record on standard error, in UTC, with the peer's name where one is bound."""
+"""Logging: one line an event on standard error, as text or as JSON, with what the event is about.
+
+What that is (a peer, a grant, a request, a trace) is bound once, and stands in each line that is
+logged within. No line holds a secret: of an error it has the first line alone, as a database prints
+the row behind it.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
+import traceback
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypedDict, Unpack
 
-from reconciler.core.model.text import escaped
+from reconciler.core.model.text import escaped, printable, without_credentials
+from reconciler.core.setting_values import LOG_FORMATS
+from reconciler.errors import MosaicError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from contextvars import Token
+
+    from reconciler.core.model.trace import TraceContext
 
 LEVELS: Final = ("debug", "info", "warning", "error")
+TEXT, JSON = LOG_FORMATS
+PROGRAM: Final = "mosaic"  # the logger of what a command prints beside its log
+MAX_CHAIN: Final = 8  # exceptions of one traceback
+MAX_ERROR: Final = 500  # characters of the first line of an error
 
-_peer_name: ContextVar[str] = ContextVar("peer_name", default="")
+
+class Names(TypedDict, total=False):
+    """What a line can be about."""
+
+    peer: str
+    grant: str
+    correlation_id: str
+    trace: TraceContext | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogContext:
+    """What the lines that are logged now are about."""
+
+    peer: str = ""
+    grant: str = ""
+    correlation_id: str = ""
+    trace: TraceContext | None = None
+
+
+_NOTHING: Final = LogContext()
+_context: ContextVar[LogContext] = ContextVar("log_context", default=_NOTHING)
 
 
 @contextmanager
-def about(peer: str) -> Iterator[None]:
-    """Bind the peer's name to each line that is logged within."""
-    token = _peer_name.set(peer)
+def about(**names: Unpack[Names]) -> Iterator[None]:
+    """Bind names to each line that is logged within, and so what `bind` adds within."""
+    token = bind(**names)
     try:
         yield
     finally:
-        _peer_name.reset(token)
+        _context.reset(token)
 
 
-class _Line(logging.Formatter):
+def bind(**names: Unpack[Names]) -> Token[LogContext]:
+    """Bind names to each line that is logged from now on, until the enclosing `about` ends."""
+    return _context.set(replace(_context.get(), **names))
+
+
+def current_trace() -> TraceContext | None:
+    """Return the trace of the request that is served now, if it has one."""
+    return _context.get().trace
+
+
+def configure(level: str, log_format: str = TEXT, stream: TextIO | None = None) -> None:
+    """Log from `level` (one of `LEVELS`) on; libraries from warnings on."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_JsonLine() if log_format == JSON else _TextLine())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("reconciler").setLevel(level.upper())
+
+
+def json_event(message: str, level: int = logging.INFO, **more: str | None) -> str:
+    """Return the line of an event that is no record of a logger: what a command prints."""
+    now = datetime.now(UTC)
+    return _json_line(now, level, PROGRAM, {"msg": message, **more})
+
+
+def traceback_text(error: BaseException) -> str:
+    """Return the traceback of an error and of its causes, the first of them first."""
+    return "".join(
+        "Traceback (most recent call last):\n"
+        f"{''.join(traceback.format_tb(each.__traceback__))}"
+        f"{type(each).__name__}: {first_line(each)}\n"
+        for each in reversed(list(_chain(error)))
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error: the further ones of a database's error print the row."""
+    return printable(without_credentials(str(error).strip().partition("\n")[0]), MAX_ERROR)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and its causes."""
+    following: BaseException | None = error
+    for _ in range(MAX_CHAIN):
+        if following is None:
+            return
+        yield following
+        following = following.__cause__ or following.__context__
+
+
+class _TextLine(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)sZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
         self.converter = time.gmtime
 
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return traceback_text(ei[1])
+
     def format(self, record: logging.LogRecord) -> str:
+        context = _context.get()
+        names = (
+            f"peer {context.peer}" if context.peer else "",
+            f"grant {context.grant}" if context.grant else "",
+            context.correlation_id,
+            f"trace {context.trace.trace_id}" if context.trace else "",
+        )
         # one line a record: a newline in a message could forge the next one
-        line, bound = super().format(record), _peer_name.get()
-        return escaped(f"{line} [peer {bound}]" if bound else line)
+        return escaped(" ".join([super().format(record), *(f"[{each}]" for each in names if each)]))
 
 
-def configure(level: str) -> None:
-    """Log from `level` (one of `LEVELS`) on, to standard error; libraries from warnings on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Line())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("reconciler").setLevel(level.upper())
+class _JsonLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC)
+        fields = {"msg": _message(record), "code": _code(record)}
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["traceback"] = traceback_text(record.exc_info[1])
+        return _json_line(at, record.levelno, record.name, fields)
+
+
+def _json_line(at: datetime, level: int, logger: str, fields: Mapping[str, str | None]) -> str:
+    """Return a line in ASCII, so that it is JSON whatever the encoding of the stream."""
+    context = _context.get()
+    names: dict[str, str | None] = {
+        "ts": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
+        "level": logging.getLevelName(level).lower(),
+        "logger": logger,
+        "msg": "",
+        "code": None,
+        "correlationId": context.correlation_id or None,
+        "peer": context.peer or None,
+        "grant": context.grant or None,
+        "traceId": context.trace.trace_id if context.trace else None,
+        "spanId": context.trace.span_id if context.trace else None,
+    }
+    return json.dumps({**names, **fields})
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):  # of a library: arguments that do not fit
+        return str(record.msg)
+
+
+def _code(record: logging.LogRecord) -> str | None:
+    """Return the code of the error that a record is about: its own, or that of an argument."""
+    code: str | None = getattr(record, "code", None)
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    error = record.exc_info[1] if record.exc_info else None
+    errors = (each for each in (*arguments, error) if isinstance(each, MosaicError))
+    return code or next((each.code for each in errors), None)

@@ -10,9 +10,15 @@ import click
 
 from reconciler.cli.shared.command_group import LazyGroup, Room
 from reconciler.cli.shared.error_report import ErrorReport, wants_json
-from reconciler.cli.shared.streams import close_output, open_streams, require_text
+from reconciler.cli.shared.input import require_text
+from reconciler.cli.terminal.log_options import format_of_environment, use_log_format
+from reconciler.cli.terminal.streams import close_output, open_streams
 from reconciler.core.model.text import printable
+from reconciler.core.model.trace import read_traceparent
 from reconciler.errors import EXIT_FAILED, EXIT_OK
+from reconciler.log import bind
+
+TRACEPARENT: Final = "TRACEPARENT"  # of who runs the command, such as a CI job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +86,8 @@ def run(arguments: list[str]) -> int:
     """Run the command line and return the exit code. Errors are printed on standard error."""
     flags: dict[str, str | None] = {}  # the settings that the command line gives
     as_json = wants_json(arguments)
+    use_log_format(format_of_environment())
+    bind(trace=read_traceparent([os.environ.get(TRACEPARENT, "")]))
     try:
         require_text(arguments, os.environ)
         result: object = mosaic.main(

@@ -119,6 +119,7 @@ SETTINGS: Final = (
         values.read_switch,
         "true: a token or certificate that comes with another key suspends its grant",
     ),
+    Setting("log_format", values.read_log_format, "how events are logged: text, or json"),
     Setting("rate_limit", values.read_rate_limit, "requests of one address (30/s; 0 is off)"),
 )
 # what says which home, and whether it is trusted, cannot stand in the home itself

@@ -75,6 +75,7 @@ class Settings:
     private_token: Path | None = None
     private_hosts: frozenset[str] = frozenset()
     suspend_on_theft: bool = False
+    log_format: str = "text"
     rate_limit: RateLimit = DEFAULT_RATE_LIMIT
     assigned: Mapping[str, Assignment] = field(default_factory=dict, repr=False, compare=False)
 

@@ -103,6 +103,16 @@ def read_peer_proxy(text: str) -> bool:
     return text == "environment"
 
 
+LOG_FORMATS: Final = ("text", "json")
+
+
+def read_log_format(text: str) -> str:
+    """Return `text` or `json`; raise `ValueError` else."""
+    if text not in LOG_FORMATS:
+        raise ValueError("expected text or json")
+    return text
+
+
 def read_switch(text: str) -> bool:
     """Return what `true` or `false` say; raise `ValueError` else."""
     if text not in ("true", "false"):

@@ -66,7 +66,7 @@ class Credentials:
             attempts = self.attempts.setdefault(peer.name, _Attempts())
             changed = attempts.failures == 0 and attempts.written != peer
             if changed or now >= attempts.due_at:
-                with about(peer.name):
+                with about(peer=peer.name):
                     await self._release(peer, attempts, now)
         await self._remove_others({peer.name for peer in usable})
 

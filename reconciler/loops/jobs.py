@@ -44,18 +44,20 @@ async def _repeat(job: Job, stop: asyncio.Event) -> None:
     backoff = Backoff(job.every, max(MAX_WAIT, job.every))
     failures, trouble = 0, ""
     while not stop.is_set():
-        before, again = trouble, None
+        before, again, code = trouble, None, ""
         try:
             again = await job.run()
             failures, trouble = 0, ""
         except MosaicError as error:
-            failures, trouble = failures + 1, error.message
+            failures, trouble, code = failures + 1, error.message, error.code
         except Exception as error:  # noqa: BLE001 - a defect in one job must not end the others
-            failures, trouble = failures + 1, f"{type(error).__name__}, an internal error"
+            failures, code = failures + 1, "internal"
+            trouble = f"{type(error).__name__}, an internal error"
             if trouble != before:
-                _log.exception("%s: failed with an internal error", job.name)
+                extra = {"code": code}
+                _log.exception("%s: failed with an internal error", job.name, extra=extra)
         if trouble and trouble != before:  # once as long as it stays
-            _log.warning("%s: %s; trying again", job.name, trouble)
+            _log.warning("%s: %s; trying again", job.name, trouble, extra={"code": code})
         elif before and not trouble:
             _log.info("%s: recovered", job.name)
         await sleep_unless(stop, timedelta() if again else backoff.wait(failures))

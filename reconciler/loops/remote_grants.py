@@ -44,7 +44,7 @@ class RemoteGrants:
             if self.next_at.get(held.name, now) <= now:
                 wait = ASK_EVERY * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
                 self.next_at[held.name] = now + wait
-                with about(held.name):
+                with about(peer=held.name):
                     await ask_grant(self.renewer, held)
         for name in self.next_at.keys() - {held.name for held in active}:
             del self.next_at[name]
@@ -55,7 +55,7 @@ async def ask_grant(renewer: Renewer, held: Outbound) -> None:
     try:
         withdrawn = await refresh_grant(renewer, held)
     except MosaicError as error:
-        _log.warning("the other side does not say what its grant is: %s", error.message)
+        _log.warning("the other side does not say what its grant is: %s", error)
         return
     if withdrawn is not None and withdrawn != held.withdrawn:
         _log.warning("the other side has %s its grant", withdrawn.what)

@@ -44,7 +44,7 @@ class Renewals:
             if certificate is None or not is_due(certificate, now):  # (1)
                 self.waiting.pop(held.name, None)
                 continue
-            with about(held.name):
+            with about(peer=held.name):
                 await self._attempt(held, now)
 
     async def _attempt(self, held: Outbound, now: datetime) -> None:
@@ -60,7 +60,7 @@ class Renewals:
             # too early by the other clock is no failure of this side
             counted = failures if error.code == "renewal_early" else failures + 1
             self.waiting[held.name] = (counted, now + wait)
-            _log.warning("not renewed: %s; %s", error.message, error.hint)
+            _log.warning("not renewed: %s; %s", error, error.hint)
             await ask_grant(self.renewer, held)  # it may have ended
         else:
             self.waiting.pop(held.name, None)

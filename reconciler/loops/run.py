@@ -124,9 +124,9 @@ class Loop:
             self._failed(error, reading, after)
             return after
         except Exception as error:  # noqa: BLE001 - a defect must not end what runs beside
-            _log.exception("the pass failed with an internal error")
             hint = "the log of this reconciler has the traceback; please report it"
             defect = Defect("internal", type(error).__name__, hint=hint)
+            _log.exception("the pass failed with an internal error", extra={"code": defect.code})
             self._failed(defect, reading, After.RETRY)
             return After.RETRY
         self._done(reading, done)
@@ -157,7 +157,7 @@ class Loop:
             message += f": {named}{f'; and {more:,} more' if more > 0 else ''}"
         trouble = f"nothing is applied: {message}; {error.hint}"
         if trouble != self.trouble:
-            _log.error("%s", trouble)
+            _log.error("%s", trouble, extra={"code": error.code})
         self.trouble = trouble
         self._schedule(after)
         self._record(reading, error)

@@ -48,7 +48,7 @@ async def run_workers(gateway: Gateway, stop: asyncio.Event) -> None:
     try:
         await record_refusals(gateway)
     except MosaicError as error:  # it ends all the same: the log has each of them
-        _log.warning("the last refusals cannot be recorded: %s", error.message)
+        _log.warning("the last refusals cannot be recorded: %s", error)
 
 
 async def revoke_due(gateway: Gateway) -> bool:
@@ -69,7 +69,7 @@ async def revoke_due(gateway: Gateway) -> bool:
         await gateway.database.run(queue.postpone, each, error.message)
     if failed is not None:
         left = len(due) - len(done)
-        _log.warning("%d serials are not revoked at the CA yet: %s", left, failed.message)
+        _log.warning("%d serials are not revoked at the CA yet: %s", left, failed)
     if done:
         await gateway.database.run(queue.record_revoked, done, _actor())
         _log.info("revoked at the CA: %d", len(done))

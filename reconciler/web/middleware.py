@@ -16,9 +16,11 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
+from reconciler import log
 from reconciler.errors import MosaicError, Retry
 from reconciler.web.client_address import bucket_of, client_address
 from reconciler.web.problems import problem_response, public_problem
+from reconciler.web.requests import trace_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -72,7 +74,13 @@ class GatewayMiddleware:
         address = client_address(client[0] if client else None)
         request = RequestContext(uuid4().hex, address)
         scope.setdefault("state", {})["context"] = request
-        probes = scope["path"] in PROBES
+        with log.about(correlation_id=request.correlation_id, trace=trace_of(scope)):
+            await self._serve_logged(scope, receive, send, request)
+
+    async def _serve_logged(
+        self, scope: Scope, receive: Receive, send: Send, request: RequestContext
+    ) -> None:
+        address, probes = request.address, scope["path"] in PROBES
         slot = _Slot(None if probes and self._limits.may_probe(address) else self._limits, address)
         exchange = _Exchange(scope, receive, send, slot, request.correlation_id)
         began_s = time.monotonic()
@@ -84,16 +92,17 @@ class GatewayMiddleware:
         if not self._has_lines(scope, exchange, request):
             return
         if exchange.problem is not None:
-            _log.log(*exchange.problem)
+            level, error = exchange.problem
+            text = f"{error.message}; {error.hint}" if error.hint else error.message
+            _log.log(level, "%s: %s", error.code, text, extra={"code": error.code})
         _log.log(
             logging.DEBUG if probes else logging.INFO,
-            "%s %s %s from %s in %.0f ms [%s]",
+            "%s %s %s from %s in %.0f ms",
             scope["method"],
             exchange.status or "unanswered",
             _known_path(scope),
             request.address,
             took_ms,
-            request.correlation_id,
         )
 
     def _has_lines(self, scope: Scope, exchange: _Exchange, request: RequestContext) -> bool:
@@ -112,7 +121,7 @@ class GatewayMiddleware:
             await exchange.slot.open()
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
-            _log.debug("the client went away [%s]", request.correlation_id)
+            _log.debug("the client went away")
         except Exception as error:  # noqa: BLE001 - the border: nothing may pass as it is
             await self._answer(error, exchange, request)(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
@@ -126,11 +135,9 @@ class GatewayMiddleware:
         problem = public_problem(error)
         if isinstance(error, MosaicError):
             level = logging.ERROR if problem.status >= 500 else logging.INFO
-            text = f"{error.message}; {error.hint}" if error.hint else error.message
-            line = "%s: %s [%s]"
-            exchange.problem = (level, line, error.code, text, request.correlation_id)
+            exchange.problem = (level, error)
         else:
-            _log.error("unexpected [%s]", request.correlation_id, exc_info=error)
+            _log.error("unexpected", exc_info=error, extra={"code": problem.code})
         if problem.status < 500:
             self._count(problem.code, bucket_of(request.address))
         return problem_response(problem, request.correlation_id, self._gateway.clock())
@@ -187,7 +194,7 @@ class _Exchange:
         self._correlation_id = correlation_id
         self._unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
         self.status: int | None = None
-        self.problem: tuple[int, str, str, str, str] | None = None  # as the log takes it
+        self.problem: tuple[int, MosaicError] | None = None  # with the level at which it is logged
 
     async def receive(self) -> Message:
         self.slot.give_back()

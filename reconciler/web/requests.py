@@ -6,11 +6,18 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.datastructures import Headers
+
 from reconciler.core.model.body import BodyTooLarge, read_body
+from reconciler.core.model.trace import HEADER as TRACEPARENT
+from reconciler.core.model.trace import read_traceparent
 from reconciler.errors import Refused, Retry
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Scope
+
+    from reconciler.core.model.trace import TraceContext
 
 MAX_BODY: Final = 16 * 1024  # octets
 BODY_DEADLINE_S: Final = 10.0
@@ -42,6 +49,11 @@ def bearer_token(request: Request) -> str:
 def proof(request: Request) -> str:
     """Return the presented DPoP proof, empty where there is none (RFC 9449 4.3: never two)."""
     return _single(request, "dpop")
+
+
+def trace_of(scope: Scope) -> TraceContext | None:
+    """Return the trace that a request belongs to, if it names one."""
+    return read_traceparent(Headers(scope=scope).getlist(TRACEPARENT))
 
 
 def _single(request: Request, name: str) -> str:

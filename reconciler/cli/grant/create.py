@@ -22,9 +22,9 @@ from reconciler.cli.shared.context import (
     verb,
     wait_lock,
 )
+from reconciler.cli.shared.input import read_standard_input, read_text_file
 from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.output import output_option, print_document, print_invitation
-from reconciler.cli.shared.streams import read_standard_input, read_text_file
 from reconciler.core.model.spec import GrantSpec
 from reconciler.core.model.times import parse_duration, parse_rfc3339
 from reconciler.errors import NeedsEdit

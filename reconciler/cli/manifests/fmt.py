@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.shared.context import flags_given, read_settings, source_of, source_option, verb
+from reconciler.cli.shared.input import read_standard_input
 from reconciler.cli.shared.invocation import invocation
 from reconciler.cli.shared.paths import STDIN
-from reconciler.cli.shared.streams import print_verbatim, read_standard_input
 from reconciler.cli.shared.summary import tallied
+from reconciler.cli.terminal.streams import print_verbatim
 from reconciler.core.model.manifest_names import SUFFIXES
 from reconciler.core.model.text import counted
 from reconciler.core.setting_values import SourceSetting

@@ -25,8 +25,8 @@ from reconciler.cli.shared.context import (
     wait_lock,
 )
 from reconciler.cli.shared.formatting import away
+from reconciler.cli.shared.input import read_standard_input
 from reconciler.cli.shared.output import output_option, print_document, show_facts
-from reconciler.cli.shared.streams import read_standard_input
 from reconciler.config import require
 from reconciler.core.issuance.invitation import parse_invitation
 from reconciler.core.model.text import printable

@@ -13,8 +13,8 @@ import click
 
 from reconciler.cli.shared.context import open_database, print_gateway, read_settings, verb
 from reconciler.cli.shared.formatting import away
+from reconciler.cli.shared.input import working_directory
 from reconciler.cli.shared.output import output_choice, print_document
-from reconciler.cli.shared.streams import working_directory
 from reconciler.config import require
 from reconciler.core.privileges import Role
 from reconciler.core.setting_values import read_command

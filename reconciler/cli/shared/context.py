@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from reconciler.cli.shared.input import read_line, working_directory
 from reconciler.cli.shared.invocation import with_home
 from reconciler.cli.shared.moments import DurationType
-from reconciler.cli.shared.streams import read_line, working_directory
+from reconciler.cli.terminal.log_options import log_options, use_log_format
 from reconciler.config import Settings, database_source, load_settings
 from reconciler.core.model.times import format_duration
 from reconciler.core.privileges import Role
 from reconciler.core.setting_values import SourceSetting, is_url
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.log import LEVELS, configure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,28 +38,18 @@ def add_options(function: F, *options: Callable[[F], F]) -> F:
     return function
 
 
-def verb(function: F, default_level: str = "warning") -> F:
-    """Add the options that every verb takes: `--home`, `-v`, `--log-level`."""
-
-    def set_level(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-        ctx.meta[f"{__name__}.{param.name}"] = value  # called for each of the two options
-        chosen = ctx.meta.get(f"{__name__}.log_level")
-        configure(chosen or ("debug" if ctx.meta.get(f"{__name__}.verbose") else default_level))
-
-    level: Any = {"expose_value": False, "callback": set_level}
-    every = "Log everything, as --log-level debug does."
-    lowest = "The lowest level that is logged to stderr."
-    return add_options(
-        function,
-        _flag("--home", help="The folder of an embedded gateway.", metavar="DIR"),
-        click.option("-v", "--verbose", is_flag=True, help=every, **level),
-        click.option("--log-level", type=click.Choice(LEVELS), help=lowest, **level),
-    )
+def verb(function: F) -> F:
+    """Add the options that every verb takes: `--home`, and those of the log."""
+    return _home_option(log_options("warning", long_running=False)(function))
 
 
 def long_running(function: F) -> F:
     """Add the options of `verb` to a verb that runs until a signal and logs what it does."""
-    return verb(function, "info")
+    return _home_option(log_options("info", long_running=True)(function))
+
+
+def _home_option(function: F) -> F:
+    return _flag("--home", help="The folder of an embedded gateway.", metavar="DIR")(function)
 
 
 def source_option(function: F) -> F:
@@ -86,12 +76,19 @@ def _flag(name: str, **attributes: Any) -> Callable[[F], F]:
 
 def read_settings(**flags: str | None) -> Settings:
     """Return the settings of this command; `flags` are the settings that are its own options."""
-    return load_settings(_given(flags), os.environ, working_directory())
+    return _loaded(flags)
 
 
 def settings_for_new_home(**flags: str | None) -> Settings:
     """Return the settings of a command that can create the home."""
-    return load_settings(_given(flags), os.environ, working_directory(), making_home=True)
+    return _loaded(flags, making_home=True)
+
+
+def _loaded(flags: dict[str, str | None], *, making_home: bool = False) -> Settings:
+    cwd = working_directory()
+    settings = load_settings(_given(flags), os.environ, cwd, making_home=making_home)
+    use_log_format(settings.log_format)
+    return settings
 
 
 def source_of_path(path: str) -> SourceSetting:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import logging
-import traceback
+import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from reconciler.cli.shared.invocation import with_home
-from reconciler.core.model.text import escaped, json_text, printable, without_credentials
+from reconciler.cli.terminal.streams import errors_are_events, print_verbatim
+from reconciler.core.model.text import escaped, json_text, printable
 from reconciler.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -21,12 +22,12 @@ from reconciler.errors import (
     Refused,
 )
 from reconciler.files import remedy
+from reconciler.log import first_line, json_event, traceback_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 INTERNAL_HINT: Final = "run it again with --log-level debug for the traceback"
-MAX_CHAIN: Final = 8  # exceptions of one traceback
 
 # faults of the machine, as opposed to faults of this program (errno(3))
 _OF_THE_MACHINE: Final = frozenset(
@@ -79,14 +80,12 @@ class ErrorReport:
         elif isinstance(error, InvalidManifests):
             for problem in error.problems:
                 click.echo(escaped(str(problem)), err=True)
-        _trace(error)
-        self._print(error.code, message, hint, error.exit_code)
+        self._print(error.code, message, hint, error.exit_code, error)
         return error.exit_code
 
     def _internal(self, error: Exception) -> int:
-        message = f"internal error: {type(error).__name__}: {_first_line(error)}"
-        _trace(error)
-        self._print("internal", message, INTERNAL_HINT, EXIT_FAILED)
+        message = f"internal error: {type(error).__name__}: {first_line(error)}"
+        self._print("internal", message, INTERNAL_HINT, EXIT_FAILED, error)
         return EXIT_FAILED
 
     def _usage(self, error: click.ClickException) -> int:
@@ -99,15 +98,25 @@ class ErrorReport:
         self._print("usage", printable(error.format_message(), 2000), hint, EXIT_USAGE)
         return EXIT_USAGE
 
-    def _print(self, code: str, message: str, hint: str, exit_code: int) -> None:
-        hint = with_home(hint, self._home)
+    def _print(
+        self, code: str, message: str, hint: str, exit_code: int, cause: Exception | None = None
+    ) -> None:
+        """Print the report, below the traceback of its `cause` if the log level is debug."""
+        hint, trace = with_home(hint, self._home), ""
+        if cause is not None and logging.getLogger("reconciler").isEnabledFor(logging.DEBUG):
+            trace = traceback_text(cause)
+        if errors_are_events() and (trace or not self._as_json):
+            more = {"code": code, "hint": hint or None} | ({"traceback": trace} if trace else {})
+            print_verbatim(f"{json_event(message, logging.ERROR, **more)}\n", sys.stderr)
+        elif trace:
+            click.echo(trace, nl=False, err=True)
         if self._as_json:
             error = {"code": code, "message": message, "hint": hint, "exitCode": exit_code}
-            click.echo(json_text({"error": error}), err=True)
-            return
-        click.echo(f"error: {escaped(message)}", err=True)
-        if hint:
-            click.echo(f"  {escaped(hint)}", err=True)
+            print_verbatim(f"{json_text({'error': error})}\n", sys.stderr)
+        elif not errors_are_events():
+            click.echo(f"error: {escaped(message)}", err=True)
+            if hint:
+                click.echo(f"  {escaped(hint)}", err=True)
 
 
 def file_unusable(error: OSError) -> Refused | None:
@@ -120,27 +129,3 @@ def file_unusable(error: OSError) -> Refused | None:
     place = error.filename2 or error.filename
     name = f"{printable(str(place), 255)!r}: " if place is not None else ""
     return Refused("file_unusable", f"{name}{error.strerror}", hint=remedy(error))
-
-
-def _trace(error: BaseException) -> None:
-    """Print the traceback, with the causes, if the log level is debug."""
-    if logging.getLogger("reconciler").isEnabledFor(logging.DEBUG):
-        for each in reversed(list(_chain(error))):
-            click.echo("Traceback (most recent call last):", err=True)
-            click.echo("".join(traceback.format_tb(each.__traceback__)), nl=False, err=True)
-            click.echo(f"{type(each).__name__}: {_first_line(each)}", err=True)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and its causes."""
-    following: BaseException | None = error
-    for _ in range(MAX_CHAIN):
-        if following is None:
-            return
-        yield following
-        following = following.__cause__ or following.__context__
-
-
-def _first_line(error: BaseException) -> str:
-    # the further lines of a database's error print the row
-    return printable(without_credentials(str(error).strip().partition("\n")[0]), 500)

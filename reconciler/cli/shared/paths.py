@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.cli.shared.context import source_flags_given
-from reconciler.cli.shared.streams import read_standard_octets
+from reconciler.cli.shared.input import read_standard_octets
 from reconciler.core.model.text import printable
 from reconciler.core.setting_values import SourceSetting, is_url
 from reconciler.core.source import MAX_FILE, Source, SourceFile

@@ -15,8 +15,8 @@ import click
 
 from reconciler.cli.plan.options import signatures
 from reconciler.cli.shared.context import open_database, read_settings, source_option, verb
+from reconciler.cli.shared.input import working_directory
 from reconciler.cli.shared.output import output_option, print_document, show_list
-from reconciler.cli.shared.streams import working_directory
 from reconciler.core.model.text import counted, printable
 from reconciler.core.setting_values import SourceSetting
 from reconciler.core.trust.refusal import refusal

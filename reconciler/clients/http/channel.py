@@ -16,6 +16,7 @@ import httpx
 from reconciler.clients.http.destination import unreachable
 from reconciler.clients.http.proxy import proxy_transport
 from reconciler.clients.http.timeouts import Timeouts
+from reconciler.clients.http.trace import EVENT_HOOKS
 from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.model.text import printable
 from reconciler.errors import MosaicError, Refused
@@ -67,6 +68,7 @@ class Channel:
             follow_redirects=False,
             timeout=httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s),
             headers={"Accept-Encoding": "identity", "User-Agent": "mosaic-federation"},
+            event_hooks=EVENT_HOOKS,
         )
 
     async def __aenter__(self) -> Self:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from reconciler.clients.http.trace import EVENT_HOOKS
 from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.model.text import printable
 from reconciler.errors import NeedsEdit
@@ -80,6 +81,7 @@ class CaWire:
             follow_redirects=False,
             timeout=httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s),
             headers={"Accept-Encoding": "identity"},
+            event_hooks=EVENT_HOOKS,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S),
         )
 

@@ -34,6 +34,7 @@ from reconciler.core.model.ids import (
 )
 from reconciler.core.model.states import TokenStatus
 from reconciler.errors import Refused
+from reconciler.log import bind
 from reconciler.store import ending
 from reconciler.store.audit import log as audit
 from reconciler.store.ids import new_id
@@ -75,6 +76,7 @@ def begin_enrollment(
     """Transaction 1 of an enrollment: claim the token, store the intent and its serial."""
     # the grant before the token, as everywhere: two enrollments at once would else deadlock
     grant = facts.grant_facts(tx, known.grant_id, lock=True)
+    bind(peer=grant.peer, grant=grant.name)
     token = facts.token_facts(tx, known.token_id, lock=True)
     now = tx.now()
     intents = facts.intents_of_token(tx, token.id)
@@ -115,6 +117,7 @@ def begin_renewal(
     if grant_id is None:
         return Denial(proof_invalid())
     grant = facts.grant_facts(tx, grant_id, lock=True)
+    bind(peer=grant.peer, grant=grant.name)
     now = tx.now()
     issuances = facts.live_issuances(tx, grant_id, answers_of=csr.spki_sha256)
     verdict = judge_renewal(grant, proof.spki_sha256, csr.spki_sha256, issuances, now)

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import JSONResponse
 
+from reconciler import log
 from reconciler.errors import MosaicError, Refused, Retry
 from reconciler.web.private.authorize import authorize, is_authorize
 from reconciler.web.private.problems import PRIVATE_TOKEN, Denied, problem_of
 from reconciler.web.problems import problem_response
+from reconciler.web.requests import trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -53,17 +55,21 @@ class PrivateApp:
         """Serve one request."""
         assert scope["type"] == "http"
         correlation_id = os.urandom(16).hex()
-        try:
-            response = await self._respond(scope)
-        except Exception as error:  # noqa: BLE001 - the border: nothing may pass as it is
-            response = self._problem(error, scope, correlation_id)
-        except asyncio.CancelledError:  # only a server that stops cancels
-            stopping = Retry("unavailable", "the server stops: a request was cut off")
-            response = self._problem(stopping, scope, correlation_id)
+        with log.about(correlation_id=correlation_id, trace=trace_of(scope)):
+            response = await self._response(scope, correlation_id)
         response.raw_headers += [(b"x-correlation-id", correlation_id.encode()), *ALWAYS]
         if _has_body(scope):  # it is not read
             response.raw_headers.append((b"connection", b"close"))
         await response(scope, receive, send)
+
+    async def _response(self, scope: Scope, correlation_id: str) -> Response:
+        try:
+            return await self._respond(scope)
+        except Exception as error:  # noqa: BLE001 - the border: nothing may pass as it is
+            return self._problem(error, scope, correlation_id)
+        except asyncio.CancelledError:  # only a server that stops cancels
+            stopping = Retry("unavailable", "the server stops: a request was cut off")
+            return self._problem(stopping, scope, correlation_id)
 
     async def _respond(self, scope: Scope) -> Response:
         path, fields = scope["path"], scope["headers"]
@@ -91,9 +97,9 @@ class PrivateApp:
         problem = problem_of(error)
         if isinstance(error, MosaicError):
             level = logging.WARNING if problem.status >= 500 else logging.DEBUG
-            _log.log(level, "%s: %s [%s]", error.code, error.message, correlation_id)
+            _log.log(level, "%s: %s", error.code, error)
         elif not isinstance(error, Denied):
-            _log.error("unexpected [%s]", correlation_id, exc_info=error)
+            _log.error("unexpected", exc_info=error, extra={"code": problem.code})
         asks = problem.code == PRIVATE_TOKEN and not is_authorize(scope["path"])
         challenge = CHALLENGE if asks else None
         return problem_response(problem, correlation_id, self.clock(), challenge)

@@ -20,6 +20,7 @@ from reconciler.core.authority.certificate_header import (
 )
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import Refused
+from reconciler.log import bind
 from reconciler.web.private.access import values_of
 from reconciler.web.private.problems import CERTIFICATE_MISSING, PROBLEMS, Denied
 
@@ -70,6 +71,8 @@ async def decision_on(
     except CertificateMalformed as error:
         raise Refused("request_malformed", str(error)) from None
     decision = await authority.check(der, resource=resource, verb=verb)
+    if decision.facts is not None:
+        bind(peer=decision.facts.peer_name, grant=decision.facts.grant_name)
     if decision.reason is not None:
         raise Denied(decision.reason, _detail(decision))
     return decision
@@ -118,7 +121,8 @@ def _detail(decision: Decision) -> str:
     title = PROBLEMS[decision.reason][1]
     if facts is None:
         return title
-    _log.info("%s: serial %s of grant %s", title, facts.certificate.serial, facts.grant_name)
+    serial, code = facts.certificate.serial, str(decision.reason)
+    _log.info("%s: serial %s of grant %s", title, serial, facts.grant_name, extra={"code": code})
     return f"{title}: serial {facts.certificate.serial}, grant {facts.grant_name}"
 
 

@@ -7,10 +7,12 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from reconciler import log
 from reconciler.errors import MosaicError
 from reconciler.web.private.authorize import decision_on
 from reconciler.web.private.problems import Denied, problem_of
 from reconciler.web.problems import problem_response
+from reconciler.web.requests import trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,19 +51,22 @@ class AuthorityMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        try:
-            resource, verb = self._question(scope) or (None, None)
-            decision = await decision_on(self._authority, scope["headers"], resource, verb)
-        except Exception as error:  # noqa: BLE001 - the border: nothing may pass as it is
-            await _refuse(error, scope, receive, send)
-            return
+        correlation_id = os.urandom(16).hex()
+        with log.about(correlation_id=correlation_id, trace=trace_of(scope)):
+            try:
+                resource, verb = self._question(scope) or (None, None)
+                decision = await decision_on(self._authority, scope["headers"], resource, verb)
+            except Exception as error:  # noqa: BLE001 - the border: nothing may pass as it is
+                await _refuse(error, correlation_id, scope, receive, send)
+                return
         await self._app({**scope, DECISION: decision}, receive, send)
 
 
-async def _refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    correlation_id = os.urandom(16).hex()
+async def _refuse(
+    error: Exception, correlation_id: str, scope: Scope, receive: Receive, send: Send
+) -> None:
     if not isinstance(error, (Denied, MosaicError)):
-        _log.error("unexpected [%s]", correlation_id, exc_info=error)
+        _log.error("unexpected", exc_info=error)
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         return

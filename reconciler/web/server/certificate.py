@@ -134,6 +134,7 @@ class ServerCertificate:
                     f"{error.code}: {error}" if isinstance(error, MosaicError) else error,
                     wait_s,
                     state,
+                    extra={"code": getattr(error, "code", None)},
                 )
             await asyncio.sleep(wait_s)
             failures += 1

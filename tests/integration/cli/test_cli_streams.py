@@ -43,7 +43,7 @@ def bash(mosaic: Quick, line: str, **variables: str) -> subprocess.CompletedProc
 def test_no_output_carries_a_control_whatever_prints_it(tmp_path: Path) -> None:
     hostile = "\x1b]0;owned\x07\x9b2J\u202e\u2028\r"
     program = (
-        "import click; from reconciler.cli.shared.streams import open_streams; open_streams();"
+        "import click; from reconciler.cli.terminal.streams import open_streams; open_streams();"
         f" [click.echo({hostile!r} + '\\tred\\n', err=err, color=True) for err in (False, True)]"
     )
     done = subprocess.run(

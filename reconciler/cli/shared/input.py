@@ -1,148 +1,25 @@
-"""Standard input, output and error: open, able to say everything, and text on the way in.
+"""Text on the way in: standard input, files that options name, arguments and the environment.
 
-The one place that knows what a shell may do to them: close them (`>&-`), fill the disk below them,
-give them another encoding, or hand over bytes that are no UTF-8.
+The one place that knows what may be handed over: bytes that are no UTF-8, or too many of them.
 """
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
-import re
 import select
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final
 
-from reconciler.core.model.text import escaped, printable
-from reconciler.errors import NeedsEdit, Refused
+from reconciler.core.model.text import printable
+from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_INPUT: Final = 4 * 1024 * 1024  # octets of standard input, or of a file that an option names
 MAX_LINE: Final = 4096  # octets: a terminal has no longer line, termios(3)
-ESCAPE: Final = "mosaic.escape"  # the error handler of our outputs
-_STYLE: Final = re.compile(r"(\x1b\[[0-9;]*m)")  # ECMA-48 8.3.117: colours, as click writes them
-_PLAIN: Final = {"…": "...", "±": "+/-", "→": "->"}  # what we print beyond ASCII ourselves
-
-
-def open_streams() -> None:
-    """Make standard input, output and error fit to use, however this process was started."""
-    for descriptor in (0, 1, 2):
-        # a closed one would be given to the next file or socket, and be written to
-        with suppress(OSError):
-            os.fstat(descriptor)
-            continue
-        os.open(os.devnull, os.O_RDWR)
-    codecs.register_error(ESCAPE, _escaped)
-    if not sys.stdin:  # None where it was closed
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
-    sys.stdout = _Output(1, sys.stdout)
-    sys.stderr = _Errors(2, sys.stderr)
-
-
-def print_verbatim(text: str) -> None:
-    """Print the content of a file as it is, controls included."""
-    stream = sys.stdout
-    if isinstance(stream, _Output):
-        stream.write_verbatim(text)
-    else:
-        stream.write(text)
-
-
-def close_output() -> None:
-    """Let what is still to be written to standard output go nowhere: it cannot be written."""
-    with suppress(OSError, ValueError):
-        descriptor = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(descriptor, sys.stdout.fileno())
-        os.close(descriptor)
-
-
-class _Stream(io.TextIOWrapper):
-    """One of the process's own outputs, in the encoding that Python found for it.
-
-    Its text holds no control but colours, tabs and ends of lines, whatever a command prints: this
-    is the net below the places that escape foreign text.
-    """
-
-    def __init__(self, descriptor: int, stream: TextIO | None) -> None:
-        super().__init__(
-            open(descriptor, "wb", closefd=False),  # noqa: SIM115 - it stays open
-            encoding=getattr(stream, "encoding", "utf-8"),
-            errors=ESCAPE,
-            line_buffering=descriptor == 2 or os.isatty(descriptor),  # as Python does
-        )
-
-    def write(self, text: str, /) -> int:
-        parts = (text,) if text.isprintable() else _STYLE.split(text)
-        for number, part in enumerate(parts):  # every second one is a colour
-            super().write(part if number % 2 else escaped(part, "\n\t"))
-        return len(text)
-
-
-class _Output(_Stream):
-    """Standard output that says in one line that it cannot be written."""
-
-    def write(self, text: str, /) -> int:
-        try:
-            return super().write(text)
-        except OSError as error:
-            raise _unwritable(error) from error
-
-    def write_verbatim(self, text: str) -> None:
-        """Write text as it is, controls included."""
-        try:
-            io.TextIOWrapper.write(self, text)
-        except OSError as error:
-            raise _unwritable(error) from error
-
-    def flush(self) -> None:
-        try:
-            super().flush()
-        except OSError as error:
-            raise _unwritable(error) from error
-
-
-class _Errors(_Stream):
-    """Standard error, to which a failed write is ignored."""
-
-    def write(self, text: str, /) -> int:
-        with suppress(OSError):
-            return super().write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            super().flush()
-
-
-def _unwritable(error: OSError) -> OSError | Refused:
-    if isinstance(error, BrokenPipeError):  # who read it has seen enough, as `head -1` does
-        return error
-    close_output()
-    return Refused(
-        "output_unwritable",
-        f"standard output cannot be written: {error.strerror}",
-        hint="free some space there; the command's changes remain",
-    )
-
-
-def _escaped(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for characters that an encoding lacks, as JSON would write them."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    missing = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(each) or _json_escape(each) for each in missing), error.end
-
-
-def _json_escape(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass")
-    pairs = (units[at : at + 2].hex() for at in range(0, len(units), 2))
-    return "".join(f"\\u{pair}" for pair in pairs)
 
 
 def is_text(word: str) -> bool:

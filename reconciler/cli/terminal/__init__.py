@@ -1,0 +1,1 @@
+"""The terminal: what a command prints to, and how it logs."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.measure import Figure, compare
 from reconciler.authority import Authority
 from reconciler.store.connection.reader import Reader
+from reconciler.web.metrics.registry import Metrics
 from reconciler.web.private.access import Access
 from reconciler.web.private.app import PrivateApp
 from reconciler.web.private.server import bind_private, serve_private
@@ -112,7 +113,7 @@ async def _serve(kind: str, url: str) -> None:
     listening = bind_private(("127.0.0.1", 0))
     async with Authority(url) as authority:
         checks = (authority.require_ready,)
-        app: ASGIApp = PrivateApp(Access(), checks, authority)
+        app: ASGIApp = PrivateApp(Access(), checks, Metrics("authority"), authority)
         if kind == "constant":
             app = _constant(Reader(url, "benchmark"))
         print(listening.socket.getsockname()[1], flush=True)  # noqa: T201 - for who started this

@@ -42,6 +42,7 @@ from reconciler.core.issuance.refusals import (
 )
 from reconciler.core.issuance.tokens import parse_token
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf, check_leaf
+from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.crypto.certificates import read_certificate, subject_key_id, verify_chain
 from reconciler.crypto.csr import csr_digest, parse_csr, verify_csr
 from reconciler.crypto.proof import verify_proof
@@ -93,6 +94,7 @@ class Gateway:
     verification: Verification = field(default_factory=Verification)
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
     grant_limits: GrantLimits = field(default_factory=GrantLimits)
+    telemetry: Telemetry = SILENT
 
     def url(self, path: str) -> str:
         """Return the public URL of a path below the API's prefix."""

@@ -18,6 +18,8 @@ from reconciler.cli.main import ROOMS, mosaic
 from reconciler.config import SETTINGS
 from reconciler.config.definitions import NOT_IN_HOME
 from reconciler.errors import EXIT_MEANINGS, OUTCOMES
+from reconciler.web.metrics.definitions import DEFINITIONS
+from reconciler.web.metrics.definitions import PARTS as VERB_PARTS
 from reconciler.web.openapi import CALLS
 from reconciler.web.private.problems import PROBLEMS
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-FILES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+FILES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 WIDTH: Final = 100  # columns of the help, as on a terminal that is wide enough
 
 _PART: Final = re.compile(r"(<!-- made by make docs: ([a-z]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -98,8 +100,19 @@ def calls() -> str:
     return _table(("call", "what it is for", "answer"), rows)
 
 
+def metrics() -> str:
+    """Return the table of the metrics, and which verbs have each."""
+    rows = []
+    for each in DEFINITIONS:
+        labels = f"{{{','.join(each.labels)}}}" if each.labels else ""
+        verbs = [f"`{verb}`" for verb, parts in VERB_PARTS.items() if each.part in parts]
+        rows.append((f"`{each.name}{labels}`", each.kind, each.meaning, ", ".join(verbs)))
+    return _table(("metric", "type", "meaning", "shown by"), rows)
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
-    part.__name__: part for part in (commands, verbs, exits, settings, problems, denials, calls)
+    part.__name__: part
+    for part in (commands, verbs, exits, settings, problems, denials, calls, metrics)
 }
 
 

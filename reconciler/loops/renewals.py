@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.backoff import Backoff
+from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.errors import MosaicError, Retry
 from reconciler.log import about
 from reconciler.loops.jobs import Job
@@ -30,6 +31,7 @@ class Renewals:
     """Renewing of all outbound peers; `waiting` holds those that failed: how often, until when."""
 
     renewer: Renewer
+    telemetry: Telemetry = SILENT
     waiting: dict[str, tuple[int, datetime]] = field(default_factory=dict)
 
     def job(self) -> Job:
@@ -54,6 +56,7 @@ class Renewals:
         try:
             serial = await renew(self.renewer, held)
         except MosaicError as error:
+            self.telemetry.renewal_failure(held.name, error.code)
             wait = BACKOFF.wait(failures)
             if isinstance(error, Retry):
                 wait = max(wait, error.retry_after)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.backoff import Backoff
 from reconciler.core.plan.guard import GuardOptions
+from reconciler.core.telemetry import SILENT, PassResult, Telemetry
 from reconciler.errors import Defect, InvalidManifests, MosaicError, Retry
 from reconciler.loops.jobs import EXPIRE_EVERY, Job
 from reconciler.process import end_running
@@ -63,11 +64,13 @@ class Loop:
     actor: str
     limits: GuardOptions = field(default_factory=GuardOptions)
     signatures: SignatureSetting | None = None
+    telemetry: Telemetry = SILENT
     trouble: str = ""
     due: timedelta = timedelta()
     failures: int = 0
     passed: asyncio.Event = field(default_factory=asyncio.Event)  # once the first pass has ended
     _unrecorded: str = ""
+    _began_s: float = 0.0
     _ended_s: float | None = None  # when the last pass ended, by the monotonic clock
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -102,6 +105,7 @@ class Loop:
     def one_pass(self) -> After:
         """Read, plan and apply once; return what follows. Errors are logged."""
         reading: Reading | None = None
+        self._began_s = time.monotonic()
         try:
             expire(self.database, self.actor)  # true whatever the source says
             recover_source(self.database, self.triggers.source, LOCK_WAIT)
@@ -133,6 +137,7 @@ class Loop:
         return After.WAIT
 
     def _done(self, reading: Reading, done: PlanResult) -> None:
+        self._tell(PassResult.UNCHANGED if done.plan.empty else PassResult.APPLIED, "")
         if self.trouble:
             _log.info("recovered: %s is applied again", reading.by.source)
         self.trouble = ""
@@ -150,6 +155,7 @@ class Loop:
         self._record(reading, None)
 
     def _failed(self, error: MosaicError, reading: Reading | None, after: After) -> None:
+        self._tell(PassResult.FAILED, error.code)
         message = error.message
         if isinstance(error, InvalidManifests):
             named = "; ".join(str(problem) for problem in error.problems[:MOST_LOGGED])
@@ -161,6 +167,9 @@ class Loop:
         self.trouble = trouble
         self._schedule(after)
         self._record(reading, error)
+
+    def _tell(self, result: PassResult, code: str) -> None:
+        self.telemetry.reconcile_pass(result, code, time.monotonic() - self._began_s)
 
     def _schedule(self, after: After) -> None:
         if after is After.WAIT:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
     from reconciler.config.home import Home
     from reconciler.core.issuance.crl_locations import CrlLocations
+    from reconciler.core.telemetry import Telemetry
     from reconciler.store.connection.conninfo import Source
 
 T = TypeVar("T")
@@ -114,7 +115,7 @@ def _revocations(settings: Settings, provisioners: Path) -> Provisioner:
 
 @asynccontextmanager
 async def opened_gateway(
-    files: GatewayFiles, settings: Settings, source: Source
+    files: GatewayFiles, settings: Settings, source: Source, telemetry: Telemetry
 ) -> AsyncIterator[Gateway]:
     """Open what an endpoint needs, once the database has been checked too.
 
@@ -126,7 +127,12 @@ async def opened_gateway(
     with checked.transaction() as tx:
         require_every_key(files.keys, sealed_by_key(tx), files.keyring)
     ca = CaClient(
-        files.ca_url, files.roots, files.peers, files.gateway, revocations=files.revocations
+        files.ca_url,
+        files.roots,
+        files.peers,
+        files.gateway,
+        revocations=files.revocations,
+        telemetry=telemetry,
     )
     database = AsyncDatabase(source, application_name("serve"))
     try:
@@ -140,6 +146,7 @@ async def opened_gateway(
             # once what was due of a move has been done
             former_urls=places_in_home(settings).former_urls if settings.embedded else (),
             suspend_on_theft=settings.suspend_on_theft,
+            telemetry=telemetry,
         )
     finally:
         await ca.aclose()
@@ -269,7 +276,7 @@ def keeping(
     actor = f"worker:{actor_name()}"
     connector = Connector(settings.allow_addresses, settings.oid_arc, settings.peer_proxy)
     renewer = Renewer(gateway.database, files.keys, connector, actor)
-    jobs = [Renewals(renewer).job(), RemoteGrants(renewer).job()]
+    jobs = [Renewals(renewer, gateway.telemetry).job(), RemoteGrants(renewer).job()]
     if settings.credentials_dir is not None:
         rows = Database(source, application_name("credentials"), lasting=True)
         releaser = Releaser(rows, files.keys, actor, settings.credentials_exec, retries_hook=True)

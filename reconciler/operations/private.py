@@ -11,9 +11,12 @@ from reconciler.authority import Authority
 from reconciler.config import require
 from reconciler.core.model.origin import is_loopback
 from reconciler.core.setting_values import UnixPath
+from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.errors import NeedsEdit
 from reconciler.store.connection.reader import Reader
+from reconciler.store.db import Database
 from reconciler.store.locks import application_name
+from reconciler.web.metrics.registry import Metrics
 from reconciler.web.private.access import Access
 from reconciler.web.private.app import PrivateApp
 from reconciler.web.private.server import PrivateSocket, bind_private, serve_private
@@ -38,10 +41,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PrivateListener:
-    """An address that is listened on, and who may ask there."""
+    """An address that is listened on, who may ask there, and what the process tells of itself."""
 
     socket: PrivateSocket
     access: Access
+    metrics: Metrics
 
     async def serve(
         self,
@@ -51,10 +55,16 @@ class PrivateListener:
     ) -> None:
         """Serve until `stop` is set; `checks` say whether the process is ready."""
         _log.info("private listener at %s", self.socket.shown)
-        await serve_private(PrivateApp(self.access, checks, authority), self.socket, stop)
+        app = PrivateApp(self.access, checks, self.metrics, authority)
+        await serve_private(app, self.socket, stop)
 
-    async def serve_probes(self, stop: asyncio.Event, database: Source, *checks: Check) -> None:
-        """Serve the probes of a process that needs the database, until `stop` is set."""
+    def add_rows(self, database: Source) -> None:
+        """Let metrics tell of the rows of a database, to whose login they are readable."""
+        self.metrics.add_rows(Database(database, application_name("metrics"), lasting=True))
+
+    async def serve_loop(self, stop: asyncio.Event, database: Source, *checks: Check) -> None:
+        """Serve for a process that needs the database and has no authority, until `stop` is set."""
+        self.add_rows(database)
         reader = Reader(database, application_name("probe"))
 
         async def answers() -> None:
@@ -72,7 +82,7 @@ class PrivateListener:
 
 
 @contextmanager
-def private_listener(settings: Settings) -> Iterator[PrivateListener | None]:
+def private_listener(settings: Settings, verb: str) -> Iterator[PrivateListener | None]:
     """Listen as the settings say, until the block ends; None if they say nothing.
 
     A port that `init` chose, and that somebody else has, is a warning: two processes of one home
@@ -85,7 +95,7 @@ def private_listener(settings: Settings) -> Iterator[PrivateListener | None]:
     if address is not None:
         access = _access(address, settings)
         try:
-            listener = PrivateListener(bind_private(address), access)
+            listener = PrivateListener(bind_private(address), access, Metrics(verb))
         except NeedsEdit as error:
             if not settings.assigned["private_listen"].stored:
                 raise
@@ -98,7 +108,7 @@ def private_listener(settings: Settings) -> Iterator[PrivateListener | None]:
 
 
 @contextmanager
-def required_private_listener(settings: Settings) -> Iterator[PrivateListener]:
+def required_private_listener(settings: Settings, verb: str) -> Iterator[PrivateListener]:
     """Listen as the settings say, until the block ends.
 
     Raises:
@@ -108,18 +118,29 @@ def required_private_listener(settings: Settings) -> Iterator[PrivateListener]:
     address = settings.private_listen
     assert address is not None
     access = _access(address, settings)
-    listener = PrivateListener(bind_private(address), access)
+    listener = PrivateListener(bind_private(address), access, Metrics(verb))
     try:
         yield listener
     finally:
         listener.socket.close()
 
 
-def serving_authority(listener: PrivateListener | None, database: Source) -> tuple[Task, ...]:
-    """Return what serves `/authorize` beside the other work of a process, if it listens."""
+def serving_authority(
+    listener: PrivateListener | None, database: Source, rows: Source
+) -> tuple[Task, ...]:
+    """Return what serves beside the other work of a process, if it listens.
+
+    `/authorize` asks `database`, and metrics read `rows`: one database by two logins.
+    """
     if listener is None:
         return ()
+    listener.add_rows(rows)
     return (lambda stop: listener.serve_authority(stop, database),)
+
+
+def telemetry_of(listener: PrivateListener | None) -> Telemetry:
+    """Return what a process tells of its work to, if anybody can ask."""
+    return listener.metrics if listener is not None else SILENT
 
 
 def _access(address: Address | UnixPath, settings: Settings) -> Access:

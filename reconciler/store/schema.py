@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from reconciler.store.db import Database, Tx
 
 # oldest first; a test holds files to it
-MIGRATIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+MIGRATIONS: Final = (
+    *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"),
+)
 HEAD: Final = MIGRATIONS[-1]
 
 EXPECTED_TRIGGERS: Final = frozenset(

@@ -6,11 +6,13 @@ import asyncio
 import json
 import re
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -20,12 +22,15 @@ from reconciler.errors import Refused, Retry
 from reconciler.store.issuance.crl import newest_crl
 from reconciler.store.schema import require_current_in
 from reconciler.web.invitation_page import ENROLL_PAGE, PAGE_HEADERS
-from reconciler.web.middleware import GatewayMiddleware, request_context
+from reconciler.web.metrics.definitions import ISSUED
+from reconciler.web.middleware import UNANSWERED, GatewayMiddleware, request_context
 from reconciler.web.openapi import openapi_document
 from reconciler.web.problems import problem_response, public_problem
 from reconciler.web.requests import bearer_token, json_body, proof
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.requests import Request
 
     from reconciler.enroll import Gateway
@@ -72,14 +77,30 @@ class _Calls:
     async def enroll(self, request: Request) -> Response:
         address = request_context(request).address
         if request.method == "POST":
-            body = await json_body(request, "csr")
-            token = bearer_token(request)
-            issued = await stories.enroll(self._gateway, token, body["csr"], address)
+            with self._counted():
+                body = await json_body(request, "csr")
+                token = bearer_token(request)
+                issued = await stories.enroll(self._gateway, token, body["csr"], address)
             return _issued(issued.body, 201)
         if "authorization" not in request.headers:
             return HTMLResponse(ENROLL_PAGE, headers=PAGE_HEADERS)
         state = await stories.token_status(self._gateway, bearer_token(request))
         return JSONResponse(state.as_json())
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count how a request to enroll ends."""
+        outcome = UNANSWERED
+        try:
+            yield
+            outcome = ISSUED
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            outcome = public_problem(error).code
+            raise
+        finally:
+            self._gateway.telemetry.enrollment(outcome)
 
     async def pickup(self, request: Request) -> Response:
         await json_body(request)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_COUNTED: Final = 1_000  # (code, address) pairs kept until a timer records them
 PROBES: Final = frozenset({"/healthz", "/readyz"})
+OTHER: Final = "other"  # the route of a path that is none of ours
+UNANSWERED: Final = "unanswered"
 SLICE: Final = 64 * 1024  # octets of an answer that are handed over at once
 
 _log = logging.getLogger(__name__)
@@ -88,7 +90,9 @@ class GatewayMiddleware:
             await self._serve(scope, exchange, request)
         finally:
             slot.close()
-        took_ms = (time.monotonic() - began_s) * 1000
+        took_s = time.monotonic() - began_s
+        status = str(exchange.status or UNANSWERED)
+        self._gateway.telemetry.request(_route(scope), status, took_s)
         if not self._has_lines(scope, exchange, request):
             return
         if exchange.problem is not None:
@@ -99,10 +103,10 @@ class GatewayMiddleware:
             logging.DEBUG if probes else logging.INFO,
             "%s %s %s from %s in %.0f ms",
             scope["method"],
-            exchange.status or "unanswered",
-            _known_path(scope),
+            status,
+            _route(scope) if "endpoint" in scope else "(no such path)",
             request.address,
-            took_ms,
+            took_s * 1000,
         )
 
     def _has_lines(self, scope: Scope, exchange: _Exchange, request: RequestContext) -> bool:
@@ -227,10 +231,10 @@ class _Exchange:
         await self._send({**message, "body": body[last:]} if last else message)
 
 
-def _known_path(scope: Scope) -> str:
-    """Return the path for the log, without what the client chose: that may be a secret."""
+def _route(scope: Scope) -> str:
+    """Return the path without what the client chose: that may be a secret."""
     if "endpoint" not in scope:
-        return "(no such path)"
+        return OTHER
     path: str = scope["path"]
     for name, value in scope["path_params"].items():
         path = path.replace(value, f"{{{name}}}")

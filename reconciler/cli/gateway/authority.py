@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @long_running
 def command(private_listen: str | None) -> None:
     settings = read_settings(private_listen=private_listen)
-    with required_private_listener(settings) as listener:
+    with required_private_listener(settings, "authority") as listener:
         print_gateway(settings)
         with running_database(settings, Role.AUTHORITY) as database:
             asyncio.run(_serve(listener, database))

@@ -104,6 +104,8 @@ def command(
             open_database(settings, "run", lasting=True) as database,
         ):
             loop = Loop(database, triggers, f"loop:{actor_name()}", limits, signed)
+            if private is not None:
+                loop.telemetry = private.metrics
             await _until_signal(loop, hook, private)
 
     print_gateway(settings)
@@ -123,7 +125,7 @@ async def _until_signal(loop: Loop, hook: _Hook | None, private: PrivateListener
             group.create_task(listening)
         if private is not None:
             group.create_task(
-                private.serve_probes(stop, loop.database.source, loop.require_recent_pass)
+                private.serve_loop(stop, loop.database.source, loop.require_recent_pass)
             )
         group.create_task(run_jobs([loop.expiry()], stop))
         group.create_task(loop.run(stop))
@@ -144,7 +146,7 @@ def _listening(settings: Settings) -> AbstractContextManager[PrivateListener | N
         return nullcontext()
     from reconciler.operations.private import private_listener  # as above
 
-    return private_listener(settings)
+    return private_listener(settings, "run")
 
 
 def _hook(listen: str | None, secret_file: str | None) -> _Hook | None:

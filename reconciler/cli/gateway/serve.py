@@ -21,7 +21,7 @@ from reconciler.embedded.supervise import supervised
 from reconciler.memory_protection import protect_memory
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.operations.placement import require_ports
-from reconciler.operations.private import private_listener, serving_authority
+from reconciler.operations.private import private_listener, serving_authority, telemetry_of
 
 if TYPE_CHECKING:
     from reconciler.config import Settings
@@ -41,7 +41,7 @@ def command(listen: str | None, public_url: str | None) -> None:
 async def _serve(settings: Settings) -> None:
     stop, files = until_signal(), read_files(settings)
     async with AsyncExitStack() as stack:
-        private = stack.enter_context(private_listener(settings))
+        private = stack.enter_context(private_listener(settings, "serve"))
         url, tasks = database_source(settings), []
         if url is None:
             home, ports = require_home(settings), partial(require_ports, settings)
@@ -49,13 +49,16 @@ async def _serve(settings: Settings) -> None:
             url_of = await stack.enter_async_context(started)
             url = url_of(Role.GATEWAY)
             authority_url: Source = url_of(Role.AUTHORITY)
+            rows_url: Source = url_of(Role.READER)
             tasks.append(moving(home, url_of(Role.READER)))
         else:
             require_ports(settings)
-            authority_url = url
-        gateway = await stack.enter_async_context(opened_gateway(files, settings, url))
+            authority_url = rows_url = url
+        gateway = await stack.enter_async_context(
+            opened_gateway(files, settings, url, telemetry_of(private))
+        )
         tasks += [
             keeping(files, settings, gateway, url),
-            *serving_authority(private, authority_url),
+            *serving_authority(private, authority_url, rows_url),
         ]
         await serve_until(stop, settings, gateway, click.echo, *tasks)

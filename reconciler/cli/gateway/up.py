@@ -31,7 +31,7 @@ from reconciler.loops.triggers import Triggers
 from reconciler.memory_protection import protect_memory
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.operations.placement import require_ports
-from reconciler.operations.private import private_listener, serving_authority
+from reconciler.operations.private import private_listener, serving_authority, telemetry_of
 from reconciler.store.db import Database
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.migrate import upgrade
@@ -65,22 +65,27 @@ async def _up(settings: Settings) -> None:
     stop, files, home = until_signal(), read_files(settings), require_home(settings)
     ports = partial(require_ports, settings)
     async with AsyncExitStack() as stack:
-        private = stack.enter_context(private_listener(settings))
+        private = stack.enter_context(private_listener(settings, "up"))
         url_of = await stack.enter_async_context(
             supervised(home, stop.is_set, _migrate, require_ports=ports)
         )
+        telemetry = telemetry_of(private)
         database = Database(url_of(Role.OPERATOR), application_name("up"), lasting=True)
         loop = Loop(
             database,
             Triggers(source_of(settings, None)),
             f"loop:{actor_name()}",
             signatures=signatures(settings),
+            telemetry=telemetry,
         )
         gateway_url = url_of(Role.GATEWAY)
-        gateway = await stack.enter_async_context(opened_gateway(files, settings, gateway_url))
-        move = moving(home, url_of(Role.READER))
+        gateway = await stack.enter_async_context(
+            opened_gateway(files, settings, gateway_url, telemetry)
+        )
+        rows_url = url_of(Role.READER)
+        move = moving(home, rows_url)
         tasks = (loop.run, keeping(files, settings, gateway, gateway_url), move)
-        private_tasks = serving_authority(private, url_of(Role.AUTHORITY))
+        private_tasks = serving_authority(private, url_of(Role.AUTHORITY), rows_url)
         await serve_until(stop, settings, gateway, click.echo, *tasks, *private_tasks)
     click.echo("stopped; no process is left")
 

@@ -22,6 +22,7 @@ from reconciler.clients.step_ca.connection import (
     NoAnswer,
 )
 from reconciler.core.model.times import rfc3339
+from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.crypto.certificates import split_pem
 from reconciler.crypto.csr import digest_of_pem
 from reconciler.crypto.ott import OttTime, Provisioner, grant_ott, revoke_ott, server_ott
@@ -111,11 +112,12 @@ class CaClient:
         *,
         revocations: Provisioner | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self._url = url.rstrip("/")
         self._peers, self._gateway, self._revocations = peers, gateway, revocations
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._wire = CaWire(self._url, roots, timeouts)
+        self._wire = CaWire(self._url, roots, timeouts, telemetry)
 
     async def __aenter__(self) -> Self:
         """Return the client."""
@@ -257,12 +259,7 @@ class CaClient:
         return answer.body
 
     async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,
-        limit: int = MAX_JSON,
+        self, method: str, path: str, *, json: Any = None, limit: int = MAX_JSON
     ) -> CaAnswer:
         try:
             return await self._wire.send(method, path, json=json, limit=limit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ import httpx
 from reconciler.clients.http.trace import EVENT_HOOKS
 from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.model.text import printable
+from reconciler.core.telemetry import SILENT, CaOutcome, Telemetry
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
@@ -72,8 +74,10 @@ class CaWire:
         NeedsEdit: `config_invalid`: the roots are none, or cannot be read.
     """
 
-    def __init__(self, url: str, roots: Sequence[str], timeouts: Timeouts) -> None:
-        self._total_s = timeouts.total_s
+    def __init__(
+        self, url: str, roots: Sequence[str], timeouts: Timeouts, telemetry: Telemetry = SILENT
+    ) -> None:
+        self._total_s, self._telemetry = timeouts.total_s, telemetry
         self._http = httpx.AsyncClient(
             base_url=url,
             verify=_trusting("".join(roots)),
@@ -102,6 +106,16 @@ class CaWire:
         Raises:
             NeverSent, NoAnswer: with the reason, in plain words.
         """
+        began_s, outcome = time.monotonic(), CaOutcome.UNAVAILABLE
+        try:
+            answer = await self._send(method, path, json, limit)
+            outcome = _outcome(answer.status)
+        finally:
+            call = path.partition("?")[0].rpartition("/")[2]
+            self._telemetry.ca_request(call, outcome, time.monotonic() - began_s)
+        return answer
+
+    async def _send(self, method: str, path: str, json: Any, limit: int) -> CaAnswer:
         try:
             async with asyncio.timeout(self._total_s):
                 return await self._exchange(method, path, json, limit)
@@ -125,6 +139,12 @@ class CaWire:
             except BodyTooLarge:
                 raise NoAnswer(f"the answer is larger than {limit:,} octets") from None
             return CaAnswer(response.status_code, body)
+
+
+def _outcome(status: int) -> CaOutcome:
+    if 200 <= status < 300:
+        return CaOutcome.OK
+    return CaOutcome.REFUSED if 400 <= status < 500 else CaOutcome.UNAVAILABLE
 
 
 def _trusting(roots: str) -> ssl.SSLContext:

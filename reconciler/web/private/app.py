@@ -1,4 +1,4 @@
-"""The application of the private listener: probes, `/authorize`, and a problem for all else.
+"""The application of the private listener: probes, metrics, `/authorize`; a problem for all else.
 
 Knows nothing of the public endpoint. Whatever goes wrong is answered with a problem, and so with
 no 2xx.
@@ -9,14 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from reconciler import log
 from reconciler.errors import MosaicError, Refused, Retry
+from reconciler.web.metrics.definitions import ALLOWED
+from reconciler.web.metrics.registry import CONTENT_TYPE
+from reconciler.web.middleware import OTHER
+from reconciler.web.private.authorize import PATH as AUTHORIZE
 from reconciler.web.private.authorize import authorize, is_authorize
 from reconciler.web.private.problems import PRIVATE_TOKEN, Denied, problem_of
 from reconciler.web.problems import problem_response
@@ -25,13 +30,15 @@ from reconciler.web.requests import trace_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
     from reconciler.authority import Authority
+    from reconciler.web.metrics.registry import Metrics
     from reconciler.web.private.access import Access
 
 READY_S: Final = 4.5  # longest for all checks of a probe: it is answered within 5 s
+METRICS: Final = "/metrics"
+ROUTES: Final = frozenset({"/livez", "/readyz", METRICS})
 ALWAYS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="mosaic"'}  # so that a browser asks
 
@@ -42,29 +49,35 @@ _log = logging.getLogger(__name__)
 class PrivateApp:
     """What one process serves to its own organisation.
 
-    `checks` raise `Retry` while the process is not ready. Without an `authority`, `/authorize` is
-    no path of this process.
+    `checks` raise `Retry` while the process is not ready. `metrics` are of this process. Without an
+    `authority`, `/authorize` is no path of it.
     """
 
     access: Access
     checks: tuple[Callable[[], Awaitable[None]], ...]
+    metrics: Metrics
     authority: Authority | None = None
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         assert scope["type"] == "http"
-        correlation_id = os.urandom(16).hex()
+        correlation_id, began_s = os.urandom(16).hex(), time.monotonic()
         with log.about(correlation_id=correlation_id, trace=trace_of(scope)):
-            response = await self._response(scope, correlation_id)
+            response, code = await self._response(scope, correlation_id)
         response.raw_headers += [(b"x-correlation-id", correlation_id.encode()), *ALWAYS]
         if _has_body(scope):  # it is not read
             response.raw_headers.append((b"connection", b"close"))
         await response(scope, receive, send)
+        route = self._route(scope["path"])
+        self.metrics.request(route, str(response.status_code), time.monotonic() - began_s)
+        if route == AUTHORIZE:
+            self.metrics.authority_decision(code)
 
-    async def _response(self, scope: Scope, correlation_id: str) -> Response:
+    async def _response(self, scope: Scope, correlation_id: str) -> tuple[Response, str]:
+        """Return the answer, and the code of its problem or `allowed`."""
         try:
-            return await self._respond(scope)
+            return await self._respond(scope), ALLOWED
         except Exception as error:  # noqa: BLE001 - the border: nothing may pass as it is
             return self._problem(error, scope, correlation_id)
         except asyncio.CancelledError:  # only a server that stops cancels
@@ -82,7 +95,19 @@ class PrivateApp:
             return await authorize(self.authority, scope)
         self.access.require_host(fields)
         self.access.require_token(fields)
+        if path == METRICS:
+            return await self._metrics(scope["method"])
         raise Refused("not_found", "there is no such path on the private listener")
+
+    def _route(self, path: str) -> str:
+        if self.authority is not None and is_authorize(path):
+            return AUTHORIZE
+        return path if path in ROUTES else OTHER
+
+    async def _metrics(self, method: str) -> Response:
+        if method not in ("GET", "HEAD"):
+            raise Refused("method_not_allowed", "this path takes GET")
+        return Response(await self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _ready(self) -> Response:
         try:
@@ -92,7 +117,9 @@ class PrivateApp:
             raise Retry("database_unavailable", f"no answer within {READY_S} s") from None
         return JSONResponse({"status": "ready"})
 
-    def _problem(self, error: BaseException, scope: Scope, correlation_id: str) -> Response:
+    def _problem(
+        self, error: BaseException, scope: Scope, correlation_id: str
+    ) -> tuple[Response, str]:
         assert isinstance(error, Exception)
         problem = problem_of(error)
         if isinstance(error, MosaicError):
@@ -102,7 +129,8 @@ class PrivateApp:
             _log.error("unexpected", exc_info=error, extra={"code": problem.code})
         asks = problem.code == PRIVATE_TOKEN and not is_authorize(scope["path"])
         challenge = CHALLENGE if asks else None
-        return problem_response(problem, correlation_id, self.clock(), challenge)
+        response = problem_response(problem, correlation_id, self.clock(), challenge)
+        return response, problem.code
 
 
 def _has_body(scope: Scope) -> bool:

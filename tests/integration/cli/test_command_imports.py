@@ -16,7 +16,9 @@ from tests.support.waiting import PATIENCE_S
 if TYPE_CHECKING:
     from pathlib import Path
 
-UNUSED: Final = ("uvicorn", "starlette", "httpx", "watchfiles", "sqlalchemy", "alembic")
+UNUSED: Final = (
+    *("uvicorn", "starlette", "httpx", "watchfiles", "sqlalchemy", "alembic", "prometheus_client"),
+)
 _RUNNER: Final = """
 import sys
 from reconciler.cli.main import run

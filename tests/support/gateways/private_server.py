@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from reconciler.authority import Authority
+from reconciler.web.metrics.registry import Metrics
 from reconciler.web.private.access import Access
 from reconciler.web.private.app import PrivateApp
 from reconciler.web.private.server import PrivateSocket, bind_private, serve_private
@@ -65,7 +66,8 @@ def serving_private(
 
     async def run(ready: Callable[[PrivateRunning], None]) -> None:
         async with Authority(database_url) as authority:
-            served = app or PrivateApp(access or Access(), (authority.require_ready,), authority)
+            checks = (authority.require_ready,)
+            served = app or PrivateApp(access or Access(), checks, Metrics("authority"), authority)
             listening = bind_private(("127.0.0.1", 0))
             stopping, stopped = asyncio.Event(), threading.Event()
             loop = asyncio.get_running_loop()

@@ -15,6 +15,7 @@ import httpx
 
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.crypto.authority import (
     PROVISIONERS,
     CaMaterial,
@@ -52,12 +53,14 @@ class Authority:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
-    def client(self) -> CaClient:
+    def client(self, telemetry: Telemetry = SILENT) -> CaClient:
         """Return a client with all provisioners; its connections belong to one loop."""
         peers, gateway, revocations = (
             Provisioner.load(self.folder / f"{name}.json") for name in PROVISIONERS
         )
-        return CaClient(self.url, self.roots, peers, gateway, revocations=revocations)
+        return CaClient(
+            self.url, self.roots, peers, gateway, revocations=revocations, telemetry=telemetry
+        )
 
     def start(self) -> None:
         program = find_step_ca()

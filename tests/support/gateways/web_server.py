@@ -13,6 +13,7 @@ import httpx
 
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.origin import server_names
+from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.enroll import Gateway
 from reconciler.store.async_database import AsyncDatabase
 from reconciler.web.app import make_app
@@ -48,6 +49,7 @@ class Parts:
     ca: Callable[[], CaClient]
     public_url: str = "https://127.0.0.1"
     suspend_on_theft: bool = False
+    telemetry: Telemetry = SILENT
 
     def gateway(self) -> Gateway:
         """Return a gateway; its connections belong to the loop that uses it first."""
@@ -60,6 +62,7 @@ class Parts:
             self.roots,
             self.public_url,
             suspend_on_theft=self.suspend_on_theft,
+            telemetry=self.telemetry,
         )
 
 

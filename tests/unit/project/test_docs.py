@@ -18,7 +18,7 @@ from tools import docs
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGES: Final = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
+PAGES: Final = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 
 _LINK: Final = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 _ELSEWHERE: Final = re.compile(r"(?<![\w.])/(?:work|root|tmp|home)/")

@@ -1,0 +1,294 @@
+"""`/metrics`: the names and labels of the table, and numbers of the work and of the rows."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from reconciler.core.privileges import Role
+from reconciler.core.setting_values import RateLimit
+from reconciler.core.telemetry import CaOutcome, PassResult
+from reconciler.errors import Retry
+from reconciler.store.db import Database
+from reconciler.store.drift.repair import drifted
+from reconciler.store.views.metrics import row_metrics
+from reconciler.web.metrics import rows as readings
+from reconciler.web.metrics.definitions import DEFINITIONS, PARTS, Part
+from reconciler.web.metrics.registry import Metrics
+from reconciler.web.private.access import Access
+from tests.support.commands.in_process import Quick
+from tests.support.database.roles import rows_with_roles
+from tests.support.gateways.certified import certify, make_certificate
+from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
+from tests.support.gateways.private_server import serving_private
+from tests.support.gateways.web_server import Parts, serving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.gateways.step_ca import Authority
+
+    Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
+
+OFF: Final = RateLimit(0, 0)
+TOKEN: Final = "0123456789abcdef"
+VERBS: Final = sorted(PARTS)
+TIMES: Final = ("not_after", "renew_after")
+OUTBOUND: Final = """
+apiVersion: federation.mosaicstack.dev/v1
+kind: Peer
+metadata: {name: acme}
+spec: {direction: outbound, endpoint: 'https://acme.example'}
+"""
+_ENROLLED: Final = """
+UPDATE federation_peers SET status = 'active', activated_at = now(), cert_pem = 'leaf',
+    cert_chain_pem = 'chain', roots_pem = 'root', csr_pem = 'csr', cert_serial = 'ab1',
+    cert_fingerprint = 'sha256:00', cert_not_before = '2030-01-01Z', cert_not_after = '2030-01-02Z',
+    remote_grant = '{}', client_key_pem = 'MSEAL1 sealed'::bytea WHERE name = 'acme'
+"""
+_CRL: Final = """
+INSERT INTO federation_crls (issuer_key_id, der, number, this_update, next_update)
+VALUES ('old', '', 2, '2030-01-01Z', '2030-02-01Z'), ('new', '', 1, '2030-01-02Z', '2030-01-03Z')
+"""
+
+
+def samples(text: bytes | str) -> Samples:
+    """Return the value of each series, by name and labels."""
+    found: Samples = {}
+    for family in text_string_to_metric_families(text if isinstance(text, str) else text.decode()):
+        for each in family.samples:
+            found.setdefault(each.name, {})[tuple(sorted(each.labels.items()))] = each.value
+    return found
+
+
+def read(metrics: Metrics) -> Samples:
+    return samples(asyncio.run(metrics.text()))
+
+
+def value(series: Samples, name: str, **labels: str) -> float | None:
+    return series.get(name, {}).get(tuple(sorted(labels.items())))
+
+
+def metrics_of(rows: Rows, verb: str = "serve") -> Metrics:
+    metrics = Metrics(verb)
+    if Part.ROWS in PARTS[verb]:
+        metrics.add_rows(rows.database)
+    return metrics
+
+
+def work(metrics: Metrics, verb: str) -> None:
+    """Tell of one piece of each work that a verb does."""
+    metrics.request("/metrics", "200", 0.1)
+    if Part.ENDPOINT in PARTS[verb]:
+        metrics.enrollment("token_spent")
+        metrics.ca_request("sign", CaOutcome.OK, 0.1)
+        metrics.renewal_failure("beta", "peer_unreachable")
+    if Part.AUTHORITY in PARTS[verb]:
+        metrics.authority_decision("grant_ended")
+    if Part.LOOP in PARTS[verb]:
+        metrics.reconcile_pass(PassResult.FAILED, "manifest_invalid", 0.1)
+
+
+@pytest.fixture
+def rows(database_url: str) -> Rows:
+    rows = Rows(database_url)
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    return rows
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_has_the_metrics_of_what_it_does_with_the_labels_of_the_table(
+    rows: Rows, verb: str
+) -> None:
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"), OUTBOUND)
+    rows.run(_ENROLLED)
+    rows.run(_CRL)
+    metrics = metrics_of(rows, verb)
+    work(metrics, verb)
+    series = read(metrics)
+
+    here = [each for each in DEFINITIONS if each.part in PARTS[verb]]
+    suffixes = {"histogram": ("_bucket", "_count", "_sum")}
+    named = {
+        f"{each.name}{suffix}": each.labels
+        for each in here
+        for suffix in suffixes.get(each.kind, ("",))
+    }
+    assert {name for name in series if name.startswith("mosaic_")} == set(named)
+    for name, labels in named.items():
+        for shown in series[name]:
+            assert {label for label, _ in shown} - {"le"} == set(labels), name
+    assert "process_resident_memory_bytes" in series
+    if Part.ROWS in PARTS[verb]:
+        day = 1893456000.0  # 2030-01-01
+        until, due = (f"mosaic_certificate_{each}_timestamp_seconds" for each in TIMES)
+        assert value(series, until, peer="acme") == day + 86_400
+        assert value(series, due, peer="acme") == day + 57_600
+        # the newest list is that of the issuer that signs now
+        assert value(series, "mosaic_crl_next_update_timestamp_seconds") == day + 2 * 86_400
+
+
+def test_the_version_is_a_label_of_the_build(rows: Rows) -> None:
+    ((labels, one),) = read(Metrics("authority"))["mosaic_build_info"].items()
+    assert (one, dict(labels)["version"]) == (1, "0.1.0")
+
+
+def test_each_role_that_has_metrics_of_rows_may_read_what_they_need(database_url: str) -> None:
+    rows = rows_with_roles(database_url)
+    for role in (Role.READER, Role.OPERATOR, Role.GATEWAY):
+        with rows.database.transaction() as tx:
+            tx.run(f"SET LOCAL ROLE {role}")
+            assert row_metrics(tx).grants == {"pending": 1}
+            assert drifted(tx) == ()
+
+
+def test_numbers_are_those_of_the_rows(rows: Rows, tmp_path: Path) -> None:
+    mosaic = Quick(tmp_path, {"MOSAIC_DATABASE_URL": rows.url})
+    before = read(metrics_of(rows))
+    assert value(before, "mosaic_reconcile_paused") == 0
+    assert value(before, "mosaic_grants", status="pending") == 1
+    assert value(before, "mosaic_grants", status="active") == 0
+    assert value(before, "mosaic_peers", direction="inbound", status="pending") == 1
+    assert value(before, "mosaic_revocation_oldest_seconds") == 0
+    assert value(before, "mosaic_drifted_objects") == 0
+    assert "mosaic_crl_next_update_timestamp_seconds" not in before
+
+    certify(rows, "beta-tasks")
+    mosaic.ok("pause", "--reason", "incident")
+    mosaic.ok("grant", "revoke", "beta-tasks", "--reason", "left", "--yes")
+    mosaic.ok("peer", "revoke", "beta", "--reason", "left", "--yes")
+    rows.tamper("UPDATE federation_certificates SET queued_at = now() - interval '1 hour'")
+    rows.tamper("UPDATE federation_peers SET display_name = 'Eve'")
+    after = read(metrics_of(rows))
+
+    assert value(after, "mosaic_reconcile_paused") == 1
+    assert value(after, "mosaic_grants", status="revoked") == 1
+    assert value(after, "mosaic_holds") == 2
+    assert value(after, "mosaic_revocations_pending") == 1
+    assert 3600 <= (value(after, "mosaic_revocation_oldest_seconds") or 0) < 3720
+    head = rows.one("SELECT seq FROM federation_audit_head")
+    assert value(after, "mosaic_audit_head") == head
+
+
+def test_grants_that_end_soon_are_counted_within_each_longer_time(database_url: str) -> None:
+    rows = Rows(database_url)
+    names = {"far": "60 days", "month": "20 days", "week": "3 days", "day": "2 hours"}
+    rows.apply(peer_manifest(), *map(grant_manifest, names))
+    for name, left in names.items():
+        rows.tamper(
+            "UPDATE federation_grants SET expires_at = now() + CAST(:left AS interval)"
+            " WHERE name = :name",
+            name=name,
+            left=left,
+        )
+    series = read(metrics_of(rows))
+    counts = [value(series, "mosaic_grants_ending", within=each) for each in ("1d", "7d", "30d")]
+    assert counts == [1, 2, 3]
+    assert value(series, "mosaic_drifted_objects") == 4
+
+
+def test_the_rows_are_read_at_most_every_15_s(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert readings.READ_EVERY_S == 15
+    metrics = metrics_of(rows)
+
+    async def heads() -> list[float | None]:
+        seen = []
+        for every_s in (15.0, 0.0, 0.0):  # the second is still of the first reading
+            monkeypatch.setattr(readings, "READ_EVERY_S", every_s)
+            seen.append(value(samples(await metrics.text()), "mosaic_grants", status="pending"))
+            rows.apply(peer_manifest(), *map(grant_manifest, ("beta-tasks", "two")))
+        return seen
+
+    assert asyncio.run(heads()) == [1, 1, 1]
+
+
+def test_without_the_database_the_rest_is_told_and_the_rows_are_absent(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "READ_EVERY_S", 0.0)
+    monkeypatch.setattr(readings, "CPU_SHARE", 1e9)
+    metrics = metrics_of(rows)
+    assert value(read(metrics), "mosaic_database_up") == 1
+
+    transaction = Database.transaction
+
+    def away(self: Database) -> None:
+        raise Retry("database_unavailable", "away")
+
+    monkeypatch.setattr(Database, "transaction", away)
+    series = read(metrics)
+    assert value(series, "mosaic_database_up") == 0
+    assert value(series, "mosaic_enrollments_total", outcome="issued") == 0
+    assert not {name for name in series if name.startswith(("mosaic_grants", "mosaic_drift"))}
+    monkeypatch.setattr(Database, "transaction", transaction)
+    assert value(read(metrics), "mosaic_grants", status="pending") == 1
+
+
+def test_the_endpoint_counts_routes_without_what_clients_choose_and_enrollments_and_the_ca(
+    database_url: str, shared_authority: Authority
+) -> None:
+    rows, metrics = Rows(database_url), Metrics("serve")
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    parts = Parts(
+        rows.url,
+        shared_authority.roots,
+        partial(shared_authority.client, metrics),
+        telemetry=metrics,
+    )
+    token = rows.invite("beta-tasks")
+    with serving(parts, rate_limit=OFF) as running, running.client() as client:
+        assert Enrollee().enroll(client, token).status_code == 201
+        assert Enrollee().enroll(client, token).status_code == 410
+        assert client.post("/federation/v1/enroll", json={}).status_code == 400
+        client.get("/federation/v1/ca/crl/abcdef")
+        client.get("/secret/path")
+    series = read(metrics)
+    routes = {dict(labels)["route"] for labels in series["mosaic_http_requests_total"]}
+    assert routes == {"/federation/v1/enroll", "/federation/v1/ca/crl/{issuer}", "other"}
+    enroll = "/federation/v1/enroll"
+    for status in ("201", "410", "400"):
+        assert value(series, "mosaic_http_requests_total", route=enroll, status=status) == 1
+    assert value(series, "mosaic_http_request_duration_seconds_count") == 5
+    for outcome in ("issued", "token_spent", "request_malformed"):
+        assert value(series, "mosaic_enrollments_total", outcome=outcome) == 1
+    count = "mosaic_ca_request_duration_seconds_count"
+    assert value(series, count, call="sign", outcome="ok") == 2  # one is the server's own
+
+
+def test_authorize_counts_its_decisions_by_code(rows: Rows) -> None:
+    certificate = certify(rows, "beta-tasks")
+    with serving_private(rows.url) as running, running.client() as client:
+        for headers in (certificate.headers(), make_certificate().headers(), {}):
+            client.get("/authorize/x", headers=headers)
+        client.get("/authorize")
+        client.get("/livez")
+        client.get("/anything")
+        series = samples(client.get("/metrics").text)
+    decisions = "mosaic_authority_decisions_total"
+    assert {dict(labels)["code"]: count for labels, count in series[decisions].items()} == {
+        "allowed": 1,
+        "certificate_unknown": 1,
+        "certificate_missing": 2,
+    }
+    requests = "mosaic_http_requests_total"
+    assert value(series, requests, route="/authorize", status="401") == 2
+    assert value(series, requests, route="/livez", status="200") == 1
+    assert value(series, requests, route="other", status="404") == 1
+
+
+def test_metrics_ask_for_the_token_and_a_host_of_ours_and_are_only_read(database_url: str) -> None:
+    access = Access(TOKEN.encode())
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    with serving_private(database_url, access) as running, running.client() as client:
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/metrics", headers=bearer | {"Host": "a.example"}).status_code == 421
+        assert client.post("/metrics", headers=bearer).status_code == 405
+        assert client.get("/metrics/", headers=bearer).status_code == 404
+        answer = client.get("/metrics", headers=bearer)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"

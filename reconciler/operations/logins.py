@@ -22,9 +22,21 @@ FILE: Final = "database-url"
 
 
 def make_login(tx: Tx, source: Source, folder: Path) -> None:
-    """Let the role log in that a folder is named for, and write its URL there (0400).
+    """Let the role log in that a folder is named for, by the URL that the folder has or gets.
 
-    A password that is there already is kept. `source` is the database as the owner reaches it.
+    `source` is the database as the owner reaches it.
+
+    Raises:
+        NeedsEdit: as `write_login`.
+    """
+    owner_url = source if isinstance(source, str) else source()
+    set_password(tx, folder.name, write_login(owner_url, folder))
+
+
+def write_login(owner_url: str, folder: Path) -> str:
+    """Write the URL of the login that a folder is named for (0400); return its password.
+
+    A password that is there already is kept.
 
     Raises:
         NeedsEdit: `value_invalid`: the folder has no role's name, or cannot be written to.
@@ -36,7 +48,6 @@ def make_login(tx: Tx, source: Source, folder: Path) -> None:
             f"{folder} is named for no login",
             hint=f"name the folder after one of {', '.join(LOGINS)}",
         )
-    owner_url = source if isinstance(source, str) else source()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         before = ""
@@ -50,4 +61,4 @@ def make_login(tx: Tx, source: Source, folder: Path) -> None:
         raise NeedsEdit(
             "value_invalid", f"{file} cannot be written: {error.strerror}", hint=remedy(error)
         ) from None
-    set_password(tx, login, password)
+    return password

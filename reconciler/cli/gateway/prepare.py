@@ -7,12 +7,19 @@ interrupted and changes nothing that exists.
 
 The migrations run last. If the database has them and the keys are missing, the keys are lost, and
 the command creates no new ones.
+
+With `--output k8s-secrets`, it prints what it made as Kubernetes Secrets, without the root's key.
+Nothing is written to the database: the migration Job of deploy/kubernetes does that. Keep the
+folders: the same command prints the same Secrets from them.
 """
 
 from __future__ import annotations
 
 import secrets
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -20,16 +27,27 @@ from reconciler.cli.ca import init as ca_init
 from reconciler.cli.db import roles as db_roles
 from reconciler.cli.db import upgrade as db_upgrade
 from reconciler.cli.shared.context import read_settings, running_database, verb
-from reconciler.config import Settings, require
+from reconciler.cli.shared.output import output_choice, print_document
+from reconciler.config import Settings, database_source, require
 from reconciler.core.issuance.tokens import PEPPER_BYTES
+from reconciler.core.privileges import COMMAND_LINE, Role
+from reconciler.credentials.gateway_secrets import GatewayFiles
 from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.plan_seal import make_key
 from reconciler.embedded.stepca.authority_files import CONFIG
-from reconciler.errors import NeedsEdit
-from reconciler.files import private_folder, write_new
+from reconciler.errors import MosaicError, NeedsEdit
+from reconciler.files import make_folder, private_folder, write_new
+from reconciler.operations.logins import write_login
 from reconciler.operations.secrets import read_pepper
 from reconciler.store.db import Database
 from reconciler.store.locks import application_name
 from reconciler.store.schema import revisions
+
+KUBERNETES: Final = "k8s-secrets"
+# of the pods in deploy/kubernetes
+PODS_LOGINS: Final = (Role.GATEWAY, Role.OPERATOR, COMMAND_LINE)
+PRIVATE_TOKEN_BYTES: Final = 32
+PODS_CA_FOLDER, PODS_CA_ADDRESS = "/home/step", ":9000"
 
 
 @click.command(help=__doc__)
@@ -45,6 +63,7 @@ from reconciler.store.schema import revisions
 @click.option("--address", metavar="HOST:PORT", help="The address that step-ca listens on.")
 @click.option("--dns", metavar="NAME", multiple=True, help="A name of step-ca's own certificate.")
 @db_roles.login_option
+@output_choice("text", KUBERNETES, about="What is printed; k8s-secrets prints every key.")
 @verb
 def command(
     ca_dir: str,
@@ -53,28 +72,72 @@ def command(
     address: str | None,
     dns: tuple[str, ...],
     folders: tuple[Path, ...],
+    output: str,
 ) -> None:
     settings = read_settings()
     places = _places(settings, Path(ca_dir))
-    _refuse_lost(settings, places)
+    secret = output == KUBERNETES
+    if secret:
+        seen_as, address = seen_as or PODS_CA_FOLDER, address or PODS_CA_ADDRESS
+        folders = folders or tuple(Path(ca_dir).parent / "logins" / each for each in PODS_LOGINS)
+    _refuse_lost(settings, places, may_be_away=secret)
+    with redirect_stdout(sys.stderr if secret else sys.stdout):
+        _make_keys(settings, places)
+        click.get_current_context().invoke(
+            ca_init.command,
+            folder=ca_dir,
+            root_key=root_key,
+            provisioners=str(places["provisioners' keys"].parent),
+            seen_as=seen_as,
+            address=address,
+            dns=dns,
+        )
+        make_folder(places["CA's root"].parent)
+        write_new(places["CA's root"], (Path(ca_dir) / "root_ca.crt").read_bytes(), 0o444)
+    if secret:
+        _print_secrets(settings, places, Path(ca_dir), folders)
+        return
+    click.get_current_context().invoke(db_upgrade.command)
+    if folders:
+        click.get_current_context().invoke(db_roles.command, folders=folders)
+
+
+def _make_keys(settings: Settings, places: dict[str, Path]) -> None:
     FileKeyring.create(places["sealing keys"].parent)
+    make_key(_plan_key(settings))
     pepper = places["token pepper"]
     private_folder(pepper.parent)
     write_new(pepper, secrets.token_hex(PEPPER_BYTES).encode(), 0o400)
     read_pepper(pepper)
-    click.get_current_context().invoke(
-        ca_init.command,
-        folder=ca_dir,
-        root_key=root_key,
-        provisioners=str(places["provisioners' keys"].parent),
-        seen_as=seen_as,
-        address=address,
-        dns=dns,
+
+
+def _print_secrets(
+    settings: Settings, places: dict[str, Path], ca_dir: Path, logins: tuple[Path, ...]
+) -> None:
+    source = database_source(settings)
+    assert source is not None  # `_places` requires it
+    owner_url = source if isinstance(source, str) else source()
+    for folder in logins:
+        write_login(owner_url, folder)
+    private_token = settings.private_token or ca_dir.parent / "private-token"
+    write_new(private_token, secrets.token_hex(PRIVATE_TOKEN_BYTES).encode(), 0o400)
+    files = GatewayFiles(
+        ca=ca_dir,
+        keyring=places["sealing keys"].parent,
+        plan_key=_plan_key(settings),
+        token_pepper=places["token pepper"],
+        private_token=private_token,
+        provisioners=places["provisioners' keys"].parent,
+        logins=logins,
+        owner_url=owner_url,
     )
-    write_new(places["CA's root"], (Path(ca_dir) / "root_ca.crt").read_bytes(), 0o444)
-    click.get_current_context().invoke(db_upgrade.command)
-    if folders:
-        click.get_current_context().invoke(db_roles.command, folders=folders)
+    for document in files.secrets():
+        click.echo("---")
+        print_document(document, "yaml")
+
+
+def _plan_key(settings: Settings) -> Path:
+    return require(settings.plan_key_file, "plan_key_file")
 
 
 def _places(settings: Settings, ca_dir: Path) -> dict[str, Path]:
@@ -95,15 +158,21 @@ def _places(settings: Settings, ca_dir: Path) -> dict[str, Path]:
     }
 
 
-def _refuse_lost(settings: Settings, places: dict[str, Path]) -> None:
+def _refuse_lost(settings: Settings, places: dict[str, Path], *, may_be_away: bool) -> None:
     missing = [f"the {what} ({path})" for what, path in places.items() if not path.exists()]
     if not missing:
         return
-    with (
-        running_database(settings) as source,
-        Database(source, application_name("prepare")).transaction() as tx,
-    ):
-        used = revisions(tx).current is not None
+    try:
+        with (
+            running_database(settings) as source,
+            Database(source, application_name("prepare")).transaction() as tx,
+        ):
+            used = revisions(tx).current is not None
+    except MosaicError as error:
+        if not may_be_away:
+            raise
+        click.echo(f"it is not known whether the database is in use: {error.message}", err=True)
+        return
     if used:
         raise NeedsEdit(
             "config_invalid",

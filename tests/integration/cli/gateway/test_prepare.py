@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.commands.process import Command, Ended
+from tests.support.project.kubernetes import FOLDER, documents, pods_of, problem_of, render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +38,10 @@ def prepare(shell: Command, **variables: str) -> Ended:
     return shell("prepare", *arguments, **variables)
 
 
+def prepare_secrets(shell: Command, **variables: str) -> Ended:
+    return shell("prepare", "--ca-dir", "ca", "--output", "k8s-secrets", **variables)
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -58,6 +64,16 @@ def test_prepare_makes_keys_authority_and_schema(shell: Command) -> None:
     assert (shell.cwd / "secrets/token-pepper").stat().st_mode & 0o777 == 0o400
     keys = shell.document("keys", "status")
     assert [(key["primary"], key["sealed"]) for key in keys] == [(True, 0)]
+
+
+def test_prepare_makes_the_key_of_saved_plans_also_beside_older_keys(shell: Command) -> None:
+    assert prepare(shell).code == 0
+    key = shell.cwd / "keys/plan-mac-key"
+    assert key.stat().st_mode & 0o777 == 0o400
+    key.unlink()
+    again = prepare(shell)
+    assert again.code == 0, again.err
+    assert key.exists()
 
 
 def test_prepare_again_changes_nothing(shell: Command) -> None:
@@ -107,3 +123,59 @@ def test_prepare_names_the_setting_that_is_missing(shell: Command, variable: str
     assert done.code == 78
     assert done.err.splitlines()[0].startswith(f"error: {variable}: ")
     assert list(shell.cwd.iterdir()) == [shell.cwd / "trust"]
+
+
+def test_secrets_are_what_the_pods_mount(shell: Command) -> None:
+    done = prepare_secrets(shell)
+    assert done.code == 0, done.err
+    secrets = {each["metadata"]["name"]: each for each in documents(done.out)}
+    for each in secrets.values():
+        assert problem_of(each) is None
+        assert each["immutable"] is True
+    mounted = {
+        volume["secret"]["secretName"]
+        for pod in pods_of([*render(), *render(FOLDER / "cli")]).values()
+        for volume in pod["spec"]["volumes"]
+        if "secret" in volume
+    }
+    assert secrets.keys() == mounted
+    assert "root_ca_key" not in done.out
+    root_key = (shell.cwd / "root-key/root_ca_key").read_bytes()
+    assert base64.b64encode(root_key).decode() not in done.out
+
+
+def test_secrets_are_made_once_and_touch_no_database(shell: Command) -> None:
+    away = {"MOSAIC_DATABASE_URL": "postgresql://mosaic@127.0.0.1:1/mosaic"}
+    first = prepare_secrets(shell, **away)
+    assert first.code == 0, first.err
+    assert "not known whether the database is in use" in first.err
+    before = files_of(shell.cwd)
+    again = prepare_secrets(shell, **away)
+    assert again.out == first.out
+    assert files_of(shell.cwd) == before
+
+
+def test_secrets_are_not_made_anew_for_a_database_that_is_in_use(shell: Command) -> None:
+    assert prepare(shell).code == 0
+    shutil.rmtree(shell.cwd / "keys")
+    done = prepare_secrets(shell)
+    assert done.code == 78
+    assert done.out == ""
+    assert "the sealing keys" in done.err
+    assert not (shell.cwd / "keys").exists()
+
+
+def test_the_migration_makes_the_logins_of_the_secrets(shell: Command) -> None:
+    done = prepare_secrets(shell)
+    assert done.code == 0, done.err
+    assert shell("db", "upgrade").code == 0
+    folders = [f"--login=logins/{name}" for name in ("mosaic_gateway", "mosaic_operator")]
+    before = files_of(shell.cwd)
+    made = shell("db", "roles", *folders)
+    assert made.code == 0, made.err
+    assert files_of(shell.cwd) == before, "they are mounted read only"
+    variables = {"MOSAIC_DATABASE_URL_FILE": "logins/mosaic_operator/database-url"}
+    operator = Command(
+        shell.cwd, {k: v for k, v in shell.variables.items() if k != "MOSAIC_DATABASE_URL"}
+    )
+    assert operator("grant", "list", **variables).code == 0

@@ -35,7 +35,6 @@ from reconciler.store.apply.provenance import (
     last_applied,
     record_applied,
     record_commit,
-    record_run,
 )
 from reconciler.store.apply.trust import TrustOptions, judge_trust, record_trust
 from reconciler.store.audit import log as audit
@@ -216,7 +215,7 @@ def applying(
         while it was waited for;
     (3) plan again: what was approved may have been overtaken;
     (4) let the guard judge, and the rules of trust what is widened;
-    (5) change the rows, revocations first, and append the audit records last;
+    (5) change the rows, revocations first, append the audit records last, and record the run;
     (6) record what was applied.
 
     Raises:
@@ -269,10 +268,8 @@ def _is_older(tx: Tx, options: ApplyOptions) -> bool:
 def _record(
     tx: Tx, result: PlanResult, by: Provenance, options: ApplyOptions, overridden: str
 ) -> None:
-    """Record a run that changed something, and any of a whole source as what was applied last."""
+    """Record a whole source as what was applied last, and what it was trusted by."""
     whole = by.managed and options.selection.whole and not _is_older(tx, options)
-    if not result.plan.empty:
-        record_run(tx, result.plan, by)
     if whole:
         record_applied(tx, by, changed=not result.plan.empty)
     record_trust(tx, by, overridden, trusted=whole and options.trust.trusted is not None)

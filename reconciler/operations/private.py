@@ -19,6 +19,7 @@ from reconciler.store.locks import application_name
 from reconciler.web.metrics.registry import Metrics
 from reconciler.web.private.access import Access
 from reconciler.web.private.app import PrivateApp
+from reconciler.web.private.pages.app import Pages
 from reconciler.web.private.server import PrivateSocket, bind_private, serve_private
 
 if TYPE_CHECKING:
@@ -52,10 +53,15 @@ class PrivateListener:
         stop: asyncio.Event,
         checks: tuple[Check, ...],
         authority: Authority | None = None,
+        rows: Source | None = None,
     ) -> None:
-        """Serve until `stop` is set; `checks` say whether the process is ready."""
+        """Serve until `stop` is set; `checks` say whether the process is ready.
+
+        `rows` is the database that pages show, by a login that reads it.
+        """
         _log.info("private listener at %s", self.socket.shown)
-        app = PrivateApp(self.access, checks, self.metrics, authority)
+        pages = Pages(Database(rows, application_name("pages"), lasting=True)) if rows else None
+        app = PrivateApp(self.access, checks, self.metrics, authority, pages)
         await serve_private(app, self.socket, stop)
 
     def add_rows(self, database: Source) -> None:
@@ -71,14 +77,16 @@ class PrivateListener:
             await reader.row("SELECT 1")
 
         try:
-            await self.serve(stop, (answers, *checks))
+            await self.serve(stop, (answers, *checks), rows=database)
         finally:
             await reader.close()
 
-    async def serve_authority(self, stop: asyncio.Event, database: Source) -> None:
+    async def serve_authority(
+        self, stop: asyncio.Event, database: Source, rows: Source | None = None
+    ) -> None:
         """Serve `/authorize` with the authority of a database, until `stop` is set."""
         async with Authority(database) as authority:
-            await self.serve(stop, (authority.require_ready,), authority)
+            await self.serve(stop, (authority.require_ready,), authority, rows)
 
 
 @contextmanager
@@ -130,12 +138,12 @@ def serving_authority(
 ) -> tuple[Task, ...]:
     """Return what serves beside the other work of a process, if it listens.
 
-    `/authorize` asks `database`, and metrics read `rows`: one database by two logins.
+    `/authorize` asks `database`; metrics and pages read `rows`: one database by two logins.
     """
     if listener is None:
         return ()
     listener.add_rows(rows)
-    return (lambda stop: listener.serve_authority(stop, database),)
+    return (lambda stop: listener.serve_authority(stop, database, rows),)
 
 
 def telemetry_of(listener: PrivateListener | None) -> Telemetry:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
+
+from reconciler.core.model.times import distance
 
 Row = Mapping[str, Any]
 
@@ -41,14 +43,7 @@ def away(text: str | None) -> str:
     """Return a time as how far away it is: `in 3d`, `2h ago`."""
     if text is None:
         return "-"
-    left = datetime.fromisoformat(text) - datetime.now(UTC)
-    past = left < timedelta()
-    seconds = int(abs(left).total_seconds())
-    for unit, size in (("y", 31_536_000), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds >= size or unit == "s":
-            count = f"{seconds // size}{unit}"
-            return f"{count} ago" if past else f"in {count}"
-    raise AssertionError("unreachable")
+    return distance(datetime.fromisoformat(text) - datetime.now(UTC))
 
 
 def end_of(row: Row) -> str:

@@ -98,3 +98,15 @@ def format_duration(duration: timedelta) -> str:
     minutes, seconds = divmod(rest, 60)
     parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
     return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+def distance(left: timedelta) -> str:
+    """Return how far away a time is: `in 3d`, `2h ago`; `left` is negative if it has passed."""
+    seconds = int(abs(left).total_seconds())
+    for unit, size in (("y", 31_536_000), ("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            count = f"{seconds // size}{unit}"
+            break
+    else:
+        count = f"{seconds}s"
+    return f"{count} ago" if left < timedelta() else f"in {count}"

@@ -14,6 +14,7 @@ from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec
 from reconciler.core.plan.model import Action, GrantChange, PeerChange, Plan
 from reconciler.store import ending
 from reconciler.store.apply.log import bookkeeping_events, change_event
+from reconciler.store.apply.provenance import record_run
 from reconciler.store.apply.rows import (
     adopt,
     create_grants,
@@ -39,7 +40,7 @@ def carry_out(tx: Tx, plan: Plan, provenance: Provenance, before: Sequence[Event
     """Make the rows what the plan says: revocations, then updates, then creations, audit last.
 
     The bookkeeping of a plan without changes is done too. `before` are the events of what this
-    transaction has done already.
+    transaction has done already. A plan with changes is recorded as a run, with its records.
 
     Raises:
         Refused: `plan_stale`: a row is not what the plan saw.
@@ -60,17 +61,15 @@ def carry_out(tx: Tx, plan: Plan, provenance: Provenance, before: Sequence[Event
     create_peers(tx, plan.peer_changes(Action.CREATE, Action.REPLACE), ids, provenance)
     create_grants(tx, plan.grant_changes(Action.CREATE, Action.REPLACE), ids, provenance)
     changed = [change for change in plan.changes if change.action is not Action.REVOKE]
-    audit.append(
-        tx,
-        provenance.actor,
-        [
-            *before,
-            *revoked_grants,
-            *revoked_peers,
-            *(change_event(change, provenance, ids) for change in changed),
-            *_record_bookkeeping(tx, plan, provenance),
-        ],
-    )
+    events: list[Event] = [
+        *revoked_grants,
+        *revoked_peers,
+        *(change_event(change, provenance, ids) for change in changed),
+        *_record_bookkeeping(tx, plan, provenance),
+    ]
+    last = audit.append(tx, provenance.actor, [*before, *events])
+    if not plan.empty:
+        record_run(tx, plan, provenance, range(last - len(events) + 1, last + 1))
 
 
 def _record_bookkeeping(tx: Tx, plan: Plan, provenance: Provenance) -> list[Event]:

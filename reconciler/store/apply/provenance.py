@@ -127,8 +127,8 @@ def record_applied(tx: Tx, provenance: Provenance, *, changed: bool) -> None:
         )
 
 
-def record_run(tx: Tx, plan: Plan, provenance: Provenance) -> None:
-    """Record an apply that changed something."""
+def record_run(tx: Tx, plan: Plan, provenance: Provenance, records: range) -> None:
+    """Record an apply that changed something; `records` of the audit log tell each change."""
     summary = plan.summary
     tx.run(
         "INSERT INTO federation_reconcile_runs (id, actor, source, revision, dirty, digest,"
@@ -147,6 +147,7 @@ def record_run(tx: Tx, plan: Plan, provenance: Provenance) -> None:
                 "replace": summary.replace,
                 "revoke": summary.revoke,
                 "unchanged": summary.unchanged,
+                "records": {"first": records.start, "last": records.stop - 1},
             }
         ),
     )

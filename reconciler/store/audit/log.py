@@ -110,11 +110,15 @@ def _break_at_end(last: Head, end: Mapping[str, Any], known: Sequence[Head]) -> 
 
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """Which records are meant: of these kinds or families of kinds, since a time, of a subject."""
+    """Which records are meant: of these kinds or families of kinds, since a time, of a subject.
+
+    `before` is the number of a record; those before it are meant.
+    """
 
     kinds: tuple[str, ...] = ()
     since: datetime | None = None
     subject: str | None = None
+    before: int | None = None
 
 
 def newest(tx: Tx, limit: int, only: RecordFilter) -> list[dict[str, Any]]:
@@ -125,7 +129,9 @@ def newest(tx: Tx, limit: int, only: RecordFilter) -> list[dict[str, Any]]:
         " AND (CAST(:since AS timestamptz) IS NULL OR at >= :since)"
         " AND (cardinality(CAST(:kinds AS text[])) = 0 OR kind = ANY(:kinds)"
         "   OR split_part(kind, '.', 1) = ANY(:kinds))"
+        " AND (CAST(:before AS bigint) IS NULL OR seq < :before)"
         " ORDER BY seq DESC LIMIT :limit",
+        before=only.before,
         subject=only.subject,
         since=only.since,
         kinds=list(only.kinds),

@@ -150,6 +150,26 @@ def explain_peer(tx: Tx, name: str) -> list[dict[str, Any]]:
     ]
 
 
+def newest_of_row(tx: Tx, row_id: str, limit: int) -> list[dict[str, Any]]:
+    """Return the newest records about a row by its id, oldest first."""
+    rows = tx.rows(
+        f"{_RECORD} WHERE body::jsonb #>> '{{data,id}}' = :id ORDER BY seq DESC LIMIT :limit",
+        id=row_id,
+        limit=limit,
+    )
+    return [_record(row) for row in reversed(rows)]
+
+
+def numbered(tx: Tx, numbers: range) -> list[dict[str, Any]]:
+    """Return the records with these numbers."""
+    rows = tx.rows(
+        f"{_RECORD} WHERE seq >= :first AND seq < :end ORDER BY seq",
+        first=numbers.start,
+        end=numbers.stop,
+    )
+    return [_record(row) for row in rows]
+
+
 def unknown(label: str, known: list[str]) -> Refused:
     """Return the refusal of an object that no row or record has."""
     close = nearest_label(label, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -28,33 +29,89 @@ SELECT g.id, g.name, p.name AS peer, g.subject_user_id, g.scope, g.status_now AS
             extract(epoch FROM c.not_after), 'count', u.count, 'first',
             extract(epoch FROM u.first_at), 'last', extract(epoch FROM u.last_at))
             ORDER BY c.created_at, c.id), '[]')
-        FROM federation_certificates AS c
-        LEFT JOIN federation_certificate_use AS u ON u.certificate_id = c.id
-        WHERE c.grant_id = g.id AND c.cert_pem IS NOT NULL) AS certificates
+        FROM (SELECT id, serial, fingerprint, status, not_before, not_after, created_at
+            FROM federation_certificates WHERE grant_id = g.id AND cert_pem IS NOT NULL
+            ORDER BY created_at DESC, id DESC LIMIT CAST(:certificates AS integer)) AS c
+        LEFT JOIN federation_certificate_use AS u ON u.certificate_id = c.id) AS certificates
 FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id
 """
+_ORDER: Final = ' ORDER BY g.name COLLATE "C", g.created_at, g.id'
+_MATCHING: Final = """
+FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id
+WHERE strpos(lower(concat_ws(' ', g.name, p.name, g.subject_user_id)), lower(:text)) > 0
+    AND (:status = '' OR g.status_now::text = :status)
+    AND (:peer = '' OR p.name = :peer)
+    AND (CAST(:ends AS integer) IS NULL OR g.status_now NOT IN ('revoked', 'expired')
+        AND g.expires_at <= statement_timestamp() + make_interval(days => :ends))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFilter:
+    """Which grants are meant: empty texts and None mean all.
+
+    `text` is a part of the name, the peer's name or the subject user; `ends` is in days.
+    """
+
+    text: str = ""
+    status: str = ""
+    peer: str = ""
+    ends: int | None = None
 
 
 def list_grants(tx: Tx, statuses: Collection[str] = ()) -> list[GrantView]:
     """Return the grants, of these statuses where any are named, by name and age."""
     rows = tx.rows(
         _SELECT + " WHERE cardinality(CAST(:statuses AS text[])) = 0"
-        ' OR g.status_now::text = ANY(:statuses) ORDER BY g.name COLLATE "C", g.created_at, g.id',
+        " OR g.status_now::text = ANY(:statuses)" + _ORDER,
         statuses=list(statuses),
+        certificates=None,
     )
     return [_view(row) for row in rows]
 
 
-def show_grant(tx: Tx, name: str) -> GrantView:
-    """Return the live grant of a name, or the one that ended last.
+def count_grants(tx: Tx, only: GrantFilter) -> int:
+    """Return how many grants a filter lets through."""
+    row = tx.row(f"SELECT count(*) AS count {_MATCHING}", **asdict(only))
+    assert row is not None
+    count: int = row["count"]
+    return count
+
+
+def search_grants(
+    tx: Tx, only: GrantFilter, page: slice, certificates: int | None = None
+) -> list[GrantView]:
+    """Return a page of the grants that a filter lets through, each with its newest certificates."""
+    ids = tx.rows(  # first, as OFFSET would gather the certificates of what it skips
+        f"SELECT g.id {_MATCHING} {_ORDER} OFFSET :start LIMIT :count",
+        start=page.start,
+        count=page.stop - page.start,
+        **asdict(only),
+    )
+    rows = tx.rows(
+        f"{_SELECT} WHERE g.id = ANY(:ids) {_ORDER}",
+        ids=[each["id"] for each in ids],
+        certificates=certificates,
+    )
+    return [_view(row) for row in rows]
+
+
+def show_grant(
+    tx: Tx, name: str, row_id: UUID | None = None, certificates: int | None = None
+) -> GrantView:
+    """Return the live grant of a name, or the one that ended last, or the one with an id.
+
+    It has all its `certificates`, or as many of the newest.
 
     Raises:
         Refused: `name_unknown`.
     """
     row = tx.row(
-        _SELECT + " WHERE g.name = :name"
+        _SELECT + " WHERE g.name = :name AND (CAST(:id AS uuid) IS NULL OR g.id = :id)"
         " ORDER BY g.status IN ('revoked', 'expired'), g.created_at DESC, g.id DESC LIMIT 1",
         name=name,
+        id=row_id,
+        certificates=certificates,
     )
     if row is None:
         raise unknown(tx, "grant", name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.documents import CertificateView, PeerView, RemoteView
@@ -12,6 +13,7 @@ from reconciler.store.views.grants import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from uuid import UUID
 
     from reconciler.store.db import Tx
 
@@ -24,28 +26,68 @@ SELECT p.id, p.name, p.direction, p.display_name, p.endpoint_url, p.status, p.ho
         WHERE g.peer_id = p.id AND g.status_now NOT IN ('revoked', 'expired')) AS grants
 FROM federation_peers AS p
 """
+_ORDER: Final = ' ORDER BY p.name COLLATE "C", p.created_at, p.id'
+_MATCHING: Final = """
+FROM federation_peers AS p
+WHERE strpos(lower(concat_ws(' ', p.name, p.display_name, p.endpoint_url)), lower(:text)) > 0
+    AND (:status = '' OR p.status::text = :status)
+    AND (:direction = '' OR p.direction::text = :direction)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFilter:
+    """Which peers are meant: empty texts mean all.
+
+    `text` is a part of the name, the display name or the endpoint.
+    """
+
+    text: str = ""
+    status: str = ""
+    direction: str = ""
 
 
 def list_peers(tx: Tx, statuses: Collection[str] = ()) -> list[PeerView]:
     """Return the peers, of these statuses where any are named, by name and age."""
     rows = tx.rows(
         _SELECT + " WHERE cardinality(CAST(:statuses AS text[])) = 0"
-        ' OR p.status::text = ANY(:statuses) ORDER BY p.name COLLATE "C", p.created_at, p.id',
+        " OR p.status::text = ANY(:statuses)" + _ORDER,
         statuses=list(statuses),
     )
     return [_view(row) for row in rows]
 
 
-def show_peer(tx: Tx, name: str) -> PeerView:
-    """Return the live peer of a name, or the one that was revoked last.
+def count_peers(tx: Tx, only: PeerFilter) -> int:
+    """Return how many peers a filter lets through."""
+    row = tx.row(f"SELECT count(*) AS count {_MATCHING}", **asdict(only))
+    assert row is not None
+    count: int = row["count"]
+    return count
+
+
+def search_peers(tx: Tx, only: PeerFilter, page: slice) -> list[PeerView]:
+    """Return a page of the peers that a filter lets through."""
+    ids = tx.rows(  # first, as OFFSET would gather the grants of what it skips
+        f"SELECT p.id {_MATCHING} {_ORDER} OFFSET :start LIMIT :count",
+        start=page.start,
+        count=page.stop - page.start,
+        **asdict(only),
+    )
+    rows = tx.rows(f"{_SELECT} WHERE p.id = ANY(:ids) {_ORDER}", ids=[each["id"] for each in ids])
+    return [_view(row) for row in rows]
+
+
+def show_peer(tx: Tx, name: str, row_id: UUID | None = None) -> PeerView:
+    """Return the live peer of a name, or the one that was revoked last, or the one with an id.
 
     Raises:
         Refused: `name_unknown`.
     """
     row = tx.row(
-        _SELECT + " WHERE p.name = :name"
+        _SELECT + " WHERE p.name = :name AND (CAST(:id AS uuid) IS NULL OR p.id = :id)"
         " ORDER BY p.status = 'revoked', p.created_at DESC, p.id DESC LIMIT 1",
         name=name,
+        id=row_id,
     )
     if row is None:
         raise unknown(tx, "peer", name)

@@ -103,7 +103,7 @@ def status(tx: Tx) -> GatewayStatus:
         applied=LastApply(**row) if row is not None else None,
         trust_override=TrustOverride(**override["overridden"]) if override is not None else None,
         paused=pause.as_json() if pause is not None else None,
-        reconcilers=tuple(_reconciler(each) for each in passes(tx)),
+        reconcilers=reconcilers(tx),
         drift_count=len(drifted(tx)),
         counts=_counts(tx),
         ending=tuple(NamedObject(**each) for each in tx.rows(_ENDING, days=max(ENDS_WITHIN))),
@@ -118,6 +118,11 @@ def status(tx: Tx) -> GatewayStatus:
         revocations_waiting=waiting,
         revocation_lists=tuple(RevocationList(**each) for each in tx.rows(_CRLS)),
     )
+
+
+def reconcilers(tx: Tx) -> tuple[ReconcilerStatus, ...]:
+    """Return the last pass of each reconciler, the newest first."""
+    return tuple(_reconciler(each) for each in passes(tx))
 
 
 def theft_signals(tx: Tx) -> tuple[TheftSignal, ...]:

@@ -1,4 +1,4 @@
-"""The application of the private listener: probes, metrics, `/authorize`; a problem for all else.
+"""The application of the private listener: probes, metrics, `/authorize` and the pages.
 
 Knows nothing of the public endpoint. Whatever goes wrong is answered with a problem, and so with
 no 2xx.
@@ -23,6 +23,7 @@ from reconciler.web.metrics.registry import CONTENT_TYPE
 from reconciler.web.middleware import OTHER
 from reconciler.web.private.authorize import PATH as AUTHORIZE
 from reconciler.web.private.authorize import authorize, is_authorize
+from reconciler.web.private.pages.app import error_page, shows
 from reconciler.web.private.problems import PRIVATE_TOKEN, Denied, problem_of
 from reconciler.web.problems import problem_response
 from reconciler.web.requests import trace_of
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.authority import Authority
     from reconciler.web.metrics.registry import Metrics
     from reconciler.web.private.access import Access
+    from reconciler.web.private.pages.app import Pages
 
 READY_S: Final = 4.5  # longest for all checks of a probe: it is answered within 5 s
 METRICS: Final = "/metrics"
@@ -50,13 +52,14 @@ class PrivateApp:
     """What one process serves to its own organisation.
 
     `checks` raise `Retry` while the process is not ready. `metrics` are of this process. Without an
-    `authority`, `/authorize` is no path of it.
+    `authority`, `/authorize` is no path of it, and without `pages` there are none.
     """
 
     access: Access
     checks: tuple[Callable[[], Awaitable[None]], ...]
     metrics: Metrics
     authority: Authority | None = None
+    pages: Pages | None = None
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +100,8 @@ class PrivateApp:
         self.access.require_token(fields)
         if path == METRICS:
             return await self._metrics(scope["method"])
+        if self.pages is not None:
+            return await self.pages.respond(scope)
         raise Refused("not_found", "there is no such path on the private listener")
 
     def _route(self, path: str) -> str:
@@ -127,8 +132,11 @@ class PrivateApp:
             _log.log(level, "%s: %s", error.code, error)
         elif not isinstance(error, Denied):
             _log.error("unexpected", exc_info=error, extra={"code": problem.code})
+        is_page = not is_authorize(scope["path"]) and scope["path"] not in ROUTES
         asks = problem.code == PRIVATE_TOKEN and not is_authorize(scope["path"])
         challenge = CHALLENGE if asks else None
+        if self.pages is not None and is_page and shows(scope):
+            return error_page(problem, correlation_id, challenge), problem.code
         response = problem_response(problem, correlation_id, self.clock(), challenge)
         return response, problem.code
 

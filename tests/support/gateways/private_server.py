@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from reconciler.authority import Authority
+from reconciler.store.db import Database
 from reconciler.web.metrics.registry import Metrics
 from reconciler.web.private.access import Access
 from reconciler.web.private.app import PrivateApp
+from reconciler.web.private.pages.app import Pages
 from reconciler.web.private.server import PrivateSocket, bind_private, serve_private
 from tests.support.beside import beside
 from tests.support.waiting import PATIENCE_S
@@ -66,8 +68,11 @@ def serving_private(
 
     async def run(ready: Callable[[PrivateRunning], None]) -> None:
         async with Authority(database_url) as authority:
+            pages = Pages(Database(database_url, "tests", lasting=True))
             checks = (authority.require_ready,)
-            served = app or PrivateApp(access or Access(), checks, Metrics("authority"), authority)
+            served = app or PrivateApp(
+                access or Access(), checks, Metrics("authority"), authority, pages
+            )
             listening = bind_private(("127.0.0.1", 0))
             stopping, stopped = asyncio.Event(), threading.Event()
             loop = asyncio.get_running_loop()

@@ -1,0 +1,215 @@
+"""The pages of the private listener: what they show, to whom, and that their JSON has the same."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from reconciler.core.model.text import escaped
+from reconciler.web.private.access import Access
+from tests.support.gateways.certified import Certified, certify
+from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
+from tests.support.gateways.private_server import PrivateRunning, serving_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+LISTS: Final = ("/grants", "/peers")
+OBJECTS: Final = ("/", "/grants/beta-tasks", "/peers/beta", "/runs", "/drift", "/audit")
+PAGES: Final = (*OBJECTS, *LISTS)
+
+
+@pytest.fixture(scope="module")
+def rows(shared_database_url: str) -> Rows:
+    return Rows(shared_database_url)
+
+
+@pytest.fixture(scope="module")
+def certificate(rows: Rows) -> Certified:
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks", rows=400), grant_manifest("beta-old"))
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    return certify(rows, "beta-tasks")
+
+
+@pytest.fixture(scope="module")
+def private(rows: Rows, certificate: Certified) -> Iterator[PrivateRunning]:
+    with serving_private(rows.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(private: PrivateRunning) -> Iterator[httpx.Client]:
+    with private.client() as made:
+        yield made
+
+
+class Text(HTMLParser):
+    """Everything that a reader of the page can get at: its text, and the values of attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self.feed(html)
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.parts += [value for _, value in attrs if value]
+
+    @property
+    def whole(self) -> str:
+        return "\n".join(self.parts)
+
+
+def json_path(path: str) -> str:
+    return "/index.json" if path == "/" else f"{path}.json"
+
+
+def leaves(value: Any) -> Iterator[str]:
+    match value:
+        case dict():
+            for each in value.values():
+                yield from leaves(each)
+        case list():
+            for each in value:
+                yield from leaves(each)
+        case str() | int() if not isinstance(value, bool):
+            yield str(value)
+
+
+@pytest.mark.parametrize("path", OBJECTS)
+def test_a_page_shows_all_that_its_json_has(client: httpx.Client, path: str) -> None:
+    document = client.get(json_path(path)).json()
+    text = Text(client.get(path).text).whole
+
+    document.pop("now")
+    missing = [
+        leaf
+        for leaf in leaves(document)
+        if escaped(leaf) not in text and json.dumps(leaf)[1:-1] not in text
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_list_shows_each_row_of_its_json(client: httpx.Client, path: str) -> None:
+    document = client.get(json_path(path)).json()
+    text = Text(client.get(path).text).whole
+
+    rows = document[path.strip("/")]
+    assert rows
+    names = ("name", "status", "peer", "subjectUserId", "displayName", "direction")
+    for row in rows:
+        assert all(row[name] in text for name in names if name in row)
+
+
+def test_a_grant_is_the_document_of_grant_show_with_its_story(
+    client: httpx.Client, rows: Rows, certificate: Certified
+) -> None:
+    from reconciler.store.views.grants import show_grant  # noqa: PLC0415 - what the verb prints
+
+    document = client.get("/grants/beta-tasks.json").json()
+
+    with rows.database.transaction() as tx:
+        shown = show_grant(tx, "beta-tasks").as_json()
+    assert {name: document[name] for name in shown} == shown
+    assert document["scopeInWords"] == [
+        "May list and get tasks of every team and of maria@alpha.example personally.",
+        "One query returns at most 500 rows.",
+    ]
+    assert certificate.serial in client.get("/grants/beta-tasks").text
+    assert document["history"][0]["kind"] == "token.minted"
+    assert document["history"][-1]["kind"] == "grant.created"
+
+
+def test_a_run_shows_the_changes_of_its_plan(client: httpx.Client) -> None:
+    newest, oldest = client.get("/runs.json").json()["runs"]
+    summary = {"create": 0, "update": 1, "replace": 0, "revoke": 1, "unchanged": 1}
+    assert newest["summary"] == summary
+
+    document = client.get(f"/runs/{newest['id']}.json").json()
+    changes = [(each["kind"], each["subject"]) for each in document["changes"]]
+    assert changes == [("grant.revoked", "grant/beta-old"), ("grant.updated", "grant/beta-tasks")]
+    assert document["changes"][1]["fields"] == [
+        {"path": "scope.maxRowsPerQuery", "old": 400, "new": 500, "effect": "widens"}
+    ]
+    assert "widens" in client.get(f"/runs/{newest['id']}").text
+    assert client.get(f"/runs/{oldest['id']}.json").json()["total"] == 3
+
+
+@pytest.mark.parametrize("path", ["/grants/nobody", "/peers/nobody", "/nowhere", "/grants/a/b"])
+def test_an_unknown_page_is_a_404_page_for_people_and_a_problem_for_programs(
+    client: httpx.Client, path: str
+) -> None:
+    page = client.get(path, headers={"Accept": "text/html"})
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "not_found" in page.text
+
+    problem = client.get(f"{path}.json", headers={"Accept": "text/html"})
+    assert (problem.status_code, problem.json()["code"]) == (404, "not_found")
+
+
+def test_an_unknown_grant_names_the_nearest(client: httpx.Client) -> None:
+    assert "did you mean &#39;beta-tasks&#39;?" in client.get("/grants/beta-task").text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "FOO"])
+def test_pages_are_read_and_nothing_else(client: httpx.Client, method: str) -> None:
+    assert client.request(method, "/grants").status_code == 405
+    head = client.head("/grants")
+    assert (head.status_code, head.content) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    "query", ["page=0", "page=x", "status=gone", "nothing=1", "page=1&page=2", "q=%00", "ends=2"]
+)
+def test_a_query_that_means_nothing_is_400(client: httpx.Client, query: str) -> None:
+    answer = client.get(f"/grants?{query}")
+    assert (answer.status_code, "request_malformed" in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/style.css", "/icon.svg", "/grants.json", "/none"])
+def test_no_page_is_cached_framed_or_may_run_anything(client: httpx.Client, path: str) -> None:
+    headers = client.get(path, headers={"Accept": "text/html"}).headers
+    assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'self';")
+    assert "script" not in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+
+
+def test_a_wrong_host_is_421(client: httpx.Client) -> None:
+    assert client.get("/", headers={"Host": "attacker.example"}).status_code == 421
+
+
+def test_everything_asks_for_the_token_and_a_browser_for_a_password(rows: Rows) -> None:
+    access = Access(b"a-token-of-16-or-more")
+    with serving_private(rows.url, access) as running, running.client() as client:
+        for path in (*PAGES, "/index.json", "/style.css", "/icon.svg", "/nowhere"):
+            refused = client.get(path)
+            assert refused.status_code == 401, path
+            assert refused.headers["www-authenticate"].startswith("Basic ")
+            assert "beta" not in refused.text
+        answer = client.get("/grants", auth=("anybody", "a-token-of-16-or-more"))
+        assert answer.status_code == 200
+        bearer = {"Authorization": "Bearer a-token-of-16-or-more"}
+        assert client.get("/grants.json", headers=bearer).status_code == 200
+
+
+def test_without_the_database_a_page_says_what_to_do() -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    with serving_private(nowhere) as running, running.client() as client:
+        page = client.get("/grants")
+        assert (page.status_code, "retry-after" in page.headers) == (503, True)
+        assert "mosaic federation doctor" in page.text
+        problem = client.get("/grants.json")
+        assert (problem.status_code, problem.json()["code"]) == (503, "database_unavailable")

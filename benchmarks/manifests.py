@@ -17,7 +17,7 @@ from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
 from reconciler.core.model.states import GrantStatus, PeerStatus
 from reconciler.core.plan.plan import plan
 from reconciler.core.source import Source, SourceFile
-from reconciler.manifest.cache import load_cached
+from reconciler.manifest.cache import ManifestCache
 from reconciler.manifest.load import load
 
 if TYPE_CHECKING:
@@ -127,10 +127,10 @@ def _observed(desired: Desired) -> Observed:
 
 def _cached(source: Source) -> Figure:
     with TemporaryDirectory() as folder:
-        load_cached(source, Path(folder))
+        ManifestCache(Path(folder)).load(source)
         return compare(
             f"load {GRANTS:,} known manifests",
-            lambda _: load_cached(source, Path(folder)),
+            lambda _: ManifestCache(Path(folder)).load(source),
             "parsing them",
             lambda _: load(source),
             lambda: None,

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import marshal
 import os
 import secrets
 import stat
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 USERS: Final = 0o666  # of a file that belongs to the user: the umask takes from it
+
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CHECKSUM: Final = hashlib.sha256().digest_size  # octets at the beginning of a file of values
 
 
 def private_folder(path: Path) -> None:
@@ -79,6 +85,48 @@ def replace_file(
         beside.rename(path)
 
 
+def read_values(path: Path, version: str) -> Any:
+    """Return the plain values that `write_values` wrote under the same version, else None.
+
+    The file is trusted as its folder is: the checksum is for what was spoilt, not for an attack.
+    """
+    try:
+        content = memoryview(path.read_bytes())
+    except OSError:
+        return None
+    values = content[_CHECKSUM:]
+    if content[:_CHECKSUM] != _checksum(version, values):
+        return None
+    return marshal.loads(values)  # noqa: S302 - the checksum is right, so we wrote it
+
+
+def write_values(path: Path, version: str, values: Any) -> None:
+    """Write plain values so that they are loaded in one call; leave it where that cannot be.
+
+    Nothing is synced: what a power cut spoils has another checksum.
+    """
+    content = marshal.dumps(values)
+    beside = path.with_name(f".mosaic-{secrets.token_hex(8)}")
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(beside, _NEW, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(_checksum(version, memoryview(content)))
+                file.write(content)
+            beside.rename(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+def _checksum(version: str, content: memoryview) -> bytes:
+    python = f"{sys.implementation.cache_tag} {marshal.version}"  # marshal's form is Python's own
+    checksum = hashlib.sha256(f"{version}\0{python}\0".encode())
+    checksum.update(content)
+    return checksum.digest()
+
+
 def write_output(path: Path, content: bytes) -> None:
     """Write what a person asked for: into a device or a pipe, or as `replace_file` does.
 
@@ -126,9 +174,8 @@ def sync_folder(path: Path) -> None:
 def _file_beside(path: Path, content: bytes, mode: int, name: str | None) -> Iterator[Path]:
     """Give a synced file with the content, in the folder of `path`; then sync the folder."""
     beside = path.with_name(name or f".mosaic-{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with os.fdopen(os.open(beside, flags, mode), "wb") as file:
+        with os.fdopen(os.open(beside, _NEW, mode), "wb") as file:
             if mode != USERS:
                 os.fchmod(file.fileno(), mode)
             file.write(content)

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.issuance.tokens import DEFAULT_TOKEN_LIFE
 from reconciler.core.model.commits import refuse_rewind
+from reconciler.core.model.spec import Desired
 from reconciler.core.plan.guard import GuardOptions, Verdict, judge, refuse_if_guarded
 from reconciler.core.plan.model import Action
 from reconciler.core.plan.selection import Selection, narrowed_plan
 from reconciler.errors import Refused
-from reconciler.manifest.cache import load_cached
-from reconciler.manifest.load import load
-from reconciler.manifest.trust import judge_history, parse_rules
+from reconciler.garbage import uncollected
+from reconciler.manifest.cache import ManifestCache
 from reconciler.source.read import read_source
 from reconciler.store.apply.execute import carry_out
 from reconciler.store.apply.observe import observe
@@ -36,6 +36,7 @@ from reconciler.store.apply.provenance import (
     record_applied,
     record_commit,
 )
+from reconciler.store.apply.row_cache import RowCache
 from reconciler.store.apply.trust import TrustOptions, judge_trust, record_trust
 from reconciler.store.audit import log as audit
 from reconciler.store.ending import expire_due
@@ -47,7 +48,6 @@ from reconciler.store.views.grants import live_grant_id
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.model.spec import Desired
     from reconciler.core.plan.model import Plan
     from reconciler.core.setting_values import SignatureSetting, SourceSetting
     from reconciler.store.db import Database, Tx
@@ -138,6 +138,7 @@ def folders_of(setting: SourceSetting) -> tuple[Path, ...]:
     return () if setting.is_git else (Path(setting.location),)
 
 
+@uncollected()
 def read(
     setting: SourceSetting,
     actor: str,
@@ -150,9 +151,9 @@ def read(
 ) -> Reading:
     """Return what a source declares, if it may be applied after what was `applied` last.
 
-    (1) read the files, and how their commit follows that one; (2) refuse a rewind; (3) judge the
-    commits since then by their signatures, where `signatures` says whose count, unless that is
-    overridden; (4) parse what is not known from before, or all of it to `verify`.
+    (1) read the files that are not as they were, or all of them to `verify`, and how their commit
+    follows that one; (2) refuse a rewind; (3) judge the commits since then by their signatures,
+    where `signatures` says whose count, unless that is overridden; (4) parse what is not known.
 
     Raises:
         InvalidManifests: with every problem.
@@ -160,24 +161,26 @@ def read(
         Refused: `rewind`, `commit_untrusted`.
     """
     before = applied.revision if applied is not None else None
-    source = read_source(setting, before, signatures)  # (1)
+    cache = ManifestCache(Path(setting.cache) if setting.cache and not verify else None)
+    source = read_source(setting, before, signatures, cache.index)  # (1)
     history = source.history
     if history is not None and not allow_rewind:
         refuse_rewind(history, source.commit)  # (2)
     trust = TrustOptions(override=override_trust)
+    if history is not None and (signatures is not None or history.rules is not None):
+        from reconciler.manifest import trust as rules_of_trust  # noqa: PLC0415 - a parser's import
     if history is not None and signatures is not None:
         rules, since = (applied.rules, applied.rules_since) if applied else (None, None)
         try:
-            trusted = judge_history(history, source.lineage, rules, since)  # (3)
+            trusted = rules_of_trust.judge_history(history, source.lineage, rules, since)  # (3)
             trust = replace(trust, trusted=trusted)
         except Refused as error:
             if not override_trust:
                 raise
             trust = replace(trust, distrust=error.message)
     if history is not None and history.rules is not None:
-        parse_rules(history.rules)  # what would hold from the next apply on
-    known = None if verify or setting.cache is None else Path(setting.cache)
-    desired = load(source) if known is None else load_cached(source, known)  # (4)
+        rules_of_trust.parse_rules(history.rules)  # what would hold from the next apply on
+    desired = cache.load(source)  # (4)
     by = Provenance(actor, source.label, source.commit, source.dirty)
     if history is not None:
         by = replace(by, is_git=True, rules=history.rules, prefix=history.prefix)
@@ -185,12 +188,15 @@ def read(
     return Reading(desired, by, generation, trust, folders_of(setting))
 
 
+@uncollected()
 def plan(
     tx: Tx, desired: Desired, limits: GuardOptions, selection: Selection = EVERYTHING
 ) -> PlanResult:
     """Return what an apply would do now, and whether it may."""
-    observed = observe(tx)
+    rows = RowCache(desired if selection.whole else Desired())
+    observed = observe(tx, rows.known())
     narrowed = narrowed_plan(desired, observed, selection)
+    rows.remember(observed, narrowed)
     return PlanResult(narrowed, judge(narrowed, limits))
 
 

@@ -1,4 +1,4 @@
-"""The cache of manifests: a file with a hash that is known is not parsed again.
+"""The cache of manifests: what is as it was is not read again, and what is known is not parsed.
 
 It holds what parsed without a problem, and the version that parsed it; the rules between manifests
 are applied to all of it each time. It is in the home's cache, is safe to delete, and is as trusted
@@ -7,110 +7,132 @@ as the home is.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.spec import (
     Declared,
+    Desired,
+    Direction,
     Kind,
     PeerSpec,
     SourceLocation,
-    spec_from_json,
+    canonical_json,
 )
+from reconciler.core.source import FileIndex
 from reconciler.errors import InvalidManifests
-from reconciler.files import replace_file
-from reconciler.manifest.consistency import Declaration, duplicates, wrong_peers
-from reconciler.manifest.load import declared_in, desired_of, load, uncollected
+from reconciler.files import read_values, write_values
+from reconciler.garbage import uncollected
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.core.model.spec import Desired, GrantSpec
-    from reconciler.core.source import Source, SourceFile
+    from reconciler.core.model.spec import GrantSpec
+    from reconciler.core.source import FileRecord, Source, SourceFile
 
     AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
 
-_FILE: Final = "manifests.json"
+_FILE: Final = "manifests"
 # Raise it when a file is parsed into other values, or an entry has another form: what an earlier
 # build of the same version has cached is then parsed again. A test holds the digest of the entries.
-FORMAT: Final = 1
+FORMAT: Final = 2
 VERSION: Final = f"{metadata.version('mosaic-federation')}+{FORMAT}"
 
-
-@uncollected()
-def load_cached(source: Source, folder: Path) -> Desired:
-    """Return what a source declares, parsing only the files whose content is new.
-
-    Raises:
-        InvalidManifests: as `load` raises it, with every problem.
-    """
-    path = folder / _FILE
-    cached = _read(path)
-    objects: list[AnyDeclared] = []
-    entries: dict[str, list[Any]] = {}
-    try:
-        for file in source.files:
-            key = hashlib.sha256(file.content).hexdigest()
-            known = _restored(cached.get(key), file)
-            declared = declared_in(file) if known is None else known
-            entries[key] = [_entry(each) for each in declared] if known is None else cached[key]
-            objects += declared
-    except InvalidManifests:
-        return load(source)
-    if source.problems or not _consistent(objects):
-        return load(source)
-    if entries != cached:
-        _write(path, entries)
-    return desired_of(source, objects)
+# kind, name, line, digest of the spec, what it refers to (of a grant the peer, of a peer the
+# direction), and the spec as JSON
+Entry = tuple[str, str, int, str, str, str]
 
 
-def _consistent(objects: list[AnyDeclared]) -> bool:
-    declarations = [
-        Declaration(Kind.PEER, each.name, None)
-        if isinstance(each.spec, PeerSpec)
-        else Declaration(Kind.GRANT, each.name, each.spec.peer)
-        for each in objects
-    ]
-    directions = {
-        each.name: each.spec.direction for each in objects if isinstance(each.spec, PeerSpec)
+class ManifestCache:
+    """What is remembered in a folder of the source that was read last; nothing without a folder."""
+
+    @uncollected()
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        values: Any = read_values(folder / _FILE, VERSION) if folder is not None else None
+        files, tree, declared = values if values is not None else ({}, None, {})
+        self._files: dict[str, FileRecord] = files
+        self._declared: dict[bytes, tuple[Entry, ...]] = declared
+        self.index = FileIndex(files, tree)
+
+    @uncollected()
+    def load(self, source: Source) -> Desired:
+        """Return what a source declares, parsing only the files whose content is new.
+
+        Raises:
+            InvalidManifests: as `load` raises it, with every problem.
+        """
+        if self._folder is None or source.problems:
+            return _parse(source)
+        try:
+            declared = {file.digest: self._entries(file) for file in source.files}
+        except InvalidManifests:
+            return _parse(source)
+        entries = [(file.path, each) for file in source.files for each in declared[file.digest]]
+        if not _consistent(entries):
+            return _parse(source)
+        self._remember(self._folder, source, declared)
+        return _desired(source, entries, self._folder)
+
+    def _entries(self, file: SourceFile) -> tuple[Entry, ...]:
+        known = self._declared.get(file.digest)
+        return _parse_file(file) if known is None else known
+
+    def _remember(
+        self, folder: Path, source: Source, declared: dict[bytes, tuple[Entry, ...]]
+    ) -> None:
+        files = {file.path: file.record for file in source.files}
+        same = declared.keys() == self._declared.keys() and files == self._files
+        if not same or source.tree != self.index.tree:
+            write_values(folder / _FILE, VERSION, (files, source.tree, declared))
+
+
+def _parse(source: Source) -> Desired:
+    """Return what a source declares, by the parser alone."""
+    # late, as in `_parse_file`: what is known needs neither the parser nor its models
+    from reconciler.manifest.load import load  # noqa: PLC0415 - as above
+
+    return load(source)
+
+
+def _parse_file(file: SourceFile) -> tuple[Entry, ...]:
+    from reconciler.manifest.load import declared_in  # noqa: PLC0415 - as above
+
+    return tuple(map(entry_of, declared_in(file)))
+
+
+def entry_of(declared: AnyDeclared) -> Entry:
+    """Return what is remembered of a manifest."""
+    spec = declared.spec
+    kind, refers = (
+        (Kind.PEER, str(spec.direction)) if isinstance(spec, PeerSpec) else (Kind.GRANT, spec.peer)
+    )
+    text = canonical_json(spec.as_json())
+    return (str(kind), declared.name, declared.place.line, declared.digest, refers, text)
+
+
+def _consistent(entries: list[tuple[str, Entry]]) -> bool:
+    """Tell whether each name is declared once, and each grant's peer is an inbound one."""
+    identities = {(entry[0], entry[1]) for _, entry in entries}
+    inbound = {
+        entry[1] for _, entry in entries if entry[0] == Kind.PEER and entry[4] == Direction.INBOUND
     }
-    return not any(duplicates(declarations)) and not any(wrong_peers(declarations, directions))
+    peers = {entry[4] for _, entry in entries if entry[0] == Kind.GRANT}
+    return len(identities) == len(entries) and peers <= inbound
 
 
-def _entry(declared: AnyDeclared) -> list[Any]:
-    kind = Kind.PEER if isinstance(declared.spec, PeerSpec) else Kind.GRANT
-    spec = declared.spec.as_json()
-    return [str(kind), declared.name, declared.place.line, declared.digest, spec]
-
-
-def _restored(entries: Any, file: SourceFile) -> tuple[AnyDeclared, ...] | None:
-    """Return what a file is known to declare; None where that is not known."""
-    try:
-        return tuple(
-            Declared(  # type: ignore[misc]  # either kind
-                name, spec_from_json(Kind(kind), spec), SourceLocation(file.path, line), digest
-            )
-            for kind, name, line, digest, spec in entries
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _read(path: Path) -> dict[str, list[Any]]:
-    try:
-        document = json.loads(path.read_bytes())
-        files: dict[str, list[Any]] = document["files"]
-    except (OSError, KeyError, TypeError, ValueError):
-        return {}
-    return files if document["version"] == VERSION and isinstance(files, dict) else {}
-
-
-def _write(path: Path, files: dict[str, list[Any]]) -> None:
-    text = json.dumps({"version": VERSION, "files": files}, separators=(",", ":"))
-    try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        replace_file(path, text.encode(), 0o600)
-    except OSError:
-        return  # it is slower without, and nothing else
+def _desired(source: Source, entries: list[tuple[str, Entry]], folder: Path) -> Desired:
+    peers: list[Declared[Any]] = []
+    grants: list[Declared[Any]] = []
+    for path, (kind, name, line, digest, _, text) in sorted(entries, key=lambda each: each[1][1]):
+        of_kind = (Kind.PEER, peers) if kind == Kind.PEER else (Kind.GRANT, grants)
+        place = SourceLocation(path, line)
+        of_kind[1].append(Declared.of_text(of_kind[0], name, place, digest, text))
+    return Desired(
+        peers=tuple(peers),
+        grants=tuple(grants),
+        commit=source.commit,
+        dirty=source.dirty,
+        label=source.label,
+        cache=str(folder),
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +10,7 @@ from pydantic import ValidationError
 from reconciler.core.model.spec import Declared, Desired, Direction, GrantSpec, PeerSpec
 from reconciler.core.model.text import shown
 from reconciler.errors import InvalidManifests, Problem
+from reconciler.garbage import uncollected
 from reconciler.manifest.compile import grant_of, peer_of, scope_of
 from reconciler.manifest.consistency import (
     DocumentDeclaration,
@@ -31,18 +30,6 @@ if TYPE_CHECKING:
 EMPTY_HINT: Final = (
     "a file that an editor cut short must revoke nothing; delete the file to remove it"
 )
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Keep the collector from looking through values that only grow in number, over and over."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from reconciler.core.plan.selection import Identity
+    from reconciler.core.model.spec import Identity
     from reconciler.core.setting_values import SourceSetting
     from reconciler.store.db import Database
 

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.source import Source, SourceFile
+from reconciler.core.source import FileIndex, Source, SourceFile
 from reconciler.errors import Retry
 from reconciler.source.choice import Kind, choose, counts, follow
 from reconciler.source.folder_listing import FolderChanged, FolderListing
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 READINGS: Final = 5
 PAUSE_S: Final = 0.05  # before the second reading, and longer before each that follows
+# A file that was written so shortly before it was read may be written again within the same tick of
+# its file system's clock, with the same size: git's rule for its index (gitformat-index(5), racy).
+RACY_NS: Final = 2_000_000_000
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -35,12 +38,14 @@ def read_directory(
     *,
     submodules: frozenset[str] = frozenset(),
     ignored: Ignored = lambda _: frozenset(),
+    index: FileIndex | None = None,
 ) -> Source:
     """Return the `*.yaml` and `*.yml` files below `root`; names that begin with a dot are skipped.
 
     A link that ends at a regular file within is read as that file. Any other, a special file, one
     that is too large or whose name is easily mistaken becomes a problem of the source, beside those
-    of the manifests. `submodules` are those that git knows; `ignored` picks what git ignores.
+    of the manifests. `submodules` are those that git knows; `ignored` picks what git ignores. A
+    file whose stamp is that of the `index` is not read.
 
     Raises:
         NeedsEdit: `source_unreadable`: the folder is missing, is none, or cannot be read.
@@ -49,7 +54,7 @@ def read_directory(
     for reading in range(READINGS):
         time.sleep(PAUSE_S * reading)
         try:
-            return _read(root, submodules, ignored)
+            return _read(root, submodules, ignored, index or FileIndex())
         except FolderChanged as change:
             last = change
     raise Retry(
@@ -59,14 +64,20 @@ def read_directory(
     )
 
 
-def _read(root: Path, submodules: frozenset[str], ignored: Ignored) -> Source:
+def _read(root: Path, submodules: frozenset[str], ignored: Ignored, index: FileIndex) -> Source:
+    settled_ns = time.time_ns() - RACY_NS
     with _opened(root) as top:
-        listing = FolderListing(str(root), top, submodules)
+        listing = FolderListing(str(root), top, submodules, index.files)
         skipped = _skipped(listing, ignored)
         manifests, problems = choose(listing, str(root), ignored=skipped)
         files: list[SourceFile] = []
         total = 0
         for each in manifests:
+            if not each.links and listing.unchanged(each.name):
+                record = index.files[each.name]
+                files.append(SourceFile(each.name, record=record, load=_loader(root, each.name)))
+                total += listing.stamps[each.name][2]
+                continue
             content = listing.read(each.place)
             problem = special(each.name) if content is None else content_problem(each.name, content)
             if problem is not None:
@@ -75,9 +86,26 @@ def _read(root: Path, submodules: frozenset[str], ignored: Ignored) -> Source:
             assert content is not None
             total += len(content)
             refuse_total(str(root), total)
-            files.append(SourceFile(each.name, content))
+            file = SourceFile(each.name, content)
+            if not each.links and max(listing.stamps[each.name][3:]) < settled_ns:
+                file.stamp = listing.stamps[each.name]
+            files.append(file)
+        refuse_total(str(root), total)
         listing.refuse_changed()
     return Source(str(root), tuple(files), tuple(problems))
+
+
+def _loader(root: Path, name: str) -> Callable[[], bytes]:
+    """Return what reads a file that was not read, where its content is needed all the same."""
+
+    def load() -> bytes:
+        with _opened(root) as top:
+            try:
+                return FolderListing(str(root), top).read(name) or b""
+            except FolderChanged:
+                return b""  # which is not the content that is known
+
+    return load
 
 
 def _skipped(listing: FolderListing, ignored: Ignored) -> frozenset[str]:

@@ -19,8 +19,9 @@ from reconciler.source.choice import Kind, ListedName
 from reconciler.source.names import MAX_FOLDERS, hidden, passed_over, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from reconciler.core.source import FileRecord, Stamp
     from reconciler.source.choice import Listing
 
 _BENEATH: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -34,12 +35,18 @@ class FolderChanged(Exception):
 
 @dataclass(slots=True)
 class FolderListing:
-    """A folder by its descriptor `top`. `closed` are the folders in it that may not be read."""
+    """A folder by its descriptor `top`. `closed` are the folders in it that may not be read.
+
+    `stamps` are those of files: of the names in `index` as they were listed, of others when they
+    were opened.
+    """
 
     root: str
     top: int
     submodules: frozenset[str] = frozenset()
+    index: Mapping[str, FileRecord] = field(default_factory=dict)
     closed: dict[str, OSError] = field(default_factory=dict)
+    stamps: dict[str, Stamp] = field(default_factory=dict)
     _entries: list[ListedName] | None = None
     _targets: dict[str, str] = field(default_factory=dict)
     _repository: str | None = None
@@ -60,12 +67,27 @@ class FolderListing:
             kind = _kind_of(each)
             if (passed_over if kind is Kind.FOLDER else hidden)(each.name):
                 continue
+            if kind is Kind.FILE and name in self.index:
+                self._stamp(name, each)
             if kind is not Kind.FOLDER:
                 yield ListedName(name, kind)
             elif depth > MAX_FOLDERS:  # its name is deep enough to be refused
                 yield ListedName(f"{name}/", Kind.SPECIAL)
             elif name not in self.submodules:
                 yield from self._enter(folder, each.name, name, depth)
+
+    def _stamp(self, name: str, entry: os.DirEntry[str]) -> None:
+        try:
+            self.stamps[name] = _stamp_of(entry.stat(follow_symlinks=False))
+        except PermissionError:
+            return  # it is opened, which says what is wrong
+        except OSError as error:
+            raise FolderChanged(f"{name}: {error.strerror}") from None
+
+    def unchanged(self, name: str) -> bool:
+        """Tell whether a file that was listed is as the index has it."""
+        record = self.index.get(name)
+        return record is not None and record[0] is not None and self.stamps.get(name) == record[0]
 
     def _enter(self, above: int, part: str, name: str, depth: int) -> Iterator[ListedName]:
         try:
@@ -137,8 +159,10 @@ class FolderListing:
                 raise FolderChanged(f"{name}: {error.strerror}") from None
             raise unreadable(f"{self.root}/{name} cannot be read: {error.strerror}") from None
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 return None
+            self.stamps[name] = _stamp_of(status)  # before the content, which may be newer
             try:
                 return file.read(MAX_FILE + 1)
             except OSError as error:
@@ -197,6 +221,13 @@ class _Surroundings:
 
     def around(self) -> None:
         return None
+
+
+def _stamp_of(status: os.stat_result) -> Stamp:
+    return (
+        *(status.st_dev, status.st_ino, status.st_size),
+        *(status.st_mtime_ns, status.st_ctime_ns),
+    )
 
 
 def _kind_of(entry: os.DirEntry[str]) -> Kind:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_FOLDERS: Final = 64  # folders inside one another
-MAX_FILES: Final = 100_000
+MAX_FILES: Final = 250_000
 MAX_TOTAL: Final = 256 * 1024 * 1024  # octets of all manifests
 LOST_AND_FOUND: Final = "lost+found"  # at the top of a file system, for fsck; root's alone
 LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.model.commits import History, Relation
 from reconciler.core.model.text import printable, without_credentials
 from reconciler.core.setting_values import folder_options, is_url
-from reconciler.core.source import Source
+from reconciler.core.source import FileIndex, Source
 from reconciler.errors import NeedsEdit
 from reconciler.source.directory import read_directory
 from reconciler.source.git.history import read_commit, relation
@@ -31,10 +31,12 @@ def read_source(
     setting: SourceSetting,
     applied: str | None = None,
     signatures: SignatureSetting | None = None,
+    index: FileIndex | None = None,
 ) -> Source:
     """Return the files of a source; of a repository, with how it follows the `applied` commit.
 
-    `signatures` asks for the commits since then, and who signed them.
+    `signatures` asks for the commits since then, and who signed them. What is as the `index` has it
+    is not read.
 
     Raises:
         NeedsEdit: `source_unreadable`.
@@ -42,22 +44,23 @@ def read_source(
     """
     refuse_dash(setting.location, "the source")
     if setting.is_git:
-        return _read_repository(setting, applied, signatures)
+        return _read_repository(setting, applied, signatures, index or FileIndex())
     if signatures is not None:
         raise NeedsEdit(
             "config_invalid",
             "signatures are required, and a folder has no commits to judge",
             hint="read the repository itself: name its ref by --ref",
         )
-    return _read_folder(folder_of(setting))
+    return _read_folder(folder_of(setting), index)
 
 
-def _read_folder(folder: Path) -> Source:
+def _read_folder(folder: Path, index: FileIndex | None) -> Source:
     """Read a folder as it lies there; in a checkout, as git would take it."""
     checkout = Checkout.of(folder) if folder.is_dir() else None
     if checkout is None:
-        return read_directory(folder)
-    source = read_directory(folder, submodules=checkout.submodules(), ignored=checkout.ignored)
+        return read_directory(folder, index=index)
+    submodules = checkout.submodules()
+    source = read_directory(folder, submodules=submodules, ignored=checkout.ignored, index=index)
     return replace(source, commit=checkout.commit, dirty=checkout.differs(source.files))
 
 
@@ -80,7 +83,10 @@ def folder_of(setting: SourceSetting) -> Path:
 
 
 def _read_repository(
-    setting: SourceSetting, applied: str | None, signatures: SignatureSetting | None
+    setting: SourceSetting,
+    applied: str | None,
+    signatures: SignatureSetting | None,
+    index: FileIndex,
 ) -> Source:
     """Read one commit; the ref is resolved once, and everything else is read by its hash."""
     path, shown = checked_path(setting.path or ""), setting.location
@@ -97,7 +103,7 @@ def _read_repository(
     listing = list_tree(repository, tip, path)
     path = listing.prefix.rstrip("/")
     label = f"{printable(shown, 255)}@{tip[:12]}{f':{path}' if path else ''}"
-    read = read_tree(listing, label)
+    read = read_tree(listing, label, index)
     follows = relation(repository, applied, tip)
     commits: tuple[ReadCommit, ...] = ()
     commit, lineage = read_commit(repository, tip), None
@@ -115,7 +121,15 @@ def _read_repository(
         )
     rules = read_rules(repository, tip)
     history = History(follows, applied, listing.prefix, commits, rules)
-    return Source(label, read.files, read.problems, commit, history=history, lineage=lineage)
+    return Source(
+        label,
+        read.files,
+        read.problems,
+        commit,
+        history=history,
+        lineage=lineage,
+        tree=read.tree,
+    )
 
 
 def _links(manifests: tuple[Manifest, ...], prefix: str) -> dict[str, tuple[str, ...]]:

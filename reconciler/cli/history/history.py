@@ -17,7 +17,7 @@ from reconciler.core.privileges import Role
 from reconciler.store.audit.queries import history
 
 if TYPE_CHECKING:
-    from reconciler.core.plan.selection import Identity
+    from reconciler.core.model.spec import Identity
 
 COLUMNS = (
     ("SEQ", lambda row: str(row["seq"])),

@@ -29,7 +29,7 @@ from reconciler.operations.rename import refuse_repository, rename_object
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from reconciler.core.plan.selection import Identity
+    from reconciler.core.model.spec import Identity
 
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.core.drift.model import Drift
-    from reconciler.core.plan.selection import Identity
+    from reconciler.core.model.spec import Identity
     from reconciler.core.setting_values import SourceSetting
     from reconciler.store.db import Database, Tx
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import click
 
 from reconciler.cli.shared.context import add_options, confirm
-from reconciler.core.model.spec import Kind
+from reconciler.core.model.spec import Identity, Kind
 from reconciler.core.model.text import printable
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals
-from reconciler.core.plan.selection import Identity, Selection
+from reconciler.core.plan.selection import Selection
 from reconciler.core.setting_values import SignatureSetting
 from reconciler.errors import NeedsEdit
 

@@ -5,6 +5,7 @@ So `--help` and completion load nothing that the verbs need.
 
 from __future__ import annotations
 
+import gc
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -13,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from reconciler.core.model.text import printable
+from reconciler.garbage import uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +47,10 @@ class LazyGroup(click.Group):
         if cmd_name not in self._packages:
             return None
         words = ("reconciler.cli", self._packages[cmd_name], cmd_name)
-        command: click.Command = importlib.import_module(".".join(filter(None, words))).command
+        with uncollected():
+            module = importlib.import_module(".".join(filter(None, words)))
+            gc.freeze()  # modules are there until the end
+        command: click.Command = module.command
         return command
 
     def description(self, verb: str) -> str:

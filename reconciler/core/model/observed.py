@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.core.model.ids import GrantId, PeerId
-    from reconciler.core.model.spec import GrantSpec, PeerSpec, SourceLocation
+    from reconciler.core.model.spec import GrantSpec, Identity, Kind, PeerSpec, SourceLocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class ObservedPeer:
     """A row of `federation_peers`: the live one of its name, or an ended one under a hold.
 
     `spec` is what its columns say, `digest` what was stored beside them when they were written: a
-    change by hand sets the two apart.
+    change by hand sets the two apart. `fingerprint` is the digest of all columns that are read.
     """
 
     id: PeerId
@@ -87,6 +87,7 @@ class ObservedPeer:
     hold: Hold | None = None
     certificates: tuple[LiveCertificate, ...] = ()
     by_hand: ByHand | None = None
+    fingerprint: str = ""
 
     @property
     def ended(self) -> bool:
@@ -119,6 +120,7 @@ class ObservedGrant:
     hold: Hold | None = None
     certificates: tuple[LiveCertificate, ...] = ()
     by_hand: ByHand | None = None
+    fingerprint: str = ""
 
     @property
     def ended(self) -> bool:
@@ -133,8 +135,17 @@ class ObservedGrant:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One snapshot of the rows that a plan needs, sorted by name, with the database's clock."""
+    """One snapshot of the rows that a plan needs, sorted by name, with the database's clock.
+
+    `equal` are the objects whose rows a plan has found to be what their manifests declare, live and
+    managed, with nothing to say of them, and which are as they were. Their rows were not read.
+    """
 
     now: datetime
     peers: tuple[ObservedPeer, ...] = ()
     grants: tuple[ObservedGrant, ...] = ()
+    equal: frozenset[Identity] = frozenset()
+
+    def equal_names(self, wanted: Kind) -> frozenset[str]:
+        """Return the names of the `equal` objects of a kind."""
+        return frozenset(name for kind, name in self.equal if kind is wanted)

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from reconciler.core.model.scope import Scope, scope_from_json
 from reconciler.core.model.times import format_duration, parse_duration, parse_rfc3339, rfc3339
@@ -29,6 +29,9 @@ class Kind(StrEnum):
 
     PEER = "Peer"
     GRANT = "Grant"
+
+
+Identity = tuple[Kind, str]  # with the name
 
 
 class Direction(StrEnum):
@@ -134,23 +137,53 @@ def spec_digest(spec: Spec) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Declared(Generic[S]):
-    """One manifest of a source: its name, what it declares, its place and its digest."""
+    """One manifest of a source: its name, what it declares, its place and its digest.
+
+    One that `of_text` makes decodes its spec when that is asked for first.
+    """
 
     name: str
     spec: S
     place: SourceLocation
     digest: str
+    _text: tuple[Kind, str] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of_text(cls, kind: Kind, name: str, place: SourceLocation, digest: str, text: str) -> Self:
+        """Return what a manifest declares whose spec is the JSON `text`, as `as_json` wrote it."""
+        declared = object.__new__(cls)
+        initialize = object.__setattr__
+        initialize(declared, "name", name)
+        initialize(declared, "place", place)
+        initialize(declared, "digest", digest)
+        initialize(declared, "_text", (kind, text))
+        return declared
+
+    if not TYPE_CHECKING:  # of a value that has not been set, which no type checker sees
+
+        def __getattr__(self, attribute: str) -> Any:
+            """Return the spec, which is decoded now."""
+            if attribute != "spec" or self._text is None:
+                raise AttributeError(attribute)
+            kind, text = self._text
+            spec = spec_from_json(kind, json.loads(text))
+            object.__setattr__(self, "spec", spec)
+            return spec
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """All that a source declares, sorted by name; no two of a kind share a name."""
+    """All that a source declares, sorted by name; no two of a kind share a name.
+
+    `cache` is the folder of what is remembered of it, None where nothing is to be.
+    """
 
     peers: tuple[Declared[PeerSpec], ...] = ()
     grants: tuple[Declared[GrantSpec], ...] = ()
     commit: Commit | None = None
     dirty: bool = False
     label: str = field(default="", compare=False)
+    cache: str | None = field(default=None, compare=False)
 
     @property
     def revision(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.model.spec import Kind
+from reconciler.core.model.spec import Identity, Kind
 from reconciler.core.model.spelling import nearest_label
 from reconciler.core.plan.plan import plan
 from reconciler.errors import Refused
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
     from reconciler.core.model.spec import Desired
     from reconciler.core.plan.model import Plan
-
-Identity = tuple[Kind, str]
 
 
 @dataclass(frozen=True, slots=True)

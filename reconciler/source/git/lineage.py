@@ -15,8 +15,8 @@ from reconciler.core.model.manifest_names import is_declaring
 from reconciler.core.source import MAX_FILE
 from reconciler.core.trust.claims import State, Step
 from reconciler.errors import MosaicError
+from reconciler.source.git.objects import Row, read_blobs
 from reconciler.source.git.signatures import read_chosen, read_sign_offs
-from reconciler.source.git.tree import Row, read_blobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

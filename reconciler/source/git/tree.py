@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.text import printable
 from reconciler.core.source import MAX_FILE, SourceFile
 from reconciler.errors import NeedsEdit
-from reconciler.process import Bounds
 from reconciler.source.choice import MAX_TARGET, Kind, ListedName, choose, follow
-from reconciler.source.git.environment import git_version
 from reconciler.source.git.errors import error_summary
-from reconciler.source.git.run import READING, refuse_dash
+from reconciler.source.git.objects import Row, lacking, read_blobs, rows
+from reconciler.source.git.run import refuse_dash
 from reconciler.source.names import (
     LOST_AND_FOUND,
     content_problem,
@@ -24,47 +24,27 @@ from reconciler.source.names import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
+    from reconciler.core.source import FileIndex, FileRecord
     from reconciler.errors import Problem
     from reconciler.source.choice import Listing, Manifest
     from reconciler.source.git.run import Repository
 
 RULES: Final = ".mosaic-trust.yaml"  # the rules of trust, at the root of the repository
 
-_REFETCHES: Final = (2, 36)  # the git that has `fetch --refetch`
-_KINDS: Final = {
-    "100644": Kind.FILE,
-    "100755": Kind.FILE,
-    "100664": Kind.FILE,  # of a git before 2005
-    "040000": Kind.FOLDER,
-    "120000": Kind.LINK,
-    "160000": Kind.SUBMODULE,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of `git ls-tree -l`: `size` in octets, 0 for what is no blob."""
-
-    mode: str
-    id: str
-    size: int
-    name: str
-
-    @property
-    def kind(self) -> Kind:
-        """What it is; of modes that git does not know, a special file."""
-        return _KINDS.get(self.mode, Kind.SPECIAL)
-
 
 @dataclass(frozen=True, slots=True)
 class TreeFiles:
-    """What a tree holds: files as read, the problems, and by which links they were found."""
+    """What a tree holds: files as read, the problems, and by which links they were found.
+
+    `tree` is its id, where the files depend on nothing else.
+    """
 
     files: tuple[SourceFile, ...]
     problems: tuple[Problem, ...]
     manifests: tuple[Manifest, ...]
+    tree: str | None = None
 
 
 @dataclass(slots=True)
@@ -127,12 +107,18 @@ class TreeListing:
         return self._rows
 
 
-def read_tree(listing: TreeListing, where: str) -> TreeFiles:
+def read_tree(listing: TreeListing, where: str, index: FileIndex) -> TreeFiles:
     """Return the manifest files below a tree, and the problems that keep others out.
+
+    A tree that the `index` was made of is not listed, and a blob that it has is not read.
 
     Raises:
         NeedsEdit: `source_unreadable`: the tree holds too much, or its objects are damaged.
     """
+    repository = listing.repository
+    if listing.top and listing.top == index.tree:
+        known = (_known_file(repository, *each) for each in index.files.items())
+        return TreeFiles(tuple(known), (), (), listing.top)
     manifests, problems = choose(listing, where)
     chosen: list[tuple[Manifest, Row]] = []
     for each in manifests:
@@ -142,15 +128,42 @@ def read_tree(listing: TreeListing, where: str) -> TreeFiles:
         else:
             chosen.append((each, row))
     refuse_total(where, sum(row.size for _, row in chosen))
-    files: list[SourceFile] = []
-    blobs = read_blobs(listing.repository, [row for _, row in chosen])
-    for (each, _), blob in zip(chosen, blobs, strict=True):
-        problem = content_problem(each.name, blob)
-        if problem is None:
-            files.append(SourceFile(each.name, blob))
-        else:
+    files = tuple(_read_files(repository, chosen, index, problems))
+    links = any(each.kind in (Kind.LINK, Kind.SUBMODULE) for each in listing.entries())
+    tree = None if links or problems else listing.top
+    return TreeFiles(files, tuple(problems), tuple(manifests), tree)
+
+
+def _read_files(
+    repository: Repository,
+    chosen: list[tuple[Manifest, Row]],
+    index: FileIndex,
+    problems: list[Problem],
+) -> Iterator[SourceFile]:
+    """Yield the files of some manifests; the problems of their contents are added to `problems`."""
+    known = {record[2]: record for record in index.files.values() if record[2] is not None}
+    new = [row for _, row in chosen if row.id not in known]
+    blobs = iter(read_blobs(repository, new))
+    for each, row in chosen:
+        if row.id in known:
+            yield _known_file(repository, each.name, known[row.id])
+            continue
+        content = next(blobs)
+        problem = content_problem(each.name, content)
+        if problem is not None:
             problems.append(problem)
-    return TreeFiles(tuple(files), tuple(problems), tuple(manifests))
+            continue
+        file = SourceFile(each.name, content)
+        file.blob = row.id
+        yield file
+
+
+def _known_file(repository: Repository, name: str, record: FileRecord) -> SourceFile:
+    """Return a file whose content is read only where it is needed."""
+    _, digest, blob = record
+    assert blob is not None
+    load = partial(repository.run, "cat-file", "blob", blob)
+    return SourceFile(name, record=(None, digest, blob), load=load)
 
 
 def list_tree(repository: Repository, commit: str, path: str) -> TreeListing:
@@ -165,7 +178,9 @@ def list_tree(repository: Repository, commit: str, path: str) -> TreeListing:
     whole = TreeListing(repository, root, commit)
     if not path:
         return whole
-    end = follow(whole, path) if whole.kind(path) is Kind.LINK else None
+    listed = repository.ask("ls-tree", "-z", "-l", "--full-tree", commit, "--", path)
+    kinds = [each.kind for each in rows(listed.output)] if listed.code == 0 else [whole.kind(path)]
+    end = follow(whole, path) if kinds == [Kind.LINK] else None
     if (
         end is not None and end.at is Kind.FOLDER
     ):  # who may repoint it could change all that is read
@@ -178,27 +193,6 @@ def list_tree(repository: Repository, commit: str, path: str) -> TreeListing:
     if plain is None or repository.run("cat-file", "-t", plain).strip() != b"tree":
         raise unreadable(f"{commit[:12]} has no folder {printable(path)!r}")
     return TreeListing(repository, plain, commit, f"{path}/")
-
-
-def lacking(repository: Repository, what: str) -> NeedsEdit:
-    """Return the error of an object that a clone does not have: a partial one is never completed.
-
-    Its code is `source_unreadable`.
-    """
-    partial = repository.ask(
-        "config", "--get-regexp", r"^remote\..*\.(promisor|partialclonefilter)$"
-    )
-    if partial.code != 0 or not partial.output:
-        return unreadable(f"{what} is missing or damaged")
-    hint = "clone it anew without --filter"
-    if git_version() >= _REFETCHES:
-        command = f"git --git-dir={repository.folder} fetch --refetch --no-filter"
-        hint = f"complete the clone: {command}, or {hint}"
-    return NeedsEdit(
-        "source_unreadable",
-        f"{what} is missing: this is a partial clone, and it lacks objects",
-        hint=hint,
-    )
 
 
 def checked_path(path: str) -> str:
@@ -231,37 +225,6 @@ def read_rules(repository: Repository, commit: str) -> str | None:
         return read_blobs(repository, listed_rows)[0].decode()
     except UnicodeDecodeError:
         raise unreadable(f"{RULES} of {commit[:12]} is not UTF-8") from None
-
-
-def rows(listed: bytes) -> list[Row]:
-    """Return the rows that `git ls-tree -z -l` prints."""
-    blobs = []
-    for record in listed.split(b"\0"):
-        if record:
-            facts, _, name = record.partition(b"\t")
-            mode, _, identity, size = facts.decode("ascii").split()
-            octets = int(size) if size.isdecimal() else 0
-            blobs.append(Row(mode, identity, octets, name.decode("utf-8", "surrogateescape")))
-    return blobs
-
-
-def read_blobs(repository: Repository, wanted: Sequence[Row]) -> list[bytes]:
-    """Return the contents of some blobs, in order, read by one process."""
-    if not wanted:
-        return []
-    requests = "".join(f"{entry.id}\n" for entry in wanted).encode()
-    bounds = Bounds(READING.seconds, sum(entry.size + 128 for entry in wanted))
-    answer = memoryview(repository.run("cat-file", "--batch", content=requests, bounds=bounds))
-    blobs, at = [], 0
-    for entry in wanted:
-        header = f"{entry.id} blob {entry.size}\n".encode()
-        start, end = at + len(header), at + len(header) + entry.size
-        if bytes(answer[at:start]) != header or bytes(answer[end : end + 1]) != b"\n":
-            where = f"{entry.id[:12]} ({printable(entry.name)})"
-            raise lacking(repository, f"the object {where}")
-        blobs.append(bytes(answer[start:end]))
-        at = end + 1
-    return blobs
 
 
 def _shown(row: Row) -> bool:

@@ -19,8 +19,9 @@ from reconciler.errors import MosaicError, NeedsEdit
 from reconciler.source.choice import Kind, choose
 from reconciler.source.git.errors import error_summary
 from reconciler.source.git.history import COMMIT_WORDS, parse_commit
+from reconciler.source.git.objects import read_blobs
 from reconciler.source.git.run import SHA1_HEX, Repository, run_git
-from reconciler.source.git.tree import TreeListing, read_blobs
+from reconciler.source.git.tree import TreeListing
 from reconciler.source.names import hidden, is_manifest, unreadable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.model.commits import Commit
     from reconciler.core.source import SourceFile
-    from reconciler.source.git.tree import Row
+    from reconciler.source.git.objects import Row
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class Checkout:
         Raises:
             NeedsEdit: `source_unreadable`: a sparse checkout leaves manifests out.
         """
-        read = {each.path: each.content for each in files}
+        read = {each.path: each for each in files}
         try:
             manifests, problems = choose(self.listing, str(self.root))
         except MosaicError:  # the commit could not be read itself
@@ -147,7 +148,7 @@ class Checkout:
         self._refuse_sparse(sorted(committed.keys() - read.keys()))
         return bool(problems) or committed.keys() != read.keys() or self._changed(committed, read)
 
-    def _changed(self, committed: dict[str, Row], read: dict[str, bytes]) -> bool:
+    def _changed(self, committed: dict[str, Row], read: dict[str, SourceFile]) -> bool:
         """Tell whether a file is another than that of the commit, but for its line ends."""
         changed = [
             (row, read[name])
@@ -161,8 +162,8 @@ class Checkout:
         except MosaicError:  # a partial clone lacks it
             return True
         return any(
-            _with_lf(blob) != _with_lf(content)
-            for blob, (_, content) in zip(blobs, changed, strict=True)
+            _with_lf(blob) != _with_lf(file.content)
+            for blob, (_, file) in zip(blobs, changed, strict=True)
         )
 
     def _refuse_sparse(self, missing: list[str]) -> None:
@@ -221,8 +222,10 @@ def _with_lf(content: bytes) -> bytes:
     return content.replace(b"\r\n", b"\n")
 
 
-def _blob_id(content: bytes, like: str) -> str:
+def _blob_id(file: SourceFile, like: str) -> str:
     """Return the hash under which git keeps a file, in the repository of the commit `like`."""
-    algorithm = "sha1" if len(like) == SHA1_HEX else "sha256"
-    header = f"blob {len(content)}\0".encode()
-    return hashlib.new(algorithm, header + content, usedforsecurity=False).hexdigest()
+    if file.blob is None or len(file.blob) != len(like):
+        algorithm = "sha1" if len(like) == SHA1_HEX else "sha256"
+        content = b"blob %d\0%b" % (len(file.content), file.content)
+        file.blob = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    return file.blob

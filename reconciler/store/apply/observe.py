@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -16,15 +17,34 @@ from reconciler.core.model.observed import (
     ObservedPeer,
 )
 from reconciler.core.model.scope import scope_from_json
-from reconciler.core.model.spec import Direction, GrantSpec, PeerSpec, SourceLocation
+from reconciler.core.model.spec import Direction, GrantSpec, Kind, PeerSpec, SourceLocation
 from reconciler.core.model.states import GrantStatus, PeerStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.store.apply.row_cache import EqualRow
     from reconciler.store.db import Tx
 
 # Live rows, and ended ones whose name an operator holds. What has ended without a hold is history.
+# Each has the digest of all its columns that a plan reads. Those that :known has are counted as
+# equal by that alone, and nothing else of them is read: the digest is of the row as it is now, for
+# what stands in its spec_digest is no proof of what its columns say.
 _OBSERVE: Final = """
-WITH live AS (
+WITH peer_rows AS MATERIALIZED (
+    SELECT id, fingerprint, fingerprint = ANY (string_to_array(:known, ',')) AS known
+    FROM (SELECT id, encode(sha256(convert_to(ROW(id, name, direction, display_name, endpoint_url,
+            labels, protect, status, hold, managed, spec_digest, source_path, source_line)::text,
+            'UTF8')), 'hex') AS fingerprint
+        FROM federation_peers WHERE status <> 'revoked' OR hold IS NOT NULL) AS digested
+), grant_rows AS MATERIALIZED (
+    SELECT id, fingerprint, fingerprint = ANY (string_to_array(:known, ',')) AS known
+    FROM (SELECT id, encode(sha256(convert_to(ROW(id, name, peer_id, subject_user_id, scope,
+            status_now IN ('revoked', 'expired'), suspended, protect, hold, lifetime, expires_at,
+            managed, spec_digest, source_path, source_line)::text, 'UTF8')), 'hex') AS fingerprint
+        FROM federation_grants_now
+        WHERE status_now NOT IN ('revoked', 'expired') OR hold ->> 'kind' = 'revoke') AS digested
+), live AS (
     SELECT certificates.grant_id, jsonb_agg(jsonb_build_object(
         'serial', certificates.serial, 'not_after', certificates.not_after)
         ORDER BY certificates.not_after, certificates.serial) AS certificates
@@ -38,24 +58,26 @@ WITH live AS (
     FROM federation_hand_changes WHERE of_table <> 'federation_certificates'
     ORDER BY row_id, id DESC
 ), peers AS (
-    SELECT id, name, direction, display_name, endpoint_url, labels, protect, status, hold, managed,
-        spec_digest, source_path, source_line, revision, by_hand,
+    SELECT p.id, name, direction, display_name, endpoint_url, labels, protect, status, hold,
+        managed, spec_digest, source_path, source_line, revision, by_hand, fingerprint,
         CASE WHEN cert_not_after > statement_timestamp() THEN cert_serial END AS cert_serial,
         cert_not_after
-    FROM federation_peers LEFT JOIN hands ON row_id = id
-    WHERE status <> 'revoked' OR hold IS NOT NULL
+    FROM peer_rows JOIN federation_peers AS p USING (id) LEFT JOIN hands ON row_id = p.id
+    WHERE NOT known
 ), grants AS (
     SELECT g.id, g.name, g.peer_id, p.name AS peer, g.subject_user_id, g.scope,
         g.status_now AS status, g.suspended, g.protect, g.hold,
         extract(epoch FROM g.lifetime) AS lifetime_s, g.expires_at, g.managed, g.spec_digest,
-        g.source_path, g.source_line, g.revision, live.certificates, by_hand
-    FROM federation_grants_now AS g
+        g.source_path, g.source_line, g.revision, live.certificates, by_hand, fingerprint
+    FROM grant_rows JOIN federation_grants_now AS g USING (id)
     JOIN federation_peers AS p ON p.id = g.peer_id
     LEFT JOIN live ON live.grant_id = g.id
     LEFT JOIN hands ON row_id = g.id
-    WHERE g.status_now NOT IN ('revoked', 'expired') OR g.hold ->> 'kind' = 'revoke'
+    WHERE NOT known
 )
 SELECT statement_timestamp() AS now,
+    (SELECT coalesce(string_agg(fingerprint, ','), '')
+       FROM (TABLE peer_rows UNION ALL TABLE grant_rows) AS rows WHERE known) AS known,
     (SELECT coalesce(jsonb_agg(to_jsonb(peers) ORDER BY name COLLATE "C"), '[]')
        FROM peers) AS peers,
     (SELECT coalesce(jsonb_agg(to_jsonb(grants) ORDER BY name COLLATE "C"), '[]')
@@ -63,15 +85,29 @@ SELECT statement_timestamp() AS now,
 """
 
 
-def observe(tx: Tx) -> Observed:
-    """Return the snapshot that a plan needs."""
-    row = tx.row(_OBSERVE)
+def observe(tx: Tx, known: Mapping[str, EqualRow] | None = None) -> Observed:
+    """Return the snapshot that a plan needs, without the rows that are `known` to be equal.
+
+    They are known by fingerprint. All are read where those that are not could matter to them: the
+    peer of a grant, another row of the same name.
+    """
+    row = tx.row(_OBSERVE, known=",".join(known or ()))
     assert row is not None
-    return Observed(
+    observed = Observed(
         now=row["now"],
         peers=tuple(_peer(each) for each in row["peers"]),
         grants=tuple(_grant(each) for each in row["grants"]),
     )
+    if not row["known"] or known is None:
+        return observed
+    equal = [known[each] for each in row["known"].split(",")]
+    identities = frozenset(each.identity for each in equal)
+    others = {*((Kind.PEER, each.name) for each in observed.peers)}
+    others |= {*((Kind.GRANT, each.name) for each in observed.grants)}
+    peers = {(Kind.PEER, each.peer) for each in equal if each.peer}
+    if peers <= identities and identities.isdisjoint(others):
+        return replace(observed, equal=identities)
+    return observe(tx)
 
 
 def hold_from(document: dict[str, str] | None) -> Hold | None:
@@ -134,6 +170,7 @@ def _peer(row: dict[str, Any]) -> ObservedPeer:
         hold=hold_from(row["hold"]),
         certificates=certificates,
         by_hand=by_hand_from(row["by_hand"]),
+        fingerprint=row["fingerprint"],
     )
 
 
@@ -154,4 +191,5 @@ def _grant(row: dict[str, Any]) -> ObservedGrant:
             for each in row["certificates"] or ()
         ),
         by_hand=by_hand_from(row["by_hand"]),
+        fingerprint=row["fingerprint"],
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.core.audit.events import Event
-    from reconciler.core.plan.selection import Identity
+    from reconciler.core.model.spec import Identity
     from reconciler.store.apply.provenance import Provenance
     from reconciler.store.db import Tx
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from reconciler.core.source import Source, SourceFile
 from reconciler.errors import InvalidManifests
 from reconciler.manifest import cache
-from reconciler.manifest.cache import load_cached
+from reconciler.manifest.cache import ManifestCache
 from reconciler.manifest.load import declared_in, load
 from reconciler.manifest.write import manifest_text
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 def source(**texts: str) -> Source:
     files = [SourceFile(f"{name}.yaml", text.encode()) for name, text in sorted(texts.items())]
     return Source("test", tuple(files))
+
+
+def load_cached(read: Source, folder: Path) -> Desired:
+    return ManifestCache(folder).load(read)
 
 
 GOOD = source(beta=peer_manifest(), x=grant_manifest("x"), y=grant_manifest("y"))
@@ -48,7 +52,7 @@ def test_a_file_that_is_as_it_was_is_not_parsed(
         parsed.append(file.path)
         return declared_in(file)
 
-    monkeypatch.setattr(cache, "declared_in", seen)
+    monkeypatch.setattr("reconciler.manifest.load.declared_in", seen)
     assert load_cached(GOOD, warm) == load(GOOD)
     assert parsed == []
     changed = source(beta=peer_manifest(), x=grant_manifest("x", rows=7), z=grant_manifest("y"))
@@ -81,36 +85,30 @@ def test_every_problem_is_told_as_without(warm: Path, wrong: Source) -> None:
         assert result.value.problems == expected.value.problems
 
 
-@pytest.mark.parametrize(
-    "spoilt",
-    ["", "[]", "null", '{"version": "VERSION"}', '{"version": "VERSION", "files": []}', "\0"],
-)
-def test_a_cache_that_cannot_be_read_is_none(warm: Path, spoilt: str) -> None:
-    file = warm / "manifests.json"
-    version = json.loads(file.read_text())["version"]
-    file.write_text(spoilt.replace("VERSION", version))
+@pytest.mark.parametrize("spoilt", [b"", b"\0" * 64, b"[]"])
+def test_a_cache_that_cannot_be_read_is_none(warm: Path, spoilt: bytes) -> None:
+    file = warm / "manifests"
+    before = file.read_bytes()
+    file.write_bytes(spoilt)
     assert load_cached(GOOD, warm) == load(GOOD)
-    assert json.loads(file.read_text())["files"]
+    assert len(file.read_bytes()) == len(before)
 
 
-@pytest.mark.parametrize(
-    "entry", [None, 7, [None], [["Grant", "x", 1]], [["Pear", "x", 1, "", {}]]]
-)
-def test_an_entry_that_is_none_is_parsed_for(warm: Path, entry: object) -> None:
-    file = warm / "manifests.json"
-    document = json.loads(file.read_text())
-    document["files"] = dict.fromkeys(document["files"], entry)
-    file.write_text(json.dumps(document))
+def test_a_cache_is_none_whichever_octet_of_it_is_another(warm: Path) -> None:
+    file = warm / "manifests"
+    before = file.read_bytes()
+    for at in range(0, len(before), 7):
+        file.write_bytes(before[:at] + bytes([before[at] ^ 1]) + before[at + 1 :])
+        assert ManifestCache(warm).index.files == {}
+
+
+def test_what_another_version_kept_counts_for_nothing(
+    warm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ManifestCache(warm).index.files
+    monkeypatch.setattr(cache, "VERSION", "another")
+    assert ManifestCache(warm).index.files == {}
     assert load_cached(GOOD, warm) == load(GOOD)
-
-
-def test_what_another_version_kept_counts_for_nothing(warm: Path) -> None:
-    file = warm / "manifests.json"
-    document = json.loads(file.read_text())
-    nothing: dict[str, list[object]] = {key: [] for key in document["files"]}
-    file.write_text(json.dumps({"version": "another", "files": nothing}))
-    assert load_cached(GOOD, warm) == load(GOOD)
-    assert json.loads(file.read_text()) == document
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
@@ -160,9 +158,9 @@ spec:
 
 def test_the_format_has_a_number_of_its_own() -> None:
     """Where this fails, raise `FORMAT` in the cache, and write the new digest beside it here."""
-    entries = [[*map(cache._entry, declared_in(file))] for file in EVERYTHING.files]
+    entries = [[*map(cache.entry_of, declared_in(file))] for file in EVERYTHING.files]
     digest = hashlib.sha256(json.dumps(entries).encode()).hexdigest()
     assert (cache.FORMAT, digest) == (
-        1,
-        "28a3d7e8d7e1708351d34df160628fa578a1261b01101c98d3811f08a1850a3d",
+        2,
+        "ae8ea2bc364ccb3a90c0c27e1f1dfec2c7e98413b1c413675a0a13324777c57c",
     )

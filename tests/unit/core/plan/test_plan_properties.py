@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
-from reconciler.core.model.spec import Desired, Direction, Kind, SourceLocation
+from reconciler.core.model.spec import Desired, Direction, Identity, Kind, SourceLocation
 from reconciler.core.plan.guard import GuardOptions, judge
 from reconciler.core.plan.model import Action, NoteKind
 from reconciler.core.plan.plan import plan
-from reconciler.core.plan.selection import Identity, Selection, narrowed_plan
+from reconciler.core.plan.selection import Selection, narrowed_plan
 from tests.support.manifests.plan_model import applied
 from tests.support.manifests.strategies import NOW, desired, observed, shuffled
 

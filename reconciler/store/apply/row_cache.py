@@ -1,0 +1,105 @@
+"""The cache of rows: which of them a plan has found to be what their manifests declare.
+
+A row is known by its fingerprint, the digest of all that a plan reads of it, and its manifest by
+the digest of its spec and its place. If both are as they were, so is what a plan says of them:
+nothing. It is in the home's cache, is safe to delete, and is as trusted as the home is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.model.spec import Identity, Kind
+from reconciler.files import read_values, write_values
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from reconciler.core.model.observed import Observed
+    from reconciler.core.model.spec import Declared, Desired, S
+    from reconciler.core.plan.model import Plan
+
+    Cached = tuple[str, str, int, str, str]  # spec digest, path, line, fingerprint, peer
+
+_FILE: Final = "rows"
+# Raise it when a plan reads more of a row, or says something of one that it said nothing of.
+FORMAT: Final = 1
+VERSION: Final = f"{metadata.version('mosaic-federation')}+{FORMAT}"
+
+
+@dataclass(frozen=True, slots=True)
+class EqualRow:
+    """An object whose row is what its manifest declares; `peer` is that of a grant."""
+
+    identity: Identity
+    peer: str
+
+
+class RowCache:
+    """What is remembered beside the manifests of `desired`; nothing without a folder."""
+
+    def __init__(self, desired: Desired) -> None:
+        self._desired = desired
+        self._path = Path(desired.cache) / _FILE if desired.cache is not None else None
+        rows = read_values(self._path, VERSION) if self._path is not None else None
+        self._rows: dict[tuple[str, str], Cached] = rows if rows is not None else {}
+
+    def known(self) -> dict[str, EqualRow]:
+        """Return the objects whose manifests are as they were, by their rows' fingerprints."""
+        known: dict[str, EqualRow] = {}
+        sides = ((Kind.PEER, self._desired.peers), (Kind.GRANT, self._desired.grants))
+        for kind, manifests in sides if self._rows else ():
+            for each in manifests:
+                cached = self._rows.get((str(kind), each.name))
+                place = each.place
+                if cached is not None and cached[:3] == (each.digest, place.path, place.line):
+                    known[cached[3]] = EqualRow((kind, each.name), cached[4])
+        return known
+
+    def remember(self, observed: Observed, plan: Plan) -> None:
+        """Remember the rows of which a plan of everything says nothing, beside those it knew."""
+        if self._path is None:
+            return
+        rows = {(str(kind), name): self._rows[str(kind), name] for kind, name in observed.equal}
+        rows |= self._peers(observed, plan) | self._grants(observed, plan)
+        if rows != self._rows:
+            write_values(self._path, VERSION, rows)
+
+    def _peers(self, observed: Observed, plan: Plan) -> dict[tuple[str, str], Cached]:
+        rows = {row.name: row for row in observed.peers if row.managed and not row.ended}
+        equal = _equal(Kind.PEER, self._desired.peers, rows.keys(), plan)
+        return {
+            (str(Kind.PEER), each.name): _cached(each, rows[each.name].fingerprint, "")
+            for each in equal
+        }
+
+    def _grants(self, observed: Observed, plan: Plan) -> dict[tuple[str, str], Cached]:
+        rows = {row.name: row for row in observed.grants if row.managed and not row.ended}
+        equal = _equal(Kind.GRANT, self._desired.grants, rows.keys(), plan)
+        return {
+            (str(Kind.GRANT), each.name): _cached(
+                each, rows[each.name].fingerprint, rows[each.name].spec.peer
+            )
+            for each in equal
+        }
+
+
+def _equal(
+    kind: Kind, manifests: tuple[Declared[S], ...], rows: Collection[str], plan: Plan
+) -> Iterator[Declared[S]]:
+    """Yield the manifests that have a row, and of which the plan says nothing."""
+    mentioned = {
+        *(each.name for each in plan.changes if each.kind is kind),
+        *(each.name for each in plan.notes if each.kind is kind),
+        *(book.row.name for book in plan.adopted_peers),  # of either kind: it is read once more
+        *(book.row.name for book in plan.adopted_grants),
+    }
+    return (each for each in manifests if each.name in rows and each.name not in mentioned)
+
+
+def _cached(manifest: Declared[Any], fingerprint: str, peer: str) -> Cached:
+    place = manifest.place
+    return (manifest.digest, place.path, place.line, fingerprint, peer)

@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test test-compose lint format bench soak schemas docs requirements
-.PHONY: ready step-ca
+.PHONY: dist image ready step-ca
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
@@ -70,6 +70,12 @@ docs: setup ## write anew what the code knows of README.md and docs/
 
 requirements: setup ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes newer releases
 	@sh tools/requirements.sh $(ARGS)
+
+dist: setup ## a release in dist/: wheel, source, SBOM, pins, the same bytes each time
+	@sh tools/dist.sh $(ARGS)
+
+image: ## the image of this commit, from the images that compose/images.env pins
+	@sh tools/image.sh $(ARGS)
 
 # The steps of the set-up. What is pinned is complete, so nothing is resolved (--no-deps): a newer
 # release that somebody asks for with an extra would have no hash.

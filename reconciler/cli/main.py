@@ -48,7 +48,9 @@ class _Top(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that `args` begin with."""
+        """Return the command that `args` begin with; `version` is that of the whole program."""
+        if args[:1] == ["version"]:
+            args = ["federation", *args]
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             question = " (did you mean 'federation'?)" if args[0][:1] == "f" else ""
             if args[0] in federation.list_commands(ctx):

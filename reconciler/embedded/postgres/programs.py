@@ -66,6 +66,13 @@ def server_binaries(account: SystemAccount | None, named: NamedServer | None = N
     return copied / package.name / PROGRAMS
 
 
+def home_version(named: NamedServer | None) -> str | None:
+    """Return the version of the PostgreSQL that a home runs, or None if it tells none."""
+    folder = named.binaries if named is not None else server_binaries(None)
+    version = re.search(r"\(PostgreSQL\) (\S+)", _version_text(folder / "postgres"))
+    return version[1] if version is not None else None
+
+
 def require_usable(
     account: SystemAccount | None, named: NamedServer | None, data: Path | None = None
 ) -> None:

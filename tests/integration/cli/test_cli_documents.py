@@ -53,7 +53,8 @@ def test_documents_of_what_is_checked(mosaic: Quick) -> None:
     assert mosaic.ok("db", "check", "-ojson").document == {"inForce": True, "differences": []}
     url = mosaic.variables["MOSAIC_DATABASE_URL"]
     assert mosaic.ok("db", "url", "-o", "json").document == {"url": url}
-    assert list(mosaic.ok("version", "-o", "json").document) == ["version", "python"]
+    versions = mosaic.ok("version", "-o", "json").document
+    assert list(versions) == ["version", "commit", "python", "stepCa", "postgresql"]
     mosaic.rows.run("DROP FUNCTION federation_serial(text)")
     broken = mosaic("db", "check", "-o", "json")
     assert broken.code == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -134,7 +135,7 @@ def test_a_verb_has_the_metrics_of_what_it_does_with_the_labels_of_the_table(
 
 def test_the_version_is_a_label_of_the_build(rows: Rows) -> None:
     ((labels, one),) = read(Metrics("authority"))["mosaic_build_info"].items()
-    assert (one, dict(labels)["version"]) == (1, "0.1.0")
+    assert (one, dict(labels)["version"]) == (1, metadata.version("mosaic-federation"))
 
 
 def test_each_role_that_has_metrics_of_rows_may_read_what_they_need(database_url: str) -> None:

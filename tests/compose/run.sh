@@ -1,6 +1,6 @@
 #!/bin/sh
-# run.sh [PYTEST ARGUMENT…]: bring compose/ up by a real engine and test it. An engine that answers is
-# used with the images it has or pulls. Where none does, one is started here as root, with its own
+# run.sh [PYTEST ARGUMENT…]: bring compose/ and deploy/kubernetes up by a real engine and test them.
+# An engine that answers is used with the images it has or pulls. Where none does, one is started here as root, with its own
 # socket, data and images (stand-ins.sh), and stopped at the end.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -84,6 +84,6 @@ docker image prune --force >/dev/null
 
 echo "compose: images are there after $(($(date +%s) - began)) s; bring it up"
 .venv/bin/pytest --junit-xml=build/junit-compose.xml -p no:cacheprovider \
-    tests/compose/acceptance.py tests/compose/remote.py tests/compose/settings.py \
+    tests/compose/kubernetes.py tests/compose/acceptance.py tests/compose/remote.py tests/compose/settings.py \
     tests/compose/lasting.py "$@"
 echo "compose: $(($(date +%s) - began)) s in all"

@@ -212,6 +212,8 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "pin_mismatch": Outcome(
         Refused, EXIT_FAILED, "The other gateway does not have the pinned root"
     ),
+    "target_unreachable": Outcome(Retry, EXIT_FAILED, "A target of notices cannot be reached"),
+    "target_refused": Outcome(Refused, EXIT_FAILED, "A target of notices did not take one"),
     "audit_broken": Outcome(Refused, EXIT_FAILED, "The audit log does not verify"),
     "checkpoint_untrusted": Outcome(Refused, EXIT_FAILED, "The checkpoint is not trusted"),
     "declined": Outcome(Refused, EXIT_FAILED, "The command was cancelled"),

@@ -46,8 +46,9 @@ from reconciler.store.rollback_journal import interrupted_in, locked_with_files,
 from reconciler.store.views.grants import live_grant_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from reconciler.core.model.commits import Commit
     from reconciler.core.plan.model import Plan
     from reconciler.core.setting_values import SignatureSetting, SourceSetting
     from reconciler.store.db import Database, Tx
@@ -148,12 +149,13 @@ def read(
     allow_rewind: bool = False,
     override_trust: bool = False,
     verify: bool = False,
+    see: Callable[[Commit], None] | None = None,
 ) -> Reading:
     """Return what a source declares, if it may be applied after what was `applied` last.
 
-    (1) read the files that are not as they were, or all of them to `verify`, and how their commit
-    follows that one; (2) refuse a rewind; (3) judge the commits since then by their signatures,
-    where `signatures` says whose count, unless that is overridden; (4) parse what is not known.
+    (1) read the files that are not as they were, or all of them to `verify`, and how their commit,
+    which `see` gets, follows that one; (2) refuse a rewind; (3) judge the commits since then, where
+    `signatures` says whose count, unless that is overridden; (4) parse what is not known.
 
     Raises:
         InvalidManifests: with every problem.
@@ -164,6 +166,8 @@ def read(
     cache = ManifestCache(Path(setting.cache) if setting.cache and not verify else None)
     source = read_source(setting, before, signatures, cache.index)  # (1)
     history = source.history
+    if see is not None and source.commit is not None and not source.dirty:
+        see(source.commit)
     if history is not None and not allow_rewind:
         refuse_rewind(history, source.commit)  # (2)
     trust = TrustOptions(override=override_trust)

@@ -37,7 +37,7 @@ ROOMS: Final = (
     Room("Plans", "plan", ("plan", "apply", "drift")),
     Room("Grants and peers", "", ("grant", "peer")),
     Room("History", "history", ("history", "explain", "at")),
-    Room("Administration", "", ("keys", "ca", "db", "audit", "trust")),
+    Room("Administration", "", ("keys", "ca", "db", "audit", "trust", "notify")),
     Room("Other", "", ("completion", "version")),
 )
 

@@ -102,6 +102,7 @@ SETTINGS: Final = (
         "a command that runs after a credential in it has changed",
         shown=False,
     ),
+    Setting("notify_file", Path, "a TOML file of the targets of notices, [[notify]] tables"),
     Setting("trusted_proxies", values.read_networks, "networks whose PROXY headers are believed"),
     Setting("proxy_protocol", values.read_switch, "true: trusted proxies send a PROXY header"),
     Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),

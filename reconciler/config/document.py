@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.config.definitions import BY_NAME, NOT_IN_HOME, SETTINGS, Assignment, invalid
 from reconciler.core.model.spelling import nearest
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from reconciler.config.home import Home
 
 
+_HEADER: Final = re.compile(r"\s*\[\[?\s*[\w.-]+\s*\]\]?\s*(#.*)?$", re.ASCII)
+TARGETS: Final = "notify"  # the tables of the targets of notices
+
+
 def read_document(home: Home) -> dict[str, Assignment]:
     """Return the settings of a home by name.
 
@@ -31,6 +35,7 @@ def read_document(home: Home) -> dict[str, Assignment]:
         reason = getattr(error, "strerror", None) or error
         hint = OTHER_USER if isinstance(error, PermissionError) else "correct it"
         raise invalid(str(home.config), f"it cannot be read: {reason}", hint) from None
+    document.pop(TARGETS, None)  # tables, which only those read who send notices
     known = tuple(each.name for each in SETTINGS if each.name not in NOT_IN_HOME)
     for key in document:
         if key not in known:
@@ -61,12 +66,14 @@ def change_config(home: Home, values: Mapping[str, str]) -> None:
     lines = home.config.read_text().splitlines(keepends=True)
     for name, value in values.items():
         line = f"{name} = {_quoted(value)}"
-        own = [i for i, text in enumerate(lines) if re.match(rf"\s*{name}\s*=", text)]
+        # what follows the first header belongs to its table
+        end = next((i for i, text in enumerate(lines) if _HEADER.match(text)), len(lines))
+        own = [i for i, text in enumerate(lines[:end]) if re.match(rf"\s*{name}\s*=", text)]
         if own:
             comment = re.search(r"""["']\s*(#.*)$""", lines[own[0]].rstrip("\r\n"))
             lines[own[0]] = f"{line}  {comment[1]}\n" if comment else f"{line}\n"
         else:
-            lines.append(f"\n{line}\n")
+            lines.insert(end, f"\n{line}\n")
     text = "".join(lines)
     has = tomllib.loads(home.config.read_text())
     if tomllib.loads(text) != {**has, **values}:
@@ -74,7 +81,7 @@ def change_config(home: Home, values: Mapping[str, str]) -> None:
         message = f"{names} cannot be changed here: each must be on a line of its own"
         hint = "write each on one line, then run the command again"
         raise invalid(str(home.config), message, hint)
-    if values.items() - has.items():
+    if any(has.get(name) != value for name, value in values.items()):
         replace_file(home.config, text.encode())
 
 

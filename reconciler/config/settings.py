@@ -66,6 +66,7 @@ class Settings:
     peer_proxy: ProxyRules = field(default_factory=ProxyRules)
     credentials_dir: Path | None = None
     credentials_exec: tuple[str, ...] | None = None
+    notify_file: Path | None = None
     trusted_proxies: tuple[Network, ...] = ()
     proxy_protocol: bool = False
     allowed_signers: Path | None = None

@@ -74,6 +74,9 @@ _PEER_SPEC: Final = _words("name direction display_name labels endpoint_url prot
 _GRANT_SPEC: Final = _words("name peer_id subject_user_id scope suspended protect lifetime")
 # An UPDATE of one column is what locking a row takes. This one has a single possible value.
 _LOCK: Final = Access(update=("only_row",))
+_NOTICE: Final = _words("id seq event document")
+# an UPDATE of a column, here too, is what locking a row takes
+_CONDITIONS: Final = Access(insert=_words("condition key facts"), update=("facts",), delete=True)
 
 TABLES: Final[Mapping[str, Table]] = {
     "alembic_version": _table(),
@@ -104,6 +107,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "federation_commits": _table(
         operator=Access(insert=_words("id author subject authored_at signer"), update=("signer",))
     ),
+    "federation_conditions": _table(operator=_CONDITIONS, gateway=_CONDITIONS),
     "federation_crls": _table(
         gateway=Access(
             insert=_words("issuer_key_id der number this_update next_update"),
@@ -133,6 +137,19 @@ TABLES: Final[Mapping[str, Table]] = {
     "federation_hand_changes": _table(),
     "federation_keys": _table(gateway=Access(insert=_words("spki_sha256 grant_id"))),
     "federation_moves": _table(),
+    "federation_notice_targets": _table(
+        gateway=Access(
+            insert=_words("name kind events position"),
+            update=_words(
+                "kind events position seen_at lease lease_until attempts next_attempt_at"
+                " last_success_at last_error last_error_at given_up given_up_at"
+            ),
+            delete=True,
+        )
+    ),
+    "federation_notices": _table(
+        operator=Access(insert=_NOTICE), gateway=Access(insert=_NOTICE, delete=True)
+    ),
     "federation_peers": _table(
         hidden={
             "client_key_pem": (Role.GATEWAY,),

@@ -26,9 +26,16 @@ from reconciler.loops.jobs import EXPIRE_EVERY, Job
 from reconciler.process import end_running
 from reconciler.reconcile import ApplyOptions, Reading, apply, expire, read, recover_source
 from reconciler.store.apply.provenance import last_applied
-from reconciler.store.loop_status import Pass, Waiting, record_pass, record_stop
+from reconciler.store.loop_status import (
+    Pass,
+    Waiting,
+    begin_commit,
+    record_pass,
+    record_stop,
+)
 
 if TYPE_CHECKING:
+    from reconciler.core.model.commits import Commit
     from reconciler.core.setting_values import SignatureSetting
     from reconciler.loops.triggers import Triggers
     from reconciler.reconcile import PlanResult
@@ -72,6 +79,7 @@ class Loop:
     _unrecorded: str = ""
     _began_s: float = 0.0
     _ended_s: float | None = None  # when the last pass ended, by the monotonic clock
+    _commit: Commit | None = None  # that the pass under way has read
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconcile until `stop`; a transaction under way is finished first, a fetch is not."""
@@ -105,13 +113,19 @@ class Loop:
     def one_pass(self) -> After:
         """Read, plan and apply once; return what follows. Errors are logged."""
         reading: Reading | None = None
-        self._began_s = time.monotonic()
+        self._began_s, self._commit = time.monotonic(), None
         try:
             expire(self.database, self.actor)  # true whatever the source says
             recover_source(self.database, self.triggers.source, LOCK_WAIT)
             with self.database.transaction() as tx:
                 applied = last_applied(tx)
-            reading = read(self.triggers.source, self.actor, applied, signatures=self.signatures)
+            reading = read(
+                self.triggers.source,
+                self.actor,
+                applied,
+                signatures=self.signatures,
+                see=self._see,
+            )
             options = ApplyOptions(
                 self.limits,
                 wait=LOCK_WAIT,
@@ -135,6 +149,11 @@ class Loop:
             return After.RETRY
         self._done(reading, done)
         return After.WAIT
+
+    def _see(self, commit: Commit) -> None:
+        self._commit = commit
+        with self.database.transaction() as tx:
+            begin_commit(tx, self.actor, self.triggers.source.shown, commit)
 
     def _done(self, reading: Reading, done: PlanResult) -> None:
         self._tell(PassResult.UNCHANGED if done.plan.empty else PassResult.APPLIED, "")
@@ -192,6 +211,7 @@ class Loop:
             waiting=_waiting(failure),
             due=self.due,
             watch=str(self.triggers),
+            commit=self._commit,
         )
         unrecorded = ""
         try:

@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit.events import ReconcilerPaused, ReconcilerResumed
 from reconciler.core.model.times import rfc3339
-from reconciler.errors import InvalidManifests, Refused
+from reconciler.core.notices.model import NoticeEvent
+from reconciler.errors import InvalidManifests, Refused, Retry
 from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
+from reconciler.store.notices import conditions
 
 if TYPE_CHECKING:
+    from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
+    from reconciler.core.model.commits import Commit
     from reconciler.errors import MosaicError
     from reconciler.store.db import Tx
 
 FORGET_AFTER: Final = timedelta(days=7)  # a replica that was never seen again
 SILENT_AFTER: Final = timedelta(minutes=15)  # or three of its timer's turns, where that is longer
 MAX_PROBLEMS: Final = 20  # of a source, that are kept
+MAX_TOLD: Final = 3  # of them in a notice
+PASSING: Final = timedelta(minutes=1)  # after which what may pass by itself is told
 
 
 class Waiting(StrEnum):
@@ -36,7 +42,7 @@ class Pass:
     """How a pass of the loop `actor` ended, and what follows.
 
     `every` is its timer; the next pass comes after `due` at the latest. `watch` tells people how
-    the source is watched.
+    the source is watched. `commit` is the one that was read, if there was one.
     """
 
     actor: str
@@ -47,6 +53,7 @@ class Pass:
     waiting: Waiting
     due: timedelta
     watch: str
+    commit: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,75 @@ def record_pass(tx: Tx, ended: Pass) -> None:
         else None,
         problem_count=len(problems) if problems else None,
     )
+    audit.append(tx, ended.actor, _recovered(tx, ended) if failure is None else _failing(tx, ended))
+
+
+def begin_commit(tx: Tx, actor: str, source: str, commit: Commit) -> None:
+    """Record that a commit was read and is to be applied, if some forge is to show that."""
+    wanted = tx.row(
+        "SELECT 1 FROM federation_notice_targets AS t WHERE :event = ANY(t.events)"
+        " AND NOT EXISTS (SELECT FROM federation_applied AS a WHERE a.source_revision = :commit)",
+        event=str(NoticeEvent.COMMIT),
+        commit=commit.id,
+    )
+    if wanted is None:
+        return
+    facts = {"subject": f"commit/{commit.id[:12]}", "source": source, "commit": commit.as_json()}
+    audit.append(tx, actor, conditions.begin(tx, NoticeEvent.COMMIT, {commit.id: facts}))
+
+
+def _failing(tx: Tx, ended: Pass) -> list[ConditionBegun]:
+    """Return the event of a failure that is new; one that may pass by itself is given a minute."""
+    failure, commit = ended.failure, ended.commit
+    if failure is None or failure.code == "reconciler_paused":
+        return []
+    if isinstance(failure, Retry) or failure.code == "plan_stale":
+        row = tx.row(
+            "SELECT 1 FROM federation_reconcilers WHERE actor = :actor"
+            " AND failing_since <= clock_timestamp() - CAST(:age AS interval)",
+            actor=ended.actor,
+            age=PASSING,
+        )
+        if row is None:
+            return []
+    refused = isinstance(failure, Refused) and failure.code != "plan_stale"
+    facts = {
+        "subject": "reconciler",
+        "source": ended.source,
+        "code": failure.code,
+        "message": _with_problems(failure),
+        "hint": failure.hint,
+        "commit": commit.as_json() if commit is not None else None,
+    }
+    key = f"{failure.code} {commit.id if commit is not None else ended.source}"
+    event = NoticeEvent.REFUSED if refused else NoticeEvent.FAILING
+    return conditions.begin(tx, event, {key: facts})
+
+
+def _recovered(tx: Tx, ended: Pass) -> list[ConditionEnded]:
+    """Return the events of what is over, unless another loop that still runs fails."""
+    events: list[ConditionEnded] = []
+    if ended.commit is not None:
+        events += conditions.end(tx, NoticeEvent.COMMIT, [ended.commit.id])
+        conditions.forget(tx, NoticeEvent.COMMIT)  # earlier ones, which nobody will apply
+    still = tx.row(
+        "SELECT 1 FROM federation_reconcilers WHERE actor <> :actor AND waits_for IS NOT NULL"
+        " AND code IS NOT NULL AND code <> 'reconciler_paused'"
+        " AND clock_timestamp() <= at + greatest(3 * every, CAST(:silent AS interval))",
+        actor=ended.actor,
+        silent=SILENT_AFTER,
+    )
+    if still is None:
+        for each in (NoticeEvent.REFUSED, NoticeEvent.FAILING):
+            events += conditions.end(tx, each)
+    return events
+
+
+def _with_problems(failure: MosaicError) -> str:
+    if not isinstance(failure, InvalidManifests):
+        return failure.message
+    first = "; ".join(str(each) for each in failure.problems[:MAX_TOLD])
+    return f"{failure.message}: {first}"
 
 
 def record_stop(tx: Tx, actor: str) -> None:
@@ -173,4 +249,5 @@ def resume(tx: Tx, actor: str) -> None:
             hint="see `mosaic federation status`",
         )
     tx.run("UPDATE federation_applied SET paused = NULL")
-    audit.append(tx, actor, [ReconcilerResumed(current_pause.as_json())])
+    told = conditions.end(tx, NoticeEvent.PAUSE)
+    audit.append(tx, actor, [ReconcilerResumed(current_pause.as_json()), *told])

@@ -20,6 +20,7 @@ from reconciler.core.privileges import Role
 from reconciler.embedded.supervise import supervised
 from reconciler.memory_protection import protect_memory
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
+from reconciler.operations.notices import sending_notices, usable_targets
 from reconciler.operations.placement import require_ports
 from reconciler.operations.private import private_listener, serving_authority, telemetry_of
 
@@ -40,6 +41,7 @@ def command(listen: str | None, public_url: str | None) -> None:
 
 async def _serve(settings: Settings) -> None:
     stop, files = until_signal(), read_files(settings)
+    targets = usable_targets(settings)
     async with AsyncExitStack() as stack:
         private = stack.enter_context(private_listener(settings, "serve"))
         url, tasks = database_source(settings), []
@@ -60,5 +62,6 @@ async def _serve(settings: Settings) -> None:
         tasks += [
             keeping(files, settings, gateway, url),
             *serving_authority(private, authority_url, rows_url),
+            *await sending_notices(targets, settings, gateway.database),
         ]
         await serve_until(stop, settings, gateway, click.echo, *tasks)

@@ -86,6 +86,7 @@ def _lines(document: dict[str, Any]) -> Iterator[Line]:
         yield f"{what:<13} {text}", None
     yield from _at_the_ca(document)
     yield from _outbound(document["outbound"])
+    yield from _notices(document["notices"])
     for each in document["ending"]:
         named = f"{each['kind']} {each['name']}"
         text = f"within {counted(each['withinDays'], 'day')}"
@@ -145,6 +146,16 @@ def _outbound(troubles: list[dict[str, Any]]) -> Iterator[Line]:
             yield f"withdrawn     peer/{each['peer']}: {what}", "yellow"
         if each["credentialError"] is not None:
             yield f"credential    peer/{each['peer']}: {each['credentialError']}", "red"
+
+
+def _notices(troubles: list[dict[str, Any]]) -> Iterator[Line]:
+    for each in troubles:
+        if each["failing"]:
+            waiting = f"{counted(each['queue'], 'notice')} waiting"
+            yield f"notices       to {each['target']}: {waiting}: {each['error']}", "red"
+        if each["givenUp"]:
+            lost = f"{counted(each['givenUp'], 'notice')} given up"
+            yield f"notices       to {each['target']}: {lost}; see `notify list`", "red"
 
 
 def _applied(applied: dict[str, Any] | None) -> Iterator[Line]:

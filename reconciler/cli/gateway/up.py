@@ -30,6 +30,7 @@ from reconciler.loops.run import Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.memory_protection import protect_memory
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
+from reconciler.operations.notices import sending_notices, usable_targets
 from reconciler.operations.placement import require_ports
 from reconciler.operations.private import private_listener, serving_authority, telemetry_of
 from reconciler.store.db import Database
@@ -63,7 +64,7 @@ def command(postgres_bin: str | None) -> None:
 
 async def _up(settings: Settings) -> None:
     stop, files, home = until_signal(), read_files(settings), require_home(settings)
-    ports = partial(require_ports, settings)
+    targets, ports = usable_targets(settings), partial(require_ports, settings)
     async with AsyncExitStack() as stack:
         private = stack.enter_context(private_listener(settings, "up"))
         url_of = await stack.enter_async_context(
@@ -86,7 +87,8 @@ async def _up(settings: Settings) -> None:
         move = moving(home, rows_url)
         tasks = (loop.run, keeping(files, settings, gateway, gateway_url), move)
         private_tasks = serving_authority(private, url_of(Role.AUTHORITY), rows_url)
-        await serve_until(stop, settings, gateway, click.echo, *tasks, *private_tasks)
+        notices = await sending_notices(targets, settings, gateway.database)
+        await serve_until(stop, settings, gateway, click.echo, *tasks, *private_tasks, *notices)
     click.echo("stopped; no process is left")
 
 

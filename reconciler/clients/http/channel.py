@@ -6,6 +6,7 @@ The certificate and the Host header are those of the name, whatever the address.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,12 +24,14 @@ from reconciler.errors import MosaicError, Refused
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from reconciler.clients.http.address_rules import IpAddress
     from reconciler.clients.http.destination import Destination
 
 MAX_ANSWER: Final = 256 * 1024  # octets; sixteen certificates, or an answer with a wide scope
+EXCERPT: Final = 4096  # octets of an answer whose body only people read
+EXCERPT_S: Final = 2
 
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL 1.1 to 3.5, of HTTP
 
@@ -92,16 +95,40 @@ class Channel:
         Raises:
             MosaicError: `peer_unreachable`, or `peer_wrong_answer` where it is too long.
         """
-        host = self._to.host
+        return await self._bounded(
+            self._exchange(method, f"{self._to.base_url}{path}", headers, json)
+        )
+
+    async def post(self, path: str, headers: Mapping[str, str], content: bytes) -> Response:
+        """Send octets, and return the answer with the beginning of its body, however it goes on.
+
+        Raises:
+            MosaicError: `peer_unreachable`.
+        """
+        return await self._bounded(self._deliver(f"{self._to.base_url}{path}", headers, content))
+
+    async def _bounded(self, exchange: Awaitable[Response]) -> Response:
         try:
             async with asyncio.timeout(self._limits.total_s):
-                return await self._exchange(method, f"{self._to.base_url}{path}", headers, json)
+                return await exchange
         except TimeoutError:
             reason = f"no answer within {self._limits.total_s:g} s"
-            raise unreachable(host, reason, self._to.hint) from None
+            raise unreachable(self._to, reason) from None
         except (httpx.HTTPError, OSError) as error:  # OSError: TLS that breaks while it is read
             reason = _reason(error, self._to.proxy)
-            raise unreachable(host, reason, self._to.hint) from None  # its cause holds the request
+            raise unreachable(self._to, reason) from None  # its cause holds the request
+
+    async def _deliver(self, url: str, headers: Mapping[str, str], content: bytes) -> Response:
+        async with self._http.stream("POST", url, headers=headers, content=content) as response:
+            body = bytearray()
+            # the status alone decides: a body that breaks off or never ends does not change it
+            with suppress(TimeoutError, httpx.HTTPError, OSError):
+                async with asyncio.timeout(EXCERPT_S):
+                    async for part in response.aiter_raw():
+                        body += part[: EXCERPT - len(body)]
+                        if len(body) >= EXCERPT:
+                            break
+            return Response(response.status_code, response.headers, bytes(body))
 
     async def _exchange(
         self,

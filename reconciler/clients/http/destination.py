@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import httpx
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 UNREACHABLE_HINT: Final = "check the name, the port and the network between, then try again"
 HTTPS_PORT: Final = 443
 DIRECT: Final = ProxyRules()
+PEER: Final = "the other gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,14 @@ class Destination:
     """A base URL without a slash at its end, and the addresses that its host was found to have.
 
     There are none where it is reached through `proxy`, which looks the name up. `hint` is what to
-    do where it cannot be reached.
+    do where it cannot be reached, and `what` says in errors what it is.
     """
 
     base_url: str
     addresses: tuple[IpAddress, ...]
     proxy: httpx.Proxy | None = None
     hint: str = UNREACHABLE_HINT
+    what: str = PEER
 
     @property
     def host(self) -> str:
@@ -59,8 +61,11 @@ async def find(
     allow_addresses: tuple[Network, ...],
     timeouts: Timeouts,
     rules: ProxyRules = DIRECT,
+    what: str = PEER,
 ) -> Destination:
     """Resolve the host of an https URL and judge all of its addresses; or its name, for a proxy.
+
+    `what` says in errors what is there.
 
     Raises:
         NeedsEdit: `invitation_invalid`: it is no https URL, or its host is not spelled plainly;
@@ -81,16 +86,21 @@ async def find(
         if literal is None and is_local_name(host):
             _refuse_local_name(url.host)
         return Destination(
-            str(url).rstrip("/"), (), proxy, f"check the proxy {proxy_name(proxy)}, then try again"
+            str(url).rstrip("/"),
+            (),
+            proxy,
+            f"check the proxy {proxy_name(proxy)}, then try again",
+            what,
         )
     hint = UNREACHABLE_HINT + (UNUSED_HINT if rules.url is not None and not rules.used else "")
-    addresses = await _resolve(url, host, port, timeouts, hint)
+    to = Destination(str(url).rstrip("/"), (), hint=hint, what=what)
+    addresses = await _resolve(to, host, port, timeouts)
     _judge(url.host, addresses, allow_addresses)
-    return Destination(str(url).rstrip("/"), addresses, hint=hint)
+    return replace(to, addresses=addresses)
 
 
 async def _resolve(
-    url: httpx.URL, host: str, port: int, timeouts: Timeouts, hint: str
+    to: Destination, host: str, port: int, timeouts: Timeouts
 ) -> tuple[IpAddress, ...]:
     try:
         async with asyncio.timeout(timeouts.connect_s):
@@ -99,10 +109,11 @@ async def _resolve(
             )
     except TimeoutError:
         reason = f"its name did not resolve in {timeouts.connect_s:g} s"
-        raise unreachable(url.host, reason, hint) from None
+        raise unreachable(to, reason, httpx.URL(to.base_url).host) from None
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "its name cannot be looked up"
-        raise unreachable(url.host, f"its name does not resolve: {reason}", hint) from None
+        named = httpx.URL(to.base_url).host
+        raise unreachable(to, f"its name does not resolve: {reason}", named) from None
     texts = dict.fromkeys(str(entry[4][0]) for entry in entries)
     return tuple(ipaddress.ip_address(text) for text in texts)
 
@@ -127,12 +138,12 @@ def _refuse_local_name(host: str) -> NoReturn:
     )
 
 
-def unreachable(host: str, reason: str, hint: str = UNREACHABLE_HINT) -> Retry:
-    """Return the error of a gateway that cannot be talked to."""
+def unreachable(to: Destination, reason: str, host: str = "") -> Retry:
+    """Return the error of a destination that cannot be talked to; `host` names it without port."""
     return Retry(
         "peer_unreachable",
-        f"the other gateway {printable(host)} cannot be reached: {reason}",
-        hint=hint,
+        f"{to.what} {printable(host or to.host)} cannot be reached: {reason}",
+        hint=to.hint,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, get_args
 
-from reconciler.core.audit import certificate_events, row_events
+from reconciler.core.audit import certificate_events, condition_events, row_events
 from reconciler.core.audit.event_base import FROM, LIST, GatewayEvent, Json
 
 
@@ -82,6 +82,8 @@ Event: TypeAlias = (
     | certificate_events.TheftRepeated
     | certificate_events.TheftAcknowledged
     | certificate_events.KeyRewrapped
+    | condition_events.ConditionBegun
+    | condition_events.ConditionEnded
     | ReconcilerPaused
     | ReconcilerResumed
     | TrustOverridden

@@ -31,6 +31,7 @@ from reconciler.core.audit.certificate_events import (
     TheftSuspected,
     TokenMinted,
 )
+from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
 from reconciler.core.audit.events import (
     EarlierEvent,
     ReconcilerPaused,
@@ -167,6 +168,8 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
             | TheftRepeated()
             | TheftAcknowledged()
             | KeyRewrapped()
+            | ConditionBegun()
+            | ConditionEnded()
             | ReconcilerPaused()
             | ReconcilerResumed()
             | TrustOverridden()

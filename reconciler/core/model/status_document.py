@@ -159,6 +159,29 @@ class OutboundTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeTrouble:
+    """A target of notices that does not take them, or did not while they were kept."""
+
+    target: str
+    queue: int
+    error: str | None
+    error_at: datetime | None
+    failing: bool
+    given_up: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document."""
+        return {
+            "target": self.target,
+            "queue": self.queue,
+            "error": self.error,
+            "errorAt": rfc3339(self.error_at) if self.error_at is not None else None,
+            "failing": self.failing,
+            "givenUp": self.given_up,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class TheftSignal:
     """A theft signal that nobody has acknowledged; `seq` is None until its record is written."""
 
@@ -211,6 +234,7 @@ class GatewayStatus:
     not_in_git: tuple[NamedObject, ...]
     unused: tuple[UnusedGrant, ...]
     outbound: tuple[OutboundTrouble, ...]
+    notices: tuple[NoticeTrouble, ...]
     revocations_waiting: dict[str, Any]
     revocation_lists: tuple[RevocationList, ...]
 
@@ -234,6 +258,7 @@ class GatewayStatus:
             "notInGitYet": [{"kind": each.kind, "name": each.name} for each in self.not_in_git],
             "unused": [each.as_json() for each in self.unused],
             "outbound": [each.as_json() for each in self.outbound],
+            "notices": [each.as_json() for each in self.notices],
             "revocationsWaiting": self.revocations_waiting,
             "revocationLists": [
                 {

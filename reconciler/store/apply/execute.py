@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.audit.event_base import RowRef, peer_ref
 from reconciler.core.audit.row_events import HoldReleased
 from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec
+from reconciler.core.notices.model import NoticeEvent
 from reconciler.core.plan.model import Action, GrantChange, PeerChange, Plan
 from reconciler.store import ending
 from reconciler.store.apply.log import bookkeeping_events, change_event
@@ -25,6 +26,7 @@ from reconciler.store.apply.rows import (
 )
 from reconciler.store.audit import log as audit
 from reconciler.store.ids import new_id
+from reconciler.store.notices import conditions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +69,8 @@ def carry_out(tx: Tx, plan: Plan, provenance: Provenance, before: Sequence[Event
         *(change_event(change, provenance, ids) for change in changed),
         *_record_bookkeeping(tx, plan, provenance),
     ]
+    if events and provenance.commit is not None:  # their notice tells that the commit is applied
+        conditions.forget(tx, NoticeEvent.COMMIT, [provenance.commit.id])
     last = audit.append(tx, provenance.actor, [*before, *events])
     if not plan.empty:
         record_run(tx, plan, provenance, range(last - len(events) + 1, last + 1))

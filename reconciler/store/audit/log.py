@@ -15,6 +15,7 @@ from reconciler.core.audit.chain import (
     check_record,
 )
 from reconciler.store.db import as_json
+from reconciler.store.notices import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +30,8 @@ PAGE: Final = 2000  # records read at once
 def append(tx: Tx, actor: str, events: Sequence[Event]) -> int:
     """Append the events, in order, and return the number of the last; `actor` is who did them.
 
-    This takes the last lock of the transaction (DESIGN 5): whoever locked the head's row before
-    another row would wait for a transaction that waits for the head.
+    Their notices are written too. This takes the last lock of the transaction (DESIGN 5): whoever
+    locked the head's row before another row would wait for a transaction that waits for the head.
     """
     if not events:
         return 0
@@ -47,6 +48,7 @@ def append(tx: Tx, actor: str, events: Sequence[Event]) -> int:
         "SELECT federation_append_audit(CAST(:records AS jsonb))",
         records=as_json([_as_row(record) for record in records]),
     )
+    outbox.write(tx, actor, events, records[0].seq, head["at"])
     return records[-1].seq
 
 

@@ -10,6 +10,7 @@ from reconciler.core.model.status_document import (
     GatewayStatus,
     LastApply,
     NamedObject,
+    NoticeTrouble,
     OutboundTrouble,
     PassFailure,
     ReconcilerStatus,
@@ -21,8 +22,11 @@ from reconciler.core.model.status_document import (
 from reconciler.store.apply.observe import hold_from
 from reconciler.store.drift.repair import drifted
 from reconciler.store.loop_status import passes, paused
+from reconciler.store.notices import targets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.store.db import Tx
 
 _APPLIED: Final = """
@@ -115,6 +119,7 @@ def status(tx: Tx) -> GatewayStatus:
         not_in_git=tuple(NamedObject(**each) for each in tx.rows(_UNMANAGED)),
         unused=tuple(UnusedGrant(**each) for each in tx.rows(_UNUSED, days=UNUSED_FOR)),
         outbound=tuple(OutboundTrouble(**each) for each in tx.rows(_OUTBOUND)),
+        notices=tuple(_notice_troubles(tx)),
         revocations_waiting=waiting,
         revocation_lists=tuple(RevocationList(**each) for each in tx.rows(_CRLS)),
     )
@@ -123,6 +128,18 @@ def status(tx: Tx) -> GatewayStatus:
 def reconcilers(tx: Tx) -> tuple[ReconcilerStatus, ...]:
     """Return the last pass of each reconciler, the newest first."""
     return tuple(_reconciler(each) for each in passes(tx))
+
+
+def _notice_troubles(tx: Tx) -> Iterator[NoticeTrouble]:
+    """Yield the targets that do not take notices, and those that lost some in the last days."""
+    since = tx.now() - targets.KEPT
+    for each in targets.states(tx):
+        lost = each.given_up if each.given_up_at is not None and each.given_up_at > since else 0
+        if each.attempts or lost:
+            failing = each.attempts > 0
+            yield NoticeTrouble(
+                each.name, each.queue, each.last_error, each.last_error_at, failing, lost
+            )
 
 
 def theft_signals(tx: Tx) -> tuple[TheftSignal, ...]:

@@ -58,6 +58,7 @@ def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Q
         "notInGitYet",
         "unused",
         "outbound",
+        "notices",
         "revocationsWaiting",
         "revocationLists",
         "move",

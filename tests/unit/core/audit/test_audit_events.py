@@ -30,6 +30,7 @@ from reconciler.core.audit.certificate_events import (
     TokenMinted,
 )
 from reconciler.core.audit.chain import GENESIS, Head, chain
+from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
 from reconciler.core.audit.event_base import grant_ref, peer_ref
 from reconciler.core.audit.events import (
     EVENT_TYPES,
@@ -361,6 +362,22 @@ STORED: list[tuple[Event, str, str, dict[str, Any]]] = [
         "requests.refused",
         "gateway",
         {"refused": [{"code": "token_invalid", "address": "::1", "count": 3}]},
+    ),
+    (
+        ConditionBegun("pause", 1, ({"subject": "reconciler", "by": "user:olga"},), "reconciler"),
+        "condition.begun",
+        "reconciler",
+        {
+            "condition": "pause",
+            "count": 1,
+            "items": [{"subject": "reconciler", "by": "user:olga"}],
+        },
+    ),
+    (
+        ConditionEnded("drift", 200, ({"subject": "grant/x", "since": "then"},)),
+        "condition.ended",
+        "gateway",
+        {"condition": "drift", "count": 200, "items": [{"subject": "grant/x", "since": "then"}]},
     ),
 ]
 

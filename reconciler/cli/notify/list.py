@@ -1,0 +1,86 @@
+"""List the targets of notices, what waits for each, and the last error.
+
+A target is named by `[[notify]]` in `mosaic.toml`, or in the file of MOSAIC_NOTIFY_FILE.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.shared.formatting import away
+from reconciler.cli.shared.output import output_option, show_list
+from reconciler.config.notify import read_targets
+from reconciler.core.model.times import rfc3339
+from reconciler.core.privileges import Role
+from reconciler.store.notices.targets import TargetState, states
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.cli.shared.formatting import Row
+    from reconciler.core.notices.target import Target
+
+
+def _error(row: Row) -> str:
+    error = row["lastError"]
+    if error is None:
+        return "-"
+    over = "" if row["attempts"] else " (over)"
+    return f"{away(error['at'])}: {error['message']}{over}"
+
+
+COLUMNS = (
+    ("NAME", lambda row: row["name"]),
+    ("KIND", lambda row: row["kind"]),
+    ("EVENTS", lambda row: ", ".join(row["events"]) if row["events"] else "not set here"),
+    ("QUEUE", lambda row: f"{row['queue']:,}"),
+    ("GIVEN UP", lambda row: f"{row['givenUp']:,}"),
+    ("LAST SUCCESS", lambda row: away(row["lastSuccess"]) if row["lastSuccess"] else "-"),
+    ("LAST ERROR", _error),
+)
+
+
+@click.command(help=__doc__)
+@output_option
+@verb
+def command(output: str) -> None:
+    settings = read_settings()
+    targets = {each.name: each for each in read_targets(settings)}
+    with (
+        open_database(settings, "notify list", Role.READER) as database,
+        database.transaction() as tx,
+    ):
+        known = {each.name: each for each in states(tx)}
+    rows = [_document(name, targets.get(name), known.get(name)) for name in sorted(targets | known)]
+    show_list(rows, COLUMNS, output, "there are no targets; see docs/notices.md")
+
+
+# of a target to which no process has sent yet
+_UNSEEN = TargetState("", "", 0, None, 0, None, None, None, None, 0, None)
+
+
+def _document(name: str, target: Target | None, known: TargetState | None) -> dict[str, Any]:
+    state = known or _UNSEEN
+    error = None
+    if state.last_error is not None:
+        error = {"at": _time(state.last_error_at), "message": state.last_error}
+    return {
+        "name": name,
+        "kind": str(target.kind) if target is not None else state.kind,
+        "events": list(target.events) if target is not None else None,
+        "queue": state.queue,
+        "oldest": _time(state.oldest),
+        "attempts": state.attempts,
+        "nextAttempt": _time(state.next_attempt_at),
+        "lastSuccess": _time(state.last_success_at),
+        "lastError": error,
+        "givenUp": state.given_up,
+        "givenUpAt": _time(state.given_up_at),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return rfc3339(at) if at is not None else None

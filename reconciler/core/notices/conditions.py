@@ -1,0 +1,72 @@
+"""Conditions in words: what began, how near an end is, and what is over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.model.status_document import ENDS_WITHIN
+from reconciler.core.notices.model import Item, NoticeEvent, NoticeState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from reconciler.core.audit.event_base import Json
+
+PAUSE_AGE: Final = timedelta(days=1)  # of a pause that somebody may have forgotten
+
+_TITLES: Final[dict[tuple[NoticeEvent, NoticeState], str]] = {
+    (NoticeEvent.REFUSED, NoticeState.BEGUN): "Refused: nothing is applied",
+    (NoticeEvent.REFUSED, NoticeState.OVER): "Recovered: the source is applied again",
+    (NoticeEvent.FAILING, NoticeState.BEGUN): "Failing: nothing is applied",
+    (NoticeEvent.FAILING, NoticeState.OVER): "Recovered: the source is applied again",
+    (NoticeEvent.ENDING, NoticeState.BEGUN): "{named} expires soon",
+    (NoticeEvent.ENDING, NoticeState.OVER): "{named}: the end is settled",
+    (NoticeEvent.DRIFT, NoticeState.BEGUN): "Drift: {named} was changed by hand",
+    (NoticeEvent.DRIFT, NoticeState.OVER): "Drift repaired: {named}",
+    (NoticeEvent.PAUSE, NoticeState.BEGUN): "The reconciler has been paused for more than a day",
+    (NoticeEvent.PAUSE, NoticeState.OVER): "The reconciler is resumed",
+    (NoticeEvent.COMMIT, NoticeState.BEGUN): "A commit is about to be applied",
+    (NoticeEvent.COMMIT, NoticeState.OVER): "The commit is applied",
+}
+
+
+def condition_title(event: NoticeEvent, state: NoticeState, named: str) -> str:
+    """Return the title of a condition's notice; `named` is its object, or how many there are."""
+    return _TITLES[event, state].format(named=named)
+
+
+def condition_items(
+    event: NoticeEvent, state: NoticeState, items: Sequence[Json], text: Callable[[object], str]
+) -> tuple[Item, ...]:
+    """Return the items of a condition's notice; `text` makes foreign values safe to show."""
+    return tuple(Item(text(each["subject"]), text(_text(event, state, each))) for each in items)
+
+
+def _text(event: NoticeEvent, state: NoticeState, facts: Json) -> str:
+    if event is NoticeEvent.PAUSE:
+        return f"paused by {facts['by']} at {facts['at']}: {facts['reason']}"
+    if state is NoticeState.OVER:
+        since = f"since {facts['since']}" if "since" in facts else ""
+        if event is NoticeEvent.ENDING and "expiresAt" in facts:
+            return f"expires at {facts['expiresAt']} now"
+        detail = facts.get("message") or facts.get("reason") or facts.get("what") or ""
+        return f"it was so {since}: {detail}" if detail else f"it was so {since}"
+    match event:
+        case NoticeEvent.ENDING:
+            return f"expires within {facts['within']} days, at {facts['expiresAt']}"
+        case NoticeEvent.DRIFT:
+            by = f" by {facts['by']}" if facts.get("by") else ""
+            fields = ", ".join(facts.get("fields") or ())
+            return f"{facts['what']}{by}{f': {fields}' if fields else ''}"
+        case NoticeEvent.REFUSED | NoticeEvent.FAILING:
+            return f"{facts['message']}; {facts['hint']} ({facts['code']})"
+        case _:
+            return str(facts.get("source") or "")
+
+
+def days_left(expires_at: datetime, now: datetime) -> int | None:
+    """Return the smallest of `ENDS_WITHIN` that an end is within, or None: it is far away."""
+    left = expires_at - now
+    return next((days for days in ENDS_WITHIN if left <= timedelta(days=days)), None)

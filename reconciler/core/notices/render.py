@@ -1,0 +1,38 @@
+"""A stored notice as the request that its target takes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from reconciler.core.notices.bodies import slack_body, teams_body
+from reconciler.core.notices.forge import status_request
+from reconciler.core.notices.signature import signed_headers
+from reconciler.core.notices.target import Request, Secrets, Target, TargetKind
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def render(target: Target, secrets: Secrets, document: str, now: datetime) -> Request | None:
+    """Return the request that tells a target of a notice, or None where it says nothing to it.
+
+    The id and the body are the same at each attempt; the time, and so the signature, is not.
+    """
+    data: dict[str, Any] = json.loads(document)["data"]
+    url = urlsplit(secrets.url)
+    path = url.path + (f"?{url.query}" if url.query else "")
+    match target.kind:
+        case TargetKind.JSON:
+            body = document.encode()
+            signed = signed_headers(data["id"], int(now.timestamp()), body, secrets.signing)
+            return Request(path, {**_JSON, **signed}, body)
+        case TargetKind.SLACK:
+            return Request(path, dict(_JSON), json.dumps(slack_body(data)).encode())
+        case TargetKind.TEAMS:
+            return Request(path, dict(_JSON), json.dumps(teams_body(data)).encode())
+        case _:
+            return status_request(target, url.path.rstrip("/"), data, secrets.token)

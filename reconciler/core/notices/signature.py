@@ -1,0 +1,58 @@
+"""Signatures of Standard Webhooks 1.0: HMAC-SHA-256 of id, time and body, in base64.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PREFIX: Final = "whsec_"
+MIN_KEY: Final = 24  # octets, by the specification
+MAX_KEY: Final = 64
+
+
+def read_keys(text: str) -> tuple[bytes, ...]:
+    """Return the keys of secrets, one a line; the receiver may know any one of them.
+
+    Raises:
+        ValueError: a line is no secret, or there is none. The message does not show it.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError("it is empty")
+    return tuple(_read_key(number, line) for number, line in enumerate(lines, 1))
+
+
+def _read_key(number: int, line: str) -> bytes:
+    if not line.startswith(PREFIX):
+        raise ValueError(f"line {number} does not begin with {PREFIX}")
+    try:
+        key = base64.b64decode(line.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"line {number} is not base64 after {PREFIX}") from None
+    if not MIN_KEY <= len(key) <= MAX_KEY:
+        raise ValueError(
+            f"line {number} has a key of {len(key)} octets, expected {MIN_KEY} to {MAX_KEY}"
+        )
+    return key
+
+
+def signed_headers(
+    notice_id: str, timestamp_s: int, body: bytes, keys: Sequence[bytes]
+) -> dict[str, str]:
+    """Return the headers that prove who sent a body and when; the id is the same at each retry."""
+    message = f"{notice_id}.{timestamp_s}.".encode() + body
+    macs = (hmac.new(key, message, hashlib.sha256).digest() for key in keys)
+    return {
+        "webhook-id": notice_id,
+        "webhook-timestamp": str(timestamp_s),
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(mac).decode()}" for mac in macs),
+    }

@@ -1,0 +1,126 @@
+"""The sending of notices as jobs of a gateway: one a target, so that none waits for another.
+
+A notice is sent at least once and in order. What is stored decides when it is tried again, so any
+number of processes may run this, and one that is killed is followed by another with the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from reconciler.clients.notices import Answer, NoticeSender, describe
+from reconciler.core.model.text import counted
+from reconciler.core.notices.forge import REFUSALS
+from reconciler.errors import MosaicError
+from reconciler.loops.jobs import Job, run_jobs
+from reconciler.store.notices import targets as store
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from reconciler.core.notices.target import Target
+    from reconciler.store.async_database import AsyncDatabase
+    from reconciler.store.notices.targets import Delivery
+
+_log = logging.getLogger(__name__)
+
+SEND_EVERY: Final = timedelta(seconds=1)
+EXPIRE_EVERY: Final = timedelta(minutes=1)
+MAX_REFUSALS: Final = 8  # of one status by a forge, in about ten minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """The sender of a gateway's notices."""
+
+    database: AsyncDatabase
+    sender: NoticeSender
+    targets: Sequence[Target]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop`, which a request under way does not hold up."""
+        jobs = [
+            Job(f"notices to {target.name}", SEND_EVERY, partial(self.send_next, target, stop))
+            for target in self.targets
+        ]
+        await run_jobs([*jobs, Job("old notices", EXPIRE_EVERY, self.expire)], stop)
+
+    async def expire(self) -> None:
+        """Note which targets there are, and give up what they did not take in time."""
+        await self.register()
+        for lost in await self.database.run(store.expire):
+            _log.error(
+                "notices to %s: gave up %s that it did not take within %d days",
+                lost.target,
+                counted(lost.count, "notice"),
+                store.KEPT.days,
+            )
+
+    async def register(self) -> None:
+        """Note which targets there are."""
+        for each in self.targets:
+            await self.database.run(store.register, each.name, str(each.kind), each.events)
+
+    async def send_next(self, target: Target, stop: asyncio.Event) -> bool:
+        """Send the next notice of a target; return whether another one may be due."""
+        delivery = await self.database.run(store.claim, target.name)
+        if delivery is None:
+            return False
+        try:
+            answer = await _unless(stop, self.sender.send(target, delivery.document))
+        except MosaicError as error:
+            await self._failed(delivery, describe(error), None)
+            return False
+        except _Stopped:
+            await self.database.run(store.release, delivery)
+            return False
+        if answer is None:
+            await self.database.run(store.skip, delivery)
+            return True
+        if answer.taken:
+            await self.database.run(store.record_success, delivery)
+            if delivery.attempts:
+                _log.info("notices to %s: recovered", target.name)
+            return True
+        if (
+            target.kind.is_forge
+            and answer.status in REFUSALS
+            and delivery.attempts + 1 >= MAX_REFUSALS
+        ):
+            await self.database.run(store.give_up, delivery, str(answer))
+            _log.error("notices to %s: gave up a commit status: %s", target.name, answer)
+            return True
+        await self._failed(delivery, str(answer), answer)
+        return False
+
+    async def _failed(self, delivery: Delivery, reason: str, answer: Answer | None) -> None:
+        retry_after = answer.retry_after if answer is not None else None
+        jitter = random.random()  # noqa: S311 - no secret
+        wait = store.wait_after(delivery.attempts, retry_after, jitter)
+        await self.database.run(store.record_failure, delivery, reason, wait)
+        if delivery.attempts == 0:  # once as long as it lasts
+            _log.warning("notices to %s: %s; trying again", delivery.target, reason)
+
+
+class _Stopped(Exception):
+    """The process is to end before a request has."""
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, Answer | None]) -> Answer | None:
+    """Return what `work` does; raise `_Stopped` once `stop` is set, and cancel it."""
+    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise _Stopped
+        return task.result()
+    finally:
+        task.cancel()
+        stopping.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The outbox of notices, its targets, and the conditions that have begun."""

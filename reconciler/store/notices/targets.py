@@ -1,0 +1,230 @@
+"""The targets of notices: where each of them is in the outbox, and which process sends to it.
+
+A target's row is claimed with a lease, by one process at a time, and its notices are sent one after
+the other: so each target gets them in order, and none waits for another target.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.model.backoff import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from reconciler.store.db import Tx
+
+LEASE: Final = timedelta(seconds=60)  # longer than one request may take
+KEPT: Final = timedelta(days=7)  # an undelivered notice; also a target that nobody names any more
+FIRST_AGE: Final = timedelta(minutes=15)  # of the oldest notice that a new target is sent
+SEEN_EVERY: Final = timedelta(hours=1)
+RETRY: Final = Backoff(timedelta(seconds=5), timedelta(minutes=10))
+MAX_RETRY_AFTER: Final = timedelta(hours=1)
+MAX_ERROR: Final = 500  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A notice that is to be sent to a target now; `lease` fences what is recorded of it."""
+
+    target: str
+    lease: uuid.UUID
+    number: int
+    id: str
+    document: str
+    attempts: int  # earlier ones of this notice
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """How many notices a target never got."""
+
+    target: str
+    count: int
+
+
+def register(tx: Tx, name: str, kind: str, events: Sequence[str]) -> None:
+    """Make a target known, or note that it still is; a new one is sent no old notices."""
+    tx.run(
+        "INSERT INTO federation_notice_targets AS t (name, kind, events, position)"
+        " VALUES (:name, :kind, :events, coalesce((SELECT max(number) FROM federation_notices"
+        "   WHERE at < clock_timestamp() - CAST(:age AS interval)), 0))"
+        " ON CONFLICT (name) DO UPDATE"
+        " SET kind = :kind, events = :events, seen_at = clock_timestamp()"
+        " WHERE (t.kind, t.events) IS DISTINCT FROM (:kind, CAST(:events AS text[]))"
+        " OR t.seen_at < clock_timestamp() - CAST(:every AS interval)",
+        name=name,
+        kind=kind,
+        events=list(events),
+        age=FIRST_AGE,
+        every=SEEN_EVERY,
+    )
+
+
+def claim(tx: Tx, name: str) -> Delivery | None:
+    """Claim the next notice of a target, if one is due and nobody else sends to the target."""
+    # SKIP LOCKED: another replica that claims at this moment is not waited for. The lease holds
+    # after this transaction, so that nothing is locked while the request is under way. EXISTS: most
+    # polls find nothing, and lock nothing.
+    target = tx.row(
+        "SELECT position, events, attempts FROM federation_notice_targets AS t WHERE name = :name"
+        " AND coalesce(lease_until, '-infinity') <= clock_timestamp()"
+        " AND coalesce(next_attempt_at, '-infinity') <= clock_timestamp()"
+        " AND EXISTS (SELECT FROM federation_notices AS n"
+        "   WHERE n.number > t.position AND n.event = ANY(t.events))"
+        " FOR NO KEY UPDATE SKIP LOCKED",
+        name=name,
+    )
+    if target is None:
+        return None
+    notice = tx.row(
+        "SELECT number, id::text AS id, document,"
+        " at < clock_timestamp() - CAST(:kept AS interval) AS old FROM federation_notices"
+        " WHERE number > :position AND event = ANY(:events) ORDER BY number LIMIT 1",
+        position=target["position"],
+        events=target["events"],
+        kept=KEPT,
+    )
+    # None: another replica has just sent it; old: `expire` gives it up, and counts it
+    if notice is None or notice.pop("old"):
+        return None
+    lease = uuid.uuid4()
+    tx.run(
+        "UPDATE federation_notice_targets SET lease = :lease,"
+        " lease_until = clock_timestamp() + CAST(:time AS interval) WHERE name = :name",
+        name=name,
+        lease=lease,
+        time=LEASE,
+    )
+    return Delivery(name, lease, attempts=target["attempts"], **notice)
+
+
+def release(tx: Tx, sent: Delivery) -> None:
+    """Give a claimed notice back, unsent as far as is known."""
+    tx.run(
+        "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL"
+        " WHERE name = :name AND lease = :lease",
+        name=sent.target,
+        lease=sent.lease,
+    )
+
+
+def skip(tx: Tx, claimed: Delivery) -> None:
+    """Move the target past a notice that says nothing to it."""
+    tx.run(
+        "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL,"
+        " position = greatest(position, :number) WHERE name = :name AND lease = :lease",
+        name=claimed.target,
+        lease=claimed.lease,
+        number=claimed.number,
+    )
+
+
+def record_success(tx: Tx, sent: Delivery) -> None:
+    """Move the target past a notice that it took."""
+    tx.run(
+        "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL, attempts = 0,"
+        " next_attempt_at = NULL, position = greatest(position, :number),"
+        " last_success_at = clock_timestamp() WHERE name = :name AND lease = :lease",
+        name=sent.target,
+        lease=sent.lease,
+        number=sent.number,
+    )
+
+
+def record_failure(tx: Tx, sent: Delivery, error: str, wait: timedelta) -> None:
+    """Note why a notice was not taken; it is tried again after `wait`."""
+    tx.run(
+        "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL,"
+        " attempts = attempts + 1, last_error = :error, last_error_at = clock_timestamp(),"
+        " next_attempt_at = clock_timestamp() + CAST(:wait AS interval)"
+        " WHERE name = :name AND lease = :lease",
+        name=sent.target,
+        lease=sent.lease,
+        error=error[:MAX_ERROR],
+        wait=wait,
+    )
+
+
+def give_up(tx: Tx, sent: Delivery, error: str) -> None:
+    """Move the target past a notice that it never takes."""
+    tx.run(
+        "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL, attempts = 0,"
+        " next_attempt_at = NULL, position = greatest(position, :number),"
+        " given_up = given_up + 1, given_up_at = clock_timestamp(),"
+        " last_error = :error, last_error_at = clock_timestamp()"
+        " WHERE name = :name AND lease = :lease",
+        name=sent.target,
+        lease=sent.lease,
+        number=sent.number,
+        error=error[:MAX_ERROR],
+    )
+
+
+def wait_after(attempts: int, retry_after: timedelta | None, jitter: float) -> timedelta:
+    """Return how long to wait after so many failures, as the target asks but not for ever."""
+    wait = RETRY.wait(attempts, jitter)
+    if retry_after is None:
+        return wait
+    return max(wait, min(retry_after, MAX_RETRY_AFTER))
+
+
+def expire(tx: Tx) -> list[GivenUp]:
+    """Give up notices that are too old, remove them, and forget targets that nobody names.
+
+    Return how many each target never got.
+    """
+    rows = tx.rows(
+        "WITH old AS (SELECT t.name, count(*) AS count, max(n.number) AS number"
+        "   FROM federation_notice_targets AS t JOIN federation_notices AS n"
+        "   ON n.number > t.position AND n.event = ANY(t.events)"
+        "   AND n.at < clock_timestamp() - CAST(:kept AS interval) GROUP BY t.name)"
+        " UPDATE federation_notice_targets AS t SET position = greatest(position, old.number),"
+        " attempts = 0, given_up = given_up + old.count, given_up_at = clock_timestamp()"
+        " FROM old WHERE t.name = old.name RETURNING t.name AS target, old.count",
+        kept=KEPT,
+    )
+    tx.run(
+        "DELETE FROM federation_notices WHERE at < clock_timestamp() - CAST(:kept AS interval)",
+        kept=KEPT,
+    )
+    tx.run(
+        "DELETE FROM federation_notice_targets"
+        " WHERE seen_at < clock_timestamp() - CAST(:kept AS interval)",
+        kept=KEPT,
+    )
+    return [GivenUp(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """How far a target is: how many notices wait, and what came of the last ones."""
+
+    name: str
+    kind: str
+    queue: int
+    oldest: datetime | None
+    attempts: int
+    next_attempt_at: datetime | None
+    last_success_at: datetime | None
+    last_error: str | None
+    last_error_at: datetime | None
+    given_up: int
+    given_up_at: datetime | None
+
+
+def states(tx: Tx) -> tuple[TargetState, ...]:
+    """Return the state of each target that a process named in the last days, by name."""
+    rows: list[dict[str, Any]] = tx.rows(
+        "SELECT t.name, t.kind, count(n.number) AS queue, min(n.at) AS oldest, t.attempts,"
+        " t.next_attempt_at, t.last_success_at, t.last_error, t.last_error_at, t.given_up,"
+        " t.given_up_at FROM federation_notice_targets AS t"
+        " LEFT JOIN federation_notices AS n ON n.number > t.position AND n.event = ANY(t.events)"
+        " GROUP BY t.name ORDER BY t.name"
+    )
+    return tuple(TargetState(**row) for row in rows)

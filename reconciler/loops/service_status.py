@@ -1,8 +1,8 @@
 """What the service manager is told: READY, WATCHDOG while the work is alive, STOPPING.
 
-WATCHDOG=1 comes from the event loop, and only after a query that took the way of the process's own
-work. If that query fails, one on a connection of its own decides: a database that answers nobody is
-an outage, which a restart does not mend; one that answers it shows that our own work hangs.
+WATCHDOG=1 comes from the event loop, and only after checks of the process's own work. If one fails
+or hangs, a query on a connection of its own decides: a database that answers nobody is an outage,
+which a restart does not end; one that answers it shows that our own work hangs.
 """
 
 from __future__ import annotations
@@ -31,32 +31,35 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The work of a process: a query by its own way, and the checks that must hold besides.
+    """The work of a process: its database, and the checks that succeed while it is alive.
 
-    Each raises `Retry` if it fails. `database` is what `query` asks.
+    A check raises `Retry` if it fails, and may hang.
     """
 
     database: Source
-    query: Callable[[], Awaitable[object]]
-    checks: tuple[Callable[[], Awaitable[None]], ...] = ()
+    checks: tuple[Callable[[], Awaitable[object]], ...]
 
-    async def require_alive(self, reader: Reader) -> str:
-        """Return the state in a sentence.
+    async def require_alive(self, reader: Reader, patience: timedelta) -> str:
+        """Return the state in a sentence; the checks may take as long as `patience`.
 
         Raises:
-            Retry: the work hangs: the database answers `reader`, and not the work.
+            Retry: the work hangs: the database answers `reader`.
         """
-        for check in self.checks:
-            await check()
         try:
-            await self.query()
-        except MosaicError as failure:
-            try:
-                await reader.row("SELECT 1")
-            except MosaicError as outage:
-                return f"the database is unavailable: {outage.message}"
-            raise Retry("unavailable", f"the work hangs: {failure.message}") from failure
-        return "ready"
+            async with asyncio.timeout(patience.total_seconds()):
+                for check in self.checks:
+                    await check()
+        except TimeoutError:
+            failure = f"no answer within {patience.total_seconds():g} s"
+        except MosaicError as error:
+            failure = error.message
+        else:
+            return "ready"
+        try:
+            await reader.row("SELECT 1")
+        except MosaicError as outage:
+            return f"the database is unavailable: {outage.message}"
+        raise Retry("unavailable", f"the work hangs: {failure}")
 
 
 def ping(tx: Tx) -> None:
@@ -83,24 +86,20 @@ async def report_service(stop: asyncio.Event, ready: asyncio.Event, work: Work) 
 
 
 async def _watch(manager: ServiceManager, limit: timedelta, work: Work) -> None:
-    """Send WATCHDOG=1 in time: a check has half of the limit, and a quarter lies between two."""
-    limit_s = limit.total_seconds()
+    """Send WATCHDOG=1 in time: the checks have half of the limit, and a quarter lies between."""
     reader, before = Reader(work.database, application_name("watchdog")), "ready"
     try:
         while True:
             try:
-                async with asyncio.timeout(limit_s / 2):
-                    state = await work.require_alive(reader)
+                state = await work.require_alive(reader, limit / 2)
                 manager.notify("WATCHDOG=1")
-            except TimeoutError:
-                state = f"the work hangs: no answer within {limit_s / 2:g} s"
             except MosaicError as error:
                 state = error.message
             if state != before:
                 _log.warning("watchdog: %s", state)
                 manager.notify(f"STATUS={state}")
             before = state
-            await asyncio.sleep(limit_s / 4)
+            await asyncio.sleep(limit.total_seconds() / 4)
     finally:
         await reader.close()
 

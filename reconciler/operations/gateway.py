@@ -171,7 +171,7 @@ async def serve_until(
         announce(line)
         ready.set()
 
-    work = Work(gateway.database.source, lambda: gateway.database.run(ping))
+    work = Work(gateway.database.source, (lambda: gateway.database.run(ping),))
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_serve(stop, settings, gateway, announce_ready))

@@ -118,7 +118,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         sys.stderr.write(made.logs())
         raise
     finally:
-        made.compose("down", "--volumes", "--timeout=20")
+        made.compose("down", "--volumes")
         docker("rmi", image)
 
 
@@ -229,7 +229,8 @@ def test_the_private_listener_opens_for_the_token_of_prometheus(running: Running
 
 
 def test_pods_end_cleanly_on_sigterm(running: Running) -> None:
-    for service in ("gateway.gateway", "reconciler.reconciler"):
-        running.compose("stop", "--timeout=20", service)
+    services = ("gateway.gateway", "reconciler.reconciler")
+    running.compose("stop", *services)
+    for service in services:
         for container in running.containers(service):
             assert docker("inspect", "--format={{.State.ExitCode}}", container).strip() == "0"

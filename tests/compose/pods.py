@@ -126,6 +126,7 @@ class Cluster:
             "ports": [f"127.0.0.1::{each['containerPort']}" for each in container.get("ports", ())],
             "networks": {"default": {"aliases": [name]}},
             "restart": "on-failure",
+            "stop_grace_period": f"{pod['spec'].get('terminationGracePeriodSeconds', 30)}s",
             "healthcheck": {"disable": True},  # a kubelet knows none
             "scale": min(MOST_REPLICAS, self._workload(name)["spec"].get("replicas", 1)),
         }

@@ -30,7 +30,7 @@ from reconciler.core.webhook import MIN_SECRET, SIGNING_TOKEN, signing_key
 from reconciler.errors import NeedsEdit
 from reconciler.loops.jobs import run_jobs
 from reconciler.loops.run import Loop
-from reconciler.loops.service_status import Work, ping, report_service
+from reconciler.loops.service_status import Work, report_service
 from reconciler.loops.triggers import PASS_EVERY, Triggers
 from reconciler.store.locks import actor_name
 
@@ -129,16 +129,8 @@ async def _until_signal(loop: Loop, hook: _Hook | None, private: PrivateListener
             )
         group.create_task(run_jobs([loop.expiry()], stop))
         group.create_task(loop.run(stop))
-        group.create_task(report_service(stop, loop.passed, _work(loop)))
-
-
-def _work(loop: Loop) -> Work:
-    def query() -> None:
-        with loop.database.transaction() as tx:
-            ping(tx)
-
-    checks = (loop.require_recent_pass,)
-    return Work(loop.database.source, lambda: asyncio.to_thread(query), checks)
+        work = Work(loop.database.source, (loop.require_recent_pass,))
+        group.create_task(report_service(stop, loop.passed, work))
 
 
 def _listening(settings: Settings) -> AbstractContextManager[PrivateListener | None]:

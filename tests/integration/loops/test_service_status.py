@@ -62,40 +62,38 @@ async def hangs() -> None:
 
 
 def test_work_that_is_alive_feeds_the_watchdog(manager: Manager, database_url: str) -> None:
-    lines = report_until(Work(database_url, works), manager, "WATCHDOG=1")
+    lines = report_until(Work(database_url, (works, works)), manager, "WATCHDOG=1")
     assert lines[:2] == ["READY=1", "STATUS=ready"]
     assert lines[-2:] == ["STOPPING=1", "STATUS=stopping"]
 
 
 @pytest.mark.parametrize(
-    ("query", "checks", "reason"),
-    [
-        (fails, (), "the work hangs: no connection of the pool was free"),
-        (hangs, (), "the work hangs: no answer within 0.2 s"),
-        (works, (fails,), "no connection of the pool was free"),
-    ],
+    ("check", "reason"),
+    [(fails, "no connection of the pool was free"), (hangs, "no answer within 0.2 s")],
 )
-def test_work_that_hangs_does_not(
-    query: Callable[[], Awaitable[None]],
-    checks: tuple[Callable[[], Awaitable[None]], ...],
-    reason: str,
-    manager: Manager,
-    database_url: str,
+def test_work_that_hangs_while_the_database_answers_does_not(
+    check: Callable[[], Awaitable[None]], reason: str, manager: Manager, database_url: str
 ) -> None:
-    lines = report_until(Work(database_url, query, checks), manager, f"STATUS={reason}")
+    work = Work(database_url, (works, check))
+    lines = report_until(work, manager, f"STATUS=the work hangs: {reason}")
     assert "WATCHDOG=1" not in lines
     assert "STOPPING=1" in lines, "and the end is not held up"
 
 
-def test_a_database_that_is_down_is_an_outage_and_no_hang(manager: Manager) -> None:
-    lines = report_until(Work(NOWHERE, fails), manager, "STATUS=the database is unavailable")
+@pytest.mark.parametrize("check", [fails, hangs])
+def test_a_database_that_is_down_is_an_outage_and_no_hang(
+    check: Callable[[], Awaitable[None]], manager: Manager
+) -> None:
+    work = Work(NOWHERE, (check,))
+    lines = report_until(work, manager, "STATUS=the database is unavailable")
     assert "WATCHDOG=1" in lines
 
 
 def test_a_service_that_is_stopped_before_it_is_ready_was_never_ready(manager: Manager) -> None:
     async def run() -> None:
         stop = asyncio.Event()
-        reporting = asyncio.create_task(report_service(stop, asyncio.Event(), Work(NOWHERE, works)))
+        work = Work(NOWHERE, (works,))
+        reporting = asyncio.create_task(report_service(stop, asyncio.Event(), work))
         await asyncio.sleep(0)
         stop.set()
         await reporting

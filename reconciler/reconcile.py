@@ -27,7 +27,6 @@ from reconciler.errors import Refused
 from reconciler.garbage import uncollected
 from reconciler.manifest.cache import ManifestCache
 from reconciler.source.read import read_source
-from reconciler.store.apply.execute import carry_out
 from reconciler.store.apply.observe import observe
 from reconciler.store.apply.provenance import (
     Applied,
@@ -38,12 +37,7 @@ from reconciler.store.apply.provenance import (
 )
 from reconciler.store.apply.row_cache import RowCache
 from reconciler.store.apply.trust import TrustOptions, judge_trust, record_trust
-from reconciler.store.audit import log as audit
-from reconciler.store.ending import expire_due
-from reconciler.store.issuance.tokens import mint
-from reconciler.store.loop_status import refuse_if_paused
 from reconciler.store.rollback_journal import interrupted_in, locked_with_files, recover
-from reconciler.store.views.grants import live_grant_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -172,7 +166,7 @@ def read(
         refuse_rewind(history, source.commit)  # (2)
     trust = TrustOptions(override=override_trust)
     if history is not None and (signatures is not None or history.rules is not None):
-        from reconciler.manifest import trust as rules_of_trust  # noqa: PLC0415 - a parser's import
+        from reconciler.manifest import trust as rules_of_trust
     if history is not None and signatures is not None:
         rules, since = (applied.rules, applied.rules_since) if applied else (None, None)
         try:
@@ -233,6 +227,11 @@ def applying(
         Refused: `plan_stale`: the plan is not the one that was approved, or the source was read
             before the newest apply; `reconciler_paused`; `commit_untrusted`; or the guard's.
     """
+    # late, as below: a plan imports nothing that only an apply needs
+    from reconciler.store.apply.execute import carry_out
+    from reconciler.store.ending import expire_due
+    from reconciler.store.loop_status import refuse_if_paused
+
     expire(database, by.actor)  # (1)
     folders, operation = options.folders, options.operation
     with locked_with_files(database, options.wait, folders, operation) as (tx, files):  # (2)
@@ -252,6 +251,9 @@ def applying(
 
 def expire(database: Database, actor: str) -> None:
     """Move the grants whose end has passed, by the database's clock, with what hangs on them."""
+    from reconciler.store.audit import log as audit
+    from reconciler.store.ending import expire_due
+
     with database.transaction() as tx:
         audit.append(tx, actor, expire_due(tx))
 
@@ -292,8 +294,10 @@ def _mint_tokens(
     minting = options.minting
     if minting is None:
         return ()
-    created = made.grant_changes(Action.CREATE, Action.REPLACE)
-    names = [change.name for change in created]
+    from reconciler.store.issuance.tokens import mint
+    from reconciler.store.views.grants import live_grant_id
+
+    names = [change.name for change in made.grant_changes(Action.CREATE, Action.REPLACE)]
     return tuple(
         (name, mint(tx, live_grant_id(tx, name), minting.pepper, minting.life, by.actor))
         for name in names

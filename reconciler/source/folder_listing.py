@@ -54,7 +54,7 @@ class FolderListing:
     def entries(self) -> list[ListedName]:
         """Return every file, link and special file that is shown, and the repositories within."""
         if self._entries is None:
-            self._repository = _repository_of(self.root)
+            self._repository = repository_of(self.root)
             self._entries = [ListedName(name, Kind.SUBMODULE) for name in self.submodules]
             self._entries += self._walk(self.top, "", 0)
         return self._entries
@@ -141,7 +141,7 @@ class FolderListing:
     def around(self) -> tuple[Listing, str] | None:
         """Return the repository that holds the folder; for a folder in none, the file system."""
         physical = os.path.realpath(self.root)
-        above = _repository_of(self.root) or "/"
+        above = repository_of(self.root) or "/"
         if above == physical:
             return None
         prefix = os.path.relpath(physical, above)
@@ -243,7 +243,7 @@ def _kind_of_mode(mode: int) -> Kind:
     return next((kind for test, kind in kinds if test(mode)), Kind.SPECIAL)
 
 
-def _repository_of(root: str) -> str | None:
+def repository_of(root: str) -> str | None:
     """Return the nearest folder at or above `root` that has a `.git`."""
     physical = Path(os.path.realpath(root))
     above = (physical, *physical.parents)

@@ -141,5 +141,15 @@ def unreadable(message: str) -> NeedsEdit:
     )
 
 
+def refuse_dash(text: str, what: str) -> None:
+    """Raise where git could take `text` for an option.
+
+    Raises:
+        NeedsEdit: `source_unreadable`.
+    """
+    if text.startswith("-"):
+        raise unreadable(f"{what} {printable(text)!r} begins with a dash")
+
+
 def _problem(name: str, code: str, message: str, hint: str) -> Problem:
     return Problem(printable(name, _MAX_NAME), 1, 1, code, "", message, hint)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli.plan.markdown import plan_markdown
 from reconciler.cli.plan.options import signatures
 from reconciler.cli.plan.progress import show_progress
 from reconciler.cli.plan.terminal import plan_lines
@@ -127,6 +126,8 @@ def show_plan(result: PlanResult, desired: Desired, output: str, *, err: bool = 
         click.echo(json_text(document))
         return
     if output == "markdown":
+        from reconciler.cli.plan.markdown import plan_markdown
+
         click.echo(plan_markdown(result.plan, result.verdict, desired), err=err, nl=False)
         return
     stream = sys.stderr if err else sys.stdout

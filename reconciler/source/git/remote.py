@@ -25,11 +25,10 @@ from reconciler.source.git.run import (
     FULL_HASH,
     SHA1_HEX,
     Repository,
-    refuse_dash,
     run_git,
     unknown_ref,
 )
-from reconciler.source.names import unreadable
+from reconciler.source.names import refuse_dash, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from reconciler.errors import NeedsEdit, Retry
 from reconciler.process import Bounds, OutputTooLarge, ProcessResult, ProcessTimeout, run_process
 from reconciler.source.git.environment import NO_PROTOCOL, OPTIONS, environment
 from reconciler.source.git.errors import error_summary, lines_of
-from reconciler.source.names import unreadable
+from reconciler.source.names import refuse_dash, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,16 +132,6 @@ def run_git(
     if result.code < 0:
         raise _ended(args, f"was ended by signal {-result.code}")
     return result
-
-
-def refuse_dash(text: str, what: str) -> None:
-    """Raise where git could take `text` for an option.
-
-    Raises:
-        NeedsEdit: `source_unreadable`.
-    """
-    if text.startswith("-"):
-        raise unreadable(f"{what} {printable(text)!r} begins with a dash")
 
 
 def unknown_ref(ref: str, known: list[str]) -> NeedsEdit:

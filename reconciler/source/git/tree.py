@@ -12,12 +12,12 @@ from reconciler.errors import NeedsEdit
 from reconciler.source.choice import MAX_TARGET, Kind, ListedName, choose, follow
 from reconciler.source.git.errors import error_summary
 from reconciler.source.git.objects import Row, lacking, read_blobs, rows
-from reconciler.source.git.run import refuse_dash
 from reconciler.source.names import (
     LOST_AND_FOUND,
     content_problem,
     hidden,
     passed_over,
+    refuse_dash,
     refuse_total,
     too_large,
     unreadable,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.core.audit.events import TrustOverridden
 from reconciler.core.model.times import rfc3339
 from reconciler.core.trust.bypass import Applied, Applying, refuse_bypass
 from reconciler.core.trust.widening import refuse_unsigned_widenings
@@ -69,6 +68,9 @@ def record_trust(tx: Tx, by: Provenance, reason: str, *, trusted: bool) -> None:
         tx.run("UPDATE federation_applied SET overridden = NULL WHERE overridden IS NOT NULL")
     if not reason:
         return
+    # late: the events are many, and a plan records none
+    from reconciler.core.audit.events import TrustOverridden  # noqa: PLC0415 - as above
+
     overridden = {
         "by": by.actor,
         "at": rfc3339(tx.now()),

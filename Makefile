@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test test-compose lint format bench soak schemas docs requirements
-.PHONY: dist image ready step-ca
+.PHONY: pictures dist image ready step-ca
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
@@ -38,6 +38,8 @@ test: setup ## every test, with coverage; ARGS="-k words" picks some
 	@[ -x /usr/sbin/haproxy ] || sh tools/apt.sh haproxy 'a test of examples/authority'
 	@command -v systemd-analyze >/dev/null || sh tools/apt.sh systemd 'it judges deploy/systemd'
 	@[ -x /usr/sbin/sshd ] || sh tools/apt.sh openssh-server 'a test fetches a source over ssh'
+	@command -v chromium >/dev/null || sh tools/apt.sh chromium 'the pages are tested in it'
+	@sh tools/axe.sh
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		--cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)
 
@@ -67,6 +69,10 @@ schemas: setup ## write schemas/ anew from the models
 
 docs: setup ## write anew what the code knows of README.md and docs/
 	@$(BIN)/python tools/docs.py
+
+pictures: setup ## take the README's pictures of the pages anew
+	@command -v chromium >/dev/null || sh tools/apt.sh chromium 'it takes the pictures'
+	@$(BIN)/python tools/pictures.py
 
 requirements: setup ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes newer releases
 	@sh tools/requirements.sh $(ARGS)

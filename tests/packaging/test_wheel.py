@@ -68,6 +68,16 @@ def test_wheel_carries_the_folder_as_it_is_in_the_checkout(
     assert files_below(path) == files_below(ROOT / folder)
 
 
+def test_wheel_carries_the_templates_of_the_pages(installed: Path, elsewhere: Place) -> None:
+    script = "from reconciler.web.private import pages; print(pages.__path__[0])"
+
+    path = Path(elsewhere.run(installed / "bin" / "python", "-c", script).strip())
+
+    assert path.is_relative_to(installed)
+    assert "templates/overview.html" in files_below(path)
+    assert files_below(path) == files_below(ROOT / "reconciler" / "web" / "private" / "pages")
+
+
 def test_environment_has_what_the_wheel_asks_for_and_no_more(
     installed: Path, elsewhere: Place
 ) -> None:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from reconciler.core.model.text import escaped
+from reconciler.core.privileges import READING, Role
+from reconciler.store.db import Tx
+from reconciler.store.roles.making import make_roles
 from reconciler.web.private.access import Access
+from reconciler.web.private.pages import documents
+from reconciler.web.private.pages.query import Query
+from tests.support.database.roles import session
 from tests.support.gateways.certified import Certified, certify
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.gateways.private_server import PrivateRunning, serving_private
@@ -141,6 +147,52 @@ def test_a_run_shows_the_changes_of_its_plan(client: httpx.Client) -> None:
     ]
     assert "widens" in client.get(f"/runs/{newest['id']}").text
     assert client.get(f"/runs/{oldest['id']}.json").json()["total"] == 3
+
+
+def test_ten_thousand_grants_have_pages(database_url: str) -> None:
+    rows = Rows(database_url)
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    columns = "peer_id, subject_user_id, scope, suspended, protect, lifetime, expires_at, managed"
+    rows.tamper(
+        f"INSERT INTO federation_grants (id, name, {columns}, spec_digest) SELECT"
+        f" gen_random_uuid(), 'many-' || to_char(n, 'FM00000'), {columns}, spec_digest"
+        " FROM federation_grants, generate_series(1, 9999) AS n"
+    )
+    with serving_private(database_url) as running, running.client() as client:
+        first = client.get("/grants.json").json()
+        assert (first["total"], first["page"], first["pages"]) == (10_000, 1, 200)
+        names = [each["name"] for each in first["grants"]]
+        assert names == ["beta-tasks", *(f"many-{n:05}" for n in range(1, 50))]
+        last = client.get("/grants.json?page=200").json()
+        names = [each["name"] for each in last["grants"]]
+        assert names == [f"many-{n:05}" for n in range(9950, 10_000)]
+        assert client.get("/grants.json?page=999").json()["page"] == 200
+
+        page = client.get("/grants?page=100&peer=beta").text
+        assert 'href="/grants?page=99&amp;peer=beta"' in page
+        assert 'href="/grants?page=101&amp;peer=beta"' in page
+        assert page.count("<tr") == 51
+
+        some = client.get("/grants.json?q=MANY-0123").json()
+        assert [each["name"] for each in some["grants"]] == [f"many-0123{n}" for n in range(10)]
+        assert client.get("/grants.json?q=many_0123").json()["total"] == 0  # it is no pattern
+
+
+@pytest.mark.parametrize("role", READING)
+def test_every_role_that_reads_rows_can_show_every_page(
+    role: Role, rows: Rows, certificate: Certified
+) -> None:
+    with rows.database.transaction() as tx:
+        make_roles(tx)
+    with session(rows.url, role) as connection:
+        tx = Tx(connection)
+        for show in (documents.overview, documents.grants, documents.peers, documents.runs,
+                     documents.drift, documents.audit):  # fmt: skip
+            assert show(tx, Query({}))
+        assert documents.grant(tx, Query({}), "beta-tasks")["certificates"]
+        assert documents.peer(tx, Query({}), "beta")["grants"] == ["beta-tasks"]
+        run = documents.runs(tx, Query({}))["runs"][0]
+        assert documents.run(tx, Query({}), run["id"])["changes"]
 
 
 @pytest.mark.parametrize("path", ["/grants/nobody", "/peers/nobody", "/nowhere", "/grants/a/b"])

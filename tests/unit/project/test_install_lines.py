@@ -56,7 +56,8 @@ def files() -> Iterator[Path]:
     yield from (path for path in ROOT.iterdir() if path.is_file() and path.name not in made)
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts and path.name != OWN:
+            text = path.is_file() and path.suffix != ".png" and "__pycache__" not in path.parts
+            if text and path.name != OWN:
                 yield path
 
 

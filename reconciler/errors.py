@@ -190,6 +190,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
         Retry, EXIT_FAILED, "The certificate authority sent a wrong answer", 503
     ),
     "database_unavailable": Outcome(Retry, EXIT_FAILED, "The database is unavailable", 503),
+    "restored": Outcome(Retry, EXIT_FAILED, "The gateway was restored and is not confirmed", 503),
     "unavailable": Outcome(Retry, EXIT_FAILED, "The gateway cannot serve this now", 503),
     "crl_unavailable": Outcome(Retry, EXIT_FAILED, "No revocation list is available", 503),
     "internal": Outcome(Defect, EXIT_FAILED, "Internal error", 500),
@@ -219,6 +220,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "declined": Outcome(Refused, EXIT_FAILED, "The command was cancelled"),
     "schema_differs": Outcome(Refused, EXIT_FAILED, "The database schema differs"),
     "install_failed": Outcome(NeedsEdit, EXIT_FAILED, "The installation failed"),
+    "backup_invalid": Outcome(Refused, EXIT_FAILED, "The backup cannot be restored"),
     "file_unusable": Outcome(Refused, EXIT_FAILED, "A file cannot be used"),
     "output_unwritable": Outcome(Refused, EXIT_FAILED, "The output cannot be written"),
     "hook_failed": Outcome(Refused, EXIT_FAILED, "The command after a change failed"),
@@ -240,6 +242,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "confirmation_needed": Outcome(NeedsEdit, EXIT_USAGE, "A confirmation is needed"),
     "config_invalid": Outcome(NeedsEdit, EXIT_CONFIG, "The configuration is wrong"),
     "home_missing": Outcome(NeedsEdit, EXIT_CONFIG, "There is no gateway here"),
+    "database_replaced": Outcome(NeedsEdit, EXIT_CONFIG, "The database is not the one before"),
     "home_unsafe": Outcome(NeedsEdit, EXIT_CONFIG, "Others may write to the gateway's home"),
     "keyring_invalid": Outcome(NeedsEdit, EXIT_CONFIG, "The sealing keys are not usable"),
     "schema_missing": Outcome(NeedsEdit, EXIT_CONFIG, "The database has no current schema"),

@@ -36,6 +36,7 @@ ROOMS: Final = (
     Room("Manifests", "manifests", ("validate", "fmt", "schema", "export", "rename")),
     Room("Plans", "plan", ("plan", "apply", "drift")),
     Room("Grants and peers", "", ("grant", "peer")),
+    Room("Backups", "backup", ("backup", "restore")),
     Room("History", "history", ("history", "explain", "at")),
     Room("Administration", "", ("keys", "ca", "db", "audit", "trust", "notify")),
     Room("Other", "", ("completion", "version")),

@@ -3,6 +3,8 @@
 mosaic.toml      the settings; its presence says that the home is complete
 mosaic-home      says what the folder is, from its first moment to its last
 destroying       its presence says that the home is being removed
+restoring        its presence says that a restore has not ended
+audit-head       the newest audit record that this gateway has seen
 lock             held shared by whoever uses the database server
 keys/            the sealing keys (0700)
 secrets/         the token pepper, the passwords of the database, the server certificate (0700)
@@ -33,6 +35,8 @@ ENTRIES: Final = frozenset(
         "mosaic.toml.draft",
         "mosaic-home",
         "destroying",
+        "restoring",
+        "audit-head",
         ".gitignore",
         "lock",
         "keys",
@@ -88,6 +92,16 @@ class Home:
     def destroying(self) -> Path:
         """The file that says that the home is being removed."""
         return self.path / "destroying"
+
+    @property
+    def restoring(self) -> Path:
+        """The file that says that a backup is being restored into the home."""
+        return self.path / "restoring"
+
+    @property
+    def audit_head(self) -> Path:
+        """What is remembered of the audit log outside of the database."""
+        return self.path / "audit-head"
 
     @property
     def lock(self) -> Path:

@@ -108,6 +108,7 @@ TABLES: Final[Mapping[str, Table]] = {
         operator=Access(insert=_words("id author subject authored_at signer"), update=("signer",))
     ),
     "federation_conditions": _table(operator=_CONDITIONS, gateway=_CONDITIONS),
+    "federation_control": _table(),
     "federation_crls": _table(
         gateway=Access(
             insert=_words("issuer_key_id der number this_update next_update"),
@@ -205,6 +206,7 @@ FUNCTIONS: Final[Mapping[str, tuple[Role, ...]]] = {
     "federation_append_audit(jsonb)": WRITING,
     "federation_fingerprint(text)": (Role.AUTHORITY, *READING),
     "federation_record_use(jsonb)": (Role.AUTHORITY, Role.GATEWAY),
+    "federation_restored()": (Role.AUTHORITY, *READING),
     "federation_sealed_values()": READING,
     "federation_serial(text)": (Role.AUTHORITY, *READING),
     "federation_suspend_grant(uuid, jsonb)": (Role.GATEWAY,),

@@ -124,13 +124,15 @@ def _spelled(text: str) -> str:
 
 
 def _refuse_removed(home: Home) -> None:
-    """Refuse to complete a home of which `destroy` has removed a part: the database, say."""
-    if home.destroying.exists():
-        raise Refused(
-            "state_conflict",
-            f"the removal of {home.path} was interrupted",
-            hint=f"finish it: `mosaic federation destroy --home {shlex.quote(str(home.path))}`",
-        )
+    """Refuse to complete a home of which `destroy` or `restore` has left a part, with no rows."""
+    for marker, what in ((home.destroying, "removal"), (home.restoring, "restore")):
+        if marker.exists():
+            where = shlex.quote(str(home.path))
+            raise Refused(
+                "state_conflict",
+                f"the {what} of {home.path} was interrupted",
+                hint=f"remove what is left: `mosaic federation destroy --home {where}`",
+            )
 
 
 def _make(home: Home, wanted: Mapping[str, str]) -> None:

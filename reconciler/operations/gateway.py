@@ -33,6 +33,7 @@ from reconciler.operations.secrets import read_pepper, require_every_key
 from reconciler.release import Releaser
 from reconciler.renew import Renewer
 from reconciler.store.async_database import AsyncDatabase
+from reconciler.store.backup.control import require_same_server
 from reconciler.store.db import Database
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.rewrap import sealed_by_key
@@ -120,10 +121,12 @@ async def opened_gateway(
     """Open what an endpoint needs, once the database has been checked too.
 
     Raises:
-        NeedsEdit: `schema_missing`; `keyring_invalid`: a key that seals a row is not here.
+        NeedsEdit: `schema_missing`, `database_replaced`; `keyring_invalid`: a key that seals a row
+            is not here.
     """
     checked = Database(source, application_name("serve"))
     require_current(checked)
+    require_same_server(checked)
     with checked.transaction() as tx:
         require_every_key(files.keys, sealed_by_key(tx), files.keyring)
     ca = CaClient(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.authority.decision import AuthorityFacts, CertificateIdentity
 from reconciler.core.model.states import GrantStatus, IssuanceStatus, PeerStatus
 from reconciler.core.model.times import rfc3339
+from reconciler.store.backup.control import unconfirmed
 from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 
 # The whole of a check: one statement, so one snapshot and one moment.
 _ROW: Final = """
+SELECT {schema}.federation_restored(), (
 SELECT json_build_object('serial', serial, 'fingerprint', fingerprint,
     'certificate_status', certificate_status, 'not_before', extract(epoch FROM not_before),
     'not_after', extract(epoch FROM not_after), 'grant_id', grant_id, 'grant_name', grant_name,
     'peer_name', peer_name, 'subject_user_id', subject_user_id, 'scope', scope,
     'grant_status', grant_status, 'expires_at', extract(epoch FROM expires_at),
     'peer_status', peer_status, 'at', extract(epoch FROM at), 'holds', holds)
-FROM {schema}.federation_authority WHERE serial = $1
+FROM {schema}.federation_authority WHERE serial = $1)
 """
 
 
@@ -33,12 +35,16 @@ async def read_facts(reader: Reader, serial: str) -> AuthorityFacts | None:
     """Return the row of a serial, or None.
 
     Raises:
-        Retry: `database_unavailable`. NeedsEdit: `schema_missing`, `config_invalid`.
+        Retry: `database_unavailable`; `restored`: nobody has confirmed a restore of the rows.
+        NeedsEdit: `schema_missing`, `config_invalid`.
     """
     row = await reader.row(_ROW, serial)
-    if row is None:
+    assert row is not None
+    if row[0] is not None:
+        raise unconfirmed(row[0])
+    if row[1] is None:
         return None
-    document: dict[str, Any] = row[0]
+    document: dict[str, Any] = row[1]
     return AuthorityFacts(
         certificate=CertificateIdentity(document["serial"], document["fingerprint"]),
         certificate_status=IssuanceStatus(document["certificate_status"]),

@@ -110,15 +110,27 @@ class Database:
     """A database as commands and loops use it: a connection a transaction, no pool.
 
     `source` is read at each connect. To a `lasting` process every failure of it is an outage.
+    `snapshot` is for transactions that read one moment and write nothing.
     """
 
-    def __init__(self, source: Source, application_name: str, *, lasting: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        application_name: str,
+        *,
+        lasting: bool = False,
+        snapshot: bool = False,
+    ) -> None:
         self.source = source
-        self._connector = Connector(source, application_name, lasting=lasting)
+        self._connector = Connector(source, application_name, lasting=lasting, snapshot=snapshot)
 
     @contextmanager
-    def transaction(self, *, lock_timeout: timedelta | None = None) -> Iterator[Tx]:
+    def transaction(
+        self, *, lock_timeout: timedelta | None = None, unlimited: bool = False
+    ) -> Iterator[Tx]:
         """Open a transaction: committed at the end, rolled back on an error.
+
+        One that is `unlimited` may take any time: a backup, a restore.
 
         Raises:
             Retry: `database_unavailable`, or `lock_held` where a row stays locked.
@@ -127,13 +139,14 @@ class Database:
         lock_ms = LOCK_TIMEOUT_MS
         if lock_timeout is not None:
             lock_ms = max(int(lock_timeout.total_seconds() * 1000), 1)
+        limits_ms = (0, 0) if unlimited else (lock_ms, STATEMENT_TIMEOUT_MS + lock_ms)
         with (
             _without_conflict(),
             self._opened() as connection,
             translated(self._connector, connection),
         ):
             tx = Tx(connection)
-            _begin(tx, self._connector, lock_ms, STATEMENT_TIMEOUT_MS + lock_ms)
+            _begin(tx, self._connector, *limits_ms)
             yield tx
             connection.commit()
 

@@ -33,8 +33,8 @@ WHERE c.oid = to_regclass('federation_audit_head') AND r.rolname <> current_user
 MIN_SERVER: Final = 150_000  # server_version_num of PostgreSQL 15
 
 
-def upgrade(database: Database) -> Revisions:
-    """Run the missing migrations, each in a transaction of its own, under an advisory lock.
+def upgrade(database: Database, to: str = HEAD) -> Revisions:
+    """Run the missing migrations up to one, each in a transaction, under an advisory lock.
 
     In a database that has the roles, they then get what the new tables and functions say.
 
@@ -42,7 +42,7 @@ def upgrade(database: Database) -> Revisions:
         NeedsEdit: `config_invalid`: the server is older than PostgreSQL 15.
         Refused: `schema_differs`: the database is newer than this version knows.
     """
-    while _step(database):
+    while _step(database, to):
         pass
     with _locked(database) as connection:
         tx = MigrationTx(connection)
@@ -51,7 +51,7 @@ def upgrade(database: Database) -> Revisions:
         return revisions(tx)
 
 
-def _step(database: Database) -> bool:
+def _step(database: Database, to: str) -> bool:
     """Run the next migration; return whether there may be another."""
     with _locked(database) as connection:
         _check_server(connection)
@@ -59,7 +59,7 @@ def _step(database: Database) -> bool:
         current = MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in MIGRATIONS:
             raise unknown_migration(current)
-        if current == HEAD:
+        if current is not None and current >= to:
             return False
         config = alembic_config()
         config.attributes["connection"] = connection

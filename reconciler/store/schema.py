@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import MosaicError, NeedsEdit, Refused
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # oldest first; a test holds files to it
 MIGRATIONS: Final = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"),
-    "0012",
+    *("0012", "0013"),
 )
 HEAD: Final = MIGRATIONS[-1]
 
@@ -45,6 +45,7 @@ EXPECTED_TRIGGERS: Final = frozenset(
         "federation_keys_kept",
         "federation_reconcile_runs_kept",
         "federation_commits_kept",
+        "federation_control_kept",
         "federation_theft_signals_kept",
     }
 )
@@ -53,20 +54,35 @@ EXPECTED_FUNCTIONS: Final = (
     "federation_fingerprint(text)",
     "federation_record_use(jsonb)",
     "federation_suspend_grant(uuid, jsonb)",
+    "federation_restored()",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """The migration that the database is at (None: none) and the newest that we know."""
+    """The migration that the database is at (None: none) and the newest that we know.
+
+    `oldest` is what a schema that is newer expects its programs to know, None where it is not.
+    """
 
     current: str | None
     head: str
+    oldest: str | None = None
 
     @property
     def up_to_date(self) -> bool:
         """Whether the two are the same."""
         return self.current == self.head
+
+    @property
+    def unknown(self) -> bool:
+        """Whether a later version has migrated the database."""
+        return self.current is not None and self.current not in MIGRATIONS
+
+    @property
+    def usable(self) -> bool:
+        """Whether this version may use the database: as it is, or as the newer schema says."""
+        return self.up_to_date or (self.unknown and self.oldest in MIGRATIONS)
 
 
 def revisions(tx: Tx) -> Revisions:
@@ -75,15 +91,19 @@ def revisions(tx: Tx) -> Revisions:
     if table is None or not table["there"]:
         return Revisions(None, HEAD)
     row = tx.row("SELECT version_num FROM alembic_version")
-    return Revisions(row["version_num"] if row is not None else None, HEAD)
+    migrations = Revisions(row["version_num"] if row is not None else None, HEAD)
+    if not migrations.unknown:
+        return migrations
+    row = tx.row("SELECT oldest_migration FROM federation_control")
+    return replace(migrations, oldest=row["oldest_migration"] if row is not None else None)
 
 
 def require_current(database: Database) -> None:
-    """Raise unless the database is at our newest migration.
+    """Raise unless the database is at our newest migration, or newer and open to this version.
 
     Raises:
         NeedsEdit: `schema_missing`: migrations have to be run.
-        Refused: `schema_differs`: the database is newer than this version knows.
+        Refused: `schema_differs`: the database is newer than this version may use.
     """
     with database.transaction() as tx:
         require_current_in(tx)
@@ -92,15 +112,15 @@ def require_current(database: Database) -> None:
 def require_current_in(tx: Tx) -> None:
     """Do as `require_current`, in a transaction that is open."""
     migrations = revisions(tx)
-    if migrations.current is not None and migrations.current not in MIGRATIONS:
+    if migrations.usable:
+        return
+    if migrations.current is not None and migrations.unknown:
         raise unknown_migration(migrations.current)
-    if not migrations.up_to_date:
-        raise NeedsEdit(
-            "schema_missing",
-            f"the database is at migration {migrations.current or 'none'}, "
-            f"expected {migrations.head}",
-            hint="run `mosaic federation db upgrade`",
-        )
+    raise NeedsEdit(
+        "schema_missing",
+        f"the database is at migration {migrations.current or 'none'}, expected {migrations.head}",
+        hint="run `mosaic federation db upgrade`",
+    )
 
 
 def unknown_migration(current: str) -> MosaicError:

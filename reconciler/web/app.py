@@ -19,6 +19,7 @@ from starlette.routing import Route
 from reconciler import enroll as stories
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.errors import Refused, Retry
+from reconciler.store.backup.control import refuse_if_restored
 from reconciler.store.issuance.crl import newest_crl
 from reconciler.store.schema import require_current_in
 from reconciler.web.invitation_page import ENROLL_PAGE, PAGE_HEADERS
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from reconciler.enroll import Gateway
+    from reconciler.store.db import Tx
     from reconciler.web.limits import Limits
 
 READY_DEADLINE_S: Final = 5.0
 READY_CACHE_S: Final = (
     1.0  # a result is reused for so long, so that probes do not load the database
 )
+CONFIRMED_S: Final = 1.0  # as long; a restore waits longer before the rows are there
 CACHED: Final = {"Cache-Control": "public, max-age=60"}
 
 _KEY_ID: Final = re.compile(r"[0-9a-f]{2,64}", re.ASCII)
@@ -73,8 +76,11 @@ class _Calls:
         self._gateway = gateway
         self._openapi = json.dumps(openapi_document(), ensure_ascii=False)
         self._ready_until_s = 0.0
+        self._confirmed_until_s = 0.0
 
     async def enroll(self, request: Request) -> Response:
+        if request.method == "POST" or "authorization" in request.headers:
+            await self._require_confirmed()
         address = request_context(request).address
         if request.method == "POST":
             with self._counted():
@@ -103,17 +109,20 @@ class _Calls:
             self._gateway.telemetry.enrollment(outcome)
 
     async def pickup(self, request: Request) -> Response:
+        await self._require_confirmed()
         await json_body(request)
         issued = await stories.pickup(self._gateway, proof(request))
         return _issued(issued.body, 200)
 
     async def renew(self, request: Request) -> Response:
+        await self._require_confirmed()
         body = await json_body(request, "csr")
         address = request_context(request).address
         issued = await stories.renew(self._gateway, proof(request), body["csr"], address)
         return _issued(issued.body, 201)
 
     async def grant(self, request: Request) -> Response:
+        await self._require_confirmed()
         grant = await stories.grant_of_proof(self._gateway, proof(request))
         return JSONResponse(grant.as_json())
 
@@ -140,13 +149,19 @@ class _Calls:
         if time.monotonic() >= self._ready_until_s:
             try:
                 async with asyncio.timeout(READY_DEADLINE_S):
-                    await self._gateway.database.run(require_current_in)
+                    await self._gateway.database.run(_require_ready)
             except TimeoutError:
                 raise Retry(
                     "database_unavailable", f"no answer within {READY_DEADLINE_S:.0f} s"
                 ) from None
             self._ready_until_s = time.monotonic() + READY_CACHE_S
         return JSONResponse({"status": "ready"})
+
+    async def _require_confirmed(self) -> None:
+        """Raise `Retry` (`restored`) while nobody has confirmed a restore of the rows."""
+        if time.monotonic() >= self._confirmed_until_s:
+            await self._gateway.database.run(refuse_if_restored)
+            self._confirmed_until_s = time.monotonic() + CONFIRMED_S
 
     async def not_routed(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -162,6 +177,11 @@ class _Calls:
             self._gateway.clock(),
             error.headers,
         )
+
+
+def _require_ready(tx: Tx) -> None:
+    require_current_in(tx)
+    refuse_if_restored(tx)
 
 
 def _issued(body: str, status: int) -> Response:

@@ -27,8 +27,9 @@ EVERYWHERE: Final = (
 )
 _BODY: Final = ("request_malformed", "request_too_large", "request_timeout", "request_type")
 _CSR: Final = ("csr_malformed", "csr_too_large", "csr_signature", "csr_key", "csr_names")
+_ROWS: Final = ("database_unavailable", "restored")
 _SIGNING: Final = (
-    *("key_in_use", "grant_ended", "database_unavailable"),
+    *("key_in_use", "grant_ended", *_ROWS),
     *("ca_unavailable", "ca_wrong_answer"),
 )
 _TOKEN: Final = ("token_invalid", "token_spent", "token_claimed", "token_expired", "token_void")
@@ -65,7 +66,7 @@ CALLS: Final = (
         *("get", f"{API_PREFIX}/enroll", "tokenStatus"),
         "Whether a token can be used, without using it; without a token, a page for people",
         {"200": {**_json(component("TokenStatus")), **_text("text/html")}},
-        ("request_malformed", *_TOKEN, "grant_ended", "database_unavailable"),
+        ("request_malformed", *_TOKEN, "grant_ended", *_ROWS),
         security=(_BEARER, {}),
     ),
     _Call(
@@ -80,7 +81,7 @@ CALLS: Final = (
         *("post", f"{API_PREFIX}/certificates/pickup", "pickup"),
         "Fetch again what was issued for the proof's key, byte for byte",
         {"200": _json(component("Issued"))},
-        (*_BODY, "proof_invalid", "enrollment_in_progress", "grant_ended", "database_unavailable"),
+        (*_BODY, "proof_invalid", "enrollment_in_progress", "grant_ended", *_ROWS),
         component("EmptyBody"),
         (_DPOP,),
     ),
@@ -100,7 +101,7 @@ CALLS: Final = (
         *("get", f"{API_PREFIX}/grant", "grant"),
         "The grant whose certificate has the proof's key, whatever its state",
         {"200": _json(component("Grant"))},
-        ("request_malformed", "proof_invalid", "database_unavailable"),
+        ("request_malformed", "proof_invalid", *_ROWS),
         security=(_DPOP,),
     ),
     _Call(
@@ -132,9 +133,9 @@ CALLS: Final = (
     ),
     _Call(
         *("get", "/readyz", "ready"),
-        "Whether the database can be reached and has the current schema; the CA is not asked",
+        "Whether the database can be reached, has the current schema and no unconfirmed restore",
         {"200": _json(component("Status"))},
-        ("database_unavailable",),
+        _ROWS,
     ),
 )
 

@@ -34,6 +34,8 @@ _OURS: Final = {
     "ca_wrong_answer": f"the certificate authority sent a wrong answer: {_NOT_ISSUED}",
     "database_unavailable": "try again with the same key: what was begun can be finished",
     "crl_unavailable": "the certificate authority has not issued one yet; try again",
+    "restored": "the gateway was restored from a backup, and its operator has not confirmed that"
+    " yet; try again later, with the same key",
     "unavailable": "the gateway is busy, or about to stop; try again",
     "internal": "the gateway's log has the cause, under this correlation id",
 }

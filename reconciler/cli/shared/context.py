@@ -155,8 +155,9 @@ def open_database(
     A `lasting` command treats every later failure as an outage.
 
     Raises:
-        NeedsEdit: `home_missing`, `schema_missing`.
+        NeedsEdit: `home_missing`, `schema_missing`, `database_replaced`.
     """
+    from reconciler.store.backup.control import require_same_server
     from reconciler.store.db import Database
     from reconciler.store.locks import application_name
     from reconciler.store.schema import require_current
@@ -164,6 +165,7 @@ def open_database(
     with running_database(settings, role) as source:
         current = Database(source, application_name(name))
         require_current(current)
+        require_same_server(current)
         yield Database(source, application_name(name), lasting=True) if lasting else current
 
 

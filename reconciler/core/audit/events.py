@@ -7,10 +7,13 @@ of today, is an `EarlierEvent`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from reconciler.core.audit import certificate_events, condition_events, row_events
-from reconciler.core.audit.event_base import FROM, LIST, GatewayEvent, Json
+from reconciler.core.audit.event_base import FROM, LIST, OMITTED, TIME, GatewayEvent, Json
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,46 @@ class RequestsRefused(GatewayEvent):
 
     kinds = ("requests.refused",)
     refused: tuple[Json, ...] = field(metadata=LIST)
+    subject: str = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRestored(GatewayEvent):
+    """The rows are those of a backup: what it ends with, and what was taken back at once.
+
+    `tokens` were void from then on, `serials` revoked; `export` is the last record of an export of
+    the audit log whose holds and revocations were made again.
+    """
+
+    kinds = ("gateway.restored",)
+    epoch: int
+    seq: int
+    hash: str
+    backup_at: datetime = field(metadata=TIME)
+    tokens: int
+    serials: tuple[str, ...] = field(metadata=LIST)
+    export: int | None = field(default=None, metadata=OMITTED)
+    subject: str = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAdopted(GatewayEvent):
+    """A person accepted a database that is not the one that the gateway had before."""
+
+    kinds = ("gateway.adopted",)
+    epoch: int
+    reason: str
+    tokens: int
+    serials: tuple[str, ...] = field(metadata=LIST)
+    subject: str = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreConfirmed(GatewayEvent):
+    """A person confirmed a restore, after an apply of the source: the gateway serves again."""
+
+    kinds = ("gateway.confirmed",)
+    epoch: int
     subject: str = "gateway"
 
 
@@ -88,6 +131,9 @@ Event: TypeAlias = (
     | ReconcilerResumed
     | TrustOverridden
     | RequestsRefused
+    | GatewayRestored
+    | GatewayAdopted
+    | RestoreConfirmed
 )
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {

@@ -34,9 +34,12 @@ from reconciler.core.audit.certificate_events import (
 from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
 from reconciler.core.audit.events import (
     EarlierEvent,
+    GatewayAdopted,
+    GatewayRestored,
     ReconcilerPaused,
     ReconcilerResumed,
     RequestsRefused,
+    RestoreConfirmed,
     TrustOverridden,
     parse_event,
 )
@@ -174,6 +177,9 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
             | ReconcilerResumed()
             | TrustOverridden()
             | RequestsRefused()
+            | GatewayRestored()
+            | GatewayAdopted()
+            | RestoreConfirmed()
         ):
             pass
         case _:

@@ -65,7 +65,12 @@ class Applied:
     source_revision: str | None
 
     def has(self, by: Provenance) -> bool:
-        """Tell whether this is what another apply of the same source would record."""
+        """Tell whether this is what another apply of the same source would record.
+
+        What a restore has brought back counts as never applied.
+        """
+        if self.at is None:
+            return False
         if by.is_git and (self.revision, self.prefix, self.rules) != (
             by.revision,
             by.prefix,

@@ -31,11 +31,14 @@ class Connector:
     """Opens connections. Text and password are read at each one, for they may have changed.
 
     `address` and `session` are of the last one. `lasting` is for a long-running process, to which
-    every failure is an outage.
+    every failure is an outage. The transactions of a `snapshot` read one moment, and write nothing.
     """
 
-    def __init__(self, source: Source, application_name: str, *, lasting: bool) -> None:
+    def __init__(
+        self, source: Source, application_name: str, *, lasting: bool, snapshot: bool = False
+    ) -> None:
         self.lasting = lasting
+        self._snapshot = snapshot
         self._source = source
         self._name = application_name
         self.address: Address = HIDDEN
@@ -58,6 +61,9 @@ class Connector:
             with ExitStack() as stack:
                 stack.callback(connection.close)
                 connection.isolation_level = IsolationLevel.READ_COMMITTED  # part of BEGIN
+                if self._snapshot:
+                    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+                    connection.read_only = True
                 connection.deferrable = False
                 connection.execute(unlimited(connection.info.server_version))
                 stack.pop_all()

@@ -74,7 +74,7 @@ def _failure(cause: BaseException | None, connector: Connector, *, lost: bool) -
         case "55P03":
             message = "a row or the lock was not released in time"
             return Retry("lock_held", message, hint="try again")
-        case "42P01" | "42703":
+        case "42P01" | "42703" | "42883":  # no such table, column, function
             return NeedsEdit(
                 "schema_missing",
                 "the database has no current schema",

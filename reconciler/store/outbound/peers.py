@@ -276,3 +276,17 @@ def _outbound(row: dict[str, Any]) -> Outbound:
         grant=row["remote_grant"],
         withdrawn=Withdrawal.from_json(row["withdrawn"]) if row["withdrawn"] else None,
     )
+
+
+def sealed_keys(tx: Tx) -> list[tuple[SealContext, bytes]]:
+    """Return every sealed key of outbound peers, and its place."""
+    rows = tx.rows(
+        "SELECT id, client_key_pem, next_client_key_pem FROM federation_peers"
+        " WHERE num_nonnulls(client_key_pem, next_client_key_pem) > 0 ORDER BY id"
+    )
+    return [
+        (client_key_context(row["id"], column), bytes(row[column]))
+        for row in rows
+        for column in ("client_key_pem", NEXT_KEY)
+        if row[column] is not None
+    ]

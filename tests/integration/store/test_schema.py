@@ -74,6 +74,22 @@ def test_a_database_of_the_first_migration_keeps_its_rows(empty_database_url: st
     assert rows.one("SELECT count(*) FROM federation_grants WHERE name = 'beta-tasks'") == 2
 
 
+def test_a_newer_schema_is_used_if_it_says_that_this_version_may(database_url: str) -> None:
+    rows = Rows(database_url)
+    rows.run("ALTER TABLE federation_grants ADD COLUMN of_a_later_version text")  # expanded
+    rows.run("UPDATE alembic_version SET version_num = '9999'")
+    assert rows.one("SELECT oldest_migration FROM federation_control") in MIGRATIONS
+
+    require_current(rows.database)
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    assert rows.grant_status("beta-tasks") == "pending"
+
+    rows.run("UPDATE federation_control SET oldest_migration = '9999'")  # contracted
+    with pytest.raises(MosaicError, match="does not know") as refused:
+        require_current(rows.database)
+    assert refused.value.code == "schema_differs"
+
+
 def test_an_empty_database_is_told_apart_from_a_newer_one(
     empty_database_url: str, database_url: str
 ) -> None:
@@ -81,6 +97,7 @@ def test_an_empty_database_is_told_apart_from_a_newer_one(
         require_current(Database(empty_database_url, "tests"))
     assert missing.value.code == "schema_missing"
     Rows(database_url).run("UPDATE alembic_version SET version_num = '9999'")
+    Rows(database_url).run("UPDATE federation_control SET oldest_migration = '9999'")
     for refused in (require_current, upgrade):
         check: Callable[[Database], object] = refused
         with pytest.raises(MosaicError, match="does not know") as newer:

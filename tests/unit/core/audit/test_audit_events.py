@@ -35,9 +35,12 @@ from reconciler.core.audit.event_base import grant_ref, peer_ref
 from reconciler.core.audit.events import (
     EVENT_TYPES,
     EarlierEvent,
+    GatewayAdopted,
+    GatewayRestored,
     ReconcilerPaused,
     ReconcilerResumed,
     RequestsRefused,
+    RestoreConfirmed,
     TrustOverridden,
     parse_event,
 )
@@ -379,6 +382,27 @@ STORED: list[tuple[Event, str, str, dict[str, Any]]] = [
         "gateway",
         {"condition": "drift", "count": 200, "items": [{"subject": "grant/x", "since": "then"}]},
     ),
+    (
+        GatewayRestored(7, 41, "sha256:1", AT, 2, ("1f",), 44),
+        "gateway.restored",
+        "gateway",
+        {
+            "epoch": 7,
+            "seq": 41,
+            "hash": "sha256:1",
+            "backupAt": "2026-06-01T12:00:00Z",
+            "tokens": 2,
+            "serials": ["1f"],
+            "export": 44,
+        },
+    ),
+    (
+        GatewayAdopted(7, "another database server", 2, ("1f",)),
+        "gateway.adopted",
+        "gateway",
+        {"epoch": 7, "reason": "another database server", "tokens": 2, "serials": ["1f"]},
+    ),
+    (RestoreConfirmed(7), "gateway.confirmed", "gateway", {"epoch": 7}),
 ]
 
 

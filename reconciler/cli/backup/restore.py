@@ -1,0 +1,187 @@
+"""Restore a backup into a new home, or into an empty database.
+
+Nothing that was taken away comes back: tokens that were open are void, and the gateway answers 503
+to its peers until the source has been applied and --confirm is given. Repeat the holds and
+revocations that came after the backup before that, or pass an export of the audit log with
+--audit, which tells of them.
+
+--adopt accepts a database that was replaced in another way, under the same conditions.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.backup.backup import backup_path
+from reconciler.cli.shared.context import (
+    confirm,
+    print_gateway,
+    print_hint,
+    read_settings,
+    require_home,
+    running_database,
+    settings_for_new_home,
+    verb,
+)
+from reconciler.cli.shared.input import working_directory
+from reconciler.config import database_source
+from reconciler.config.home import Home
+from reconciler.core.backup.export import read_export
+from reconciler.core.model.text import counted
+from reconciler.core.model.times import rfc3339
+from reconciler.errors import NeedsEdit, Refused
+from reconciler.memory_protection import protect_memory
+from reconciler.operations.backup.archive import opened_archive
+from reconciler.operations.backup.files import ca_of
+from reconciler.operations.backup.restore import restore_database, restore_home
+from reconciler.store.backup import control
+from reconciler.store.db import Database
+from reconciler.store.locks import actor_name, application_name
+from reconciler.store.schema import require_current_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.config import Settings
+    from reconciler.core.backup.export import LaterRecords
+    from reconciler.operations.backup.archive import Archive
+    from reconciler.store.backup.load import Loaded
+    from reconciler.store.db import Tx
+
+
+@click.command(help=__doc__)
+@click.argument("file", required=False)
+@click.option("--audit", metavar="EXPORT", help="Records of the audit log, one a line as JSON.")
+@click.option("--confirm", "confirmed", is_flag=True, help="Let the gateway serve again.")
+@click.option("--adopt", "adopted", is_flag=True, help="Accept a database that was replaced.")
+@click.option("--ca-dir", metavar="DIR", help="The folder for step-ca's files, without a home.")
+@click.option("--root-key", metavar="FILE", help="The file for the CA root's key.")
+@click.option("--seen-as", metavar="DIR", help="The path of --ca-dir as step-ca sees it.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@verb
+def command(
+    file: str | None,
+    audit: str | None,
+    ca_dir: str | None,
+    root_key: str | None,
+    seen_as: str | None,
+    *,
+    confirmed: bool,
+    adopted: bool,
+    yes: bool,
+) -> None:
+    if [file is not None, confirmed, adopted].count(True) != 1:
+        raise NeedsEdit(
+            "usage",
+            "expected one of FILE, --confirm and --adopt",
+            hint="see `mosaic federation restore --help`",
+        )
+    if confirmed:
+        _confirm(yes=yes)
+    elif adopted:
+        _adopt(yes=yes)
+    else:
+        places = _Places(ca_dir, root_key, seen_as)
+        protect_memory()  # before a key is read
+        with opened_archive(backup_path(file or "")) as archive:
+            later = _later(archive, audit)
+            loaded = _restore(archive, later, places)
+        _report(archive, loaded, later)
+
+
+class _Places:
+    def __init__(self, ca_dir: str | None, root_key: str | None, seen_as: str | None) -> None:
+        folder = working_directory()
+        self.ca_dir = folder / ca_dir if ca_dir is not None else None
+        self.root_key = folder / root_key if root_key is not None else None
+        self.seen_as = seen_as
+
+
+def _restore(archive: Archive, later: LaterRecords | None, places: _Places) -> Loaded:
+    settings = settings_for_new_home()
+    source = database_source(settings)
+    if source is not None:
+        print_gateway(settings)
+        ca = ca_of(settings, places.ca_dir, places.root_key)
+        return restore_database(archive, settings, source, ca, later, seen_as=places.seen_as)
+    if settings.home is not None:
+        raise Refused(
+            "state_conflict",
+            f"{settings.home.path} holds a gateway: a backup is restored into a new folder",
+            hint="name another folder: --home DIR",
+        )
+    home = Home(settings.home_path.resolve(), settings.postgres_bin)
+    click.echo(f"acting on the gateway in {home.path}", err=True)
+    return restore_home(archive, home, later)
+
+
+def _later(archive: Archive, export: str | None) -> LaterRecords | None:
+    if export is None:
+        return None
+    path = Path(working_directory() / export)
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return read_export(lines, archive.manifest.database.audit)
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise Refused("file_unusable", message, hint="check the path") from None
+    except ValueError as error:
+        raise Refused(
+            "audit_broken",
+            f"{path}: {error}",
+            hint=f"export it with --after {archive.manifest.database.audit.seq}, or leave it out",
+        ) from None
+
+
+def _report(archive: Archive, loaded: Loaded, later: LaterRecords | None) -> None:
+    state, taken = archive.manifest.database, loaded.taken
+    click.echo(f"restored the gateway of {rfc3339(state.at)}, audit record {state.audit.seq}")
+    click.echo(f"  void: {counted(taken.tokens, 'token')} that could have been used")
+    click.echo(f"  revoked: {counted(len(taken.serials), 'certificate')} that was being signed")
+    if later is not None:
+        click.echo(f"  holds and revocations up to audit record {later.last.seq} are made again")
+        for subject in loaded.missing:
+            click.echo(f"  not in the backup, hold or revoke it after the apply: {subject}")
+    click.echo("the gateway answers 503 to its peers until you have done this:")
+    if later is None:
+        click.echo("  repeat the holds and revocations that came after the backup")
+    print_hint("  apply the source: `mosaic federation apply`")
+    print_hint("  then: `mosaic federation restore --confirm`")
+
+
+def _confirm(*, yes: bool) -> None:
+    with _owner_transaction("restore --confirm") as tx:
+        confirm("Let peers enroll, renew and use their certificates again?", yes=yes)
+        control.confirm(tx, _actor())
+    click.echo("confirmed: the gateway serves its peers again")
+
+
+def _adopt(*, yes: bool) -> None:
+    with _owner_transaction("restore --adopt") as tx:
+        confirm("Use this database from now on, and void its open tokens?", yes=yes)
+        control.adopt(tx, _actor(), "another database server")
+    click.echo("adopted: the gateway answers 503 to its peers until you have done this:")
+    print_hint("  apply the source: `mosaic federation apply`")
+    print_hint("  then: `mosaic federation restore --confirm`")
+
+
+@contextmanager
+def _owner_transaction(name: str) -> Iterator[Tx]:
+    settings: Settings = read_settings()
+    print_gateway(settings)
+    if settings.database_url is None:
+        require_home(settings)
+    with (
+        running_database(settings) as source,
+        Database(source, application_name(name)).transaction() as tx,
+    ):
+        require_current_in(tx)
+        yield tx
+
+
+def _actor() -> str:
+    return f"user:{actor_name()}"

@@ -1,0 +1,1 @@
+"""Backups of a gateway: made while it runs, checked, and restored so that nothing comes back."""

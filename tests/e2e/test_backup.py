@@ -1,0 +1,118 @@
+"""A gateway that is backed up while peers enroll, lost, and restored: nothing comes back."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.core.issuance.invitation import parse_invitation
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import Enrollee, grant_manifest, peer_manifest
+from tests.support.gateways.gateway import TestGateway, gateway_folder
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from reconciler.core.issuance.tokens import Token
+
+GRANTS = {name: grant_manifest(name) for name in ("kept", "revoked", "waiting", "busy")}
+EXPORT = """
+SELECT body::jsonb || jsonb_build_object('prev', encode(prev, 'hex'), 'hash', encode(hash, 'hex'))
+FROM federation_audit_log ORDER BY seq
+"""
+
+
+class Lost:
+    """A gateway that is gone: of it there are a backup, peers, and an export of its audit log."""
+
+    def __init__(self, gateway: TestGateway) -> None:
+        self.gateway = gateway
+        self.backup = str(gateway.cwd / "alpha.backup")
+        self.export = str(gateway.cwd / "audit.jsonl")
+        self.kept, self.revoked = Enrollee(), Enrollee()
+        self.token: Token | None = None
+
+    def live(self) -> None:
+        """Let it be backed up while peers enroll, and revoke a grant after that."""
+        gateway = self.gateway
+        with gateway.up(), gateway.client() as client:
+            self._enroll(client, "kept", self.kept)
+            self._enroll(client, "revoked", self.revoked)
+            url = gateway.document("grant", "invite", "waiting")["invitation"]["url"]
+            self.token = parse_invitation(url).token
+            stop = threading.Event()
+            busy = threading.Thread(target=self._enroll_repeatedly, args=(stop,))
+            busy.start()
+            try:
+                gateway.ok("backup", self.backup)
+            finally:
+                stop.set()
+                busy.join()
+            gateway.ok("grant", "revoke", "revoked", "--yes", "--reason", "left the company")
+            gateway.ok("audit", "verify")
+        lines = gateway.sql(EXPORT)
+        (gateway.cwd / "audit.jsonl").write_text(f"{lines}\n")
+
+    def _enroll(self, client: httpx.Client, grant: str, peer: Enrollee) -> None:
+        url = self.gateway.document("grant", "invite", grant)["invitation"]["url"]
+        answer = peer.enroll(client, parse_invitation(url).token)
+        assert answer.status_code == 201, answer.text
+
+    def _enroll_repeatedly(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self.gateway.enroll("busy")
+
+
+@pytest.fixture(scope="module")
+def lost() -> Iterator[Lost]:
+    with gateway_folder("alpha") as made:
+        made.ok("init")
+        write(made.manifests, beta=peer_manifest(), **GRANTS)
+        made.ok("apply", "--yes")
+        gateway = Lost(made)
+        gateway.live()
+        yield gateway
+
+
+def test_a_backup_of_a_busy_gateway_restores_and_says_so(lost: Lost) -> None:
+    done = lost.gateway.ok("backup", "--check", lost.backup)
+    assert "every sum matches; the audit log verifies" in done.out
+
+
+def test_what_was_taken_away_after_the_backup_does_not_come_back(lost: Lost) -> None:
+    assert lost.token is not None
+    with gateway_folder("restored") as gamma:
+        write(gamma.manifests, beta=peer_manifest(), **GRANTS)
+        done = gamma.ok("restore", lost.backup, "--audit", lost.export)
+        assert "made again" in done.out
+        again = gamma("restore", lost.backup)
+        assert (again.code, "holds a gateway" in again.err) == (1, True)
+
+        with gamma.up(), gamma.client() as client:
+            answers = (
+                Enrollee().enroll(client, lost.token),
+                lost.kept.pickup(client),
+                lost.kept.grant(client),
+                lost.kept.renew(client, Enrollee()),
+                client.get("/readyz"),
+            )
+            assert [each.status_code for each in answers] == [503] * 5
+            assert {each.json()["code"] for each in answers} == {"restored"}
+            assert client.get("/federation/v1/ca/roots").status_code == 200
+
+            gamma.ok("apply", "--yes")
+            gamma.ok("restore", "--confirm", "--yes")
+            wait_until(lambda: client.get("/readyz").status_code == 200, "it is ready")
+            assert Enrollee().enroll(client, lost.token).json()["code"] == "token_void"
+            assert gamma.grant("kept")["status"] == "active"
+            assert gamma.grant("revoked")["status"] == "revoked"
+            assert "left the company" in gamma.grant("revoked")["hold"]["reason"]
+            gamma.enroll("waiting")
+            assert gamma.document("plan")["changes"] == []
+            gamma.ok("audit", "verify")
+            assert gamma.document("drift") == []

@@ -1,0 +1,192 @@
+"""Backup and restore of a gateway without a home: its database, and the places of its files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from reconciler.authority import Authority
+from reconciler.errors import Retry
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.process import write
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXPORT: Final = "SELECT body, encode(prev, 'hex') AS prev, encode(hash, 'hex') AS hash FROM"
+MANIFESTS: Final = {name: grant_manifest(name) for name in ("one", "two", "three")}
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path, database_url: str) -> Quick:
+    made = _with_provisioners(shell(tmp_path, database_url))
+    write(tmp_path / "manifests", beta=peer_manifest(), **MANIFESTS)
+    made.ok("apply", "--yes")
+    return made
+
+
+def _with_provisioners(made: Quick) -> Quick:
+    folder = made.cwd / "gateway" / "provisioners"
+    folder.mkdir()
+    (folder / "peers.json").write_text("{}")
+    return Quick(made.cwd, {**made.variables, "MOSAIC_CA_PROVISIONERS": str(folder)})
+
+
+def elsewhere(mosaic: Quick, url: str, place: str = "restored") -> Quick:
+    """Return a shell whose gateway is another database, and whose files are not there yet."""
+    old, new = str(mosaic.cwd / "gateway"), str(mosaic.cwd / place)
+    variables = {name: text.replace(old, new) for name, text in mosaic.variables.items()}
+    return Quick(mosaic.cwd, {**variables, "MOSAIC_DATABASE_URL": url})
+
+
+def export(mosaic: Quick) -> str:
+    """Return the audit log as an export of it has it, a record a line."""
+    rows = mosaic.rows.rows(f"{EXPORT} federation_audit_log ORDER BY seq")
+    lines = [{**json.loads(row.pop("body")), **row} for row in rows]
+    return "".join(f"{json.dumps(each)}\n" for each in lines)
+
+
+def test_rows_and_files_are_restored_and_nothing_holds_until_it_is_confirmed(
+    mosaic: Quick, empty_database_url: str
+) -> None:
+    mosaic.enroll("one")
+    mosaic.rows.run("UPDATE federation_peers SET status = 'active', activated_at = now()")
+    pending = mosaic.rows.invite("two")
+    mosaic.ok("backup", "a.backup")
+    assert (mosaic.cwd / "a.backup").stat().st_mode & 0o777 == 0o600
+    assert mosaic("backup", "a.backup").code == 1, "it is not written over"
+    mosaic.ok("backup", "a.backup", "--force")
+
+    other = elsewhere(mosaic, empty_database_url)
+    other.ok("restore", "a.backup")
+    assert other.statuses() == mosaic.statuses()
+    assert other.token_status(pending) == "void"
+    assert mosaic.token_status(pending) == "open"
+    holds = "SELECT holds FROM federation_authority"
+    assert (mosaic.rows.one(holds), other.rows.one(holds)) == (True, False)
+    for name in ("token-pepper", "root_ca.crt", "keys/primary", "provisioners/peers.json"):
+        old, new = (mosaic.cwd / folder / name for folder in ("gateway", "restored"))
+        assert old.read_bytes() == new.read_bytes()
+    again = other("restore", "a.backup")
+    assert (again.code, "holds a gateway's rows" in again.err) == (1, True)
+
+    early = other("restore", "--confirm", "--yes")
+    assert (early.code, "no source was applied" in early.err) == (1, True)
+    other.ok("apply", "--yes")
+    other.ok("restore", "--confirm", "--yes")
+    assert other.rows.one(holds) is True
+    kinds = [each["kind"] for each in other.document("audit", "list")]
+    assert kinds[-2:] == ["gateway.restored", "gateway.confirmed"]
+    other.ok("audit", "verify")
+
+
+def test_what_was_removed_from_git_since_is_revoked_by_the_apply(
+    mosaic: Quick, empty_database_url: str
+) -> None:
+    mosaic.enroll("one")
+    mosaic.ok("backup", "a.backup")
+    (mosaic.cwd / "manifests" / "one.yaml").unlink()
+    other = elsewhere(mosaic, empty_database_url)
+    other.ok("restore", "a.backup")
+    other.ok("apply", "--yes")
+    assert other.grant("one")["status"] == "revoked"
+    assert other.rows.one("SELECT status::text FROM federation_certificates") == "revoking"
+
+
+def test_holds_and_revocations_of_an_export_are_made_again(
+    mosaic: Quick, empty_database_url: str
+) -> None:
+    serials = {name: mosaic.enroll(name) for name in ("one", "two", "three")}
+    mosaic.ok("backup", "a.backup")
+    mosaic.ok("grant", "suspend", "one", "--reason", "asks too much")
+    mosaic.ok("grant", "suspend", "two")
+    mosaic.ok("grant", "resume", "two")
+    mosaic.ok("grant", "revoke", "three", "--yes")
+    text = export(mosaic)
+    (mosaic.cwd / "audit.jsonl").write_text(text)
+
+    other = elsewhere(mosaic, empty_database_url)
+    other.ok("restore", "a.backup", "--audit", "audit.jsonl")
+    assert other.statuses() == {"one": "suspended", "two": "active", "three": "revoked"}
+    assert "asks too much" in other.grant("one")["hold"]["reason"]
+    assert other.grant("three")["hold"]["kind"] == "revoke"
+    revoking = "SELECT serial FROM federation_certificates WHERE status = 'revoking'"
+    assert other.rows.one(revoking) == serials["three"]
+    other.ok("apply", "--yes")
+    assert other.statuses()["three"] == "revoked", "the hold keeps it from being created"
+
+
+@pytest.mark.parametrize("change", ["gap", "fork", "altered", "no record"])
+def test_an_export_that_does_not_continue_the_backup_is_refused(
+    mosaic: Quick, empty_database_url: str, change: str
+) -> None:
+    mosaic.ok("backup", "a.backup")
+    for name in ("one", "two"):
+        mosaic.ok("grant", "suspend", name)
+    lines = export(mosaic).splitlines()
+    match change:
+        case "gap":
+            del lines[-2]
+        case "fork":
+            lines[-3] = lines[-3].replace('"hash": "', '"hash": "00')
+        case "altered":
+            lines[-1] = lines[-1].replace("grant/two", "grant/one")
+        case _:
+            lines[-1] = '{"seq": 1}'
+    (mosaic.cwd / "audit.jsonl").write_text("\n".join(lines))
+    done = elsewhere(mosaic, empty_database_url)("restore", "a.backup", "--audit", "audit.jsonl")
+    assert (done.code, "audit.jsonl: " in done.err) == (1, True)
+
+
+def test_a_file_of_another_gateway_is_not_written_over(
+    mosaic: Quick, empty_database_url: str
+) -> None:
+    mosaic.ok("backup", "a.backup")
+    other = elsewhere(mosaic, empty_database_url)
+    pepper = mosaic.cwd / "restored" / "token-pepper"
+    pepper.parent.mkdir()
+    pepper.write_text("another")
+    done = other("restore", "a.backup")
+    assert (done.code, str(pepper) in done.err) == (78, True)
+    assert pepper.read_text() == "another"
+    pepper.unlink()
+    other.ok("restore", "a.backup")
+
+
+async def ready(url: str) -> None:
+    async with Authority(url) as authority:
+        await authority.require_ready()
+
+
+def test_rows_on_another_server_are_refused_until_they_are_adopted(mosaic: Quick) -> None:
+    token = mosaic.rows.invite("one")
+    mosaic.rows.run("UPDATE federation_control SET system_identifier = '7'")
+    for verb in (("grant", "list"), ("apply", "--yes"), ("audit", "list")):
+        done = mosaic(*verb)
+        assert (done.code, "mosaic federation restore --adopt" in done.err) == (78, True)
+    with pytest.raises(Retry, match="another database server"):
+        asyncio.run(ready(mosaic.rows.url))
+
+    mosaic.ok("restore", "--adopt", "--yes")
+    assert mosaic.token_status(token) == "void"
+    assert mosaic("restore", "--confirm", "--yes").code == 1
+    mosaic.ok("apply", "--yes")
+    mosaic.ok("restore", "--confirm", "--yes")
+    kinds = [each["kind"] for each in mosaic.document("audit", "list")]
+    assert kinds[-2:] == ["gateway.adopted", "gateway.confirmed"]
+    assert mosaic.document("drift") == []
+
+
+@pytest.mark.parametrize("words", [(), ("-",), ("a", "--check", "b")])
+def test_a_backup_goes_to_a_file(mosaic: Quick, words: tuple[str, ...]) -> None:
+    assert mosaic("backup", *words).code == 64
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(mosaic: Quick) -> None:
+    for path in ("missing/a.backup", "manifests"):
+        done = mosaic("backup", path)
+        assert (done.code, path in done.err) == (1, True), done.err

@@ -37,6 +37,7 @@ test: setup ## every test, with coverage; ARGS="-k words" picks some
 	@[ -x /usr/sbin/nginx ] || sh tools/apt.sh nginx-light 'a test of examples/authority'
 	@[ -x /usr/sbin/haproxy ] || sh tools/apt.sh haproxy 'a test of examples/authority'
 	@command -v systemd-analyze >/dev/null || sh tools/apt.sh systemd 'it judges deploy/systemd'
+	@command -v promtool >/dev/null || sh tools/apt.sh prometheus 'it tries the alert rules'
 	@[ -x /usr/sbin/sshd ] || sh tools/apt.sh openssh-server 'a test fetches a source over ssh'
 	@command -v chromium >/dev/null || sh tools/apt.sh chromium 'the pages are tested in it'
 	@sh tools/axe.sh

@@ -57,20 +57,17 @@ class PrivateListener:
     ) -> None:
         """Serve until `stop` is set; `checks` say whether the process is ready.
 
-        `rows` is the database that pages show, by a login that reads it.
+        `rows` is the database that pages and metrics show, by a login that reads it.
         """
         _log.info("private listener at %s", self.socket.shown)
         pages = Pages(Database(rows, application_name("pages"), lasting=True)) if rows else None
+        if rows is not None:
+            self.metrics.add_rows(Database(rows, application_name("metrics"), lasting=True))
         app = PrivateApp(self.access, checks, self.metrics, authority, pages)
         await serve_private(app, self.socket, stop)
 
-    def add_rows(self, database: Source) -> None:
-        """Let metrics tell of the rows of a database, to whose login they are readable."""
-        self.metrics.add_rows(Database(database, application_name("metrics"), lasting=True))
-
     async def serve_loop(self, stop: asyncio.Event, database: Source, *checks: Check) -> None:
         """Serve for a process that needs the database and has no authority, until `stop` is set."""
-        self.add_rows(database)
         reader = Reader(database, application_name("probe"))
 
         async def answers() -> None:
@@ -142,7 +139,6 @@ def serving_authority(
     """
     if listener is None:
         return ()
-    listener.add_rows(rows)
     return (lambda stop: listener.serve_authority(stop, database, rows),)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from reconciler.core.model.spec import Direction
 from reconciler.core.model.states import GrantStatus, PeerStatus
 from reconciler.core.model.status_document import ENDS_WITHIN
-from reconciler.core.telemetry import PassResult
+from reconciler.core.telemetry import CaOutcome, PassResult
 
 ALLOWED: Final = "allowed"
 ISSUED: Final = "issued"
@@ -71,7 +71,8 @@ REQUESTS: Final = Definition(
     "mosaic_http_requests_total",
     Kind.COUNTER,
     Part.PROCESS,
-    "HTTP requests that were answered, of both listeners; a path that is unknown is `other`",
+    "HTTP requests that were answered, of both listeners; the route `pages` is all pages of the"
+    " private one, and `other` a path that is unknown",
     ("route", "status"),
 )
 REQUEST_DURATION: Final = Definition(
@@ -95,6 +96,8 @@ CA_DURATION: Final = Definition(
     "requests to step-ca: `sign`, `revoke`, `crl` and others; their outcome is `ok`, `refused`"
     " (4xx) or `unavailable`",
     ("call", "outcome"),
+    # a rate is known from the second value on, and the first failure must count
+    tuple((call, outcome) for call in ("sign", "revoke", "crl") for outcome in CaOutcome),
     buckets=SLOW_S,
 )
 RENEWAL_FAILURES: Final = Definition(

@@ -12,6 +12,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import JSONResponse, Response
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 READY_S: Final = 4.5  # longest for all checks of a probe: it is answered within 5 s
 METRICS: Final = "/metrics"
+PAGES: Final = "pages"
 ROUTES: Final = frozenset({"/livez", "/readyz", METRICS})
 ALWAYS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="mosaic"'}  # so that a browser asks
@@ -72,7 +74,7 @@ class PrivateApp:
         if _has_body(scope):  # it is not read
             response.raw_headers.append((b"connection", b"close"))
         await response(scope, receive, send)
-        route = self._route(scope["path"])
+        route = self._route(scope["path"], response.status_code)
         self.metrics.request(route, str(response.status_code), time.monotonic() - began_s)
         if route == AUTHORIZE:
             self.metrics.authority_decision(code)
@@ -104,10 +106,13 @@ class PrivateApp:
             return await self.pages.respond(scope)
         raise Refused("not_found", "there is no such path on the private listener")
 
-    def _route(self, path: str) -> str:
+    def _route(self, path: str, status: int) -> str:
+        """Return the route of an answer, without what the client chose."""
         if self.authority is not None and is_authorize(path):
             return AUTHORIZE
-        return path if path in ROUTES else OTHER
+        if path in ROUTES:
+            return path
+        return PAGES if self.pages is not None and status == HTTPStatus.OK else OTHER
 
     async def _metrics(self, method: str) -> Response:
         if method not in ("GET", "HEAD"):

@@ -94,9 +94,12 @@ class Authority:
 
 @contextmanager
 def authority(
-    folder: Path, public_url: str = "https://127.0.0.1", period: str = "1s"
+    folder: Path, public_url: str = "https://127.0.0.1", period: str = "1s", valid: str = "24h"
 ) -> Iterator[Authority]:
-    """Run a new authority in the folder until the block ends; it makes its list every `period`."""
+    """Run a new authority in the folder until the block ends.
+
+    It makes its list every `period`, each `valid` for so long.
+    """
     material = new_authority("Test", datetime.now(UTC))
     address = f"127.0.0.1:{free_port()}"
     placement = CaPlacement(
@@ -110,7 +113,7 @@ def authority(
     (folder / "intermediate_ca.crt").write_text(material.intermediate)
     (folder / "intermediate_ca_key").write_bytes(material.intermediate_key)
     config = ca_config(placement, material.provisioners)
-    config["crl"]["renewPeriod"] = period
+    config["crl"] |= {"renewPeriod": period, "cacheDuration": valid}
     (folder / "ca.json").write_text(json.dumps(config))
     for name, document in material.provisioners.items():
         (folder / f"{name}.json").write_text(json.dumps(document))

@@ -114,6 +114,8 @@ def test_authority_answers_alone_and_ends_with_0(mosaic: Quick) -> None:
         assert process.status("/authorize", **headers, Authorization=f"Bearer {TOKEN}") == 200
         assert process.status("/x", Host="b.example") == 421
         assert process.status("/x", Host="a.example", Authorization=f"Bearer {TOKEN}") == 404
+        assert process.status("/metrics", Host="a.example") == 401
+        assert process.status("/metrics", Authorization=f"Bearer {TOKEN}") == 200
         assert process.end() == 0
         log = process.log.read_text()
         assert "ready: http://127.0.0.1:" in log
@@ -193,6 +195,10 @@ def test_run_is_ready_while_its_passes_end(mosaic: Quick) -> None:
         wait_until(lambda: b"nothing is applied" in process.log.read_bytes(), "a pass has failed")
         assert process.status("/readyz") == 200
         assert process.status("/authorize") == 404
+        metrics = process.client.get("/metrics").text
+        for told in ('passes_total{code="",result="', 'code="manifest_invalid",result="failed"}'):
+            assert told in metrics
+        assert "mosaic_database_up 1.0" in metrics
         assert process.end() == 0
 
 

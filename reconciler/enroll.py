@@ -5,7 +5,7 @@
         then verify the CSR's signature
     (3) transaction 1: claim the token, store the intent with a fresh serial; commit
     (4) sign at step-ca, with no transaction open: one request an issuance, never a retry
-    (5) check the certificate against what was requested
+    (5) the client of step-ca checks the certificate against what was requested
     (6) transaction 2: the issuance is issued, the token spent, the grant active; commit, answer
     (7) any other attempt is given up, and revoked unless it was certainly never signed
 
@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler import log
-from reconciler.clients.step_ca.client import NotSent, Rejected, Signed, Unanswered
+from reconciler.clients.step_ca.client import NotSent, Rejected, Unanswered, WrongLeaf
 from reconciler.core.grant_limits import GrantLimits
 from reconciler.core.issuance.contract import TokenState, grant_document
 from reconciler.core.issuance.invitation import API_PREFIX
@@ -41,9 +41,8 @@ from reconciler.core.issuance.refusals import (
     unreadable_csr,
 )
 from reconciler.core.issuance.tokens import parse_token
-from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf, check_leaf
+from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf
 from reconciler.core.telemetry import SILENT, Telemetry
-from reconciler.crypto.certificates import read_certificate, subject_key_id, verify_chain
 from reconciler.crypto.csr import csr_digest, parse_csr, verify_csr
 from reconciler.crypto.proof import verify_proof
 from reconciler.crypto.verification import Verification
@@ -202,12 +201,23 @@ async def grant_of_proof(gateway: Gateway, presented_proof: str) -> GrantDocumen
 
 async def _sign(gateway: Gateway, attempt: SigningAttempt, csr: VerifiedCsr) -> IssuanceResponse:
     grant = attempt.grant
-    identity = GrantIdentity(str(grant.id), grant.subject_user_id, gateway.oid_arc)
-    answer = await gateway.ca.sign_grant(csr, identity, attempt.serial, attempt.not_after)  # (4)
+    expected = ExpectedLeaf(
+        identity=GrantIdentity(str(grant.id), grant.subject_user_id, gateway.oid_arc),
+        serial=attempt.serial,
+        spki_sha256=attempt.spki_sha256,
+        not_after=attempt.not_after,
+        crl_bases=gateway.urls("/ca/crl"),
+    )
+    answer = await gateway.ca.sign_grant(csr, expected)  # (4) (5)
     gateway.grant_limits.ca_reached = not isinstance(answer, NotSent)
     if isinstance(answer, Rejected | Unanswered):
         gateway.grant_limits.note_failure(grant.id, time.monotonic())
     match answer:
+        case SignedLeaf():
+            done = await gateway.database.run(issuing.finish, attempt, answer)  # (6)
+            if isinstance(done, Denial):
+                raise done.error
+            return done
         case NotSent(reason=reason):  # (7)
             await _give_up(gateway, attempt, reason, revoke=False, counts=False)
             raise not_signed()
@@ -217,36 +227,9 @@ async def _sign(gateway: Gateway, attempt: SigningAttempt, csr: VerifiedCsr) -> 
         case Unanswered(reason=reason):
             await _give_up(gateway, attempt, reason, revoke=True)
             raise not_signed()
-        case Signed():
-            pass
-    try:
-        leaf = _check(gateway, attempt, identity, answer)  # (5)
-    except (MosaicError, ValueError) as error:
-        await _give_up(gateway, attempt, str(error), revoke=True)
-        raise Retry("ca_wrong_answer", "the certificate authority sent a wrong answer") from error
-    done = await gateway.database.run(issuing.finish, attempt, leaf)  # (6)
-    if isinstance(done, Denial):
-        raise done.error
-    return done
-
-
-def _check(
-    gateway: Gateway, attempt: SigningAttempt, identity: GrantIdentity, answer: Signed
-) -> SignedLeaf:
-    if not answer.chain:
-        raise ValueError("the CA returned no intermediate certificate")
-    verify_chain(answer.leaf, answer.chain, gateway.roots, gateway.clock())
-    leaf_facts = read_certificate(answer.leaf)
-    issuer = subject_key_id(answer.chain[0])
-    expected = ExpectedLeaf(
-        identity=identity,
-        serial=attempt.serial,
-        spki_sha256=attempt.spki_sha256,
-        not_after=attempt.not_after,
-        crl_urls=gateway.urls(f"/ca/crl/{issuer}"),
-    )
-    check_leaf(leaf_facts, expected)
-    return SignedLeaf(answer.leaf, answer.chain, leaf_facts)
+        case WrongLeaf(reason=reason):
+            await _give_up(gateway, attempt, reason, revoke=True)
+            raise Retry("ca_wrong_answer", "the certificate authority sent a wrong answer")
 
 
 async def _give_up(

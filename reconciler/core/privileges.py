@@ -204,6 +204,7 @@ VIEWS: Final[Mapping[str, tuple[Role, ...]]] = {
 # by signature, as `regprocedure` writes it; who may call it. Triggers are called by nobody.
 FUNCTIONS: Final[Mapping[str, tuple[Role, ...]]] = {
     "federation_append_audit(jsonb)": WRITING,
+    "federation_append_events(text, jsonb)": WRITING,
     "federation_fingerprint(text)": (Role.AUTHORITY, *READING),
     "federation_record_use(jsonb)": (Role.AUTHORITY, Role.GATEWAY),
     "federation_restored()": (Role.AUTHORITY, *READING),

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from reconciler.core.authority.decision import CertificateIdentity
-from reconciler.core.issuance.x509 import CertificateFacts
+from reconciler.core.issuance.x509 import CertificateFacts, SignedLeaf, check_leaf
 from reconciler.crypto.keys import spki_sha256
 from reconciler.crypto.subject_names import UNREADABLE, common_names, general_names, other_names
 from reconciler.errors import Refused, Retry
@@ -21,6 +21,8 @@ from reconciler.errors import Refused, Retry
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from reconciler.core.issuance.x509 import ExpectedLeaf
 
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
@@ -85,7 +87,10 @@ def fingerprint_of(pem: str) -> str:
 
 def subject_key_id(pem: str) -> str:
     """Return a certificate's subject key identifier (RFC 5280 4.2.1.2) in hex."""
-    certificate = x509.load_pem_x509_certificate(pem.encode())
+    return _subject_key_id(x509.load_pem_x509_certificate(pem.encode()))
+
+
+def _subject_key_id(certificate: x509.Certificate) -> str:
     extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     return extension.value.digest.hex()
 
@@ -123,16 +128,48 @@ def verify_chain(leaf: str, chain: Sequence[str], roots: Sequence[str], at: date
     Raises:
         Retry: `ca_wrong_answer`.
     """
-    trusted = [x509.load_pem_x509_certificate(pem.encode()) for pem in roots]
+    _check_path(_path(leaf, chain), roots, at)
+
+
+def check_signed(
+    leaf: str, chain: Sequence[str], roots: Sequence[str], at: datetime, expected: ExpectedLeaf
+) -> SignedLeaf:
+    """Return a certificate that the CA returned, once it is what was requested.
+
+    Raises:
+        Retry: `ca_wrong_answer`, as `verify_chain` and `check_leaf`.
+    """
+    if not chain:
+        raise _bad_chain("the CA returned no intermediate certificate")
+    path = _path(leaf, chain)
+    _check_path(path, roots, at)
     try:
-        path = [x509.load_pem_x509_certificate(pem.encode()) for pem in (leaf, *chain)]
+        facts, issuer_key_id = _facts(path[0]), _subject_key_id(path[1])
+    except UNREADABLE as error:
+        raise _bad_chain(f"the certificate cannot be read: {error}") from None
+    check_leaf(facts, expected, issuer_key_id)
+    return SignedLeaf(leaf, tuple(chain), facts)
+
+
+def _path(leaf: str, chain: Sequence[str]) -> list[x509.Certificate]:
+    try:
+        return [x509.load_pem_x509_certificate(leaf.encode()), *map(_ca_certificate, chain)]
     except UNREADABLE:
         raise _bad_chain("a certificate of the chain cannot be read") from None
+
+
+def _check_path(path: Sequence[x509.Certificate], roots: Sequence[str], at: datetime) -> None:
     for certificate, issuer in pairwise(path):
         _check_step(certificate, issuer, at)
-    anchor = _anchor_of(path[-1], trusted)
+    anchor = _anchor_of(path[-1], [_ca_certificate(root) for root in roots])
     _check_step(path[-1], anchor, at)
     _check_valid(anchor, at)
+
+
+@lru_cache(64)
+def _ca_certificate(pem: str) -> x509.Certificate:
+    """Return a certificate above a leaf: the same few, again and again."""
+    return x509.load_pem_x509_certificate(pem.encode())
 
 
 def read_crl(der: bytes, issuer: str) -> CrlFacts:
@@ -210,6 +247,7 @@ def _anchor_of(last: x509.Certificate, roots: Sequence[x509.Certificate]) -> x50
     return next((root for root in named if _signed_by(last, root)), named[0])
 
 
+@lru_cache(256)  # an intermediate's signature is verified once
 def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)

@@ -46,6 +46,11 @@ class PooledTx(Tx):
         rows: list[dict[str, Any]] = await_only(self._rows(statement, values))
         return rows
 
+    def last_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
+        """Run the last statement of the transaction, commit, and return its first row, or None."""
+        row: dict[str, Any] | None = await_only(self._last_row(statement, values))
+        return row
+
     def run(self, statement: str, /, **values: object) -> int:
         """Run a statement and return how many rows it touched."""
         return await_only(self._execute(statement, values)).rowcount
@@ -61,6 +66,12 @@ class PooledTx(Tx):
 
     async def _rows(self, statement: str, values: dict[str, object]) -> list[dict[str, Any]]:
         return await (await self._execute(statement, values)).fetchall()
+
+    async def _last_row(self, statement: str, values: dict[str, object]) -> dict[str, Any] | None:
+        async with self._lent.connection.pipeline():
+            cursor = await self._execute(statement, values)
+            await self._lent.connection.commit()
+            return await cursor.fetchone()
 
     async def _execute(
         self, statement: str, values: dict[str, object]

@@ -50,6 +50,13 @@ class Tx:
         rows = self.rows(statement, **values)
         return rows[0] if rows else None
 
+    def last_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
+        """Run the last statement of the transaction and return its first row, or None.
+
+        A server's transaction is committed with it, so that its locks wait for no client.
+        """
+        return self.row(statement, **values)
+
     def run(self, statement: str, /, **values: object) -> int:
         """Run a statement and return how many rows it touched."""
         with self.connection.cursor() as cursor:

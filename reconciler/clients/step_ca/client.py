@@ -21,9 +21,10 @@ from reconciler.clients.step_ca.connection import (
     NeverSent,
     NoAnswer,
 )
+from reconciler.core.issuance.x509 import SignedLeaf
 from reconciler.core.model.times import rfc3339
 from reconciler.core.telemetry import SILENT, Telemetry
-from reconciler.crypto.certificates import split_pem
+from reconciler.crypto.certificates import check_signed, split_pem
 from reconciler.crypto.csr import digest_of_pem
 from reconciler.crypto.ott import OttTime, Provisioner, grant_ott, revoke_ott, server_ott
 from reconciler.errors import NeedsEdit, Refused, Retry
@@ -31,7 +32,7 @@ from reconciler.errors import NeedsEdit, Refused, Retry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.core.issuance.x509 import GrantIdentity
+    from reconciler.core.issuance.x509 import ExpectedLeaf
     from reconciler.crypto.csr import VerifiedCsr
 
 MAX_IN_FLIGHT: Final = 8  # signs; step-ca on two cores is fastest there
@@ -82,7 +83,14 @@ class Unanswered:
     reason: str
 
 
-SignAnswer = Signed | NotSent | Rejected | Unanswered
+@dataclass(frozen=True, slots=True)
+class WrongLeaf:
+    """A certificate came back that is not what was requested."""
+
+    reason: str
+
+
+GrantAnswer = SignedLeaf | NotSent | Rejected | Unanswered | WrongLeaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,7 @@ class CaClient:
     ) -> None:
         self._url = url.rstrip("/")
         self._peers, self._gateway, self._revocations = peers, gateway, revocations
+        self._roots = tuple(roots)
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._wire = CaWire(self._url, roots, timeouts, telemetry)
 
@@ -131,10 +140,8 @@ class CaClient:
         """Close its connections."""
         await self._wire.close()
 
-    async def sign_grant(
-        self, csr: VerifiedCsr, identity: GrantIdentity, serial: str, not_after: datetime
-    ) -> SignAnswer:
-        """Ask once for a grant's certificate with this serial (hex), ending at `not_after`."""
+    async def sign_grant(self, csr: VerifiedCsr, expected: ExpectedLeaf) -> GrantAnswer:
+        """Ask once for a grant's certificate; return it if it is what was expected."""
         provisioner = _required(self._peers, "peers")
         try:
             async with asyncio.timeout(SLOT_WAIT_S):
@@ -142,10 +149,18 @@ class CaClient:
         except TimeoutError:
             return NotSent(f"{MAX_IN_FLIGHT} other requests keep the CA busy")
         try:
-            ott = grant_ott(provisioner, self._url, _now(), csr, (identity, serial))
-            return await self._sign({"csr": csr.pem, "ott": ott, "notAfter": rfc3339(not_after)})
+            leaf = (expected.identity, expected.serial)
+            ott = grant_ott(provisioner, self._url, _now(), csr, leaf)
+            ends = rfc3339(expected.not_after)
+            answer = await self._sign({"csr": csr.pem, "ott": ott, "notAfter": ends})
         finally:
             self._slots.release()
+        if not isinstance(answer, Signed):
+            return answer
+        try:
+            return check_signed(answer.leaf, answer.chain, self._roots, datetime.now(UTC), expected)
+        except Retry as error:
+            return WrongLeaf(error.message)
 
     async def sign_server(
         self, csr_pem: str, names: tuple[str, ...], lifetime: timedelta
@@ -225,7 +240,7 @@ class CaClient:
         except (KeyError, TypeError, AttributeError):
             raise _unavailable("the CA's list of provisioners cannot be read") from None
 
-    async def _sign(self, request: dict[str, str]) -> SignAnswer:
+    async def _sign(self, request: dict[str, str]) -> Signed | NotSent | Rejected | Unanswered:
         try:
             answer = await self._wire.send("POST", "/1.0/sign", json=request)
         except NeverSent as error:

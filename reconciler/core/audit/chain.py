@@ -75,6 +75,8 @@ def chain(
 ) -> tuple[Record, ...]:
     """Return the records of `events`, in order, chained to `head`.
 
+    The database's function `federation_append_events` writes the same bytes.
+
     `actor` is who did them: `user:alice@host`, `peer:beta`, `worker:host`; `login` is the one by
     which they are written, as the database names it.
     """

@@ -30,7 +30,10 @@ MAX_ISSUED: Final = 3  # certificates of a grant; one more revokes the oldest
 
 @dataclass(frozen=True, slots=True)
 class GrantFacts:
-    """A grant as enrollment needs it; `status` as readers see it, `scope` as its canonical JSON."""
+    """A grant as enrollment needs it; `status` as readers see it, `scope` as its canonical JSON.
+
+    `peer_pending`: its peer has never enrolled.
+    """
 
     id: GrantId
     name: str
@@ -42,6 +45,7 @@ class GrantFacts:
     expires_at: datetime
     lifetime: timedelta
     suspended: bool
+    peer_pending: bool = False
 
     def may_sign(self, now: datetime) -> bool:
         """Tell whether enough of the grant is left to sign for."""

@@ -111,14 +111,15 @@ class SignedLeaf:
 class ExpectedLeaf:
     """What the CA is asked to sign; `not_after` is the latest expiry that is accepted.
 
-    `crl_urls` are the places of our revocation list: more than one while the gateway moves.
+    `crl_bases` are the URLs below which each issuer's revocation list is, by its key id: more than
+    one while the gateway moves.
     """
 
     identity: GrantIdentity
     serial: str
     spki_sha256: str
     not_after: datetime
-    crl_urls: tuple[str, ...]
+    crl_bases: tuple[str, ...]
 
 
 def check_csr(facts: CsrFacts) -> None:
@@ -182,7 +183,7 @@ def _is_address(value: str) -> bool:
     return "%" not in value  # a zone is for Python alone
 
 
-def check_leaf(facts: CertificateFacts, expected: ExpectedLeaf) -> None:
+def check_leaf(facts: CertificateFacts, expected: ExpectedLeaf, issuer_key_id: str) -> None:
     """Check a certificate that the CA returned against what was requested.
 
     (1) the serial is the one chosen before;
@@ -199,8 +200,9 @@ def check_leaf(facts: CertificateFacts, expected: ExpectedLeaf) -> None:
     check_enrolled(facts, expected.spki_sha256, expected.identity)  # (2) (3) (4)
     if facts.not_after > expected.not_after:  # (5)
         raise _differs("notAfter", facts.not_after.isoformat(), expected.not_after.isoformat())
-    if not names_agree(facts.crl_urls, expected.crl_urls):  # (6)
-        raise _differs("CRL distribution points", facts.crl_urls, expected.crl_urls)
+    crl_urls = tuple(f"{base}/{issuer_key_id}" for base in expected.crl_bases)
+    if not names_agree(facts.crl_urls, crl_urls):  # (6)
+        raise _differs("CRL distribution points", facts.crl_urls, crl_urls)
 
 
 def check_enrolled(facts: CertificateFacts, spki_sha256: str, identity: GrantIdentity) -> None:

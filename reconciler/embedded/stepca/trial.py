@@ -18,13 +18,12 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from reconciler.clients.step_ca.client import CaClient, Signed
+from reconciler.clients.step_ca.client import CaClient, WrongLeaf
 from reconciler.config.home import Home
-from reconciler.core.issuance.crl_locations import crl_url_at
-from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, check_leaf
+from reconciler.core.issuance.invitation import API_PREFIX
+from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf
 from reconciler.core.model.origin import address_of, server_names
 from reconciler.crypto.authority import SIGNING
-from reconciler.crypto.certificates import read_certificate, subject_key_id
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key, private_key_pem
 from reconciler.crypto.ott import Provisioner
@@ -99,23 +98,23 @@ async def _sign(plan: CaPlan, public_url: str, oid_arc: str, names: tuple[str, .
         crl = await ca.crl()
         identity = GrantIdentity(str(uuid.UUID(int=0)), "trial", oid_arc)
         csr, until = read_csr(make_csr(generate_key())), datetime.now(UTC) + LIFE
-        answer = await ca.sign_grant(csr, identity, "1", until.replace(microsecond=0))
-        if not isinstance(answer, Signed):
+        expected = ExpectedLeaf(
+            identity=identity,
+            serial="1",
+            spki_sha256=csr.spki_sha256,
+            not_after=until.replace(microsecond=0),
+            crl_bases=(f"{public_url}{API_PREFIX}/ca/crl",),
+        )
+        answer = await ca.sign_grant(csr, expected)  # (3)
+        if isinstance(answer, WrongLeaf):
+            raise Retry("ca_wrong_answer", answer.reason)
+        if not isinstance(answer, SignedLeaf):
             raise Retry("ca_unavailable", answer.reason)
     own = plan.folder / "server.pem"
     own.write_bytes(private_key_pem(key) + "".join(chain).encode())
     trust = plan.folder / "trust.pem"
     trust.write_text(root + ssl.DER_cert_to_PEM_cert(crl).replace("CERTIFICATE", "X509 CRL"))
     _shake_hands(own, trust, address_of(public_url)[0])  # (2) (4)
-    issuer = (plan.folder / "intermediate_ca.crt").read_text()
-    expected = ExpectedLeaf(
-        identity=identity,
-        serial="1",
-        spki_sha256=csr.spki_sha256,
-        not_after=until,
-        crl_urls=(crl_url_at(public_url, subject_key_id(issuer)),),
-    )
-    check_leaf(read_certificate(answer.leaf), expected)  # (3)
 
 
 def _shake_hands(own: Path, trust: Path, host: str) -> None:

@@ -11,9 +11,10 @@ from reconciler.core.audit.chain import (
     Head,
     Record,
     Verification,
-    chain,
     check_record,
 )
+from reconciler.core.model.spec import canonical_json
+from reconciler.core.model.times import parse_rfc3339
 from reconciler.store.db import as_json
 from reconciler.store.notices import outbox
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 PAGE: Final = 2000  # records read at once
 
 
+# What a statement ends with that appends: the lock of the head is the last that is waited for.
+APPENDED: Final = "federation_append_events(:actor, CAST(:events AS jsonb)) AS appended"
+
+
 def append(tx: Tx, actor: str, events: Sequence[Event]) -> int:
     """Append the events, in order, and return the number of the last; `actor` is who did them.
 
@@ -35,21 +40,31 @@ def append(tx: Tx, actor: str, events: Sequence[Event]) -> int:
     """
     if not events:
         return 0
-    # The lock fences `seq` and `prev`: of two transactions, the second reads the head once the
-    # first has committed or rolled back, so there is no gap and no fork.
-    head = tx.row(
-        "SELECT seq, hash, clock_timestamp() AS at, session_user AS login"
-        " FROM federation_audit_head FOR UPDATE"
+    row = tx.row(f"SELECT {APPENDED}", actor=actor, events=events_json(events))
+    assert row is not None
+    return write_notices(tx, actor, events, row["appended"])
+
+
+def write_notices(tx: Tx, actor: str, events: Sequence[Event], appended: Mapping[str, Any]) -> int:
+    """Write the notices of events that a statement has appended; return the number of the last."""
+    last: int = appended["seq"]
+    first = last - len(events) + 1
+    outbox.write(tx, actor, events, first, parse_rfc3339(appended["at"]))
+    return last
+
+
+def events_json(events: Sequence[Event]) -> str:
+    """Return the events as `APPENDED` takes them, for a statement that ends with it."""
+    return as_json(
+        [
+            {
+                "kind": each.kind,
+                "subject": each.subject,
+                "data": canonical_json(each.details()),
+            }
+            for each in events
+        ]
     )
-    assert head is not None
-    last = Head(head["seq"], head["hash"])
-    records = chain(last, head["at"], actor, events, login=head["login"])
-    tx.rows(
-        "SELECT federation_append_audit(CAST(:records AS jsonb))",
-        records=as_json([_as_row(record) for record in records]),
-    )
-    outbox.write(tx, actor, events, records[0].seq, head["at"])
-    return records[-1].seq
 
 
 def head(tx: Tx) -> Head:
@@ -155,16 +170,3 @@ def read_records(tx: Tx, newest_seq: int = 2**62) -> Iterator[Record]:
         for row in page:
             yield Record(**row)
         after = page[-1]["seq"]
-
-
-def _as_row(record: Record) -> dict[str, object]:
-    return {
-        "seq": record.seq,
-        "at": record.at.isoformat(),
-        "kind": record.kind,
-        "actor": record.actor,
-        "subject": record.subject,
-        "body": record.body,
-        "prev": record.prev.hex(),
-        "hash": record.hash.hex(),
-    }

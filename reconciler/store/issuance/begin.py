@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.core.audit.certificate_events import (
     IssuanceBegun,
@@ -21,7 +21,6 @@ from reconciler.core.issuance.policy import (
     Approval,
     Denial,
     GrantFacts,
-    IssuanceFacts,
     IssuanceResponse,
     judge_enrollment,
     judge_renewal,
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from reconciler.core.audit.events import Event
     from reconciler.core.grant_limits import GrantLimits
     from reconciler.crypto.csr import VerifiedCsr
     from reconciler.crypto.proof import VerifiedProof
@@ -74,12 +74,11 @@ def begin_enrollment(
     tx: Tx, known: KnownToken, csr: VerifiedCsr, caller: Caller
 ) -> SigningAttempt | Denial:
     """Transaction 1 of an enrollment: claim the token, store the intent and its serial."""
-    # the grant before the token, as everywhere: two enrollments at once would else deadlock
-    grant = facts.grant_facts(tx, known.grant_id, lock=True)
+    token, grant, now = facts.locked_token(tx, known.token_id, known.grant_id)
     bind(peer=grant.peer, grant=grant.name)
-    token = facts.token_facts(tx, known.token_id, lock=True)
-    now = tx.now()
-    intents = facts.intents_of_token(tx, token.id)
+    # an open token has no attempts: the first one claims it
+    claimed = token.status is TokenStatus.CLAIMED
+    intents = facts.intents_of_token(tx, token.id) if claimed else ()
     verdict = judge_enrollment(token, grant, csr.spki_sha256, intents, now)
     if isinstance(verdict, Denial):
         if verdict.void:
@@ -87,24 +86,7 @@ def begin_enrollment(
         use = caller.use_of(f"token/{token.public_id}", csr.spki_sha256)
         return thefts.note(tx, verdict, grant, use) if verdict.theft else verdict
     caller.limits.admit_attempt(grant.id, time.monotonic())
-    if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
-        return in_use
-    if token.status is TokenStatus.OPEN:
-        claimed = tx.run(
-            "UPDATE federation_enrollment_tokens SET status = 'claimed', claimed_spki = :spki,"
-            " claimed_at = clock_timestamp()"
-            " WHERE id = :id AND status = 'open' AND expires_at > clock_timestamp()",
-            id=token.id,
-            spki=csr.spki_sha256,
-        )
-        if claimed != 1:  # it expired between the judgement and here
-            gone = Refused("token_expired", "the token has expired", hint="ask for a new one")
-            return Denial(gone)
-    tx.run(
-        "UPDATE federation_enrollment_tokens SET unanswered = unanswered + 1 WHERE id = :id",
-        id=token.id,
-    )
-    attempt = _new_attempt(grant, csr, now, token_id=token.id, actor=f"peer:{grant.peer}")
+    attempt = _new_attempt(grant, csr, now, token_id=token.id)
     begun = _begun(attempt, csr, caller.address, token=token.public_id)
     return _store_intent(tx, attempt, csr, verdict, begun)
 
@@ -116,9 +98,8 @@ def begin_renewal(
     grant_id = facts.grant_of_key(tx, proof.spki_sha256)
     if grant_id is None:
         return Denial(proof_invalid())
-    grant = facts.grant_facts(tx, grant_id, lock=True)
+    grant, now = facts.locked_grant(tx, grant_id)
     bind(peer=grant.peer, grant=grant.name)
-    now = tx.now()
     issuances = facts.live_issuances(tx, grant_id, answers_of=csr.spki_sha256)
     verdict = judge_renewal(grant, proof.spki_sha256, csr.spki_sha256, issuances, now)
     if isinstance(verdict, IssuanceResponse):
@@ -130,12 +111,8 @@ def begin_renewal(
         use = caller.use_of(f"certificate/{serial}", proof.spki_sha256)
         return thefts.note(tx, verdict, grant, use)
     caller.limits.admit_attempt(grant.id, time.monotonic())
-    if (in_use := _take_key(tx, grant, csr.spki_sha256)) is not None:
-        return in_use
     predecessor, approval = verdict
-    attempt = _new_attempt(
-        grant, csr, now, predecessor_id=predecessor.id, actor=f"peer:{grant.peer}"
-    )
+    attempt = _new_attempt(grant, csr, now, predecessor_id=predecessor.id)
     begun = _begun(attempt, csr, caller.address, renews=predecessor.serial)
     return _store_intent(tx, attempt, csr, approval, begun)
 
@@ -145,7 +122,6 @@ def _new_attempt(
     csr: VerifiedCsr,
     now: datetime,
     *,
-    actor: str,
     token_id: UUID | None = None,
     predecessor_id: IssuanceId | None = None,
 ) -> SigningAttempt:
@@ -157,21 +133,77 @@ def _new_attempt(
         spki_sha256=csr.spki_sha256,
         token_id=token_id,
         predecessor_id=predecessor_id,
-        actor=actor,
+        actor=f"peer:{grant.peer}",
     )
 
 
-def _take_key(tx: Tx, grant: GrantFacts, spki_sha256: str) -> Denial | None:
-    """Bind a key to the grant for ever; refuse one that serves another grant."""
-    # insert first, then read: of two grants that take a key at once, both read the same winner
-    tx.run(
-        "INSERT INTO federation_keys (spki_sha256, grant_id) VALUES (:spki, :grant)"
-        " ON CONFLICT (spki_sha256) DO NOTHING",
-        spki=spki_sha256,
-        grant=grant.id,
+# One statement, in which each part waits for what it reads of the parts before: the key, which is
+# bound to one grant for ever; the token, whose expiry is judged once more; the attempt that this
+# one replaces, as only one may live; the intent; and the audit log, whose lock is the last. Nothing
+# is stored if the key serves another grant (whose transaction was waited for, if there is no owner
+# to be seen), or the token has expired.
+_STORE: Final = f"""
+WITH taken AS (
+    INSERT INTO federation_keys (spki_sha256, grant_id) VALUES (:spki, :grant)
+    ON CONFLICT (spki_sha256) DO NOTHING RETURNING grant_id
+), owner AS (
+    SELECT grant_id FROM taken
+    UNION SELECT grant_id FROM federation_keys WHERE spki_sha256 = :spki
+), claimed AS (
+    UPDATE federation_enrollment_tokens SET status = 'claimed', claimed_spki = :spki,
+        claimed_at = coalesce(claimed_at, clock_timestamp()), unanswered = unanswered + 1
+    WHERE id = CAST(:token AS uuid) AND (SELECT grant_id FROM owner) = :grant
+        AND (status = 'claimed' OR status = 'open' AND expires_at > clock_timestamp())
+    RETURNING id
+), stale AS (
+    UPDATE federation_certificates SET status = 'revoking'
+    WHERE id = CAST(:stale AS uuid) AND status = 'intent'
+        AND (SELECT grant_id FROM owner) = :grant
+    RETURNING id
+), stored AS (
+    INSERT INTO federation_certificates
+        (id, grant_id, token_id, predecessor_id, serial, spki_sha256, csr_pem, lease_until)
+    SELECT :id, owner.grant_id, CAST(:token AS uuid), CAST(:predecessor AS uuid), :serial, :spki,
+        :csr, clock_timestamp() + :lease
+    FROM owner, (SELECT count(*) AS number FROM stale) AS replaced
+    WHERE owner.grant_id = :grant AND replaced.number >= 0
+        AND (CAST(:token AS uuid) IS NULL OR EXISTS (SELECT FROM claimed))
+    RETURNING id
+)
+SELECT (SELECT {audit.APPENDED} FROM stored) AS appended,
+    coalesce((SELECT grant_id FROM owner) = :grant, false) AS key_is_free
+"""
+
+
+def _store_intent(
+    tx: Tx, attempt: SigningAttempt, csr: VerifiedCsr, approval: Approval, begun: IssuanceBegun
+) -> SigningAttempt | Denial:
+    """Bind the key to the grant and store the intent, which is the end of the transaction."""
+    stale = approval.stale
+    events: list[Event] = [begun]
+    if stale is not None:
+        # its process ended before it could say whether the request left: revoked, to be sure
+        reason = "another attempt takes its place"
+        events.insert(0, IssuanceGivenUp(begun.row, stale.serial, reason, revoke=True))
+    outcome = tx.last_row(
+        _STORE,
+        id=attempt.issuance_id,
+        grant=attempt.grant.id,
+        token=attempt.token_id,
+        predecessor=attempt.predecessor_id,
+        stale=stale.id if stale is not None else None,
+        serial=attempt.serial,
+        spki=csr.spki_sha256,
+        csr=csr.pem,
+        lease=LEASE,
+        actor=attempt.actor,
+        events=audit.events_json(events),
     )
-    if facts.grant_of_key(tx, spki_sha256) == grant.id:
-        return None
+    assert outcome is not None
+    if outcome["appended"] is not None:
+        return attempt
+    if outcome["key_is_free"]:
+        return Denial(Refused("token_expired", "the token has expired", hint="ask for a new one"))
     return Denial(
         Refused(
             "key_in_use",
@@ -179,31 +211,6 @@ def _take_key(tx: Tx, grant: GrantFacts, spki_sha256: str) -> Denial | None:
             hint="make a fresh key for each grant: openssl ecparam -genkey -name prime256v1",
         )
     )
-
-
-def _store_intent(
-    tx: Tx, attempt: SigningAttempt, csr: VerifiedCsr, approval: Approval, begun: IssuanceBegun
-) -> SigningAttempt:
-    events: list[IssuanceGivenUp | IssuanceBegun] = []
-    if approval.stale is not None:
-        events.append(_abandon_stale(tx, attempt, approval.stale))
-    tx.run(
-        "INSERT INTO federation_certificates"
-        " (id, grant_id, token_id, predecessor_id, serial, spki_sha256, csr_pem, lease_until)"
-        " VALUES (:id, :grant, :token, :predecessor, :serial, :spki, :csr,"
-        " clock_timestamp() + :lease)",
-        id=attempt.issuance_id,
-        grant=attempt.grant.id,
-        token=attempt.token_id,
-        predecessor=attempt.predecessor_id,
-        serial=attempt.serial,
-        spki=csr.spki_sha256,
-        csr=csr.pem,
-        lease=LEASE,
-    )
-    events.append(begun)
-    audit.append(tx, attempt.actor, events)
-    return attempt
 
 
 def _begun(
@@ -216,14 +223,3 @@ def _begun(
 ) -> IssuanceBegun:
     row = grant_ref(attempt.grant.id, attempt.grant.name)
     return IssuanceBegun(row, attempt.serial, csr.spki_sha256, peer_address, token, renews)
-
-
-def _abandon_stale(tx: Tx, attempt: SigningAttempt, stale: IssuanceFacts) -> IssuanceGivenUp:
-    # its process ended before it could say whether the request left: revoked, to be sure
-    tx.run(
-        "UPDATE federation_certificates SET status = 'revoking'"
-        " WHERE id = :id AND status = 'intent'",
-        id=stale.id,
-    )
-    row = grant_ref(attempt.grant.id, attempt.grant.name)
-    return IssuanceGivenUp(row, stale.serial, "another attempt takes its place", revoke=True)

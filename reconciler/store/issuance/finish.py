@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from reconciler.core.audit.events import Event
-    from reconciler.core.issuance.policy import TokenFacts
     from reconciler.core.issuance.x509 import SignedLeaf
     from reconciler.core.model.ids import IssuanceId
     from reconciler.store.db import Tx
@@ -52,42 +51,82 @@ class SigningAttempt:
         return f"grant/{self.grant.name}"
 
 
-_LOCKED_ISSUANCE: Final = (
-    "SELECT status FROM federation_certificates WHERE id = :id FOR NO KEY UPDATE"
-)
-
-
 def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceResponse | Denial:
     """Transaction 2: the certificate counts from its commit on, and never without it.
 
     Fenced: the issuance is still `intent`, the token still claimed, the grant not ended. Else the
     certificate is not handed out, and its serial goes to the queue of revocations.
     """
-    # `_activate` writes the peer's row, which comes before the grant's in the order of locks
-    tx.rows(
-        "SELECT FROM federation_peers WHERE id = :id FOR NO KEY UPDATE", id=attempt.grant.peer_id
-    )
-    grant = facts.grant_facts(tx, attempt.grant.id, lock=True)
-    token = facts.token_facts(tx, attempt.token_id, lock=True) if attempt.token_id else None
-    row = tx.row(_LOCKED_ISSUANCE, id=attempt.issuance_id)
-    assert row is not None
-    refusal = _fence(grant, token, IssuanceStatus(row["status"]))
+    if attempt.grant.peer_pending:  # its row is written, and comes before the grant's
+        tx.run(
+            "SELECT FROM federation_peers WHERE id = :id FOR NO KEY UPDATE",
+            id=attempt.grant.peer_id,
+        )
+    rows = facts.locked_issuance(tx, attempt.issuance_id, attempt.grant.id, attempt.token_id)
+    refusal = _fence(rows)
     if refusal is not None:
         give_up(tx, attempt, "fenced", revoke=True)
         return refusal
-    status = grant.status
-    if token is not None:
-        superseded = ending.revoke_issuances(tx, [grant.id], but=attempt.issuance_id)
-    else:
-        superseded = ending.revoke_oldest(tx, grant.id, keep=MAX_ISSUED - 1)
-    events: list[Event] = [_issued_event(attempt, leaf, superseded.get(grant.id, []))]
-    if token is not None:
+    grant, status, superseded = rows.grant, rows.grant.status, _supersede(tx, attempt, rows)
+    events: list[Event] = [_issued_event(attempt, leaf, superseded)]
+    if attempt.token_id is not None:
         status = enrolled_grant_status(suspended=grant.suspended)
-        events += _activate(tx, grant, token)
+        if status is not grant.status:
+            row = grant_ref(grant.id, grant.name)
+            events.append(GrantEnrolled(row, str(grant.status), str(status)))
     body = issued_text(leaf, grant, status)
-    _store_certificate(tx, attempt, leaf, body)
-    audit.append(tx, attempt.actor, events)
+    stored = tx.row(
+        _ISSUED,
+        id=attempt.issuance_id,
+        grant=grant.id,
+        peer=grant.peer_id,
+        token=attempt.token_id,
+        status=str(status),
+        certificate=leaf.certificate,
+        chain="".join(leaf.chain),
+        answer=body,
+        fingerprint=leaf.facts.fingerprint,
+        not_before=leaf.facts.not_before,
+        not_after=leaf.facts.not_after,
+        actor=attempt.actor,
+        events=audit.events_json(events),
+    )
+    assert stored is not None
+    audit.write_notices(tx, attempt.actor, events, stored["appended"])
     return IssuanceResponse(body, attempt.serial)
+
+
+# One statement, for rows that are locked; the audit log's lock is the last that is waited for.
+_ISSUED: Final = f"""
+WITH peer AS (
+    UPDATE federation_peers SET status = 'active', activated_at = clock_timestamp()
+    WHERE id = :peer AND status = 'pending' AND CAST(:token AS uuid) IS NOT NULL
+), enrolled AS (
+    UPDATE federation_grants SET status = CAST(:status AS federation_grant_status),
+        activated_at = coalesce(activated_at, clock_timestamp())
+    WHERE id = :grant AND CAST(:token AS uuid) IS NOT NULL
+), spent AS (
+    UPDATE federation_enrollment_tokens SET status = 'spent' WHERE id = CAST(:token AS uuid)
+), stored AS (
+    UPDATE federation_certificates SET status = 'issued', lease_until = NULL,
+        cert_pem = :certificate, chain_pem = :chain, answer = :answer,
+        fingerprint = :fingerprint, not_before = :not_before, not_after = :not_after,
+        issued_at = clock_timestamp()
+    WHERE id = :id RETURNING id
+)
+SELECT {audit.APPENDED} FROM stored
+"""
+
+
+def _supersede(tx: Tx, attempt: SigningAttempt, rows: facts.LockedIssuance) -> list[str]:
+    """Move what this certificate takes the place of to `revoking`; return the serials."""
+    if not rows.others:
+        return []
+    if attempt.token_id is not None:
+        moved = ending.revoke_issuances(tx, [rows.grant.id], but=attempt.issuance_id)
+    else:
+        moved = ending.revoke_oldest(tx, rows.grant.id, keep=MAX_ISSUED - 1)
+    return moved.get(rows.grant.id, [])
 
 
 def give_up(
@@ -118,49 +157,14 @@ def give_up(
         audit.append(tx, attempt.actor, [given_up])
 
 
-def _fence(grant: GrantFacts, token: TokenFacts | None, status: IssuanceStatus) -> Denial | None:
-    if grant.status.ended:
+def _fence(rows: facts.LockedIssuance) -> Denial | None:
+    if rows.grant.status.ended:
         return Denial(Refused("grant_ended", "the grant ended while the CA signed"))
-    if token is not None and token.status is not TokenStatus.CLAIMED:
+    if rows.token_status not in (None, TokenStatus.CLAIMED):
         return Denial(Refused("token_void", "the token was withdrawn while the CA signed"))
-    if status is not IssuanceStatus.INTENT:
+    if rows.status is not IssuanceStatus.INTENT:
         return Denial(Retry("ca_unavailable", "the CA took too long", hint="try again"))
     return None
-
-
-def _activate(tx: Tx, grant: GrantFacts, token: TokenFacts) -> list[GrantEnrolled]:
-    tx.run(
-        "UPDATE federation_peers SET status = 'active', activated_at = clock_timestamp()"
-        " WHERE id = :id AND status = 'pending'",
-        id=grant.peer_id,
-    )
-    after = enrolled_grant_status(suspended=grant.suspended)
-    tx.run(
-        "UPDATE federation_grants SET status = CAST(:status AS federation_grant_status),"
-        " activated_at = coalesce(activated_at, clock_timestamp()) WHERE id = :id",
-        id=grant.id,
-        status=str(after),
-    )
-    tx.run("UPDATE federation_enrollment_tokens SET status = 'spent' WHERE id = :id", id=token.id)
-    if after is grant.status:
-        return []
-    return [GrantEnrolled(grant_ref(grant.id, grant.name), str(grant.status), str(after))]
-
-
-def _store_certificate(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf, body: str) -> None:
-    tx.run(
-        "UPDATE federation_certificates SET status = 'issued', lease_until = NULL,"
-        " cert_pem = :certificate, chain_pem = :chain, answer = :answer,"
-        " fingerprint = :fingerprint, not_before = :not_before, not_after = :not_after,"
-        " issued_at = clock_timestamp() WHERE id = :id",
-        id=attempt.issuance_id,
-        certificate=leaf.certificate,
-        chain="".join(leaf.chain),
-        answer=body,
-        fingerprint=leaf.facts.fingerprint,
-        not_before=leaf.facts.not_before,
-        not_after=leaf.facts.not_after,
-    )
 
 
 def _issued_event(

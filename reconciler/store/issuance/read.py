@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,29 +11,120 @@ from reconciler.core.model.ids import GrantId, IssuanceId
 from reconciler.core.model.states import GrantStatus, HoldKind, IssuanceStatus, TokenStatus
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from reconciler.store.db import Tx
 
-_GRANT: Final = """
-SELECT g.id, g.name, p.name AS peer, g.peer_id, g.subject_user_id, g.scope, g.expires_at,
+_GRANT_COLUMNS: Final = """
+    g.id, g.name, p.name AS peer, g.peer_id, p.status = 'pending' AS peer_pending,
+    g.subject_user_id, g.scope, g.expires_at,
     CASE WHEN g.status IN ('pending', 'active', 'suspended')
         AND g.expires_at <= clock_timestamp() THEN 'expired' ELSE g.status::text END AS status,
     extract(epoch FROM g.lifetime)::float8 AS lifetime_s, g.suspended, g.hold
-FROM federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id
-WHERE g.id = :id
 """
+_CLAIM_COLUMNS: Final = """
+    t.id AS token_id, t.public_id, t.status AS token_status, t.expires_at AS token_expires_at,
+    t.claimed_spki, t.claimed_at, t.unanswered
+"""
+_GRANT_TABLES: Final = "federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id"
+_OF_GRANT: Final = f"{_GRANT_TABLES} WHERE g.id = :grant"
+
+
+def lock_grant(tx: Tx, grant_id: UUID) -> None:
+    """Lock a grant's row until the transaction ends.
+
+    The lock comes first and the reading after it, in another statement, so that what is read is
+    what was waited for.
+    """
+    tx.run("SELECT FROM federation_grants WHERE id = :id FOR NO KEY UPDATE", id=grant_id)
 
 
 def grant_facts(tx: Tx, grant_id: UUID, *, lock: bool = False) -> GrantFacts:
-    """Return a grant's facts; with `lock`, its row stays locked until the transaction ends.
-
-    The lock comes first and the reading after it, so that what is read is what was waited for.
-    """
+    """Return a grant's facts; with `lock`, its row stays locked until the transaction ends."""
     if lock:
-        tx.rows("SELECT FROM federation_grants WHERE id = :id FOR NO KEY UPDATE", id=grant_id)
-    row = tx.row(_GRANT, id=grant_id)
+        lock_grant(tx, grant_id)
+    row = tx.row(f"SELECT {_GRANT_COLUMNS} FROM {_OF_GRANT}", grant=grant_id)
     assert row is not None
+    return _grant(row)
+
+
+def locked_grant(tx: Tx, grant_id: UUID) -> tuple[GrantFacts, datetime]:
+    """Return a grant's facts, its row locked, and the time by the database's clock."""
+    lock_grant(tx, grant_id)
+    row = tx.row(
+        f"SELECT {_GRANT_COLUMNS}, clock_timestamp() AS now FROM {_OF_GRANT}", grant=grant_id
+    )
+    assert row is not None
+    return _grant(row), row["now"]
+
+
+def locked_token(tx: Tx, token_id: UUID, grant_id: UUID) -> tuple[TokenFacts, GrantFacts, datetime]:
+    """Return a token's and its grant's facts, both rows locked, and the time."""
+    lock_grant(tx, grant_id)  # before the token, as everywhere: two at once would else deadlock
+    row = tx.row(
+        f"SELECT {_GRANT_COLUMNS}, {_CLAIM_COLUMNS}, clock_timestamp() AS now"
+        f" FROM federation_enrollment_tokens AS t, {_OF_GRANT}"
+        " AND t.id = :token FOR NO KEY UPDATE OF t",
+        grant=grant_id,
+        token=token_id,
+    )
+    assert row is not None
+    return _token(row), _grant(row), row["now"]
+
+
+def token_facts(tx: Tx, token_id: UUID) -> TokenFacts:
+    """Return a token's facts."""
+    row = tx.row(
+        f"SELECT {_CLAIM_COLUMNS} FROM federation_enrollment_tokens AS t WHERE t.id = :id",
+        id=token_id,
+    )
+    assert row is not None
+    return _token(row)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedIssuance:
+    """What a certificate is fenced by; `others`: the grant has more that are live."""
+
+    grant: GrantFacts
+    token_status: TokenStatus | None
+    status: IssuanceStatus
+    others: bool
+
+
+def locked_issuance(
+    tx: Tx, issuance_id: UUID, grant_id: UUID, token_id: UUID | None
+) -> LockedIssuance:
+    """Return an issuance with its grant and token, all three rows locked.
+
+    The lock of the issuance is taken above the join, and so after that of the token.
+    """
+    lock_grant(tx, grant_id)
+    row = tx.row(
+        "WITH token AS (SELECT status FROM federation_enrollment_tokens"
+        "  WHERE id = CAST(:token AS uuid) FOR NO KEY UPDATE)"
+        f" SELECT {_GRANT_COLUMNS}, token.status AS token_status, c.status AS issuance_status,"
+        "  EXISTS (SELECT FROM federation_certificates AS o WHERE o.grant_id = g.id"
+        "   AND o.id <> c.id AND o.status IN ('intent', 'issued')) AS others"
+        f" FROM {_GRANT_TABLES}"
+        " JOIN federation_certificates AS c ON c.grant_id = g.id LEFT JOIN token ON true"
+        " WHERE g.id = :grant AND c.id = :id FOR NO KEY UPDATE OF c",
+        id=issuance_id,
+        token=token_id,
+        grant=grant_id,
+    )
+    assert row is not None
+    token_status = row["token_status"]
+    return LockedIssuance(
+        _grant(row),
+        TokenStatus(token_status) if token_status is not None else None,
+        IssuanceStatus(row["issuance_status"]),
+        row["others"],
+    )
+
+
+def _grant(row: dict[str, Any]) -> GrantFacts:
     suspended_by_hold = row["hold"] is not None and row["hold"]["kind"] == HoldKind.SUSPEND
     return GrantFacts(
         id=GrantId(row["id"]),
@@ -45,23 +137,16 @@ def grant_facts(tx: Tx, grant_id: UUID, *, lock: bool = False) -> GrantFacts:
         expires_at=row["expires_at"],
         lifetime=timedelta(seconds=row["lifetime_s"]),
         suspended=row["suspended"] or suspended_by_hold,
+        peer_pending=row["peer_pending"],
     )
 
 
-def token_facts(tx: Tx, token_id: UUID, *, lock: bool = False) -> TokenFacts:
-    """Return a token's facts; `lock` as in `grant_facts`."""
-    row = tx.row(
-        "SELECT id, public_id, status, expires_at, claimed_spki, claimed_at, unanswered"
-        " FROM federation_enrollment_tokens WHERE id = :id"
-        + (" FOR NO KEY UPDATE" if lock else ""),
-        id=token_id,
-    )
-    assert row is not None
+def _token(row: dict[str, Any]) -> TokenFacts:
     return TokenFacts(
-        id=row["id"],
+        id=row["token_id"],
         public_id=row["public_id"],
-        status=TokenStatus(row["status"]),
-        expires_at=row["expires_at"],
+        status=TokenStatus(row["token_status"]),
+        expires_at=row["token_expires_at"],
         claimed_by=row["claimed_spki"],
         claimed_at=row["claimed_at"],
         unanswered=row["unanswered"],

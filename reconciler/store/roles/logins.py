@@ -15,7 +15,7 @@ _WRITERS: Final = """
 SELECT r.rolname AS name,
     pg_has_role(r.oid, c.relowner, 'MEMBER')
         OR has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER') AS owns,
-    has_function_privilege(r.oid, 'federation_append_audit(jsonb)', 'EXECUTE') AS appends
+    has_function_privilege(r.oid, 'federation_append_events(text, jsonb)', 'EXECUTE') AS appends
 FROM pg_roles AS r, pg_class AS c
 WHERE r.rolcanlogin AND c.oid = to_regclass('federation_audit_log')
     AND has_database_privilege(r.oid, current_database(), 'CONNECT') ORDER BY r.rolname

@@ -6,10 +6,11 @@ import asyncio
 import json
 import secrets
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from cryptography import x509
@@ -21,14 +22,14 @@ from reconciler.clients.http.timeouts import Timeouts
 from reconciler.clients.step_ca.client import (
     DEFAULT_TIMEOUTS,
     CaClient,
+    GrantAnswer,
     NotSent,
     Rejected,
-    SignAnswer,
-    Signed,
     Unanswered,
+    WrongLeaf,
 )
 from reconciler.clients.step_ca.client import MAX_IN_FLIGHT as MOST
-from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, check_leaf
+from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf
 from reconciler.crypto.authority import GATEWAY, PEERS, PROVISIONERS, REVOCATIONS, new_authority
 from reconciler.crypto.certificates import read_certificate, read_crl, subject_key_id, verify_chain
 from reconciler.crypto.csr import VerifiedCsr, make_csr, read_csr
@@ -83,8 +84,15 @@ def end(life: timedelta = HOUR) -> datetime:
     return (datetime.now(UTC) + life).replace(microsecond=0)
 
 
-def sign(client: CaClient, serial: str = "", life: timedelta = HOUR) -> Awaitable[SignAnswer]:
-    return client.sign_grant(new_csr(), IDENTITY, serial or new_serial(), end(life))
+def sign(client: CaClient, serial: str = "", life: timedelta = HOUR) -> Awaitable[GrantAnswer]:
+    csr = new_csr()
+    return client.sign_grant(csr, expected(csr, serial, end(life)))
+
+
+def expected(csr: VerifiedCsr, serial: str = "", not_after: datetime | None = None) -> ExpectedLeaf:
+    bases = ("https://127.0.0.1/federation/v1/ca/crl",)
+    ends = not_after or end()
+    return ExpectedLeaf(IDENTITY, serial or new_serial(), csr.spki_sha256, ends, bases)
 
 
 async def listed(client: CaClient, ca: Authority, serial: str) -> None:
@@ -138,20 +146,32 @@ def test_a_csr_becomes_the_certificate_that_was_asked_for(
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     request = builder.sign(generate_key(), hashes.SHA256())
     csr = read_csr(request.public_bytes(serialization.Encoding.PEM).decode())
-    serial, not_after = new_serial(), end()
+    leaf = expected(csr)
 
-    answer = run(
-        shared_authority.client(), lambda ca: ca.sign_grant(csr, IDENTITY, serial, not_after)
-    )
+    answer = run(shared_authority.client(), lambda ca: ca.sign_grant(csr, leaf))
 
-    assert isinstance(answer, Signed), answer
-    facts = read_certificate(answer.leaf)
+    assert isinstance(answer, SignedLeaf), answer
+    assert answer.facts == read_certificate(answer.certificate)
+    assert (answer.facts.serial, answer.facts.not_after) == (leaf.serial, leaf.not_after)
     issuer = shared_authority.material.issuer_key_id
-    crl_url = f"https://127.0.0.1/federation/v1/ca/crl/{issuer}"
-    check_leaf(facts, ExpectedLeaf(IDENTITY, serial, csr.spki_sha256, not_after, (crl_url,)))
-    assert facts.not_after == not_after
     assert subject_key_id(answer.chain[0]) == issuer
-    verify_chain(answer.leaf, answer.chain, shared_authority.roots, datetime.now(UTC))
+    assert answer.facts.crl_urls == (f"{leaf.crl_bases[0]}/{issuer}",)
+    verify_chain(answer.certificate, answer.chain, shared_authority.roots, datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    "other", [{"crl_bases": ("https://127.0.0.2",)}, {"spki_sha256": "ab" * 32}]
+)
+def test_a_certificate_that_was_not_asked_for_is_not_returned(
+    shared_authority: Authority, other: dict[str, Any]
+) -> None:
+    csr = new_csr()
+    leaf = replace(expected(csr), **other)
+
+    answer = run(shared_authority.client(), lambda ca: ca.sign_grant(csr, leaf))
+
+    assert isinstance(answer, WrongLeaf), answer
+    assert "differs: got " in answer.reason
 
 
 @pytest.mark.parametrize(
@@ -168,20 +188,18 @@ def test_what_the_ca_cannot_read_is_the_csrs_fault(
     request = builder.sign(generate_key(), hashes.SHA256())
     csr = read_csr(request.public_bytes(serialization.Encoding.PEM).decode())
 
-    answer = run(
-        shared_authority.client(), lambda ca: ca.sign_grant(csr, IDENTITY, new_serial(), end())
-    )
+    answer = run(shared_authority.client(), lambda ca: ca.sign_grant(csr, expected(csr)))
 
     assert isinstance(answer, Rejected), answer
     assert answer.csr_code == code
 
 
 def test_many_signs_at_once_are_all_answered(shared_authority: Authority) -> None:
-    async def many(client: CaClient) -> list[SignAnswer]:
+    async def many(client: CaClient) -> list[GrantAnswer]:
         return await asyncio.gather(*(sign(client) for _ in range(3 * MOST)))
 
     answers = run(shared_authority.client(), many)
-    assert all(isinstance(each, Signed) for each in answers), answers
+    assert all(isinstance(each, SignedLeaf) for each in answers), answers
 
 
 @pytest.mark.parametrize(
@@ -257,7 +275,7 @@ def test_a_revoked_serial_is_in_the_crl_whether_or_not_it_was_signed(
 
     async def story(client: CaClient) -> None:
         if signed:
-            assert isinstance(await sign(client, serial), Signed)
+            assert isinstance(await sign(client, serial), SignedLeaf)
         assert serial not in await revoked_serials(client, shared_authority)
         await client.revoke(serial, "the grant has ended")
         await listed(client, shared_authority, serial)
@@ -335,7 +353,7 @@ def test_a_ca_that_stops_while_it_signs_leaves_the_serial_in_doubt(
 ) -> None:
     serial = new_serial()
 
-    async def story(client: CaClient) -> SignAnswer:
+    async def story(client: CaClient) -> GrantAnswer:
         assert await client.health() == "ok"  # a connection is open, so the request does leave
         stop(own_authority)
         return await sign(client, serial)
@@ -376,7 +394,7 @@ def test_no_more_than_eight_are_in_flight_and_the_rest_wait(
 ) -> None:
     monkeypatch.setattr("reconciler.clients.step_ca.client.SLOT_WAIT_S", 0.2)
 
-    async def story(client: CaClient) -> list[SignAnswer]:
+    async def story(client: CaClient) -> list[GrantAnswer]:
         await client.health()
         stop(own_authority)
         return await asyncio.gather(*(sign(client) for _ in range(MOST + 3)))

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.clients.http.timeouts import Timeouts
-from reconciler.clients.step_ca.client import CaClient, SignAnswer, Unanswered
+from reconciler.clients.step_ca.client import CaClient, GrantAnswer, Unanswered
 from reconciler.clients.step_ca.connection import MAX_JSON, CaWire, NoAnswer
-from reconciler.core.issuance.x509 import GrantIdentity
+from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity
 from reconciler.crypto.authority import PEERS, new_authority
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
@@ -100,9 +100,10 @@ def drip(secure: ssl.SSLSocket) -> None:
         pass  # the client has had enough
 
 
-async def sign(client: CaClient) -> SignAnswer:
+async def sign(client: CaClient) -> GrantAnswer:
     csr = read_csr(make_csr(generate_key()))
-    return await client.sign_grant(csr, IDENTITY, "1f", datetime.now(UTC) + timedelta(hours=1))
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    return await client.sign_grant(csr, ExpectedLeaf(IDENTITY, "1f", csr.spki_sha256, ends, ()))
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ CHAINLESS: dict[str, Any] = {"crt": LIAR.root, "certChain": "nonsense"}
 def test_any_answer_that_is_none_leaves_the_serial_in_doubt_and_is_asked_for_once(
     wire: Wire, client: CaClient, answer: Callable[[ssl.SSLSocket], None]
 ) -> None:
-    async def story() -> SignAnswer:
+    async def story() -> GrantAnswer:
         async with client:
             return await sign(client)
 
@@ -156,7 +157,7 @@ def test_a_connection_that_breaks_when_it_is_used_again_is_in_doubt(
         secure.recv(65536)  # the request to sign: read, and never answered
         wire.requests += 1
 
-    async def story() -> SignAnswer:
+    async def story() -> GrantAnswer:
         async with client:
             await client.health()
             return await sign(client)

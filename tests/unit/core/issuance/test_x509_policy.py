@@ -25,7 +25,7 @@ ARC = "1.3.6.1.4.1.99999"
 GRANT_ID = "0197f000-0000-7000-8000-000000000001"
 CSR = CsrFacts("ab" * 32, "P-256", 256, (), ())
 EXPECTED = ExpectedLeaf(
-    GrantIdentity(GRANT_ID, "maria@alpha.example"), "1f", "ab" * 32, END, ("https://a/crl",)
+    GrantIdentity(GRANT_ID, "maria@alpha.example"), "1f", "ab" * 32, END, ("https://a",)
 )
 LEAF = CertificateFacts(
     serial="1f",
@@ -133,24 +133,24 @@ def test_a_name_that_the_ca_would_read_otherwise_is_refused(
 
 
 def test_the_leaf_that_was_asked_for_is_accepted() -> None:
-    check_leaf(LEAF, EXPECTED)
+    check_leaf(LEAF, EXPECTED, "crl")
     check_enrolled(LEAF, "ab" * 32, EXPECTED.identity)
 
 
 def test_the_order_of_the_other_names_does_not_matter() -> None:
-    check_leaf(replace(LEAF, other_names=LEAF.other_names[::-1]), EXPECTED)
+    check_leaf(replace(LEAF, other_names=LEAF.other_names[::-1]), EXPECTED, "crl")
 
 
 def test_an_earlier_end_is_accepted() -> None:
-    check_leaf(replace(LEAF, not_after=END - timedelta(seconds=1)), EXPECTED)
+    check_leaf(replace(LEAF, not_after=END - timedelta(seconds=1)), EXPECTED, "crl")
 
 
 def test_another_arc_is_followed() -> None:
     elsewhere = replace(EXPECTED, identity=replace(EXPECTED.identity, oid_arc="1.2.3"))
     with pytest.raises(Retry):
-        check_leaf(LEAF, elsewhere)
+        check_leaf(LEAF, elsewhere, "crl")
     names = (("1.2.3.1", GRANT_ID), ("1.2.3.2", "maria@alpha.example"))
-    check_leaf(replace(LEAF, other_names=names), elsewhere)
+    check_leaf(replace(LEAF, other_names=names), elsewhere, "crl")
 
 
 ONE, TWO = LEAF.other_names
@@ -184,6 +184,6 @@ ONE, TWO = LEAF.other_names
 )
 def test_a_leaf_that_differs_is_refused_by_name(what: str, changed: dict[str, Any]) -> None:
     with pytest.raises(Retry) as caught:
-        check_leaf(replace(LEAF, **changed), EXPECTED)
+        check_leaf(replace(LEAF, **changed), EXPECTED, "crl")
     assert caught.value.code == "ca_wrong_answer"
     assert caught.value.message.startswith(f"the certificate's {what} differs: got ")

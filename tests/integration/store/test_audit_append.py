@@ -1,0 +1,62 @@
+"""The database appends to the audit log what the core says, octet for octet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from psycopg.errors import InsufficientPrivilege, InvalidTextRepresentation
+
+from reconciler.core.audit.certificate_events import PeerKeyStored, TokenMinted
+from reconciler.core.audit.chain import GENESIS, Head, chain
+from reconciler.core.audit.event_base import grant_ref, peer_ref
+from reconciler.core.audit.events import ReconcilerPaused
+from reconciler.core.privileges import Role
+from reconciler.store.audit import log as audit
+from tests.support.database.roles import rows_with_roles, session
+from tests.support.gateways.enrollee import Rows
+
+if TYPE_CHECKING:
+    from reconciler.core.audit.events import Event
+
+TEXT: Final = 'a"b\\c/d\b\f\n\r\t\x01\x1f\x7f\u00e9\u2028\U0001f600</script>'
+EVENTS: Final[tuple[Event, ...]] = (
+    ReconcilerPaused(TEXT),
+    TokenMinted(grant_ref("7d1f6c1e-6b2e-4a44-9d1f-0f6c0b1c2d3e", "tasks"), TEXT, 3600, 2),
+    PeerKeyStored(peer_ref("id", "beta"), replaced=True),
+)
+
+
+def test_records_have_the_bytes_and_hashes_of_the_core(database_url: str) -> None:
+    rows = Rows(database_url)
+    for count in (1, 3):
+        with rows.database.transaction() as tx:
+            assert audit.append(tx, f"user:{TEXT}", EVENTS[:count]) > 0
+    with rows.database.transaction() as tx:
+        written = list(audit.read_records(tx))
+        login = rows.one("SELECT session_user::text")
+        assert audit.verify(tx).chain_break is None
+
+    expected = chain(Head(0, GENESIS), written[0].at, f"user:{TEXT}", EVENTS[:1], login=login)
+    last = Head(written[0].seq, written[0].hash)
+    expected += chain(last, written[1].at, f"user:{TEXT}", EVENTS, login=login)
+    assert written == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        ('{}, "login": "mosaic_reader"', InvalidTextRepresentation),
+        ('"text"', InsufficientPrivilege),
+    ],
+)
+def test_an_event_cannot_say_more_than_its_data(
+    database_url: str, data: str, error: type[Exception]
+) -> None:
+    rows = rows_with_roles(database_url)
+    append = (
+        "SELECT federation_append_events('user:eve',"
+        " jsonb_build_array(jsonb_build_object('kind', 'k', 'subject', 's', 'data', %s::text)))"
+    )
+    with session(rows.url, Role.GATEWAY) as connection, pytest.raises(error):
+        connection.execute(append, [data])

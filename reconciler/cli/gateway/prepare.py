@@ -159,9 +159,10 @@ def _places(settings: Settings, ca_dir: Path) -> dict[str, Path]:
 
 
 def _refuse_lost(settings: Settings, places: dict[str, Path], *, may_be_away: bool) -> None:
-    missing = [f"the {what} ({path})" for what, path in places.items() if not path.exists()]
+    missing = {what: path for what, path in places.items() if not path.exists()}
     if not missing:
         return
+    evidence = "the database is in use"
     try:
         with (
             running_database(settings) as source,
@@ -172,10 +173,12 @@ def _refuse_lost(settings: Settings, places: dict[str, Path], *, may_be_away: bo
         if not may_be_away:
             raise
         click.echo(f"it is not known whether the database is in use: {error.message}", err=True)
-        return
+        evidence = "the CA is there"  # it is made after all but its root
+        used = "CA" not in missing and missing.keys() != {"CA's root"}
     if used:
+        named = ", ".join(f"the {what} ({path})" for what, path in missing.items())
         raise NeedsEdit(
             "config_invalid",
-            f"the database is in use, but {', '.join(missing)} cannot be found",
+            f"{evidence}, but {named} cannot be found",
             hint="restore it from its backup: a new one cannot replace it",
         )

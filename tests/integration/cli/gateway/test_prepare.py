@@ -155,6 +155,15 @@ def test_secrets_are_made_once_and_touch_no_database(shell: Command) -> None:
     assert files_of(shell.cwd) == before
 
 
+def test_secrets_are_not_made_anew_beside_a_ca_whose_keys_are_lost(shell: Command) -> None:
+    away = {"MOSAIC_DATABASE_URL": "postgresql://mosaic@127.0.0.1:1/mosaic"}
+    assert prepare_secrets(shell, **away).code == 0
+    shutil.rmtree(shell.cwd / "keys")
+    done = prepare_secrets(shell, **away)
+    assert (done.code, done.out) == (78, "")
+    assert "the CA is there, but the sealing keys" in done.err
+
+
 def test_secrets_are_not_made_anew_for_a_database_that_is_in_use(shell: Command) -> None:
     assert prepare(shell).code == 0
     shutil.rmtree(shell.cwd / "keys")

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.soak.attacks import ATTACKS, WRONG
-from tests.soak.enrollments import enroll_until
+from tests.soak.attacks import ATTACKS
+from tests.soak.enrollments import declare, enroll_until
+from tests.soak.target import WRONG
 from tests.support.gateways.endpoints import gateway
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tests.support.gateways.endpoints import Gateway
 
 ENDPOINTS: Final = 2
+HELD: Final = 4  # grants of each attack
 REPORT: Final = Path("build/soak-hostile.json")
 MAX_P99_S: Final = 1.0
 MAX_MEMORY_MIB: Final = 600.0
@@ -42,12 +44,16 @@ def main() -> None:
 
 
 async def _soak(attacked: Gateway, seconds: float) -> dict[str, Any]:
-    attackers = [await _start(name, attacked, seconds + 2 * LEAD_S) for name in ATTACKS]
+    honest, held = await declare(attacked, seconds, HELD * len(ATTACKS))
+    attackers = [
+        await _start(name, attacked, seconds + 2 * LEAD_S, held[number :: len(ATTACKS)])
+        for number, name in enumerate(ATTACKS)
+    ]
     memory: list[list[float]] = []
     sampling = asyncio.create_task(_sample(attacked, memory))
     try:
         await asyncio.sleep(LEAD_S)
-        enrollments = await enroll_until(attacked, time.monotonic() + seconds)
+        enrollments = await enroll_until(attacked, honest, time.monotonic() + seconds)
         outputs = [(await each.communicate())[0] for each in attackers]
     finally:
         sampling.cancel()
@@ -69,16 +75,27 @@ async def _soak(attacked: Gateway, seconds: float) -> dict[str, Any]:
         "slowest s": round(enrollments.percentile(1.0), 3),
         "largest memory MiB": [round(max(each)) for each in zip(*memory, strict=True)],
         "CPU s": [round(each.cpu_s, 1) for each in attacked.endpoints],
+        "records of theft": attacked.rows.one(
+            "SELECT count(*) FROM federation_audit_log WHERE kind LIKE 'theft.%'"
+        ),
         "log KiB": [round(each.log_kib) for each in attacked.endpoints],
     }
     failures = [*_failures(enrollments, figures, seconds), *(a for a in attacks if WRONG in a)]
     return {"figures": figures, "attacks": attacks, "failures": failures}
 
 
-async def _start(name: str, attacked: Gateway, seconds: float) -> asyncio.subprocess.Process:
+async def _start(
+    name: str, attacked: Gateway, seconds: float, grants: list[str]
+) -> asyncio.subprocess.Process:
     ports = [str(each.port) for each in attacked.endpoints]
     command = (sys.executable, "-m", "tests.soak.attackers", name, str(seconds), *ports)
-    return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    tokens = [attacked.rows.invite(grant).spelled() for grant in grants]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(tokens).encode())
+    process.stdin.close()
+    return process
 
 
 async def _sample(attacked: Gateway, memory: list[list[float]]) -> None:
@@ -93,6 +110,8 @@ def _failures(enrollments: Enrollments, figures: dict[str, Any], seconds: float)
         failures.append(f"p99 of an enrollment is {figures['p99 s']} s, not below {MAX_P99_S:g} s")
     if max(figures["largest memory MiB"]) > MAX_MEMORY_MIB:
         failures.append(f"a process took more than {MAX_MEMORY_MIB:g} MiB")
+    if figures["records of theft"] > seconds:
+        failures.append("theft signals made more than a record a second")
     if max(figures["log KiB"]) > MAX_LOG_KIB * (1 + seconds / 60):
         failures.append(f"a log grew by more than {MAX_LOG_KIB:g} KiB a minute")
     return failures

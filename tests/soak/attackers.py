@@ -1,4 +1,7 @@
-"""One attack, as a process of its own: `python -m tests.soak.attackers NAME SECONDS PORT…`."""
+"""One attack, as a process of its own: `python -m tests.soak.attackers NAME SECONDS PORT…`.
+
+It reads tokens that it may spend from standard input, as JSON.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import sys
 from contextlib import suppress
 
 from reconciler.web.limits import raise_descriptor_limit
-from tests.soak.attacks import Target, attack
+from tests.soak.attacks import attack
+from tests.soak.target import Target
 
 NICENESS = 10  # they would be other machines
 
@@ -25,7 +29,7 @@ def main() -> None:
     os.nice(NICENESS)
     raise_descriptor_limit()
     name, seconds, *ports = sys.argv[1:]
-    target = Target(tuple(map(int, ports)))
+    target = Target(tuple(map(int, ports)), tuple(json.load(sys.stdin)))
     asyncio.run(_run(name, float(seconds), target))
     json.dump(dict(sorted(target.results.items())), sys.stdout)
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
-import ssl
-from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
+from tests.soak.holders import renew_early, replay_spent_token
 from tests.soak.requests import (
     BODY_HEAD,
     ENDLESS_HEAD,
@@ -25,55 +22,12 @@ from tests.soak.requests import (
     costly_requests,
     token_requests,
 )
+from tests.soak.target import PATIENCE_S, WRONG
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
-WRONG: Final = "WRONG"
-PATIENCE_S: Final = 30.0
-
-
-@dataclass
-class Target:
-    """Where the attacks go: the ports of one gateway's endpoints, one after the other."""
-
-    ports: tuple[int, ...]
-    results: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self._next: Iterator[int] = itertools.cycle(self.ports)
-        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # who attacks asks for no certificate
-        self._tls.check_hostname = False
-        self._tls.verify_mode = ssl.CERT_NONE
-
-    async def connect(self, source: str, *, buffer: int = 0) -> socket.socket:
-        """Return a TCP connection from an address; `buffer` bounds what it receives unread."""
-        raw = socket.socket()
-        raw.setblocking(False)
-        if buffer:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        try:
-            raw.bind((source, 0))
-            async with asyncio.timeout(PATIENCE_S):
-                address = ("127.0.0.1", next(self._next))
-                await asyncio.get_running_loop().sock_connect(raw, address)
-        except BaseException:
-            raw.close()
-            raise
-        return raw
-
-    async def open(
-        self, source: str, *, buffer: int = 0
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return a TLS connection from an address."""
-        raw = await self.connect(source, buffer=buffer)
-        try:
-            return await asyncio.open_connection(
-                sock=raw, ssl=self._tls, server_hostname="x", ssl_handshake_timeout=PATIENCE_S
-            )
-        except BaseException:
-            raw.close()
-            raise
+    from tests.soak.target import Target
 
 
 async def probe_slowly(target: Target, number: int) -> None:
@@ -177,6 +131,8 @@ ATTACKS: Final[dict[str, tuple[Callable[[Target, int], Awaitable[None]], int]]] 
     "trickles": (trickle, 200),
     "smuggling": (smuggle, 8),
     "costly keys": (present_costly_keys, 8),
+    "spent tokens": (replay_spent_token, 8),
+    "early renewals": (renew_early, 8),
 }
 
 

@@ -32,13 +32,17 @@ class Enrollments:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-async def enroll_until(gateway: Gateway, end_s: float) -> Enrollments:
+async def declare(gateway: Gateway, seconds: float, held: int) -> tuple[list[str], list[str]]:
+    """Declare grants for honest peers, and `held` ones for attackers; return their names."""
+    honest = [f"grant-{number}" for number in range(int(seconds / INTERVAL_S))]
+    attackers = [f"held-{number}" for number in range(held)]
+    manifests = (grant_manifest(name) for name in (*honest, *attackers))
+    await asyncio.to_thread(gateway.rows.apply, peer_manifest(), *manifests)
+    return honest, attackers
+
+
+async def enroll_until(gateway: Gateway, names: list[str], end_s: float) -> Enrollments:
     """Enroll a peer every `INTERVAL_S`, at each endpoint in turn, until that monotonic time."""
-    count = int((end_s - time.monotonic()) / INTERVAL_S)
-    names = [f"grant-{number}" for number in range(count)]
-    await asyncio.to_thread(
-        gateway.rows.apply, peer_manifest(), *(grant_manifest(name) for name in names)
-    )
     results, ports = Enrollments(), itertools.cycle(each.port for each in gateway.endpoints)
     async with asyncio.TaskGroup() as group:
         for number, name in enumerate(names):

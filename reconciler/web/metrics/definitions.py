@@ -64,8 +64,8 @@ BUILD_INFO: Final = Definition(
     "mosaic_build_info",
     Kind.GAUGE,
     Part.PROCESS,
-    "1, with the version of this program and of its Python",
-    ("version", "python"),
+    "1, with the version of this program, the commit that it was built from, and its Python",
+    ("version", "commit", "python"),
 )
 REQUESTS: Final = Definition(
     "mosaic_http_requests_total",

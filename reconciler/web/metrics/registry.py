@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from reconciler.core.telemetry import PassResult, Telemetry
+from reconciler.packaged_files import built_commit
 from reconciler.web.metrics import definitions as defined
 from reconciler.web.metrics.definitions import DEFINITIONS, PARTS, Kind, Part
 from reconciler.web.metrics.rows import Rows
@@ -50,7 +51,8 @@ class Metrics(Telemetry):
         self._rows: Rows | None = None
         ProcessCollector(registry=self._registry)
         version = metadata.version(DISTRIBUTION)
-        self._gauge(defined.BUILD_INFO, version, platform.python_version()).set(1)
+        labels = (version, built_commit() or "", platform.python_version())
+        self._gauge(defined.BUILD_INFO, *labels).set(1)
 
     def add_rows(self, database: Database) -> None:
         """Tell what the rows of a database say too."""

@@ -116,6 +116,21 @@ def test_prometheus_reads_the_expressions_of_the_dashboard(tmp_path: Path) -> No
     assert f"{len(records)} rules found" in promtool("check", "rules", str(path))
 
 
+def test_the_job_has_one_name_in_rules_dashboard_and_whatever_scrapes() -> None:
+    (scrape,) = read("prometheus.yml")["scrape_configs"]
+    named = set(re.findall(r'job="([^"]+)"', " ".join(expressions().values())))
+    monitoring = ROOT / "deploy" / "kubernetes" / "monitoring.yaml"
+    (monitor,) = (
+        each
+        for each in YAML(typ="safe", pure=True).load_all(monitoring.read_text())
+        if each["kind"] == "ServiceMonitor"
+    )
+    (endpoint,) = monitor["spec"]["endpoints"]
+    (relabeling,) = endpoint["relabelings"]
+    assert (endpoint["path"], relabeling["targetLabel"]) == ("/metrics", "job")
+    assert named == {scrape["job_name"]} == {relabeling["replacement"]}
+
+
 def test_panels_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in panels():

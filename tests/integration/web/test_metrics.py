@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
@@ -27,10 +28,13 @@ from tests.support.gateways.certified import certify, make_certificate
 from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
 from tests.support.gateways.private_server import serving_private
 from tests.support.gateways.web_server import Parts, serving
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from reconciler.store.db import Tx
     from tests.support.gateways.step_ca import Authority
 
     Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
@@ -227,6 +231,34 @@ def test_without_the_database_the_rest_is_told_and_the_rows_are_absent(
     assert not {name for name in series if name.startswith(("mosaic_grants", "mosaic_drift"))}
     monkeypatch.setattr(Database, "transaction", transaction)
     assert value(read(metrics), "mosaic_grants", status="pending") == 1
+
+
+def test_a_database_that_hangs_holds_up_no_scrape_and_is_asked_once(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "ANSWER_S", 0.1)
+    asked, goes_on = threading.Semaphore(0), threading.Event()
+    transaction = Database.transaction
+
+    def hang(self: Database) -> AbstractContextManager[Tx]:
+        asked.release()
+        goes_on.wait(PATIENCE_S)
+        return transaction(self)
+
+    monkeypatch.setattr(Database, "transaction", hang)
+    metrics = metrics_of(rows)
+
+    async def scrape() -> list[float | None]:
+        ups = [value(samples(await metrics.text()), "mosaic_database_up") for _ in range(3)]
+        goes_on.set()
+        monkeypatch.setattr(readings, "ANSWER_S", PATIENCE_S)
+        return [*ups, value(samples(await metrics.text()), "mosaic_database_up")]
+
+    assert asyncio.run(scrape()) == [0, 0, 0, 1]
+    asks = 0
+    while asked.acquire(blocking=False):
+        asks += 1
+    assert asks == 2  # for the numbers and for drift
 
 
 def test_the_endpoint_counts_routes_without_what_clients_choose_and_enrollments_and_the_ca(

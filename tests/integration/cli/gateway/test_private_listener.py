@@ -195,7 +195,9 @@ def test_run_is_ready_while_its_passes_end(mosaic: Quick) -> None:
         wait_until(lambda: b"nothing is applied" in process.log.read_bytes(), "a pass has failed")
         assert process.status("/readyz") == 200
         assert process.status("/authorize") == 404
+        assert process.status("/") == 200
         metrics = process.client.get("/metrics").text
+        assert 'requests_total{route="pages",status="200"} 1.0' in metrics
         for told in ('passes_total{code="",result="', 'code="manifest_invalid",result="failed"}'):
             assert told in metrics
         assert "mosaic_database_up 1.0" in metrics

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextvars import Token
 
-    from reconciler.core.model.trace import TraceContext
+    from reconciler.core.trace import TraceContext
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 TEXT, JSON = LOG_FORMATS

@@ -14,7 +14,7 @@ from reconciler.cli.shared.input import require_text
 from reconciler.cli.terminal.log_options import format_of_environment, use_log_format
 from reconciler.cli.terminal.streams import close_output, open_streams
 from reconciler.core.model.text import printable
-from reconciler.core.model.trace import read_traceparent
+from reconciler.core.trace import read_traceparent
 from reconciler.errors import EXIT_FAILED, EXIT_OK
 from reconciler.log import bind
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.datastructures import Headers
 
 from reconciler.core.model.body import BodyTooLarge, read_body
-from reconciler.core.model.trace import HEADER as TRACEPARENT
-from reconciler.core.model.trace import read_traceparent
+from reconciler.core.trace import HEADER as TRACEPARENT
+from reconciler.core.trace import read_traceparent
 from reconciler.errors import Refused, Retry
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Scope
 
-    from reconciler.core.model.trace import TraceContext
+    from reconciler.core.trace import TraceContext
 
 MAX_BODY: Final = 16 * 1024  # octets
 BODY_DEADLINE_S: Final = 10.0

@@ -5,13 +5,19 @@ A grant is expired once its `expiresAt` has passed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from reconciler.cli.shared.context import verb
-from reconciler.cli.shared.formatting import end_of, hold_of, live_certificate, status_of
-from reconciler.cli.shared.listing import list_options, print_list
+from reconciler.cli.shared.formatting import ORIGIN, end_of, hold_of, live_certificate, status_of
+from reconciler.cli.shared.listing import Listing, list_options
+from reconciler.cli.shared.moments import DURATION
 from reconciler.core.model.states import GrantStatus
-from reconciler.store.views.grants import list_grants
+from reconciler.store.views.grants import GrantSelection, list_grants
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 COLUMNS = (
     ("NAME", lambda row: row["name"]),
@@ -24,8 +30,39 @@ COLUMNS = (
 )
 
 
+WIDE = (
+    (
+        "MAY",
+        lambda row: "; ".join(
+            f"{' '.join(each['verbs'])} {each['type']}" for each in row["scope"]["resources"]
+        ),
+    ),
+    ("MAX ROWS", lambda row: str(row["scope"]["maxRowsPerQuery"])),
+    ("ID", lambda row: row["id"]),
+    *ORIGIN,
+)
+
+
 @click.command(help=__doc__)
+@click.option(
+    "--peer", "peers", multiple=True, help="Only grants of this peer; may be given again."
+)
+@click.option("--subject", "subjects", multiple=True, help="Only those of this subject user.")
+@click.option(
+    "--ends-within", type=DURATION, help="Only live ones that expire within a time such as 30d."
+)
 @list_options("grant", GrantStatus)
 @verb
-def command(statuses: tuple[str, ...], live: bool, output: str) -> None:
-    print_list("grant", list_grants, COLUMNS, statuses, live=live, output=output)
+def command(
+    peers: tuple[str, ...],
+    subjects: tuple[str, ...],
+    ends_within: timedelta | None,
+    statuses: tuple[str, ...],
+    live: bool,
+    watch: bool,
+    output: str,
+) -> None:
+    which = GrantSelection(statuses, peers, subjects, ends_within)
+    narrowed = which != GrantSelection()
+    listing = Listing("grant", COLUMNS, WIDE, output, narrowed=narrowed, live=live, watch=watch)
+    listing.print(lambda tx: list_grants(tx, which))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from reconciler.cli.shared.context import verb
-from reconciler.cli.shared.formatting import Row, away, hold_of, status_of
-from reconciler.cli.shared.listing import list_options, print_list
+from reconciler.cli.shared.formatting import ORIGIN, Row, away, hold_of, status_of
+from reconciler.cli.shared.listing import Listing, list_options
+from reconciler.core.labels import Selector, read_selector
 from reconciler.core.model.states import PeerStatus
 from reconciler.store.views.peers import list_peers
+
+if TYPE_CHECKING:
+    from reconciler.core.model.documents import PeerView
+    from reconciler.store.db import Tx
 
 
 def _certificate_ends(row: Row) -> str:
@@ -43,8 +50,44 @@ COLUMNS = (
 )
 
 
+WIDE = (
+    ("CALLED", lambda row: row["displayName"]),
+    ("LABELS", lambda row: ",".join(f"{name}={value}" for name, value in row["labels"].items())),
+    ("ID", lambda row: row["id"]),
+    *ORIGIN,
+)
+
+
+class SelectorType(click.ParamType[Selector]):
+    """A selector of labels, as kubectl takes it."""
+
+    name = "selector"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Selector:
+        """Return the selector."""
+        try:
+            return value if isinstance(value, Selector) else read_selector(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command(help=__doc__)
+@click.option(
+    *("-l", "--selector"),
+    type=SelectorType(),
+    metavar="LABELS",
+    default=Selector(),
+    help="Only peers whose labels match: region=eu, region!=eu, region, 'region in (eu,us)'.",
+)
 @list_options("peer", PeerStatus)
 @verb
-def command(statuses: tuple[str, ...], live: bool, output: str) -> None:
-    print_list("peer", list_peers, COLUMNS, statuses, live=live, output=output)
+def command(
+    selector: Selector, statuses: tuple[str, ...], live: bool, watch: bool, output: str
+) -> None:
+    def read(tx: Tx) -> list[PeerView]:
+        return [each for each in list_peers(tx, statuses) if selector.selects(each.labels)]
+
+    narrowed = bool(statuses or selector.requirements)
+    Listing("peer", COLUMNS, WIDE, output, narrowed=narrowed, live=live, watch=watch).print(read)

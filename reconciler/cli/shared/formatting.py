@@ -13,6 +13,15 @@ Row = Mapping[str, Any]
 ENDED = ("revoked", "expired")
 
 
+def _file(row: Row) -> str:
+    source = row["source"]
+    return f"{source['path']}:{source['line']}" if source is not None else "-"
+
+
+# the columns that say where a row was declared
+ORIGIN = (("REVISION", lambda row: (row["revision"] or "-")[:12]), ("FILE", _file))
+
+
 def status_of(row: Row) -> str:
     """Return the status, and what else a reader has to know about it."""
     parts = [str(row["status"])]

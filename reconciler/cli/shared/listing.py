@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from reconciler.cli.shared.context import open_database, read_settings
 from reconciler.cli.shared.formatting import ended
-from reconciler.cli.shared.output import output_option, show_facts, show_list
+from reconciler.cli.shared.output import (
+    document_text,
+    json_line,
+    list_lines,
+    list_output,
+    show_facts,
+)
+from reconciler.cli.shared.watch import at_terminal, redraw, repeat, watch_option
 from reconciler.core.privileges import Role
 
 if TYPE_CHECKING:
@@ -18,11 +26,13 @@ if TYPE_CHECKING:
     from reconciler.core.model.documents import GrantView, PeerView
     from reconciler.store.db import Tx
 
+    Documents = list[dict[str, Any]]
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def list_options(kind: str, statuses: Iterable[str]) -> Callable[[F], F]:
-    """Return what adds `--status`, `--live` and `--output`."""
+    """Return what adds `--status`, `--live`, `--watch` and `--output`."""
 
     def add(function: F) -> F:
         status = click.option(
@@ -33,33 +43,72 @@ def list_options(kind: str, statuses: Iterable[str]) -> Callable[[F], F]:
             help=f"Only {kind}s of this status; may be given again.",
         )
         live = click.option("--live", is_flag=True, help="Show only those that have not ended.")
-        return status(live(output_option(function)))
+        return status(live(watch_option(list_output(function))))
 
     return add
 
 
-def print_list(
-    kind: str,
-    read: Callable[[Tx, tuple[str, ...]], Sequence[GrantView] | Sequence[PeerView]],
-    columns: Sequence[Column],
-    statuses: tuple[str, ...],
-    *,
-    live: bool,
-    output: str,
-) -> None:
-    """Print the objects of a kind, of these statuses where any are given."""
-    with (
-        open_database(read_settings(), f"{kind} list", Role.READER) as database,
-        database.transaction() as tx,
-    ):
-        documents = [each.as_json() for each in read(tx, statuses)]
-    if live:
-        documents = [each for each in documents if not ended(each)]
-    elif output == "table":
-        documents.sort(key=ended)  # live ones first; else by name and age
-    narrowed = " or ".join(statuses) or ("live" if live else "")
-    none = f"no {kind} is {narrowed}" if narrowed else f"there are no {kind}s"
-    show_list(documents, columns, output, none)
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of one kind: its columns, and how it is printed."""
+
+    kind: str
+    columns: Sequence[Column]
+    wide: Sequence[Column]
+    output: str
+    narrowed: bool = field(kw_only=True)
+    live: bool = field(kw_only=True)
+    watch: bool = field(kw_only=True)
+
+    def print(self, read: Callable[[Tx], Sequence[GrantView] | Sequence[PeerView]]) -> None:
+        """Print what a function reads, once or whenever it has changed."""
+        previous: Documents | None = None
+
+        def step() -> bool:
+            nonlocal previous
+            with database.transaction() as tx:
+                documents = self._sorted([each.as_json() for each in read(tx)])
+            if self.watch and at_terminal():
+                redraw(self._lines(documents))
+            else:
+                for line in self._news(documents, previous):
+                    click.echo(line)
+            previous = documents
+            return False
+
+        name, settings = f"{self.kind} list", read_settings()
+        with open_database(settings, name, Role.READER, lasting=self.watch) as database:
+            if self.watch:
+                repeat(step)
+            else:
+                step()
+
+    def _sorted(self, documents: Documents) -> Documents:
+        if self.live:
+            return [each for each in documents if not ended(each)]
+        if self.output in ("table", "wide"):
+            documents.sort(key=ended)  # live ones first; else by name and age
+        return documents
+
+    def _lines(self, documents: Documents) -> list[str]:
+        narrowed = self.narrowed or self.live
+        none = f"no such {self.kind}" if narrowed else f"there are no {self.kind}s"
+        return list_lines(documents, self.columns, self.output, none, self.wide)
+
+    def _news(self, documents: Documents, previous: Documents | None) -> list[str]:
+        """Return the lines of what has changed; at first, of all."""
+        streams = self.watch and self.output in ("json", "yaml")
+        if previous is None and not streams:
+            return self._lines(documents)
+        before = {each["id"]: each for each in previous or ()}
+        changed = [n for n, each in enumerate(documents) if before.get(each["id"]) != each]
+        if self.output == "yaml":
+            return [f"---\n{document_text(documents[n], 'yaml')}" for n in changed]
+        if self.output == "json":
+            return [json_line(documents[n]) for n in changed]
+        lines = self._lines(documents)  # not at a terminal: a line each
+        heading = len(lines) - len(documents) if documents else 0
+        return [lines[heading + n] for n in changed]
 
 
 def print_object(

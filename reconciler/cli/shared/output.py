@@ -10,16 +10,17 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from reconciler.cli.shared.table import table_lines, terminal_width
+from reconciler.cli.terminal.table import Fit, table_lines, terminal_width
 from reconciler.core.model.text import json_text as unicode_json
 from reconciler.core.model.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 
-# the headings of names and times, which stay whole in a narrow terminal
-WHOLE: Final = frozenset(
-    {"NAME", "GRANT", "PEER", "ID", "SEQ", "AT", "OF", "EXPIRES", "CERTIFICATE EXPIRES"}
+FIT: Final = Fit(
+    names=("NAME", "GRANT", "PEER", "ID", "SEQ", "OF"),
+    times=("AT", "EXPIRES", "CERTIFICATE EXPIRES"),
+    least=("DATA", "ENDPOINT", "HELD", "DIRECTION", "CERTIFICATE EXPIRES", "SUBJECT"),
 )
 MAX_CELL: Final = 4096  # characters
 
@@ -29,6 +30,12 @@ def output_option(function: F) -> F:
     return output_choice("table", "json", "yaml", about="How it is printed; json is stable.")(
         function
     )
+
+
+def list_output(function: F) -> F:
+    """Add `--output` of a list."""
+    about = "wide has more columns, name only names, jsonl a line each; JSON is stable."
+    return output_choice("table", "wide", "name", "json", "jsonl", "yaml", about=about)(function)
 
 
 def output_choice(first: str, *others: str, about: str) -> Callable[[F], F]:
@@ -45,33 +52,70 @@ def output_choice(first: str, *others: str, about: str) -> Callable[[F], F]:
 
 def json_text(document: object) -> str:
     """Return a document as JSON that standard output can carry in its own encoding."""
-    unicode = codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name == "utf-8"
-    return unicode_json(document, indent=2) if unicode else json.dumps(document, indent=2)
+    return unicode_json(document, indent=2) if _is_unicode() else json.dumps(document, indent=2)
+
+
+def _is_unicode() -> bool:
+    return codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name == "utf-8"
+
+
+def json_line(document: object) -> str:
+    """Return a document as one line of JSON in the encoding of standard output."""
+    return unicode_json(document) if _is_unicode() else json.dumps(document)
 
 
 def print_document(document: object, output: str) -> None:
     """Print a document as `json` or `yaml`."""
+    click.echo(document_text(document, output))
+
+
+def document_text(document: object, output: str) -> str:
+    """Return a document as `json` or `yaml`."""
     if output == "yaml":
         from reconciler.manifest.write import yaml_text
 
-        click.echo(yaml_text(document), nl=False)
-    else:
-        click.echo(json_text(document))
+        return yaml_text(document).rstrip("\n")
+    return json_text(document)
 
 
 def show_list(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], output: str, none: str
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[Column],
+    output: str,
+    none: str,
+    wide: Sequence[Column] = (),
 ) -> None:
-    """Print a list: an array, or a table of its columns; `none` says that it is empty."""
-    if output != "table":
-        print_document(list(rows), output)
-    elif not rows:
-        click.echo(none)
-    else:
-        header = [name for name, _ in columns]
-        body = [[printable(text(row), MAX_CELL) for _, text in columns] for row in rows]
-        for line in table_lines(header, body, terminal_width(), WHOLE):
-            click.echo(line)
+    """Print a list: an array, or a table of its columns; `none` says that it is empty.
+
+    The first column is the name of a row. `wide` are the columns that the output of that name has
+    besides.
+    """
+    for line in list_lines(rows, columns, output, none, wide):
+        click.echo(line)
+
+
+def list_lines(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[Column],
+    output: str,
+    none: str,
+    wide: Sequence[Column] = (),
+) -> list[str]:
+    """Return the lines that `show_list` prints."""
+    match output:
+        case "jsonl":
+            return [json_line(row) for row in rows]
+        case "name":
+            return [printable(columns[0][1](row), MAX_CELL) for row in rows]
+        case "table" | "wide" if rows:
+            every = [*columns, *(wide if output == "wide" else ())]
+            body = [[printable(text(row), MAX_CELL) for _, text in every] for row in rows]
+            width = terminal_width() if output == "table" else None
+            return table_lines([name for name, _ in every], body, width, FIT)
+        case "table" | "wide":
+            return [none]
+        case _:
+            return document_text(list(rows), output).splitlines()
 
 
 def show_facts(facts: Mapping[str, Any], output: str) -> None:

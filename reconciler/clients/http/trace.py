@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.model.trace import HEADER
+from reconciler.core.trace import HEADER
 from reconciler.log import current_trace
 
 if TYPE_CHECKING:

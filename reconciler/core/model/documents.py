@@ -121,6 +121,7 @@ class PeerView:
     id: str
     direction: str
     display_name: str
+    labels: dict[str, str]
     endpoint: str | None
     status: PeerStatus
     hold: Hold | None
@@ -137,6 +138,7 @@ class PeerView:
             "id": self.id,
             "direction": self.direction,
             "displayName": self.display_name,
+            "labels": dict(sorted(self.labels.items())),
             "endpoint": self.endpoint,
             "status": str(self.status),
             "hold": hold_json(self.hold),

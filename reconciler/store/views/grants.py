@@ -15,7 +15,7 @@ from reconciler.errors import Refused
 from reconciler.store.apply.observe import hold_from, source_location
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from datetime import timedelta
 
     from reconciler.store.db import Tx
 
@@ -59,12 +59,31 @@ class GrantFilter:
     ends: int | None = None
 
 
-def list_grants(tx: Tx, statuses: Collection[str] = ()) -> list[GrantView]:
-    """Return the grants, of these statuses where any are named, by name and age."""
+@dataclass(frozen=True, slots=True)
+class GrantSelection:
+    """Which grants: those that have, of all that is given, one of its values each."""
+
+    statuses: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    ends_within: timedelta | None = None
+
+
+def list_grants(tx: Tx, which: GrantSelection) -> list[GrantView]:
+    """Return the grants of a selection, by name and age."""
     rows = tx.rows(
-        _SELECT + " WHERE cardinality(CAST(:statuses AS text[])) = 0"
-        " OR g.status_now::text = ANY(:statuses)" + _ORDER,
-        statuses=list(statuses),
+        _SELECT + " WHERE (cardinality(CAST(:statuses AS text[])) = 0"
+        " OR g.status_now::text = ANY(CAST(:statuses AS text[])))"
+        " AND (cardinality(CAST(:peers AS text[])) = 0 OR p.name = ANY(CAST(:peers AS text[])))"
+        " AND (cardinality(CAST(:subjects AS text[])) = 0"
+        " OR g.subject_user_id = ANY(CAST(:subjects AS text[])))"
+        " AND (CAST(:within AS interval) IS NULL"
+        " OR (g.expires_at <= now() + CAST(:within AS interval)"
+        " AND g.status_now NOT IN ('revoked', 'expired')))" + _ORDER,
+        statuses=list(which.statuses),
+        peers=list(which.peers),
+        subjects=list(which.subjects),
+        within=which.ends_within,
         certificates=None,
     )
     return [_view(row) for row in rows]

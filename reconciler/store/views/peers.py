@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 _SELECT: Final = """
-SELECT p.id, p.name, p.direction, p.display_name, p.endpoint_url, p.status, p.hold, p.managed,
+SELECT p.id, p.name, p.direction, p.display_name, p.labels, p.endpoint_url,
+    p.status, p.hold, p.managed,
     p.revision, p.source_path, p.source_line, p.cert_serial, p.cert_fingerprint, p.cert_not_before,
     p.cert_not_after, p.remote_grant, p.withdrawn, p.created_at,
     (SELECT coalesce(json_agg(g.name ORDER BY g.name COLLATE "C"), '[]')
@@ -100,6 +101,7 @@ def _view(row: dict[str, Any]) -> PeerView:
         id=str(row["id"]),
         direction=row["direction"],
         display_name=row["display_name"],
+        labels=row["labels"],
         endpoint=row["endpoint_url"],
         status=PeerStatus(row["status"]),
         hold=hold_from(row["hold"]),

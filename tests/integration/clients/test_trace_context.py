@@ -12,8 +12,8 @@ import pytest
 from reconciler import log
 from reconciler.clients.gateway.client import GatewayClient
 from reconciler.clients.step_ca.client import CaClient
-from reconciler.core.model.trace import read_traceparent
 from reconciler.core.setting_values import LOOPBACK, RateLimit
+from reconciler.core.trace import read_traceparent
 from reconciler.crypto.authority import PEERS, new_authority
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.ott import Provisioner

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from reconciler import log
-from reconciler.core.model.trace import TraceContext
+from reconciler.core.trace import TraceContext
 from reconciler.errors import Retry
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from reconciler.core.model.trace import read_traceparent
+from reconciler.core.trace import read_traceparent
 
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN: Final = "00f067aa0ba902b7"

@@ -31,6 +31,18 @@ SELECT to_jsonb(r) AS document FROM (
     ORDER BY ended, g.id) AS r
 """
 
+_LIVE: Final = {
+    Kind.PEER: "federation_peers WHERE (status <> 'revoked' OR hold IS NOT NULL)",
+    Kind.GRANT: "federation_grants_now"
+    " WHERE (status_now NOT IN ('revoked', 'expired') OR hold IS NOT NULL)",
+}
+_NAMES: Final = {
+    kind: f'SELECT DISTINCT name COLLATE "C" AS name FROM {live}'
+    " AND starts_with(name, :begun) ORDER BY 1 LIMIT :most"
+    for kind, live in _LIVE.items()
+}
+MOST_NAMES: Final = 500  # more than a shell can show
+
 
 @dataclass(frozen=True, slots=True)
 class NamedRow:
@@ -70,6 +82,12 @@ def live_grants_of(tx: Tx, peer: UUID) -> list[NamedRow]:
     """Return the live grants of a peer."""
     rows = tx.rows(_GRANTS.format(which="g.peer_id = :peer"), peer=peer)
     return [row for each in rows if not (row := _named(each["document"])).ended]
+
+
+def names_beginning(tx: Tx, kind: Kind, begun: str) -> list[str]:
+    """Return the names of rows that are live or held, and begin so, in order."""
+    rows = tx.rows(_NAMES[kind], begun=begun, most=MOST_NAMES)
+    return [row["name"] for row in rows]
 
 
 def _named(document: dict[str, Any]) -> NamedRow:

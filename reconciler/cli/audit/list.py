@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.audit.stream import NONE, RecordList, document_of
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.moments import MomentType, absolute
-from reconciler.cli.shared.output import output_option, show_list
+from reconciler.cli.shared.output import list_output, show_list
+from reconciler.core.audit.chain import Record
 from reconciler.core.audit.events import EVENT_TYPES
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
-from reconciler.core.model.times import rfc3339
 from reconciler.core.privileges import Role
 from reconciler.errors import NeedsEdit
 from reconciler.store.audit.log import RecordFilter, newest
@@ -24,6 +25,7 @@ from reconciler.store.audit.log import RecordFilter, newest
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+NEWEST = 50  # records, if nothing says how many
 COLUMNS = (
     ("SEQ", lambda row: str(row["seq"])),
     ("AT", lambda row: row["at"][:19] + "Z"),
@@ -45,36 +47,51 @@ COLUMNS = (
     help="Show only records since this time, a date, or a duration ago such as 2h.",
 )
 @click.option("--subject", help="Show only records of this object, such as grant/beta-tasks.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000))
-@output_option
+@click.option(
+    "--after",
+    type=click.IntRange(0),
+    metavar="SEQ",
+    help="Show what follows this record, all of it, and verify the chain from there on.",
+)
+@click.option(
+    "--follow", is_flag=True, help="Go on with each new record, until Ctrl-C; verify them too."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    show_default="50, or none with --after",
+    help="The most records.",
+)
+@list_output
 @verb
 def command(
     kinds: tuple[str, ...],
     since: datetime | timedelta | None,
     subject: str | None,
-    limit: int,
+    after: int | None,
+    follow: bool,
+    limit: int | None,
     output: str,
 ) -> None:
+    if follow and after is not None and limit is not None:
+        raise click.UsageError("--limit ends what --follow goes on with: give one of them")
     with (
         open_database(read_settings(), "audit list", Role.READER) as database,
         database.transaction() as tx,
     ):
         moment = absolute(tx, since, "--since") if since is not None else None
-        rows = newest(tx, limit, RecordFilter(kinds, moment, subject))
+        only = RecordFilter(kinds, moment, subject)
+        plain = after is None and not follow
+        rows = newest(tx, limit or NEWEST, only) if plain else ()
     for each in kinds if not rows else ():
         _check_kind(each)
-    documents = [
-        {
-            "seq": row["seq"],
-            "at": rfc3339(row["at"]),
-            "kind": row["kind"],
-            "actor": row["actor"],
-            "subject": row["subject"],
-            "data": json.loads(row["body"])["data"],
-        }
-        for row in rows
-    ]
-    show_list(documents, COLUMNS, output, "the audit log has no such record")
+    records = RecordList(only, COLUMNS, output)
+    if follow:
+        records.follow(after, limit or NEWEST)
+    elif after is not None:
+        records.print_after(after, limit)
+    else:
+        show_list([document_of(Record(**row)) for row in rows], COLUMNS, output, NONE)
 
 
 def _check_kind(kind: str) -> None:

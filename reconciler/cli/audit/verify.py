@@ -23,7 +23,7 @@ from reconciler.store.audit.log import verify
 from reconciler.store.roles.logins import audit_writers
 
 if TYPE_CHECKING:
-    from reconciler.core.audit.chain import Verification
+    from reconciler.core.audit.chain import ChainBreak, Verification
 
 MAX_SIGNATURE = 64 * 1024  # octets
 
@@ -67,14 +67,23 @@ def command(files: tuple[Path, ...], output: str) -> None:
 
 def refuse_broken(verification: Verification) -> None:
     """Raise `Refused` (`audit_broken`) for a log that does not verify."""
-    chain_break = verification.chain_break
+    refuse_break(verification.chain_break)
+
+
+def refuse_break(chain_break: ChainBreak | None) -> None:
+    """Raise `Refused` (`audit_broken`) where the log breaks."""
     if chain_break is not None:
-        raise Refused(
-            "audit_broken",
-            f"the audit log breaks at seq {chain_break.seq}: {chain_break.reason}",
-            hint="the records before it are intact; compare the log with a backup, and find out"
-            " who changed it",
-        )
+        raise broken(chain_break)
+
+
+def broken(chain_break: ChainBreak) -> Refused:
+    """Return the error of a log that does not verify."""
+    return Refused(
+        "audit_broken",
+        f"the audit log breaks at seq {chain_break.seq}: {chain_break.reason}",
+        hint="the records before it are intact; compare the log with a backup, and find out"
+        " who changed it",
+    )
 
 
 def signature_of(file: Path) -> Path:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from reconciler.cli.shared.context import (
+    home_given,
     open_database,
     print_gateway,
-    print_hint,
     read_settings,
     verb,
 )
 from reconciler.cli.shared.formatting import away
-from reconciler.cli.shared.output import output_option, print_document
+from reconciler.cli.shared.invocation import with_home
+from reconciler.cli.shared.output import document_text, json_line, output_option
+from reconciler.cli.shared.watch import at_terminal, redraw, repeat, watch_option
+from reconciler.cli.terminal.table import clip, terminal_width
 from reconciler.core.model.status_document import ENDS_WITHIN
 from reconciler.core.model.text import counted, printable
 from reconciler.core.privileges import Role
@@ -37,23 +40,59 @@ MOVE_MARK: Final = b'"crlUrlsServed"'  # stands in ca.json during a move alone
 
 
 @click.command(help=__doc__)
+@watch_option
 @output_option
 @verb
-def command(output: str) -> None:
+def command(watch: bool, output: str) -> None:
     settings = read_settings()
     if output == "table":
         print_gateway(settings)
-    with open_database(settings, "status", Role.READER) as database:
-        if settings.source is not None:
-            recover_source(database, settings.source)
-        with database.transaction() as tx:
-            document = status(tx).as_json()
-        document["move"] = _move(settings, database)
-    if output != "table":
-        print_document(document, output)
-        return
-    for text, colour in _lines(document):
-        print_hint(click.style(printable(text, 500), fg=colour))
+    previous: dict[str, Any] | None = None
+
+    def step() -> bool:
+        nonlocal previous
+        document = _read(settings, database)
+        if watch and output == "table" and at_terminal():
+            redraw(
+                [_styled(text, colour, width=terminal_width()) for text, colour in _lines(document)]
+            )
+        elif previous is None or previous | {"now": None} != document | {"now": None}:
+            _print(document, output, watch=watch)
+        previous = document
+        return False
+
+    with open_database(settings, "status", Role.READER, lasting=watch) as database:
+        if watch:
+            repeat(step)
+        else:
+            step()
+
+
+def _read(settings: Settings, database: Database) -> dict[str, Any]:
+    if settings.source is not None:
+        recover_source(database, settings.source)
+    with database.transaction() as tx:
+        document = status(tx).as_json()
+    document["move"] = _move(settings, database)
+    return document
+
+
+def _print(document: dict[str, Any], output: str, *, watch: bool) -> None:
+    if output == "table":
+        for text, colour in _lines(document):
+            click.echo(_styled(text, colour))
+        if watch:
+            click.echo()  # between two states
+    elif output == "json" and watch:
+        click.echo(json_line(document))
+    else:
+        separator = "---\n" if watch else ""
+        click.echo(f"{separator}{document_text(document, output)}")
+
+
+def _styled(text: str, colour: str | None, width: int | None = None) -> str:
+    shown = with_home(printable(text, 500), home_given())
+    return click.style(shown if width is None else clip(shown, width), fg=colour)
 
 
 def _move(settings: Settings, database: Database) -> dict[str, Any] | None:

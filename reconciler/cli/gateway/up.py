@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.gateway.init import make_home
+from reconciler.cli.gateway.webhook import read_webhook, webhook_options
 from reconciler.cli.plan.options import signatures
 from reconciler.cli.shared.context import (
     long_running,
@@ -38,6 +39,7 @@ from reconciler.store.locks import actor_name, application_name
 from reconciler.store.migrate import upgrade
 
 if TYPE_CHECKING:
+    from reconciler.cli.gateway.webhook import Webhook
     from reconciler.config import Settings
 
 
@@ -45,9 +47,10 @@ if TYPE_CHECKING:
 @click.option(
     "--postgres-bin", metavar="DIR", help="The folder of the programs of PostgreSQL 15 or later."
 )
+@webhook_options
 @source_option
 @long_running
-def command(postgres_bin: str | None) -> None:
+def command(postgres_bin: str | None, webhook: str | None, webhook_secret_file: str | None) -> None:
     settings = settings_for_new_home(postgres_bin=postgres_bin)
     if settings.home is None:
         make_home(settings)
@@ -58,14 +61,17 @@ def command(postgres_bin: str | None) -> None:
             f"{settings.origin_of('database_url')}: `up` runs only the PostgreSQL of a home",
             hint="unset it, or run the parts of this gateway: `mosaic federation serve`",
         )
+    pushes = read_webhook(webhook, webhook_secret_file, source_of(settings, None))
     protect_memory()  # before a key is read
-    asyncio.run(_up(settings))
+    asyncio.run(_up(settings, pushes))
 
 
-async def _up(settings: Settings) -> None:
+async def _up(settings: Settings, webhook: Webhook | None) -> None:
     stop, files, home = until_signal(), read_files(settings), require_home(settings)
     targets, ports = usable_targets(settings), partial(require_ports, settings)
+    triggers = Triggers(source_of(settings, None), webhook=webhook.url if webhook else "")
     async with AsyncExitStack() as stack:
+        listening = [webhook.serving(triggers.pushed)] if webhook else []
         private = stack.enter_context(private_listener(settings, "up"))
         url_of = await stack.enter_async_context(
             supervised(home, stop.is_set, _migrate, require_ports=ports)
@@ -74,7 +80,7 @@ async def _up(settings: Settings) -> None:
         database = Database(url_of(Role.OPERATOR), application_name("up"), lasting=True)
         loop = Loop(
             database,
-            Triggers(source_of(settings, None)),
+            triggers,
             f"loop:{actor_name()}",
             signatures=signatures(settings),
             telemetry=telemetry,
@@ -85,7 +91,7 @@ async def _up(settings: Settings) -> None:
         )
         rows_url = url_of(Role.READER)
         move = moving(home, rows_url)
-        tasks = (loop.run, keeping(files, settings, gateway, gateway_url), move)
+        tasks = (loop.run, keeping(files, settings, gateway, gateway_url), move, *listening)
         private_tasks = serving_authority(private, url_of(Role.AUTHORITY), rows_url)
         notices = await sending_notices(targets, settings, gateway.database)
         await serve_until(stop, settings, gateway, click.echo, *tasks, *private_tasks, *notices)

@@ -24,8 +24,9 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.input import read_standard_input, read_text_file
 from reconciler.cli.shared.moments import DURATION
+from reconciler.cli.shared.names import completing
 from reconciler.cli.shared.output import output_option, print_document, print_invitation
-from reconciler.core.model.spec import GrantSpec
+from reconciler.core.model.spec import GrantSpec, Kind
 from reconciler.core.model.times import parse_duration, parse_rfc3339
 from reconciler.errors import NeedsEdit
 from reconciler.manifest.load import load_scope
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.argument("name")
 @click.option(
-    "--peer", required=True, help="The inbound peer, which is declared as well if it is new."
+    "--peer",
+    required=True,
+    shell_complete=completing(Kind.PEER),
+    help="The inbound peer, which is declared as well if it is new.",
 )
 @click.option("--subject-user", required=True, help="The user on whose behalf the peer acts.")
 @click.option("--scope", required=True, metavar="FILE|-|JSON", help="The scope of the grant.")

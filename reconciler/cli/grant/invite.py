@@ -17,7 +17,9 @@ from reconciler.cli.shared.context import (
     verb,
 )
 from reconciler.cli.shared.moments import DURATION
+from reconciler.cli.shared.names import name_argument
 from reconciler.cli.shared.output import output_option, print_document, print_invitation
+from reconciler.core.model.spec import Kind
 from reconciler.operations.invitations import invitation_issuer
 from reconciler.store.issuance.tokens import mint
 from reconciler.store.locks import actor_name
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command(help=__doc__)
-@click.argument("name")
+@name_argument(Kind.GRANT)
 @click.option(
     "--token-life",
     type=DURATION,

@@ -13,6 +13,8 @@ from reconciler.cli.shared.context import verb
 from reconciler.cli.shared.formatting import ORIGIN, end_of, hold_of, live_certificate, status_of
 from reconciler.cli.shared.listing import Listing, list_options
 from reconciler.cli.shared.moments import DURATION
+from reconciler.cli.shared.names import completing
+from reconciler.core.model.spec import Kind
 from reconciler.core.model.states import GrantStatus
 from reconciler.store.views.grants import GrantSelection, list_grants
 
@@ -45,7 +47,11 @@ WIDE = (
 
 @click.command(help=__doc__)
 @click.option(
-    "--peer", "peers", multiple=True, help="Only grants of this peer; may be given again."
+    "--peer",
+    "peers",
+    multiple=True,
+    shell_complete=completing(Kind.PEER),
+    help="Only grants of this peer; may be given again.",
 )
 @click.option("--subject", "subjects", multiple=True, help="Only those of this subject user.")
 @click.option(

@@ -11,8 +11,10 @@ import click
 
 from reconciler.cli.shared.context import verb, wait_lock
 from reconciler.cli.shared.holds import change_hold
+from reconciler.cli.shared.names import name_argument
 from reconciler.cli.shared.output import output_option
 from reconciler.core.model.documents import GrantView
+from reconciler.core.model.spec import Kind
 from reconciler.core.model.states import GrantStatus
 from reconciler.store.holds import resume_grant
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command(help=__doc__)
-@click.argument("name")
+@name_argument(Kind.GRANT)
 @wait_lock
 @output_option
 @verb

@@ -12,6 +12,7 @@ import click
 
 from reconciler.cli.shared.context import verb
 from reconciler.cli.shared.holds import change_hold, revoke_options
+from reconciler.core.model.spec import Kind
 from reconciler.store.holds import revoke_grant
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command(help=__doc__)
-@revoke_options
+@revoke_options(Kind.GRANT)
 @verb
 def command(name: str, reason: str, yes: bool, wait: timedelta, output: str) -> None:
     question = "" if yes else f"Revoke grant {name} and its certificates permanently?"

@@ -11,7 +11,9 @@ import click
 
 from reconciler.cli.shared.context import verb, wait_lock
 from reconciler.cli.shared.holds import change_hold, reason_option
+from reconciler.cli.shared.names import name_argument
 from reconciler.cli.shared.output import output_option
+from reconciler.core.model.spec import Kind
 from reconciler.core.model.states import GrantStatus
 from reconciler.store.holds import suspend_grant
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command(help=__doc__)
-@click.argument("name")
+@name_argument(Kind.GRANT)
 @reason_option
 @wait_lock
 @output_option

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.cli.shared.audit_records import commit_text, contract, record_line
+from reconciler.cli.history.records import commit_text, contract, record_line
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.issuance.serials import parse_certificate

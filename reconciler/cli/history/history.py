@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.history.records import commit_text, contract
 from reconciler.cli.plan.options import IdentityType
-from reconciler.cli.shared.audit_records import commit_text, contract
 from reconciler.cli.shared.context import open_database, read_settings, verb
-from reconciler.cli.shared.output import output_option, show_list
+from reconciler.cli.shared.output import list_output, show_list
 from reconciler.core.privileges import Role
 from reconciler.store.audit.queries import history
 
@@ -39,7 +39,7 @@ COLUMNS = (
     show_default=True,
     help="The number of records.",
 )
-@output_option
+@list_output
 @verb
 def command(subject: Identity | None, limit: int, output: str) -> None:
     wanted = f"{subject[0].lower()}/{subject[1]}" if subject is not None else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.shared.context import open_database, read_settings, verb
-from reconciler.cli.shared.output import output_option, show_list
+from reconciler.cli.shared.output import list_output, show_list
 from reconciler.config import require
 from reconciler.core.privileges import Role
 from reconciler.crypto.keyring import FileKeyring
@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 @click.command(help=__doc__)
-@output_option
+@list_output
 @verb
 def command(output: str) -> None:
     settings = read_settings()

@@ -14,8 +14,10 @@ import click
 from reconciler.cli.shared.context import open_database, print_gateway, read_settings, verb
 from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.input import working_directory
+from reconciler.cli.shared.names import name_argument
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.config import require
+from reconciler.core.model.spec import Kind
 from reconciler.core.privileges import Role
 from reconciler.core.setting_values import read_command
 from reconciler.credentials.bundle import secret_document
@@ -41,7 +43,7 @@ def _words(
 
 
 @click.command(help=__doc__)
-@click.argument("name")
+@name_argument(Kind.PEER)
 @click.option("--dir", "folder", metavar="DIR", help="The folder to write; created with mode 0700.")
 @click.option(
     "--exec",

@@ -10,13 +10,15 @@ import click
 
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.listing import print_object
+from reconciler.cli.shared.names import name_argument
 from reconciler.cli.shared.output import output_option
+from reconciler.core.model.spec import Kind
 from reconciler.core.privileges import Role
 from reconciler.store.views.peers import show_peer
 
 
 @click.command(help=__doc__)
-@click.argument("name")
+@name_argument(Kind.PEER)
 @click.option("--refresh", is_flag=True, help="Ask the other gateway first.")
 @output_option
 @verb

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from reconciler.cli.shared.context import add_options, confirm
 from reconciler.core.model.spec import Identity, Kind
@@ -99,6 +100,25 @@ class IdentityType(click.ParamType["Identity"]):
     """An object by kind and name, such as `grant/beta-tasks`."""
 
     name = "kind/name"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the kind, then the name."""
+        from reconciler.cli.shared.names import completing
+
+        kinds = {f"{kind}/".lower(): kind for kind in Kind}
+        return [
+            item
+            for before, kind in kinds.items()
+            for item in (
+                completing(kind, before)(ctx, param, incomplete)
+                if incomplete.startswith(before)
+                else [CompletionItem(before)]
+                if before.startswith(incomplete)
+                else []
+            )
+        ]
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

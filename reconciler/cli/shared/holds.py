@@ -13,6 +13,7 @@ from reconciler.cli.shared.context import (
     read_settings,
     wait_lock,
 )
+from reconciler.cli.shared.names import name_argument
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.store.locks import actor_name, locked
 from reconciler.store.views.grants import show_grant
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.core.model.documents import GrantView, PeerView
+    from reconciler.core.model.spec import Kind
     from reconciler.store.db import Tx
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -32,10 +34,14 @@ reason_option = click.option(
 )
 
 
-def revoke_options(function: F) -> F:
-    """Add NAME and the options of `revoke`."""
-    yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-    return click.argument("name")(reason_option(yes(wait_lock(output_option(function)))))
+def revoke_options(kind: Kind) -> Callable[[F], F]:
+    """Return what adds NAME and the options of `revoke`."""
+
+    def add(function: F) -> F:
+        yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+        return name_argument(kind)(reason_option(yes(wait_lock(output_option(function)))))
+
+    return add
 
 
 def change_hold(

@@ -24,6 +24,8 @@ def log_options(default_level: str, *, long_running: bool) -> Callable[[F], F]:
     """Return what adds the options; a long-running verb prints nothing that is not an event."""
 
     def remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+        if ctx.resilient_parsing:  # of shell completion, which logs nothing
+            return
         # called for each of the options
         state = ctx.meta.setdefault(_STATE, {"default": default_level, "lasting": long_running})
         state[param.name] = value

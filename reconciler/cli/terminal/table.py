@@ -74,6 +74,18 @@ def cells_of(text: str) -> int:
     return len(text) if text.isascii() else wcswidth(text)
 
 
+def clip(text: str, width: int) -> str:
+    """Return as much of a text as fits into so many cells."""
+    if cells_of(text) <= width:
+        return text
+    part = ""
+    for each in iter_graphemes(text):
+        if cells_of(part + each) >= width:
+            break
+        part += each
+    return f"{part}…"
+
+
 def _natural(cells: list[list[str]], fit: Fit) -> tuple[list[int], list[int]]:
     """Return the widths of columns whose headings may wrap, and the least that keep words whole."""
     columns = list(zip(*cells, strict=True))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 PAGE: Final = 2000  # records read at once
+RECORD: Final = "seq, at, kind, actor, subject, body, prev, hash"
 
 
 # What a statement ends with that appends: the lock of the head is the last that is waited for.
@@ -137,11 +138,21 @@ class RecordFilter:
     subject: str | None = None
     before: int | None = None
 
+    def lets_through(self, record: Record) -> bool:
+        """Tell whether a record is meant."""
+        families = {record.kind, record.kind.partition(".")[0]}
+        return (
+            (not self.kinds or not families.isdisjoint(self.kinds))
+            and (self.since is None or record.at >= self.since)
+            and (self.subject is None or record.subject == self.subject)
+            and (self.before is None or record.seq < self.before)
+        )
+
 
 def newest(tx: Tx, limit: int, only: RecordFilter) -> list[dict[str, Any]]:
     """Return the newest records that a filter lets through, oldest first."""
     rows = tx.rows(
-        "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
+        f"SELECT {RECORD} FROM federation_audit_log"
         " WHERE (CAST(:subject AS text) IS NULL OR subject = :subject)"
         " AND (CAST(:since AS timestamptz) IS NULL OR at >= :since)"
         " AND (cardinality(CAST(:kinds AS text[])) = 0 OR kind = ANY(:kinds)"
@@ -161,7 +172,7 @@ def read_records(tx: Tx, newest_seq: int = 2**62) -> Iterator[Record]:
     """Yield the records, oldest first, a page at a time."""
     after = 0
     while page := tx.rows(
-        "SELECT seq, at, kind, actor, subject, body, prev, hash FROM federation_audit_log"
+        f"SELECT {RECORD} FROM federation_audit_log"
         " WHERE seq > :after AND seq <= :newest ORDER BY seq LIMIT :page",
         after=after,
         newest=newest_seq,

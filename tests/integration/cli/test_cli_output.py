@@ -21,7 +21,7 @@ GRANT_NAMES: Final = (
     "certificates",
 )
 PEER_NAMES: Final = (
-    *("name", "id", "direction", "displayName", "endpoint", "status", "hold", "managed"),
+    *("name", "id", "direction", "displayName", "labels", "endpoint", "status", "hold", "managed"),
     *("revision", "source", "grants"),
 )
 CERTIFICATE_NAMES: Final = ("serial", "fingerprint", "status", "notBefore", "notAfter")

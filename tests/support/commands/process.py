@@ -80,8 +80,10 @@ class Command:
         """Run what must succeed, and return what it prints as JSON."""
         return self.ok(*arguments, "--output", "json").document
 
-    def at_terminal(self, *arguments: str, typed: str = "", **variables: str) -> Ended:
-        """Run on a terminal where a person answers a question; `out` is all that is shown there.
+    def at_terminal(
+        self, *arguments: str, typed: str = "", until: bytes = b"[y/N]", **variables: str
+    ) -> Ended:
+        """Run on a terminal where a person types once `until` is shown; `out` is all that is shown.
 
         Ctrl-C (`\\x03`) becomes its signal here: the terminal is not the process's own.
         """
@@ -96,7 +98,7 @@ class Command:
             start_new_session=True,
         ) as process:
             os.close(theirs)
-            shown = _read(ours, b"[y/N]" if typed else None)
+            shown = _read(ours, until if typed else None)
             if typed == "\x03":
                 process.send_signal(signal.SIGINT)
             elif typed:

@@ -1,0 +1,86 @@
+"""A place in the audit log, from which it is read on and verified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.core.audit.chain import (
+    GENESIS,
+    ChainBreak,
+    Head,
+    Record,
+    check_record,
+    record_hash,
+)
+from reconciler.store.audit.log import PAGE, RECORD, has_record
+
+if TYPE_CHECKING:
+    from reconciler.store.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records that verify, and what is wrong with the one after them."""
+
+    records: tuple[Record, ...]
+    chain_break: ChainBreak | None
+
+    @property
+    def full(self) -> bool:
+        """Whether there may be more."""
+        return len(self.records) == PAGE
+
+
+@dataclass(slots=True)
+class Cursor:
+    """The last record that was read, and verified."""
+
+    last: Head
+
+    def read(self, tx: Tx) -> Page:
+        """Return the next records, and move behind them.
+
+        What is appended is appended with the head, so a record up to the head that is read first
+        is either there or missing.
+        """
+        head = tx.row("SELECT seq, hash FROM federation_audit_head")
+        if head is None:
+            reason = "the row that names the newest record is missing"
+            return Page((), ChainBreak(self.last.seq + 1, reason))
+        if head["seq"] < self.last.seq or not has_record(tx, self.last):
+            reason = f"it was read, and is no longer there: the head is at seq {head['seq']}"
+            return Page((), ChainBreak(self.last.seq, reason))
+        rows = tx.rows(
+            f"SELECT {RECORD} FROM federation_audit_log"
+            " WHERE seq > :after AND seq <= :newest ORDER BY seq LIMIT :page",
+            after=self.last.seq,
+            newest=head["seq"],
+            page=PAGE,
+        )
+        records: list[Record] = []
+        for row in rows:
+            record = Record(**row)
+            chain_break = check_record(self.last, record)
+            if chain_break is not None:
+                return Page(tuple(records), chain_break)
+            records.append(record)
+            self.last = Head(record.seq, record.hash)
+        page = Page(tuple(records), None)
+        if not page.full and self.last != Head(head["seq"], head["hash"]):
+            reason = f"the head is at seq {head['seq']}: records are missing or not its own"
+            return Page(page.records, ChainBreak(self.last.seq + 1, reason))
+        return page
+
+
+def cursor_at(tx: Tx, seq: int) -> Cursor | ChainBreak:
+    """Return the cursor behind a record, 0 for the beginning; or what is wrong with the record."""
+    if seq == 0:
+        return Cursor(Head(0, GENESIS))
+    row = tx.row(f"SELECT {RECORD} FROM federation_audit_log WHERE seq = :seq", seq=seq)
+    if row is None:
+        return ChainBreak(seq, "there is no such record")
+    record = Record(**row)
+    if record.hash != record_hash(record.seq, record.prev, record.body):
+        return ChainBreak(seq, "the hash does not match the body")
+    return Cursor(Head(record.seq, record.hash))

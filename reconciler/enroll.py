@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler import log
 from reconciler.clients.step_ca.client import NotSent, Rejected, Unanswered, WrongLeaf
 from reconciler.core.grant_limits import GrantLimits
 from reconciler.core.issuance.contract import TokenState, grant_document
@@ -171,7 +170,6 @@ async def token_status(gateway: Gateway, presented_token: str) -> TokenState:
 
     def read(tx: Tx) -> TokenState | MosaicError:
         grant, token = facts.grant_facts(tx, known.grant_id), facts.token_facts(tx, known.token_id)
-        log.bind(peer=grant.peer, grant=grant.name)
         refusal = judge_status(token, grant, tx.now())
         return refusal or TokenState(str(token.status), token.expires_at)
 
@@ -190,7 +188,6 @@ async def grant_of_proof(gateway: Gateway, presented_proof: str) -> GrantDocumen
         if grant_id is None or facts.newest_serial_of_key(tx, proof.spki_sha256) is None:
             return None
         grant = facts.grant_facts(tx, grant_id)
-        log.bind(peer=grant.peer, grant=grant.name)
         return grant_document(grant, grant.status)
 
     document = await gateway.database.run(read)
@@ -273,7 +270,6 @@ def _judge_pickup(tx: Tx, spki_sha256: str) -> IssuanceResponse | Denial:
     if grant_id is None:
         return Denial(proof_invalid())
     grant = facts.grant_facts(tx, grant_id)
-    log.bind(peer=grant.peer, grant=grant.name)
     return judge_pickup(grant, facts.live_issuances_of_key(tx, spki_sha256), tx.now())
 
 

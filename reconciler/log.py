@@ -24,7 +24,6 @@ from reconciler.errors import MosaicError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from contextvars import Token
 
     from reconciler.core.trace import TraceContext
 
@@ -61,16 +60,20 @@ _context: ContextVar[LogContext] = ContextVar("log_context", default=_NOTHING)
 @contextmanager
 def about(**names: Unpack[Names]) -> Iterator[None]:
     """Bind names to each line that is logged within, and so what `bind` adds within."""
-    token = bind(**names)
+    token = _context.set(replace(_context.get(), **names))
     try:
         yield
     finally:
         _context.reset(token)
 
 
-def bind(**names: Unpack[Names]) -> Token[LogContext]:
-    """Bind names to each line that is logged from now on, until the enclosing `about` ends."""
-    return _context.set(replace(_context.get(), **names))
+def bind(**names: Unpack[Names]) -> None:
+    """Bind names to each line that is logged from now on, until the enclosing `about` ends.
+
+    Outside of any, there is nothing that would end it, and so nothing is bound.
+    """
+    if _context.get() is not _NOTHING:
+        _context.set(replace(_context.get(), **names))
 
 
 def current_trace() -> TraceContext | None:

@@ -16,7 +16,7 @@ from reconciler.cli.terminal.streams import close_output, open_streams
 from reconciler.core.model.text import printable
 from reconciler.core.trace import read_traceparent
 from reconciler.errors import EXIT_FAILED, EXIT_OK
-from reconciler.log import bind
+from reconciler.log import about
 
 TRACEPARENT: Final = "TRACEPARENT"  # of who runs the command, such as a CI job
 
@@ -87,10 +87,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return the exit code. Errors are printed on standard error."""
+    with about(trace=read_traceparent([os.environ.get(TRACEPARENT, "")])):
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     flags: dict[str, str | None] = {}  # the settings that the command line gives
     as_json = wants_json(arguments)
     use_log_format(format_of_environment())
-    bind(trace=read_traceparent([os.environ.get(TRACEPARENT, "")]))
     try:
         require_text(arguments, os.environ)
         result: object = mosaic.main(

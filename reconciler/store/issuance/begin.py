@@ -33,7 +33,6 @@ from reconciler.core.model.ids import (
 )
 from reconciler.core.model.states import TokenStatus
 from reconciler.errors import Refused
-from reconciler.log import bind
 from reconciler.store import ending
 from reconciler.store.audit import log as audit
 from reconciler.store.ids import new_id
@@ -75,7 +74,6 @@ def begin_enrollment(
 ) -> SigningAttempt | Denial:
     """Transaction 1 of an enrollment: claim the token, store the intent and its serial."""
     token, grant, now = facts.locked_token(tx, known.token_id, known.grant_id)
-    bind(peer=grant.peer, grant=grant.name)
     # an open token has no attempts: the first one claims it
     claimed = token.status is TokenStatus.CLAIMED
     intents = facts.intents_of_token(tx, token.id) if claimed else ()
@@ -99,7 +97,6 @@ def begin_renewal(
     if grant_id is None:
         return Denial(proof_invalid())
     grant, now = facts.locked_grant(tx, grant_id)
-    bind(peer=grant.peer, grant=grant.name)
     issuances = facts.live_issuances(tx, grant_id, answers_of=csr.spki_sha256)
     verdict = judge_renewal(grant, proof.spki_sha256, csr.spki_sha256, issuances, now)
     if isinstance(verdict, IssuanceResponse):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.issuance.policy import GrantFacts, IssuanceFacts, TokenFacts
 from reconciler.core.model.ids import GrantId, IssuanceId
 from reconciler.core.model.states import GrantStatus, HoldKind, IssuanceStatus, TokenStatus
+from reconciler.log import bind
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -125,6 +126,8 @@ def locked_issuance(
 
 
 def _grant(row: dict[str, Any]) -> GrantFacts:
+    """Return the facts of a row; the lines that are logged from then on name the grant."""
+    bind(peer=row["peer"], grant=row["name"])
     suspended_by_hold = row["hold"] is not None and row["hold"]["kind"] == HoldKind.SUSPEND
     return GrantFacts(
         id=GrantId(row["id"]),

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import h11
 
 from reconciler.core.model.text import printable
-from reconciler.core.model.trace import HEADER as TRACE_HEADER
 from reconciler.core.telemetry import SILENT, CaOutcome, Telemetry
+from reconciler.core.trace import HEADER as TRACE_HEADER
 from reconciler.errors import NeedsEdit
 from reconciler.log import current_trace
 

@@ -20,7 +20,7 @@ CA_FILES: Final = ("ca.json", "root_ca.crt", "intermediate_ca.crt", "intermediat
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayFiles:
+class PreparedFiles:
     """The files and folders of a gateway; `logins` are the folders of its database's logins."""
 
     ca: Path

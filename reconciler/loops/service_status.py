@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.core.model.text import printable
 from reconciler.errors import MosaicError, Retry
 from reconciler.service_manager import ServiceManager
 from reconciler.store.connection.reader import Reader
@@ -97,7 +98,7 @@ async def _watch(manager: ServiceManager, limit: timedelta, work: Work) -> None:
                 state = error.message
             if state != before:
                 _log.warning("watchdog: %s", state)
-                manager.notify(f"STATUS={state}")
+                manager.notify(f"STATUS={printable(state)}")
             before = state
             await asyncio.sleep(limit.total_seconds() / 4)
     finally:

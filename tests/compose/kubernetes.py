@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -226,6 +228,14 @@ def test_the_private_listener_opens_for_the_token_of_prometheus(running: Running
                 assert client.get("/metrics").status_code == 401
                 headers = {"Authorization": f"Bearer {token}"}
                 assert client.get("/metrics", headers=headers).status_code == 200
+
+
+def test_a_pod_knows_its_versions(running: Running) -> None:
+    versions = running.cli("version")
+    assert re.fullmatch("[0-9a-f]{40}", versions["commit"])
+    assert versions["version"] == metadata.version("mosaic-federation")
+    assert versions["stepCa"] is None, "it is in another pod"
+    assert versions["postgresql"]["server"]
 
 
 def test_pods_end_cleanly_on_sigterm(running: Running) -> None:

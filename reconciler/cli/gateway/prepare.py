@@ -1,9 +1,9 @@
 """Create the keys, CA files and schema of a gateway with no home.
 
-Creates the sealing keys, the token pepper and the CA's files in the places that the settings of
-`serve` name, then runs the migrations, and makes the roles of the database if a --login is given.
-It is safe to run the command again: it completes what was
-interrupted and changes nothing that exists.
+Creates the sealing keys, the key of saved plans, the token pepper and the CA's files in the places
+that the settings of `serve` name, then runs the migrations, and makes the roles of the database if
+a --login is given. It is safe to run the command again: it completes what was interrupted and
+changes nothing that exists.
 
 The migrations run last. If the database has them and the keys are missing, the keys are lost, and
 the command creates no new ones.
@@ -31,7 +31,7 @@ from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.config import Settings, database_source, require
 from reconciler.core.issuance.tokens import PEPPER_BYTES
 from reconciler.core.privileges import COMMAND_LINE, Role
-from reconciler.credentials.gateway_secrets import GatewayFiles
+from reconciler.credentials.gateway_secrets import PreparedFiles
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.plan_seal import make_key
 from reconciler.embedded.stepca.authority_files import CONFIG
@@ -76,12 +76,12 @@ def command(
 ) -> None:
     settings = read_settings()
     places = _places(settings, Path(ca_dir))
-    secret = output == KUBERNETES
-    if secret:
+    as_secrets = output == KUBERNETES
+    if as_secrets:
         seen_as, address = seen_as or PODS_CA_FOLDER, address or PODS_CA_ADDRESS
         folders = folders or tuple(Path(ca_dir).parent / "logins" / each for each in PODS_LOGINS)
-    _refuse_lost(settings, places, may_be_away=secret)
-    with redirect_stdout(sys.stderr if secret else sys.stdout):
+    _refuse_lost(settings, places, may_be_away=as_secrets)
+    with redirect_stdout(sys.stderr if as_secrets else sys.stdout):
         _make_keys(settings, places)
         click.get_current_context().invoke(
             ca_init.command,
@@ -94,7 +94,7 @@ def command(
         )
         make_folder(places["CA's root"].parent)
         write_new(places["CA's root"], (Path(ca_dir) / "root_ca.crt").read_bytes(), 0o444)
-    if secret:
+    if as_secrets:
         _print_secrets(settings, places, Path(ca_dir), folders)
         return
     click.get_current_context().invoke(db_upgrade.command)
@@ -121,7 +121,7 @@ def _print_secrets(
         write_login(owner_url, folder)
     private_token = settings.private_token or ca_dir.parent / "private-token"
     write_new(private_token, secrets.token_hex(PRIVATE_TOKEN_BYTES).encode(), 0o400)
-    files = GatewayFiles(
+    files = PreparedFiles(
         ca=ca_dir,
         keyring=places["sealing keys"].parent,
         plan_key=_plan_key(settings),

@@ -25,8 +25,9 @@ from reconciler.store.loop_status import passes, paused
 from reconciler.store.notices import targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from reconciler.core.drift.model import Drift
     from reconciler.store.db import Tx
 
 _APPLIED: Final = """
@@ -96,7 +97,7 @@ WHERE status = 'revoking'
 _CRLS: Final = "SELECT number, this_update, next_update FROM federation_crls ORDER BY this_update"
 
 
-def status(tx: Tx) -> GatewayStatus:
+def status(tx: Tx, find_drift: Callable[[Tx], tuple[Drift, ...]] = drifted) -> GatewayStatus:
     """Return the state of the gateway."""
     pause = paused(tx)
     waiting = tx.row(_WAITING)
@@ -108,7 +109,7 @@ def status(tx: Tx) -> GatewayStatus:
         trust_override=TrustOverride(**override["overridden"]) if override is not None else None,
         paused=pause.as_json() if pause is not None else None,
         reconcilers=reconcilers(tx),
-        drift_count=len(drifted(tx)),
+        drift_count=len(find_drift(tx)),
         counts=_counts(tx),
         ending=tuple(NamedObject(**each) for each in tx.rows(_ENDING, days=max(ENDS_WITHIN))),
         held=tuple(

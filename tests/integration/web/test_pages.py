@@ -11,6 +11,8 @@ import pytest
 from reconciler.core.model.text import escaped
 from reconciler.core.privileges import READING, Role
 from reconciler.store.db import Tx
+from reconciler.store.drift.cache import DriftCache
+from reconciler.store.drift.repair import drifted, revert
 from reconciler.store.roles.making import make_roles
 from reconciler.web.private.access import Access
 from reconciler.web.private.pages import documents
@@ -178,6 +180,25 @@ def test_ten_thousand_grants_have_pages(database_url: str) -> None:
         assert client.get("/grants.json?q=many_0123").json()["total"] == 0  # it is no pattern
 
 
+def test_drift_is_shown_at_once_and_gone_once_it_is_reverted(database_url: str) -> None:
+    rows = Rows(database_url)
+    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
+    with serving_private(database_url) as running, running.client() as client:
+        assert client.get("/index.json").json()["drift"]["count"] == 0
+        rows.run("UPDATE federation_grants SET subject_user_id = 'mallory'")
+        assert client.get("/index.json").json()["drift"]["count"] == 1
+        (drift,) = client.get("/drift.json").json()["drift"]
+        (field,) = drift["fields"]
+        assert (field["applied"], field["found"]) == ("maria@alpha.example", "mallory")
+        assert "mallory" in client.get("/drift").text
+        rows.run("UPDATE federation_peers SET display_name = 'Mallory'")
+        assert client.get("/index.json").json()["drift"]["count"] == 2
+        with rows.database.transaction() as tx:
+            revert(tx, drifted(tx), "user:tests")
+        assert client.get("/drift.json").json()["drift"] == []
+        assert client.get("/index.json").json()["drift"]["count"] == 0
+
+
 @pytest.mark.parametrize("role", READING)
 def test_every_role_that_reads_rows_can_show_every_page(
     role: Role, rows: Rows, certificate: Certified
@@ -186,9 +207,10 @@ def test_every_role_that_reads_rows_can_show_every_page(
         make_roles(tx)
     with session(rows.url, role) as connection:
         tx = Tx(connection)
-        for show in (documents.overview, documents.grants, documents.peers, documents.runs,
-                     documents.drift, documents.audit):  # fmt: skip
+        for show in (documents.grants, documents.peers, documents.runs, documents.audit):
             assert show(tx, Query({}))
+        assert documents.overview(tx, Query({}), DriftCache())["applied"]
+        assert documents.drift(tx, Query({}), DriftCache())["drift"]  # `certify` writes by hand
         assert documents.grant(tx, Query({}), "beta-tasks")["certificates"]
         assert documents.peer(tx, Query({}), "beta")["grants"] == ["beta-tasks"]
         run = documents.runs(tx, Query({}))["runs"][0]

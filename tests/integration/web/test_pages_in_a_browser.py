@@ -75,7 +75,7 @@ def test_every_page_is_quiet_and_axe_finds_no_violation(
 def test_contrast_is_enough_in_the_dark(private: PrivateRunning, browser: Browser) -> None:
     with opened_page(browser, color_scheme="dark") as (page, _):
         colours = set()
-        for path in PAGES:
+        for path in ("/", "/grants", "/grants/beta-active", "/peers/gamma", "/drift", UNKNOWN):
             page.goto(private.url + path)
             assert violations(page, "color-contrast") == [], path
             colours.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))

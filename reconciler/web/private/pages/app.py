@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from reconciler.core.model.text import json_text
 from reconciler.errors import Refused, Retry
+from reconciler.store.drift.cache import DriftCache
 from reconciler.web.private.pages import documents
 from reconciler.web.private.pages.query import Query
 from reconciler.web.private.pages.rendering import STATIC, render
@@ -43,19 +44,23 @@ HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """A page: its template, its document, and the parameters that its query may have."""
+    """A page: its template, its document, and the parameters that its query may have.
+
+    `shows_drift` is of a document that takes the cache of it.
+    """
 
     template: str
     document: Callable[..., Document]
     parameters: tuple[str, ...] = ()
+    shows_drift: bool = False
 
 
 LISTS: Final = {
-    "": _Route("overview.html", documents.overview),
+    "": _Route("overview.html", documents.overview, shows_drift=True),
     "grants": _Route("grants.html", documents.grants, ("q", "status", "peer", "ends", "page")),
     "peers": _Route("peers.html", documents.peers, ("q", "status", "direction", "page")),
     "runs": _Route("runs.html", documents.runs, ("page",)),
-    "drift": _Route("drift.html", documents.drift, ("page",)),
+    "drift": _Route("drift.html", documents.drift, ("page",), shows_drift=True),
     "audit": _Route("audit.html", documents.audit, ("kind", "subject", "before")),
 }
 OBJECTS: Final = {
@@ -70,6 +75,7 @@ class Pages:
     """The pages of a database, which they only read."""
 
     database: Database
+    cache: DriftCache = field(default_factory=DriftCache)
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def respond(self, scope: Scope) -> Response:
@@ -96,10 +102,11 @@ class Pages:
             ) from None
 
     def _page(self, path: str, route: _Route, query: Query, name: str) -> Response:
+        arguments = [*([name] if name else []), *([self.cache] if route.shows_drift else [])]
         try:
             with self.database.transaction() as tx:
                 tx.run("SET TRANSACTION READ ONLY")
-                document = route.document(tx, query, *([name] if name else []))
+                document = route.document(tx, query, *arguments)
         except Refused as error:
             if error.code != "name_unknown":
                 raise

@@ -12,7 +12,6 @@ from reconciler.core.model.states import GrantStatus, PeerStatus
 from reconciler.core.model.times import rfc3339
 from reconciler.store.audit.log import RecordFilter, newest
 from reconciler.store.audit.queries import newest_of_row, numbered
-from reconciler.store.drift.repair import drifted
 from reconciler.store.views.grants import GrantFilter, count_grants, search_grants, show_grant
 from reconciler.store.views.peers import PeerFilter, count_peers, search_peers, show_peer
 from reconciler.store.views.runs import count_runs, list_runs, show_run
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from reconciler.store.db import Tx
+    from reconciler.store.drift.cache import DriftCache
 
     Document = dict[str, Any]
 
@@ -35,9 +35,9 @@ ENDS: Final = ("1", "7", "30")  # days
 DIRECTIONS: Final = ("inbound", "outbound")
 
 
-def overview(tx: Tx, _query: Query) -> Document:
+def overview(tx: Tx, _query: Query, cache: DriftCache) -> Document:
     """Return what is applied, what fails, what is held and what ends soon."""
-    document = status(tx).as_json()
+    document = status(tx, cache.drifted).as_json()
     calendar = ends_by_day(document.pop("ending"))
     lists = {name: each for name, each in document.items() if isinstance(each, list)}
     return {
@@ -137,9 +137,9 @@ def run(tx: Tx, query: Query, name: str) -> Document:
     }
 
 
-def drift(tx: Tx, query: Query) -> Document:
+def drift(tx: Tx, query: Query, cache: DriftCache) -> Document:
     """Return a page of what was changed in the database by hand."""
-    drifts = drifted(tx)
+    drifts = cache.drifted(tx)
     page = Page.of(query, len(drifts))
     return {**_at(tx), **page.as_json(), "drift": [each.as_json() for each in page.cut(drifts)]}
 

@@ -29,7 +29,7 @@ LEFT JOIN federation_grants_now AS g ON g.status_now NOT IN ('revoked', 'expired
 GROUP BY d.days
 """
 # of an issuer that signs no more, the list is not renewed: the newest is that of the one that does
-_ONES: Final = """
+_TOTALS: Final = """
 SELECT EXISTS (SELECT FROM federation_applied WHERE paused IS NOT NULL) AS paused,
     (SELECT count(*) FROM federation_certificates WHERE status = 'revoking') AS pending,
     (SELECT coalesce(extract(epoch FROM clock_timestamp()
@@ -71,8 +71,8 @@ class RowMetrics:
 
 def row_metrics(tx: Tx) -> RowMetrics:
     """Return the numbers of now."""
-    ones = tx.row(_ONES)
-    assert ones is not None
+    totals = tx.row(_TOTALS)
+    assert totals is not None
     return RowMetrics(
         grants={row["status"]: row["count"] for row in tx.rows(_GRANTS)},
         peers={(row["direction"], row["status"]): row["count"] for row in tx.rows(_PEERS)},
@@ -85,11 +85,11 @@ def row_metrics(tx: Tx) -> RowMetrics:
             for row in tx.rows(_CERTIFICATES)
         ),
         ending={row["days"]: row["count"] for row in tx.rows(_ENDING, days=list(ENDS_WITHIN))},
-        paused=ones["paused"],
-        revocations_pending=ones["pending"],
-        revocation_oldest_s=ones["oldest_s"],
-        crl_next_update=ones["crl_next_update"],
-        audit_head=ones["audit_head"],
-        holds=ones["holds"],
-        theft_signals=ones["thefts"],
+        paused=totals["paused"],
+        revocations_pending=totals["pending"],
+        revocation_oldest_s=totals["oldest_s"],
+        crl_next_update=totals["crl_next_update"],
+        audit_head=totals["audit_head"],
+        holds=totals["holds"],
+        theft_signals=totals["thefts"],
     )

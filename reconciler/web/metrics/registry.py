@@ -22,7 +22,7 @@ from reconciler.core.telemetry import PassResult, Telemetry
 from reconciler.packaged_files import built_commit
 from reconciler.web.metrics import definitions as defined
 from reconciler.web.metrics.definitions import DEFINITIONS, PARTS, Kind, Part
-from reconciler.web.metrics.rows import Rows
+from reconciler.web.metrics.rows import RowCollector
 
 if TYPE_CHECKING:
     from reconciler.core.telemetry import CaOutcome
@@ -48,7 +48,7 @@ class Metrics(Telemetry):
             for each in DEFINITIONS
             if each.part in PARTS[verb] and each.part is not Part.ROWS
         }
-        self._rows: Rows | None = None
+        self._rows: RowCollector | None = None
         ProcessCollector(registry=self._registry)
         version = metadata.version(DISTRIBUTION)
         labels = (version, built_commit() or "", platform.python_version())
@@ -56,7 +56,7 @@ class Metrics(Telemetry):
 
     def add_rows(self, database: Database) -> None:
         """Tell what the rows of a database say too."""
-        self._rows = Rows(database)
+        self._rows = RowCollector(database)
         self._registry.register(self._rows)
 
     async def text(self) -> bytes:

@@ -41,7 +41,7 @@ CPU_SHARE: Final = 1 / 50
 _log = logging.getLogger(__name__)
 
 
-class Rows(Collector):
+class RowCollector(Collector):
     """The rows of a database as metrics; `refresh` before they are collected."""
 
     def __init__(self, database: Database) -> None:
@@ -73,7 +73,7 @@ class Rows(Collector):
 class Reading(Generic[T]):
     """A value that is read at most every `READ_EVERY_S`, and seldom if that is costly.
 
-    With `earlier`, the last value stands while the next is read.
+    With `earlier`, the last value stands if the next one takes longer.
     """
 
     def __init__(self, read: Callable[[], T], *, earlier: bool = False) -> None:
@@ -85,10 +85,10 @@ class Reading(Generic[T]):
         self._trouble = ""
 
     async def value(self) -> T | None:
-        """Return the value; None if it cannot be read, or not within `ANSWER_S`."""
+        """Return the value after `ANSWER_S` at the latest; None if it cannot be read."""
         if self._reading is None and time.monotonic() >= self._due_s:
             self._begin()
-        if self._reading is not None and not (self._earlier and self._value is not None):
+        if self._reading is not None:
             await asyncio.wait({self._reading}, timeout=ANSWER_S)
         return self._value if self._reading is None or self._earlier else None
 
@@ -104,8 +104,9 @@ class Reading(Generic[T]):
             except MosaicError as error:
                 trouble = error.message
             except Exception as error:  # noqa: BLE001 - a defect here must not end all metrics
-                _log.exception("metrics: the rows cannot be read")
-                trouble = type(error).__name__
+                trouble = f"{type(error).__name__}, an internal error"
+                if trouble != self._trouble:
+                    _log.exception("metrics: failed with an internal error")
             took_s = time.thread_time() - began_s
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._end, value, trouble, took_s)

@@ -99,7 +99,7 @@ def test_each_alert_fires_by_what_it_warns_of_and_none_before(
             running(mosaic, "run", "--poll", "1s", listen=targets[1]) as loop,
             prometheus(
                 tmp_path / "prometheus", (*targets,), tmp_path / "token", THRESHOLDS
-            ) as seen,
+            ) as monitor,
             httpx.Client(
                 base_url=f"https://127.0.0.1:{port}",
                 verify=trusting(ca.roots),
@@ -107,9 +107,9 @@ def test_each_alert_fires_by_what_it_warns_of_and_none_before(
                 timeout=PATIENCE_S,
             ) as client,
         ):
-            wait_until(lambda: seen.value("mosaic_crl_next_update_timestamp_seconds"), "a list")
-            wait_until(lambda: seen.value("sum(up)") == 2, "both are scraped")
-            wait_until(lambda: seen.firing() == set(), "it is well")
+            wait_until(lambda: monitor.value("mosaic_crl_next_update_timestamp_seconds"), "a list")
+            wait_until(lambda: monitor.value("sum(up)") == 2, "both are scraped")
+            wait_until(lambda: monitor.firing() == set(), "it is well")
 
             robbed = mosaic.rows.invite("robbed")
             for token in (mosaic.rows.invite("gone"), robbed):
@@ -124,11 +124,11 @@ def test_each_alert_fires_by_what_it_warns_of_and_none_before(
             with psycopg.connect(database_url) as connection:  # a person, by hand
                 connection.execute("UPDATE federation_grants SET protect = true")
             mosaic.rows.run(DUE)
-            seen.wait_firing("MosaicLoopStopped")
-            assert "MosaicProcessDown" not in seen.firing()
+            monitor.wait_firing("MosaicLoopStopped")
+            assert "MosaicProcessDown" not in monitor.firing()
 
             loop.kill()
             mosaic.ok("pause", "--reason", "incident")
             every = {each["alert"] for each in rules()}
-            seen.wait_firing(*every - {"MosaicLoopStopped", "MosaicDatabaseDown"})
-            wait_until(lambda: "MosaicLoopStopped" not in seen.firing(), "a pause is no stop")
+            monitor.wait_firing(*every - {"MosaicLoopStopped", "MosaicDatabaseDown"})
+            wait_until(lambda: "MosaicLoopStopped" not in monitor.firing(), "a pause is no stop")

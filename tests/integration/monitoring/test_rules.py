@@ -159,9 +159,16 @@ def test_each_alert_has_a_runbook_and_a_row_of_the_documentation() -> None:
     assert named == set(RUNBOOKS.glob("*.md"))
 
 
+@pytest.fixture(scope="module")
+def helps() -> dict[str, str]:
+    """The help of each command, by its words."""
+    return {context.command_path: context.get_help() for context in docs._contexts()}
+
+
 @pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
-def test_a_runbook_says_what_to_type_and_each_option_of_it_exists(page: Path) -> None:
-    helps = {context.command_path: context.get_help() for context in docs._contexts()}
+def test_a_runbook_says_what_to_type_and_each_option_of_it_exists(
+    page: Path, helps: dict[str, str]
+) -> None:
     lines = re.findall(r"^    (mosaic federation .+)$", page.read_text(), re.MULTILINE)
     assert lines
     for line in lines:

@@ -63,11 +63,11 @@ VALUES ('old', '', 2, '2030-01-01Z', '2030-02-01Z'), ('new', '', 1, '2030-01-02Z
 
 def samples(text: bytes | str) -> Samples:
     """Return the value of each series, by name and labels."""
-    found: Samples = {}
+    series: Samples = {}
     for family in text_string_to_metric_families(text if isinstance(text, str) else text.decode()):
         for each in family.samples:
-            found.setdefault(each.name, {})[tuple(sorted(each.labels.items()))] = each.value
-    return found
+            series.setdefault(each.name, {})[tuple(sorted(each.labels.items()))] = each.value
+    return series
 
 
 def read(metrics: Metrics) -> Samples:
@@ -200,15 +200,15 @@ def test_the_rows_are_read_at_most_every_15_s(rows: Rows, monkeypatch: pytest.Mo
     assert readings.READ_EVERY_S == 15
     metrics = metrics_of(rows)
 
-    async def heads() -> list[float | None]:
-        seen = []
+    async def counts() -> list[float | None]:
+        values = []
         for every_s in (15.0, 0.0, 0.0):  # the second is still of the first reading
             monkeypatch.setattr(readings, "READ_EVERY_S", every_s)
-            seen.append(value(samples(await metrics.text()), "mosaic_grants", status="pending"))
+            values.append(value(samples(await metrics.text()), "mosaic_grants", status="pending"))
             rows.apply(peer_manifest(), *map(grant_manifest, ("beta-tasks", "two")))
-        return seen
+        return values
 
-    assert asyncio.run(heads()) == [1, 1, 1]
+    assert asyncio.run(counts()) == [1, 1, 1]
 
 
 def test_without_the_database_the_rest_is_told_and_the_rows_are_absent(
@@ -237,11 +237,11 @@ def test_a_database_that_hangs_holds_up_no_scrape_and_is_asked_once(
     rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readings, "ANSWER_S", 0.1)
-    asked, goes_on = threading.Semaphore(0), threading.Event()
+    calls, goes_on = threading.Semaphore(0), threading.Event()
     transaction = Database.transaction
 
     def hang(self: Database) -> AbstractContextManager[Tx]:
-        asked.release()
+        calls.release()
         goes_on.wait(PATIENCE_S)
         return transaction(self)
 
@@ -255,10 +255,10 @@ def test_a_database_that_hangs_holds_up_no_scrape_and_is_asked_once(
         return [*ups, value(samples(await metrics.text()), "mosaic_database_up")]
 
     assert asyncio.run(scrape()) == [0, 0, 0, 1]
-    asks = 0
-    while asked.acquire(blocking=False):
-        asks += 1
-    assert asks == 2  # for the numbers and for drift
+    count = 0
+    while calls.acquire(blocking=False):
+        count += 1
+    assert count == 2  # for the numbers and for drift
 
 
 def test_the_endpoint_counts_routes_without_what_clients_choose_and_enrollments_and_the_ca(

@@ -198,8 +198,8 @@ def test_run_is_ready_while_its_passes_end(mosaic: Quick) -> None:
         assert process.status("/") == 200
         metrics = process.client.get("/metrics").text
         assert 'requests_total{route="pages",status="200"} 1.0' in metrics
-        for told in ('passes_total{code="",result="', 'code="manifest_invalid",result="failed"}'):
-            assert told in metrics
+        for text in ('passes_total{code="",result="', 'code="manifest_invalid",result="failed"}'):
+            assert text in metrics
         assert "mosaic_database_up 1.0" in metrics
         assert process.end() == 0
 

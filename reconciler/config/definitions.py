@@ -103,6 +103,12 @@ SETTINGS: Final = (
         shown=False,
     ),
     Setting("notify_file", Path, "a TOML file of the targets of notices, [[notify]] tables"),
+    Setting(
+        "state_dir",
+        Path,
+        "a folder outside the database that remembers its newest audit record",
+        in_home=False,
+    ),
     Setting("trusted_proxies", values.read_networks, "networks whose PROXY headers are believed"),
     Setting("proxy_protocol", values.read_switch, "true: trusted proxies send a PROXY header"),
     Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),

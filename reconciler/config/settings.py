@@ -65,6 +65,7 @@ class Settings:
     allow_addresses: tuple[Network, ...] = ()
     peer_proxy: ProxyRules = field(default_factory=ProxyRules)
     credentials_dir: Path | None = None
+    state_dir: Path | None = None
     credentials_exec: tuple[str, ...] | None = None
     notify_file: Path | None = None
     trusted_proxies: tuple[Network, ...] = ()

@@ -27,17 +27,16 @@ from reconciler.loops.remote_grants import RemoteGrants
 from reconciler.loops.renewals import Renewals
 from reconciler.loops.service_status import Work, ping, report_service
 from reconciler.loops.workers import run_workers
+from reconciler.operations.backup.remembered_head import RememberedHead
 from reconciler.operations.placement import places_in_home, places_of_ca
 from reconciler.operations.roots import read_roots
 from reconciler.operations.secrets import read_pepper, require_every_key
 from reconciler.release import Releaser
 from reconciler.renew import Renewer
 from reconciler.store.async_database import AsyncDatabase
-from reconciler.store.backup.control import require_same_server
 from reconciler.store.db import Database
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.rewrap import sealed_by_key
-from reconciler.store.schema import require_current
 from reconciler.web.app import make_app
 from reconciler.web.limits import Limits, capacity_of, raise_descriptor_limit
 from reconciler.web.server.certificate import ServerCertificate
@@ -121,12 +120,10 @@ async def opened_gateway(
     """Open what an endpoint needs, once the database has been checked too.
 
     Raises:
-        NeedsEdit: `schema_missing`, `database_replaced`; `keyring_invalid`: a key that seals a row
-            is not here.
+        NeedsEdit: `schema_missing`, `database_replaced`, `keyring_invalid`.
     """
     checked = Database(source, application_name("serve"))
-    require_current(checked)
-    require_same_server(checked)
+    RememberedHead(settings).require(checked)
     with checked.transaction() as tx:
         require_every_key(files.keys, sealed_by_key(tx), files.keyring)
     ca = CaClient(
@@ -180,6 +177,7 @@ async def serve_until(
             group.create_task(_serve(stop, settings, gateway, announce_ready))
             group.create_task(report_service(stop, ready, work))
             group.create_task(run_workers(gateway, stop))
+            group.create_task(RememberedHead(settings).watch(stop, gateway.database))
             for other in besides:
                 group.create_task(_run(other, stop))
     except* MosaicError as failed:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import ssl
 import threading
-from typing import TYPE_CHECKING
+import tomllib
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from reconciler.core.issuance.invitation import parse_invitation
@@ -15,8 +19,6 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import httpx
 
     from reconciler.core.issuance.tokens import Token
 
@@ -36,12 +38,14 @@ class Lost:
         self.export = str(gateway.cwd / "audit.jsonl")
         self.kept, self.revoked = Enrollee(), Enrollee()
         self.token: Token | None = None
+        self.certificate = ""
 
     def live(self) -> None:
         """Let it be backed up while peers enroll, and revoke a grant after that."""
         gateway = self.gateway
         with gateway.up(), gateway.client() as client:
-            self._enroll(client, "kept", self.kept)
+            issued = self._enroll(client, "kept", self.kept)
+            self.certificate = certificate_field(issued["certificate"])
             self._enroll(client, "revoked", self.revoked)
             url = gateway.document("grant", "invite", "waiting")["invitation"]["url"]
             self.token = parse_invitation(url).token
@@ -58,14 +62,20 @@ class Lost:
         lines = gateway.sql(EXPORT)
         (gateway.cwd / "audit.jsonl").write_text(f"{lines}\n")
 
-    def _enroll(self, client: httpx.Client, grant: str, peer: Enrollee) -> None:
+    def _enroll(self, client: httpx.Client, grant: str, peer: Enrollee) -> Any:
         url = self.gateway.document("grant", "invite", grant)["invitation"]["url"]
         answer = peer.enroll(client, parse_invitation(url).token)
         assert answer.status_code == 201, answer.text
+        return answer.json()
 
     def _enroll_repeatedly(self, stop: threading.Event) -> None:
         while not stop.is_set():
             self.gateway.enroll("busy")
+
+
+def certificate_field(pem: str) -> str:
+    """Return a certificate as a proxy hands it on (RFC 9440)."""
+    return f":{base64.b64encode(ssl.PEM_cert_to_DER_cert(pem)).decode()}:"
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +114,11 @@ def test_what_was_taken_away_after_the_backup_does_not_come_back(lost: Lost) -> 
             assert [each.status_code for each in answers] == [503] * 5
             assert {each.json()["code"] for each in answers} == {"restored"}
             assert client.get("/federation/v1/ca/roots").status_code == 200
+            private = f"http://{tomllib.loads(gamma.home.config.read_text())['private_listen']}"
+            certificate = {"Client-Cert": lost.certificate}
+            for path in ("/readyz", "/authorize"):
+                answer = httpx.get(f"{private}{path}", headers=certificate, trust_env=False)
+                assert (answer.status_code, answer.json()["code"]) == (503, "restored")
 
             gamma.ok("apply", "--yes")
             gamma.ok("restore", "--confirm", "--yes")
@@ -112,6 +127,8 @@ def test_what_was_taken_away_after_the_backup_does_not_come_back(lost: Lost) -> 
             assert gamma.grant("kept")["status"] == "active"
             assert gamma.grant("revoked")["status"] == "revoked"
             assert "left the company" in gamma.grant("revoked")["hold"]["reason"]
+            answer = httpx.get(f"{private}/authorize", headers=certificate, trust_env=False)
+            assert answer.headers["X-Mosaic-Grant"] == "kept"
             gamma.enroll("waiting")
             assert gamma.document("plan")["changes"] == []
             gamma.ok("audit", "verify")

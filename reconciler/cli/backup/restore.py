@@ -37,6 +37,7 @@ from reconciler.errors import NeedsEdit, Refused
 from reconciler.memory_protection import protect_memory
 from reconciler.operations.backup.archive import opened_archive
 from reconciler.operations.backup.files import ca_of
+from reconciler.operations.backup.remembered_head import RememberedHead
 from reconciler.operations.backup.restore import restore_database, restore_home
 from reconciler.store.backup import control
 from reconciler.store.db import Database
@@ -161,9 +162,18 @@ def _confirm(*, yes: bool) -> None:
 
 
 def _adopt(*, yes: bool) -> None:
+    settings = read_settings()
     with _owner_transaction("restore --adopt") as tx:
+        reason = control.replaced(tx, RememberedHead(settings).read())
+        if reason is None:
+            raise Refused(
+                "state_conflict",
+                "the database is the one that this gateway had before",
+                hint="there is nothing to adopt",
+            )
+        click.echo(reason, err=True)
         confirm("Use this database from now on, and void its open tokens?", yes=yes)
-        control.adopt(tx, _actor(), "another database server")
+        control.adopt(tx, _actor(), reason)
     click.echo("adopted: the gateway answers 503 to its peers until you have done this:")
     print_hint("  apply the source: `mosaic federation apply`")
     print_hint("  then: `mosaic federation restore --confirm`")

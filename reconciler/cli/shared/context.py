@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -18,7 +18,7 @@ from reconciler.config import Settings, database_source, load_settings
 from reconciler.core.model.times import format_duration
 from reconciler.core.privileges import Role
 from reconciler.core.setting_values import SourceSetting, is_url
-from reconciler.errors import NeedsEdit, Refused
+from reconciler.errors import NeedsEdit, Refused, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,16 +157,18 @@ def open_database(
     Raises:
         NeedsEdit: `home_missing`, `schema_missing`, `database_replaced`.
     """
-    from reconciler.store.backup.control import require_same_server
+    from reconciler.operations.backup.remembered_head import RememberedHead
     from reconciler.store.db import Database
     from reconciler.store.locks import application_name
-    from reconciler.store.schema import require_current
 
     with running_database(settings, role) as source:
         current = Database(source, application_name(name))
-        require_current(current)
-        require_same_server(current)
+        remembered = RememberedHead(settings)
+        remembered.require(current)
         yield Database(source, application_name(name), lasting=True) if lasting else current
+        if role is not Role.READER:
+            with suppress(Retry):  # what the command has written is there
+                remembered.require(current)
 
 
 def require_home(settings: Settings) -> Any:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import shlex
 import tomllib
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.config import require, write_config
+from reconciler.config import require
 from reconciler.config.home import TAG_TEXT, Home
 from reconciler.core.backup.manifest import SETTINGS
 from reconciler.core.setting_values import SourceSetting
@@ -56,10 +57,10 @@ def restore_home(archive: Archive, home: Home, later: LaterRecords | None) -> Lo
         NeedsEdit: `config_invalid`: the folder cannot be written.
         MosaicError: the database cannot be run.
     """
+    _refuse_home(home)
     require_known(archive.manifest.database.migration)
     settings = _settings(archive)
     require_usable(server_account(), home.server)
-    _refuse_home(home)
     try:
         private_folder(home.path)
         home.path.chmod(0o711 if os.geteuid() == 0 else 0o700)  # as `init` makes it
@@ -93,11 +94,7 @@ def _fill(
             require_logins(home, postgres.cluster_of(home))
     if not SourceSetting(settings["source"], settings.get("ref")).is_git:
         make_folder(home.path.parent / settings["source"])
-    if any(name in settings for name in PLACES):
-        kept = {name: text for name, text in settings.items() if name not in PLACES}
-        write_config(home.config, kept)
-    else:
-        write_new(home.config, archive.content(SETTINGS), 0o600)
+    write_new(home.config, _without_places(archive.content(SETTINGS)), 0o600)
     home.restoring.unlink()
     return loaded
 
@@ -113,12 +110,18 @@ def _settings(archive: Archive) -> dict[str, str]:
         document = tomllib.loads(archive.content(SETTINGS).decode())
     except ValueError as error:
         raise Refused("backup_invalid", f"{SETTINGS}: {error}") from None
-    texts = {
-        name: ",".join(value) if isinstance(value, list) else str(value)
-        for name, value in document.items()
-    }
-    texts.setdefault("source", "manifests")
-    return texts
+    texts = {name: value for name, value in document.items() if isinstance(value, str)}
+    return {"source": "manifests"} | texts
+
+
+def _without_places(content: bytes) -> bytes:
+    """Return settings without those that name a place for what is in the home now."""
+    text = re.sub(rf"(?m)^\s*({'|'.join(PLACES)})\s*=.*\n?", "", content.decode())
+    before = tomllib.loads(content.decode())
+    if tomllib.loads(text) != {name: before[name] for name in before if name not in PLACES}:
+        hint = "restore it with another version, or write the settings on a line each"
+        raise Refused("backup_invalid", f"{SETTINGS} has a place on several lines", hint=hint)
+    return text.encode()
 
 
 def _refuse_home(home: Home) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.audit.certificate_events import IssuanceGivenUp
+from reconciler.core.audit.chain import Head
 from reconciler.core.audit.event_base import grant_ref
 from reconciler.core.audit.events import GatewayAdopted, RestoreConfirmed
 from reconciler.core.model.times import rfc3339
@@ -14,13 +15,21 @@ from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
-    from reconciler.store.db import Database, Tx
+    from reconciler.store.db import Tx
 
 CONFIRM: Final = "`mosaic federation apply`, then `mosaic federation restore --confirm`"
 ADOPT: Final = (
     "name the database of before; or, if this one is to be used from now on:"
     " `mosaic federation restore --adopt`"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SeenHead:
+    """The newest audit record of a database, and the epoch in which it was."""
+
+    epoch: int
+    head: Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +58,32 @@ def unconfirmed(state: str) -> Retry:
     return Retry("restored", "the gateway was restored and is not confirmed", hint=CONFIRM)
 
 
-def require_same_server(database: Database) -> None:
-    """Raise where the rows were written on another database server.
+def require_same_database(tx: Tx, seen: SeenHead | None) -> SeenHead:
+    """Return the newest record of a database that is the one of before; `seen` is one it had.
 
     Raises:
         NeedsEdit: `database_replaced`.
     """
-    with database.transaction() as tx:
-        row = tx.row("SELECT federation_restored() AS state")
-    if row is not None and row["state"] == "replaced":
+    if (why := replaced(tx, seen)) is not None:
         raise NeedsEdit(
-            "database_replaced",
-            "the rows of this database were written on another server: it is a copy of them",
-            hint=ADOPT,
+            "database_replaced", f"the database is not the one of before: {why}", hint=ADOPT
         )
+    row = tx.row(
+        "SELECT c.epoch, h.seq, h.hash FROM federation_control AS c, federation_audit_head AS h"
+    )
+    assert row is not None
+    return SeenHead(row["epoch"], Head(row["seq"], bytes(row["hash"])))
+
+
+def replaced(tx: Tx, seen: SeenHead | None) -> str | None:
+    """Return why a database is not the one of before, or None."""
+    row = tx.row("SELECT epoch, federation_restored() AS state FROM federation_control")
+    assert row is not None
+    if row["state"] == "replaced":
+        return "its rows were written on another server"
+    if seen is None or row["epoch"] > seen.epoch or audit.has_record(tx, seen.head):
+        return None
+    return f"its audit log lacks record {seen.head.seq}, which this gateway has seen"
 
 
 def close(tx: Tx, actor: str) -> int:

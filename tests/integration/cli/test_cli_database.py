@@ -77,6 +77,7 @@ def test_the_url_is_printed_as_psql_takes_it(empty: Quick) -> None:
 
 def test_a_database_that_a_later_version_migrated_is_left_alone(mosaic: Quick) -> None:
     mosaic.rows.run("UPDATE alembic_version SET version_num = '9999'")
+    mosaic.rows.run("UPDATE federation_control SET oldest_migration = '9999'")
     for arguments in (*VERBS[:5], ("db", "upgrade")):
         done = mosaic(*arguments, "--log-level", "error")
         assert done.code == 1, arguments

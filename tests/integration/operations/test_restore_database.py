@@ -10,15 +10,26 @@ import pytest
 
 from reconciler.authority import Authority
 from reconciler.errors import Retry
+from reconciler.operations.backup.archive import opened_archive
+from reconciler.store.connection import probe
 from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.killed import run_and_kill
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reconciler.embedded.postgres.server import Cluster
+
 EXPORT: Final = "SELECT body, encode(prev, 'hex') AS prev, encode(hash, 'hex') AS hash FROM"
 MANIFESTS: Final = {name: grant_manifest(name) for name in ("one", "two", "three")}
+
+
+@pytest.fixture(autouse=True)
+def nobody_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no gateway waited for that could have read the empty database."""
+    monkeypatch.setattr("reconciler.operations.backup.restore.SETTLE_S", 0.0)
 
 
 @pytest.fixture
@@ -190,3 +201,69 @@ def test_a_folder_that_cannot_be_written_to_is_told(mosaic: Quick) -> None:
     for path in ("missing/a.backup", "manifests"):
         done = mosaic("backup", path)
         assert (done.code, path in done.err) == (1, True), done.err
+
+
+def test_an_older_database_is_refused_by_what_a_file_remembers(
+    mosaic: Quick, server: Cluster, database_url: str
+) -> None:
+    state = mosaic.cwd / "state"
+    state.mkdir()
+    mosaic.variables["MOSAIC_STATE_DIR"] = str(state)
+    mosaic.ok("status")
+    name = database_url.partition("@/")[2].partition("?")[0]
+    probe.ensure_database(server.url("postgres"), f"older_{name}", name)
+    mosaic.ok("grant", "revoke", "one", "--yes")
+    mosaic.variables["MOSAIC_DATABASE_URL"] = server.url(f"older_{name}")
+
+    for verb in (("grant", "list"), ("apply", "--yes")):
+        done = mosaic(*verb)
+        assert (done.code, "which this gateway has seen" in done.err) == (78, True)
+    mosaic.ok("restore", "--adopt", "--yes")
+    assert mosaic("restore", "--adopt", "--yes").code == 1, "once is enough"
+    mosaic.ok("apply", "--yes")
+    mosaic.ok("restore", "--confirm", "--yes")
+    mosaic.ok("grant", "list")
+
+
+def test_a_backup_that_is_killed_leaves_a_whole_file_or_the_one_before(mosaic: Quick) -> None:
+    folder = mosaic.cwd / "backups"
+    folder.mkdir()
+    mosaic.ok("backup", "backups/a.backup")
+    before = (folder / "a.backup").read_bytes()
+    for step in (1, 3, 5):
+        assert run_and_kill(mosaic, folder, step, "backup", "backups/a.backup", "--force")
+        if (folder / "a.backup").read_bytes() != before:
+            with opened_archive(folder / "a.backup"):
+                pass  # it is whole: the kill came after its name
+    mosaic.ok("backup", "backups/a.backup", "--force")
+    assert [path.name for path in folder.iterdir()] == ["a.backup"], "nothing is left over"
+
+
+def test_a_restore_that_is_killed_anywhere_is_made_by_the_next_one(
+    mosaic: Quick, server: Cluster
+) -> None:
+    mosaic.ok("backup", "a.backup")
+    expected = mosaic.statuses()
+    for step in (22, 38):
+        probe.ensure_database(server.url("postgres"), f"killed_{step}")
+        other = elsewhere(mosaic, server.url(f"killed_{step}"), f"restored-{step}")
+        assert run_and_kill(other, mosaic.cwd / f"restored-{step}", step, "restore", "a.backup")
+        done = other("restore", "a.backup")
+        if done.code:  # it was killed when all was done
+            assert "holds a gateway's rows" in done.err
+        assert other.statuses() == expected
+    assert other("restore", "--confirm", "--yes").code == 1, "it is not open before an apply"
+
+
+def test_a_home_whose_restore_was_interrupted_is_no_gateway(mosaic: Quick) -> None:
+    home = mosaic.cwd / "home"
+    home.mkdir()
+    (home / "restoring").touch()
+    (home / "mosaic-home").touch()
+    mosaic.ok("backup", "a.backup")
+    bare = Quick(mosaic.cwd)
+    for verb in (("init",), ("up",), ("restore", "a.backup")):
+        done = bare(*verb, "--home", str(home))
+        assert (done.code, "mosaic federation destroy --home" in done.err) == (1, True), done.err
+    bare.ok("destroy", "--yes", "--home", str(home))
+    assert not home.exists()

@@ -1,0 +1,98 @@
+"""The newest audit record that a gateway has seen, remembered in a file outside the database.
+
+A database whose log lacks that record is an older one, which somebody put in its place: whatever
+was revoked since would hold again. A restore of ours raises the epoch, and is no surprise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from reconciler.config.definitions import invalid
+from reconciler.core.audit.chain import Head
+from reconciler.core.model.spec import canonical_json
+from reconciler.errors import Retry
+from reconciler.files import replace_file
+from reconciler.store.backup.control import SeenHead, require_same_database
+from reconciler.store.schema import require_current_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.config import Settings
+    from reconciler.store.async_database import AsyncDatabase
+    from reconciler.store.db import Database
+
+NAME: Final = "audit-head"
+EVERY_S: Final = 5.0
+
+
+class RememberedHead:
+    """The file of a gateway; without a home or `MOSAIC_STATE_DIR` there is none."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path: Path | None = None
+        if settings.state_dir is not None:
+            self._path = settings.state_dir / NAME
+        elif settings.embedded and settings.home is not None:
+            self._path = settings.home.audit_head
+        self._known: SeenHead | None = None
+
+    def read(self) -> SeenHead | None:
+        """Return what is remembered, or None.
+
+        Raises:
+            NeedsEdit: `config_invalid`: the file is not as we write it.
+        """
+        if self._path is None:
+            return None
+        try:
+            document = json.loads(self._path.read_text())
+            head = Head(int(document["seq"]), bytes.fromhex(document["hash"]))
+            return SeenHead(int(document["epoch"]), head)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            reason = getattr(error, "strerror", None) or "it is not as a gateway writes it"
+            hint = "see that the database is the right one, then remove the file"
+            raise invalid(str(self._path), reason, hint) from None
+
+    def write(self, seen: SeenHead) -> None:
+        """Remember a record, if it is newer than what is remembered."""
+        if self._path is None or seen == self._known:
+            return
+        before = self.read()
+        self._known = seen
+        if before is not None and (before.epoch, before.head.seq) >= (seen.epoch, seen.head.seq):
+            return
+        document = {"epoch": seen.epoch, "seq": seen.head.seq, "hash": seen.head.hash.hex()}
+        with suppress(OSError):  # who may only read the folder does not remember
+            replace_file(self._path, f"{canonical_json(document)}\n".encode(), 0o600)
+
+    def require(self, database: Database) -> None:
+        """Check the schema, and that the database is the one of before; remember its newest record.
+
+        Raises:
+            NeedsEdit: `database_replaced`, `schema_missing`.
+            Refused: `schema_differs`.
+        """
+        with database.transaction() as tx:
+            require_current_in(tx)
+            seen = require_same_database(tx, self.read())
+        self.write(seen)
+
+    async def watch(self, stop: asyncio.Event, database: AsyncDatabase) -> None:
+        """Do so until `stop` is set.
+
+        Raises:
+            NeedsEdit: `database_replaced`: the process must end.
+        """
+        while not stop.is_set():
+            with suppress(Retry):  # an outage; others report it
+                seen = await database.run(require_same_database, self.read())
+                self.write(seen)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), EVERY_S)

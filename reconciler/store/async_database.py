@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncCursor
 
+    Cursor = AsyncCursor[dict[str, Any]]
+
     from reconciler.store.connection.conninfo import Source
 
 P = ParamSpec("P")
@@ -68,18 +70,22 @@ class PooledTx(Tx):
         return await (await self._execute(statement, values)).fetchall()
 
     async def _last_row(self, statement: str, values: dict[str, object]) -> dict[str, Any] | None:
-        async with self._lent.connection.pipeline():
-            cursor = await self._execute(statement, values)
+        async with self._lent.connection.pipeline():  # COMMIT goes with it
+            cursor = await self._send(statement, values)
             await self._lent.connection.commit()
             return await cursor.fetchone()
 
-    async def _execute(
-        self, statement: str, values: dict[str, object]
-    ) -> AsyncCursor[dict[str, Any]]:
-        cursor = self._lent.connection.cursor(row_factory=dict_row)
-        await cursor.execute(in_driver_form(statement), values)
+    async def _execute(self, statement: str, values: dict[str, object]) -> Cursor:
+        if self._lent.begun:
+            return await self._send(statement, values)
+        async with self._lent.connection.pipeline():  # BEGIN goes with it
+            cursor = await self._send(statement, values)
         self._lent.begun = True
         return cursor
+
+    async def _send(self, statement: str, values: dict[str, object]) -> Cursor:
+        cursor = self._lent.connection.cursor(row_factory=dict_row)
+        return await cursor.execute(in_driver_form(statement), values)
 
 
 class AsyncDatabase:

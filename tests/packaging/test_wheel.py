@@ -74,8 +74,10 @@ def test_wheel_carries_the_templates_of_the_pages(installed: Path, elsewhere: Pl
     path = Path(elsewhere.run(installed / "bin" / "python", "-c", script).strip())
 
     assert path.is_relative_to(installed)
-    assert "templates/overview.html" in files_below(path)
-    assert files_below(path) == files_below(ROOT / "reconciler" / "web" / "private" / "pages")
+    for name in ("templates", "static"):
+        expected = files_below(ROOT / "reconciler" / "web" / "private" / "pages" / name)
+        assert expected, "nothing to compare"
+        assert files_below(path / name) == expected
 
 
 def test_environment_has_what_the_wheel_asks_for_and_no_more(

@@ -217,7 +217,9 @@ def test_every_role_that_reads_rows_can_show_every_page(
         assert documents.run(tx, Query({}), run["id"])["changes"]
 
 
-@pytest.mark.parametrize("path", ["/grants/nobody", "/peers/nobody", "/nowhere", "/grants/a/b"])
+@pytest.mark.parametrize(
+    "path", ["/grants/nobody", "/peers/nobody", "/runs/x", "/nowhere", "/grants/a/b"]
+)
 def test_an_unknown_page_is_a_404_page_for_people_and_a_problem_for_programs(
     client: httpx.Client, path: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 METHODS: Final = ("GET", "HEAD")
 AT_ONCE: Final = 2  # pages that are made: a page of a large gateway takes a core for a while
 DEADLINE_S: Final = 20.0  # of a page, with the wait for its turn
+STATEMENT_MS: Final = 15_000
 SUFFIX: Final = ".json"
 # Nothing is loaded but style sheet and icon, nothing is run, and no other site may frame it.
 HEADERS: Final = {
@@ -76,7 +78,10 @@ class Pages:
 
     database: Database
     cache: DriftCache = field(default_factory=DriftCache)
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    # Threads of their own: a database that hangs keeps them, and not those that enrollments need.
+    threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pages")
+    )
 
     async def respond(self, scope: Scope) -> Response:
         """Return the page of a request.
@@ -94,8 +99,11 @@ class Pages:
         _require_reading(scope)
         query = Query.parse(scope["query_string"], route.parameters)
         try:
-            async with asyncio.timeout(DEADLINE_S), self.turns:
-                return await asyncio.to_thread(self._page, path, route, query, name)
+            async with asyncio.timeout(DEADLINE_S):
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(
+                    self.threads, self._page, path, route, query, name
+                )
         except TimeoutError:
             raise Retry(
                 "unavailable", f"the page was not ready within {DEADLINE_S:.0f} s"
@@ -106,6 +114,7 @@ class Pages:
         try:
             with self.database.transaction() as tx:
                 tx.run("SET TRANSACTION READ ONLY")
+                tx.run(f"SET LOCAL statement_timeout = {STATEMENT_MS}")
                 document = route.document(tx, query, *arguments)
         except Refused as error:
             if error.code != "name_unknown":

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from reconciler.core.model.states import GrantStatus, PeerStatus
+from reconciler.core.model.text import shown
 from reconciler.core.model.times import rfc3339
+from reconciler.errors import Refused
 from reconciler.store.audit.log import RecordFilter, newest
 from reconciler.store.audit.queries import newest_of_row, numbered
 from reconciler.store.views.grants import GrantFilter, count_grants, search_grants, show_grant
@@ -17,7 +20,7 @@ from reconciler.store.views.peers import PeerFilter, count_peers, search_peers, 
 from reconciler.store.views.runs import count_runs, list_runs, show_run
 from reconciler.store.views.status import reconcilers, status
 from reconciler.web.private.pages.charts import ends_by_day
-from reconciler.web.private.pages.query import PAGE_SIZE, Page, Query, parse_id
+from reconciler.web.private.pages.query import PAGE_SIZE, Page, Query
 from reconciler.web.private.pages.wording import issuance_steps, scope_sentences
 
 if TYPE_CHECKING:
@@ -124,7 +127,10 @@ def run(tx: Tx, query: Query, name: str) -> Document:
     Raises:
         Refused: `name_unknown`.
     """
-    view = show_run(tx, parse_id(name))
+    try:
+        view = show_run(tx, UUID(name))
+    except ValueError:
+        raise Refused("name_unknown", f"there is no run {shown(name)}") from None
     records = view.records or range(0)
     page = Page.of(query, len(records))
     changes = [_change(each) for each in numbered(tx, records[page.rows])] if records else []
@@ -149,7 +155,7 @@ def audit(tx: Tx, query: Query) -> Document:
     kind, subject = query.text("kind"), query.text("subject")
     only = RecordFilter((kind,) if kind else (), None, subject or None, query.number("before"))
     rows = newest(tx, PAGE_SIZE + 1, only)[::-1]
-    shown = rows[:PAGE_SIZE]
+    page = rows[:PAGE_SIZE]
     records = [
         {
             "seq": row["seq"],
@@ -159,9 +165,9 @@ def audit(tx: Tx, query: Query) -> Document:
             "subject": row["subject"],
             "data": json.loads(row["body"])["data"],
         }
-        for row in shown
+        for row in page
     ]
-    older = shown[-1]["seq"] if len(rows) > PAGE_SIZE else None
+    older = page[-1]["seq"] if len(rows) > PAGE_SIZE else None
     return {**_at(tx), "records": records, "older": older}
 
 

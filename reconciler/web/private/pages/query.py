@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 PAGE_SIZE: Final = 50  # rows
-MAX_NUMBER: Final = 2**31 - 1
+MAX_NUMBER: Final = 2**53
 MAX_TEXT: Final = 200  # characters of a search
 
 T = TypeVar("T")
@@ -82,21 +82,17 @@ class Query:
         value = self.text("id")
         if not value:
             return None
-        return parse_id(value)
+        try:
+            return UUID(value)
+        except ValueError:
+            message = f"id: got {shown(value)}, expected a UUID"
+            raise Refused("request_malformed", message) from None
 
     def link(self, **changes: object) -> str:
         """Return the query with some parameters changed, as a link has it."""
         merged = self.values | {name: str(value) for name, value in changes.items()}
         given = {name: value for name, value in merged.items() if value}
         return f"?{urlencode(given)}" if given else ""
-
-
-def parse_id(text: str) -> UUID:
-    """Return the id of a row; raise `Refused` for anything else."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise Refused("request_malformed", f"id: got {shown(text)}, expected a UUID") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class NoticeSender:
         if request is None:
             return None
         url = urlsplit(secrets.url)
-        what = f"the target {target.name!r},"
+        what = f"the target {target.name!r} at"
         try:
             origin = f"{url.scheme}://{url.netloc}"
             to = await find(origin, self.allow_addresses, TIMEOUTS, self.rules, what)

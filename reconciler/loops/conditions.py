@@ -63,7 +63,7 @@ class Conditions:
 
     def _may_differ(self, marks: DriftMarks) -> bool:
         last, age_s = self._marks, time.monotonic() - self._looked_s
-        if not marks.told:
+        if not marks.has_target:
             return False
         if last is None or self._seen or age_s >= DRIFT_AGAIN_S:
             return True

@@ -249,5 +249,5 @@ def resume(tx: Tx, actor: str) -> None:
             hint="see `mosaic federation status`",
         )
     tx.run("UPDATE federation_applied SET paused = NULL")
-    told = conditions.end(tx, NoticeEvent.PAUSE)
-    audit.append(tx, actor, [ReconcilerResumed(current_pause.as_json()), *told])
+    ended = conditions.end(tx, NoticeEvent.PAUSE)
+    audit.append(tx, actor, [ReconcilerResumed(current_pause.as_json()), *ended])

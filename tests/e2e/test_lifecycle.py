@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,10 +14,13 @@ import pytest
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.gateways.gateway import TestGateway, gateway_folder
+from tests.support.gateways.receiver import receiver
+from tests.support.notices import SECRET
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +88,32 @@ def test_ctrl_c_ends_all_of_it_in_time_whatever_its_clients_do(gamma: TestGatewa
     assert code == 0, running.output
     assert "Traceback" not in running.output
     assert gamma.processes() == {}
+
+
+def test_up_tells_its_targets_and_ends_in_time_while_one_of_them_stalls(
+    gamma: TestGateway, tmp_path: Path
+) -> None:
+    config = gamma.cwd / ".mosaic" / "mosaic.toml"
+    before = config.read_text()
+    with receiver(tmp_path) as hook, receiver(tmp_path, "stalled") as stalled:
+        stalled.stalled.set()
+        (tmp_path / "secret").write_text(SECRET)
+        tables = [
+            f'[[notify]]\nname = "{name}"\nkind = "json"\nurl = "{target.url}"\n'
+            f'secret_file = "{tmp_path / "secret"}"\nca_file = "{target.roots}"\n'
+            for name, target in (("hook", hook), ("stalled", stalled))
+        ]
+        config.write_text("\n".join((before, *tables)))
+        running = gamma.start_up()
+        write(gamma.manifests, four=grant_manifest("four"))
+        wait_until(lambda: "Applied: 1 added (1 WIDENS)" in hook.titles, "the notice")
+        wait_until(lambda: stalled.received, "a request that is not answered")
+        begun = time.monotonic()
+        assert running.stop(signal.SIGINT) == 0
+        assert time.monotonic() - begun < 10
+        queues = {each["name"]: each["queue"] for each in gamma.document("notify", "list")}
+        assert queues["stalled"] > queues["hook"] == 0
+    config.write_text(before)
 
 
 def test_a_second_up_in_the_same_home_is_refused_and_told_who_is_first(gamma: TestGateway) -> None:

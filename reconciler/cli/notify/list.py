@@ -5,7 +5,7 @@ A target is named by `[[notify]]` in `mosaic.toml`, or in the file of MOSAIC_NOT
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +14,8 @@ from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.output import output_option, show_list
 from reconciler.config.notify import read_targets
 from reconciler.core.model.times import rfc3339
+from reconciler.core.notices.model import FILTERABLE
+from reconciler.core.notices.target import OF_COMMITS
 from reconciler.core.privileges import Role
 from reconciler.store.notices.targets import TargetState, states
 
@@ -22,6 +24,18 @@ if TYPE_CHECKING:
 
     from reconciler.cli.shared.formatting import Row
     from reconciler.core.notices.target import Target
+
+
+def _events(row: Row) -> str:
+    """Return what a target is told; one of another process's settings may be unknown here."""
+    events = row["events"]
+    if events is None:
+        return "not in these settings"
+    return {_EVERY: "all", _OF_COMMITS: "status of commits"}.get(tuple(events), ", ".join(events))
+
+
+_EVERY: Final = tuple(map(str, FILTERABLE))
+_OF_COMMITS: Final = tuple(map(str, OF_COMMITS))
 
 
 def _error(row: Row) -> str:
@@ -35,7 +49,7 @@ def _error(row: Row) -> str:
 COLUMNS = (
     ("NAME", lambda row: row["name"]),
     ("KIND", lambda row: row["kind"]),
-    ("EVENTS", lambda row: ", ".join(row["events"]) if row["events"] else "not set here"),
+    ("EVENTS", _events),
     ("QUEUE", lambda row: f"{row['queue']:,}"),
     ("GIVEN UP", lambda row: f"{row['givenUp']:,}"),
     ("LAST SUCCESS", lambda row: away(row["lastSuccess"]) if row["lastSuccess"] else "-"),

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.status_document import ENDS_WITHIN
+from reconciler.core.notices.changes import changes_text, effect_of, shown_fields, shown_text
 from reconciler.core.notices.model import Item, NoticeEvent, NoticeState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from reconciler.core.audit.event_base import Json
@@ -38,10 +39,18 @@ def condition_title(event: NoticeEvent, state: NoticeState, named: str) -> str:
 
 
 def condition_items(
-    event: NoticeEvent, state: NoticeState, items: Sequence[Json], text: Callable[[object], str]
+    event: NoticeEvent, state: NoticeState, items: Sequence[Json]
 ) -> tuple[Item, ...]:
-    """Return the items of a condition's notice; `text` makes foreign values safe to show."""
-    return tuple(Item(text(each["subject"]), text(_text(event, state, each))) for each in items)
+    """Return the items of a condition's notice."""
+    return tuple(_item(event, state, each) for each in items)
+
+
+def _item(event: NoticeEvent, state: NoticeState, facts: Json) -> Item:
+    subject, text = shown_text(facts["subject"]), shown_text(_text(event, state, facts))
+    if event is not NoticeEvent.DRIFT or state is NoticeState.OVER:
+        return Item(subject, text)
+    fields = facts.get("fields") or ()
+    return Item(subject, text, effect_of(fields), shown_fields(fields))
 
 
 def _text(event: NoticeEvent, state: NoticeState, facts: Json) -> str:
@@ -58,7 +67,7 @@ def _text(event: NoticeEvent, state: NoticeState, facts: Json) -> str:
             return f"expires within {facts['within']} days, at {facts['expiresAt']}"
         case NoticeEvent.DRIFT:
             by = f" by {facts['by']}" if facts.get("by") else ""
-            fields = ", ".join(facts.get("fields") or ())
+            fields = changes_text(facts.get("fields") or ())
             return f"{facts['what']}{by}{f': {fields}' if fields else ''}"
         case NoticeEvent.REFUSED | NoticeEvent.FAILING:
             return f"{facts['message']}; {facts['hint']} ({facts['code']})"

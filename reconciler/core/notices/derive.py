@@ -6,20 +6,18 @@ in `_READERS` is not told.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit import certificate_events, row_events
 from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
-from reconciler.core.model.text import counted, printable, without_credentials
+from reconciler.core.model.text import counted
 from reconciler.core.model.times import rfc3339
+from reconciler.core.notices.changes import changes_text, effect_of, shown_fields, shown_text
 from reconciler.core.notices.conditions import condition_items, condition_title
 from reconciler.core.notices.model import (
-    MAX_FIELDS,
     MAX_ITEMS,
-    MAX_TEXT,
     Item,
     Notice,
     NoticeEvent,
@@ -36,7 +34,7 @@ _VERBS: Final = ("added", "changed", "replaced", "removed", "reverted", "adopted
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Part:
     """What one event contributes: to which notice, what it does to authority, and its items.
 
     `items` makes them: of a large transaction only the first ones are shown.
@@ -56,19 +54,21 @@ def notices_of(events: Sequence[Event], first_seq: int) -> list[Notice]:
 
     A notice is of the last record that it tells of, so no two are of one record.
     """
-    groups: dict[tuple[NoticeEvent, NoticeState], list[tuple[int, _Told]]] = {}
+    groups: dict[tuple[NoticeEvent, NoticeState], list[tuple[int, _Part]]] = {}
     for seq, event in enumerate(events, first_seq):
         reader = _READERS.get(type(event))
-        told = reader(event) if reader is not None else None
-        if told is not None:
-            groups.setdefault((told.event, told.state), []).append((seq, told))
-    notices = [_notice(event, state, told) for (event, state), told in groups.items()]
+        part = reader(event) if reader is not None else None
+        if part is not None:
+            groups.setdefault((part.event, part.state), []).append((seq, part))
+    notices = [_notice(event, state, parts) for (event, state), parts in groups.items()]
     return sorted(notices, key=lambda notice: notice.seq)
 
 
-def _notice(event: NoticeEvent, state: NoticeState, told: Sequence[tuple[int, _Told]]) -> Notice:
+def _notice(
+    event: NoticeEvent, state: NoticeState, numbered: Sequence[tuple[int, _Part]]
+) -> Notice:
     # what widens comes first: a long list is cut
-    parts = sorted((part for _, part in told), key=_by_effect)
+    parts = sorted((part for _, part in numbered), key=_by_effect)
     items = tuple(item for part in parts[:MAX_ITEMS] for item in part.items())[:MAX_ITEMS]
     count = sum(part.count for part in parts)
     summary = _summary(parts) if event is NoticeEvent.APPLIED else {}
@@ -77,21 +77,21 @@ def _notice(event: NoticeEvent, state: NoticeState, told: Sequence[tuple[int, _T
         event,
         state,
         _title(event, state, items, count, summary),
-        told[-1][0],
+        numbered[-1][0],
         items,
         count,
         summary,
         _commit(origin.get("commit")),
-        _text(origin["source"]) if origin.get("source") else None,
+        shown_text(origin["source"]) if origin.get("source") else None,
         bool(origin.get("dirty")),
     )
 
 
-def _by_effect(part: _Told) -> int:
+def _by_effect(part: _Part) -> int:
     return {"widens": 0, "mixed": 0, "narrows": 1}.get(part.effect or "", 2)
 
 
-def _summary(parts: Iterable[_Told]) -> dict[str, int]:
+def _summary(parts: Iterable[_Part]) -> dict[str, int]:
     counts = Counter(part.verb for part in parts)
     effects = Counter(part.effect for part in parts)
     return {verb: counts[verb] for verb in _VERBS} | {
@@ -129,55 +129,28 @@ _TITLES: Final[dict[tuple[NoticeEvent, NoticeState], str]] = {
 def _commit(commit: Json | None) -> Json | None:
     if commit is None:
         return None
-    return {name: _text(value) if value else None for name, value in commit.items()}
+    return {name: shown_text(value) if value else None for name, value in commit.items()}
 
 
-def _text(value: object) -> str:
-    """Return a value as text without credentials, of one line, cut short."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return printable(without_credentials(text), MAX_TEXT)
-
-
-def _declared(verb: str) -> Callable[[Any], _Told | None]:
-    def read(event: Any) -> _Told | None:
+def _declared(verb: str) -> Callable[[Any], _Part | None]:
+    def read(event: Any) -> _Part | None:
         if event.origin is None:
             return None
         granted = verb in ("added", "replaced") and event.kind.startswith("grant.")
-        effect = "widens" if granted else _effect({each.get("effect") for each in event.fields})
+        effect = "widens" if granted else effect_of(event.fields)
 
         def items() -> tuple[Item, ...]:
-            what = _granted(event.spec) if granted else _changes(event.fields)
-            fields = () if granted else tuple(map(_field, event.fields[:MAX_FIELDS]))
-            return (Item(_subject(event), _text(f"{verb}: {what}"), effect, fields),)
+            what = (
+                _granted(event.spec)
+                if granted
+                else changes_text(event.fields, new=verb == "added") or "declared anew"
+            )
+            fields = () if granted else shown_fields(event.fields)
+            return (Item(_subject(event), shown_text(f"{verb}: {what}"), effect, fields),)
 
-        return _Told(NoticeEvent.APPLIED, NoticeState.ONCE, items, 1, verb, effect, event.origin)
+        return _Part(NoticeEvent.APPLIED, NoticeState.ONCE, items, 1, verb, effect, event.origin)
 
     return read
-
-
-def _effect(effects: set[object]) -> str | None:
-    wider = bool(effects & {"widens", "mixed"})
-    narrower = bool(effects & {"narrows", "mixed"})
-    return "mixed" if wider and narrower else "widens" if wider else "narrows" if narrower else None
-
-
-def _field(change: Json) -> Json:
-    return {
-        "path": _text(change["path"]),
-        "old": _text(change.get("old")),
-        "new": _text(change.get("new")),
-        "effect": change.get("effect"),
-    }
-
-
-def _changes(fields: Sequence[Json]) -> str:
-    texts = []
-    for each in fields[:MAX_FIELDS]:
-        effect = each.get("effect")
-        mark = f" {effect.upper()}" if effect and effect != "neutral" else ""
-        old, new = (printable(_text(each.get(side)), 60) for side in ("old", "new"))
-        texts.append(f"{each['path']} {old} -> {new}{mark}")
-    return "; ".join(texts) or "declared anew"
 
 
 def _granted(spec: Json) -> str:
@@ -190,93 +163,93 @@ def _granted(spec: Json) -> str:
     )
 
 
-def _adopted(event: row_events.RowAdopted) -> _Told | None:
+def _adopted(event: row_events.RowAdopted) -> _Part | None:
     text = f"managed by git from now on ({event.place})"
-    told = _one(NoticeEvent.APPLIED, NoticeState.ONCE, event, text)
-    return replace(told, verb="adopted", origin=event.origin)
+    part = _one(NoticeEvent.APPLIED, NoticeState.ONCE, event, text)
+    return replace(part, verb="adopted", origin=event.origin)
 
 
-def _revoked(event: row_events.GrantRevoked | row_events.PeerRevoked) -> _Told:
+def _revoked(event: row_events.GrantRevoked | row_events.PeerRevoked) -> _Part:
     if event.origin is None:
         return _narrowed(NoticeEvent.REVOKED, event, f"revoked: {event.reason}")
-    told = _narrowed(NoticeEvent.APPLIED, event, f"removed: {event.reason}")
-    return replace(told, verb="removed", origin=event.origin)
+    part = _narrowed(NoticeEvent.APPLIED, event, f"removed: {event.reason}")
+    return replace(part, verb="removed", origin=event.origin)
 
 
-def _revoked_elsewhere(event: certificate_events.CertificateRevokedElsewhere) -> _Told:
+def _revoked_elsewhere(event: certificate_events.CertificateRevokedElsewhere) -> _Part:
     text = f"the certificate {event.serial} was revoked at the CA, and not by this gateway"
     return _narrowed(NoticeEvent.REVOKED, event, text)
 
 
-def _expired(event: row_events.GrantExpired) -> _Told:
+def _expired(event: row_events.GrantExpired) -> _Part:
     return _one(NoticeEvent.ENDING, NoticeState.OVER, event, "expired")
 
 
-def _issued(event: certificate_events.CertificateIssued) -> _Told | None:
+def _issued(event: certificate_events.CertificateIssued) -> _Part | None:
     if event.renews is not None:
         return None
     text = f"the peer enrolled: certificate {event.serial}, until {rfc3339(event.not_after)}"
     return _one(NoticeEvent.ENROLLED, NoticeState.ONCE, event, text)
 
 
-def _enrolled(event: certificate_events.PeerEnrolled) -> _Told:
+def _enrolled(event: certificate_events.PeerEnrolled) -> _Part:
     text = f"we enrolled: certificate {event.serial}, until {rfc3339(event.not_after)}"
     return _one(NoticeEvent.ENROLLED, NoticeState.ONCE, event, text)
 
 
-def _theft(event: certificate_events.TheftSuspected) -> _Told:
+def _theft(event: certificate_events.TheftSuspected) -> _Part:
     secret = f"certificate {event.certificate}" if event.certificate else f"token {event.token}"
     text = f"{secret} came from {event.address} with another key than its own ({event.code})"
     return _one(NoticeEvent.THEFT, NoticeState.BEGUN, event, text)
 
 
-def _acknowledged(event: certificate_events.TheftAcknowledged) -> _Told:
+def _acknowledged(event: certificate_events.TheftAcknowledged) -> _Part:
     text = f"{event.secret}: the signal of record {event.record} was acknowledged"
     return _one(NoticeEvent.THEFT, NoticeState.OVER, event, text)
 
 
-def _withdrawn(event: certificate_events.PeerGrantWithdrawn) -> _Told:
+def _withdrawn(event: certificate_events.PeerGrantWithdrawn) -> _Part:
     text = f"the other side {event.what} the grant that it gave us"
     return _one(NoticeEvent.WITHDRAWN, NoticeState.BEGUN, event, text)
 
 
-def _restored(event: certificate_events.PeerGrantRestored) -> _Told:
+def _restored(event: certificate_events.PeerGrantRestored) -> _Part:
     text = "the grant that the other side gave us holds again"
     return _one(NoticeEvent.WITHDRAWN, NoticeState.OVER, event, text)
 
 
-def _condition(event: ConditionBegun | ConditionEnded) -> _Told:
+def _condition(event: ConditionBegun | ConditionEnded) -> _Part:
     state = NoticeState.BEGUN if isinstance(event, ConditionBegun) else NoticeState.OVER
     named = NoticeEvent(event.condition)
     commit = next((each["commit"] for each in event.items if each.get("commit")), None)
     source = next((each["source"] for each in event.items if each.get("source")), None)
-    return _Told(
+    return _Part(
         named,
         state,
-        lambda: condition_items(named, state, event.items, _text),
+        lambda: condition_items(named, state, event.items),
         event.count,
         origin={"commit": commit, "source": source},
     )
 
 
-def _one(event: NoticeEvent, state: NoticeState, of: RowEvent, text: str) -> _Told:
-    return _Told(event, state, lambda: (Item(_subject(of), _text(text)),))
+def _one(event: NoticeEvent, state: NoticeState, of: RowEvent, text: str) -> _Part:
+    return _Part(event, state, lambda: (Item(_subject(of), shown_text(text)),))
 
 
-def _narrowed(event: NoticeEvent, of: RowEvent, text: str) -> _Told:
-    return _Told(
+def _narrowed(event: NoticeEvent, of: RowEvent, text: str) -> _Part:
+    return _Part(
         event,
         NoticeState.ONCE,
-        lambda: (Item(_subject(of), _text(text), "narrows"),),
+        lambda: (Item(_subject(of), shown_text(text), "narrows"),),
         effect="narrows",
     )
 
 
 def _subject(event: RowEvent) -> str:
-    return _text(event.subject)
+    return shown_text(event.subject)
 
 
-_READERS: Final[dict[type[Event], Callable[[Any], _Told | None]]] = {
+_READERS: Final[dict[type[Event], Callable[[Any], _Part | None]]] = {
     row_events.RowCreated: _declared("added"),
     row_events.RowUpdated: _declared("changed"),
     row_events.RowReplaced: _declared("replaced"),

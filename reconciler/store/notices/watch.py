@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.times import parse_rfc3339, rfc3339
 from reconciler.core.notices.conditions import PAUSE_AGE, days_left
-from reconciler.core.notices.model import NoticeEvent
+from reconciler.core.notices.model import MAX_FIELDS, NoticeEvent
 from reconciler.store.notices import conditions
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def watch_ends(tx: Tx) -> list[Event]:
             continue
         gone.discard(key)
         facts = _end_facts(row, now)
-        told = known.get(key, {}).get("within")
-        if facts["within"] is None or (told is not None and facts["within"] > told):
+        before = known.get(key, {}).get("within")
+        if facts["within"] is None or (before is not None and facts["within"] > before):
             later[key] = facts
-        elif told is None or facts["within"] < told:
+        elif before is None or facts["within"] < before:
             nearer[key] = facts
     if gone:
         conditions.forget(tx, NoticeEvent.ENDING, sorted(gone))
@@ -111,7 +111,7 @@ def _drift_facts(drift: Drift) -> dict[str, Any]:
     return {
         "subject": drift.identity,
         "what": str(drift.kind),
-        "fields": [each.path for each in drift.fields],
+        "fields": [each.as_json() for each in drift.fields[:MAX_FIELDS]],
         "by": drift.changed_by.role if drift.changed_by is not None else None,
     }
 
@@ -131,7 +131,7 @@ class DriftMarks:
     this costs nothing.
     """
 
-    told: bool  # whether there is a target at all
+    has_target: bool
     changes: int
     drifted: int
     head: int
@@ -140,7 +140,7 @@ class DriftMarks:
 def drift_marks(tx: Tx) -> DriftMarks:
     """Return the marks as they are now."""
     row = tx.row(
-        "SELECT EXISTS (SELECT FROM federation_notice_targets) AS told,"
+        "SELECT EXISTS (SELECT FROM federation_notice_targets) AS has_target,"
         " coalesce((SELECT max(id) FROM federation_hand_changes), 0) AS changes,"
         " (SELECT count(*) FROM federation_conditions WHERE condition = :drift) AS drifted,"
         " (SELECT seq FROM federation_audit_head) AS head",

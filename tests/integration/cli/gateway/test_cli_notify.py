@@ -111,7 +111,7 @@ def test_a_certificate_of_another_ca_is_refused(
     ended = mosaic("notify", "test", "hook")
     assert ended.code == 1
     assert "its certificate does not verify" in ended.err
-    assert "the target 'hook'," in ended.err
+    assert "the target 'hook' at 127.0.0.1" in ended.err
 
 
 def test_an_unknown_target_and_a_missing_file_are_named(mosaic: Quick, tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ from tests.support.repositories.repository import Checkout
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.gateways.grantor import Alpha
+    from tests.support.gateways.joiner import Beta
+
 ALL = (
     *("applied", "refused", "failing", "ending", "drift", "pause", "commit", "revoked"),
     *("enrolled", "theft", "withdrawn"),
@@ -239,3 +242,10 @@ def test_nothing_is_recorded_while_there_is_no_target(database_url: str, tmp_pat
         targets.register(tx, "hook", "json", ALL)
     loop.one_pass()
     assert notices(rows) == [("failing", "begun", "reconciler")]
+
+
+def test_an_enrollment_is_told_on_both_sides_once(alpha: Alpha, beta: Beta) -> None:
+    beta.join(alpha.invitation())
+    assert notices(alpha.rows)[1:] == [("enrolled", "once", "grant/beta-tasks")]
+    assert notices(beta.rows)[-1][:2] == ("enrolled", "once")
+    assert alpha.rows.one("SELECT count(*) FROM federation_notices WHERE event = 'enrolled'") == 1

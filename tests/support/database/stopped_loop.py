@@ -9,10 +9,10 @@ import os
 import signal
 import sys
 
-from reconciler import reconcile
 from reconciler.core.setting_values import SourceSetting
 from reconciler.loops import run
 from reconciler.loops.triggers import Triggers
+from reconciler.store.apply import execute
 from reconciler.store.connection import session
 from reconciler.store.db import Database
 
@@ -24,7 +24,7 @@ def _tell(text: str) -> None:
 
 def main(url: str, source: str, at: str) -> None:
     session.IDLE_TIMEOUT_MS = 1500  # type: ignore[misc]  # else a minute
-    module, name = (run, "apply") if at == "reading" else (reconcile, "carry_out")
+    module, name = (run, "apply") if at == "reading" else (execute, "carry_out")
     result = getattr(module, name)
 
     def stopping(*args: object, **kwargs: object) -> object:

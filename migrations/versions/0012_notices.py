@@ -13,12 +13,11 @@ down_revision = "0011"
 branch_labels = None
 depends_on = None
 
-# `number` is drawn under the lock of the audit head, so a smaller one is never committed later.
+# By `seq`, that of the audit record: a smaller one is never committed later.
 NOTICES = """
 CREATE TABLE federation_notices (
-    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    seq bigint PRIMARY KEY REFERENCES federation_audit_log,
     id uuid NOT NULL UNIQUE,
-    seq bigint NOT NULL REFERENCES federation_audit_log,
     event text NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     document text NOT NULL
@@ -26,7 +25,7 @@ CREATE TABLE federation_notices (
 CREATE INDEX federation_notices_by_time ON federation_notices (at);
 """
 
-# `position` is the number of the last notice that is done with; `lease` names the process that
+# `position` is the `seq` of the last notice that is done with; `lease` names the process that
 # sends the next one, until `lease_until`.
 TARGETS = """
 CREATE TABLE federation_notice_targets (

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def write(tx: Tx, actor: str, events: Sequence[Event], first_seq: int, at: datetime) -> None:
     """Write the notices of events whose records have been appended.
 
-    The lock of the audit head is held, so notices get their numbers in the order of the commits: a
-    target's position passes none that is committed later.
+    The lock of the audit head is held, so their order by `seq` is that of the commits: a target's
+    position passes none that is committed later.
     """
     rows = []
     for notice in notices_of(events, first_seq):
@@ -34,6 +34,6 @@ def write(tx: Tx, actor: str, events: Sequence[Event], first_seq: int, at: datet
         tx.run(
             "INSERT INTO federation_notices (id, seq, event, document)"
             " SELECT id, seq, event, document FROM jsonb_to_recordset(CAST(:rows AS jsonb))"
-            " AS row (id uuid, seq bigint, event text, document text) ORDER BY seq",
+            " AS row (id uuid, seq bigint, event text, document text)",
             rows=as_json(rows),
         )

@@ -34,7 +34,7 @@ class Delivery:
 
     target: str
     lease: uuid.UUID
-    number: int
+    seq: int
     id: str
     document: str
     attempts: int  # earlier ones of this notice
@@ -52,7 +52,7 @@ def register(tx: Tx, name: str, kind: str, events: Sequence[str]) -> None:
     """Make a target known, or note that it still is; a new one is sent no old notices."""
     tx.run(
         "INSERT INTO federation_notice_targets AS t (name, kind, events, position)"
-        " VALUES (:name, :kind, :events, coalesce((SELECT max(number) FROM federation_notices"
+        " VALUES (:name, :kind, :events, coalesce((SELECT max(seq) FROM federation_notices"
         "   WHERE at < clock_timestamp() - CAST(:age AS interval)), 0))"
         " ON CONFLICT (name) DO UPDATE"
         " SET kind = :kind, events = :events, seen_at = clock_timestamp()"
@@ -76,16 +76,16 @@ def claim(tx: Tx, name: str) -> Delivery | None:
         " AND coalesce(lease_until, '-infinity') <= clock_timestamp()"
         " AND coalesce(next_attempt_at, '-infinity') <= clock_timestamp()"
         " AND EXISTS (SELECT FROM federation_notices AS n"
-        "   WHERE n.number > t.position AND n.event = ANY(t.events))"
+        "   WHERE n.seq > t.position AND n.event = ANY(t.events))"
         " FOR NO KEY UPDATE SKIP LOCKED",
         name=name,
     )
     if target is None:
         return None
     notice = tx.row(
-        "SELECT number, id::text AS id, document,"
+        "SELECT seq, id::text AS id, document,"
         " at < clock_timestamp() - CAST(:kept AS interval) AS old FROM federation_notices"
-        " WHERE number > :position AND event = ANY(:events) ORDER BY number LIMIT 1",
+        " WHERE seq > :position AND event = ANY(:events) ORDER BY seq LIMIT 1",
         position=target["position"],
         events=target["events"],
         kept=KEPT,
@@ -118,10 +118,10 @@ def skip(tx: Tx, claimed: Delivery) -> None:
     """Move the target past a notice that says nothing to it."""
     tx.run(
         "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL,"
-        " position = greatest(position, :number) WHERE name = :name AND lease = :lease",
+        " position = greatest(position, :seq) WHERE name = :name AND lease = :lease",
         name=claimed.target,
         lease=claimed.lease,
-        number=claimed.number,
+        seq=claimed.seq,
     )
 
 
@@ -129,11 +129,11 @@ def record_success(tx: Tx, sent: Delivery) -> None:
     """Move the target past a notice that it took."""
     tx.run(
         "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL, attempts = 0,"
-        " next_attempt_at = NULL, position = greatest(position, :number),"
+        " next_attempt_at = NULL, position = greatest(position, :seq),"
         " last_success_at = clock_timestamp() WHERE name = :name AND lease = :lease",
         name=sent.target,
         lease=sent.lease,
-        number=sent.number,
+        seq=sent.seq,
     )
 
 
@@ -155,13 +155,13 @@ def give_up(tx: Tx, sent: Delivery, error: str) -> None:
     """Move the target past a notice that it never takes."""
     tx.run(
         "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL, attempts = 0,"
-        " next_attempt_at = NULL, position = greatest(position, :number),"
+        " next_attempt_at = NULL, position = greatest(position, :seq),"
         " given_up = given_up + 1, given_up_at = clock_timestamp(),"
         " last_error = :error, last_error_at = clock_timestamp()"
         " WHERE name = :name AND lease = :lease",
         name=sent.target,
         lease=sent.lease,
-        number=sent.number,
+        seq=sent.seq,
         error=error[:MAX_ERROR],
     )
 
@@ -180,11 +180,11 @@ def expire(tx: Tx) -> list[GivenUp]:
     Return how many each target never got.
     """
     rows = tx.rows(
-        "WITH old AS (SELECT t.name, count(*) AS count, max(n.number) AS number"
+        "WITH old AS (SELECT t.name, count(*) AS count, max(n.seq) AS seq"
         "   FROM federation_notice_targets AS t JOIN federation_notices AS n"
-        "   ON n.number > t.position AND n.event = ANY(t.events)"
+        "   ON n.seq > t.position AND n.event = ANY(t.events)"
         "   AND n.at < clock_timestamp() - CAST(:kept AS interval) GROUP BY t.name)"
-        " UPDATE federation_notice_targets AS t SET position = greatest(position, old.number),"
+        " UPDATE federation_notice_targets AS t SET position = greatest(position, old.seq),"
         " attempts = 0, given_up = given_up + old.count, given_up_at = clock_timestamp()"
         " FROM old WHERE t.name = old.name RETURNING t.name AS target, old.count",
         kept=KEPT,
@@ -221,10 +221,10 @@ class TargetState:
 def states(tx: Tx) -> tuple[TargetState, ...]:
     """Return the state of each target that a process named in the last days, by name."""
     rows: list[dict[str, Any]] = tx.rows(
-        "SELECT t.name, t.kind, count(n.number) AS queue, min(n.at) AS oldest, t.attempts,"
+        "SELECT t.name, t.kind, count(n.seq) AS queue, min(n.at) AS oldest, t.attempts,"
         " t.next_attempt_at, t.last_success_at, t.last_error, t.last_error_at, t.given_up,"
         " t.given_up_at FROM federation_notice_targets AS t"
-        " LEFT JOIN federation_notices AS n ON n.number > t.position AND n.event = ANY(t.events)"
+        " LEFT JOIN federation_notices AS n ON n.seq > t.position AND n.event = ANY(t.events)"
         " GROUP BY t.name ORDER BY t.name"
     )
     return tuple(TargetState(**row) for row in rows)

@@ -45,14 +45,14 @@ def rows(database_url: str) -> Rows:
 def notices(rows: Rows) -> list[tuple[str, str, str]]:
     """The event, the state and the first object of each notice."""
     named = []
-    for row in rows.rows("SELECT document FROM federation_notices ORDER BY number"):
+    for row in rows.rows("SELECT document FROM federation_notices ORDER BY seq"):
         data = json.loads(row["document"])["data"]
         named.append((data["event"], data["state"], data["items"][0]["subject"]))
     return named
 
 
 def last(rows: Rows) -> Any:
-    statement = "SELECT document FROM federation_notices ORDER BY number DESC LIMIT 1"
+    statement = "SELECT document FROM federation_notices ORDER BY seq DESC LIMIT 1"
     return json.loads(rows.one(statement))["data"]
 
 

@@ -206,7 +206,7 @@ def test_a_notice_that_is_seven_days_old_is_given_up_and_said(
         store.register(tx, "hook", "json", ("applied",))
     rows.apply(peer_manifest())
     rows.apply(peer_manifest(), grant_manifest("one"))
-    rows.run("UPDATE federation_notices SET at = at - interval '8 days' WHERE number = 1")
+    rows.run("UPDATE federation_notices SET at = at - interval '8 days' WHERE seq = 1")
     with sending(rows.url, json_target(tmp_path, "hook", target, "applied")):
         wait_until(lambda: state(rows).given_up == 1 and target.received, "what is left")
     assert "gave up 1 notice that it did not take within 7 days" in caplog.text

@@ -189,6 +189,9 @@ def test_each_event_is_told_or_is_known_not_to_be() -> None:
         events.ReconcilerResumed,
         events.TrustOverridden,
         events.RequestsRefused,
+        events.GatewayRestored,
+        events.GatewayAdopted,
+        events.RestoreConfirmed,
     }
     assert set(get_args(Event)) - derive._READERS.keys() == untold
 

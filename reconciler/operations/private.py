@@ -15,6 +15,7 @@ from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.errors import NeedsEdit
 from reconciler.store.connection.reader import Reader
 from reconciler.store.db import Database
+from reconciler.store.drift.cache import DriftCache
 from reconciler.store.locks import application_name
 from reconciler.web.metrics.registry import Metrics
 from reconciler.web.private.access import Access
@@ -60,9 +61,12 @@ class PrivateListener:
         `rows` is the database that pages and metrics show, by a login that reads it.
         """
         _log.info("private listener at %s", self.socket.shown)
-        pages = Pages(Database(rows, application_name("pages"), lasting=True)) if rows else None
+        pages = None
         if rows is not None:
-            self.metrics.add_rows(Database(rows, application_name("metrics"), lasting=True))
+            drift = DriftCache()
+            pages = Pages(Database(rows, application_name("pages"), lasting=True), drift)
+            metrics = Database(rows, application_name("metrics"), lasting=True)
+            self.metrics.add_rows(metrics, drift)
         app = PrivateApp(self.access, checks, self.metrics, authority, pages)
         await serve_private(app, self.socket, stop)
 

@@ -27,6 +27,7 @@ from reconciler.web.metrics.rows import RowCollector
 if TYPE_CHECKING:
     from reconciler.core.telemetry import CaOutcome
     from reconciler.store.db import Database
+    from reconciler.store.drift.cache import DriftCache
     from reconciler.web.metrics.definitions import Definition
 
     Instrument = Counter | Gauge | Histogram
@@ -54,9 +55,9 @@ class Metrics(Telemetry):
         labels = (version, built_commit() or "", platform.python_version())
         self._gauge(defined.BUILD_INFO, *labels).set(1)
 
-    def add_rows(self, database: Database) -> None:
+    def add_rows(self, database: Database, drift: DriftCache) -> None:
         """Tell what the rows of a database say too."""
-        self._rows = RowCollector(database)
+        self._rows = RowCollector(database, drift)
         self._registry.register(self._rows)
 
     async def text(self) -> bytes:

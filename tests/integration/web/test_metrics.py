@@ -16,6 +16,7 @@ from reconciler.core.setting_values import RateLimit
 from reconciler.core.telemetry import CaOutcome, PassResult
 from reconciler.errors import Retry
 from reconciler.store.db import Database
+from reconciler.store.drift.cache import DriftCache
 from reconciler.store.drift.repair import drifted
 from reconciler.store.views.metrics import row_metrics
 from reconciler.web.metrics import rows as readings
@@ -81,7 +82,7 @@ def value(series: Samples, name: str, **labels: str) -> float | None:
 def metrics_of(rows: Rows, verb: str = "serve") -> Metrics:
     metrics = Metrics(verb)
     if Part.ROWS in PARTS[verb]:
-        metrics.add_rows(rows.database)
+        metrics.add_rows(rows.database, DriftCache())
     return metrics
 
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.credentials.bundle import CredentialFiles
 from reconciler.credentials.folder import locked_folder
-from reconciler.credentials.hook import run_hook
 from reconciler.crypto.seal import unseal
+from reconciler.hook import run_hook
 from reconciler.store.outbound import release as rows
 from reconciler.store.outbound.peers import client_key_context
 
@@ -71,7 +71,8 @@ def release_to_folder(releaser: Releaser, name: str, path: Path) -> Released:
             folder.remove_leftovers()  # (4)
         error = None
         if releaser.hook is not None and folder.hook_is_due:  # (6)
-            error = run_hook(releaser.hook, name, path)
+            variables = {"MOSAIC_PEER": name, "MOSAIC_CREDENTIALS": str(path)}
+            error = run_hook(releaser.hook, variables)
             if error is None or not releaser.retries_hook:
                 folder.settle_hook()
         return Released(changed, row.document(), error)

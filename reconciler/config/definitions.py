@@ -109,6 +109,13 @@ SETTINGS: Final = (
         "a folder outside the database that remembers its newest audit record",
         in_home=False,
     ),
+    Setting("checkpoint_dir", Path, "the folder that gets a checkpoint of the audit log each day"),
+    Setting(
+        "checkpoint_exec",
+        values.read_command,
+        "a command that gets each of these checkpoints on its standard input",
+        shown=False,
+    ),
     Setting("trusted_proxies", values.read_networks, "networks whose PROXY headers are believed"),
     Setting("proxy_protocol", values.read_switch, "true: trusted proxies send a PROXY header"),
     Setting("allowed_signers", Path, "who may sign commits, in the format of ssh-keygen"),

@@ -68,6 +68,8 @@ class Settings:
     state_dir: Path | None = None
     credentials_exec: tuple[str, ...] | None = None
     notify_file: Path | None = None
+    checkpoint_dir: Path | None = None
+    checkpoint_exec: tuple[str, ...] | None = None
     trusted_proxies: tuple[Network, ...] = ()
     proxy_protocol: bool = False
     allowed_signers: Path | None = None

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.cli.audit.verify import broken, refuse_break
+from reconciler.cli.audit.verify import refuse_break
 from reconciler.cli.shared.context import open_database, read_settings
 from reconciler.cli.shared.output import MAX_CELL, document_text, json_line, show_list
 from reconciler.cli.shared.watch import repeat
-from reconciler.core.audit.chain import ChainBreak
+from reconciler.core.audit.chain import ChainBreak, broken
 from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
 from reconciler.core.privileges import Role

@@ -14,6 +14,7 @@ import click
 
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
+from reconciler.core.audit.chain import broken
 from reconciler.core.audit.checkpoint import MAX_CHECKPOINT, Checkpoint
 from reconciler.core.model.times import rfc3339
 from reconciler.core.privileges import Role
@@ -74,16 +75,6 @@ def refuse_break(chain_break: ChainBreak | None) -> None:
     """Raise `Refused` (`audit_broken`) where the log breaks."""
     if chain_break is not None:
         raise broken(chain_break)
-
-
-def broken(chain_break: ChainBreak) -> Refused:
-    """Return the error of a log that does not verify."""
-    return Refused(
-        "audit_broken",
-        f"the audit log breaks at seq {chain_break.seq}: {chain_break.reason}",
-        hint="the records before it are intact; compare the log with a backup, and find out"
-        " who changed it",
-    )
 
 
 def signature_of(file: Path) -> Path:

@@ -24,6 +24,7 @@ from reconciler.cli.shared.context import (
 from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.signals import until_signal
 from reconciler.core.plan.guard import GuardOptions
+from reconciler.loops.checkpoints import checkpointing
 from reconciler.loops.jobs import run_jobs
 from reconciler.loops.run import Loop
 from reconciler.loops.service_status import Work, report_service
@@ -31,11 +32,13 @@ from reconciler.loops.triggers import PASS_EVERY, Triggers
 from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from datetime import timedelta
 
     from reconciler.cli.gateway.webhook import Webhook
     from reconciler.config import Settings
+    from reconciler.loops.checkpoints import Task
     from reconciler.operations.private import PrivateListener
 
 
@@ -80,20 +83,21 @@ def command(
             loop = Loop(database, triggers, f"loop:{actor_name()}", limits, signed)
             if private is not None:
                 loop.telemetry = private.metrics
-            await _until_signal(loop, pushes, private)
+            tasks = checkpointing(settings, database.source)
+            await _until_signal(loop, pushes, private, tasks)
 
     print_gateway(settings)
     asyncio.run(run())
 
 
 async def _until_signal(
-    loop: Loop, pushes: Webhook | None, private: PrivateListener | None
+    loop: Loop, pushes: Webhook | None, private: PrivateListener | None, tasks: Sequence[Task]
 ) -> None:
     stop = until_signal()
-    listening = pushes.serving(loop.triggers.pushed) if pushes is not None else None
+    listening = [pushes.serving(loop.triggers.pushed)] if pushes is not None else []
     async with asyncio.TaskGroup() as group:
-        if listening is not None:
-            group.create_task(listening(stop))
+        for task in (*listening, *tasks):
+            group.create_task(task(stop))
         if private is not None:
             group.create_task(
                 private.serve_loop(stop, loop.database.source, loop.require_recent_pass)

@@ -18,6 +18,7 @@ from reconciler.cli.shared.signals import until_signal
 from reconciler.config import database_source
 from reconciler.core.privileges import Role
 from reconciler.embedded.supervise import supervised
+from reconciler.loops.checkpoints import checkpointing
 from reconciler.memory_protection import protect_memory
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
 from reconciler.operations.notices import sending_notices, usable_targets
@@ -63,5 +64,6 @@ async def _serve(settings: Settings) -> None:
             keeping(files, settings, gateway, url),
             *serving_authority(private, authority_url, rows_url),
             *await sending_notices(targets, settings, gateway.database),
+            *checkpointing(settings, rows_url),
         ]
         await serve_until(stop, settings, gateway, click.echo, *tasks)

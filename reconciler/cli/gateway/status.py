@@ -74,7 +74,18 @@ def _read(settings: Settings, database: Database) -> dict[str, Any]:
     with database.transaction() as tx:
         document = status(tx).as_json()
     document["move"] = _move(settings, database)
+    document["checkpoint"] = _checkpoint(settings)
     return document
+
+
+def _checkpoint(settings: Settings) -> dict[str, Any] | None:
+    """Return the newest checkpoint of the folder that the settings name."""
+    if settings.checkpoint_dir is None:
+        return None
+    from reconciler.loops.checkpoints import newest_file
+
+    newest = newest_file(settings.checkpoint_dir)
+    return newest.as_json() if newest is not None else None
 
 
 def _print(document: dict[str, Any], output: str, *, watch: bool) -> None:
@@ -120,6 +131,9 @@ def _lines(document: dict[str, Any]) -> Iterator[Line]:
     for each in document["reconcilers"]:
         yield from _reconciler(each)
     yield from _drift(document["drift"])
+    if (newest := document["checkpoint"]) is not None:
+        text = f"seq {newest['seq']:,}, {away(newest['at'])}, {newest['file']}"
+        yield f"checkpoint    {text}", None
     for what, counts in document["counts"].items():
         text = ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "none"
         yield f"{what:<13} {text}", None

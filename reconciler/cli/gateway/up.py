@@ -27,6 +27,7 @@ from reconciler.cli.shared.signals import until_signal
 from reconciler.core.privileges import Role
 from reconciler.embedded.supervise import supervised
 from reconciler.errors import NeedsEdit
+from reconciler.loops.checkpoints import checkpointing
 from reconciler.loops.run import Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.memory_protection import protect_memory
@@ -93,8 +94,12 @@ async def _up(settings: Settings, webhook: Webhook | None) -> None:
         move = moving(home, rows_url)
         tasks = (loop.run, keeping(files, settings, gateway, gateway_url), move, *listening)
         private_tasks = serving_authority(private, url_of(Role.AUTHORITY), rows_url)
-        notices = await sending_notices(targets, settings, gateway.database)
-        await serve_until(stop, settings, gateway, click.echo, *tasks, *private_tasks, *notices)
+        others = (
+            *private_tasks,
+            *await sending_notices(targets, settings, gateway.database),
+            *checkpointing(settings, rows_url),
+        )
+        await serve_until(stop, settings, gateway, click.echo, *tasks, *others)
     click.echo("stopped; no process is left")
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.spec import canonical_json
 from reconciler.core.model.times import rfc3339
+from reconciler.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -132,3 +133,13 @@ def check_record(after: Head, record: Record) -> ChainBreak | None:
         if body.get(name) != value:
             return ChainBreak(record.seq, f"column {name!r} differs from the body")
     return None
+
+
+def broken(chain_break: ChainBreak) -> Refused:
+    """Return the error of a log that does not verify."""
+    return Refused(
+        "audit_broken",
+        f"the audit log breaks at seq {chain_break.seq}: {chain_break.reason}",
+        hint="the records before it are intact; compare the log with a backup, and find out"
+        " who changed it",
+    )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FORMAT: Final = "mosaic-checkpoint-v1"
 MAX_CHECKPOINT: Final = 4096  # octets
 
+FILE_NAME: Final = re.compile(r"audit-([0-9]{8}T[0-9]{6}Z)-([0-9]+)\.json", re.ASCII)
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
 
 
@@ -45,6 +46,11 @@ class Checkpoint:
     def heads(self) -> tuple[Head, Head]:
         """The two records that the log must have."""
         return Head(1, self.log), Head(self.seq, self.hash)
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file, which sorts by time."""
+        return f"audit-{self.at:%Y%m%dT%H%M%SZ}-{self.seq}.json"
 
     def text(self) -> str:
         """Return the text, which is what is signed."""

@@ -1,4 +1,4 @@
-"""The command that runs after a credential has changed, such as the reload of a proxy."""
+"""A command that an operator has set, which runs after something has changed."""
 
 from __future__ import annotations
 
@@ -9,28 +9,34 @@ from reconciler.core.model.text import printable
 from reconciler.process import Bounds, OutputTooLarge, ProcessTimeout, run_process
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 BOUNDS: Final = Bounds(seconds=30, output=1024 * 1024)
 _SHOWN: Final = 500  # characters of what it wrote
 
 
-def run_hook(words: tuple[str, ...], peer: str, folder: Path) -> str | None:
-    """Run the command and return None, or why it failed.
+def run_hook(
+    words: tuple[str, ...],
+    variables: Mapping[str, str],
+    content: bytes | None = None,
+    bounds: Bounds = BOUNDS,
+) -> str | None:
+    """Run the command and return None, or why it failed; `content` is its standard input.
 
-    It sees `MOSAIC_PEER` and `MOSAIC_CREDENTIALS`, and no other of this gateway's settings: some
-    hold secrets.
+    It sees `variables`, and none of this gateway's settings: some hold secrets.
     """
     environment = {
         name: text for name, text in os.environ.items() if not name.startswith("MOSAIC_")
     }
-    environment |= {"MOSAIC_PEER": peer, "MOSAIC_CREDENTIALS": str(folder)}
+    environment |= variables
     try:
-        result = run_process(words, bounds=BOUNDS, env=environment)
+        result = run_process(
+            words, bounds=BOUNDS, env={**environment, **variables}, content=content
+        )
     except ProcessTimeout:
-        return f"{words[0]} ran longer than {BOUNDS.seconds:.0f} s, and was killed"
+        return f"{words[0]} ran longer than {bounds.seconds:.0f} s, and was killed"
     except OutputTooLarge:
-        return f"{words[0]} wrote more than {BOUNDS.output:,} octets, and was killed"
+        return f"{words[0]} wrote more than {bounds.output:,} octets, and was killed"
     except OSError as error:
         return f"{words[0]} cannot be started: {error.strerror}"
     if result.code == 0:

@@ -110,14 +110,19 @@ class RecordList:
 
 
 def document_of(record: Record) -> Document:
-    """Return the document of a record."""
+    """Return the document of a record: its body, and what makes it a link of the chain."""
+    body = json.loads(record.body)
+    login = {"login": body["login"]} if "login" in body else {}  # of earlier versions without
     return {
         "seq": record.seq,
         "at": rfc3339(record.at),
         "kind": record.kind,
         "actor": record.actor,
         "subject": record.subject,
-        "data": json.loads(record.body)["data"],
+        "data": body["data"],
+        **login,
+        "prev": record.prev.hex(),
+        "hash": record.hash.hex(),
     }
 
 

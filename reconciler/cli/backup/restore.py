@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @click.argument("file", required=False)
-@click.option("--audit", metavar="EXPORT", help="Records of the audit log, one a line as JSON.")
+@click.option("--audit", metavar="EXPORT", help="What `audit list --after SEQ -o jsonl` printed.")
 @click.option("--confirm", "confirmed", is_flag=True, help="Let the gateway serve again.")
 @click.option("--adopt", "adopted", is_flag=True, help="Accept a database that was replaced.")
 @click.option("--ca-dir", metavar="DIR", help="The folder for step-ca's files, without a home.")

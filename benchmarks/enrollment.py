@@ -59,7 +59,7 @@ class Post:
 def figures() -> list[Figure]:
     """Return the figures of this subject."""
     with gateway(2, MOSAIC_RATE_LIMIT="0") as running:
-        names = [f"grant-{number}" for number in range(ENROLLMENTS * (ROUNDS + 1) * 3)]
+        names = [f"grant-{number}" for number in range(ENROLLMENTS * (ROUNDS + 1) * 4)]
         running.rows.apply(peer_manifest(), *(grant_manifest(each) for each in names))
         fresh = iter(names)
 
@@ -142,6 +142,7 @@ def _signing(running: Gateway) -> Post:
 
 async def send(roots: tuple[str, ...], ports: list[int], posts: list[Post]) -> list[float]:
     """Send each request once, and return how long each took; a client keeps its connection."""
+    assert posts
     context = ssl.create_default_context(cadata="".join(roots))
     left = [each.octets() for each in posts]
     latencies_s: list[float] = []

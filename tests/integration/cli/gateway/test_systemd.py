@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
-from reconciler.embedded.postgres.account import server_account
-from reconciler.embedded.postgres.programs import server_binaries
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import PEPPER, peer_manifest
@@ -72,6 +69,19 @@ def settings_file(mosaic: Quick, ca: Authority) -> dict[str, str]:
     return {name: places[name] for name in names}
 
 
+def write_credentials(unit: dict[str, list[str]], mosaic: Quick) -> Path:
+    """Write what systemd hands to a unit; return the folder."""
+    folder = mosaic.cwd / "credentials"
+    folder.mkdir(mode=0o700)
+    secrets = {
+        "database-url": mosaic.variables["MOSAIC_DATABASE_URL"],
+        "token-pepper": PEPPER.hex(),
+    }
+    for name in credentials_of(unit):
+        (folder / name).write_text(secrets[name])
+    return folder
+
+
 def deny_write_execute() -> None:
     ctypes.CDLL(None).prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0)
 
@@ -82,14 +92,7 @@ def started(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start what a unit starts, as systemd does, until the block ends."""
     unit = read_unit(UNITS / f"{name}.service")
-    credentials = mosaic.cwd / "credentials"
-    credentials.mkdir(mode=0o700)
-    secrets = {
-        "database-url": mosaic.variables["MOSAIC_DATABASE_URL"],
-        "token-pepper": PEPPER.hex(),
-    }
-    for credential in credentials_of(unit):
-        (credentials / credential).write_text(secrets[credential])
+    credentials = write_credentials(unit, mosaic)
     (command,) = unit["ExecStart"]
     program, *words = shlex.split(command)
     log = (mosaic.cwd / "log").open("wb")
@@ -150,31 +153,28 @@ def test_a_checkpoint_is_a_new_file_each_time(mosaic: Quick) -> None:
     assert mosaic("audit", "verify", "--checkpoint", str(file)).code == 0
 
 
-def test_a_dump_holds_the_rows_and_its_command_line_no_password(
-    mosaic: Quick, database_url: str
-) -> None:
+def test_a_backup_is_whole(mosaic: Quick, shared_authority: Authority) -> None:
     mosaic.ok("apply", "manifests", "--yes")
     unit = read_unit(UNITS / "mosaic-federation-backup.service")
-    assert set(credentials_of(unit)) == {"pg_service.conf"}
+    credentials = write_credentials(unit, mosaic)
     state = mosaic.cwd / "state"
     state.mkdir()
-    parameters = (f"{name}={value}" for name, value in conninfo_to_dict(database_url).items())
-    (mosaic.cwd / "pg_service.conf").write_text("\n".join(("[mosaic]", *parameters)))
-    programs = server_binaries(server_account())
-    environ = mosaic.environ(
-        {
-            **environment_of(unit, mosaic.cwd),
-            "STATE_DIRECTORY": str(state),
-            "PATH": f"{programs}:{os.environ['PATH']}",
-        }
-    )
     (command,) = unit["ExecStart"]
-    subprocess.run(shlex.split(command.replace("%%", "%")), env=environ, check=True)
-    (file,) = state.iterdir()
-    data = subprocess.run(
-        [programs / "pg_restore", "--data-only", "--table=federation_peers", "--file=-", file],
-        capture_output=True,
-        text=True,
-        check=True,
+    program, flag, script = shlex.split(command)
+    mine = script.replace("%%", "%").replace("/opt/mosaic/bin", str(Path(sys.executable).parent))
+    mine = mine.replace("/var/lib/mosaic-step-ca", str(shared_authority.folder))
+    environ = {
+        "PATH": os.environ["PATH"],
+        **settings_file(mosaic, shared_authority),
+        **environment_of(unit, credentials),
+        "STATE_DIRECTORY": str(state),
+    }
+    words = [program, flag, mine]
+    done = subprocess.run(
+        words, env=environ, cwd=mosaic.cwd, capture_output=True, text=True, check=False
     )
-    assert "\tbeta\t" in data.stdout
+    assert done.returncode == 0, done.stderr
+    (file,) = state.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    checked = mosaic("backup", "--check", str(file))
+    assert checked.code == 0, checked.err

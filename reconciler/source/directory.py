@@ -10,6 +10,7 @@ import os
 import stat
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.source import FileIndex, Source, SourceFile
@@ -75,7 +76,9 @@ def _read(root: Path, submodules: frozenset[str], ignored: Ignored, index: FileI
         for each in manifests:
             if not each.links and listing.unchanged(each.name):
                 record = index.files[each.name]
-                files.append(SourceFile(each.name, record=record, load=_loader(root, each.name)))
+                files.append(
+                    SourceFile(each.name, record=record, load=partial(_load, root, each.name))
+                )
                 total += listing.stamps[each.name][2]
                 continue
             content = listing.read(each.place)
@@ -95,17 +98,13 @@ def _read(root: Path, submodules: frozenset[str], ignored: Ignored, index: FileI
     return Source(str(root), tuple(files), tuple(problems))
 
 
-def _loader(root: Path, name: str) -> Callable[[], bytes]:
-    """Return what reads a file that was not read, where its content is needed all the same."""
-
-    def load() -> bytes:
-        with _opened(root) as top:
-            try:
-                return FolderListing(str(root), top).read(name) or b""
-            except FolderChanged:
-                return b""  # which is not the content that is known
-
-    return load
+def _load(root: Path, name: str) -> bytes:
+    """Read a file that was not read, because its content is needed all the same."""
+    with _opened(root) as top:
+        try:
+            return FolderListing(str(root), top).read(name) or b""
+        except FolderChanged:
+            return b""  # which is not the content that is known
 
 
 def _skipped(listing: FolderListing, ignored: Ignored) -> frozenset[str]:

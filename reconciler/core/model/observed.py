@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.core.model.ids import GrantId, PeerId
-    from reconciler.core.model.spec import GrantSpec, Identity, Kind, PeerSpec, SourceLocation
+    from reconciler.core.model.spec import GrantSpec, PeerSpec, SourceLocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +137,13 @@ class ObservedGrant:
 class Observed:
     """One snapshot of the rows that a plan needs, sorted by name, with the database's clock.
 
-    `equal` are the objects whose rows a plan has found to be what their manifests declare, live and
-    managed, with nothing to say of them, and which are as they were. Their rows were not read.
+    `equal_peers` and `equal_grants` name those whose rows a plan has found to be what their
+    manifests declare, live and managed, with nothing to say of them, and which are as they were.
+    Their rows were not read.
     """
 
     now: datetime
     peers: tuple[ObservedPeer, ...] = ()
     grants: tuple[ObservedGrant, ...] = ()
-    equal: frozenset[Identity] = frozenset()
-
-    def equal_names(self, wanted: Kind) -> frozenset[str]:
-        """Return the names of the `equal` objects of a kind."""
-        return frozenset(name for kind, name in self.equal if kind is wanted)
+    equal_peers: frozenset[str] = frozenset()
+    equal_grants: frozenset[str] = frozenset()

@@ -55,8 +55,8 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     - An end that is moved into the past revokes: it takes the authority away at once.
     - The grants of a peer that goes, go with it.
     """
-    peers = Side(observed.peers, desired.peers, observed.equal_names(Kind.PEER))
-    grants = Side(observed.grants, desired.grants, observed.equal_names(Kind.GRANT))
+    peers = Side(observed.peers, desired.peers, observed.equal_peers)
+    grants = Side(observed.grants, desired.grants, observed.equal_grants)
     peer_changes = tuple(_plan_peers(peers))
     gone = {
         change.name: change

@@ -101,12 +101,14 @@ def observe(tx: Tx, known: Mapping[str, EqualRow] | None = None) -> Observed:
     if not row["known"] or known is None:
         return observed
     equal = [known[each] for each in row["known"].split(",")]
-    identities = frozenset(each.identity for each in equal)
-    others = {*((Kind.PEER, each.name) for each in observed.peers)}
-    others |= {*((Kind.GRANT, each.name) for each in observed.grants)}
-    peers = {(Kind.PEER, each.peer) for each in equal if each.peer}
-    if peers <= identities and identities.isdisjoint(others):
-        return replace(observed, equal=identities)
+    peers = frozenset(each.name for each in equal if each.kind is Kind.PEER)
+    grants = frozenset(each.name for each in equal if each.kind is Kind.GRANT)
+    if (
+        peers.issuperset(each.peer for each in equal if each.peer)
+        and peers.isdisjoint(each.name for each in observed.peers)
+        and grants.isdisjoint(each.name for each in observed.grants)
+    ):
+        return replace(observed, equal_peers=peers, equal_grants=grants)
     return observe(tx)
 
 

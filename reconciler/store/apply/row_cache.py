@@ -7,12 +7,11 @@ nothing. It is in the home's cache, is safe to delete, and is as trusted as the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from reconciler.core.model.spec import Identity, Kind
+from reconciler.core.model.spec import Kind
 from reconciler.files import read_values, write_values
 
 if TYPE_CHECKING:
@@ -26,15 +25,17 @@ if TYPE_CHECKING:
 
 _FILE: Final = "rows"
 # Raise it when a plan reads more of a row, or says something of one that it said nothing of.
-FORMAT: Final = 1
+FORMAT: Final = 2
 VERSION: Final = f"{metadata.version('mosaic-federation')}+{FORMAT}"
 
+_UNKNOWN: Final = ("", "", 0, "", "")
 
-@dataclass(frozen=True, slots=True)
-class EqualRow:
+
+class EqualRow(NamedTuple):
     """An object whose row is what its manifest declares; `peer` is that of a grant."""
 
-    identity: Identity
+    kind: Kind
+    name: str
     peer: str
 
 
@@ -45,46 +46,52 @@ class RowCache:
         self._desired = desired
         self._path = Path(desired.cache) / _FILE if desired.cache is not None else None
         rows = read_values(self._path, VERSION) if self._path is not None else None
-        self._rows: dict[tuple[str, str], Cached] = rows if rows is not None else {}
+        self._rows: dict[str, dict[str, Cached]] = rows if rows is not None else {}
 
     def known(self) -> dict[str, EqualRow]:
         """Return the objects whose manifests are as they were, by their rows' fingerprints."""
         known: dict[str, EqualRow] = {}
         sides = ((Kind.PEER, self._desired.peers), (Kind.GRANT, self._desired.grants))
         for kind, manifests in sides if self._rows else ():
+            rows = self._rows[str(kind)]
             for each in manifests:
-                cached = self._rows.get((str(kind), each.name))
+                digest, path, line, fingerprint, peer = rows.get(each.name, _UNKNOWN)
                 place = each.place
-                if cached is not None and cached[:3] == (each.digest, place.path, place.line):
-                    known[cached[3]] = EqualRow((kind, each.name), cached[4])
+                if digest == each.digest and path == place.path and line == place.line:
+                    known[fingerprint] = EqualRow(kind, each.name, peer)
         return known
 
     def remember(self, observed: Observed, plan: Plan) -> None:
         """Remember the rows of which a plan of everything says nothing, beside those it knew."""
         if self._path is None:
             return
-        rows = {(str(kind), name): self._rows[str(kind), name] for kind, name in observed.equal}
-        rows |= self._peers(observed, plan) | self._grants(observed, plan)
+        rows = {
+            str(Kind.PEER): self._known(Kind.PEER, observed.equal_peers)
+            | _peers(self._desired, observed, plan),
+            str(Kind.GRANT): self._known(Kind.GRANT, observed.equal_grants)
+            | _grants(self._desired, observed, plan),
+        }
         if rows != self._rows:
             write_values(self._path, VERSION, rows)
 
-    def _peers(self, observed: Observed, plan: Plan) -> dict[tuple[str, str], Cached]:
-        rows = {row.name: row for row in observed.peers if row.managed and not row.ended}
-        equal = _equal(Kind.PEER, self._desired.peers, rows.keys(), plan)
-        return {
-            (str(Kind.PEER), each.name): _cached(each, rows[each.name].fingerprint, "")
-            for each in equal
-        }
+    def _known(self, kind: Kind, names: frozenset[str]) -> dict[str, Cached]:
+        rows = self._rows.get(str(kind), {})
+        return rows if len(rows) == len(names) else {name: rows[name] for name in names}
 
-    def _grants(self, observed: Observed, plan: Plan) -> dict[tuple[str, str], Cached]:
-        rows = {row.name: row for row in observed.grants if row.managed and not row.ended}
-        equal = _equal(Kind.GRANT, self._desired.grants, rows.keys(), plan)
-        return {
-            (str(Kind.GRANT), each.name): _cached(
-                each, rows[each.name].fingerprint, rows[each.name].spec.peer
-            )
-            for each in equal
-        }
+
+def _peers(desired: Desired, observed: Observed, plan: Plan) -> dict[str, Cached]:
+    rows = {row.name: row for row in observed.peers if row.managed and not row.ended}
+    equal = _equal(Kind.PEER, desired.peers, rows.keys(), plan)
+    return {each.name: _cached(each, rows[each.name].fingerprint, "") for each in equal}
+
+
+def _grants(desired: Desired, observed: Observed, plan: Plan) -> dict[str, Cached]:
+    rows = {row.name: row for row in observed.grants if row.managed and not row.ended}
+    equal = _equal(Kind.GRANT, desired.grants, rows.keys(), plan)
+    return {
+        each.name: _cached(each, rows[each.name].fingerprint, rows[each.name].spec.peer)
+        for each in equal
+    }
 
 
 def _equal(

@@ -51,7 +51,7 @@ class Warm:
         """The names of which nothing but a fingerprint is read now."""
         with self.database.transaction() as tx:
             observed = observe(tx, RowCache(self.desired()).known())
-        return frozenset(name for _, name in observed.equal)
+        return observed.equal_peers | observed.equal_grants
 
     def by_hand(self, statement: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:

@@ -29,6 +29,16 @@ class Figure:
         """How many times the floor ours takes."""
         return self.ours_s / self.floor_s
 
+    def as_json(self) -> dict[str, str | float]:
+        """Return the document of the figure."""
+        return {
+            "name": self.name,
+            "floor": self.floor,
+            "oursSeconds": round(self.ours_s, 4),
+            "floorSeconds": round(self.floor_s, 4),
+            "ratio": round(self.ratio, 3),
+        }
+
     def __str__(self) -> str:
         return (
             f"{self.name:<44} {self.ours_s * 1000:10.1f} ms {self.ratio:7.2f} x"

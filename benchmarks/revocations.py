@@ -43,7 +43,7 @@ PATIENCE_S = 1200.0
 
 _CERTIFICATES = """
 WITH of_grant AS (SELECT id, lpad(to_hex(row_number() OVER (ORDER BY id) + x'f0000000'::bigint),
-        64, '0') AS spki FROM federation_grants WHERE name LIKE 'ended-%'),
+        64, '0') AS spki FROM federation_grants WHERE {chosen}),
     keys AS (INSERT INTO federation_keys SELECT spki, id FROM of_grant),
     tokens AS (INSERT INTO federation_enrollment_tokens (id, grant_id, public_id, mac, status,
             expires_at, created_by, claimed_spki, claimed_at)
@@ -65,6 +65,10 @@ class Line:
     name: str
     value: str
 
+    def as_json(self) -> dict[str, str]:
+        """Return the document of the line."""
+        return {"name": self.name.strip(), "value": self.value}
+
     def __str__(self) -> str:
         return f"{self.name:<60} {self.value}"
 
@@ -82,13 +86,18 @@ def figures() -> Iterator[Line]:
                 yield from _measure(rows, parts, running, client, ca)
 
 
+def certificates_of(chosen: str) -> str:
+    """Return the statement that gives each grant of a condition a live certificate."""
+    return _CERTIFICATES.format(chosen=chosen)
+
+
 def _measure(
     rows: Rows, parts: Parts, running: Running, client: httpx.Client, ca: Authority
 ) -> Iterator[Line]:
     honest = [grant_manifest(f"honest-{number}") for number in range(HONEST)]
     ended = [grant_manifest(f"ended-{number}") for number in range(REVOKED)]
     rows.apply(peer_manifest(), *honest, *ended)
-    rows.run(_CERTIFICATES)
+    rows.run(certificates_of("name LIKE 'ended-%'"))
     enrolling = _Enrolling(rows, client)
     peer = Enrollee()
     assert peer.enroll(client, rows.invite("honest-0")).status_code == 201

@@ -21,7 +21,7 @@ from reconciler.core.model.spec import Direction, GrantSpec, Kind, PeerSpec, Sou
 from reconciler.core.model.states import GrantStatus, PeerStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from reconciler.store.apply.row_cache import EqualRow
     from reconciler.store.db import Tx
@@ -95,8 +95,8 @@ def observe(tx: Tx, known: Mapping[str, EqualRow] | None = None) -> Observed:
     assert row is not None
     observed = Observed(
         now=row["now"],
-        peers=tuple(_peer(each) for each in row["peers"]),
-        grants=tuple(_grant(each) for each in row["grants"]),
+        peers=tuple(map(_peer, _drained(row["peers"]))),
+        grants=tuple(map(_grant, _drained(row["grants"]))),
     )
     if not row["known"] or known is None:
         return observed
@@ -110,6 +110,13 @@ def observe(tx: Tx, known: Mapping[str, EqualRow] | None = None) -> Observed:
     ):
         return replace(observed, equal_peers=peers, equal_grants=grants)
     return observe(tx)
+
+
+def _drained(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield rows in order, and keep none: as JSON, one takes more memory than its value."""
+    rows.reverse()
+    while rows:
+        yield rows.pop()
 
 
 def hold_from(document: dict[str, str] | None) -> Hold | None:

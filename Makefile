@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-compose lint format bench soak schemas docs requirements
+.PHONY: help setup demo test test-compose lint format bench bench-peers soak schemas docs requirements
 .PHONY: pictures dist image ready step-ca
 
 help: ## say what there is
@@ -59,8 +59,15 @@ format: setup ## let ruff lay out and repair the code
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
 
-bench: setup ## the benchmarks
+bench: setup ## the benchmarks; ARGS="plans growth" runs some of them
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# what we are compared with has an environment of its own, for it shares some dependencies with us
+bench-peers: setup ## our plans against those of octoDNS, and of terraform if it is on PATH
+	@[ -d .peers ] || $(BIN)/python -m venv .peers
+	@.peers/bin/python -m pip --disable-pip-version-check --quiet install --only-binary :all: --no-deps \
+		--require-hashes --requirement benchmarks/peers.txt
+	@$(BIN)/python -m benchmarks.peers
 
 soak: setup ## minutes under attack: ARGS="hostile --minutes 10"
 	@$(BIN)/python -m tests.soak $(ARGS)

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypedDict, Unpack
 
+from reconciler.core.log_formats import LOG_FORMATS
 from reconciler.core.model.text import escaped, printable, without_credentials
-from reconciler.core.setting_values import LOG_FORMATS
 from reconciler.errors import MosaicError
 
 if TYPE_CHECKING:

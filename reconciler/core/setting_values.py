@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.log_formats import LOG_FORMATS
 from reconciler.core.model.text import printable, without_credentials
 
 if TYPE_CHECKING:
@@ -101,9 +102,6 @@ def read_peer_proxy(text: str) -> bool:
     if text not in ("off", "environment"):
         raise ValueError("expected off or environment")
     return text == "environment"
-
-
-LOG_FORMATS: Final = ("text", "json")
 
 
 def read_log_format(text: str) -> str:

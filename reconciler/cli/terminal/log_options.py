@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from reconciler.cli.terminal.streams import print_events, verbatim_errors
-from reconciler.core.setting_values import LOG_FORMATS
+from reconciler.core.log_formats import LOG_FORMATS
 from reconciler.log import LEVELS, TEXT, configure
 
 if TYPE_CHECKING:

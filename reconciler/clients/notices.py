@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ class NoticeSender:
             NeedsEdit: `config_invalid`: a file of the target.
             Retry: `target_unreachable`. Refused: `target_refused`: its address.
         """
-        secrets = read_files(target)
+        secrets = await asyncio.to_thread(read_files, target)
+        tls = await asyncio.to_thread(tls_context, target)  # 20 ms: it reads all public roots
         request = render(target, secrets, document, datetime.now(UTC))
         if request is None:
             return None
@@ -70,7 +72,7 @@ class NoticeSender:
         try:
             origin = f"{url.scheme}://{url.netloc}"
             to = await find(origin, self.allow_addresses, TIMEOUTS, self.rules, what)
-            async with Channel(to, tls_context(target), TIMEOUTS) as channel:
+            async with Channel(to, tls, TIMEOUTS) as channel:
                 response = await channel.post(request.path or "/", request.headers, request.body)
         except NeedsEdit as error:
             if error.code != "invitation_invalid":
@@ -142,7 +144,7 @@ def read_files(target: Target) -> Secrets:
     keys: tuple[bytes, ...] = ()
     if target.url_file is not None:
         url = _read(target, "url_file", target.url_file)
-        if not _URL.fullmatch(url):
+        if not is_url(url):
             raise _unusable(target, "url_file", target.url_file, "it holds no https URL")
     if target.secret_file is not None:
         text = _read(target, "secret_file", target.secret_file)
@@ -191,4 +193,8 @@ def describe(error: MosaicError) -> str:
 
 def is_url(text: str) -> bool:
     """Tell whether a text is an https URL that a target can have."""
-    return _URL.fullmatch(text) is not None
+    try:
+        url, split = httpx.URL(text), urlsplit(text)
+        return _URL.fullmatch(text) is not None and bool(url.host) and split.port != 0
+    except (httpx.InvalidURL, ValueError):
+        return False

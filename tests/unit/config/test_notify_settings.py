@@ -49,6 +49,8 @@ def test_targets_are_read_with_paths_beside_their_file(tmp_path: Path) -> None:
         (JSON + 'token_file = "x"', "token_file: a target of kind json has no", "remove it"),
         (JSON.replace("https", "http"), "url: expected https://host/path", "by https"),
         (JSON.replace("a.example", "u:p@a.example"), "url: expected https", "by https"),
+        (JSON.replace("a.example", "[::1"), "url: expected https", "by https"),
+        (JSON.replace("a.example", "a.example:99999"), "url: expected https", "by https"),
         (JSON + 'url_file = "u"', "url_file: url is set too", "keep one"),
         (JSON.replace('secret_file = "s"', ""), "secret_file: it is missing", "openssl rand"),
         (FORGE + 'repository = "a/b"', "token_file: it is missing", "commit statuses"),

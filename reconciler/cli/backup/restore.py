@@ -141,8 +141,8 @@ def _later(archive: Archive, export: str | None) -> LaterRecords | None:
 def _report(archive: Archive, loaded: Loaded, later: LaterRecords | None) -> None:
     state, taken = archive.manifest.database, loaded.taken
     click.echo(f"restored the gateway of {rfc3339(state.at)}, audit record {state.audit.seq}")
-    click.echo(f"  void: {counted(taken.tokens, 'token')} that could have been used")
-    click.echo(f"  revoked: {counted(len(taken.serials), 'certificate')} that was being signed")
+    click.echo(f"  void: {counted(taken.tokens, 'open token')}")
+    click.echo(f"  revoked: {counted(len(taken.serials), 'unfinished certificate')}")
     if later is not None:
         click.echo(f"  holds and revocations up to audit record {later.last.seq} are made again")
         for subject in loaded.missing:

@@ -20,7 +20,10 @@ MOSAIC: Final = (str(Path(sys.executable).with_name("mosaic")), "federation")
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process, and those that it waited for, took: seconds and MiB."""
+    """What one process, and those that it waited for, took: seconds and MiB.
+
+    Before it runs its program it is a copy of ours: `peak_mib` reads no lower than our own peak.
+    """
 
     wall_s: float
     cpu_s: float

@@ -62,6 +62,7 @@ def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Q
         "revocationsWaiting",
         "revocationLists",
         "move",
+        "checkpoint",
     ]
     assert document["move"] is None
     assert document["applied"] is None

@@ -71,7 +71,8 @@ fi
 build() {
     # shellcheck disable=SC2086 # two words, or none
     docker build ${network:-} --build-arg HTTP_PROXY --build-arg HTTPS_PROXY --build-arg NO_PROXY \
-        --build-arg MOSAIC_COMMIT="$(git rev-parse HEAD)" --file compose/Dockerfile "$@" . >"$log" 2>&1 || { tail -30 "$log"; exit 1; }
+        --build-arg MOSAIC_COMMIT="$(git rev-parse HEAD)" \
+        --file compose/Dockerfile "$@" . >"$log" 2>&1 || { tail -30 "$log"; exit 1; }
 }
 
 echo 'compose: build the image'

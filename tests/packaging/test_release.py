@@ -137,3 +137,10 @@ def test_the_version_comes_from_one_place() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     assert re.findall(r'^version = "(.*)"$', text, re.MULTILINE) == [VERSION], "type: make setup"
     assert f"rev: v{VERSION}" in (ROOT / "docs/everyday.md").read_text()
+
+
+def test_the_changelog_has_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    unreleased, newest, *_ = re.findall("^## (.*)$", text, re.MULTILINE)
+    assert unreleased == "[Unreleased]"
+    assert re.fullmatch(rf"\[{re.escape(VERSION)}\] - \d{{4}}-\d\d-\d\d", newest)

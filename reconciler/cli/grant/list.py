@@ -69,6 +69,8 @@ def command(
     output: str,
 ) -> None:
     which = GrantSelection(statuses, peers, subjects, ends_within)
-    narrowed = which != GrantSelection()
-    listing = Listing("grant", COLUMNS, WIDE, output, narrowed=narrowed, live=live, watch=watch)
+    filtered = which != GrantSelection(statuses)
+    listing = Listing(
+        "grant", COLUMNS, WIDE, output, statuses=statuses, filtered=filtered, live=live, watch=watch
+    )
     listing.print(lambda tx: list_grants(tx, which))

@@ -89,5 +89,8 @@ def command(
     def read(tx: Tx) -> list[PeerView]:
         return [each for each in list_peers(tx, statuses) if selector.selects(each.labels)]
 
-    narrowed = bool(statuses or selector.requirements)
-    Listing("peer", COLUMNS, WIDE, output, narrowed=narrowed, live=live, watch=watch).print(read)
+    filtered = bool(selector.requirements)
+    listing = Listing(
+        "peer", COLUMNS, WIDE, output, statuses=statuses, filtered=filtered, live=live, watch=watch
+    )
+    listing.print(read)

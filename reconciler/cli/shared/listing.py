@@ -56,7 +56,8 @@ class Listing:
     columns: Sequence[Column]
     wide: Sequence[Column]
     output: str
-    narrowed: bool = field(kw_only=True)
+    statuses: tuple[str, ...] = field(kw_only=True)
+    filtered: bool = field(kw_only=True)  # by more than their status
     live: bool = field(kw_only=True)
     watch: bool = field(kw_only=True)
 
@@ -90,10 +91,16 @@ class Listing:
             documents.sort(key=ended)  # live ones first; else by name and age
         return documents
 
+    @property
+    def _none(self) -> str:
+        """What is said where nothing is listed."""
+        if self.filtered:
+            return f"no such {self.kind}"
+        status = " or ".join(self.statuses) or ("live" if self.live else "")
+        return f"no {self.kind} is {status}" if status else f"there are no {self.kind}s"
+
     def _lines(self, documents: Documents) -> list[str]:
-        narrowed = self.narrowed or self.live
-        none = f"no such {self.kind}" if narrowed else f"there are no {self.kind}s"
-        return list_lines(documents, self.columns, self.output, none, self.wide)
+        return list_lines(documents, self.columns, self.output, self._none, self.wide)
 
     def _news(self, documents: Documents, previous: Documents | None) -> list[str]:
         """Return the lines of what has changed; at first, of all."""

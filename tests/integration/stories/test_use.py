@@ -110,6 +110,7 @@ def asking_role(rows: Rows, password: str) -> str:
         f"CREATE ROLE {role} LOGIN PASSWORD '{password}'",
         f"GRANT SELECT ON federation_authority TO {role}",
         f"GRANT EXECUTE ON FUNCTION federation_record_use(jsonb) TO {role}",
+        f"GRANT EXECUTE ON FUNCTION federation_restored() TO {role}",
     ):
         rows.run(statement)
     _, _, place = rows.url.partition("@")

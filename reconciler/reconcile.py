@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,21 +36,22 @@ from reconciler.store.apply.provenance import (
 )
 from reconciler.store.apply.row_cache import RowCache
 from reconciler.store.apply.trust import TrustOptions, judge_trust, record_trust
-from reconciler.store.rollback_journal import interrupted_in, locked_with_files, recover
+from reconciler.store.locks import DEFAULT_WAIT
+from reconciler.store.rollback_journal import folders_of, locked_with_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import timedelta
 
     from reconciler.core.model.commits import Commit
     from reconciler.core.plan.model import Plan
     from reconciler.core.setting_values import SignatureSetting, SourceSetting
+    from reconciler.core.source import Source
     from reconciler.store.db import Database, Tx
     from reconciler.store.file_change import FileChange
     from reconciler.store.issuance.tokens import Minted
-    from reconciler.store.rollback_journal import Finished
 
 EVERYTHING: Final = Selection()
-DEFAULT_WAIT: Final = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,27 +112,6 @@ class ApplyOptions:
     operation: str = ""
 
 
-def recover_source(
-    database: Database, setting: SourceSetting, wait: timedelta = DEFAULT_WAIT
-) -> list[Finished]:
-    """Finish or undo what a killed command left in a source; return what was finished.
-
-    Raises:
-        Retry: `lock_held`.
-    """
-    return [each for folder in folders_of(setting) for each in recover(database, folder, wait)]
-
-
-def interrupted(setting: SourceSetting) -> bool:
-    """Tell whether a command that writes into a source was interrupted there, or runs now."""
-    return any(map(interrupted_in, folders_of(setting)))
-
-
-def folders_of(setting: SourceSetting) -> tuple[Path, ...]:
-    """Return the folder of a source, and nothing for a repository."""
-    return () if setting.is_git else (Path(setting.location),)
-
-
 @uncollected()
 def read(
     setting: SourceSetting,
@@ -165,25 +144,34 @@ def read(
     if history is not None and not allow_rewind:
         refuse_rewind(history, source.commit)  # (2)
     trust = TrustOptions(override=override_trust)
-    if history is not None and (signatures is not None or history.rules is not None):
-        from reconciler.manifest import trust as rules_of_trust
-    if history is not None and signatures is not None:
-        rules, since = (applied.rules, applied.rules_since) if applied else (None, None)
-        try:
-            trusted = rules_of_trust.judge_history(history, source.lineage, rules, since)  # (3)
-            trust = replace(trust, trusted=trusted)
-        except Refused as error:
-            if not override_trust:
-                raise
-            trust = replace(trust, distrust=error.message)
+    if signatures is not None:
+        trust = _judge_commits(source, applied, trust)  # (3)
     if history is not None and history.rules is not None:
-        rules_of_trust.parse_rules(history.rules)  # what would hold from the next apply on
+        from reconciler.manifest.trust import parse_rules
+
+        parse_rules(history.rules)  # what would hold from the next apply on
     desired = cache.load(source)  # (4)
     by = Provenance(actor, source.label, source.commit, source.dirty)
     if history is not None:
         by = replace(by, is_git=True, rules=history.rules, prefix=history.prefix)
     generation = applied.generation if applied is not None else None
     return Reading(desired, by, generation, trust, folders_of(setting))
+
+
+def _judge_commits(source: Source, applied: Applied | None, trust: TrustOptions) -> TrustOptions:
+    """Return what a source is trusted by; raise `Refused`, unless that is overridden."""
+    if source.history is None:
+        return trust
+    from reconciler.manifest.trust import judge_history
+
+    rules, since = (applied.rules, applied.rules_since) if applied else (None, None)
+    try:
+        trusted = judge_history(source.history, source.lineage, rules, since)
+    except Refused as error:
+        if not trust.override:
+            raise
+        return replace(trust, distrust=error.message)
+    return replace(trust, trusted=trusted)
 
 
 @uncollected()

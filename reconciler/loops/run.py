@@ -24,7 +24,7 @@ from reconciler.core.telemetry import SILENT, PassResult, Telemetry
 from reconciler.errors import Defect, InvalidManifests, MosaicError, Retry
 from reconciler.loops.jobs import EXPIRE_EVERY, Job
 from reconciler.process import end_running
-from reconciler.reconcile import ApplyOptions, Reading, apply, expire, read, recover_source
+from reconciler.reconcile import ApplyOptions, Reading, apply, expire, read
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.loop_status import (
     Pass,
@@ -33,6 +33,7 @@ from reconciler.store.loop_status import (
     record_pass,
     record_stop,
 )
+from reconciler.store.rollback_journal import recover_source
 
 if TYPE_CHECKING:
     from reconciler.core.model.commits import Commit

@@ -23,11 +23,12 @@ from reconciler.operations.declare import (
     refuse_held_peer,
     source_for_new,
 )
-from reconciler.reconcile import ApplyOptions, apply, recover_source
+from reconciler.reconcile import ApplyOptions, apply
 from reconciler.store.apply.provenance import Provenance
 from reconciler.store.async_database import AsyncDatabase
 from reconciler.store.locks import actor_name, application_name
 from reconciler.store.lookup import live_peer
+from reconciler.store.rollback_journal import recover_source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

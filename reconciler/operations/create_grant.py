@@ -16,12 +16,13 @@ from reconciler.operations.declare import (
     refuse_held_peer,
     source_for_new,
 )
-from reconciler.reconcile import ApplyOptions, TokenMinting, recover_source
+from reconciler.reconcile import ApplyOptions, TokenMinting
 from reconciler.source.read import folder_of
 from reconciler.store.apply.trust import TrustOptions
 from reconciler.store.issuance.tokens import mint
 from reconciler.store.locks import actor_name
 from reconciler.store.lookup import find_row, live_peer
+from reconciler.store.rollback_journal import recover_source
 from reconciler.store.views.grants import live_grant_id
 
 if TYPE_CHECKING:

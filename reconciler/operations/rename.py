@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from reconciler.errors import NeedsEdit
 from reconciler.manifest.edit import renamed
 from reconciler.manifest.load import load
-from reconciler.reconcile import recover_source
 from reconciler.source.read import folder_of, read_source
 from reconciler.store.file_change import FileChange
 from reconciler.store.locks import actor_name
 from reconciler.store.rename import rename
-from reconciler.store.rollback_journal import locked_with_files
+from reconciler.store.rollback_journal import locked_with_files, recover_source
 
 if TYPE_CHECKING:
     from datetime import timedelta

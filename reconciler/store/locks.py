@@ -6,6 +6,7 @@ import getpass
 import os
 import socket
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.text import printable
@@ -14,13 +15,13 @@ from reconciler.errors import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import timedelta
 
     from reconciler.store.db import Database, Tx
 
 MAX_NAME: Final = 63  # octets of an application_name (NAMEDATALEN - 1)
 MIN_USER: Final = 8  # characters of a user's name that a long host's name leaves
 APPLY_LOCK: Final = 0x6D6F73_61706C  # "mosapl", of pg_advisory_xact_lock
+DEFAULT_WAIT: Final = timedelta(seconds=30)  # for that lock
 
 
 def application_name(command: str) -> str:

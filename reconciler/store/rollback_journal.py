@@ -19,19 +19,20 @@ import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit.chain import Head
 from reconciler.errors import MosaicError, Refused
 from reconciler.files import replace_file, sync_folder
 from reconciler.store.audit import log as audit
-from reconciler.store.locks import locked
+from reconciler.store.locks import DEFAULT_WAIT, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import timedelta
-    from pathlib import Path
 
+    from reconciler.core.setting_values import SourceSetting
     from reconciler.store.db import Database, Tx
     from reconciler.store.file_change import FileChange
 
@@ -137,6 +138,23 @@ def recover(database: Database, folder: Path, wait: timedelta) -> list[Finished]
         return []
     with locked(database, wait) as tx:
         return [each for each in _recover(tx, folder) if each is not None]
+
+
+def folders_of(source: SourceSetting) -> tuple[Path, ...]:
+    """Return the folder of a source, and nothing for a repository."""
+    return () if source.is_git else (Path(source.location),)
+
+
+def interrupted(source: SourceSetting) -> bool:
+    """Tell whether a command that writes into a source was interrupted there, or runs now."""
+    return any(map(interrupted_in, folders_of(source)))
+
+
+def recover_source(
+    database: Database, source: SourceSetting, wait: timedelta = DEFAULT_WAIT
+) -> list[Finished]:
+    """Do as `recover` in the folder of a source; a repository has none."""
+    return [each for folder in folders_of(source) for each in recover(database, folder, wait)]
 
 
 @contextmanager

@@ -39,13 +39,13 @@ from reconciler.errors import EXIT_FAILED, OTHER_USER, MosaicError, NeedsEdit, R
 from reconciler.manifest.load import load
 from reconciler.operations.placement import port_warning, public_url_facts
 from reconciler.operations.secrets import read_pepper, require_every_key
-from reconciler.reconcile import interrupted, recover_source
 from reconciler.source.git.environment import git_version
 from reconciler.source.read import read_source
 from reconciler.store.audit.log import verify
 from reconciler.store.rewrap import sealed_by_key
 from reconciler.store.roles.catalog import differences_if_made
 from reconciler.store.roles.logins import excess_of_session
+from reconciler.store.rollback_journal import interrupted, recover_source
 from reconciler.store.schema import differences
 from reconciler.store.views.status import theft_signals
 

@@ -23,7 +23,7 @@ from reconciler.core.model.status_document import ENDS_WITHIN
 from reconciler.core.model.text import counted, printable
 from reconciler.core.privileges import Role
 from reconciler.errors import MosaicError, Problem
-from reconciler.reconcile import recover_source
+from reconciler.store.rollback_journal import recover_source
 from reconciler.store.views.status import status
 
 if TYPE_CHECKING:

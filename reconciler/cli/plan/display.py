@@ -20,10 +20,11 @@ from reconciler.cli.shared.output import json_text, output_choice
 from reconciler.core.model.text import escaped
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.reconcile import interrupted, read, recover_source
+from reconciler.reconcile import read
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.apply.trust import judge_trust
 from reconciler.store.locks import actor_name
+from reconciler.store.rollback_journal import interrupted, recover_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -31,11 +31,10 @@ from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import EXIT_CHANGES, EXIT_FAILED, NeedsEdit, Refused
 from reconciler.operations.adopt import Adoption, carry_out, prepare
-from reconciler.reconcile import recover_source
 from reconciler.store.apply.trust import TrustOptions
 from reconciler.store.drift.repair import drifted, revert
 from reconciler.store.locks import actor_name, locked
-from reconciler.store.rollback_journal import locked_with_files
+from reconciler.store.rollback_journal import locked_with_files, recover_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.clients.step_ca.client import NotSent, Rejected, Unanswered, WrongLeaf
+from reconciler.clients.step_ca.answers import NotSent, Rejected, Unanswered, WrongLeaf
 from reconciler.core.grant_limits import GrantLimits
 from reconciler.core.issuance.contract import TokenState, grant_document
 from reconciler.core.issuance.invitation import API_PREFIX

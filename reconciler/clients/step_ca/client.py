@@ -14,6 +14,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from reconciler.clients.http.timeouts import Timeouts
+from reconciler.clients.step_ca.answers import (
+    GrantAnswer,
+    NotSent,
+    Rejected,
+    Signed,
+    Unanswered,
+    WrongLeaf,
+)
 from reconciler.clients.step_ca.connection import (
     MAX_JSON,
     CaAnswer,
@@ -21,7 +29,6 @@ from reconciler.clients.step_ca.connection import (
     NeverSent,
     NoAnswer,
 )
-from reconciler.core.issuance.x509 import SignedLeaf
 from reconciler.core.model.times import rfc3339
 from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.crypto.certificates import check_signed, split_pem
@@ -47,50 +54,6 @@ CSR_FAULTS: Final = {
 REVOKED_ALREADY: Final = "already revoked"
 REASON_CESSATION: Final = 5  # RFC 5280 5.3.1: cessationOfOperation
 DEFAULT_TIMEOUTS: Final = Timeouts(connect_s=2, read_s=10, total_s=15)
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """A certificate came back: PEM texts, the leaf and what is above it, root not included."""
-
-    leaf: str
-    chain: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NotSent:
-    """The request surely never left."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The CA answered that it will not sign this (4xx).
-
-    `csr_code` is the code of what is wrong with the CSR, or empty where it is not the CSR.
-    """
-
-    status: int
-    reason: str
-    csr_code: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """Nobody knows: the CA may have signed."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class WrongLeaf:
-    """A certificate came back that is not what was requested."""
-
-    reason: str
-
-
-GrantAnswer = SignedLeaf | NotSent | Rejected | Unanswered | WrongLeaf
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from reconciler.clients.step_ca.client import CaClient, WrongLeaf
+from reconciler.clients.step_ca.answers import WrongLeaf
+from reconciler.clients.step_ca.client import CaClient
 from reconciler.config.home import Home
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf

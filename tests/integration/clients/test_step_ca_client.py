@@ -19,15 +19,8 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 from reconciler.clients.http.timeouts import Timeouts
-from reconciler.clients.step_ca.client import (
-    DEFAULT_TIMEOUTS,
-    CaClient,
-    GrantAnswer,
-    NotSent,
-    Rejected,
-    Unanswered,
-    WrongLeaf,
-)
+from reconciler.clients.step_ca.answers import GrantAnswer, NotSent, Rejected, Unanswered, WrongLeaf
+from reconciler.clients.step_ca.client import DEFAULT_TIMEOUTS, CaClient
 from reconciler.clients.step_ca.client import MAX_IN_FLIGHT as MOST
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf
 from reconciler.crypto.authority import GATEWAY, PEERS, PROVISIONERS, REVOCATIONS, new_authority

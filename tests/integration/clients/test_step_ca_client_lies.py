@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.clients.http.timeouts import Timeouts
-from reconciler.clients.step_ca.client import CaClient, GrantAnswer, Unanswered
+from reconciler.clients.step_ca.answers import GrantAnswer, Unanswered
+from reconciler.clients.step_ca.client import CaClient
 from reconciler.clients.step_ca.connection import MAX_JSON, CaWire, NoAnswer
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity
 from reconciler.crypto.authority import PEERS, new_authority

@@ -144,7 +144,7 @@ def test_row_6_peer_add_yields_an_active_peer_with_a_certificate_and_a_key(
 
 
 def test_row_7_an_unknown_resource_type_is_refused_at_grant_create(alpha: TestGateway) -> None:
-    before = alpha.document("grant", "list")
+    before = _statuses(alpha, "grant")
 
     unknown = {"resources": [{"type": "notez", "verbs": ["list"]}], "maxRowsPerQuery": 1}
     refused = create(alpha, "never", unknown)
@@ -153,7 +153,7 @@ def test_row_7_an_unknown_resource_type_is_refused_at_grant_create(alpha: TestGa
     assert refused.error["code"] == "scope_invalid"
     for known in ("tasks", "projects", "events", "notes", "memory", "knowledge"):
         assert known in refused.err
-    assert alpha.document("grant", "list") == before
+    assert _statuses(alpha, "grant") == before
     assert not (alpha.manifests / "never.yaml").exists()
 
 

@@ -35,7 +35,9 @@ def test_gits_version_is_told_and_one_that_is_too_old_is_named(
 def test_a_gateway_that_runs_is_well(alpha: TestGateway) -> None:
     result = alpha("doctor", "--output", "json")
     assert result.code == 0
-    (warned,) = (each for each in result.document if each["state"] != "ok")
+    # another worker's tests may leave data for a while
+    bad = [each for each in result.document if each["state"] != "ok" and each["check"] != "orphans"]
+    (warned,) = bad
     assert (warned["check"], warned["state"]) == ("root key", "warning")
     assert f"{alpha.home.ca_root_key} is online" in warned["detail"]
 

@@ -177,10 +177,10 @@ def test_the_loop_undoes_neither_a_suspension_nor_a_revocation(gamma: TestGatewa
         write(gamma.manifests, three=grant_manifest("three", rows=77))
         wait_until(lambda: gamma.grant("three")["scope"]["maxRowsPerQuery"] == 77, "a pass")
         held = {"one": "suspended", "two": "revoked", "three": "pending"}
-        assert _statuses(gamma) == held
+        assert held.items() <= _statuses(gamma).items()
 
     gamma.ok("apply", "--yes")
-    assert _statuses(gamma) == held
+    assert held.items() <= _statuses(gamma).items()
 
 
 def _statuses(gateway: TestGateway) -> dict[str, str]:

@@ -33,7 +33,7 @@ _VARIES: Final = (
     r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,}\b",
     r"(?<=127\.0\.0\.1:)\d+|(?<=port )\d+",
     r"(?<=user:)[\w.-]+@[\w.-]+",
-    r"\d+(?= entries)",
+    r"\d+(?= records verified)",
 )
 
 

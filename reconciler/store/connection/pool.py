@@ -2,6 +2,9 @@
 
 A session of ours is set up once, and its statements are prepared. Behind a proxy that pools
 transactions no session is ours: there, each transaction sets itself up, and nothing is prepared.
+
+psycopg_pool is not used: it connects in the background, so a caller would wait for its timeout and
+never learn why the database refuses it, and a password that was rotated could not be told.
 """
 
 from __future__ import annotations

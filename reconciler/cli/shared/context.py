@@ -166,7 +166,7 @@ def open_database(
         remembered = RememberedHead(settings)
         remembered.require(current)
         yield Database(source, application_name(name), lasting=True) if lasting else current
-        if role is not Role.READER:
+        if remembered.has_file and role is not Role.READER:
             with suppress(Retry):  # what the command has written is there
                 remembered.require(current)
 

@@ -41,6 +41,11 @@ class RememberedHead:
             self._path = settings.home.audit_head
         self._known: SeenHead | None = None
 
+    @property
+    def has_file(self) -> bool:
+        """Whether anything is remembered."""
+        return self._path is not None
+
     def read(self) -> SeenHead | None:
         """Return what is remembered, or None.
 
@@ -60,9 +65,9 @@ class RememberedHead:
             hint = "see that the database is the right one, then remove the file"
             raise invalid(str(self._path), reason, hint) from None
 
-    def write(self, seen: SeenHead) -> None:
+    def write(self, seen: SeenHead | None) -> None:
         """Remember a record, if it is newer than what is remembered."""
-        if self._path is None or seen == self._known:
+        if self._path is None or seen is None or seen == self._known:
             return
         before = self.read()
         self._known = seen

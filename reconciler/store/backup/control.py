@@ -58,8 +58,10 @@ def unconfirmed(state: str) -> Retry:
     return Retry("restored", "the gateway was restored and is not confirmed", hint=CONFIRM)
 
 
-def require_same_database(tx: Tx, seen: SeenHead | None) -> SeenHead:
+def require_same_database(tx: Tx, seen: SeenHead | None) -> SeenHead | None:
     """Return the newest record of a database that is the one of before; `seen` is one it had.
+
+    Of a log whose head was taken away by hand it is None; `audit verify` says so.
 
     Raises:
         NeedsEdit: `database_replaced`.
@@ -71,7 +73,8 @@ def require_same_database(tx: Tx, seen: SeenHead | None) -> SeenHead:
     row = tx.row(
         "SELECT c.epoch, h.seq, h.hash FROM federation_control AS c, federation_audit_head AS h"
     )
-    assert row is not None
+    if row is None:
+        return None
     return SeenHead(row["epoch"], Head(row["seq"], bytes(row["hash"])))
 
 

@@ -150,7 +150,8 @@ def test_the_log_lists_what_happened_oldest_first_and_narrows(mosaic: Quick) -> 
         "grant.suspended",
         "grant.resumed",
     ]
-    assert tuple(entries[0]) == ("seq", "at", "kind", "actor", "subject", "data")
+    names = ("seq", "at", "kind", "actor", "subject", "data", "login", "prev", "hash")
+    assert tuple(entries[0]) == names
     newest = mosaic.document("audit", "list", "--limit", "2")
     assert newest == entries[2:]
     assert mosaic.document("audit", "list", "--subject", "peer/beta") == entries[:1]

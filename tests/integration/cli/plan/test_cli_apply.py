@@ -128,7 +128,7 @@ def test_an_apply_is_recorded_and_the_chain_verifies(mosaic: Quick) -> None:
     assert [each["kind"] for each in entries] == ["peer.created", "grant.created"]
     assert all(each["actor"].startswith("user:") for each in entries)
     assert [set(each) for each in entries] == [
-        {"seq", "at", "kind", "actor", "subject", "data"}
+        {"seq", "at", "kind", "actor", "subject", "data", "login", "prev", "hash"}
     ] * 2
     assert len(mosaic.document("audit", "list", "--subject", "grant/beta-tasks")) == 1
     assert mosaic.ok("audit", "verify").out.startswith("2 records verified\n")

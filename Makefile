@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test test-compose lint format bench bench-peers soak schemas docs requirements
-.PHONY: pictures dist image ready step-ca
+.PHONY: coverage pictures dist image ready step-ca
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
@@ -26,7 +26,7 @@ setup: $(STAMPS)/venv ## build .venv, with the mosaic command and a step-ca
 demo: setup ## two gateways on this machine, from manifest to certificate
 	@$(BIN)/mosaic federation demo $(ARGS)
 
-test: setup ## every test, with coverage; ARGS="-k words" picks some
+test: setup ## every test; ARGS="-k words" picks some
 	@sh tools/faketime.sh
 	@sh tools/postgres.sh
 	@for each in openssl curl; do command -v $$each >/dev/null \
@@ -42,7 +42,10 @@ test: setup ## every test, with coverage; ARGS="-k words" picks some
 	@command -v chromium >/dev/null || sh tools/apt.sh chromium 'the pages are tested in it'
 	@sh tools/axe.sh
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
-		--cov --cov-report=term:skip-covered --junit-xml=build/junit.xml $(ARGS)
+		--junit-xml=build/junit.xml $(ARGS)
+
+coverage: override ARGS += --cov --cov-report=term:skip-covered
+coverage: test ## the same, with the branches that no test takes; half as long again
 
 test-compose: setup ## compose/, brought up by a container engine and broken in turn
 	@sh tests/compose/run.sh $(ARGS)

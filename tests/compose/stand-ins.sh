@@ -51,5 +51,6 @@ case $1 in
         rm -r "$step_ca"
         standin haproxy:3.0-bookworm haproxy
         standin postgres:17-bookworm postgres
+        standin prom/prometheus:v3.5.0 prometheus
         ;;
 esac

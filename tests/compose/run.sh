@@ -86,5 +86,5 @@ docker image prune --force >/dev/null
 echo "compose: images are there after $(($(date +%s) - began)) s; bring it up"
 .venv/bin/pytest --junit-xml=build/junit-compose.xml -p no:cacheprovider \
     tests/compose/kubernetes.py tests/compose/acceptance.py tests/compose/remote.py tests/compose/settings.py \
-    tests/compose/monitoring.py tests/compose/lasting.py "$@"
+    tests/compose/lasting.py tests/compose/monitoring.py "$@"
 echo "compose: $(($(date +%s) - began)) s in all"

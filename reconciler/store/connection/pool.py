@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from reconciler.errors import Retry
@@ -171,9 +172,11 @@ class Pool:
             await connection.close()
 
     async def _give_back(self, lent: Lent) -> None:
-        if self._closed:
+        # a rollback that was cancelled leaves a transaction open: the next one must not join it
+        over = lent.connection.info.transaction_status is TransactionStatus.IDLE
+        if self._closed or not over:
             await lent.connection.close()
-        elif not lent.connection.closed:
+        else:
             self._idle.append(lent)
 
     async def _drop_idle(self) -> None:

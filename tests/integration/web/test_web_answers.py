@@ -316,4 +316,5 @@ def test_what_was_refused_is_counted_for_the_audit(web_parts: Parts) -> None:
     with serving(web_parts, rate_limit=OFF, app=app) as running, running.client() as client:
         for _ in range(3):
             client.get(f"{API}/enroll", headers={"authorization": "Bearer x"})
+        running.wait_for(gateway.database.close())
     assert gateway.refusals == {("token_invalid", "127.0.0.1"): 3}

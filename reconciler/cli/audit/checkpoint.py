@@ -33,6 +33,8 @@ from reconciler.store.audit.log import verify
 def command(file: Path | None, key: Path | None) -> None:
     if key is not None and file is None:
         raise click.UsageError("--sign-with: name a FILE to sign")
+    if file is not None and not file.name:
+        raise click.UsageError(f"FILE: expected the name of a file, got {str(file)!r}")
     with (
         open_database(read_settings(), "audit checkpoint", Role.READER) as database,
         database.transaction() as tx,

@@ -32,6 +32,7 @@ WORDS: Final = (
     '{"resources": [{"type": "tasks", "verbs": ["list"]}], "maxRowsPerQuery": 5}',
     '{"resources": [{"type": "tasks", "verbs": ["list"], "filter": {"teams": ["\\ud800"]}}]}',
 )
+ENDLESS: Final = ("watch", "follow")  # options with which a verb goes on until a signal
 INPUTS: Final = (b"", b"\xff\xfe\x00", b"{}", b"y\n", b"\x00" * 100, "M\xfcnchen".encode("latin-1"))
 
 
@@ -80,6 +81,8 @@ def arguments(draw: st.DrawFn, verbs: Any) -> list[str]:
         if isinstance(parameter, click.Argument):
             count = draw(st.integers(0, 3)) if parameter.nargs == -1 else 1
             words += [draw(_value(parameter)) for _ in range(count)]
+        elif parameter.name in ENDLESS:
+            continue
         elif draw(st.integers(0, 9)) < (5 if parameter.required else 2):
             name = draw(st.sampled_from([*parameter.opts, *parameter.secondary_opts]))
             flag = isinstance(parameter, click.Option) and parameter.is_flag

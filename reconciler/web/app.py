@@ -79,18 +79,19 @@ class _Calls:
         self._confirmed_until_s = 0.0
 
     async def enroll(self, request: Request) -> Response:
-        if request.method == "POST" or "authorization" in request.headers:
-            await self._require_confirmed()
         address = request_context(request).address
         if request.method == "POST":
             with self._counted():
                 body = await json_body(request, "csr")
                 token = bearer_token(request)
+                await self._require_confirmed()
                 issued = await stories.enroll(self._gateway, token, body["csr"], address)
             return _issued(issued.body, 201)
         if "authorization" not in request.headers:
             return HTMLResponse(ENROLL_PAGE, headers=PAGE_HEADERS)
-        state = await stories.token_status(self._gateway, bearer_token(request))
+        token = bearer_token(request)
+        await self._require_confirmed()
+        state = await stories.token_status(self._gateway, token)
         return JSONResponse(state.as_json())
 
     @contextmanager
@@ -109,14 +110,14 @@ class _Calls:
             self._gateway.telemetry.enrollment(outcome)
 
     async def pickup(self, request: Request) -> Response:
-        await self._require_confirmed()
         await json_body(request)
+        await self._require_confirmed()
         issued = await stories.pickup(self._gateway, proof(request))
         return _issued(issued.body, 200)
 
     async def renew(self, request: Request) -> Response:
-        await self._require_confirmed()
         body = await json_body(request, "csr")
+        await self._require_confirmed()
         address = request_context(request).address
         issued = await stories.renew(self._gateway, proof(request), body["csr"], address)
         return _issued(issued.body, 201)

@@ -123,18 +123,9 @@ def test_a_service_of_another_user_has_the_step_ca_that_root_installed(
         {as_service} HOME={home} PATH={SERVICES_PATH} {mosaic} federation up
     """
 
-    process = subprocess.Popen(
-        ["unshare", "--mount", "sh", "-euc", script],
-        cwd=elsewhere.folder,
-        env=elsewhere.environ(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    service = Up.begin(
+        ["unshare", "--mount", "sh", "-euc", script], elsewhere.folder, elsewhere.environ()
     )
-
-    service = Up(process)
-    service.read()
     try:
         service.wait_for("ready: ")
         (step_ca,) = working_in(home / ".mosaic" / "ca", "step-ca")

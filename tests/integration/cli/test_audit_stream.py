@@ -43,23 +43,13 @@ def records(text: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def following(mosaic: Quick, *arguments: str) -> Iterator[Up]:
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=mosaic.cwd,
-        env=mosaic.environ(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    started = Up(process)
-    started.read()
+    started = Up.begin([*COMMAND, *arguments], mosaic.cwd, mosaic.environ())
     try:
         yield started
     finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait(PATIENCE_S)
+        if started.process.poll() is None:
+            started.process.kill()
+        started.process.wait(PATIENCE_S)
 
 
 def test_what_follows_a_record_is_printed_whole_and_verified(mosaic: Quick) -> None:

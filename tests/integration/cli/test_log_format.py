@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -97,17 +96,7 @@ def test_serve_writes_events_alone_and_each_names_its_request_its_grant_and_its_
             "MOSAIC_CA_PROVISIONERS": str(ca.folder),
             "MOSAIC_LOG_FORMAT": "json",
         }
-        process = subprocess.Popen(
-            [*COMMAND, "serve"],
-            cwd=mosaic.cwd,
-            env=mosaic.environ(variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started = Up(process)
-        started.read()
+        started = Up.begin([*COMMAND, "serve"], mosaic.cwd, mosaic.environ(variables))
         try:
             started.wait_for("ready: ")
             tls, peer, token = trusting(ca.roots), Enrollee(), mosaic.rows.invite("one")

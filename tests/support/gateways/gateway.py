@@ -13,7 +13,7 @@ import tomllib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
@@ -30,7 +30,7 @@ from tests.support.gateways.enrollee import API, Enrollee
 from tests.support.waiting import PATIENCE_S, POLL_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 def psql(url: str, statement: str) -> str:
@@ -57,12 +57,28 @@ def gateway_folder(name: str) -> Iterator[TestGateway]:
 
 @dataclass
 class Up:
-    """A running `up`: its process and the lines that it has written."""
+    """A command that goes on, such as `up`: its process and the lines that it has written."""
 
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
     _changed: threading.Event = field(default_factory=threading.Event)
     _reader: threading.Thread | None = None
+
+    @classmethod
+    def begin(cls, words: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> Self:
+        """Start a program, and collect what it writes."""
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        begun = cls(process)
+        begun.read()
+        return begun
 
     def read(self) -> None:
         """Collect what it writes, until it ends."""
@@ -150,18 +166,7 @@ class TestGateway(Command):
 
     def begin_up(self, **variables: str) -> Up:
         """Start `up`."""
-        process = subprocess.Popen(
-            [*COMMAND, "up"],
-            cwd=self.cwd,
-            env=self.environ(variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started = Up(process)
-        started.read()
-        return started
+        return Up.begin([*COMMAND, "up"], self.cwd, self.environ(variables))
 
     @property
     def public_url(self) -> str:

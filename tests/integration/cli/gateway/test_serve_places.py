@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -48,17 +47,7 @@ def mosaic(tmp_path: Path, database_url: str, made: Authority) -> Quick:
 
 @contextmanager
 def serving(mosaic: Quick) -> Iterator[Up]:
-    process = subprocess.Popen(
-        [*COMMAND, "serve"],
-        cwd=mosaic.cwd,
-        env=mosaic.environ(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    started = Up(process)
-    started.read()
+    started = Up.begin([*COMMAND, "serve"], mosaic.cwd, mosaic.environ())
     try:
         yield started
     finally:

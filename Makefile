@@ -85,7 +85,8 @@ pictures: setup ## take the README's pictures of the pages anew
 	@command -v chromium >/dev/null || sh tools/apt.sh chromium 'it takes the pictures'
 	@$(BIN)/python tools/pictures.py
 
-requirements: setup ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes newer releases
+# not of the whole set-up: what is installed lacks what pyproject.toml asks for now
+requirements: $(STAMPS)/installed ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes newer releases
 	@sh tools/requirements.sh $(ARGS)
 
 dist: setup ## a release in dist/: wheel, source, SBOM, pins, the same bytes each time

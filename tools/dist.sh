@@ -16,13 +16,16 @@ export MOSAIC_COMMIT SOURCE_DATE_EPOCH
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 trap 'exit 1' INT TERM HUP
-git archive HEAD | tar -x -C "$tree"
+# whatever the user's own git converts
+git -c core.autocrlf=false -c core.attributesFile=/dev/null archive HEAD | tar -x -C "$tree"
 (cd "$tree" && "$python" -m hatchling build --directory "$tree/dist" >/dev/null)
 "$python" tools/sbom.py "$tree/requirements.txt" "$tree"/dist/*.whl >"$tree/sbom"
 
 wheel=$(basename "$tree"/dist/*.whl)
 name=${wheel%-py3-none-any.whl}
-mv "$tree"/dist/*.whl "$tree"/dist/*.tar.gz "$out"
-mv "$tree/sbom" "$out/$name.spdx.json"
-cp "$tree/requirements.txt" "$out/$name.requirements.txt"
-(cd "$out" && sha256sum "$name"* | tee "$name.sha256")
+mv "$tree/sbom" "$tree/dist/$name.spdx.json"
+cp "$tree/requirements.txt" "$tree/dist/$name.requirements.txt"
+(cd "$tree/dist" && sha256sum "$name"*) >"$tree/sums"
+mv "$tree/sums" "$tree/dist/$name.sha256"
+cp "$tree/dist/$name"* "$out"
+cat "$out/$name.sha256"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -49,7 +50,10 @@ def commit() -> str:
 
 
 def test_a_release_that_is_built_again_has_the_same_bytes(release: Path, tmp_path: Path) -> None:
-    again = built(tmp_path / "other", umask=0o077, TZ="Asia/Tokyo", LC_ALL="C", HOME=str(tmp_path))
+    """Built over the one before, by a user whose git converts ends of lines."""
+    (tmp_path / ".gitconfig").write_text("[core]\nautocrlf = true\n[tar]\numask = 077\n")
+    other = shutil.copytree(release, tmp_path / "other")
+    again = built(other, umask=0o077, TZ="Asia/Tokyo", LC_ALL="C", HOME=str(tmp_path))
     files = sorted(each.name for each in release.iterdir())
     assert files == [
         f"{NAME}-py3-none-any.whl",

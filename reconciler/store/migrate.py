@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from reconciler.errors import NeedsEdit
+from reconciler.core.model.times import rfc3339
+from reconciler.errors import NeedsEdit, Retry
 from reconciler.packaged_files import data_dir
 from reconciler.store.db import MigrationTx
 from reconciler.store.roles.catalog import roles_are_made
@@ -18,37 +20,72 @@ from reconciler.store.roles.making import make_roles
 from reconciler.store.schema import HEAD, MIGRATIONS, Revisions, revisions, unknown_migration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconciler.store.db import Database
 
+Result = TypeVar("Result")
+
 MIGRATION_LOCK: Final = 0x6D6F73_6D6967  # "mosmig", of pg_advisory_xact_lock
-LOCK_TIMEOUT: Final = "20s"
+MIGRATION_LOCK_TIMEOUT: Final = "20s"  # for the migrations of another process
+# For a table. Whoever needs the table meanwhile queues behind this wait, so it is short; and it is
+# below the server's deadlock_timeout (1 s), so that of two that block each other this one gives up.
+TABLE_LOCK_TIMEOUT: Final = "800ms"
+PAUSE_S: Final = 1.0  # in which those who queued are served
+ATTEMPTS: Final = 100  # about 3 minutes, while a backup reads the table
 # A superuser's tables would have another owner than those before, and be open to nobody.
 BECOME_OWNER: Final = sa.text("""
 SELECT set_config('role', r.rolname, true) FROM pg_class AS c JOIN pg_roles AS r ON r.oid = relowner
 WHERE c.oid = to_regclass('federation_audit_head') AND r.rolname <> current_user
     AND pg_has_role(r.oid, 'MEMBER')
 """)
+LONGEST_USER: Final = """
+SELECT a.application_name AS name, a.xact_start AS since
+FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_stat_activity AS a USING (pid)
+WHERE c.relname LIKE 'federation\\_%' AND l.granted AND l.pid <> pg_backend_pid()
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY a.xact_start LIMIT 1
+"""
 MIN_SERVER: Final = 150_000  # server_version_num of PostgreSQL 15
 
 
 def upgrade(database: Database, to: str = HEAD) -> Revisions:
     """Run the missing migrations up to one, each in a transaction, under an advisory lock.
 
-    In a database that has the roles, they then get what the new tables and functions say.
+    In a database that has the roles, they then get what the new tables and functions say. One that
+    a later version has migrated, and that this one may use, stays as it is.
 
     Raises:
         NeedsEdit: `config_invalid`: the server is older than PostgreSQL 15.
-        Refused: `schema_differs`: the database is newer than this version knows.
+        Refused: `schema_differs`: the database is newer than this version may use.
+        Retry: `lock_held`: a table is in use.
     """
-    while _step(database, to):
+    while _once_tables_are_free(database, lambda: _step(database, to)):
         pass
-    with _locked(database) as connection:
-        tx = MigrationTx(connection)
-        if roles_are_made(tx):
-            make_roles(tx)
-        return revisions(tx)
+    return _once_tables_are_free(database, lambda: _finish(database))
+
+
+def _once_tables_are_free(database: Database, run: Callable[[], Result]) -> Result:
+    """Run a transaction, and again as long as others use a table that it changes.
+
+    Raises:
+        Retry: `lock_held`, naming who has used one for longest.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return run()
+        except Retry as error:
+            if error.code != "lock_held":
+                raise
+        time.sleep(PAUSE_S)
+    with database.transaction() as tx:
+        row = tx.row(LONGEST_USER)
+    user = f"{row['name']}, since {rfc3339(row['since'])}" if row else "it has just ended"
+    raise Retry(
+        "lock_held",
+        f"a migration waits for a table that is in use: {user}",
+        hint="nothing is half done; run the command again when that has ended",
+    )
 
 
 def _step(database: Database, to: str) -> bool:
@@ -58,6 +95,8 @@ def _step(database: Database, to: str) -> bool:
         connection.execute(BECOME_OWNER)
         current = MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in MIGRATIONS:
+            if revisions(MigrationTx(connection)).usable:
+                return False
             raise unknown_migration(current)
         if current is not None and current >= to:
             return False
@@ -67,12 +106,21 @@ def _step(database: Database, to: str) -> bool:
         return True
 
 
+def _finish(database: Database) -> Revisions:
+    with _locked(database) as connection:
+        tx = MigrationTx(connection)
+        if roles_are_made(tx):
+            make_roles(tx)
+        return revisions(tx)
+
+
 @contextmanager
 def _locked(database: Database) -> Iterator[sa.Connection]:
     """Open a transaction that changes the schema, which nobody else does meanwhile."""
     with database.connection() as connection:
-        connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+        connection.execute(sa.text(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_TIMEOUT}'"))
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        connection.execute(sa.text(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'"))
         yield connection
 
 

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from reconciler.core.privileges import LOGINS, OWNER, Privilege
 from reconciler.store.roles.catalog import Catalog, role_differences
+from reconciler.store.schema import revisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,10 +30,12 @@ _ENUMS: Final = (
 def make_roles(tx: Tx) -> None:
     """Make the roles, and grant exactly what they may do; nothing is done where nothing differs.
 
+    In a database that a later version has migrated the roles are that version's, and stay.
+
     Raises:
         NeedsEdit: `schema_missing`; `config_invalid`: the login may not do it.
     """
-    if role_differences(tx, of_ours=True):
+    if not revisions(tx).unknown and role_differences(tx, of_ours=True):
         for statement in role_statements(tx):
             tx.run_script(statement)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
@@ -12,8 +13,11 @@ from alembic.script import ScriptDirectory
 from reconciler.errors import MosaicError
 from reconciler.store.db import Database
 from reconciler.store.migrate import alembic_config, upgrade
+from reconciler.store.roles.catalog import role_differences
+from reconciler.store.roles.making import make_roles
 from reconciler.store.schema import HEAD, MIGRATIONS, differences, require_current
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,13 +78,45 @@ def test_a_database_of_the_first_migration_keeps_its_rows(empty_database_url: st
     assert rows.one("SELECT count(*) FROM federation_grants WHERE name = 'beta-tasks'") == 2
 
 
+def test_a_migration_that_waits_for_a_table_keeps_nobody_else_from_it(
+    empty_database_url: str,
+) -> None:
+    """A backup reads the table for minutes, and the requests of meanwhile are answered."""
+    database, rows = Database(empty_database_url, "tests"), Rows(empty_database_url)
+    upgrade(database, "0010")
+    read = "SELECT count(*) FROM federation_certificates"
+    with psycopg.connect(empty_database_url) as backup:
+        backup.execute(read)
+        migration = threading.Thread(target=upgrade, args=(database,))
+        migration.start()
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+        wait_until(lambda: rows.one(waits) > 0, "the migration waits for the table")
+        with psycopg.connect(empty_database_url) as request:
+            request.execute("SET statement_timeout = '5s'")
+            request.execute(read)
+    migration.join()
+    require_current(database)
+
+
 def test_a_newer_schema_is_used_if_it_says_that_this_version_may(database_url: str) -> None:
     rows = Rows(database_url)
+    with rows.database.transaction() as tx:
+        make_roles(tx)
+        before = role_differences(tx)
     rows.run("ALTER TABLE federation_grants ADD COLUMN of_a_later_version text")  # expanded
     rows.run("UPDATE alembic_version SET version_num = '9999'")
     assert rows.one("SELECT oldest_migration FROM federation_control") in MIGRATIONS
 
+    rows.run("CREATE TABLE federation_of_a_later_version (id int)")
+    rows.run("GRANT SELECT ON federation_of_a_later_version TO mosaic_reader")
+
     require_current(rows.database)
+    assert upgrade(rows.database).current == "9999", "there is nothing to do"
+    with rows.database.transaction() as tx:
+        make_roles(tx)
+        assert role_differences(tx) == before
+    may = "SELECT has_table_privilege('mosaic_reader', 'federation_of_a_later_version', 'SELECT')"
+    assert rows.one(may) is True, "a later version's rights are not taken away"
     rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
     assert rows.grant_status("beta-tasks") == "pending"
 

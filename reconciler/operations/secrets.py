@@ -36,16 +36,28 @@ def read_pepper(path: Path) -> bytes:
         NeedsEdit: `config_invalid`, naming the file; its content is never shown.
     """
     try:
-        pepper = bytes.fromhex(path.read_text().strip())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not hex"
-        raise _no_pepper(path, f"the token pepper cannot be read: {reason}") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise _no_pepper(path, f"the token pepper cannot be read: {error.strerror}") from None
+    return parse_pepper(content, str(path))
+
+
+def parse_pepper(content: bytes, place: str) -> bytes:
+    """Return the token pepper that a file at `place` holds.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming the place.
+    """
+    try:
+        pepper = bytes.fromhex(content.decode().strip())
+    except ValueError:
+        raise _no_pepper(place, "the token pepper cannot be read: it is not hex") from None
     if len(pepper) != PEPPER_BYTES:
-        raise _no_pepper(path, f"it has {len(pepper)} bytes, expected {PEPPER_BYTES}")
+        raise _no_pepper(place, f"it has {len(pepper)} bytes, expected {PEPPER_BYTES}")
     return pepper
 
 
-def _no_pepper(path: Path, message: str) -> NeedsEdit:
+def _no_pepper(path: Path | str, message: str) -> NeedsEdit:
     return NeedsEdit(
         "config_invalid",
         f"{path}: {message}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import signal
 import ssl
 import threading
 import tomllib
@@ -32,7 +34,8 @@ class Lost:
         self.gateway = gateway
         self.backup = str(gateway.cwd / "alpha.backup")
         self.export = str(gateway.cwd / "audit.jsonl")
-        self.kept, self.revoked = Enrollee(), Enrollee()
+        self.kept, self.revoked, self.busy = Enrollee(), Enrollee(), Enrollee()
+        self.serial = ""
         self.token: Token | None = None
         self.certificate = ""
 
@@ -45,14 +48,7 @@ class Lost:
             self._enroll(client, "revoked", self.revoked)
             url = gateway.document("grant", "invite", "waiting")["invitation"]["url"]
             self.token = parse_invitation(url).token
-            stop = threading.Event()
-            busy = threading.Thread(target=self._enroll_repeatedly, args=(stop,))
-            busy.start()
-            try:
-                gateway.ok("backup", self.backup)
-            finally:
-                stop.set()
-                busy.join()
+            self._back_up_while_a_certificate_is_signed(client)
             gateway.ok("grant", "revoke", "revoked", "--yes", "--reason", "left the company")
             lines = gateway.ok("audit", "list", "--after", "3", "--output", "jsonl").out
         (gateway.cwd / "audit.jsonl").write_text(lines)
@@ -63,9 +59,21 @@ class Lost:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    def _enroll_repeatedly(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            self.gateway.enroll("busy")
+    def _back_up_while_a_certificate_is_signed(self, client: httpx.Client) -> None:
+        ca, signed = self.gateway.child("step-ca"), list[Any]()
+        busy = threading.Thread(
+            target=lambda: signed.append(self._enroll(client, "busy", self.busy))
+        )
+        os.kill(ca, signal.SIGSTOP)
+        try:
+            busy.start()
+            intents = "SELECT count(*) FROM federation_certificates WHERE status = 'intent'"
+            wait_until(lambda: self.gateway.sql(intents) == "1", "the CA is asked")
+            self.gateway.ok("backup", self.backup)
+        finally:
+            os.kill(ca, signal.SIGCONT)
+            busy.join()
+        self.serial = signed[0]["serial"]
 
 
 def certificate_field(pem: str) -> str:
@@ -124,6 +132,8 @@ def test_what_was_taken_away_after_the_backup_does_not_come_back(lost: Lost) -> 
             assert "left the company" in gamma.grant("revoked")["hold"]["reason"]
             answer = httpx.get(f"{private}/authorize", headers=certificate, trust_env=False)
             assert answer.headers["X-Mosaic-Grant"] == "kept"
+            assert lost.busy.pickup(client).status_code in (401, 410)
+            wait_until(lambda: lost.serial in gamma.revoked_serials(), "it is revoked")
             gamma.enroll("waiting")
             assert gamma.document("plan")["changes"] == []
             gamma.ok("audit", "verify")

@@ -19,6 +19,7 @@ ROWS: Final = "rows/"
 SETTINGS: Final = "settings/mosaic.toml"
 MAX_FILE: Final = 4 * 1024 * 1024  # octets of a member that is no table
 
+_FORMAT: Final = re.compile(r"mosaic-backup-v[0-9]{1,6}", re.ASCII)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _TABLE: Final = re.compile(r"federation_[a-z_]{1,50}", re.ASCII)
 _COLUMN: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
@@ -27,6 +28,14 @@ _NAME: Final = re.compile(
     r"(rows|keys|secrets|provisioners|ca|root-key|settings)(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,80}){1,2}",
     re.ASCII,
 )
+
+
+class OtherFormat(Exception):
+    """A manifest of another format than ours: its name, and the version that wrote it."""
+
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(name)
+        self.name, self.version = name, version
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,11 @@ class BackupManifest:
 
     @classmethod
     def parse(cls, content: bytes) -> BackupManifest:
-        """Return what `text` wrote; raise `ValueError` for anything else."""
+        """Return what `text` wrote; raise `ValueError` for anything else.
+
+        Raises:
+            OtherFormat: a later version of the program wrote it.
+        """
         try:
             document = json.loads(content)
             manifest = cls(
@@ -103,7 +116,7 @@ class BackupManifest:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             whole = False
         if not whole:
-            raise ValueError(f"it is no manifest of the format {FORMAT}")
+            raise _other_format(content) or ValueError(f"it is no manifest of the format {FORMAT}")
         names = [each.name for each in manifest.members]
         rows = [each.member for each in manifest.tables]
         if len(set(names)) != len(names) or rows != [name for name in names if _is_rows(name)]:
@@ -116,6 +129,16 @@ class BackupManifest:
     def files(self, folder: str) -> tuple[str, ...]:
         """Return the names of the members below a folder."""
         return tuple(each.name for each in self.members if each.name.startswith(f"{folder}/"))
+
+
+def _other_format(content: bytes) -> OtherFormat | None:
+    try:
+        document = json.loads(content)
+        name, version = document["format"], str(document["version"])
+        other = name != FORMAT and _FORMAT.fullmatch(name)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return OtherFormat(name, version) if other else None
 
 
 def _is_rows(name: str) -> bool:

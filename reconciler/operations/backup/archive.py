@@ -19,7 +19,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
-from reconciler.core.backup.manifest import MAX_FILE, BackupManifest, Member
+from reconciler.core.backup.manifest import (
+    FORMAT,
+    MAX_FILE,
+    BackupManifest,
+    Member,
+    OtherFormat,
+)
 from reconciler.core.model.text import shown
 from reconciler.errors import Refused
 from reconciler.files import remedy
@@ -127,6 +133,12 @@ def _verified(file: IO[bytes]) -> Archive:
     text = _read_manifest(file)
     try:
         manifest = BackupManifest.parse(text)
+    except OtherFormat as other:
+        raise Refused(
+            "backup_invalid",
+            f"the backup has the format {other.name}, this version reads {FORMAT}",
+            hint=f"install the version that made it: {shown(other.version)}",
+        ) from None
     except ValueError as error:
         raise _differs(f"{MANIFEST}: {error}") from None
     offsets = {}

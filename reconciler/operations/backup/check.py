@@ -8,17 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.keys import load_private_key, spki_sha256
 from reconciler.crypto.seal import unseal
 from reconciler.embedded.postgres import server as clusters
 from reconciler.embedded.postgres.account import server_account
 from reconciler.embedded.postgres.programs import require_usable, server_binaries
 from reconciler.embedded.postgres.server import Cluster
 from reconciler.embedded.scratch import abandoned_scratch, make_scratch
-from reconciler.errors import MosaicError, Refused
+from reconciler.errors import MosaicError, NeedsEdit, Refused
 from reconciler.files import private_folder, write_new
 from reconciler.operations.backup.archive import opened_archive
-from reconciler.operations.secrets import require_every_key
+from reconciler.operations.backup.files import PEPPER
+from reconciler.operations.secrets import parse_pepper, require_every_key
 from reconciler.store.backup.load import load, require_known
 from reconciler.store.db import Database
 from reconciler.store.locks import actor_name, application_name
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 PREFIX: Final = "mosaic-check-"
+INTERMEDIATE, INTERMEDIATE_KEY = "intermediate_ca.crt", "intermediate_ca_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ def check_backup(path: Path, named: NamedServer | None = None) -> CheckedBackup:
     """
     with opened_archive(path) as archive:
         require_known(archive.manifest.database.migration)
+        _require_usable_files(archive)
         with _scratch_server(named) as (folder, url):
             database = Database(url, application_name("backup check"))
             load(database, archive.manifest, archive.chunks, f"user:{actor_name()}")
@@ -85,6 +90,27 @@ def _open_sealed(tx: Tx, folder: Path) -> int:
         hint = "use another backup"
         raise Refused("backup_invalid", f"its sealing keys: {reason}", hint=hint) from None
     return len(sealed)
+
+
+def _require_usable_files(archive: Archive) -> None:
+    """Refuse a token pepper that is none, and a CA whose key is not that of its certificate."""
+    try:
+        parse_pepper(archive.content(PEPPER), PEPPER)
+    except NeedsEdit as error:
+        raise Refused("backup_invalid", error.message, hint="use another backup") from None
+    certificate, key = (f"ca/{name}" for name in (INTERMEDIATE, INTERMEDIATE_KEY))
+    if not {certificate, key} <= set(archive.manifest.files("ca")):
+        return  # it is elsewhere
+    try:
+        facts = read_certificate(archive.content(certificate).decode())
+        if spki_sha256(load_private_key(archive.content(key)).public_key()) == facts.spki_sha256:
+            return
+        reason = f"{key} is not the key of {certificate}"
+    except TypeError:
+        return  # it has a passphrase, which step-ca knows
+    except ValueError as error:
+        reason = f"{key} or {certificate} cannot be read: {error}"
+    raise Refused("backup_invalid", reason, hint="use another backup")
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """A backup, made while everything runs.
 
-(1) read the sealing keys
+(1) read the sealing keys and the other files
 (2) open a snapshot of the rows, and copy them out
-(3) read the sealing keys again, and the other files
-(4) every key that seals a value of the snapshot must be among them; if a rotation was in the
-    way, begin again
+(3) read the keys and the files again
+(4) every key that seals a value of the snapshot must be among them, and no other file may have
+    changed; if a rotation was in the way, begin again
 (5) write the archive beside its place, and give it its name once it is whole
 """
 
@@ -102,12 +102,9 @@ def create_backup(
         NeedsEdit: `config_invalid`, `schema_missing`; `keyring_invalid`: a key that seals a value
             is missing.
     """
-    files = files_of(settings, ca)
-    keyring = require(settings.keyring, "keyring")
     try:
         with _beside(path, force=force) as target, _spool(path.parent) as spool:
-            keys, state = _snapshot(database, keyring, spool)
-            contents = {name: _content(each) for name, each in files.items()} | keys
+            contents, state = _snapshot(database, settings, ca, spool)
             if not settings.embedded:
                 contents[VARIABLES] = variables(settings)
             members = [
@@ -132,33 +129,40 @@ def create_backup(
 
 
 def _snapshot(
-    database: Database, keyring: Path, spool: _Spool
+    database: Database, settings: Settings, ca: CaFolder | None, spool: _Spool
 ) -> tuple[dict[str, bytes], DatabaseState]:
+    """Return the files, and of what the rows in the spool are."""
+    keyring, missing = require(settings.keyring, "keyring"), list[str]()
     for _ in range(ATTEMPTS):
         spool.clear()
-        before = sealing_keys(keyring)  # (1)
+        before, files = sealing_keys(keyring), _contents(settings, ca)  # (1)
         with database.transaction(unlimited=True) as tx:
             require_current_in(tx)
             state = database_state(tx)  # (2)
             sealing = {f"keys/{key_id}.key" for key_id in sealed_by_key(tx)}
             for name, columns in tables(tx):
                 spool.copy(tx, name, columns)
-        after = sealing_keys(keyring)  # (3)
+        after, same = sealing_keys(keyring), _contents(settings, ca) == files  # (3)
+        # a key can become primary between the look at the keys and that at `primary`
+        sealing.add(f"keys/{after['keys/primary'].decode(errors='replace').strip()}.key")
         retired = {name: before[name] for name in sealing & before.keys() - after.keys()}
         missing = sorted(sealing - after.keys() - retired.keys())
-        if not missing:  # (4)
-            return after | retired, state
+        if not missing and same:  # (4)
+            return files | after | retired, state
+    if not missing:
+        hint = "wait until what changes them has ended, and run the command again"
+        raise Refused("file_unusable", "the files of the gateway change all the time", hint=hint)
     ids = ", ".join(name.removeprefix("keys/").removesuffix(".key") for name in missing)
     raise NeedsEdit(
         "keyring_invalid",
-        f"values are sealed by keys that the keyring does not have: {ids}",
+        f"rows or `primary` name keys that the keyring does not have: {ids}",
         hint=f"restore them into {keyring} from its backup",
     )
 
 
-def _content(path: Path) -> bytes:
+def _contents(settings: Settings, ca: CaFolder | None) -> dict[str, bytes]:
     try:
-        return read_file(path)
+        return {name: read_file(path) for name, path in files_of(settings, ca).items()}
     except OSError as error:
         raise unreadable(error) from None
 

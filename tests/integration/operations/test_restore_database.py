@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from reconciler.authority import Authority
-from reconciler.errors import Retry
+from reconciler.crypto.authority import new_authority
+from reconciler.crypto.keyring import FileKeyring, add_key, make_primary, remove_key
+from reconciler.errors import MosaicError, Retry
 from reconciler.operations.backup.archive import opened_archive
+from reconciler.store.backup.rows import database_state
 from reconciler.store.connection import probe
+from reconciler.store.rewrap import FIRST, rewrap_batch
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.killed import run_and_kill
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.gateways.grantor import RENEW
+from tests.support.gateways.joiner import AGED, ALPHA_AGED, Beta
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from reconciler.core.backup.manifest import DatabaseState
     from reconciler.embedded.postgres.server import Cluster
+    from reconciler.store.db import Tx
+    from tests.support.gateways.grantor import Alpha
 
 MANIFESTS: Final = {name: grant_manifest(name) for name in ("one", "two", "three")}
 
@@ -186,6 +196,83 @@ def test_rows_on_another_server_are_refused_until_they_are_adopted(mosaic: Quick
     kinds = [each["kind"] for each in mosaic.document("audit", "list")]
     assert kinds[-2:] == ["gateway.adopted", "gateway.confirmed"]
     assert mosaic.document("drift") == []
+
+
+def test_keys_that_are_exchanged_during_a_backup_are_in_it_as_the_rows_need_them(
+    alpha: Alpha,
+    beta: Beta,
+    tmp_path: Path,
+    empty_database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The rows are of before the rotation, and between the two steps of a renewal."""
+    beta.join(alpha.invitation())
+    alpha.rows.run(ALPHA_AGED)
+    beta.rows.run(AGED)
+    alpha.trouble.path, alpha.trouble.lose = RENEW, 1
+    with pytest.raises(MosaicError):
+        beta.renew()
+    assert beta.held().next_sealed_key is not None
+    mosaic = _with_provisioners(shell(tmp_path, beta.rows.url))
+    keyring = Path(mosaic.variables["MOSAIC_KEYRING"])
+    shutil.rmtree(keyring)
+    (tmp_path / "keys").rename(keyring)
+    write_ca(tmp_path / "ca")
+    during = [lambda: exchange_keys(mosaic, keyring), lambda: write_ca(tmp_path / "ca")]
+
+    def with_an_exchange(tx: Tx) -> DatabaseState:
+        state = database_state(tx)
+        if during:
+            during.pop(0)()
+        return state
+
+    monkeypatch.setattr("reconciler.operations.backup.create.database_state", with_an_exchange)
+    mosaic.ok("backup", "a.backup", "--ca-dir", "ca")
+    mosaic.ok("backup", "b.backup", "--ca-dir", "ca")
+    with opened_archive(tmp_path / "b.backup") as archive:
+        for name in ("intermediate_ca.crt", "intermediate_ca_key"):
+            assert archive.content(f"ca/{name}") == (tmp_path / "ca" / name).read_bytes()
+    other = elsewhere(mosaic, empty_database_url)
+    other.ok("restore", "a.backup")
+    restored = Beta(other.rows, FileKeyring.load(Path(other.variables["MOSAIC_KEYRING"])))
+    restored.renew()
+    assert restored.held().csr_pem == beta.held().next_csr_pem
+    assert alpha.rows.one("SELECT count(*) FROM federation_certificates") == 2
+
+
+def exchange_keys(mosaic: Quick, keyring: Path) -> None:
+    """Make a new sealing key, seal with it what the old one sealed, and remove the old one."""
+    (old,) = FileKeyring.load(keyring).ids
+    make_primary(keyring, add_key(keyring))
+    with mosaic.rows.database.transaction() as tx:
+        rewrap_batch(tx, FileKeyring.load(keyring), "user:tests", FIRST)
+    remove_key(keyring, old)
+
+
+def write_ca(folder: Path) -> None:
+    """Write an authority's files, or those of another one over them."""
+    made = new_authority("Alpha", datetime.now(UTC))
+    folder.mkdir(exist_ok=True)
+    (folder / "ca.json").write_text('{"root": "/home/step/root_ca.crt"}')
+    (folder / "root_ca.crt").write_text(made.root)
+    (folder / "intermediate_ca.crt").write_text(made.intermediate)
+    (folder / "intermediate_ca_key").write_bytes(made.intermediate_key)
+
+
+@pytest.mark.parametrize("part", ["ca/intermediate_ca_key", "secrets/token-pepper"])
+def test_a_check_refuses_files_that_make_no_gateway(mosaic: Quick, part: str) -> None:
+    write_ca(mosaic.cwd / "ca")
+    if part.startswith("ca/"):
+        certificate = (mosaic.cwd / "ca" / "intermediate_ca.crt").read_text()
+        write_ca(mosaic.cwd / "ca")
+        (mosaic.cwd / "ca" / "intermediate_ca.crt").write_text(certificate)
+    else:
+        pepper = Path(mosaic.variables["MOSAIC_TOKEN_PEPPER_FILE"])
+        pepper.chmod(0o600)
+        pepper.write_text("")
+    mosaic.ok("backup", "a.backup", "--ca-dir", "ca")
+    done = mosaic("backup", "--check", "a.backup")
+    assert (done.code, part in done.err) == (1, True), done.err
 
 
 @pytest.mark.parametrize("words", [(), ("-",), ("a", "--check", "b")])

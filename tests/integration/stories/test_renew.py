@@ -16,6 +16,7 @@ from reconciler.loops.renewals import Renewals
 from reconciler.renew import renew
 from reconciler.store.rewrap import FIRST, rewrap_batch, sealed_by_key
 from tests.support.gateways.grantor import RENEW
+from tests.support.gateways.joiner import AGED, ALPHA_AGED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
     from tests.support.gateways.joiner import Beta
 
 ISSUED = "SELECT count(*) FROM federation_certificates WHERE status = 'issued'"
-ALPHA_AGED = (
-    "UPDATE federation_certificates SET not_before = not_before - interval '20 hours',"
-    " not_after = not_after - interval '20 hours'"
-)
-AGED = (
-    "UPDATE federation_peers SET cert_not_before = cert_not_before - interval '20 hours',"
-    " cert_not_after = cert_not_after - interval '20 hours'"
-)
 
 
 @pytest.fixture

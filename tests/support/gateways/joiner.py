@@ -36,6 +36,15 @@ kind: Peer
 metadata: {{name: alpha}}
 spec: {{direction: outbound, endpoint: '{endpoint}'}}
 """
+# lets what was issued be two thirds through its life, on each side
+ALPHA_AGED = (
+    "UPDATE federation_certificates SET not_before = not_before - interval '20 hours',"
+    " not_after = not_after - interval '20 hours'"
+)
+AGED = (
+    "UPDATE federation_peers SET cert_not_before = cert_not_before - interval '20 hours',"
+    " cert_not_after = cert_not_after - interval '20 hours'"
+)
 
 
 @dataclass

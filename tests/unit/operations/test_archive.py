@@ -74,6 +74,18 @@ def test_any_changed_octet_is_found(path: Path) -> None:
         assert refusal(path, bytes(changed)), place
 
 
+def test_a_later_format_is_told_with_the_version_that_reads_it(path: Path) -> None:
+    text = manifest_of(CONTENTS).text().encode()
+    later = text.replace(b"mosaic-backup-v1", b"mosaic-backup-v2").replace(b'"0.1"', b'"9.1"')
+    path.write_bytes(written(CONTENTS).replace(text, later))
+    with pytest.raises(Refused) as refused, opened_archive(path):
+        pass
+    assert refused.value.message == (
+        "the backup has the format mosaic-backup-v2, this version reads mosaic-backup-v1"
+    )
+    assert "9.1" in refused.value.hint
+
+
 def test_any_truncation_is_found_and_says_where(path: Path) -> None:
     whole = written(CONTENTS)
     for length in range(0, len(whole), 101):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import shlex
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +16,7 @@ import click
 
 from reconciler.cli.ca.status import ca_facts
 from reconciler.cli.gateway.exposure import exposures
-from reconciler.cli.gateway.finding import FAILED, OK, SKIPPED, WARNING, Finding
+from reconciler.cli.gateway.finding import FAILED, OK, SKIPPED, WARNING, Examination, Finding
 from reconciler.cli.gateway.health import ask_ready
 from reconciler.cli.shared.context import (
     open_database,
@@ -35,13 +34,14 @@ from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.destroy import orphans
 from reconciler.embedded.stepca.install import require_step_ca, version_of
 from reconciler.embedded.supervise import gateway_runs
-from reconciler.errors import EXIT_FAILED, OTHER_USER, MosaicError, NeedsEdit, Refused, Retry
+from reconciler.errors import EXIT_FAILED, NeedsEdit, Refused
 from reconciler.manifest.load import load
 from reconciler.operations.placement import port_warning, public_url_facts
 from reconciler.operations.secrets import read_pepper, require_every_key
 from reconciler.source.git.environment import git_version
 from reconciler.source.read import read_source
 from reconciler.store.audit.log import verify
+from reconciler.store.backup.control import refuse_if_restored
 from reconciler.store.rewrap import sealed_by_key
 from reconciler.store.roles.catalog import differences_if_made
 from reconciler.store.roles.logins import excess_of_session
@@ -50,8 +50,6 @@ from reconciler.store.schema import differences
 from reconciler.store.views.status import theft_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.config import Settings
     from reconciler.store.db import Database
 
@@ -76,39 +74,8 @@ def command(output: str) -> None:
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Doctor:
-    findings: list[Finding] = field(default_factory=list)
-
-    def check(self, name: str, look: Callable[[], str], *, may_be_down: bool = False) -> bool:
-        """Note what `look` returns, or why it failed; `may_be_down` takes a `Retry` for a warning.
-
-        Return whether it is well.
-        """
-        try:
-            detail = look()
-        except MosaicError as error:
-            state = WARNING if may_be_down and isinstance(error, Retry) else FAILED
-            self.findings.append(Finding(name, state, error.message, error.hint))
-            return False
-        except OSError as error:
-            hint = OTHER_USER
-            self.findings.append(Finding(name, FAILED, f"{error.filename}: {error.strerror}", hint))
-            return False
-        self.findings.append(Finding(name, OK, detail))
-        return True
-
-    def warn(self, name: str, what: str, hint: str) -> None:
-        """Note what works, though it may not be meant."""
-        self.findings.append(Finding(name, WARNING, what, hint))
-
-    def skip(self, name: str, why: str) -> None:
-        """Note that a check was not made."""
-        self.findings.append(Finding(name, SKIPPED, why))
-
-
 def _examine(settings: Settings) -> list[Finding]:
-    doctor = _Doctor()
+    doctor = Examination()
     with ExitStack() as stack:
         databases: list[Database] = []
 
@@ -122,7 +89,7 @@ def _examine(settings: Settings) -> list[Finding]:
         if doctor.check("database", connect):
             _with_database(doctor, settings, databases[0])
         else:
-            for name in ("schema", "login", "clock", "audit log", "sealing keys"):
+            for name in ("schema", "login", "clock", "audit log", "restore", "sealing keys"):
                 doctor.skip(name, "the database is not available")
         doctor.check("token pepper", lambda: _pepper(settings))
         _git(doctor, settings)
@@ -166,7 +133,7 @@ def _orphans() -> list[Finding]:
     return left or [Finding("orphans", OK, "no removed gateway left data on this machine")]
 
 
-def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> None:
+def _with_database(doctor: Examination, settings: Settings, database: Database) -> None:
     def schema() -> str:
         with database.transaction() as tx:
             differing = "; ".join((*differences(tx), *differences_if_made(tx)))
@@ -197,6 +164,11 @@ def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> N
             )
         return f"{verification.last.seq:,} records verified"
 
+    def restore() -> str:
+        with database.transaction() as tx:
+            refuse_if_restored(tx)
+        return "no restore waits for a confirmation"
+
     def keys() -> str:
         folder = require(settings.keyring, "keyring")
         ring = FileKeyring.load(folder)
@@ -209,6 +181,7 @@ def _with_database(doctor: _Doctor, settings: Settings, database: Database) -> N
     _login(doctor, database)
     doctor.check("clock", clock)
     doctor.check("audit log", audit_log)
+    doctor.check("restore", restore)
     doctor.findings.append(_theft_signals(database))
     doctor.check("sealing keys", keys)
 
@@ -224,7 +197,7 @@ def _theft_signals(database: Database) -> Finding:
     )
 
 
-def _login(doctor: _Doctor, database: Database) -> None:
+def _login(doctor: Examination, database: Database) -> None:
     with database.transaction() as tx:
         name, excess = excess_of_session(tx)
     if excess:
@@ -239,7 +212,7 @@ def _pepper(settings: Settings) -> str:
     return "32 bytes"
 
 
-def _git(doctor: _Doctor, settings: Settings) -> None:
+def _git(doctor: Examination, settings: Settings) -> None:
     """Note git's version; a folder is read without, but the commit that it is of is not known."""
     try:
         version = ".".join(map(str, git_version()))

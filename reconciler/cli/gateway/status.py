@@ -119,6 +119,7 @@ def _move(settings: Settings, database: Database) -> dict[str, Any] | None:
 
 
 def _lines(document: dict[str, Any]) -> Iterator[Line]:
+    yield from _restore(document["restore"])
     yield from _theft_signals(document["theftSignals"])
     yield from _applied(document["applied"])
     yield from _override(document["trustOverride"])
@@ -158,6 +159,13 @@ def _lines(document: dict[str, Any]) -> Iterator[Line]:
         )
     for each in document["notInGitYet"]:
         yield f"not in git    {each['kind']}/{each['name']}", None
+
+
+def _restore(restore: dict[str, str | None] | None) -> Iterator[Line]:
+    if restore is not None:
+        who = f", {away(restore['at'])}, by {restore['by']}" if restore["at"] is not None else ""
+        yield f"not serving   {restore['message']}{who}", "red"
+        yield f"              {restore['next']}", None
 
 
 def _theft_signals(signals: list[dict[str, Any]]) -> Iterator[Line]:

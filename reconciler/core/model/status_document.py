@@ -219,11 +219,12 @@ class RevocationList:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
-    """One snapshot of a gateway; `paused` is the document of the pause."""
+    """One snapshot of a gateway; `restore` and `paused` are their documents."""
 
     now: datetime
     applied: LastApply | None
     trust_override: TrustOverride | None
+    restore: dict[str, str | None] | None
     paused: dict[str, str] | None
     reconcilers: tuple[ReconcilerStatus, ...]
     drift_count: int
@@ -245,6 +246,7 @@ class GatewayStatus:
             "now": rfc3339(self.now),
             "applied": self.applied.as_json() if self.applied is not None else None,
             "trustOverride": self.trust_override and self.trust_override.as_json(),
+            "restore": self.restore,
             "paused": self.paused,
             "reconcilers": [each.as_json() for each in self.reconcilers],
             "drift": {"count": self.drift_count, "next": next_command},

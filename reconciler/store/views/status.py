@@ -20,6 +20,7 @@ from reconciler.core.model.status_document import (
     UnusedGrant,
 )
 from reconciler.store.apply.observe import hold_from
+from reconciler.store.backup.control import unconfirmed
 from reconciler.store.drift.repair import drifted
 from reconciler.store.loop_status import passes, paused
 from reconciler.store.notices import targets
@@ -36,6 +37,10 @@ FROM federation_applied AS a LEFT JOIN federation_commits AS c ON c.id = a.sourc
 WHERE a.at IS NOT NULL
 """
 _OVERRIDDEN: Final = "SELECT overridden FROM federation_applied WHERE overridden IS NOT NULL"
+_RESTORED: Final = """
+SELECT federation_restored() AS state, restored ->> 'by' AS by, restored ->> 'at' AS at
+FROM federation_control
+"""
 _COUNTS: Final = """
 SELECT 'peers' AS what, status::text, count(*) FROM federation_peers GROUP BY status
 UNION ALL SELECT 'grants', status_now::text, count(*) FROM federation_grants_now GROUP BY status_now
@@ -107,6 +112,7 @@ def status(tx: Tx, find_drift: Callable[[Tx], tuple[Drift, ...]] = drifted) -> G
         now=tx.now(),
         applied=LastApply(**row) if row is not None else None,
         trust_override=TrustOverride(**override["overridden"]) if override is not None else None,
+        restore=pending_restore(tx),
         paused=pause.as_json() if pause is not None else None,
         reconcilers=reconcilers(tx),
         drift_count=len(find_drift(tx)),
@@ -124,6 +130,18 @@ def status(tx: Tx, find_drift: Callable[[Tx], tuple[Drift, ...]] = drifted) -> G
         revocations_waiting=waiting,
         revocation_lists=tuple(RevocationList(**each) for each in tx.rows(_CRLS)),
     )
+
+
+def pending_restore(tx: Tx) -> dict[str, str | None] | None:
+    """Return the document of a restore that nobody has confirmed: until then nothing is served.
+
+    Of a database that was replaced, nobody knows by whom and when.
+    """
+    row = tx.row(_RESTORED)
+    if row is None or row["state"] is None:
+        return None
+    error = unconfirmed(row["state"])
+    return row | {"message": error.message, "next": error.hint}
 
 
 def reconcilers(tx: Tx) -> tuple[ReconcilerStatus, ...]:

@@ -91,11 +91,20 @@ def test_rows_and_files_are_restored_and_nothing_holds_until_it_is_confirmed(
     again = other("restore", "a.backup")
     assert (again.code, "holds a gateway's rows" in again.err) == (1, True)
 
+    waiting = other.document("status")["restore"]
+    assert waiting["state"] == "restored"
+    assert "restore --confirm" in waiting["next"]
+    assert "not serving   the gateway was restored and is not confirmed" in other.ok("status").out
+    examined = other("doctor", "-o", "json")
+    (finding,) = (each for each in examined.document if each["check"] == "restore")
+    assert (examined.code, finding["state"]) == (1, "failed")
+    assert "restore --confirm" in finding["hint"]
     early = other("restore", "--confirm", "--yes")
     assert (early.code, "no source was applied" in early.err) == (1, True)
     other.ok("apply", "--yes")
     other.ok("restore", "--confirm", "--yes")
     assert other.rows.one(holds) is True
+    assert other.document("status")["restore"] is None
     kinds = [each["kind"] for each in other.document("audit", "list")]
     assert kinds[-2:] == ["gateway.restored", "gateway.confirmed"]
     other.ok("audit", "verify")

@@ -197,6 +197,14 @@ def test_drift_is_shown_at_once_and_gone_once_it_is_reverted(database_url: str) 
             revert(tx, drifted(tx), "user:tests")
         assert client.get("/drift.json").json()["drift"] == []
         assert client.get("/index.json").json()["drift"]["count"] == 0
+        rows.run(
+            "UPDATE federation_control SET restored = jsonb_build_object('by', 'user:<b>',"
+            " 'at', '2026-11-28T09:30:00Z')"
+        )
+        page = client.get("/").text
+        assert "Not serving: the gateway was restored and is not confirmed" in page
+        assert "user:&lt;b&gt;" in page
+        assert client.get("/index.json").json()["restore"]["state"] == "restored"
 
 
 @pytest.mark.parametrize("role", READING)

@@ -80,6 +80,16 @@ def test_each_service_has_the_login_of_its_role_and_no_other(path: Path, prefix:
     assert holders == [f"{prefix}init"]
 
 
-def test_the_image_has_the_folders_that_the_volumes_of_logins_take_their_owner_from() -> None:
+def test_checkpoints_are_on_a_volume_that_the_loop_alone_writes() -> None:
+    services = read(ROOT / "compose/docker-compose.federated.yml")["services"]
+    for name, mode in (("reconciler", ""), ("cli", ":ro")):
+        folder = services[name]["environment"]["MOSAIC_CHECKPOINT_DIR"]
+        assert f"checkpoints:{folder}{mode}" in services[name]["volumes"]
+    holders = [name for name, each in services.items() if "checkpoints:" in str(each)]
+    assert holders == ["reconciler", "cli"]
+
+
+def test_the_image_has_the_folders_that_volumes_take_their_owner_from() -> None:
     text = (ROOT / "compose/Dockerfile").read_text()
-    assert all(f"/out/logins/{login}" in text for login in LOGINS.values())
+    names = ["checkpoints", *(f"logins/{login}" for login in LOGINS.values())]
+    assert all(f"/out/{name}" in text for name in names)

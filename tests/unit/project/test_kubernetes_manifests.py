@@ -115,15 +115,27 @@ def test_the_settings_of_the_pods_are_settings(rendered: list[Any], pods: dict[s
 def test_replicas_are_spread_and_survive_the_drain_of_a_node(
     rendered: list[Any], pods: dict[str, Any]
 ) -> None:
-    deployments, budgets = named(rendered, "Deployment"), named(rendered, "PodDisruptionBudget")
+    workloads = named(rendered, "Deployment") | named(rendered, "StatefulSet")
+    budgets = named(rendered, "PodDisruptionBudget")
     for name, replicas in {"gateway": 3, "reconciler": 2}.items():
-        assert deployments[name]["spec"]["replicas"] == replicas
+        assert workloads[name]["spec"]["replicas"] == replicas
         assert budgets[name]["spec"]["minAvailable"] == replicas - 1
         labels = pods[name]["metadata"]["labels"].items()
         assert budgets[name]["spec"]["selector"]["matchLabels"].items() <= labels
         spread = pods[name]["spec"]["topologySpreadConstraints"]
         assert "kubernetes.io/hostname" in {each["topologyKey"] for each in spread}
-    assert named(rendered, "StatefulSet")["step-ca"]["spec"]["replicas"] == 1
+    assert workloads["step-ca"]["spec"]["replicas"] == 1
+
+
+def test_checkpoints_are_on_a_volume_of_each_replica(
+    rendered: list[Any], pods: dict[str, Any]
+) -> None:
+    (container,) = pods["reconciler"]["spec"]["containers"]
+    folder = next(e["value"] for e in container["env"] if e["name"] == "MOSAIC_CHECKPOINT_DIR")
+    (mount,) = (each for each in container["volumeMounts"] if each["mountPath"] == folder)
+    assert "readOnly" not in mount
+    (claim,) = named(rendered, "StatefulSet")["reconciler"]["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == mount["name"]
 
 
 def test_tls_passes_through_to_the_gateway(rendered: list[Any], pods: dict[str, Any]) -> None:

@@ -82,6 +82,13 @@ def write_credentials(unit: dict[str, list[str]], mosaic: Quick) -> Path:
     return folder
 
 
+def state_folder(mosaic: Quick) -> Path:
+    """Return the folder that systemd makes below /var/lib."""
+    folder = mosaic.cwd / "state"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
 def deny_write_execute() -> None:
     ctypes.CDLL(None).prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0)
 
@@ -93,6 +100,10 @@ def started(
     """Start what a unit starts, as systemd does, until the block ends."""
     unit = read_unit(UNITS / f"{name}.service")
     credentials = write_credentials(unit, mosaic)
+    state = state_folder(mosaic)
+    places = environment_of(unit, credentials)
+    (directory,) = unit["StateDirectory"]
+    mine = {key: text.replace(f"/var/lib/{directory}", str(state)) for key, text in places.items()}
     (command,) = unit["ExecStart"]
     program, *words = shlex.split(command)
     log = (mosaic.cwd / "log").open("wb")
@@ -102,7 +113,7 @@ def started(
         env={
             "PATH": os.environ["PATH"],
             **settings_file(mosaic, ca),
-            **environment_of(unit, credentials),
+            **mine,
             "NOTIFY_SOCKET": str(manager.path),
             "WATCHDOG_USEC": str(int(WATCHDOG_S * 1_000_000)),
         },
@@ -138,13 +149,14 @@ def test_the_unit_starts_a_service_that_is_ready_alive_and_stops(
     assert lines[-2:] == ["STOPPING=1", "STATUS=stopping"]
     if name == "mosaic-federation-run":
         assert mosaic.statuses("peer") == {"beta": "pending"}, "ready is after the first pass"
+        files = sorted((mosaic.cwd / "state" / "checkpoints").iterdir())
+        assert mosaic("audit", "verify", "--checkpoint", str(files[-1])).code == 0
 
 
 def test_a_checkpoint_is_a_new_file_each_time(mosaic: Quick) -> None:
     mosaic.ok("apply", "manifests", "--yes")
     (command,) = read_unit(UNITS / "mosaic-federation-checkpoint.service")["ExecStart"]
-    state = mosaic.cwd / "state"
-    state.mkdir()
+    state = state_folder(mosaic)
     shell, flag, script = shlex.split(command)
     mine = script.replace("%%", "%").replace("/opt/mosaic/bin", str(Path(sys.executable).parent))
     environ = mosaic.environ({"STATE_DIRECTORY": str(state)})
@@ -157,8 +169,7 @@ def test_a_backup_is_whole(mosaic: Quick, shared_authority: Authority) -> None:
     mosaic.ok("apply", "manifests", "--yes")
     unit = read_unit(UNITS / "mosaic-federation-backup.service")
     credentials = write_credentials(unit, mosaic)
-    state = mosaic.cwd / "state"
-    state.mkdir()
+    state = state_folder(mosaic)
     (command,) = unit["ExecStart"]
     program, flag, script = shlex.split(command)
     mine = script.replace("%%", "%").replace("/opt/mosaic/bin", str(Path(sys.executable).parent))

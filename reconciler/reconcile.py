@@ -231,7 +231,8 @@ def applying(
         refuse_if_guarded(result.verdict)  # (4)
         overridden = judge_trust(tx, result.plan, by, options.trust)
         record_commit(tx, by)
-        carry_out(tx, result.plan, by, expired)  # (5)
+        recovers = _is_whole(tx, by, options) and not options.heeds_pause  # a loop's pass does
+        carry_out(tx, result.plan, by, expired, recovers=recovers)  # (5)
         _record(tx, result, by, options, overridden)  # (6)
         minted = _mint_tokens(tx, result.plan, by, options)
         yield replace(result, minted=minted, overridden=overridden), files
@@ -265,11 +266,16 @@ def _is_older(tx: Tx, options: ApplyOptions) -> bool:
     return read_after is not None and last_applied(tx).generation != read_after
 
 
+def _is_whole(tx: Tx, by: Provenance, options: ApplyOptions) -> bool:
+    """Tell whether an apply is of a whole source, read after the newest apply."""
+    return by.managed and options.selection.whole and not _is_older(tx, options)
+
+
 def _record(
     tx: Tx, result: PlanResult, by: Provenance, options: ApplyOptions, overridden: str
 ) -> None:
     """Record a whole source as what was applied last, and what it was trusted by."""
-    whole = by.managed and options.selection.whole and not _is_older(tx, options)
+    whole = _is_whole(tx, by, options)
     if whole:
         record_applied(tx, by, changed=not result.plan.empty)
     record_trust(tx, by, overridden, trusted=whole and options.trust.trusted is not None)

@@ -36,6 +36,8 @@ from reconciler.store.loop_status import (
 from reconciler.store.rollback_journal import recover_source
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from reconciler.core.model.commits import Commit
     from reconciler.core.setting_values import SignatureSetting
     from reconciler.loops.triggers import Triggers
@@ -81,6 +83,7 @@ class Loop:
     _began_s: float = 0.0
     _ended_s: float | None = None  # when the last pass ended, by the monotonic clock
     _commit: Commit | None = None  # that the pass under way has read
+    _commit_read_at: datetime | None = None  # by the database's clock
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconcile until `stop`; a transaction under way is finished first, a fetch is not."""
@@ -114,7 +117,8 @@ class Loop:
     def one_pass(self) -> After:
         """Read, plan and apply once; return what follows. Errors are logged."""
         reading: Reading | None = None
-        self._began_s, self._commit = time.monotonic(), None
+        self._began_s = time.monotonic()
+        self._commit, self._commit_read_at = None, None
         try:
             expire(self.database, self.actor)  # true whatever the source says
             recover_source(self.database, self.triggers.source, LOCK_WAIT)
@@ -154,7 +158,8 @@ class Loop:
     def _see(self, commit: Commit) -> None:
         self._commit = commit
         with self.database.transaction() as tx:
-            begin_commit(tx, self.actor, self.triggers.source.shown, commit)
+            source = self.triggers.source.shown
+            self._commit_read_at = begin_commit(tx, self.actor, source, commit)
 
     def _done(self, reading: Reading, done: PlanResult) -> None:
         self._tell(PassResult.UNCHANGED if done.plan.empty else PassResult.APPLIED, "")
@@ -213,6 +218,7 @@ class Loop:
             due=self.due,
             watch=str(self.triggers),
             commit=self._commit,
+            commit_read_at=self._commit_read_at,
         )
         unrecorded = ""
         try:

@@ -14,6 +14,12 @@ from reconciler.errors import InvalidManifests, Refused, Retry
 from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
 from reconciler.store.notices import conditions
+from reconciler.store.notices.outcomes import (
+    SILENT_AFTER,
+    begin_failure,
+    recover,
+    settle_commits,
+)
 
 if TYPE_CHECKING:
     from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
@@ -22,9 +28,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 FORGET_AFTER: Final = timedelta(days=7)  # a replica that was never seen again
-SILENT_AFTER: Final = timedelta(minutes=15)  # or three of its timer's turns, where that is longer
 MAX_PROBLEMS: Final = 20  # of a source, that are kept
-MAX_TOLD: Final = 3  # of them in a notice
 PASSING: Final = timedelta(minutes=1)  # after which what may pass by itself is told
 
 
@@ -42,7 +46,7 @@ class Pass:
     """How a pass of the loop `actor` ended, and what follows.
 
     `every` is its timer; the next pass comes after `due` at the latest. `watch` tells people how
-    the source is watched. `commit` is the one that was read, if there was one.
+    the source is watched. `commit` is the one that was read, if there was one, and when.
     """
 
     actor: str
@@ -54,6 +58,7 @@ class Pass:
     due: timedelta
     watch: str
     commit: Commit | None = None
+    commit_read_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +115,12 @@ def record_pass(tx: Tx, ended: Pass) -> None:
     audit.append(tx, ended.actor, _recovered(tx, ended) if failure is None else _failing(tx, ended))
 
 
-def begin_commit(tx: Tx, actor: str, source: str, commit: Commit) -> None:
-    """Record that a commit was read and is to be applied, if some forge is to show that."""
+def begin_commit(tx: Tx, actor: str, source: str, commit: Commit) -> datetime:
+    """Record that a commit was read and is to be applied, if some forge is to show that.
+
+    Return the time of that.
+    """
+    read_at = tx.now()
     wanted = tx.row(
         "SELECT 1 FROM federation_notice_targets AS t WHERE :event = ANY(t.events)"
         " AND NOT EXISTS (SELECT FROM federation_applied AS a WHERE a.source_revision = :commit)",
@@ -119,14 +128,15 @@ def begin_commit(tx: Tx, actor: str, source: str, commit: Commit) -> None:
         commit=commit.id,
     )
     if wanted is None:
-        return
+        return read_at
     facts = {"subject": f"commit/{commit.id[:12]}", "source": source, "commit": commit.as_json()}
     audit.append(tx, actor, conditions.begin(tx, NoticeEvent.COMMIT, {commit.id: facts}))
+    return read_at
 
 
 def _failing(tx: Tx, ended: Pass) -> list[ConditionBegun]:
     """Return the event of a failure that is new; one that may pass by itself is given a minute."""
-    failure, commit = ended.failure, ended.commit
+    failure = ended.failure
     if failure is None or failure.code == "reconciler_paused":
         return []
     if isinstance(failure, Retry) or failure.code == "plan_stale":
@@ -138,44 +148,20 @@ def _failing(tx: Tx, ended: Pass) -> list[ConditionBegun]:
         )
         if row is None:
             return []
-    refused = isinstance(failure, Refused) and failure.code != "plan_stale"
-    facts = {
-        "subject": "reconciler",
-        "source": ended.source,
-        "code": failure.code,
-        "message": _with_problems(failure),
-        "hint": failure.hint,
-        "commit": commit.as_json() if commit is not None else None,
-    }
-    key = f"{failure.code} {commit.id if commit is not None else ended.source}"
-    event = NoticeEvent.REFUSED if refused else NoticeEvent.FAILING
-    return conditions.begin(tx, event, {key: facts})
+    return begin_failure(tx, ended.source, failure, ended.commit)
 
 
 def _recovered(tx: Tx, ended: Pass) -> list[ConditionEnded]:
-    """Return the events of what is over, unless another loop that still runs fails."""
-    events: list[ConditionEnded] = []
-    if ended.commit is not None:
-        events += conditions.end(tx, NoticeEvent.COMMIT, [ended.commit.id])
-        conditions.forget(tx, NoticeEvent.COMMIT)  # earlier ones, which nobody will apply
-    still = tx.row(
-        "SELECT 1 FROM federation_reconcilers WHERE actor <> :actor AND waits_for IS NOT NULL"
-        " AND code IS NOT NULL AND code <> 'reconciler_paused'"
-        " AND clock_timestamp() <= at + greatest(3 * every, CAST(:silent AS interval))",
-        actor=ended.actor,
-        silent=SILENT_AFTER,
-    )
-    if still is None:
-        for each in (NoticeEvent.REFUSED, NoticeEvent.FAILING):
-            events += conditions.end(tx, each)
-    return events
+    commit = ended.commit
+    settled = settle_commits(tx, commit, ended.commit_read_at) if commit is not None else []
+    return [*settled, *recover(tx, ended.actor)]
 
 
-def _with_problems(failure: MosaicError) -> str:
-    if not isinstance(failure, InvalidManifests):
-        return failure.message
-    first = "; ".join(str(each) for each in failure.problems[:MAX_TOLD])
-    return f"{failure.message}: {first}"
+def record_refusal(
+    tx: Tx, actor: str, source: str, refusal: Refused, commit: Commit | None
+) -> None:
+    """Record that an apply of a person was refused; again, it is recorded once."""
+    audit.append(tx, actor, begin_failure(tx, source, refusal, commit))
 
 
 def record_stop(tx: Tx, actor: str) -> None:

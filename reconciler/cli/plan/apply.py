@@ -24,6 +24,7 @@ from reconciler.cli.plan.display import (
 from reconciler.cli.plan.options import PlanOptions, plan_flags
 from reconciler.cli.plan.plan_file import SavedPlan, read_plan
 from reconciler.cli.plan.progress import show_progress
+from reconciler.cli.plan.refusals import ShownRefusal
 from reconciler.cli.shared.context import (
     can_ask,
     confirm,
@@ -38,7 +39,7 @@ from reconciler.cli.shared.context import (
 from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.output import json_text
 from reconciler.cli.shared.summary import summarised
-from reconciler.core.plan.guard import refuse_if_guarded
+from reconciler.core.plan.guard import refusal_of, refuse_if_guarded
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import EXIT_REFUSED, NeedsEdit
 from reconciler.operations.invitations import (
@@ -113,7 +114,7 @@ def command(
         click.echo(f"with the options of the saved plan: {shlex.join(words)}", err=True)
     with (
         summarised() as attempt,
-        opened_reading(settings, source, plan_options, "apply") as opened_read,
+        opened_reading(settings, source, plan_options, "apply", records=True) as opened_read,
     ):
         database, reading = opened_read
         desired = reading.desired
@@ -249,7 +250,7 @@ def _approved(database: Database, reading: Reading, options: ApplyOptions, outpu
     if for_people or can_ask():
         show_plan(result, reading.desired, "text", err=not for_people)
     if not result.verdict.allowed and for_people:
-        raise click.exceptions.Exit(EXIT_REFUSED)
+        raise ShownRefusal(refusal_of(result.verdict))
     refuse_if_guarded(result.verdict)
     trust.refuse()
     if trust.overridden:

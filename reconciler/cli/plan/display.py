@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ import click
 
 from reconciler.cli.plan.options import signatures
 from reconciler.cli.plan.progress import show_progress
+from reconciler.cli.plan.refusals import Attempt
 from reconciler.cli.plan.terminal import plan_lines
 from reconciler.cli.shared.context import home_given, open_database
 from reconciler.cli.shared.output import json_text, output_choice
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.core.plan.model import Plan
     from reconciler.core.setting_values import SourceSetting
     from reconciler.reconcile import PlanResult, Reading
+    from reconciler.store.apply.provenance import Applied
     from reconciler.store.db import Database, Tx
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,18 +44,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @contextmanager
 def opened_reading(
-    settings: Settings, source: SourceSetting, plan_options: PlanOptions, command: str
+    settings: Settings,
+    source: SourceSetting,
+    plan_options: PlanOptions,
+    command: str,
+    *,
+    records: bool = False,
 ) -> Iterator[tuple[Database, Reading]]:
     """Open the database and read the source.
 
     A folder is read first, so that its problems are shown even if there is no database. A
     repository is read afterwards, because the database knows which commit was applied, and whether
-    the change of an interrupted command was committed.
+    the change of an interrupted command was committed. With `records`, a refusal is recorded.
 
     Raises:
         InvalidManifests: with every problem.
         NeedsEdit: `usage`: it is a file; `source_unreadable`; what `database` raises.
-        Refused: `rewind`.
+        Refused: `rewind`, `commit_untrusted`.
     """
     if not source.is_git and is_file(source.location):
         raise NeedsEdit(
@@ -61,35 +68,41 @@ def opened_reading(
             f"{source.location} is a file, and a source must be a folder",
             hint="name the folder; --target kind/name narrows what is applied",
         )
-    actor = f"user:{actor_name()}"
-    signed = signatures(settings, required=plan_options.require_signed)
-    reading = f"reading {source.shown}"
-    early = None
+    attempt = Attempt(f"user:{actor_name()}", source.shown)
+    early: Reading | None = None
     if not source.is_git and not interrupted(source):
-        with show_progress(reading):
-            early = read(
-                source,
-                actor,
-                signatures=signed,
-                override_trust=plan_options.override_trust,
-                verify=plan_options.verify,
-            )
-    with open_database(settings, command) as database:
+        early = _read(settings, source, plan_options, attempt)
+    with (
+        open_database(settings, command) as database,
+        attempt.recording(database) if records else nullcontext(),
+    ):
         if early is None:
             recover_source(database, source)
             with database.transaction() as tx:
                 applied = last_applied(tx)
-            with show_progress(reading):
-                early = read(
-                    source,
-                    actor,
-                    applied,
-                    signatures=signed,
-                    allow_rewind=plan_options.allow_rewind,
-                    override_trust=plan_options.override_trust,
-                    verify=plan_options.verify,
-                )
+            early = _read(settings, source, plan_options, attempt, applied)
         yield database, early
+
+
+def _read(
+    settings: Settings,
+    source: SourceSetting,
+    plan_options: PlanOptions,
+    attempt: Attempt,
+    applied: Applied | None = None,
+) -> Reading:
+    signed = signatures(settings, required=plan_options.require_signed)
+    with show_progress(f"reading {source.shown}"):
+        return read(
+            source,
+            attempt.actor,
+            applied,
+            signatures=signed,
+            allow_rewind=plan_options.allow_rewind,
+            override_trust=plan_options.override_trust,
+            verify=plan_options.verify,
+            see=attempt.see,
+        )
 
 
 @dataclass(frozen=True, slots=True)

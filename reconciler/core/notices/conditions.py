@@ -30,6 +30,7 @@ _TITLES: Final[dict[tuple[NoticeEvent, NoticeState], str]] = {
     (NoticeEvent.PAUSE, NoticeState.OVER): "The reconciler is resumed",
     (NoticeEvent.COMMIT, NoticeState.BEGUN): "A commit is about to be applied",
     (NoticeEvent.COMMIT, NoticeState.OVER): "The commit is applied",
+    (NoticeEvent.SUPERSEDED, NoticeState.OVER): "Superseded",
 }
 
 
@@ -56,6 +57,8 @@ def _item(event: NoticeEvent, state: NoticeState, facts: Json) -> Item:
 def _text(event: NoticeEvent, state: NoticeState, facts: Json) -> str:
     if event is NoticeEvent.PAUSE:
         return f"paused by {facts['by']} at {facts['at']}: {facts['reason']}"
+    if event is NoticeEvent.SUPERSEDED:
+        return f"the newer commit {facts['supersededBy'][:12]} is applied"
     if state is NoticeState.OVER:
         since = f"since {facts['since']}" if "since" in facts else ""
         if event is NoticeEvent.ENDING and "expiresAt" in facts:

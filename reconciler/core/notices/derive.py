@@ -18,6 +18,7 @@ from reconciler.core.notices.changes import changes_text, effect_of, shown_field
 from reconciler.core.notices.conditions import condition_items, condition_title
 from reconciler.core.notices.model import (
     MAX_ITEMS,
+    ONE_COMMIT,
     Item,
     Notice,
     NoticeEvent,
@@ -48,19 +49,26 @@ class _Part:
     effect: str | None = None
     origin: Json | None = None
 
+    @property
+    def commit(self) -> str:
+        """The commit that it is about, where each has a notice of its own."""
+        if self.event not in ONE_COMMIT or self.origin is None:
+            return ""
+        return str(self.origin["commit"]["id"])
+
 
 def notices_of(events: Sequence[Event], first_seq: int) -> list[Notice]:
     """Return the notices of the events of one transaction, whose records begin with `first_seq`.
 
     A notice is of the last record that it tells of, so no two are of one record.
     """
-    groups: dict[tuple[NoticeEvent, NoticeState], list[tuple[int, _Part]]] = {}
+    groups: dict[tuple[NoticeEvent, NoticeState, str], list[tuple[int, _Part]]] = {}
     for seq, event in enumerate(events, first_seq):
         reader = _READERS.get(type(event))
         part = reader(event) if reader is not None else None
         if part is not None:
-            groups.setdefault((part.event, part.state), []).append((seq, part))
-    notices = [_notice(event, state, parts) for (event, state), parts in groups.items()]
+            groups.setdefault((part.event, part.state, part.commit), []).append((seq, part))
+    notices = [_notice(event, state, parts) for (event, state, _), parts in groups.items()]
     return sorted(notices, key=lambda notice: notice.seq)
 
 
@@ -221,6 +229,8 @@ def _restored(event: certificate_events.PeerGrantRestored) -> _Part:
 def _condition(event: ConditionBegun | ConditionEnded) -> _Part:
     state = NoticeState.BEGUN if isinstance(event, ConditionBegun) else NoticeState.OVER
     named = NoticeEvent(event.condition)
+    if any("supersededBy" in each for each in event.items):
+        named = NoticeEvent.SUPERSEDED
     commit = next((each["commit"] for each in event.items if each.get("commit")), None)
     source = next((each["source"] for each in event.items if each.get("source")), None)
     return _Part(

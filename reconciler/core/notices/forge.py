@@ -24,6 +24,7 @@ _SHA: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _STATES: Final[dict[tuple[str, str], str]] = {
     (NoticeEvent.COMMIT, NoticeState.BEGUN): "pending",
     (NoticeEvent.COMMIT, NoticeState.OVER): "success",
+    (NoticeEvent.SUPERSEDED, NoticeState.OVER): "success",
     (NoticeEvent.APPLIED, NoticeState.ONCE): "success",
     (NoticeEvent.REFUSED, NoticeState.BEGUN): "failure",
     (NoticeEvent.FAILING, NoticeState.BEGUN): "failure",
@@ -45,7 +46,8 @@ def status_request(
     commit = data["commit"]
     if state is None or commit is None or data["dirty"] or not _SHA.fullmatch(commit["id"]):
         return None
-    first = next((f": {each['text']}" for each in data["items"] if state == "failure"), "")
+    explained = state == "failure" or data["event"] == NoticeEvent.SUPERSEDED
+    first = next((f": {each['text']}" for each in data["items"] if explained), "")
     body: dict[str, str] = {
         "state": state,
         "context": target.context,

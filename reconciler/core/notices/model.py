@@ -34,11 +34,13 @@ class NoticeEvent(StrEnum):
     DRIFT = "drift"
     PAUSE = "pause"
     COMMIT = "commit"  # of a forge alone: a commit that was read, and not applied yet
+    SUPERSEDED = "superseded"  # of a forge alone: one that never was, as a newer one is applied
     TEST = "test"  # of `notify test` alone
 
 
+ONE_COMMIT: Final = (NoticeEvent.COMMIT, NoticeEvent.SUPERSEDED)
 FILTERABLE: Final = tuple(
-    each for each in NoticeEvent if each not in (NoticeEvent.COMMIT, NoticeEvent.TEST)
+    each for each in NoticeEvent if each not in (*ONE_COMMIT, NoticeEvent.TEST)
 )
 
 

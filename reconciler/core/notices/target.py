@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from reconciler.core.notices.model import FILTERABLE, NoticeEvent
+from reconciler.core.notices.model import FILTERABLE, ONE_COMMIT, NoticeEvent
 
 
 class TargetKind(StrEnum):
@@ -29,7 +29,7 @@ OF_COMMITS: Final = (
     NoticeEvent.APPLIED,
     NoticeEvent.REFUSED,
     NoticeEvent.FAILING,
-    NoticeEvent.COMMIT,
+    *ONE_COMMIT,
 )
 DEFAULT_CONTEXT: Final = "mosaic/federation"
 

@@ -139,10 +139,14 @@ def judge(plan: Plan, limits: GuardOptions) -> Verdict:
 
 def refuse_if_guarded(verdict: Verdict) -> None:
     """Raise the guard's first refusal, with the others' facts beside it."""
-    if verdict.allowed:
-        return
+    if not verdict.allowed:
+        raise refusal_of(verdict)
+
+
+def refusal_of(verdict: Verdict) -> Refused:
+    """Return the error of a plan that is not allowed."""
     first = verdict.refusals[0]
-    raise Refused(
+    return Refused(
         first.code,
         "; ".join(each.summary for each in verdict.refusals),
         hint="; ".join(each.hint for each in verdict.refusals),

@@ -27,6 +27,7 @@ from reconciler.store.apply.rows import (
 from reconciler.store.audit import log as audit
 from reconciler.store.ids import new_id
 from reconciler.store.notices import conditions
+from reconciler.store.notices.outcomes import recover
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +39,19 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 
-def carry_out(tx: Tx, plan: Plan, provenance: Provenance, before: Sequence[Event] = ()) -> None:
+def carry_out(
+    tx: Tx,
+    plan: Plan,
+    provenance: Provenance,
+    before: Sequence[Event] = (),
+    *,
+    recovers: bool = False,
+) -> None:
     """Make the rows what the plan says: revocations, then updates, then creations, audit last.
 
     The bookkeeping of a plan without changes is done too. `before` are the events of what this
-    transaction has done already. A plan with changes is recorded as a run, with its records.
+    transaction has done already. What was refused or failed is over if this apply `recovers` from
+    it. A plan with changes is recorded as a run, with its records.
 
     Raises:
         Refused: `plan_stale`: a row is not what the plan saw.
@@ -69,9 +78,12 @@ def carry_out(tx: Tx, plan: Plan, provenance: Provenance, before: Sequence[Event
         *(change_event(change, provenance, ids) for change in changed),
         *_record_bookkeeping(tx, plan, provenance),
     ]
-    if events and provenance.commit is not None:  # their notice tells that the commit is applied
+    told = any(not isinstance(each, HoldReleased) for each in events)
+    if told and provenance.commit is not None:  # their notice tells that the commit is applied
         conditions.forget(tx, NoticeEvent.COMMIT, [provenance.commit.id])
-    last = audit.append(tx, provenance.actor, [*before, *events])
+    # conditions are locked in the order of `record_pass`
+    recovered = recover(tx, provenance.actor) if recovers else []
+    last = audit.append(tx, provenance.actor, [*before, *recovered, *events])
     if not plan.empty:
         record_run(tx, plan, provenance, range(last - len(events) + 1, last + 1))
 

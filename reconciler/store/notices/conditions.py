@@ -14,6 +14,7 @@ from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from reconciler.core.audit.event_base import Json
     from reconciler.core.notices.model import NoticeEvent
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 MAX_RECORDED: Final = 100  # items in one audit record; the others are counted
 
 
-def open_conditions(tx: Tx, condition: NoticeEvent) -> dict[str, dict[str, Any]]:
-    """Return the facts of what has begun, by key."""
+def open_conditions(
+    tx: Tx, condition: NoticeEvent, before: datetime | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return the facts of what has begun, by key; only what began `before` a time, if given."""
     rows = tx.rows(
-        "SELECT key, facts FROM federation_conditions WHERE condition = :condition",
+        "SELECT key, facts FROM federation_conditions WHERE condition = :condition"
+        " AND (CAST(:before AS timestamptz) IS NULL OR begun_at < :before)",
         condition=str(condition),
+        before=before,
     )
     return {row["key"]: row["facts"] for row in rows}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.core.model.commits import Commit
 from reconciler.core.plan.guard import GuardOptions
 from reconciler.core.setting_values import SourceSetting
 from reconciler.loops.conditions import Conditions
@@ -16,7 +17,7 @@ from reconciler.loops.run import Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.async_database import AsyncDatabase
 from reconciler.store.db import Database
-from reconciler.store.loop_status import pause, resume
+from reconciler.store.loop_status import Pass, begin_commit, pause, record_pass, resume
 from reconciler.store.notices import targets
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.repositories.repository import Checkout
@@ -24,6 +25,7 @@ from tests.support.repositories.repository import Checkout
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reconciler.store.db import Tx
     from tests.support.gateways.grantor import Alpha
     from tests.support.gateways.joiner import Beta
 
@@ -213,6 +215,64 @@ def test_a_forge_is_told_of_each_commit_from_its_reading_on(rows: Rows, tmp_path
         ("commit", "over"),
         ("failing", "over"),
     ]
+
+
+def test_a_commit_that_was_overtaken_is_superseded_and_one_that_failed_stays_so(
+    rows: Rows, tmp_path: Path
+) -> None:
+    checkout = Checkout.make(tmp_path / "repository", beta=peer_manifest(), one=grant_manifest("a"))
+    source = SourceSetting(checkout.url, "main", "manifests", cache=str(tmp_path / "cache"))
+    loop = loop_of(rows, source)
+    with rows.database.transaction() as tx:
+        pause(tx, "user:ada", "a freeze")
+    overtaken = [checkout.head]
+    loop.one_pass()
+    checkout.write(one=grant_manifest("a", rows=7))
+    overtaken.append(checkout.commit("overtaken too"))
+    loop.one_pass()
+    checkout.write(one="kind: [")
+    failed = checkout.commit("a slip")
+    loop.one_pass()
+    assert [each[:2] for each in notices(rows)] == [
+        *(("commit", "begun"),) * 3,
+        ("failing", "begun"),
+    ]
+    with rows.database.transaction() as tx:
+        resume(tx, "user:ada")
+    checkout.write(one=grant_manifest("a", rows=9))
+    applied = checkout.commit("mended")
+    before = len(notices(rows))
+    loop.one_pass()
+    documents = [
+        json.loads(row["document"])["data"]
+        for row in rows.rows("SELECT document FROM federation_notices ORDER BY seq")
+    ][before:]
+    superseded = [each for each in documents if each["event"] == "superseded"]
+    assert sorted(each["commit"]["id"] for each in superseded) == sorted(overtaken)
+    assert superseded[0]["items"][0]["text"] == f"the newer commit {applied[:12]} is applied"
+    assert failed not in {each["commit"]["id"] for each in superseded}
+    assert rows.one("SELECT count(*) FROM federation_conditions WHERE condition = 'commit'") == 0
+
+
+def test_a_commit_that_was_read_meanwhile_by_another_replica_stays_pending(
+    rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = Checkout.make(tmp_path / "repository", beta=peer_manifest())
+    source = SourceSetting(checkout.url, "main", "manifests", cache=str(tmp_path / "cache"))
+    loop = loop_of(rows, source)
+    loop.one_pass()
+    checkout.write(one=grant_manifest("a"))
+    older = checkout.commit("older")
+    newer = Commit("f" * 40, "Ada <ada@alpha.example>", "newer", datetime.now(UTC))
+
+    def record_late(tx: Tx, ended: Pass) -> None:
+        begin_commit(tx, "loop:b", source.shown, newer)
+        record_pass(tx, ended)
+
+    monkeypatch.setattr("reconciler.loops.run.record_pass", record_late)
+    loop.one_pass()
+    assert rows.one("SELECT source_revision FROM federation_applied") == older
+    assert rows.one("SELECT key FROM federation_conditions WHERE condition = 'commit'") == newer.id
 
 
 def test_a_refusal_of_a_commit_is_told_for_that_commit(rows: Rows, tmp_path: Path) -> None:

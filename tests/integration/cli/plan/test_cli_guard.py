@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.store.notices import targets
 from tests.support.commands.applied_source import applied_source, declare, withdraw
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
@@ -37,6 +39,36 @@ def test_too_many_removals_are_refused_with_their_names_until_their_number_is_st
     assert "--max-removals 4 allows it once" in done.err
     assert mosaic("apply", "--yes", "--max-removals", "3").code == 3
     mosaic.ok("apply", "--yes", "--max-removals", "4")
+
+
+def told(mosaic: Quick) -> list[str]:
+    """The types of the notices, those of applies aside, and who is named in them."""
+    rows = mosaic.rows.rows("SELECT document FROM federation_notices ORDER BY seq")
+    documents = [json.loads(row["document"]) for row in rows]
+    return [
+        each["type"].removeprefix("mosaic.federation.")
+        for each in documents
+        if each["data"]["event"] != "applied" and each["data"]["actor"].startswith("user:")
+    ]
+
+
+def test_the_refused_apply_of_a_person_is_told_once_and_its_end_once(mosaic: Quick) -> None:
+    withdraw(mosaic, *"abcd")
+    mosaic("apply", "--yes")
+    assert told(mosaic) == []  # there is no target
+    with mosaic.rows.database.transaction() as tx:
+        targets.register(tx, "hook", "json", ("applied", "refused"))
+    assert mosaic("plan").code == mosaic("apply", "--dry-run").code == 3
+    assert told(mosaic) == []  # nobody tried
+    for words in (("--yes",), (), ("--yes", "-o", "json")):
+        assert mosaic("apply", *words).code == 3
+        assert told(mosaic) == ["refused.begun"]
+    mosaic.ok("apply", "--yes", "--target", "grant/a")
+    assert told(mosaic) == ["refused.begun"]  # that was no whole source
+    mosaic.ok("apply", "--yes", "--max-removals", "4")
+    mosaic.ok("apply", "--yes")
+    assert told(mosaic) == ["refused.begun", "refused.over"]
+    mosaic.ok("audit", "verify")
 
 
 def test_an_empty_source_is_refused_until_it_is_allowed(mosaic: Quick) -> None:

@@ -50,6 +50,10 @@ class Tx:
         rows = self.rows(statement, **values)
         return rows[0] if rows else None
 
+    def one(self, statement: str, /, **values: object) -> dict[str, Any]:
+        """Run a statement that always has a row, and return its first one."""
+        return self.rows(statement, **values)[0]
+
     def last_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
         """Run the last statement of the transaction and return its first row, or None.
 
@@ -73,9 +77,7 @@ class Tx:
 
     def now(self) -> datetime:
         """Return the database's clock, as it is now and not when the transaction began."""
-        row = self.row("SELECT clock_timestamp() AS now")
-        assert row is not None
-        moment: datetime = row["now"]
+        moment: datetime = self.one("SELECT clock_timestamp() AS now")["now"]
         return moment
 
 

@@ -211,8 +211,7 @@ def _queue_for_ca(tx: Tx, locked: Sequence[Mapping[str, Any]]) -> dict[object, l
 def hold_grant(tx: Tx, grant_id: UUID, hold: Hold | None) -> None:
     """Set or lift the hold of a grant, and move its status with it."""
     lock_grants(tx, [grant_id])
-    row = tx.row("SELECT status, suspended FROM federation_grants WHERE id = :id", id=grant_id)
-    assert row is not None
+    row = tx.one("SELECT status, suspended FROM federation_grants WHERE id = :id", id=grant_id)
     suspended = row["suspended"] or hold is not None
     tx.run(
         "UPDATE federation_grants SET hold = CAST(:hold AS jsonb),"
@@ -225,12 +224,11 @@ def hold_grant(tx: Tx, grant_id: UUID, hold: Hold | None) -> None:
 
 def suspend_if_free(tx: Tx, grant_id: UUID, hold: Hold) -> bool:
     """Hold a grant that neither has ended nor is held, without a right to holds; tell whether."""
-    row = tx.row(
+    row = tx.one(
         "SELECT federation_suspend_grant(:id, CAST(:hold AS jsonb)) AS held",
         id=grant_id,
         hold=_as_text(hold),
     )
-    assert row is not None
     return bool(row["held"])
 
 

@@ -77,10 +77,9 @@ def revoke_peer(tx: Tx, name: str, actor: str, reason: str) -> None:
     """
     if show_peer(tx, name).status is PeerStatus.REVOKED:
         raise Refused("state_conflict", f"peer {name!r} is revoked already")
-    row = tx.row(
+    row = tx.one(
         "SELECT id FROM federation_peers WHERE name = :name AND status <> 'revoked'", name=name
     )
-    assert row is not None
     events = ending.revoke_peer(
         tx,
         peer_ref(row["id"], name),

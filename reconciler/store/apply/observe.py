@@ -91,8 +91,7 @@ def observe(tx: Tx, known: Mapping[str, EqualRow] | None = None) -> Observed:
     They are known by fingerprint. All are read where those that are not could matter to them: the
     peer of a grant, another row of the same name.
     """
-    row = tx.row(_OBSERVE, known=",".join(known or ()))
-    assert row is not None
+    row = tx.one(_OBSERVE, known=",".join(known or ()))
     observed = Observed(
         now=row["now"],
         peers=tuple(map(_peer, _drained(row["peers"]))),

@@ -82,11 +82,10 @@ class Applied:
 
 def last_applied(tx: Tx) -> Applied:
     """Return what was applied last."""
-    row = tx.row(
+    row = tx.one(
         "SELECT generation, at, actor, source, revision, dirty, rules, prefix, rules_since,"
         " source_revision FROM federation_applied"
     )
-    assert row is not None
     return Applied(**row)
 
 

@@ -41,8 +41,7 @@ def append(tx: Tx, actor: str, events: Sequence[Event]) -> int:
     """
     if not events:
         return 0
-    row = tx.row(f"SELECT {APPENDED}", actor=actor, events=events_json(events))
-    assert row is not None
+    row = tx.one(f"SELECT {APPENDED}", actor=actor, events=events_json(events))
     return write_notices(tx, actor, events, row["appended"])
 
 
@@ -70,8 +69,7 @@ def events_json(events: Sequence[Event]) -> str:
 
 def head(tx: Tx) -> Head:
     """Return the newest record, with those of this transaction."""
-    row = tx.row("SELECT seq, hash FROM federation_audit_head")
-    assert row is not None
+    row = tx.one("SELECT seq, hash FROM federation_audit_head")
     return Head(row["seq"], row["hash"])
 
 
@@ -92,12 +90,11 @@ def verify(tx: Tx, known: Sequence[Head] = ()) -> Verification:
 
     What is appended meanwhile is left to the next time.
     """
-    end = tx.row(  # one statement, so one snapshot: others may append while we read
+    end = tx.one(  # one statement, so one snapshot: others may append while we read
         "SELECT now() AS at, h.seq, h.hash,"
         " (SELECT coalesce(max(seq), 0) FROM federation_audit_log) AS newest"
         " FROM (VALUES (1)) AS one LEFT JOIN federation_audit_head AS h ON true"
     )
-    assert end is not None
     first, last = GENESIS, Head(0, GENESIS)
     for record in read_records(tx, end["newest"]):
         chain_break = check_record(last, record)

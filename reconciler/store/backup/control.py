@@ -80,8 +80,7 @@ def require_same_database(tx: Tx, seen: SeenHead | None) -> SeenHead | None:
 
 def replaced(tx: Tx, seen: SeenHead | None) -> str | None:
     """Return why a database is not the one of before, or None."""
-    row = tx.row("SELECT epoch, federation_restored() AS state FROM federation_control")
-    assert row is not None
+    row = tx.one("SELECT epoch, federation_restored() AS state FROM federation_control")
     if row["state"] == "replaced":
         return "its rows were written on another server"
     if seen is None or row["epoch"] > seen.epoch or audit.has_record(tx, seen.head):
@@ -95,13 +94,12 @@ def close(tx: Tx, actor: str) -> int:
     What a gateway remembers of an older epoch counts no more, so an epoch is never used twice: two
     restores of one backup differ by their time.
     """
-    row = tx.row(
+    row = tx.one(
         "UPDATE federation_control SET restored = CAST(:restored AS jsonb),"
         " epoch = greatest(epoch + 1, CAST(extract(epoch FROM clock_timestamp()) AS bigint))"
         " RETURNING epoch",
         restored=as_json({"by": actor, "at": rfc3339(tx.now())}),
     )
-    assert row is not None
     tx.run("UPDATE federation_applied SET at = NULL")
     _name_server(tx)
     epoch: int = row["epoch"]

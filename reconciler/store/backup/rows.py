@@ -48,8 +48,7 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relname LIKE 'federa
 
 def database_state(tx: Tx) -> DatabaseState:
     """Return what the snapshot of a transaction is of."""
-    row = tx.row("SELECT system_identifier, epoch, now() AS at FROM federation_control")
-    assert row is not None
+    row = tx.one("SELECT system_identifier, epoch, now() AS at FROM federation_control")
     return DatabaseState(
         migration=revisions(tx).current or "",
         system_identifier=row["system_identifier"],

@@ -150,8 +150,8 @@ class Transaction(Protocol):
     def run_script(self, script: str) -> None:
         """Run statements as they are."""
 
-    def row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
-        """Run a statement and return its first row."""
+    def one(self, statement: str, /, **values: object) -> dict[str, Any]:
+        """Run a statement that always has a row, and return it."""
 
 
 def begin(tx: Transaction, address: Address, limits: Limits) -> Session:
@@ -161,9 +161,7 @@ def begin(tx: Transaction, address: Address, limits: Limits) -> Session:
         NeedsEdit: as `read_session`.
     """
     tx.run_script(unlimited(tx.driver.info.server_version))
-    row = tx.row(TRANSACTION, **limits.as_parameters())
-    assert row is not None
-    return read_session(row, address)
+    return read_session(tx.one(TRANSACTION, **limits.as_parameters()), address)
 
 
 def read_session(row: Mapping[str, Any], address: Address) -> Session:

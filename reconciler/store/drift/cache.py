@@ -35,8 +35,7 @@ class DriftCache:
 
     def drifted(self, tx: Tx) -> tuple[Drift, ...]:
         """Return what drifted."""
-        changes = tx.row(_CHANGES)
-        assert changes is not None
+        changes = tx.one(_CHANGES)
         known = self._known
         if known is not None and known[0] == changes and time.monotonic() - known[1] < MAX_AGE_S:
             return known[2]

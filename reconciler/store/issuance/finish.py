@@ -75,7 +75,7 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
             row = grant_ref(grant.id, grant.name)
             events.append(GrantEnrolled(row, str(grant.status), str(status)))
     body = issued_text(leaf, grant, status)
-    stored = tx.row(
+    stored = tx.one(
         _ISSUED,
         id=attempt.issuance_id,
         grant=grant.id,
@@ -91,7 +91,6 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
         actor=attempt.actor,
         events=audit.events_json(events),
     )
-    assert stored is not None
     audit.write_notices(tx, attempt.actor, events, stored["appended"])
     return IssuanceResponse(body, attempt.serial)
 

@@ -45,42 +45,37 @@ def grant_facts(tx: Tx, grant_id: UUID, *, lock: bool = False) -> GrantFacts:
     """Return a grant's facts; with `lock`, its row stays locked until the transaction ends."""
     if lock:
         lock_grant(tx, grant_id)
-    row = tx.row(f"SELECT {_GRANT_COLUMNS} FROM {_OF_GRANT}", grant=grant_id)
-    assert row is not None
-    return _grant(row)
+    return _grant(tx.one(f"SELECT {_GRANT_COLUMNS} FROM {_OF_GRANT}", grant=grant_id))
 
 
 def locked_grant(tx: Tx, grant_id: UUID) -> tuple[GrantFacts, datetime]:
     """Return a grant's facts, its row locked, and the time by the database's clock."""
     lock_grant(tx, grant_id)
-    row = tx.row(
+    row = tx.one(
         f"SELECT {_GRANT_COLUMNS}, clock_timestamp() AS now FROM {_OF_GRANT}", grant=grant_id
     )
-    assert row is not None
     return _grant(row), row["now"]
 
 
 def locked_token(tx: Tx, token_id: UUID, grant_id: UUID) -> tuple[TokenFacts, GrantFacts, datetime]:
     """Return a token's and its grant's facts, both rows locked, and the time."""
     lock_grant(tx, grant_id)  # before the token, as everywhere: two at once would else deadlock
-    row = tx.row(
+    row = tx.one(
         f"SELECT {_GRANT_COLUMNS}, {_CLAIM_COLUMNS}, clock_timestamp() AS now"
         f" FROM federation_enrollment_tokens AS t, {_OF_GRANT}"
         " AND t.id = :token FOR NO KEY UPDATE OF t",
         grant=grant_id,
         token=token_id,
     )
-    assert row is not None
     return _token(row), _grant(row), row["now"]
 
 
 def token_facts(tx: Tx, token_id: UUID) -> TokenFacts:
     """Return a token's facts."""
-    row = tx.row(
+    row = tx.one(
         f"SELECT {_CLAIM_COLUMNS} FROM federation_enrollment_tokens AS t WHERE t.id = :id",
         id=token_id,
     )
-    assert row is not None
     return _token(row)
 
 
@@ -102,7 +97,7 @@ def locked_issuance(
     The lock of the issuance is taken above the join, and so after that of the token.
     """
     lock_grant(tx, grant_id)
-    row = tx.row(
+    row = tx.one(
         "WITH token AS (SELECT status FROM federation_enrollment_tokens"
         "  WHERE id = CAST(:token AS uuid) FOR NO KEY UPDATE)"
         f" SELECT {_GRANT_COLUMNS}, token.status AS token_status, c.status AS issuance_status,"
@@ -115,7 +110,6 @@ def locked_issuance(
         token=token_id,
         grant=grant_id,
     )
-    assert row is not None
     token_status = row["token_status"]
     return LockedIssuance(
         _grant(row),

@@ -155,12 +155,11 @@ def _hold(tx: Tx, grant: GrantFacts, use: SecretUse) -> bool:
 def _may_record(tx: Tx) -> int:
     """Return how many first signals may be recorded now; nobody else records one meanwhile."""
     tx.run("SELECT pg_advisory_xact_lock(:key)", key=THEFT_LOCK)
-    row = tx.row(
+    row = tx.one(
         "SELECT count(*) AS recorded FROM federation_theft_signals"
         " WHERE recorded_at > clock_timestamp() - :window",
         window=WINDOW,
     )
-    assert row is not None
     return max(MAX_RECORDS - int(row["recorded"]), 0)
 
 

@@ -118,9 +118,7 @@ def _drift_facts(drift: Drift) -> dict[str, Any]:
 
 def only_watcher(tx: Tx) -> bool:
     """Tell whether this transaction alone watches until it ends; else another replica does now."""
-    row = tx.row("SELECT pg_try_advisory_xact_lock(:key) AS alone", key=WATCH_LOCK)
-    assert row is not None
-    return bool(row["alone"])
+    return bool(tx.one("SELECT pg_try_advisory_xact_lock(:key) AS alone", key=WATCH_LOCK)["alone"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +137,11 @@ class DriftMarks:
 
 def drift_marks(tx: Tx) -> DriftMarks:
     """Return the marks as they are now."""
-    row = tx.row(
+    row = tx.one(
         "SELECT EXISTS (SELECT FROM federation_notice_targets) AS has_target,"
         " coalesce((SELECT max(id) FROM federation_hand_changes), 0) AS changes,"
         " (SELECT count(*) FROM federation_conditions WHERE condition = :drift) AS drifted,"
         " (SELECT seq FROM federation_audit_head) AS head",
         drift=str(NoticeEvent.DRIFT),
     )
-    assert row is not None
     return DriftMarks(**row)

@@ -69,11 +69,10 @@ def release(tx: Tx, name: str, destination: str, actor: str) -> Releasable:
     Raises:
         Refused: `name_unknown`; `state_conflict`: there is no certificate, or the grant has ended.
     """
-    row = tx.row(
+    row = tx.one(
         "SELECT cert_chain_pem AS chain FROM federation_peers WHERE id = :id FOR NO KEY UPDATE",
         id=peers.find(tx, name).id,
     )
-    assert row is not None
     peer = peers.certified(tx, name)  # as it is under the lock
     assert peer.certificate is not None
     if peer.withdrawn is not None and peer.withdrawn.what is WithdrawalKind.ENDED:

@@ -59,8 +59,7 @@ def excess_of_session(tx: Tx) -> tuple[str, str]:
 
     A person's login may do what two parts may, and is meant to.
     """
-    row = tx.row(_SESSION, person=COMMAND_LINE)
-    assert row is not None
+    row = tx.one(_SESSION, person=COMMAND_LINE)
     excess = ""
     if row["superuser"]:
         excess = "a superuser of the server"

@@ -91,8 +91,7 @@ def list_grants(tx: Tx, which: GrantSelection) -> list[GrantView]:
 
 def count_grants(tx: Tx, only: GrantFilter) -> int:
     """Return how many grants a filter lets through."""
-    row = tx.row(f"SELECT count(*) AS count {_MATCHING}", **asdict(only))
-    assert row is not None
+    row = tx.one(f"SELECT count(*) AS count {_MATCHING}", **asdict(only))
     count: int = row["count"]
     return count
 

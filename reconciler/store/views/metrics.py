@@ -71,8 +71,7 @@ class RowMetrics:
 
 def row_metrics(tx: Tx) -> RowMetrics:
     """Return the numbers of now."""
-    totals = tx.row(_TOTALS)
-    assert totals is not None
+    totals = tx.one(_TOTALS)
     return RowMetrics(
         grants={row["status"]: row["count"] for row in tx.rows(_GRANTS)},
         peers={(row["direction"], row["status"]): row["count"] for row in tx.rows(_PEERS)},

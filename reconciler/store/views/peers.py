@@ -60,8 +60,7 @@ def list_peers(tx: Tx, statuses: Collection[str] = ()) -> list[PeerView]:
 
 def count_peers(tx: Tx, only: PeerFilter) -> int:
     """Return how many peers a filter lets through."""
-    row = tx.row(f"SELECT count(*) AS count {_MATCHING}", **asdict(only))
-    assert row is not None
+    row = tx.one(f"SELECT count(*) AS count {_MATCHING}", **asdict(only))
     count: int = row["count"]
     return count
 

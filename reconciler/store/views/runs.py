@@ -61,8 +61,7 @@ class RunView:
 
 def count_runs(tx: Tx) -> int:
     """Return how many runs there are."""
-    row = tx.row("SELECT count(*) AS count FROM federation_reconcile_runs")
-    assert row is not None
+    row = tx.one("SELECT count(*) AS count FROM federation_reconcile_runs")
     count: int = row["count"]
     return count
 

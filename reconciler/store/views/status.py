@@ -105,8 +105,7 @@ _CRLS: Final = "SELECT number, this_update, next_update FROM federation_crls ORD
 def status(tx: Tx, find_drift: Callable[[Tx], tuple[Drift, ...]] = drifted) -> GatewayStatus:
     """Return the state of the gateway."""
     pause = paused(tx)
-    waiting = tx.row(_WAITING)
-    assert waiting is not None
+    waiting = tx.one(_WAITING)
     row, override = tx.row(_APPLIED), tx.row(_OVERRIDDEN)
     return GatewayStatus(
         now=tx.now(),
@@ -192,9 +191,7 @@ def _reconciler(row: dict[str, Any]) -> ReconcilerStatus:
 
 def live_counts(tx: Tx) -> dict[str, int]:
     """Return how many there are of each noun (`peer`, `grant`, `certificate`) that are live."""
-    row = tx.row(_LIVE)
-    assert row is not None
-    return row
+    return tx.one(_LIVE)
 
 
 def _counts(tx: Tx) -> dict[str, dict[str, int]]:

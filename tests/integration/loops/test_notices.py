@@ -220,8 +220,7 @@ def test_a_target_is_told_what_its_filter_names(
     with sending(rows.url, json_target(tmp_path, "hook", target, "revoked")):
         rows.apply(peer_manifest(), grant_manifest("one"))
         with rows.database.transaction() as tx:
-            row = tx.row("SELECT id FROM federation_grants")
-            assert row is not None
+            row = tx.one("SELECT id FROM federation_grants")
             audit.append(tx, "user:tests", ending.revoke_grants(tx, [row["id"]], "<!channel> bye"))
         wait_until(lambda: target.received, "the notice")
     assert target.titles == ["Revoked"]

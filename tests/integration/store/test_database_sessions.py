@@ -140,9 +140,7 @@ def test_another_encoding_is_refused_by_every_command(
 
 
 def _pid(tx: Tx) -> int:
-    row = tx.row("SELECT pg_backend_pid() AS pid")
-    assert row is not None
-    return int(row["pid"])
+    return int(tx.one("SELECT pg_backend_pid() AS pid")["pid"])
 
 
 def test_a_pool_that_the_server_cut_returns_with_the_new_password(

@@ -24,9 +24,7 @@ def test_a_transaction_whose_rollback_was_cancelled_is_not_joined_by_the_next(
         raise ZeroDivisionError
 
     def left_behind(tx: Tx) -> object:
-        row = tx.row("SELECT to_regclass('pg_temp.left_behind') AS table")
-        assert row is not None
-        return row["table"]
+        return tx.one("SELECT to_regclass('pg_temp.left_behind') AS table")["table"]
 
     async def story() -> None:
         undoing = asyncio.Event()

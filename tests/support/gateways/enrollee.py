@@ -95,11 +95,10 @@ class Rows:
     def invite(self, grant: str, life: timedelta = timedelta(hours=1)) -> Token:
         """Mint a token for a live grant."""
         with self.database.transaction() as tx:
-            row = tx.row(
+            row = tx.one(
                 "SELECT id FROM federation_grants WHERE name = :name ORDER BY created_at DESC",
                 name=grant,
             )
-            assert row is not None
             return tokens.mint(tx, row["id"], PEPPER, life, "user:tests").token
 
     def rows(self, statement: str, **values: object) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.names import completing
 from reconciler.core.model.spec import Kind
 from reconciler.core.model.states import GrantStatus
-from reconciler.store.views.grants import GrantSelection, list_grants
+from reconciler.store.views.grants import GrantFilter, list_grants
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -68,9 +68,9 @@ def command(
     watch: bool,
     output: str,
 ) -> None:
-    which = GrantSelection(statuses, peers, subjects, ends_within)
-    filtered = which != GrantSelection(statuses)
+    only = GrantFilter("", statuses, peers, subjects, ends_within)
+    filtered = only != GrantFilter("", statuses)
     listing = Listing(
         "grant", COLUMNS, WIDE, output, statuses=statuses, filtered=filtered, live=live, watch=watch
     )
-    listing.print(lambda tx: list_grants(tx, which))
+    listing.print(lambda tx: list_grants(tx, only))

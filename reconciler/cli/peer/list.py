@@ -11,7 +11,7 @@ from reconciler.cli.shared.formatting import ORIGIN, Row, away, hold_of, status_
 from reconciler.cli.shared.listing import Listing, list_options
 from reconciler.core.labels import Selector, read_selector
 from reconciler.core.model.states import PeerStatus
-from reconciler.store.views.peers import list_peers
+from reconciler.store.views.peers import PeerFilter, list_peers
 
 if TYPE_CHECKING:
     from reconciler.core.model.documents import PeerView
@@ -87,7 +87,8 @@ def command(
     selector: Selector, statuses: tuple[str, ...], live: bool, watch: bool, output: str
 ) -> None:
     def read(tx: Tx) -> list[PeerView]:
-        return [each for each in list_peers(tx, statuses) if selector.selects(each.labels)]
+        peers = list_peers(tx, PeerFilter(statuses=statuses))
+        return [each for each in peers if selector.selects(each.labels)]
 
     filtered = bool(selector.requirements)
     listing = Listing(

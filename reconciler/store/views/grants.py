@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from reconciler.core.model.certificate_use import Use
 from reconciler.core.model.documents import CertificateView, GrantView
-from reconciler.core.model.spelling import nearest
 from reconciler.core.model.states import GrantStatus
 from reconciler.errors import Refused
 from reconciler.store.apply.observe import hold_from, source_location
+from reconciler.store.views.lists import ALL, parameters, unknown
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -38,78 +38,48 @@ FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id
 _ORDER: Final = ' ORDER BY g.name COLLATE "C", g.created_at, g.id'
 _MATCHING: Final = """
 FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id
-WHERE strpos(lower(concat_ws(' ', g.name, p.name, g.subject_user_id)), lower(:text)) > 0
-    AND (:status = '' OR g.status_now::text = :status)
-    AND (:peer = '' OR p.name = :peer)
-    AND (CAST(:ends AS integer) IS NULL OR g.status_now NOT IN ('revoked', 'expired')
-        AND g.expires_at <= statement_timestamp() + make_interval(days => :ends))
+WHERE (:text = '' OR strpos(lower(concat_ws(' ', g.name, p.name, g.subject_user_id)),
+        lower(:text)) > 0)
+    AND (cardinality(CAST(:statuses AS text[])) = 0 OR g.status_now::text = ANY(:statuses))
+    AND (cardinality(CAST(:peers AS text[])) = 0 OR p.name = ANY(:peers))
+    AND (cardinality(CAST(:subjects AS text[])) = 0 OR g.subject_user_id = ANY(:subjects))
+    AND (CAST(:ends_within AS interval) IS NULL OR g.status_now NOT IN ('revoked', 'expired')
+        AND g.expires_at <= statement_timestamp() + :ends_within)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class GrantFilter:
-    """Which grants are meant: empty texts and None mean all.
+    """Which grants are meant: those that have, of all that is given, one of its values each.
 
-    `text` is a part of the name, the peer's name or the subject user; `ends` is in days.
+    `text` is a part of the name, the peer's name or the subject user.
     """
 
     text: str = ""
-    status: str = ""
-    peer: str = ""
-    ends: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GrantSelection:
-    """Which grants: those that have, of all that is given, one of its values each."""
-
     statuses: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
     ends_within: timedelta | None = None
 
 
-def list_grants(tx: Tx, which: GrantSelection) -> list[GrantView]:
-    """Return the grants of a selection, by name and age."""
-    rows = tx.rows(
-        _SELECT + " WHERE (cardinality(CAST(:statuses AS text[])) = 0"
-        " OR g.status_now::text = ANY(CAST(:statuses AS text[])))"
-        " AND (cardinality(CAST(:peers AS text[])) = 0 OR p.name = ANY(CAST(:peers AS text[])))"
-        " AND (cardinality(CAST(:subjects AS text[])) = 0"
-        " OR g.subject_user_id = ANY(CAST(:subjects AS text[])))"
-        " AND (CAST(:within AS interval) IS NULL"
-        " OR (g.expires_at <= now() + CAST(:within AS interval)"
-        " AND g.status_now NOT IN ('revoked', 'expired')))" + _ORDER,
-        statuses=list(which.statuses),
-        peers=list(which.peers),
-        subjects=list(which.subjects),
-        within=which.ends_within,
-        certificates=None,
-    )
-    return [_view(row) for row in rows]
-
-
 def count_grants(tx: Tx, only: GrantFilter) -> int:
     """Return how many grants a filter lets through."""
-    row = tx.one(f"SELECT count(*) AS count {_MATCHING}", **asdict(only))
-    count: int = row["count"]
+    count: int = tx.one(f"SELECT count(*) AS count {_MATCHING}", **parameters(only))["count"]
     return count
 
 
-def search_grants(
-    tx: Tx, only: GrantFilter, page: slice, certificates: int | None = None
+def list_grants(
+    tx: Tx, only: GrantFilter, page: slice = ALL, certificates: int | None = None
 ) -> list[GrantView]:
-    """Return a page of the grants that a filter lets through, each with its newest certificates."""
-    ids = tx.rows(  # first, as OFFSET would gather the certificates of what it skips
-        f"SELECT g.id {_MATCHING} {_ORDER} OFFSET :start LIMIT :count",
-        start=page.start,
-        count=page.stop - page.start,
-        **asdict(only),
-    )
-    rows = tx.rows(
-        f"{_SELECT} WHERE g.id = ANY(:ids) {_ORDER}",
-        ids=[each["id"] for each in ids],
+    """Return the grants that a filter lets through, or a page of them, by name and age.
+
+    Each has all its `certificates`, or as many of the newest.
+    """
+    rows = tx.rows(  # the ids first, as OFFSET would gather the certificates of what it skips
+        f"{_SELECT} WHERE g.id IN (SELECT g.id {_MATCHING} {_ORDER} OFFSET :start LIMIT :count)"
+        + _ORDER,
         certificates=certificates,
+        **parameters(only, page),
     )
     return [_view(row) for row in rows]
 
@@ -146,14 +116,6 @@ def live_grant_id(tx: Tx, name: str) -> UUID:
             hint="declare it again and apply",
         )
     return UUID(grant.id)
-
-
-def unknown(tx: Tx, kind: str, name: str) -> Refused:
-    """Return the refusal of a name that no row of the kind has ever had."""
-    rows = tx.rows(f"SELECT DISTINCT name FROM federation_{kind}s")
-    close = nearest(name, [row["name"] for row in rows], cutoff=0.5)
-    hint = f"did you mean {close!r}?" if close else f"`mosaic federation {kind} list` shows all"
-    return Refused("name_unknown", f"there is no {kind} {name!r}", hint=hint)
 
 
 def _view(row: dict[str, Any]) -> GrantView:

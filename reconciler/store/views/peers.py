@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.documents import CertificateView, PeerView, RemoteView
 from reconciler.core.model.spec import Direction
 from reconciler.core.model.states import PeerStatus
 from reconciler.store.apply.observe import hold_from, source_location
-from reconciler.store.views.grants import unknown
+from reconciler.store.views.lists import ALL, parameters, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from uuid import UUID
 
     from reconciler.store.db import Tx
@@ -30,50 +29,38 @@ FROM federation_peers AS p
 _ORDER: Final = ' ORDER BY p.name COLLATE "C", p.created_at, p.id'
 _MATCHING: Final = """
 FROM federation_peers AS p
-WHERE strpos(lower(concat_ws(' ', p.name, p.display_name, p.endpoint_url)), lower(:text)) > 0
-    AND (:status = '' OR p.status::text = :status)
+WHERE (:text = '' OR strpos(lower(concat_ws(' ', p.name, p.display_name, p.endpoint_url)),
+        lower(:text)) > 0)
+    AND (cardinality(CAST(:statuses AS text[])) = 0 OR p.status::text = ANY(:statuses))
     AND (:direction = '' OR p.direction::text = :direction)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class PeerFilter:
-    """Which peers are meant: empty texts mean all.
+    """Which peers are meant: empty texts and no statuses mean all.
 
     `text` is a part of the name, the display name or the endpoint.
     """
 
     text: str = ""
-    status: str = ""
+    statuses: tuple[str, ...] = ()
     direction: str = ""
-
-
-def list_peers(tx: Tx, statuses: Collection[str] = ()) -> list[PeerView]:
-    """Return the peers, of these statuses where any are named, by name and age."""
-    rows = tx.rows(
-        _SELECT + " WHERE cardinality(CAST(:statuses AS text[])) = 0"
-        " OR p.status::text = ANY(:statuses)" + _ORDER,
-        statuses=list(statuses),
-    )
-    return [_view(row) for row in rows]
 
 
 def count_peers(tx: Tx, only: PeerFilter) -> int:
     """Return how many peers a filter lets through."""
-    row = tx.one(f"SELECT count(*) AS count {_MATCHING}", **asdict(only))
-    count: int = row["count"]
+    count: int = tx.one(f"SELECT count(*) AS count {_MATCHING}", **parameters(only))["count"]
     return count
 
 
-def search_peers(tx: Tx, only: PeerFilter, page: slice) -> list[PeerView]:
-    """Return a page of the peers that a filter lets through."""
-    ids = tx.rows(  # first, as OFFSET would gather the grants of what it skips
-        f"SELECT p.id {_MATCHING} {_ORDER} OFFSET :start LIMIT :count",
-        start=page.start,
-        count=page.stop - page.start,
-        **asdict(only),
+def list_peers(tx: Tx, only: PeerFilter, page: slice = ALL) -> list[PeerView]:
+    """Return the peers that a filter lets through, or a page of them, by name and age."""
+    rows = tx.rows(  # the ids first, as OFFSET would gather the grants of what it skips
+        f"{_SELECT} WHERE p.id IN (SELECT p.id {_MATCHING} {_ORDER} OFFSET :start LIMIT :count)"
+        + _ORDER,
+        **parameters(only, page),
     )
-    rows = tx.rows(f"{_SELECT} WHERE p.id = ANY(:ids) {_ORDER}", ids=[each["id"] for each in ids])
     return [_view(row) for row in rows]
 
 

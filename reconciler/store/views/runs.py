@@ -61,8 +61,7 @@ class RunView:
 
 def count_runs(tx: Tx) -> int:
     """Return how many runs there are."""
-    row = tx.one("SELECT count(*) AS count FROM federation_reconcile_runs")
-    count: int = row["count"]
+    count: int = tx.one("SELECT count(*) AS count FROM federation_reconcile_runs")["count"]
     return count
 
 

@@ -6,6 +6,7 @@ Every list is bounded, as a page is read by people: `…Count` and `totals` say 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -15,8 +16,8 @@ from reconciler.core.model.times import rfc3339
 from reconciler.errors import Refused
 from reconciler.store.audit.log import RecordFilter, newest
 from reconciler.store.audit.queries import newest_of_row, numbered
-from reconciler.store.views.grants import GrantFilter, count_grants, search_grants, show_grant
-from reconciler.store.views.peers import PeerFilter, count_peers, search_peers, show_peer
+from reconciler.store.views.grants import GrantFilter, count_grants, list_grants, show_grant
+from reconciler.store.views.peers import PeerFilter, count_peers, list_peers, show_peer
 from reconciler.store.views.runs import count_runs, list_runs, show_run
 from reconciler.store.views.status import reconcilers, status
 from reconciler.web.private.pages.charts import ends_by_day
@@ -56,12 +57,12 @@ def grants(tx: Tx, query: Query) -> Document:
     ends = query.choice("ends", ENDS)
     only = GrantFilter(
         query.text("q"),
-        query.choice("status", list(GrantStatus)),
-        query.text("peer"),
-        int(ends) if ends else None,
+        _chosen(query.choice("status", list(GrantStatus))),
+        _chosen(query.text("peer")),
+        ends_within=timedelta(days=int(ends)) if ends else None,
     )
     page = Page.of(query, count_grants(tx, only))
-    rows = search_grants(tx, only, page.rows, MAX_LISTED)
+    rows = list_grants(tx, only, page.rows, MAX_LISTED)
     return {**_at(tx), **page.as_json(), "grants": [each.as_json() for each in rows]}
 
 
@@ -90,11 +91,11 @@ def peers(tx: Tx, query: Query) -> Document:
     """Return a page of the peers that the query asks for."""
     only = PeerFilter(
         query.text("q"),
-        query.choice("status", list(PeerStatus)),
+        _chosen(query.choice("status", list(PeerStatus))),
         query.choice("direction", DIRECTIONS),
     )
     page = Page.of(query, count_peers(tx, only))
-    rows = search_peers(tx, only, page.rows)
+    rows = list_peers(tx, only, page.rows)
     return {**_at(tx), **page.as_json(), "peers": [_bounded(each.as_json()) for each in rows]}
 
 
@@ -153,7 +154,7 @@ def drift(tx: Tx, query: Query, cache: DriftCache) -> Document:
 def audit(tx: Tx, query: Query) -> Document:
     """Return the newest records of the audit log that the query asks for, the newest first."""
     kind, subject = query.text("kind"), query.text("subject")
-    only = RecordFilter((kind,) if kind else (), None, subject or None, query.number("before"))
+    only = RecordFilter(_chosen(kind), None, subject or None, query.number("before"))
     rows = newest(tx, PAGE_SIZE + 1, only)[::-1]
     page = rows[:PAGE_SIZE]
     records = [
@@ -169,6 +170,10 @@ def audit(tx: Tx, query: Query) -> Document:
     ]
     older = page[-1]["seq"] if len(rows) > PAGE_SIZE else None
     return {**_at(tx), "records": records, "older": older}
+
+
+def _chosen(value: str) -> tuple[str, ...]:
+    return (value,) if value else ()
 
 
 def _at(tx: Tx) -> Document:

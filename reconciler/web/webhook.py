@@ -9,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.webhook import is_authentic, is_push
+from reconciler.web.server.plain import serve_plain, server_config
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from starlette.requests import Request
 
@@ -54,28 +53,8 @@ def webhook_app(secret: bytes, pushed: Callable[[], None]) -> Starlette:
 
 async def serve_webhook(app: Starlette, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve what connects to a socket that is bound, until `stop` is set."""
-    server = _Plain(
-        uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=32,
-            timeout_graceful_shutdown=2,
-        )
-    )
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    await stop.wait()
-    server.should_exit = True
-    await serving
-
-
-class _Plain(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: they are the command's."""
-        yield
+    config = server_config(app, limit_concurrency=32, timeout_graceful_shutdown=2)
+    await serve_plain(config, listener, stop)
 
 
 async def _body(request: Request) -> bytes | None:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
-
-import uvicorn
 
 from reconciler.core.setting_values import LOOPBACK, RateLimit, UnixPath
 from reconciler.embedded.ports import BACKLOG, listen_on
 from reconciler.errors import NeedsEdit
 from reconciler.web.limits import Limits, capacity_of, raise_descriptor_limit
 from reconciler.web.server.http import DeadlineProtocol
+from reconciler.web.server.plain import serve_plain, server_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from starlette.types import ASGIApp
 
@@ -33,8 +31,6 @@ GRACE_S: Final = 2  # for requests in flight once the server stops
 # A proxy sends on a connection that it believes open: this end closes later than theirs do (nginx
 # 60 s, HAProxy 5 s).
 KEEP_ALIVE_S: Final = 120
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +98,15 @@ def _answers(path: str) -> bool:
 
 async def serve_private(app: ASGIApp, listener: PrivateSocket, stop: asyncio.Event) -> None:
     """Serve what connects to a socket, until `stop` is set."""
-    server = _Plain(
-        uvicorn.Config(
-            app,
-            http=_protocols(),  # type: ignore[arg-type]  # uvicorn calls it as it calls a class
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=GRACE_S,
-        )
+    config = server_config(
+        app,
+        http=_protocols(),
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
     )
-    serving = asyncio.create_task(server.serve(sockets=[listener.socket]))
-    stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
-        await serving
+        await serve_plain(config, listener.socket, stop)
     finally:
-        stopping.cancel()
         listener.close()
 
 
@@ -155,10 +137,3 @@ class _HangUp(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Close a connection above the limit."""
         cast("asyncio.Transport", transport).abort()
-
-
-class _Plain(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: they are the command's."""
-        yield

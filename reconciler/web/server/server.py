@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
-
-import uvicorn
 
 from reconciler.embedded.ports import listen_on
 from reconciler.errors import NeedsEdit
 from reconciler.web.server.http import DeadlineProtocol
 from reconciler.web.server.listener import Listener
+from reconciler.web.server.plain import SignallessServer, server_config
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from starlette.types import ASGIApp
 
@@ -122,7 +120,7 @@ class Server:
             await _cancel(renewing)
 
 
-class _Uvicorn(uvicorn.Server):
+class _Uvicorn(SignallessServer):
     """uvicorn's server with the timeouts of TLS set, and an end that waits for no client.
 
     The methods below override those of uvicorn 0.54.0, whose `_serve` calls `startup`, `main_loop`
@@ -137,29 +135,19 @@ class _Uvicorn(uvicorn.Server):
         stopping: asyncio.Event,
         started: asyncio.Event,
     ) -> None:
-        config = uvicorn.Config(
-            app,
-            http=DeadlineProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=GRACE_S,
+        super().__init__(
+            server_config(
+                app,
+                http=DeadlineProtocol,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GRACE_S,
+            )
         )
-        super().__init__(config)
         self._limits, self._listen = limits, listen
         self._stopping, self._listening = stopping, started
         self._listeners: list[Listener] = []
         # uvicorn 0.54.0 sets it in `startup`, which is overridden, and reads it in `shutdown`
         self.servers: list[asyncio.Server] = []
-
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # they are the caller's
-        """Leave signals alone: uvicorn 0.54.0 raises those that it caught once it has ended."""
-        return nullcontext()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, in place of uvicorn, which reads no PROXY header and sets no timeout of TLS.

@@ -7,13 +7,15 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from reconciler.core.model.backoff import Backoff
 from reconciler.errors import MosaicError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -67,3 +69,21 @@ async def sleep_unless(stop: asyncio.Event, wait: timedelta) -> None:
     """Sleep, but not longer than until `stop` is set."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), wait.total_seconds())
+
+
+class Stopped(Exception):
+    """The process is to end before a piece of work has."""
+
+
+async def run_unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T:
+    """Return what `work` does; raise `Stopped` once `stop` is set, and cancel it."""
+    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Stopped
+        return task.result()
+    finally:
+        task.cancel()
+        stopping.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)

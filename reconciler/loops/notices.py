@@ -6,7 +6,6 @@ number of processes may run this, and one that is killed is followed by another 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from reconciler.clients.notices import Answer, NoticeSender, describe
 from reconciler.core.model.text import counted
 from reconciler.core.notices.forge import REFUSALS
 from reconciler.errors import MosaicError
-from reconciler.loops.jobs import Job, run_jobs
+from reconciler.loops.jobs import Job, Stopped, run_jobs, run_unless
 from reconciler.store.notices import targets as store
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    import asyncio
+    from collections.abc import Sequence
 
     from reconciler.core.notices.target import Target
     from reconciler.store.async_database import AsyncDatabase
@@ -73,11 +73,11 @@ class Notices:
         if delivery is None:
             return False
         try:
-            answer = await _unless(stop, self.sender.send(target, delivery.document))
+            answer = await run_unless(stop, self.sender.send(target, delivery.document))
         except MosaicError as error:
             await self._failed(delivery, describe(error), None)
             return False
-        except _Stopped:
+        except Stopped:
             await self.database.run(store.release, delivery)
             return False
         if answer is None:
@@ -106,21 +106,3 @@ class Notices:
         await self.database.run(store.record_failure, delivery, reason, wait)
         if delivery.attempts == 0:  # once as long as it lasts
             _log.warning("notices to %s: %s; trying again", delivery.target, reason)
-
-
-class _Stopped(Exception):
-    """The process is to end before a request has."""
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[None, None, Answer | None]) -> Answer | None:
-    """Return what `work` does; raise `_Stopped` once `stop` is set, and cancel it."""
-    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise _Stopped
-        return task.result()
-    finally:
-        task.cancel()
-        stopping.cancel()
-        await asyncio.gather(task, stopping, return_exceptions=True)

@@ -7,7 +7,7 @@ import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from reconciler.clients.gateway.client import Connector
 from reconciler.clients.step_ca.client import CaClient
@@ -22,7 +22,7 @@ from reconciler.embedded.stepca.upgrade import upgrade_ca
 from reconciler.enroll import Gateway
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.loops.credentials import Credentials
-from reconciler.loops.jobs import Job, run_jobs
+from reconciler.loops.jobs import Job, Stopped, run_jobs, run_unless
 from reconciler.loops.remote_grants import RemoteGrants
 from reconciler.loops.renewals import Renewals
 from reconciler.loops.service_status import Work, ping, report_service
@@ -43,7 +43,7 @@ from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from reconciler.config import Settings
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from reconciler.core.issuance.crl_locations import CrlLocations
     from reconciler.core.telemetry import Telemetry
     from reconciler.store.connection.conninfo import Source
-
-T = TypeVar("T")
 
 MOVE_EVERY: Final = timedelta(hours=1)
 CA_BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(seconds=30))
@@ -190,9 +188,7 @@ async def _serve(
     """Run the endpoint until `stop` is set, and set it once that has ended."""
     try:
         if not settings.embedded:
-            places = await _unless(stop, _places(settings, gateway))
-            if places is None:
-                return
+            places = await run_unless(stop, _places(settings, gateway))
             gateway = replace(gateway, former_urls=places.former_urls)
         server = _server(settings, gateway)
         async with asyncio.TaskGroup() as group:
@@ -203,6 +199,8 @@ async def _serve(
             finally:
                 announcing.cancel()
                 ending.cancel()
+    except* Stopped:
+        pass
     except* MosaicError as failed:
         raise failed.exceptions[0] from None
     finally:
@@ -256,18 +254,6 @@ async def _places(settings: Settings, gateway: Gateway) -> CrlLocations:
             )
         await asyncio.sleep(wait_s)
         failures += 1
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
-    """Return what `work` does, or None once `stop` is set, which cancels it."""
-    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        task.cancel()
-        stopping.cancel()
-        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 def keeping(

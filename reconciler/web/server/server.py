@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.embedded.ports import listen_on
 from reconciler.errors import NeedsEdit
+from reconciler.loops.jobs import Stopped, run_unless
 from reconciler.web.server.http import DeadlineProtocol
 from reconciler.web.server.listener import Listener
 from reconciler.web.server.plain import SignallessServer, server_config
@@ -80,16 +81,9 @@ class Server:
         await self._ended.wait()
 
     async def _certified(self) -> bool:
-        obtaining = asyncio.create_task(self._certificate.obtain())
-        stopping = asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait({obtaining, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if obtaining.done():
-                obtaining.result()
-            return not self._stopping.is_set()
-        finally:
-            await _cancel(obtaining)
-            await _cancel(stopping)
+        with suppress(Stopped):
+            await run_unless(self._stopping, self._certificate.obtain())
+        return not self._stopping.is_set()
 
     def _more(self) -> Iterator[socket.socket]:
         for address in self._besides:

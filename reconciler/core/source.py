@@ -76,11 +76,6 @@ class SourceFile:
         return self._digest
 
     @property
-    def is_read(self) -> bool:
-        """Whether the content is at hand."""
-        return self._content is not None
-
-    @property
     def record(self) -> FileRecord:
         """What is remembered of the file."""
         return (self.stamp, self.digest, self.blob)

@@ -11,7 +11,6 @@ from reconciler.errors import InvalidManifests
 from reconciler.manifest.load import load_scope
 from tests.support.manifests.text import GRANT, PEER, loaded, problems
 
-CUT_SHORT = "a file that an editor cut short must revoke nothing; delete the file to remove it"
 TYPES = "tasks, projects, events, notes, memory, knowledge"
 
 

@@ -33,7 +33,6 @@ TARGETS: Final = (
     *("CLAUDE.md", "conf.d", ".git/config", "../.git/config", "../outside", "../outside/a.yaml"),
     *("LICENSE", "sub/deep", "x.yaml", "module", "module/a.yaml", "../../../../etc", "./sub//."),
 )
-POINTER: Final = "version https://git-lfs.github.com/spec/v1\n"
 IGNORED: Final = ("", "build/\n", "*.yml\n", "sub\n", "!a.yaml\n*\n", "/CLAUDE.md\n")
 
 

@@ -26,6 +26,7 @@ from reconciler.cli.shared.context import (
     running_database,
     settings_for_new_home,
     verb,
+    yes_option,
 )
 from reconciler.cli.shared.input import working_directory
 from reconciler.config import database_source
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 @click.option("--ca-dir", metavar="DIR", help="The folder for step-ca's files, without a home.")
 @click.option("--root-key", metavar="FILE", help="The file for the CA root's key.")
 @click.option("--seen-as", metavar="DIR", help="The path of --ca-dir as step-ca sees it.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @verb
 def command(
     file: str | None,

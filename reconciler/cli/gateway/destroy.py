@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.shared.context import confirm, flag_given, verb
+from reconciler.cli.shared.context import confirm, flag_given, verb, yes_option
 from reconciler.config import load_settings
 from reconciler.config.document import read_document
 from reconciler.config.home import NAME, Home, find_home, is_home
@@ -58,7 +58,7 @@ MB: Final = 1_000_000
     multiple=True,
     help="Remove DIR, which `doctor` lists, even if its gateway may still exist.",
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @verb
 def command(named: tuple[str, ...], *, all_orphans: bool, yes: bool) -> None:
     if all_orphans or named:

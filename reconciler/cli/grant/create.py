@@ -19,6 +19,7 @@ from reconciler.cli.shared.context import (
     read_settings,
     source_of,
     source_option,
+    token_life_option,
     verb,
     wait_lock,
 )
@@ -61,13 +62,7 @@ if TYPE_CHECKING:
 )
 @click.option("--suspended", is_flag=True, help="Declare the grant as suspended.")
 @click.option("--no-write", is_flag=True, help="Do not write a manifest; commit one yourself.")
-@click.option(
-    "--token-life",
-    type=DURATION,
-    default="1h",
-    show_default=True,
-    help="The lifetime of the invitation, at most 7d.",
-)
+@token_life_option
 @confirmed_override
 @wait_lock
 @output_option

@@ -14,9 +14,9 @@ from reconciler.cli.shared.context import (
     open_database,
     print_gateway,
     read_settings,
+    token_life_option,
     verb,
 )
-from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.names import name_argument
 from reconciler.cli.shared.output import output_option, print_document, print_invitation
 from reconciler.core.model.spec import Kind
@@ -31,13 +31,7 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @name_argument(Kind.GRANT)
-@click.option(
-    "--token-life",
-    type=DURATION,
-    default="1h",
-    show_default=True,
-    help="The lifetime of the invitation, at most 7d.",
-)
+@token_life_option
 @output_option
 @verb
 def command(name: str, token_life: timedelta, output: str) -> None:

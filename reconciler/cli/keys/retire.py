@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import confirm, open_database, print_gateway, read_settings, verb
+from reconciler.cli.shared.context import (
+    confirm,
+    open_database,
+    print_gateway,
+    read_settings,
+    verb,
+    yes_option,
+)
 from reconciler.config import require
 from reconciler.core.model.text import counted
 from reconciler.core.privileges import Role
@@ -18,7 +25,7 @@ from reconciler.store.rewrap import sealed_by_key
 
 @click.command(help=__doc__)
 @click.argument("key_id", metavar="ID")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @verb
 def command(key_id: str, yes: bool) -> None:
     settings = read_settings()

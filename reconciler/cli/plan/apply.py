@@ -33,10 +33,11 @@ from reconciler.cli.shared.context import (
     source_flags_given,
     source_of,
     source_option,
+    token_life_option,
     verb,
     wait_lock,
+    yes_option,
 )
-from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.output import json_text
 from reconciler.cli.shared.summary import summarised
 from reconciler.core.plan.guard import refusal_of, refuse_if_guarded
@@ -70,18 +71,12 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @click.argument("path", required=False)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @click.option("--invite", is_flag=True, help="Make an invitation for each grant that is created.")
 @click.option(
     "--invite-dir", metavar="DIR", help="Write the invitations as files with mode 0600 instead."
 )
-@click.option(
-    "--token-life",
-    type=DURATION,
-    default="1h",
-    show_default=True,
-    help="The lifetime of the invitations.",
-)
+@token_life_option
 @click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
 @plan_flags
 @wait_lock

@@ -23,6 +23,7 @@ from reconciler.cli.shared.context import (
     source_option,
     verb,
     wait_lock,
+    yes_option,
 )
 from reconciler.cli.shared.invocation import invocation
 from reconciler.cli.shared.output import json_text, output_choice
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     help="Write the present rows into the manifests of the source.",
 )
 @override_option
-@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there is drift.")
 @wait_lock
 @output_choice("text", "json", about="How it is printed; json is stable.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.cli.shared.context import add_options, confirm
+from reconciler.cli.shared.context import add_options, confirm, yes_option
 from reconciler.core.model.spec import Identity, Kind
 from reconciler.core.model.text import printable
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+signed_option = click.option(
+    "--require-signed",
+    is_flag=True,
+    help="Apply only commits that allowed signers have signed (MOSAIC_REQUIRE_SIGNED).",
+)
+override_option = click.option(
+    "--override-trust",
+    is_flag=True,
+    help="Apply over the rules of trust, once; it is recorded, and shows in `status`.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,26 +146,6 @@ class IdentityType(click.ParamType["Identity"]):
         return (kinds[kind.lower()], name)
 
 
-def signed_option(function: F) -> F:
-    """Add `--require-signed`."""
-    option = click.option(
-        "--require-signed",
-        is_flag=True,
-        help="Apply only commits that allowed signers have signed (MOSAIC_REQUIRE_SIGNED).",
-    )
-    return option(function)
-
-
-def override_option(function: F) -> F:
-    """Add `--override-trust`."""
-    option = click.option(
-        "--override-trust",
-        is_flag=True,
-        help="Apply over the rules of trust, once; it is recorded, and shows in `status`.",
-    )
-    return option(function)
-
-
 def confirmed_override(function: F) -> F:
     """Add `--override-trust` and `--yes`; ask before the verb is called with the first."""
 
@@ -164,10 +155,7 @@ def confirmed_override(function: F) -> F:
             confirm("Do this even if the rules of trust refuse it?", yes=yes)
         return function(*args, override_trust=override_trust, **kwargs)
 
-    without_question = click.option(
-        "-y", "--yes", is_flag=True, help="Do not ask for confirmation."
-    )
-    return cast("F", add_options(wrapped, override_option, without_question))
+    return cast("F", add_options(wrapped, override_option, yes_option))
 
 
 def signatures(settings: Settings, *, required: bool = False) -> SignatureSetting | None:

@@ -6,13 +6,13 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from reconciler.cli.shared.input import read_line, working_directory
 from reconciler.cli.shared.invocation import with_home
-from reconciler.cli.shared.moments import DurationType
+from reconciler.cli.shared.moments import DURATION, DurationType
 from reconciler.cli.terminal.log_options import log_options, use_log_format
 from reconciler.config import Settings, database_source, load_settings
 from reconciler.core.model.times import format_duration
@@ -28,7 +28,22 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-MAX_WAIT: Final = timedelta(hours=1)
+wait_lock = click.option(
+    "--wait-lock",
+    "wait",
+    type=DurationType(timedelta(hours=1)),
+    default=timedelta(seconds=30),
+    show_default=format_duration(timedelta(seconds=30)),
+    help="The time to wait if the lock is taken.",
+)
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+token_life_option = click.option(
+    "--token-life",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="The lifetime of an invitation, at most 7d.",
+)
 
 
 def add_options(function: F, *options: Callable[[F], F]) -> F:
@@ -229,19 +244,6 @@ def _agrees(question: str) -> bool:
 def can_ask() -> bool:
     """Return whether a person can answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def wait_lock(function: F) -> F:
-    """Add `--wait-lock`."""
-    option = click.option(
-        "--wait-lock",
-        "wait",
-        type=DurationType(MAX_WAIT),
-        default=timedelta(seconds=30),
-        show_default=format_duration(timedelta(seconds=30)),
-        help="The time to wait if the lock is taken.",
-    )
-    return option(function)
 
 
 def print_hint(text: str) -> None:

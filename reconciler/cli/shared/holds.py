@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler.cli.shared.context import (
+    add_options,
     confirm,
     open_database,
     print_gateway,
     read_settings,
     wait_lock,
+    yes_option,
 )
 from reconciler.cli.shared.names import name_argument
 from reconciler.cli.shared.output import output_option, print_document
@@ -38,8 +40,9 @@ def revoke_options(kind: Kind) -> Callable[[F], F]:
     """Return what adds NAME and the options of `revoke`."""
 
     def add(function: F) -> F:
-        yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-        return name_argument(kind)(reason_option(yes(wait_lock(output_option(function)))))
+        return add_options(
+            function, name_argument(kind), reason_option, yes_option, wait_lock, output_option
+        )
 
     return add
 

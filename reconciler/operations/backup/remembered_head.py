@@ -6,9 +6,9 @@ was revoked since would hold again. A restore of ours raises the epoch, and is n
 
 from __future__ import annotations
 
-import asyncio
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.config.definitions import invalid
@@ -16,10 +16,12 @@ from reconciler.core.audit.chain import Head
 from reconciler.core.model.spec import canonical_json
 from reconciler.errors import Retry
 from reconciler.files import replace_file
+from reconciler.loops.jobs import sleep_unless
 from reconciler.store.backup.control import SeenHead, require_same_database
 from reconciler.store.schema import require_current_in
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
     from reconciler.config import Settings
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Database
 
 NAME: Final = "audit-head"
-EVERY_S: Final = 5.0
+EVERY: Final = timedelta(seconds=5)
 
 
 class RememberedHead:
@@ -99,5 +101,4 @@ class RememberedHead:
             with suppress(Retry):  # an outage; others report it
                 seen = await database.run(require_same_database, self.read())
                 self.write(seen)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), EVERY_S)
+            await sleep_unless(stop, EVERY)

@@ -1,4 +1,4 @@
-"""What the lists of rows have in common: their filters and pages as parameters, and their errors."""
+"""What lists of rows have in common: filters and pages as parameters, and the unknown name."""
 
 from __future__ import annotations
 

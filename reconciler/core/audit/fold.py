@@ -124,11 +124,17 @@ class AuditState:
 
 
 def fold(records: Iterable[Record]) -> AuditState:
-    """Return what the records, oldest first, say of rows and certificates."""
+    """Return what the records, oldest first, say of rows and certificates.
+
+    A record whose details are not of its kind says nothing: it is kept apart, as older ones are.
+    """
     state = AuditState()
     for record in records:
-        details = json.loads(record.body)["data"]
-        _take(state, parse_event(record.kind, record.subject, details), record)
+        try:
+            details = json.loads(record.body)["data"]
+            _take(state, parse_event(record.kind, record.subject, details), record)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            state.unnamed_kinds.add(record.kind)
     return state
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, ExitStack
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg import IsolationLevel
+from psycopg.adapt import Loader
+from psycopg.pq import Format
 
 from reconciler.errors import MosaicError, NeedsEdit
 from reconciler.store.connection.connection_errors import connection_failure
@@ -23,8 +26,38 @@ from reconciler.store.connection.conninfo import (
 from reconciler.store.connection.session import unlimited
 
 if TYPE_CHECKING:
+    from psycopg.abc import AdaptContext, Buffer
+
     from reconciler.store.connection.conninfo import Source
     from reconciler.store.connection.session import Session
+
+_MOMENT: Final = psycopg.adapters.types["timestamptz"].oid
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
+_DRIVER_LOADER: Final = psycopg.adapters.get_loader(_MOMENT, Format.TEXT) or Loader
+
+
+class _MomentLoader(Loader):
+    """Reads a moment that Python has no value for, such as `infinity`, as the nearest one it has.
+
+    Else one such value would hide every row that is read with it.
+    """
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        self._load = _DRIVER_LOADER(oid, context).load
+
+    def load(self, data: Buffer) -> datetime:
+        """Return the moment of a text of the server."""
+        try:
+            moment: datetime = self._load(data)
+        except psycopg.DataError:
+            text = bytes(data)
+            return _FIRST if text.startswith(b"-") or text.endswith(b"BC") else _LAST
+        return moment
+
+
+psycopg.adapters.register_loader(_MOMENT, _MomentLoader)
 
 
 class Connector:

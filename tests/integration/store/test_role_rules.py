@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege
 
-from reconciler.core.audit.chain import Head, chain
+from reconciler.core.audit.chain import Head, chain, record_hash
 from reconciler.core.audit.events import ReconcilerPaused
 from reconciler.core.privileges import Role
 from reconciler.store.audit import log as audit
@@ -17,6 +18,8 @@ from reconciler.store.db import as_json
 from tests.support.database.roles import rows_with_roles, session
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.support.gateways.enrollee import Rows
 
 
@@ -38,8 +41,8 @@ def enroll(rows: Rows) -> None:
     )
 
 
-def next_record(connection: psycopg.Connection) -> str:
-    """Return a record that continues the log, as JSON."""
+def next_record(connection: psycopg.Connection, changes: Mapping[str, object] | None = None) -> str:
+    """Return a record that continues the log, as JSON; with `changes` of its body."""
     row = connection.execute(
         "SELECT seq, hash, clock_timestamp() FROM federation_audit_head FOR UPDATE"
     ).fetchone()
@@ -47,8 +50,9 @@ def next_record(connection: psycopg.Connection) -> str:
     (record,) = chain(
         Head(row[0], row[1]), row[2], "user:tests", [ReconcilerPaused("x")], login=Role.GATEWAY
     )
-    hexadecimal = {"prev": record.prev.hex(), "hash": record.hash.hex()}
-    return as_json(asdict(record) | hexadecimal)
+    body = json.dumps(json.loads(record.body) | changes) if changes else record.body
+    digest = record_hash(record.seq, record.prev, body)
+    return as_json(asdict(record) | {"body": body, "prev": record.prev.hex(), "hash": digest.hex()})
 
 
 REFUSED: Final = (
@@ -114,6 +118,11 @@ FORGERIES: Final = {
     "another time": "record || jsonb_build_object('at', now() - interval '1 s')",
     "no hash": "record - 'hash'",
 }
+UNREADABLE: Final = {
+    "another time in its body": {"at": "1999-01-01T00:00:00Z"},
+    "no data": {"data": None},
+    "a number that is too long to read": {"data": {"x": 10**4000}},
+}
 
 
 @pytest.mark.parametrize("forgery", ["record", *FORGERIES.values()], ids=["it", *FORGERIES])
@@ -133,3 +142,49 @@ def test_the_audit_log_takes_a_record_that_continues_it_and_no_other(
 
     with rows.database.transaction() as tx:
         assert audit.verify(tx).chain_break is None
+
+
+@pytest.mark.parametrize("changes", UNREADABLE.values(), ids=UNREADABLE)
+def test_no_role_appends_what_would_break_the_log_for_ever(
+    rows: Rows, changes: Mapping[str, object]
+) -> None:
+    refused = pytest.raises(InsufficientPrivilege, match=r"continue the audit log|can be read")
+    with session(rows.url, Role.GATEWAY) as connection:
+        with connection.transaction():
+            record = next_record(connection, changes)
+            statement = "SELECT federation_append_audit(jsonb_build_array(%s::jsonb))"
+            with refused, connection.transaction():
+                connection.execute(statement, [record])
+        for data in (json.dumps(changes.get("data")), '{"x": ' + "[" * 1500 + "]" * 1500 + "}"):
+            event = json.dumps([{"kind": "x", "subject": "x", "data": data}])
+            with refused:
+                connection.execute("SELECT federation_append_events('x', %s)", [event])
+
+
+POISON: Final = (
+    {"count": 2**63 - 1, "first_at": "-infinity", "last_at": "infinity"},
+    {"count": -5, "first_at": "4713-01-01 BC", "last_at": "294276-01-01"},
+    {"count": 1, "first_at": "2030-01-01", "last_at": "2020-01-01"},
+)
+
+
+def test_who_may_only_ask_cannot_keep_use_from_being_recorded_or_read(rows: Rows) -> None:
+    enroll(rows)
+    record = "SELECT federation_record_use(%s)"
+    with session(rows.url, Role.AUTHORITY) as connection:
+        for use in (*POISON, {"count": 1, "first_at": "now", "last_at": "now"}):
+            connection.execute(record, [json.dumps([use | {"serial": "abc"}])])
+
+    (use,) = rows.rows(
+        "SELECT count, last_at <= clock_timestamp() AS past, first_at >= created_at AS issued"
+        " FROM federation_certificate_use JOIN federation_certificates ON id = certificate_id"
+    )
+    assert use == {"count": 2**53 - 1, "past": True, "issued": True}
+
+
+def test_a_moment_that_python_has_no_value_for_hides_no_row(rows: Rows) -> None:
+    (row,) = rows.rows(
+        "SELECT timestamptz 'infinity' AS last, timestamptz '-infinity' AS first,"
+        " timestamptz '10000-01-01 00:00+00' AS late, timestamptz '0100-01-01 00:00+00 BC' AS early"
+    )
+    assert [row[each].year for each in ("first", "early", "late", "last")] == [1, 1, 9999, 9999]

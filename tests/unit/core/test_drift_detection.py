@@ -113,3 +113,19 @@ def test_what_an_earlier_version_recorded_is_left_out_of_a_moment_by_kind() -> N
     state = earlier("grant.created", digest="sha256:0")
     assert state.unnamed_kinds == {"grant.created"}
     assert snapshot(state, NOW) == {"peers": [], "grants": []}
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"grant.suspended": {"id": "1", "reason": "of a subject that is no row"}},
+        {"grant.revoked": {"serials": 5}},
+        {"certificate.issued": dict.fromkeys(("id", "serial", "notBefore", "notAfter"), 5)},
+    ],
+    ids=lambda details: next(iter(details)),
+)
+def test_a_record_that_is_not_of_its_kind_is_kept_apart(details: dict[str, Any]) -> None:
+    ((kind, data),) = details.items()
+    record = Record(1, NOW, kind, "user:eve", "x/y", json.dumps({"data": data}), GENESIS, GENESIS)
+    state = fold([record])
+    assert (state.rows, state.unnamed_kinds) == ({}, {kind})

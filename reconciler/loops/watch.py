@@ -152,6 +152,9 @@ class FolderWatch:
             self._events = RustNotify(folders, False, False, 0, False, False)
         except FileNotFoundError:
             return  # it has just been removed: the next comparison notices it
+        except UnicodeEncodeError:  # watchfiles takes paths as UTF-8
+            self._poll("a folder in it has a name that is not UTF-8")
+            return
         except (OSError, RuntimeError) as error:  # the kernel gives no more of them
             reason = str(error).partition(" about [")[0].rstrip(".")
             self._poll(f"{reason}; see fs.inotify.max_user_watches and max_user_instances")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,11 @@ def swap_link(link: Path, target: str) -> None:
 
 def plain(at: Path) -> Path:
     save(at / "source")
+    return at / "source"
+
+
+def beside_latin1(at: Path) -> Path:
+    (plain(at) / os.fsdecode(b"M\xfcnchen")).mkdir()
     return at / "source"
 
 
@@ -139,6 +145,7 @@ def unreadable_for_a_while(source: Path) -> None:
 
 CASES: Final[dict[str, tuple[Callable[[Path], Path], Callable[[Path], None]]]] = {
     "a file is saved": (plain, save),
+    "a file beside a folder whose name is not UTF-8": (beside_latin1, save),
     "an editor renames over it": (plain, saved_by_rename),
     "a file in a new folder of a new folder": (plain, saved_in_a_new_folder),
     "the folder is replaced by mv": (plain, replaced),

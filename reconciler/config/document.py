@@ -30,7 +30,7 @@ def read_document(home: Home) -> dict[str, Assignment]:
         NeedsEdit: `config_invalid`, naming the file and the key.
     """
     try:
-        document = tomllib.loads(home.config.read_text())
+        document = tomllib.loads(_content(home))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         hint = OTHER_USER if isinstance(error, PermissionError) else "correct it"
@@ -49,6 +49,10 @@ def read_document(home: Home) -> dict[str, Assignment]:
     }
 
 
+def _content(home: Home) -> str:
+    return home.config.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
+
+
 def _toml_text(home: Home, key: str, value: object) -> str:
     if isinstance(value, str):
         return value
@@ -63,7 +67,7 @@ def change_config(home: Home, values: Mapping[str, str]) -> None:
     Raises:
         NeedsEdit: `config_invalid`: a setting is not on a line of its own there.
     """
-    lines = home.config.read_text().splitlines(keepends=True)
+    lines = _content(home).splitlines(keepends=True)
     for name, value in values.items():
         line = f"{name} = {_quoted(value)}"
         # what follows the first header belongs to its table
@@ -75,7 +79,7 @@ def change_config(home: Home, values: Mapping[str, str]) -> None:
         else:
             lines.insert(end, f"\n{line}\n")
     text = "".join(lines)
-    has = tomllib.loads(home.config.read_text())
+    has = tomllib.loads(_content(home))
     if tomllib.loads(text) != {**has, **values}:
         names = ", ".join(values)
         message = f"{names} cannot be changed here: each must be on a line of its own"

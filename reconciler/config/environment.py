@@ -74,7 +74,7 @@ def read_secret(variable: str, path: Path) -> str:
         NeedsEdit: `config_invalid`, naming both.
     """
     try:
-        text = path.read_text().strip()
+        text = path.read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise invalid(

@@ -64,7 +64,7 @@ def read_targets(settings: Settings) -> tuple[Target, ...]:
 
 def _load(origin: str, file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise invalid(origin, f"{file} cannot be read: {reason}", "correct it") from None

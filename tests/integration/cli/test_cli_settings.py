@@ -185,6 +185,9 @@ def test_a_home_is_found_upward_and_its_paths_are_relative_to_its_folder(mosaic:
     below = mosaic.cwd / "some" / "where"
     below.mkdir(parents=True)
     assert Quick(below).ok("validate").out == "valid: 1 peer and 1 grant\n"
+    config = mosaic.cwd / ".mosaic" / "mosaic.toml"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes() + b"\r\n")  # as some editors do
+    assert Quick(below).ok("validate").out == "valid: 1 peer and 1 grant\n"
 
 
 def test_a_flag_wins_over_a_variable_and_that_over_mosaic_toml(mosaic: Quick) -> None:
@@ -199,8 +202,9 @@ def test_a_flag_wins_over_a_variable_and_that_over_mosaic_toml(mosaic: Quick) ->
 def test_a_secret_comes_from_a_file_and_is_never_shown(tmp_path: Path, database_url: str) -> None:
     mosaic = shell(tmp_path, database_url)
     del mosaic.variables["MOSAIC_DATABASE_URL"]
-    (tmp_path / "url").write_text(f"{database_url}\n")
-    assert mosaic.ok("grant", "list", MOSAIC_DATABASE_URL_FILE="url").out
+    for before, after in (("\ufeff", "\r\n"), ("", "\n")):
+        (tmp_path / "url").write_text(f"{before}{database_url}{after}")
+        assert mosaic.ok("grant", "list", MOSAIC_DATABASE_URL_FILE="url").out
     both = mosaic(
         *("grant", "list", "--output", "json"),
         MOSAIC_DATABASE_URL_FILE="url",

@@ -12,12 +12,19 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.errors import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 USERS: Final = 0o666  # of a file that belongs to the user: the umask takes from it
 
+# faults of the machine, as opposed to faults of this program (errno(3))
+_OF_THE_MACHINE: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
+)
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHECKSUM: Final = hashlib.sha256().digest_size  # octets at the beginning of a file of values
 
@@ -138,6 +145,21 @@ def write_output(path: Path, content: bytes) -> None:
             device.write(content)
         return
     replace_file(path, content, USERS)
+
+
+def file_unusable(error: OSError) -> Refused | None:
+    """Return an error of the operating system as ours, or None if it is not about a file.
+
+    This is for errors that nobody has translated in words that fit better.
+    """
+    place = error.filename2 or error.filename
+    if place is None and (error.strerror or "").startswith("No usable temporary directory"):
+        hint = "let TMPDIR name a folder that can be written to"
+        return Refused("file_unusable", str(error.strerror), hint=hint)
+    if error.errno is None or (place is None and error.errno not in _OF_THE_MACHINE):
+        return None
+    name = f"{str(place)[:255]!r}: " if place is not None else ""
+    return Refused("file_unusable", f"{name}{error.strerror}", hint=remedy(error))
 
 
 def remedy(error: OSError) -> str:

@@ -10,12 +10,11 @@ import resource
 import selectors
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,10 +76,7 @@ def run_process(
         OSError: it could not be started.
     """
     with ExitStack() as stack:
-        stdin = stack.enter_context(tempfile.TemporaryFile()) if content else subprocess.DEVNULL
-        if content and not isinstance(stdin, int):
-            stdin.write(content)
-            stdin.seek(0)
+        stdin = stack.enter_context(_file_of(content)) if content else subprocess.DEVNULL
         with _lock:  # Popen and add are one step: `end_running` must not run between them
             process = subprocess.Popen(
                 words,
@@ -97,6 +93,14 @@ def run_process(
         with suppress(ProcessLookupError):  # what it starts inherits it
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (bounds.file, bounds.file))
         return _collect(process, bounds)
+
+
+def _file_of(content: bytes) -> BinaryIO:
+    """Return a file in memory, which needs no folder that can be written to."""
+    file = open(os.memfd_create("stdin"), "w+b")  # noqa: PTH123, SIM115 - it has no path
+    file.write(content)
+    file.seek(0)
+    return file
 
 
 def end_running() -> None:

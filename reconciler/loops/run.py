@@ -22,6 +22,7 @@ from reconciler.core.model.backoff import Backoff
 from reconciler.core.plan.guard import GuardOptions
 from reconciler.core.telemetry import SILENT, PassResult, Telemetry
 from reconciler.errors import Defect, InvalidManifests, MosaicError, Retry
+from reconciler.files import file_unusable
 from reconciler.loops.jobs import EXPIRE_EVERY, Job
 from reconciler.process import end_running
 from reconciler.reconcile import ApplyOptions, Reading, apply, expire, read
@@ -147,6 +148,10 @@ class Loop:
             self._failed(error, reading, after)
             return after
         except Exception as error:  # noqa: BLE001 - a defect must not end what runs beside
+            unusable = file_unusable(error) if isinstance(error, OSError) else None
+            if unusable is not None:
+                self._failed(unusable, reading, After.RETRY)
+                return After.RETRY
             hint = "the log of this reconciler has the traceback; please report it"
             defect = Defect("internal", type(error).__name__, hint=hint)
             _log.exception("the pass failed with an internal error", extra={"code": defect.code})
@@ -246,7 +251,7 @@ def _waiting(failure: MosaicError | None) -> Waiting:
             return Waiting.RESUME
         case "source_unreadable":
             return Waiting.CHANGE
-        case "plan_stale" | "internal":
+        case "plan_stale" | "internal" | "file_unusable":
             return Waiting.RETRY
         case _:
             return Waiting.RETRY if isinstance(failure, Retry) else Waiting.PERSON

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import sys
 from itertools import pairwise
@@ -19,21 +18,14 @@ from reconciler.errors import (
     EXIT_USAGE,
     InvalidManifests,
     MosaicError,
-    Refused,
 )
-from reconciler.files import remedy
+from reconciler.files import file_unusable
 from reconciler.log import first_line, json_event, traceback_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INTERNAL_HINT: Final = "run it again with --log-level debug for the traceback"
-
-# faults of the machine, as opposed to faults of this program (errno(3))
-_OF_THE_MACHINE: Final = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
-    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
-)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
@@ -117,15 +109,3 @@ class ErrorReport:
             click.echo(f"error: {escaped(message)}", err=True)
             if hint:
                 click.echo(f"  {escaped(hint)}", err=True)
-
-
-def file_unusable(error: OSError) -> Refused | None:
-    """Return an error of the operating system as ours, or None if it is not about a file.
-
-    This is for errors that no command has translated in its own words.
-    """
-    if error.errno is None or (error.filename is None and error.errno not in _OF_THE_MACHINE):
-        return None
-    place = error.filename2 or error.filename
-    name = f"{printable(str(place), 255)!r}: " if place is not None else ""
-    return Refused("file_unusable", f"{name}{error.strerror}", hint=remedy(error))

@@ -151,8 +151,15 @@ def _with_home(env: dict[str, str], folder: Path) -> dict[str, str]:
 
     curl finds `.netrc` there; ssh is given the real home back, as is what its command names by `~`.
     """
-    home = env.get("HOME") or str(Path("~").expanduser())
+    home = env.get("HOME") or _home_of_account()
     (folder / ".gitconfig").symlink_to(_SETTINGS_FILE)
     (folder / ".netrc").symlink_to(Path(home) / ".netrc")
     ssh = f"export HOME={shlex.quote(home)}; {env['GIT_SSH_COMMAND']}"
     return {**env, "HOME": str(folder), "GIT_SSH_COMMAND": ssh}
+
+
+def _home_of_account() -> str:
+    try:
+        return str(Path.home())
+    except RuntimeError:  # the machine does not know the account
+        return "/nonexistent"

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -171,8 +171,9 @@ def cache_folder(named: str | None) -> Path:
     wanted = [
         *([Path(named)] if named else []),
         *([Path(users) / "mosaic-federation"] if users.startswith("/") else []),
-        Path(tempfile.gettempdir()) / f"mosaic-federation-{os.geteuid()}",
     ]
+    with suppress(FileNotFoundError):  # there is none that can be written to
+        wanted.append(Path(tempfile.gettempdir()) / f"mosaic-federation-{os.geteuid()}")
     for folder in (each / "git" for each in wanted):
         try:
             make_folder(folder.parent.parent)

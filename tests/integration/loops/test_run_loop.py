@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,9 +26,6 @@ from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.ports import free_port
 from tests.support.repositories.repository import Checkout
 from tests.support.waiting import PATIENCE_S, wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -187,6 +184,23 @@ def test_a_defect_in_a_pass_is_told_and_tried_again(
     (result,) = mosaic.document("status")["reconcilers"]
     assert result["failure"]["code"] == "internal"
     assert "a secret" not in str(result)
+    assert loop.one_pass() is After.WAIT
+
+
+def test_a_full_disk_is_told_as_one_and_tried_again(
+    mosaic: Quick, checkout: Checkout, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = git_loop(database_url, checkout)
+
+    def full(*_args: object, **_kwargs: object) -> None:
+        Path("/dev/full").write_bytes(b"x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reconciler.loops.run.read", full)
+        assert loop.one_pass() is After.RETRY
+    (result,) = mosaic.document("status")["reconcilers"]
+    assert result["failure"]["message"] == "No space left on device"
+    assert result["waiting"]["for"] == "retry"
     assert loop.one_pass() is After.WAIT
 
 

@@ -185,6 +185,18 @@ def test_ssh_has_the_home_of_its_user(
     assert set(log.read_text().splitlines()) == {str(home)}
 
 
+@pytest.mark.usefixtures("age")
+def test_an_account_that_the_machine_does_not_know_needs_no_home(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_uid: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert readings(repository, tmp_path) == [(repository.head, ["beta.yaml"], False)] * 3
+
+
 def test_a_git_that_is_too_old_is_named_with_the_least_version(
     repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

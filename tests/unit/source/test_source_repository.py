@@ -422,6 +422,19 @@ def test_where_no_cache_is_named_it_is_the_users_or_a_temporary_one(
     assert cache_folder("/proc/none") == tmp_path / f"mosaic-federation-{os.geteuid()}" / "git"
 
 
+def test_a_repository_is_read_where_no_temporary_folder_can_be_written(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/proc"])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for location in (str(repository.path), repository.url):
+        assert len(read_source(SourceSetting(location, "main", "manifests")).files) == 1
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc")
+    with pytest.raises(NeedsEdit, match="no cache folder can be written: /proc/none"):
+        cache_folder("/proc/none")
+
+
 def test_the_hash_of_a_sha256_repository_is_as_long_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "new"
     path.mkdir()

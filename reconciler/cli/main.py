@@ -78,11 +78,26 @@ def federation() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    _require_utf8()
     # whatever umask was inherited: the owner can read new files, and nobody else can change them
     os.umask((os.umask(0o077) & 0o077) | 0o002)
     open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.exit(run(arguments))
+
+
+def _require_utf8() -> None:
+    """Start anew in Python's UTF-8 mode if the locale has another encoding.
+
+    Paths and settings are UTF-8, and libpq is given nothing else. Python does the same for the C
+    locale (PEP 540). Output stays in the encoding of the locale.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or not sys.executable:
+        return
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    os.environ.setdefault("PYTHONIOENCODING", encoding)
+    words = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+    os.execv(sys.executable, words)  # noqa: S606 - our own words need no shell
 
 
 def run(arguments: list[str]) -> int:

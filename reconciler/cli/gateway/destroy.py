@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli.shared.context import confirm, flag_given, verb, yes_option
+from reconciler.cli.shared.input import working_directory
 from reconciler.config import load_settings
 from reconciler.config.document import read_document
 from reconciler.config.home import NAME, Home, find_home, is_home
@@ -87,15 +88,15 @@ def _home() -> Home:
     """Return the home that is named, or the nearest one, whole or not."""
     given = flag_given("home") or os.environ.get("MOSAIC_HOME")
     if not given:
-        nearest = find_home(Path.cwd(), whole=False)
+        nearest = find_home(working_directory(), whole=False)
         if nearest is None:
             raise NeedsEdit(
                 "home_missing",
-                f"there is no gateway in {Path.cwd()} or above; nothing was removed",
+                f"there is no gateway in {working_directory()} or above; nothing was removed",
                 hint="specify its folder: `mosaic federation destroy --home DIR`",
             )
         return Home(nearest.path.resolve())
-    home = Home((Path.cwd() / given).resolve())
+    home = Home((working_directory() / given).resolve())
     if not is_home(home.path) and is_home(home.path / NAME):
         raise NeedsEdit(
             "home_missing",
@@ -163,7 +164,9 @@ def _live_counts(home: Home) -> dict[str, int]:
             pass
     except BlockingIOError:
         raise Retry("child_failed", "another process is starting or stopping its server") from None
-    settings = load_settings({"home": str(home.path)}, os.environ, Path.cwd(), making_home=True)
+    settings = load_settings(
+        {"home": str(home.path)}, os.environ, working_directory(), making_home=True
+    )
     until = time.monotonic() + READ_S
     with postgres(
         replace(home, server=settings.postgres_bin),

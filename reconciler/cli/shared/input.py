@@ -54,7 +54,8 @@ def working_directory() -> Path:
     try:
         folder = Path.cwd()
     except OSError as error:
-        raise _unreadable("the working directory", error.strerror) from None
+        hint = "change to a folder that exists, and run the command again"
+        raise _unreadable("the working directory", error.strerror, hint) from None
     if not is_text(str(folder)):
         raise not_utf8("the working directory", f"got {_bytes(str(folder))}")
     return folder
@@ -132,8 +133,9 @@ def _decoded(name: str, content: bytes) -> str:
         raise not_utf8(name, f"got the byte 0x{byte:02x} in line {line}") from None
 
 
-def _unreadable(name: str, reason: str | None) -> NeedsEdit:
-    hint = "name a readable file, and run the command again"
+def _unreadable(
+    name: str, reason: str | None, hint: str = "name a readable file, and run the command again"
+) -> NeedsEdit:
     return NeedsEdit("usage", f"{name} cannot be read: {reason}", hint=hint)
 
 

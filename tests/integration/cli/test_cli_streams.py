@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.commands.applied_source import applied_source
-from tests.support.commands.process import COMMAND
+from tests.support.commands.process import COMMAND, write
+from tests.support.gateways.enrollee import peer_manifest
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -171,6 +172,20 @@ def test_the_c_locale_is_no_obstacle(mosaic: Quick) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_locale_of_another_encoding_changes_no_path(mosaic: Quick, tmp_path: Path) -> None:
+    """Python without its UTF-8 mode takes the C locale for one of ASCII, as it does Latin-1."""
+    source = tmp_path / "Größe"
+    write(source, beta=peer_manifest())
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = bash(mosaic, f"cd {source} && mosaic federation validate . nowhere", **locale)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == rb"error: nowhere does not exist"
+    done = bash(
+        mosaic, f"cd {source} && mosaic federation validate", MOSAIC_SOURCE=str(source), **locale
+    )
+    assert (done.returncode, done.stdout) == (0, b"valid: 1 peer and 0 grants\n")
+
+
 def test_a_folder_whose_name_is_not_utf8_is_told(mosaic: Quick, tmp_path: Path) -> None:
     (tmp_path / LATIN1).mkdir()
     done = bash(mosaic, f"cd {tmp_path}/$'M\\xfcnchen' && mosaic federation plan .")
@@ -182,9 +197,11 @@ def test_a_folder_whose_name_is_not_utf8_is_told(mosaic: Quick, tmp_path: Path) 
 
 def test_a_folder_that_is_gone_is_told(mosaic: Quick, tmp_path: Path) -> None:
     line = f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone"
-    done = bash(mosaic, f"{line} && mosaic federation plan")
-    assert done.returncode == 64
-    assert done.stderr.startswith(b"error: the working directory cannot be read: ")
+    for verb in ("plan", "destroy"):
+        done = bash(mosaic, f"{line} && mosaic federation {verb}")
+        assert done.returncode == 64
+        assert done.stderr.startswith(b"error: the working directory cannot be read: ")
+        assert b"change to a folder that exists" in done.stderr
 
 
 SCOPE = """'{"resources": [{"type": "tasks", "verbs": ["list"]}], "maxRowsPerQuery": 5}'"""

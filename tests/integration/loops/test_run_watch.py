@@ -75,6 +75,36 @@ def test_a_configmap_that_is_swapped_is_applied_and_the_next_one_too(
     assert sum("the folder was replaced" in line for line in lines) == 2
 
 
+@pytest.mark.parametrize("ref", [{}, {"MOSAIC_REF": "HEAD"}], ids=["files", "commits"])
+def test_what_git_sync_publishes_is_applied_three_times(
+    mosaic: Quick, tmp_path: Path, ref: dict[str, str]
+) -> None:
+    """A worktree for each commit, a link that is renamed into place, and the one before removed."""
+    root = Checkout.make(tmp_path / "git", beta=peer_manifest())
+    (root.path / ".git/info/exclude").write_text("/current\n/.worktrees\n")
+    link = root.path / "current"
+
+    def publish(**manifests: str) -> None:
+        root.write(**manifests)
+        before, commit = link.readlink() if manifests else None, root.commit("next")
+        root.git("worktree", "add", "--quiet", "--detach", f".worktrees/{commit}", commit)
+        (root.path / "fresh").symlink_to(f".worktrees/{commit}")
+        (root.path / "fresh").rename(link)
+        if before is not None:
+            root.git("worktree", "remove", "--force", str(before))
+
+    publish()
+    source = {"MOSAIC_SOURCE": str(link / "manifests"), **ref}
+    with running(mosaic, "--poll", "1s" if ref else "1h", **source) as lines:
+        wait_until(lambda: mosaic.statuses("peer"), "the peer")
+        for name in ("a", "b", "c"):
+            publish(**{name: grant_manifest(name)})
+            wait_until(partial(lambda name: name in mosaic.statuses(), name), f"the grant {name}")
+    assert not any(" error" in line.lower() or "refused" in line for line in lines), lines
+    revision = mosaic.rows.one("SELECT revision FROM federation_grants WHERE name = 'c'")
+    assert revision == root.head
+
+
 def test_a_repository_is_told_as_polled_and_where_pushes_are_listened_for(
     mosaic: Quick, tmp_path: Path
 ) -> None:

@@ -13,7 +13,8 @@ from psycopg import pq
 
 from reconciler.core.model.text import printable
 from reconciler.errors import MosaicError, NeedsEdit, Retry
-from reconciler.store.connection.conninfo import VARIABLE, Address, place
+from reconciler.store.connection.conninfo import VARIABLE, Address, parse_conninfo, place
+from reconciler.store.connection.probe import libpq_variables
 
 DIAGNOSIS_S: Final = 5.0  # longest attempt to learn the SQLSTATE of a refusal
 MAX_STATES: Final = 64
@@ -68,8 +69,9 @@ def connection_failure(error: Exception, address: Address, conninfo: str) -> Mos
     mends_itself = state[:2] in _RETRIED if state else not _OWN_FAULT.search(causes[-1][1])
     if mends_itself and not _OWN_FAULT.match(reasons[-1][1]):
         hint = _HINTS.get(state or "", f"check {VARIABLE}, and that PostgreSQL runs there")
-        return Retry("database_unavailable", message, hint=hint)
-    return NeedsEdit("config_invalid", message, hint=_HINTS.get(state or "", _hint(text)))
+        return Retry("database_unavailable", message, hint=hint + _others(conninfo))
+    hint = _HINTS.get(state or "", _hint(text))
+    return NeedsEdit("config_invalid", message, hint=hint + _others(conninfo))
 
 
 def _resolved(connection: pq.abc.PGconn) -> Address | None:
@@ -77,6 +79,20 @@ def _resolved(connection: pq.abc.PGconn) -> Address | None:
     named = (connection.db, connection.host, connection.port)
     database, host, port = (each.decode(errors="replace") for each in named)
     return Address(printable(database, 255), (place(host, port),)) if database else None
+
+
+def _others(conninfo: str) -> str:
+    """Return what a hint adds where the environment has a say beside the text."""
+    given = parse_conninfo(conninfo)
+    listed = {
+        option.envvar.decode(): option.keyword.decode()
+        for option in pq.Conninfo.get_defaults()
+        if option.envvar is not None
+    }
+    names = [
+        name for name in libpq_variables() if os.environ.get(name) and listed.get(name) not in given
+    ]
+    return f"; the environment sets {', '.join(names)} too" if names else ""
 
 
 def _hint(reason: str) -> str:

@@ -8,6 +8,7 @@ changed, is checked and refused by name.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 IDLE_TIMEOUT_MS: Final = 60_000
 CLIENT_CHECK_MS: Final = 1_000  # in which a server notices that who waits for a lock was killed
 ENCODING: Final = "UTF8"
+OPTIONS: Final = "PGOPTIONS"  # libpq's variable of settings for each session
 
 _SETTINGS: Final[Mapping[str, str]] = {
     "client_connection_check_interval": str(CLIENT_CHECK_MS),
@@ -78,10 +80,12 @@ class Session:
     role: str
     database: str
 
-    def reset(self, setting: str) -> str:
-        """Return the statements that take a setting back."""
+    def reset(self, setting: str, who: str = "") -> str:
+        """Return what takes a setting back: an edit of the environment, or statements of `who`."""
+        if setting in os.environ.get(OPTIONS, ""):
+            return f"take it out of {OPTIONS}"
         return (
-            f"ALTER ROLE {self.role} RESET {setting};"
+            f"{who}ALTER ROLE {self.role} RESET {setting};"
             f" ALTER ROLE {self.role} IN DATABASE {self.database} RESET {setting};"
             f" ALTER DATABASE {self.database} RESET {setting}"
         )
@@ -183,7 +187,7 @@ def read_session(row: Mapping[str, Any], address: Address) -> Session:
             "config_invalid",
             f"{address} has session_replication_role set to {session.replication_role!r} for the"
             f" role {session.role}, expected 'origin': no trigger would be in force",
-            hint=f"as a superuser: {session.reset('session_replication_role')}",
+            hint=session.reset("session_replication_role", "as a superuser: "),
         )
     return session
 

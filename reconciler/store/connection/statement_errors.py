@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from reconciler.store.connection.connector import Connector
 
-# classes in which a later attempt may succeed
-_RETRIED: Final = ("08", "53", "57", "58")
+# classes in which a later attempt may succeed, and limits of time that end a session
+_RETRIED: Final = ("08", "53", "57", "58", "25P03", "25P04")
 
 
 class Conflict(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -30,7 +30,7 @@ def mosaic(tmp_path: Path) -> Command:
     return Command(tmp_path, {"HOME": str(tmp_path)})
 
 
-def refused(mosaic: Command, url: str, outcome: tuple[str, int], *words: str) -> None:
+def refused(mosaic: Command, url: str, outcome: tuple[str, int], *words: str) -> Any:
     """Check the error of a command, as JSON, as text, and as the debug log tells it."""
     done = mosaic("grant", "list", "--output", "json", MOSAIC_DATABASE_URL=url)
     error = done.error
@@ -44,6 +44,25 @@ def refused(mosaic: Command, url: str, outcome: tuple[str, int], *words: str) ->
     for text in (done.err, debug.err):
         assert "s3cret" not in text
         assert "internal error" not in text
+    return error
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "word"),
+    [
+        ("PGTZ", "Nowhere/Land", 'invalid value for parameter "TimeZone"'),
+        ("PGOPTIONS", "-c nosuch=1", 'unrecognized configuration parameter "nosuch"'),
+        ("PGREQUIREAUTH", "none", "authentication method requirement"),
+        ("PGSSLMODE", "require", "server does not support SSL"),
+    ],
+)
+def test_a_variable_of_libpq_is_named_beside_the_url(
+    server: DatabaseServer, mosaic: Command, variable: str, value: str, word: str
+) -> None:
+    both = Command(mosaic.cwd, mosaic.variables | {variable: value, "PGAPPNAME": "x"})
+    error = refused(both, server.url(), EDIT, word)
+    assert error["hint"].endswith(f"; the environment sets {variable} too")
+    mosaic.ok("db", "upgrade", MOSAIC_DATABASE_URL=server.url())
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import asyncio
 import shlex
 from typing import TYPE_CHECKING, Final
 
+import psycopg
 import pytest
 
 from reconciler.errors import Retry
 from reconciler.store.async_database import AsyncDatabase
+from reconciler.store.connection.connector import Connector
+from reconciler.store.connection.statement_errors import statement_failure
 from reconciler.store.db import Database
 from tests.support.commands.in_process import shell
 from tests.support.commands.process import Command, write
@@ -119,9 +122,19 @@ def test_a_database_that_only_reads_is_refused_by_name(
         done = mosaic("db", "check")
         assert done.code == 78
         assert "read-only: default_transaction_read_only is on" in done.err
+        assert f"ALTER ROLE {OWNER} RESET default_transaction_read_only" in done.err
         mosaic.ok("grant", "list")
     finally:
         server.run("ALTER DATABASE gateway RESET ALL")
+    done = mosaic("db", "check", PGOPTIONS="-c default_transaction_read_only=on")
+    assert done.err.endswith("default_transaction_read_only is on\n  take it out of PGOPTIONS\n")
+
+
+@pytest.mark.parametrize("state", ["25P03", "25P04", "57P05"])
+def test_a_limit_of_time_that_ends_a_session_is_an_outage(state: str) -> None:
+    ended = psycopg.errors.lookup(state)("terminating connection due to a limit")
+    failure = statement_failure(ended, Connector("", "tests", lasting=False))
+    assert isinstance(failure, Retry)
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])

@@ -10,7 +10,7 @@ from reconciler.core.privileges import LOGINS
 from reconciler.errors import NeedsEdit
 from reconciler.files import remedy, replace_file
 from reconciler.store.connection.conninfo import parse_conninfo, with_login
-from reconciler.store.roles.making import set_password
+from reconciler.store.roles.making import require_own_login, set_login
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +27,11 @@ def make_login(tx: Tx, source: Source, folder: Path) -> None:
     `source` is the database as the owner reaches it.
 
     Raises:
-        NeedsEdit: as `write_login`.
+        NeedsEdit: as `write_login`. Refused: as `require_own_login`.
     """
     owner_url = source if isinstance(source, str) else source()
-    set_password(tx, folder.name, write_login(owner_url, folder))
+    require_own_login(tx, folder.name)
+    set_login(tx, folder.name, write_login(owner_url, folder))
 
 
 def write_login(owner_url: str, folder: Path) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
+from reconciler.core.privileges import LOGINS
 from reconciler.core.setting_values import RateLimit
 from reconciler.store.connection import probe
 from reconciler.web.app import make_app
@@ -76,6 +78,15 @@ def alpha(
     parts = Parts(rows.url, alpha_authority.roots, alpha_authority.client, public_url=url)
     with serving(parts, rate_limit=OFF, address=alpha_address) as running:
         yield Alpha(rows, running, alpha_authority, made[0])
+
+
+@pytest.fixture
+def own_logins(server: Cluster) -> Iterator[None]:
+    """Let the logins of the roles be those of the test's database; later those of another one's."""
+    yield
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        for login in LOGINS:
+            connection.execute(f"COMMENT ON ROLE {login} IS NULL")
 
 
 @pytest.fixture

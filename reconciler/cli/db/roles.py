@@ -12,15 +12,17 @@ with --print, somebody else can run the SQL.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from reconciler.cli.shared.context import open_database, print_gateway, read_settings, verb
 from reconciler.core.privileges import LOGINS
 from reconciler.operations.logins import make_login
-from reconciler.store.roles.catalog import role_differences
+from reconciler.store.roles.catalog import other_databases, role_differences
 from reconciler.store.roles.making import make_roles, role_statements
 
+SHARED: Final = "with a login of these roles, these databases of the server can be used too"
 login_option = click.option(
     "--login",
     "folders",
@@ -48,6 +50,8 @@ def command(only_print: bool, folders: tuple[Path, ...]) -> None:
         for folder in folders:
             make_login(tx, database.source, folder)
         left = role_differences(tx)
+        if others := other_databases(tx):
+            left += (f"{SHARED}: {', '.join(others)}",)
     click.echo(f"the roles are {', '.join(LOGINS)}")
     for each in left:
         click.echo(f"  {each}", err=True)

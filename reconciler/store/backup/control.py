@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CONFIRM: Final = "`mosaic federation apply`, then `mosaic federation restore --confirm`"
 ADOPT: Final = (
-    "name the database of before; or, if this one is to be used from now on:"
+    "name the database of before; or, if it was moved here, or this one is to be used from now on:"
     " `mosaic federation restore --adopt`"
 )
 

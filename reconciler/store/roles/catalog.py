@@ -78,6 +78,12 @@ SELECT rolname AS name, rolcanlogin AS login, rolsuper OR rolcreaterole OR rolcr
         WHERE m.member = r.oid ORDER BY 1) AS member_of
 FROM pg_roles AS r WHERE rolname = ANY(:names) ORDER BY rolname
 """
+_OTHER_DATABASES: Final = """
+SELECT DISTINCT d.datname AS name FROM pg_shdepend AS s
+JOIN pg_database AS d ON d.oid = s.dbid JOIN pg_roles AS r ON r.oid = s.refobjid
+WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = ANY(:names)
+    AND d.datname <> current_database() ORDER BY 1
+"""
 _DEFAULTS: Final = """
 SELECT count(*) AS closed FROM pg_default_acl WHERE defaclnamespace = 0 AND defaclobjtype = 'f'
     AND defaclrole = (
@@ -135,6 +141,12 @@ class Catalog:
             roles = FUNCTIONS[signature]
             granted |= {Privilege("FUNCTION", signature, "EXECUTE", role) for role in roles}
         return frozenset(granted)
+
+
+def other_databases(tx: Tx) -> tuple[str, ...]:
+    """Return the other databases of the server in which roles of ours have rights."""
+    rows = tx.rows(_OTHER_DATABASES, names=list(LOGINS))
+    return tuple(row["name"] for row in rows)
 
 
 def roles_are_made(tx: Tx) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg import sql
 
 from reconciler.core.privileges import LOGINS, OWNER, Privilege
+from reconciler.errors import Refused
 from reconciler.store.roles.catalog import Catalog, role_differences
 from reconciler.store.schema import revisions
 
@@ -25,6 +26,13 @@ _ENUMS: Final = (
     "federation_peer_status",
     "federation_token_status",
 )
+
+_COMMENT: Final = "the login of the Mosaic Federation gateway in the database "
+_OTHER_DATABASE_OF_LOGIN: Final = """
+SELECT d.datname AS name FROM pg_roles AS r JOIN pg_database AS d
+    ON shobj_description(r.oid, 'pg_authid') = CAST(:comment AS text) || d.datname
+WHERE r.rolname = :login AND d.datname <> current_database()
+"""
 
 
 def make_roles(tx: Tx) -> None:
@@ -46,6 +54,31 @@ def set_password(tx: Tx, login: str, password: str) -> None:
         password.encode(), login.encode(), b"scram-sha-256"
     ).decode()
     tx.run_script(f"ALTER ROLE {_quoted(login)} LOGIN PASSWORD {sql.Literal(verifier).as_string()}")
+
+
+def require_own_login(tx: Tx, login: str) -> None:
+    """Raise if a role logs in to another database of this server.
+
+    Raises:
+        Refused: `state_conflict`.
+    """
+    row = tx.row(_OTHER_DATABASE_OF_LOGIN, login=login, comment=_COMMENT)
+    if row is not None:
+        raise Refused(
+            "state_conflict",
+            f"{login} is the login of the gateway in the database {row['name']!r}, on this server:"
+            " another password would lock that gateway out",
+            hint="use another server for this gateway (docs/roles.md); or, if that one is gone:"
+            f" COMMENT ON ROLE {login} IS NULL",
+        )
+
+
+def set_login(tx: Tx, login: str, password: str) -> None:
+    """Let a role log in to this database; its comment says so to the gateway of another one."""
+    set_password(tx, login, password)
+    row = tx.row("SELECT CAST(:comment AS text) || current_database() AS text", comment=_COMMENT)
+    assert row is not None
+    tx.run_script(f"COMMENT ON ROLE {_quoted(login)} IS {sql.Literal(row['text']).as_string()}")
 
 
 def role_statements(tx: Tx) -> tuple[str, ...]:

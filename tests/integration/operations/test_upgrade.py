@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import httpx
+import pytest
 
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import COMMAND, write
@@ -103,6 +104,7 @@ def serving(gateway: Quick) -> Iterator[Up]:
         assert started.stop() == 0, started.output
 
 
+@pytest.mark.usefixtures("own_logins")
 def test_a_replica_of_the_version_before_stays_ready_and_right_through_an_upgrade(
     tmp_path: Path, database_url: str, shared_authority: Authority
 ) -> None:

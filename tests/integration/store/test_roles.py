@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.core.privileges import COMMAND_LINE, OWNER, Role
+from reconciler.store.connection import probe
 from reconciler.store.db import Database
 from reconciler.store.migrate import BECOME_OWNER, upgrade
 from reconciler.store.roles.catalog import role_differences, roles_are_made
 from reconciler.store.roles.logins import audit_writers, excess_of_session
 from reconciler.store.roles.making import make_roles, role_statements
+from tests.support.commands.in_process import Quick
 from tests.support.database.roles import NOBODY, permits, rows_with_roles, session
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from reconciler.embedded.postgres.server import Cluster
     from tests.support.gateways.enrollee import Rows
 
 MATRIX: Final = Path(__file__).with_name("role_matrix.txt")
@@ -108,6 +111,31 @@ def test_roles_are_made_once_and_again_without_a_difference(database_url: str) -
         for statement in role_statements(tx):
             tx.run(statement)
         assert role_differences(tx) == ()
+
+
+@pytest.mark.usefixtures("own_logins")
+def test_a_login_of_another_gateway_on_the_server_is_left_alone(
+    tmp_path: Path, server: Cluster, empty_database_url: str
+) -> None:
+    gateways = [Quick(tmp_path, {"MOSAIC_DATABASE_URL": empty_database_url})]
+    probe.ensure_database(server.url("postgres"), "neighbour")
+    gateways.append(Quick(tmp_path, {"MOSAIC_DATABASE_URL": server.url("neighbour")}))
+    alpha, beta = gateways
+    for each in gateways:
+        each.ok("db", "upgrade")
+    alpha.ok("db", "roles", "--login", "alpha/mosaic_gateway")
+    alpha.ok("db", "roles", "--login", "alpha/mosaic_gateway")
+    done = beta("db", "roles", "--login", "beta/mosaic_gateway")
+    assert done.code == 1
+    assert "would lock that gateway out" in done.err
+    assert "COMMENT ON ROLE mosaic_gateway IS NULL" in done.err
+    url = (tmp_path / "alpha/mosaic_gateway/database-url").read_text()
+    assert not (tmp_path / "beta").exists()
+    alpha.ok("grant", "list", MOSAIC_DATABASE_URL=url)
+    name = alpha.rows.one("SELECT current_database()")
+    assert name in beta.ok("db", "roles").err, "it is told that both share the roles"
+    alpha.rows.run("COMMENT ON ROLE mosaic_gateway IS NULL")
+    beta.ok("db", "roles", "--login", "beta/mosaic_gateway")
 
 
 def test_what_was_granted_by_hand_is_told_and_taken_from_the_roles_and_the_public(

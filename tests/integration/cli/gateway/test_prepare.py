@@ -174,6 +174,7 @@ def test_secrets_are_not_made_anew_for_a_database_that_is_in_use(shell: Command)
     assert not (shell.cwd / "keys").exists()
 
 
+@pytest.mark.usefixtures("own_logins")
 def test_the_migration_makes_the_logins_of_the_secrets(shell: Command) -> None:
     done = prepare_secrets(shell)
     assert done.code == 0, done.err
@@ -188,3 +189,6 @@ def test_the_migration_makes_the_logins_of_the_secrets(shell: Command) -> None:
         shell.cwd, {k: v for k, v in shell.variables.items() if k != "MOSAIC_DATABASE_URL"}
     )
     assert operator("grant", "list", **variables).code == 0
+
+    backup = shell("backup", "--ca-dir", "ca", "--root-key", "root-key/root_ca_key", "a.backup")
+    assert (backup.code, "lacks" in backup.err) == (0, False), backup.err

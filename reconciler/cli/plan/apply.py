@@ -56,6 +56,7 @@ from reconciler.reconcile import (
     plan,
     refuse_stale,
 )
+from reconciler.store.audit.log import first_hash
 from reconciler.store.loop_status import paused
 from reconciler.store.rollback_journal import recover
 
@@ -113,6 +114,7 @@ def command(
     ):
         database, reading = opened_read
         desired = reading.desired
+        _require_gateway(database, saved)
         _print_pause(database)
         folders = reading.folders
         if invitation_folder is not None:
@@ -176,6 +178,7 @@ def _preview(
     plan_options, saved = chosen
     with opened_reading(settings, source, plan_options, "apply") as (opened, reading):
         options = _apply_options(plan_options, saved, reading)
+        _require_gateway(opened, saved)
         with opened.transaction() as tx:
             result = plan(tx, reading.desired, options.limits, options.selection)
             refuse_stale(tx, result, options)
@@ -206,6 +209,13 @@ def _issuer(
             hint="--invite-dir DIR writes them as files instead",
         )
     return invitation_issuer(settings, token_life)
+
+
+def _require_gateway(database: Database, saved: SavedPlan | None) -> None:
+    """Raise `Refused` (`plan_untrusted`) for a plan that was made for another gateway."""
+    if saved is not None:
+        with database.transaction() as tx:
+            saved.require_log(first_hash(tx))
 
 
 def _print_pause(database: Database) -> None:

@@ -19,6 +19,7 @@ from reconciler.core.plan.guard import refuse_if_guarded
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import EXIT_CHANGES, EXIT_REFUSED, NeedsEdit
 from reconciler.reconcile import plan
+from reconciler.store.audit.log import first_hash
 
 
 @click.command(help=__doc__)
@@ -52,6 +53,7 @@ def command(
         with opened.transaction() as tx:
             result = plan(tx, desired, plan_options.limits, plan_options.selection)
             verdict = trust_verdict(tx, result.plan, reading)
+            log = first_hash(tx)
     show_plan(result, desired, output)
     if not result.verdict.allowed and save is not None:
         click.echo(f"{save} is not written: the plan is refused", err=True)
@@ -62,7 +64,7 @@ def command(
     verdict.refuse()
     if save is not None and seal is not None:
         pinned = replace(source, ref=desired.revision) if source.is_git else source
-        saved = SavedPlan(pinned, result.plan.digest, plan_options)
+        saved = SavedPlan(pinned, result.plan.digest, plan_options, log)
         document = plan_as_json(result.plan, result.verdict, desired)
         save_plan(Path(save), document, saved, seal)
     if not result.plan.empty:

@@ -21,7 +21,7 @@ from reconciler.crypto.plan_seal import (
     untrusted,
     with_seal,
 )
-from reconciler.errors import NeedsEdit
+from reconciler.errors import NeedsEdit, Refused
 from reconciler.files import remedy, write_output
 
 if TYPE_CHECKING:
@@ -33,15 +33,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """What of a saved plan decides: the source it was made from, its digest, the options.
+    """What of a saved plan decides: its source, its digest, the options, and its gateway.
 
     The source of one that was read from a repository names the commit, not the ref that moves. Of
-    the options, those that make exceptions are not saved: they are the caller's.
+    the options, those that make exceptions are not saved: they are the caller's. `log` is the hash
+    of the first record of the gateway's audit log, None if it had none.
     """
 
     source: SourceSetting
     digest: str
     options: PlanOptions
+    log: str | None
+
+    def require_log(self, log: str | None) -> None:
+        """Raise unless the plan was made for the gateway that has this audit log.
+
+        Raises:
+            Refused: `plan_untrusted`; `plan_stale`: there was no record when it was made.
+        """
+        if self.log == log:
+            return
+        if self.log is not None:
+            raise untrusted("it was made for another gateway")
+        raise Refused(
+            "plan_stale",
+            "the plan was made before this gateway recorded anything",
+            hint="nothing was changed; review a new plan",
+        )
 
     def for_caller(self, caller: PlanOptions) -> PlanOptions:
         """Return the options of an apply: what the plan is about, with the caller's exceptions.
@@ -75,6 +93,7 @@ def save_plan(
                 "ref": saved.source.ref,
                 "path": saved.source.path,
             },
+            "log": saved.log,
         }
     )
     try:
@@ -162,11 +181,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _saved(document: Any) -> SavedPlan:
     if document["formatVersion"] != PLAN_FORMAT_VERSION:
         raise ValueError("another format")
-    digest, reading = document["digest"], document["reading"]
+    digest, reading, log = document["digest"], document["reading"], document["log"]
     location, ref, path = reading["location"], reading["ref"], reading["path"]
     plan_options = PlanOptions.from_json(document["options"])
     names = (name for _, name in plan_options.selection.only | plan_options.selection.but)
-    texts = (digest, location, ref or "", path or "", *names)
+    texts = (digest, location, ref or "", path or "", log or "", *names)
     if not all(isinstance(each, str) and each.isprintable() for each in texts):
         raise TypeError("not printable texts")  # a signer elsewhere may have written them
-    return SavedPlan(SourceSetting(location, ref, path), digest, plan_options)
+    return SavedPlan(SourceSetting(location, ref, path), digest, plan_options, log)

@@ -73,6 +73,12 @@ def head(tx: Tx) -> Head:
     return Head(row["seq"], row["hash"])
 
 
+def first_hash(tx: Tx) -> str | None:
+    """Return the hash of the first record, by which a log is known; None where it has none yet."""
+    row = tx.row("SELECT encode(hash, 'hex') AS hash FROM federation_audit_log WHERE seq = 1")
+    return f"sha256:{row['hash']}" if row is not None else None
+
+
 def has_record(tx: Tx, record: Head) -> bool:
     """Tell whether the log has a record; every log has the one before its first."""
     if record == Head(0, GENESIS):

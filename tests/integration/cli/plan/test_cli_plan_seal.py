@@ -123,6 +123,21 @@ def test_a_plan_that_was_made_elsewhere_is_signed_by_a_key_that_is_allowed(
     assert "the plan is signed by ci" in mosaic.ok("apply", "f.plan").err
 
 
+def test_a_signed_plan_that_was_made_for_another_gateway_is_refused(
+    mosaic: Quick, tmp_path: Path, shared_database_url: str
+) -> None:
+    people = Signers(tmp_path, "mosaic-plan")
+    signed = ("plan", "--save", "f.plan", "--sign-key", str(people.add("ci").key))
+    mosaic.variables["MOSAIC_ALLOWED_SIGNERS"] = str(people.file)
+    other = Quick(mosaic.cwd, mosaic.variables | {"MOSAIC_DATABASE_URL": shared_database_url})
+    for gateway in (mosaic, other):
+        gateway.ok("apply", "--yes", "--exclude", "grant/g")
+    mosaic.ok(*signed, "--target", "grant/g")
+    for words in (("apply", "f.plan"), ("apply", "f.plan", "--dry-run")):
+        refused(other, other(*words), "it was made for another gateway")
+    mosaic.ok("apply", "f.plan")
+
+
 def test_a_key_that_may_sign_commits_alone_signs_no_plan(mosaic: Quick, tmp_path: Path) -> None:
     people = Signers(tmp_path, "git")
     signer = people.add("ada")

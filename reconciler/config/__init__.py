@@ -9,9 +9,10 @@ from __future__ import annotations
 from reconciler.config.database import database_source
 from reconciler.config.definitions import SETTINGS, Setting
 from reconciler.config.document import write_config
-from reconciler.config.settings import Settings, load_settings, require, unstored_texts
+from reconciler.config.settings import FIND_HOME, Settings, load_settings, require, unstored_texts
 
 __all__ = [
+    "FIND_HOME",
     "SETTINGS",
     "Setting",
     "Settings",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PLAN_KEY: Final = "plan-mac-key"
+FIND_HOME: Final = "change to the folder of the gateway, or name its home (--home DIR)"
 
 CLEARED: Final = frozenset({"ref", "path"})  # by an empty flag: `--ref ''` reads the folder itself
 
@@ -176,7 +177,7 @@ def require(value: T | None, name: str) -> T:
     if value is None:
         setting = BY_NAME[name]
         message = f"it is not set: {setting.meaning}"
-        raise invalid(setting.variable, message, "set it, or run inside a gateway's home")
+        raise invalid(setting.variable, message, f"{FIND_HOME}; without a home, set it")
     return value
 
 
@@ -192,12 +193,20 @@ def _home(
     home = Home((cwd / given.text).resolve())
     if home.config.is_file():
         return home
+    inner = home.path / NAME
+    if Home(inner).config.is_file():
+        separator = " " if given.origin.startswith("--") else "="
+        raise NeedsEdit(
+            "home_missing",
+            f"{given.origin}: {home.path} is not the folder of a gateway, but it contains one",
+            hint=f"did you mean {given.origin}{separator}{shlex.quote(str(inner))}?",
+        )
     if making_home:
         return None
     raise NeedsEdit(
         "home_missing",
         f"{given.origin}: {home.path} holds no gateway (no {home.config.name})",
-        hint=f"make one: `mosaic federation init --home {shlex.quote(str(home.path))}`",
+        hint=f"create one: `mosaic federation init --home {shlex.quote(str(home.path))}`",
     )
 
 

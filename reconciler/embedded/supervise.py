@@ -58,14 +58,26 @@ def sole_gateway(home: Home) -> Iterator[None]:
                 locked(home.run / "gateway.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
             )
         except BlockingIOError:
+            pid = _pid(home)
+            stop = f", or `kill {pid}`" if pid.isdigit() else ""
             raise Refused(
                 "state_conflict",
-                f"a gateway runs in {home.path} already (pid {_pid(home)})",
-                hint="use that one, or stop it first",
+                f"a gateway runs in {home.path} already (pid {pid})",
+                hint=f"use it, or stop it first: Ctrl-C in its terminal{stop}",
             ) from None
         os.truncate(lock, 0)
         os.write(lock, f"{identify(os.getpid())}\n{_folder_id(home)}\n".encode())
         yield
+
+
+def require_stopped(home: Home) -> None:
+    """Raise where another gateway runs the home.
+
+    Raises:
+        Refused: `state_conflict`.
+    """
+    with sole_gateway(home):
+        pass
 
 
 def _nothing(_url: str) -> None:

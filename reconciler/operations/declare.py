@@ -161,11 +161,13 @@ def refuse_held_peer(tx: Tx, name: str) -> None:
     row = find_row(tx, Kind.PEER, name)
     if row is not None and row.held_revoked and row.hold is not None:
         reason = f": {row.hold.reason}" if row.hold.reason else ""
+        free = "remove its manifest, and apply: `mosaic federation apply`"
+        if not row.managed:
+            free = f"apply with its manifest once, then {free}"
         raise Refused(
             "state_conflict",
             f"peer {name!r} was revoked by {row.hold.by}{reason}",
-            hint="to free the name, apply once with its manifest and once without; or choose"
-            " another name",
+            hint=f"to use the name again, {free}; or choose another name",
         )
 
 

@@ -7,6 +7,7 @@ so), all of it is read anew: what is returned is of one generation.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import time
 from contextlib import contextmanager
@@ -129,7 +130,8 @@ def _opened(root: Path) -> Iterator[int]:
             raise unreadable(f"{root} is not a folder")
         descriptor = os.open(root, _FOLDER)
     except FileNotFoundError:
-        raise unreadable(f"{root} does not exist") from None
+        create = "" if root.suffix else f", or create the folder: `mkdir {shlex.quote(str(root))}`"
+        raise unreadable(f"{root} does not exist", f"correct the path{create}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise unreadable(f"{root} cannot be read: {reason}") from None

@@ -134,11 +134,9 @@ def refuse_total(where: str, octets: int) -> None:
         raise unreadable(f"the manifests of {where} are more than {MAX_TOTAL // 1024 // 1024} MiB")
 
 
-def unreadable(message: str) -> NeedsEdit:
+def unreadable(message: str, hint: str = "check the source") -> NeedsEdit:
     """Return the error of a source that cannot be read."""
-    return NeedsEdit(
-        "source_unreadable", message, hint="check the source; nothing was read, nothing was changed"
-    )
+    return NeedsEdit("source_unreadable", message, hint=f"{hint}; nothing was changed")
 
 
 def refuse_dash(text: str, what: str) -> None:

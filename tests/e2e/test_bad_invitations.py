@@ -92,7 +92,7 @@ def _cut_short(invitation: str) -> str:
         (_another_host, ("nowhere.invalid", "does not resolve")),
         (_a_closed_port, ("127.0.0.1:1", "cannot be reached")),
         (_another_path, ("https://",)),
-        (_plain_http, ("'http'", "https://")),
+        (_plain_http, ("does not begin with https://",)),
         (_another_pin, ("fingerprint", "nothing was sent", "ask the grantor")),
         (_no_pin, ("no pin",)),
         (_an_unknown_token, ("token",)),

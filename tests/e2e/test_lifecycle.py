@@ -122,6 +122,8 @@ def test_a_second_up_in_the_same_home_is_refused_and_told_who_is_first(gamma: Te
 
         assert second.code == 1
         assert f"(pid {first.process.pid})" in second.err
+        assert f"`kill {first.process.pid}`" in second.err
+        assert "WARNING" not in second.err, "its ports are taken too, which explains nothing"
         assert "Traceback" not in second.err
         with gamma.client() as client:
             assert client.get("/readyz").status_code == 200

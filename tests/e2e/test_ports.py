@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,9 +16,11 @@ import pytest
 from reconciler.config.document import read_document
 from tests.support.commands.error_text import assert_error
 from tests.support.gateways.gateway import TestGateway, gateway_folder
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.commands.process import Ended
 
@@ -87,6 +90,20 @@ def test_a_step_ca_that_ends_at_its_start_tells_its_own_last_words(gateway: Test
     failed = gateway("up")
 
     assert_error(failed, 1, "step-ca did not start: ", "intermediate_ca_key")
+    assert gateway.processes() == {}
+
+
+def test_ctrl_c_while_step_ca_starts_is_an_end_and_no_failure(
+    gateway: TestGateway, tmp_path: Path
+) -> None:
+    slow = tmp_path / "step-ca"
+    slow.write_text('#!/bin/sh\n[ "$1" != version ] || exec echo "0.30.2"\nexec sleep 600\n')
+    slow.chmod(0o755)
+    up = gateway.begin_up(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    wait_until(lambda: "sleep 600 " in gateway.processes().values(), "step-ca starts")
+
+    assert up.stop(signal.SIGINT) == 0, up.output
+    assert "error" not in up.output
     assert gateway.processes() == {}
 
 

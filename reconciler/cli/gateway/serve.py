@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.shared.context import long_running, read_settings, require_home
-from reconciler.cli.shared.signals import until_signal
+from reconciler.cli.shared.signals import ended_by, until_signal
 from reconciler.config import database_source
 from reconciler.core.privileges import Role
-from reconciler.embedded.supervise import supervised
+from reconciler.embedded.supervise import require_stopped, supervised
 from reconciler.loops.checkpoints import checkpointing
 from reconciler.memory_protection import protect_memory
 from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 @long_running
 def command(listen: str | None, public_url: str | None) -> None:
     settings = read_settings(listen=listen, public_url=public_url)
+    if database_source(settings) is None:
+        require_stopped(require_home(settings))  # first: its ports are taken too
     protect_memory()  # before a key is read
     asyncio.run(_serve(settings))
 
@@ -44,6 +46,7 @@ async def _serve(settings: Settings) -> None:
     stop, files = until_signal(), read_files(settings)
     targets = usable_targets(settings)
     async with AsyncExitStack() as stack:
+        stack.enter_context(ended_by(stop))
         private = stack.enter_context(private_listener(settings, "serve"))
         url, tasks = database_source(settings), []
         if url is None:

@@ -23,9 +23,9 @@ from reconciler.cli.shared.context import (
     source_of,
     source_option,
 )
-from reconciler.cli.shared.signals import until_signal
+from reconciler.cli.shared.signals import ended_by, until_signal
 from reconciler.core.privileges import Role
-from reconciler.embedded.supervise import supervised
+from reconciler.embedded.supervise import require_stopped, supervised
 from reconciler.errors import NeedsEdit
 from reconciler.loops.checkpoints import checkpointing
 from reconciler.loops.run import Loop
@@ -62,6 +62,7 @@ def command(postgres_bin: str | None, webhook: str | None, webhook_secret_file: 
             f"{settings.origin_of('database_url')}: `up` runs only the PostgreSQL of a home",
             hint="unset it, or run the parts of this gateway: `mosaic federation serve`",
         )
+    require_stopped(require_home(settings))  # first: its ports are taken too
     pushes = read_webhook(webhook, webhook_secret_file, source_of(settings, None))
     protect_memory()  # before a key is read
     asyncio.run(_up(settings, pushes))
@@ -72,6 +73,7 @@ async def _up(settings: Settings, webhook: Webhook | None) -> None:
     targets, ports = usable_targets(settings), partial(require_ports, settings)
     triggers = Triggers(source_of(settings, None), webhook=webhook.url if webhook else "")
     async with AsyncExitStack() as stack:
+        stack.enter_context(ended_by(stop))
         listening = [webhook.serving(triggers.pushed)] if webhook else []
         private = stack.enter_context(private_listener(settings, "up"))
         url_of = await stack.enter_async_context(

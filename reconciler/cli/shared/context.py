@@ -14,7 +14,7 @@ from reconciler.cli.shared.input import read_line, working_directory
 from reconciler.cli.shared.invocation import with_home
 from reconciler.cli.shared.moments import DURATION, DurationType
 from reconciler.cli.terminal.log_options import log_options, use_log_format
-from reconciler.config import Settings, database_source, load_settings
+from reconciler.config import FIND_HOME, Settings, database_source, load_settings
 from reconciler.core.model.times import format_duration
 from reconciler.core.privileges import Role
 from reconciler.core.setting_values import SourceSetting, is_url
@@ -130,11 +130,11 @@ def source_of(settings: Settings, path: str | None) -> SourceSetting:
     if path is not None:
         return _source_at(path, settings.cache)
     if settings.source is None:
-        raise NeedsEdit(
-            "config_invalid",
-            "there is no source of manifests",
-            hint="run inside a gateway's home, name a folder, or set MOSAIC_SOURCE",
-        )
+        missing = "no source of manifests is set"
+        if settings.home is None and settings.database_url is None:
+            missing += f", and there is no gateway in {working_directory()} or above"
+        hint = f"{FIND_HOME}; or name a folder of manifests: --source DIR (MOSAIC_SOURCE)"
+        raise NeedsEdit("config_invalid", missing, hint=hint)
     return settings.source
 
 
@@ -193,7 +193,7 @@ def require_home(settings: Settings) -> Any:
             "home_missing",
             f"there is no gateway in {working_directory()} or above,"
             " and MOSAIC_DATABASE_URL is not set",
-            hint="run `mosaic federation init` here",
+            hint=f"{FIND_HOME}; or create a gateway here: `mosaic federation init`",
         )
     return settings.home
 

@@ -87,6 +87,8 @@ class ErrorReport:
         hint = ""
         if isinstance(error, click.UsageError) and error.ctx is not None:
             hint = f"see `{error.ctx.command_path} --help`"
+            if isinstance(error, click.NoSuchOption) and isinstance(error.cmd, click.Group):
+                hint = f"write the options of a command after it; {hint}"
         self._print("usage", printable(error.format_message(), 2000), hint, EXIT_USAGE)
         return EXIT_USAGE
 

@@ -8,6 +8,8 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from reconciler.errors import Retry
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
@@ -29,6 +31,17 @@ def until_signal() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end, number)
     return stop
+
+
+@contextmanager
+def ended_by(stop: asyncio.Event) -> Iterator[None]:
+    """Leave out a failure after the signal: what it stopped, such as a start, is no failure."""
+    try:
+        yield
+    except Retry as error:
+        if not stop.is_set():
+            raise
+        _log.debug("stopped: %s", error)
 
 
 @contextmanager

@@ -6,6 +6,9 @@ The certificate and the Host header are those of the name, whatever the address.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +26,6 @@ from reconciler.core.model.text import printable
 from reconciler.errors import MosaicError, Refused
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Mapping
 
     from reconciler.clients.http.address_rules import IpAddress
@@ -195,5 +197,15 @@ def _reason(error: httpx.HTTPError | OSError, proxy: httpx.Proxy | None) -> str:
     if any(sign in text for sign in _NO_TLS):
         return "it does not speak TLS on this port"
     if isinstance(error, httpx.ConnectError):
-        return f"{'' if proxy is None else 'through the proxy: '}{text or 'no connection'}"
+        failure = _failure(error) or text or "no connection"
+        return failure if proxy is None else f"through the proxy: {failure}"
     return "the connection broke before the answer was whole"
+
+
+def _failure(error: BaseException) -> str:
+    """Return what the kernel said of a connection; anyio says only that all attempts failed."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause.exceptions[0] if isinstance(cause, ExceptionGroup) else cause
+    if not isinstance(error, OSError) or isinstance(error, ssl.SSLError | socket.gaierror):
+        return ""
+    return os.strerror(error.errno) if error.errno else ""

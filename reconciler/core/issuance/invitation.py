@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 API_PREFIX: Final = "/federation/v1"
 ENROLL_PATH: Final = f"{API_PREFIX}/enroll"
 
-_HINT: Final = "paste the whole invitation, from https:// to its end, in quotes"
+_HINT: Final = (
+    "paste the whole invitation, from https:// to its end, in quotes; to read it from a file: "
+    "`mosaic federation peer add - < FILE`"
+)
 _WRAPPERS: Final = ('""', "''", "``", "<>", "\u201c\u201d", "\u2018\u2019")
 _PIN: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
@@ -57,7 +60,7 @@ def parse_invitation(presented: str) -> Invitation:
     except ValueError:
         raise _wrong("the invitation is not a URL") from None
     if parts.scheme != "https" or not host:
-        raise _wrong(f"got a URL of scheme {parts.scheme!r}, expected https://…")
+        raise _wrong("the invitation does not begin with https:// and the name of a host")
     if parts.username is not None or parts.password is not None or parts.query:
         raise _wrong("the invitation's URL carries a user, a password or a query")
     if not parts.path.endswith(ENROLL_PATH):

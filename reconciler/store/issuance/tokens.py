@@ -66,8 +66,8 @@ def mint(tx: Tx, grant_id: UUID, pepper: bytes, life: timedelta, actor: str) -> 
     if grant.status.ended:
         raise Refused(
             "state_conflict",
-            f"grant {grant.name!r} is {grant.status}: nobody can enroll under it",
-            hint="declare it again and apply",
+            f"grant {grant.name!r} is {grant.status}: no peer can enroll under it",
+            hint="to create it again, declare it, and apply: `mosaic federation apply`",
         )
     voided = void_tokens(tx, [grant_id])
     token = new_token(os.urandom(PUBLIC_ID_RANDOM_BYTES), os.urandom(SECRET_RANDOM_BYTES))

@@ -110,10 +110,12 @@ def live_grant_id(tx: Tx, name: str) -> UUID:
     """Return the id of the grant of a name that has not ended; else raise `Refused`."""
     grant = show_grant(tx, name)
     if grant.status.ended:
+        create = "to create it again, declare it, and apply: `mosaic federation apply`"
+        lift = f"to create it again, first lift the hold: `mosaic federation grant resume {name}`"
         raise Refused(
             "state_conflict",
-            f"grant {name!r} is {grant.status}: it has ended",
-            hint="declare it again and apply",
+            f"grant {name!r} is {grant.status}",
+            hint=create if grant.hold is None else lift,
         )
     return UUID(grant.id)
 

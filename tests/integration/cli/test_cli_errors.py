@@ -87,6 +87,12 @@ def test_no_verb_shows_the_help_and_is_wrong_usage(mosaic: Command) -> None:
     assert "suspend  Suspend a grant" in done.err
 
 
+def test_an_option_before_its_command_is_told_to_follow_it(mosaic: Command) -> None:
+    done = mosaic("--home", "x", "plan")
+    assert done.code == 64
+    assert "write the options of a command after it" in done.err
+
+
 def test_a_control_character_of_an_argument_is_not_obeyed(mosaic: Command) -> None:
     assert "\x1b" not in mosaic("\x1b[2J").err
 
@@ -95,7 +101,8 @@ def test_without_a_gateway_it_says_how_to_make_one(mosaic: Command) -> None:
     done = mosaic("grant", "list")
     assert (done.code, done.out) == (78, "")
     assert "there is no gateway in" in done.err
-    assert "run `mosaic federation init`" in done.err
+    assert "--home DIR" in done.err
+    assert "create a gateway here: `mosaic federation init`" in done.err
     assert mosaic("peer", "list", "--output", "json").error["code"] == "home_missing"
 
 

@@ -51,6 +51,15 @@ def test_a_grant_that_is_held_is_resumed_first(mosaic: Quick) -> None:
     mosaic.ok(*create)
 
 
+def test_a_grant_that_an_operator_revoked_is_resumed_before_it_is_invited(mosaic: Quick) -> None:
+    mosaic.ok("grant", "revoke", "a", "-y")
+    (resume,) = refused(mosaic, "grant", "invite", "a")
+    mosaic.ok(*resume)
+    (apply,) = refused(mosaic, "grant", "invite", "a")
+    mosaic.ok(*apply, "--yes")
+    assert mosaic.ok("grant", "invite", "a").out
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -176,6 +176,16 @@ def test_no_home_and_a_home_that_is_not_there_exit_with_78(mosaic: Quick) -> Non
     assert "MOSAIC_HOME" in by_variable.error["message"]
 
 
+def test_the_folder_around_a_home_is_not_taken_for_a_new_home(mosaic: Quick) -> None:
+    made = home(mosaic.cwd)
+    around = str(mosaic.cwd)
+    for verb in (("grant", "list"), ("init",)):
+        refused = mosaic(*verb, "--home", around)
+        assert refused.code == 78
+        assert f"did you mean --home {made}?" in refused.err
+    assert f"MOSAIC_HOME={made}?" in mosaic("plan", MOSAIC_HOME=around).err
+
+
 def test_no_source_exits_with_78(mosaic: Quick) -> None:
     assert "MOSAIC_SOURCE" in wrong(mosaic("validate", "--output", "json"))
 

@@ -184,7 +184,11 @@ def test_plain_http_where_https_is_due_is_told_as_what_it_is() -> None:
 
 
 def test_a_closed_port_and_an_unknown_name_are_told_plainly() -> None:
-    assert refusal(f"https://127.0.0.1:{free_port()}", connect).code == "peer_unreachable"
+    closed = refusal(f"https://127.0.0.1:{free_port()}", connect)
+    assert (closed.code, closed.message.endswith(": Connection refused")) == (
+        "peer_unreachable",
+        True,
+    )
     error = refusal("https://no-such-host.invalid", connect)
     assert error.code == "peer_unreachable"
     assert "resolve" in error.message  # or no resolver answered in time

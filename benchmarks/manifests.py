@@ -100,23 +100,23 @@ def _observed(desired: Desired) -> Observed:
     peer_id = PeerId(UUID(int=1))
     peers = (
         ObservedPeer(
-            peer_id,
-            peer.name,
-            peer.spec,
-            peer.digest,
-            PeerStatus.ACTIVE,
+            id=peer_id,
+            name=peer.name,
+            spec=peer.spec,
+            digest=peer.digest,
+            status=PeerStatus.ACTIVE,
             managed=True,
             place=peer.place,
         ),
     )
     grants = tuple(
         ObservedGrant(
-            GrantId(UUID(int=number + 2)),
-            each.name,
-            peer_id,
-            each.spec,
-            each.digest,
-            GrantStatus.ACTIVE,
+            id=GrantId(UUID(int=number + 2)),
+            name=each.name,
+            peer_id=peer_id,
+            spec=each.spec,
+            digest=each.digest,
+            status=GrantStatus.ACTIVE,
             managed=True,
             place=each.place,
         )

@@ -68,52 +68,18 @@ class ByHand:
         return f"{self.role} at {rfc3339(self.at.replace(microsecond=0))}"
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedPeer:
-    """A row of `federation_peers`: the live one of its name, or an ended one under a hold.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ObservedRow:
+    """The live row of its name, or an ended one under a hold.
 
-    `spec` is what its columns say, `digest` what was stored beside them when they were written: a
-    change by hand sets the two apart. `fingerprint` is the digest of all columns that are read.
+    A row's `spec` is what its columns say, `digest` what was stored beside them when they were
+    written: a change by hand sets the two apart. `fingerprint` is the digest of all columns that
+    are read.
     """
 
-    id: PeerId
     name: str
-    spec: PeerSpec
     digest: str
-    status: PeerStatus
-    managed: bool
-    place: SourceLocation | None = None
-    revision: str | None = None
-    hold: Hold | None = None
-    certificates: tuple[LiveCertificate, ...] = ()
-    by_hand: ByHand | None = None
-    fingerprint: str = ""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the peer or grant is over for good."""
-        return self.status is PeerStatus.REVOKED
-
-    @property
-    def held_revoked(self) -> bool:
-        """Whether an operator's hold keeps this name from being created again."""
-        return self.hold is not None and self.hold.kind is HoldKind.REVOKE
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedGrant:
-    """A row of `federation_grants`: the live one of its name, or an ended one under a hold.
-
-    `spec` and `digest` are as a peer's. `status` is as readers see it: `expired` once `expires_at`
-    has passed, whatever the column says.
-    """
-
-    id: GrantId
-    name: str
-    peer_id: PeerId
-    spec: GrantSpec
-    digest: str
-    status: GrantStatus
+    status: PeerStatus | GrantStatus
     managed: bool
     place: SourceLocation | None = None
     revision: str | None = None
@@ -131,6 +97,28 @@ class ObservedGrant:
     def held_revoked(self) -> bool:
         """Whether an operator's hold keeps this name from being created again."""
         return self.hold is not None and self.hold.kind is HoldKind.REVOKE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedPeer(_ObservedRow):
+    """A row of `federation_peers`."""
+
+    id: PeerId
+    spec: PeerSpec
+    status: PeerStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedGrant(_ObservedRow):
+    """A row of `federation_grants`.
+
+    `status` is as readers see it: `expired` once `expires_at` has passed, whatever the column says.
+    """
+
+    id: GrantId
+    peer_id: PeerId
+    spec: GrantSpec
+    status: GrantStatus
 
 
 @dataclass(frozen=True, slots=True)

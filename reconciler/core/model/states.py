@@ -16,6 +16,11 @@ class PeerStatus(StrEnum):
     ACTIVE = "active"
     REVOKED = "revoked"
 
+    @property
+    def ended(self) -> bool:
+        """Whether the peer is over for good."""
+        return self is PeerStatus.REVOKED
+
 
 class GrantStatus(StrEnum):
     """`federation_grant_status` in the database."""

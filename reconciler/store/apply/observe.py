@@ -168,36 +168,36 @@ def _peer(row: dict[str, Any]) -> ObservedPeer:
         certificates = (LiveCertificate(row["cert_serial"], row["name"], not_after),)
     return ObservedPeer(
         id=PeerId(UUID(row["id"])),
-        name=row["name"],
         spec=peer_spec(row),
-        digest=row["spec_digest"],
         status=PeerStatus(row["status"]),
-        managed=row["managed"],
-        place=source_location(row),
-        revision=row["revision"],
-        hold=hold_from(row["hold"]),
         certificates=certificates,
-        by_hand=by_hand_from(row["by_hand"]),
-        fingerprint=row["fingerprint"],
+        **_common(row),
     )
 
 
 def _grant(row: dict[str, Any]) -> ObservedGrant:
     return ObservedGrant(
         id=GrantId(UUID(row["id"])),
-        name=row["name"],
         peer_id=PeerId(UUID(row["peer_id"])),
         spec=grant_spec(row),
-        digest=row["spec_digest"],
         status=GrantStatus(row["status"]),
-        managed=row["managed"],
-        place=source_location(row),
-        revision=row["revision"],
-        hold=hold_from(row["hold"]),
         certificates=tuple(
             LiveCertificate(each["serial"], row["peer"], datetime.fromisoformat(each["not_after"]))
             for each in row["certificates"] or ()
         ),
-        by_hand=by_hand_from(row["by_hand"]),
-        fingerprint=row["fingerprint"],
+        **_common(row),
     )
+
+
+def _common(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that rows of peers and of grants have alike."""
+    return {
+        "name": row["name"],
+        "digest": row["spec_digest"],
+        "managed": row["managed"],
+        "place": source_location(row),
+        "revision": row["revision"],
+        "hold": hold_from(row["hold"]),
+        "by_hand": by_hand_from(row["by_hand"]),
+        "fingerprint": row["fingerprint"],
+    }

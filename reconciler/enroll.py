@@ -113,7 +113,7 @@ async def enroll(
     """Return the answer to an enrollment.
 
     Raises:
-        MosaicError: a code of DESIGN 7's table. Only a success spends the token.
+        MosaicError: a code of the refusals in docs/http.md. Only a success spends the token.
     """
     parsed = parse_csr(unverified_csr)  # (1)
     known = await _known_token(gateway, presented_token)  # (2)
@@ -131,7 +131,7 @@ async def renew(
     """Return the answer to a renewal: an enrollment that a proof of the old key allows.
 
     Raises:
-        MosaicError: a code of DESIGN 7's table.
+        MosaicError: a code of the refusals in docs/http.md.
     """
     parsed = parse_csr(unverified_csr)  # (1)
     proof = await _proof(gateway, presented_proof, "POST", "/certificates/renew")

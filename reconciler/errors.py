@@ -70,7 +70,7 @@ class MosaicError(Exception):
 
     @property
     def exit_code(self) -> int:
-        """The exit code of a process that ends with this error (DESIGN 10)."""
+        """The exit code of a process that ends with this error."""
         return self.outcome.exit_code
 
 
@@ -160,7 +160,7 @@ class InvalidManifests(NeedsEdit):
 
 
 OUTCOMES: Final[dict[str, Outcome]] = {
-    # what the endpoint answers (DESIGN 7); the title is that of the problem (RFC 9457)
+    # what the endpoint answers; the title is that of the problem (RFC 9457)
     "request_malformed": Outcome(Refused, EXIT_FAILED, "The request is malformed", 400),
     "request_head_too_large": Outcome(Refused, EXIT_FAILED, "The request's head is too large", 431),
     "request_too_large": Outcome(Refused, EXIT_FAILED, "The request is too large", 413),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from reconciler.store.async_database import AsyncDatabase
     from reconciler.store.outbound.peers import HeldCertificate, Outbound
 
-GRACE: Final = timedelta(days=30)  # DESIGN 7: how long past its end a certificate renews
+GRACE: Final = timedelta(days=30)  # how long past its end a certificate renews
 
 
 @dataclass(frozen=True, slots=True)

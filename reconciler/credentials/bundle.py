@@ -1,4 +1,4 @@
-"""The files of a credential (DESIGN 15), and the Kubernetes Secret that holds the same."""
+"""The files of a credential (docs/use-a-credential.md), and a Kubernetes Secret of the same."""
 
 from __future__ import annotations
 

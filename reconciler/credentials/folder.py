@@ -1,4 +1,4 @@
-"""The folder of one peer's credential, as the kubelet mounts a Secret (DESIGN 15).
+"""The folder of one peer's credential, as the kubelet mounts a Secret.
 
     DIR/tls.crt, tls.key, ca.crt, grant.json    links to `..data/<the same name>`
     DIR/..data                                  a link to a generation, renamed into place

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.store.async_database import AsyncDatabase
     from reconciler.store.outbound.release import UsablePeer
 
-LOOK_EVERY: Final = timedelta(milliseconds=500)  # DESIGN 15: within a second of a change
+LOOK_EVERY: Final = timedelta(milliseconds=500)  # a change is in its folder within a second
 REPAIR_EVERY: Final = timedelta(minutes=1)  # what somebody changed in the folders by hand
 BACKOFF: Final = Backoff(timedelta(seconds=5), timedelta(minutes=15))
 

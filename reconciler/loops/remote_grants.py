@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reconciler.store.outbound.peers import Outbound
 
 LOOK_EVERY: Final = timedelta(seconds=5)
-ASK_EVERY: Final = timedelta(minutes=15)  # DESIGN 15
+ASK_EVERY: Final = timedelta(minutes=15)
 JITTER: Final = 0.2  # the share by which a wait differs, so that gateways do not ask in step
 
 _log = logging.getLogger(__name__)

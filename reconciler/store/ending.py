@@ -2,7 +2,8 @@
 
 The end of a grant, in the caller's transaction, moves its open and claimed tokens to `void` and its
 issuances, `intent` included, to `revoking`, the queue for the CA. Rows are locked in the order
-peer, grant, token, issuance, each by id (DESIGN 5); the caller appends the events, last.
+peer, grant, token, issuance, each by id, and the audit head last, as two transactions that lock in
+different orders wait for each other: the caller appends the events after all else.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def revoke_peer(
     """Revoke the live grants of a peer, then the peer; return the events to append."""
     lock_peers(tx, [_id(peer)])
     if hold is not None:
-        _drop_older_holds(tx, Kind.PEER, [_id(peer)])  # peers before grants (DESIGN 5)
+        _drop_older_holds(tx, Kind.PEER, [_id(peer)])  # peers before grants
     grants = tx.rows(
         "SELECT id FROM federation_grants WHERE peer_id = :id"
         " AND status NOT IN ('revoked', 'expired') ORDER BY id",

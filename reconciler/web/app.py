@@ -1,4 +1,4 @@
-"""The application: every call of the contract (DESIGN 13), each a few lines over the stories."""
+"""The application: every call of the contract (docs/http.md), each a few lines over the stories."""
 
 from __future__ import annotations
 

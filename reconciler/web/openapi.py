@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the contract (DESIGN 13): served, printed, and checked in.
+"""The OpenAPI 3.1 document of the contract: served, printed, and checked in.
 
 Built from the table of calls below, the scope's model, and `OUTCOMES`. Imports no web framework,
 so that a command can print it.

@@ -68,7 +68,7 @@ class PublicProblem:
         return OUTCOMES[self.code].title
 
     def document(self, correlation_id: str, now: datetime) -> dict[str, Any]:
-        """Return the JSON object of the contract (DESIGN 13)."""
+        """Return the JSON object of the contract (docs/http.md)."""
         return {
             "type": f"{TYPE_PREFIX}{self.code}",
             "title": self.title,

@@ -1,4 +1,4 @@
-"""The acceptance rows of DESIGN 1 again, across containers: alpha grants, beta is granted."""
+"""What is accepted of one machine, again across containers: alpha grants, beta is granted."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class CheckReport:
 
     @property
     def clock_ok(self) -> bool:
-        """Whether a proof of ours would be accepted now (DESIGN 13: 60 s)."""
+        """Whether a proof of ours would be accepted now: it may be 60 s old."""
         return self.skew is None or abs(self.skew) <= PROOF_SKEW
 
 

@@ -90,7 +90,7 @@ class Decision:
         return self.reason is None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the document of a decision that allows (DESIGN 16)."""
+        """Return the document of a decision that allows (docs/authority.md)."""
         facts = self.facts
         assert self.reason is None
         assert facts is not None

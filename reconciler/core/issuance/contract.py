@@ -1,4 +1,4 @@
-"""The contract of *grant*, *issued* and a token's state (DESIGN 13), written once.
+"""The contract of *grant*, *issued* and a token's state (docs/http.md), written once.
 
 Each is a class whose fields say how they stand in JSON. From the class this gateway's answers are
 written, another gateway's are read, and the schemas of the OpenAPI document are made. Whether a

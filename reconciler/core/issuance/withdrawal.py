@@ -32,7 +32,7 @@ class Withdrawal:
     learned_at: datetime
 
     def as_json(self) -> dict[str, str]:
-        """Return the document of DESIGN 15."""
+        """Return the JSON form that rows and outputs share."""
         return {"what": str(self.what), "learnedAt": rfc3339(self.learned_at)}
 
     @classmethod

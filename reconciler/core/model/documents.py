@@ -1,4 +1,4 @@
-"""Peers and grants as commands show them, and the JSON documents that they print (DESIGN 13).
+"""Peers and grants as commands show them, and the JSON documents that they print.
 
 A key, sealed or not, is in none of them.
 """

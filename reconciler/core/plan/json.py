@@ -1,4 +1,4 @@
-"""The plan as the JSON object of the contract (DESIGN 13)."""
+"""The plan as the JSON object of the contract (`schema plan` prints its schema)."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _record_bookkeeping(tx: Tx, plan: Plan, provenance: Provenance) -> list[Even
 
 
 def _lock(tx: Tx, plan: Plan) -> None:
-    """Lock every live row that is written, and those that only bookkeeping changes (DESIGN 5)."""
+    """Lock every live row that is written, and those that only bookkeeping changes."""
     changed = {change.row for change in plan.changes if change.row is not None}
     peers = {row.id for row in changed if isinstance(row.spec, PeerSpec)}
     grants = {row.id for row in changed if isinstance(row.spec, GrantSpec)}

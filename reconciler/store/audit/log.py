@@ -36,7 +36,7 @@ APPENDED: Final = "federation_append_events(:actor, CAST(:events AS jsonb)) AS a
 def append(tx: Tx, actor: str, events: Sequence[Event]) -> int:
     """Append the events, in order, and return the number of the last; `actor` is who did them.
 
-    Their notices are written too. This takes the last lock of the transaction (DESIGN 5): whoever
+    Their notices are written too. This takes the last lock of the transaction: whoever
     locked the head's row before another row would wait for a transaction that waits for the head.
     """
     if not events:

@@ -119,7 +119,7 @@ def _name_server(tx: Tx) -> None:
 
 def take_back(tx: Tx, actor: str) -> TakenBack:
     """Void the tokens that could be used, and give up what was being signed."""
-    tx.rows("SELECT id FROM federation_grants ORDER BY id FOR NO KEY UPDATE")  # DESIGN 5: first
+    tx.rows("SELECT id FROM federation_grants ORDER BY id FOR NO KEY UPDATE")  # before the tokens
     tx.rows(
         "SELECT id FROM federation_enrollment_tokens WHERE status IN ('open', 'claimed')"
         " ORDER BY id FOR NO KEY UPDATE"

@@ -78,8 +78,8 @@ def _identity(drift: Drift) -> Identity:
 def revert(tx: Tx, drifts: Sequence[Drift], actor: str) -> None:
     """Restore rows to what was last applied, revoke inserted rows, queue certificates for the CA.
 
-    Rows are locked in the order of DESIGN 5, the audit head last. What cannot be
-    restored (`Drift.remedy`) is left, but the end of a row that was ended by hand is completed.
+    Rows are locked in the order of `store/ending`. What cannot be restored
+    (`Drift.remedy`) is left, but the end of a row that was ended by hand is completed.
     """
     rows = [each.row for each in drifts if each.row is not None]
     ending.lock_peers(tx, sorted(UUID(each.id) for each in rows if each.kind is Kind.PEER))

@@ -1,7 +1,7 @@
 """Transaction 1 of every certificate: who allows it, and the intent that is stored before signing.
 
 Enrollment and renewal differ in who allows an issuance, a token or a proof, and in nothing else.
-Rows are locked in the order peer, grant, token, issuance, audit head (DESIGN 5).
+Rows are locked in the order of `store/ending`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Transaction 2 of every certificate, and the ways in which an attempt ends without one.
 
-Rows are locked in the order peer, grant, token, issuance, audit head (DESIGN 5).
+Rows are locked in the order of `store/ending`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Rows as lists and shows print them (DESIGN 13)."""
+"""Rows as lists and shows print them."""

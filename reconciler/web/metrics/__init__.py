@@ -1,1 +1,1 @@
-"""Metrics, as Prometheus reads them (DESIGN 17)."""
+"""Metrics, as Prometheus reads them."""

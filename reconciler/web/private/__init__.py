@@ -1,1 +1,1 @@
-"""The private listener: plain HTTP for the organisation's own network (DESIGN 17)."""
+"""The private listener: plain HTTP for the organisation's own network."""

@@ -87,6 +87,14 @@ def test_commands_that_pages_name_exist() -> None:
                 assert f"{verb} {rest}" in known, f"{page.name}: {words}"
 
 
+def test_pages_that_the_code_names_exist() -> None:
+    for module in (ROOT / "reconciler").rglob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        for page in re.findall(r"docs/[\w/-]+\.md", text):
+            assert (ROOT / page).is_file(), f"{module}: {page}"
+        assert not re.search(r"\bDESIGN \d", text), f"{module}: a page that nobody has"
+
+
 def test_modules_that_pages_name_exist() -> None:
     for page in PAGES:
         if page.name == "CHANGELOG.md":

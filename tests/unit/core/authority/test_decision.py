@@ -1,4 +1,4 @@
-"""The decision on a certificate, against a small model of what DESIGN 16 says."""
+"""The decision on a certificate, against a small model of what docs/authority.md says."""
 
 from __future__ import annotations
 

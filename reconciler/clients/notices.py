@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import ssl
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from reconciler.errors import MosaicError, NeedsEdit, Refused, Retry
 if TYPE_CHECKING:
     from reconciler.clients.http.channel import Response
     from reconciler.core.setting_values import Network, ProxyRules
+
+_log = logging.getLogger(__name__)
 
 TIMEOUTS: Final = Timeouts(connect_s=5, read_s=10, total_s=15)
 MAX_FILE: Final = 64 * 1024  # octets of a secret; a bundle of roots may be larger
@@ -58,13 +61,19 @@ class NoticeSender:
     async def send(self, target: Target, document: str) -> Answer | None:
         """Send a stored notice once; return what came back, or None where it says nothing to it.
 
+        One that no part of a gateway has written so says nothing, and holds up none behind it.
+
         Raises:
             NeedsEdit: `config_invalid`: a file of the target.
             Retry: `target_unreachable`. Refused: `target_refused`: its address.
         """
         secrets = await asyncio.to_thread(read_files, target)
         tls = await asyncio.to_thread(tls_context, target)  # 20 ms: it reads all public roots
-        request = render(target, secrets, document, datetime.now(UTC))
+        try:
+            request = render(target, secrets, document, datetime.now(UTC))
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            _log.error("notices to %s: one that cannot be read is left out", target.name)
+            return None
         if request is None:
             return None
         url = urlsplit(secrets.url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from reconciler.core.notices.bodies import slack_body, teams_body
 from reconciler.core.notices.forge import status_request
@@ -21,6 +22,9 @@ def render(target: Target, secrets: Secrets, document: str, now: datetime) -> Re
     """Return the request that tells a target of a notice, or None where it says nothing to it.
 
     The id and the body are the same at each attempt; the time, and so the signature, is not.
+
+    Raises:
+        AttributeError, LookupError, RecursionError, TypeError, ValueError: it is no notice.
     """
     data: dict[str, Any] = json.loads(document)["data"]
     url = urlsplit(secrets.url)
@@ -28,7 +32,9 @@ def render(target: Target, secrets: Secrets, document: str, now: datetime) -> Re
     match target.kind:
         case TargetKind.JSON:
             body = document.encode()
-            signed = signed_headers(data["id"], int(now.timestamp()), body, secrets.signing)
+            signed = signed_headers(
+                str(UUID(data["id"])), int(now.timestamp()), body, secrets.signing
+            )
             return Request(path, {**_JSON, **signed}, body)
         case TargetKind.SLACK:
             return Request(path, dict(_JSON), json.dumps(slack_body(data)).encode())

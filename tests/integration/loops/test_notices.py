@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.clients.http.timeouts import Timeouts
+from reconciler.core.audit.events import ReconcilerPaused
 from reconciler.core.model.backoff import Backoff
 from reconciler.store import ending
 from reconciler.store.audit import log as audit
@@ -212,6 +213,28 @@ def test_a_notice_that_is_seven_days_old_is_given_up_and_said(
     assert "gave up 1 notice that it did not take within 7 days" in caplog.text
     assert target.titles == ["Applied: 1 added (1 WIDENS)"]
     assert rows.one("SELECT count(*) FROM federation_notices") == 1
+
+
+UNREADABLE = ("", "[]", '{"data": {"id": "a\\r\\nX: y"}}', "[" * 2000)
+
+
+def test_a_notice_that_no_part_of_a_gateway_wrote_holds_up_none_behind_it(
+    rows: Rows, target: Receiver, tmp_path: Path
+) -> None:
+    with rows.database.transaction() as tx:
+        for document in UNREADABLE:
+            seq = audit.append(tx, "user:eve", [ReconcilerPaused("x")])
+            tx.run(
+                "INSERT INTO federation_notices (seq, id, event, document)"
+                " VALUES (:seq, gen_random_uuid(), 'pause', :document)"
+                " ON CONFLICT (seq) DO UPDATE SET document = :document",
+                seq=seq,
+                document=document,
+            )
+    with sending(rows.url, json_target(tmp_path, "hook", target, "pause", "applied")):
+        rows.apply(peer_manifest())
+        wait_until(lambda: target.received, "the notice behind them")
+    assert target.titles == ["Applied: 1 added"]
 
 
 def test_a_target_is_told_what_its_filter_names(

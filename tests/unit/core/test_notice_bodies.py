@@ -25,6 +25,7 @@ from reconciler.core.notices.target import Request, Secrets, Target, TargetKind
 
 NOW = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
 SHA = "0123456789abcdef0123456789abcdef01234567"
+ID = "0b5a8b1e-0000-4000-8000-000000000001"
 COMMIT = {"id": SHA, "author": "Ada <ada@alpha.example>", "subject": "tasks", "signer": None}
 HOSTILE = "<!channel> <@U024BE7LH> & [x](https://e.example) **x** `y`\u202e\x1b[31m\n{{DATE(0)}}"
 
@@ -32,7 +33,7 @@ HOSTILE = "<!channel> <@U024BE7LH> & [x](https://e.example) **x** `y`\u202e\x1b[
 def document(event: NoticeEvent, state: NoticeState, text: str = "why", **values: Any) -> str:
     items = (Item("grant/acme", text),)
     notice = Notice(event, state, "A title", 7, items, 1, commit=COMMIT, **values)
-    return json.dumps(notice.document("id-1", NOW, "user:ada"))
+    return json.dumps(notice.document(ID, NOW, "user:ada"))
 
 
 def sent(kind: TargetKind, url: str, text: str) -> Request:
@@ -46,7 +47,7 @@ def sent(kind: TargetKind, url: str, text: str) -> Request:
 def test_foreign_text_is_shown_and_not_obeyed(kind: TargetKind) -> None:
     created = row_events.PeerRevoked(RowRef(Kind.PEER, "1", HOSTILE), HOSTILE)
     (notice,) = notices_of([created], 5)
-    text = json.dumps(notice.document("id-1", NOW, HOSTILE))
+    text = json.dumps(notice.document(ID, NOW, HOSTILE))
     body = sent(kind, "https://chat.example/x", text).body.decode()
     for raw in ("\u202e", "\\u202e", "\x1b", "\\u001b"):
         assert raw not in body.replace("\\\\u202e", "").replace("\\\\x1b", "")
@@ -66,7 +67,7 @@ def test_a_slack_message_keeps_within_its_limits() -> None:
         for n in range(50)
     ]
     (notice,) = notices_of(many, 1)
-    text = json.dumps(notice.document("id-1", NOW, "&" * 900))
+    text = json.dumps(notice.document(ID, NOW, "&" * 900))
     body = json.loads(sent(TargetKind.SLACK, "https://hooks.slack.example/x", text).body)
     header, section, context = body["blocks"]
     assert len(header["text"]["text"]) <= 150

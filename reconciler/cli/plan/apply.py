@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.config import Settings
+    from reconciler.core.model.spec import Desired
     from reconciler.core.plan.model import Plan
     from reconciler.core.setting_values import SourceSetting
     from reconciler.reconcile import Reading
@@ -102,54 +103,42 @@ def command(
     if dry_run:
         _preview(settings, source, (plan_options, saved), output)
         return
-    issuer = _issuer(settings, token_life, output, invite=invite, folder=invite_dir)
-    invitation_folder = Path(invite_dir) if invite_dir is not None else None
-    invitations: list[dict[str, Any]] = []
+    folder = Path(invite_dir) if invite_dir is not None else None
+    issuer = _issuer(settings, token_life, output, invite=invite, folder=folder)
+    invitations: list[dict[str, Any]] | None = None
     print_gateway(settings)
     if saved and (words := saved.options.words()):
         click.echo(f"with the options of the saved plan: {shlex.join(words)}", err=True)
     with (
         summarised() as attempt,
-        opened_reading(settings, source, plan_options, "apply", records=True) as opened_read,
+        opened_reading(settings, source, plan_options, "apply", records=True) as opened,
     ):
-        database, reading = opened_read
-        desired = reading.desired
+        database, reading = opened
         _require_gateway(database, saved)
         _print_pause(database)
-        folders = reading.folders
-        if invitation_folder is not None:
-            recover(database, invitation_folder, wait)
-            folders += (invitation_folder,)
-        minting = issuer.minting if issuer is not None else None
-        options = _apply_options(plan_options, saved, reading)
-        options = replace(options, wait=wait, minting=minting, folders=folders)
+        if folder is not None:
+            recover(database, folder, wait)
+        options = replace(
+            _apply_options(plan_options, saved, reading),
+            wait=wait,
+            minting=issuer.minting if issuer is not None else None,
+            folders=(*reading.folders, *([folder] if folder is not None else [])),
+        )
         if not yes and (saved is None or plan_options.override_trust):
             approved = _approved(database, reading, options, output)
             options = replace(options, expect=saved.digest if saved else approved.digest)
             attempt.planned = len(approved.changes)
         with (
             show_progress("applying, or waiting for the lock"),
-            applying(database, desired, reading.by, options) as (done, files),
+            applying(database, reading.desired, reading.by, options) as (done, files),
         ):
             if issuer is not None:
-                invitations, new_files = invitation_documents(
-                    issuer, done.minted, invitation_folder
-                )
+                invitations, new_files = invitation_documents(issuer, done.minted, folder)
                 files.extend(new_files)
             attempt.planned = len(done.plan.changes)
             attempt.committing = True
         attempt.committed = True
-    if done.overridden:
-        click.echo(f"applied all the same: {done.overridden}", err=True)
-        click.echo("  `status` shows this until an apply that is trusted", err=True)
-    if output == "json":
-        document = plan_as_json(done.plan, done.verdict, desired)
-        issued = {"invitations": invitations} if issuer is not None else {}
-        click.echo(json_text(document | issued))
-        return
-    if yes or saved is not None or output == "markdown":
-        show_plan(done, desired, output)
-    _print_summary(done, invitations)
+    _print_result(done, reading.desired, invitations, output, shown=not yes and saved is None)
 
 
 def _apply_options(
@@ -193,7 +182,7 @@ def _preview(
 
 
 def _issuer(
-    settings: Settings, token_life: timedelta, output: str, *, invite: bool, folder: str | None
+    settings: Settings, token_life: timedelta, output: str, *, invite: bool, folder: Path | None
 ) -> InvitationIssuer | None:
     """Return what invitations need, if any are wanted.
 
@@ -266,7 +255,25 @@ def _approved(database: Database, reading: Reading, options: ApplyOptions, outpu
     return result.plan
 
 
-def _print_summary(done: PlanResult, invitations: list[dict[str, Any]]) -> None:
+def _print_result(
+    done: PlanResult,
+    desired: Desired,
+    invitations: list[dict[str, Any]] | None,
+    output: str,
+    *,
+    shown: bool,
+) -> None:
+    """Print what was done, with its plan unless that was `shown` before."""
+    if done.overridden:
+        click.echo(f"applied all the same: {done.overridden}", err=True)
+        click.echo("  `status` shows this until an apply that is trusted", err=True)
+    if output == "json":
+        document = plan_as_json(done.plan, done.verdict, desired)
+        issued = {"invitations": invitations} if invitations is not None else {}
+        click.echo(json_text(document | issued))
+        return
+    if not shown or output == "markdown":
+        show_plan(done, desired, output)
     summary = done.plan.summary
     if done.plan.empty:
         click.echo("Nothing to do.")
@@ -275,7 +282,7 @@ def _print_summary(done: PlanResult, invitations: list[dict[str, Any]]) -> None:
             f"Applied: {summary.create:,} added, {summary.update:,} changed,"
             f" {summary.replace:,} replaced, {summary.revoke:,} removed."
         )
-    for each in invitations:
+    for each in invitations or ():
         if "file" in each:
             click.echo(f"invitation of {each['grant']}, until {each['expiresAt']}: {each['file']}")
         else:

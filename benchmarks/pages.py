@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.measure import Figure, compare
 from reconciler.store.db import Database
-from reconciler.store.drift.cache import DriftCache
+from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.views.status import status
 from reconciler.web.private.pages import documents
 from reconciler.web.private.pages.query import Query
@@ -47,11 +47,17 @@ def figures() -> list[Figure]:
             with Database(url, "benchmark").transaction() as tx:
                 read(tx, number)
 
-        cache = DriftCache()
+        def change() -> str:
+            Rows(url).run(
+                "UPDATE federation_grants SET protect = NOT protect WHERE name = 'grant-7'"
+            )
+            return ""
+
+        detector = DriftDetector()
 
         def read_status(_: str) -> None:
             with Database(url, "benchmark").transaction() as tx:
-                status(tx, cache.drifted)
+                status(tx, detector.drifted)
 
         taken = [
             compare(
@@ -74,6 +80,13 @@ def figures() -> list[Figure]:
                 "reading the status",
                 read_status,
                 page,
+            ),
+            compare(
+                f"the overview of {GRANTS:,} grants after a change",
+                lambda _: _get(client, "/"),
+                "reading the status",
+                read_status,
+                change,
             ),
         ]
     for figure in taken:

@@ -6,13 +6,13 @@ Every replica watches; rows decide who tells it, so that it is told once.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.loops.jobs import Job
 from reconciler.store.audit import log as audit
-from reconciler.store.drift.repair import drifted
+from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.notices.watch import (
     DriftMarks,
     drift_marks,
@@ -38,6 +38,7 @@ class Conditions:
 
     database: AsyncDatabase
     actor: str
+    _detector: DriftDetector = field(default_factory=DriftDetector)
     _marks: DriftMarks | None = None
     _looked_s: float = 0.0
     _seen: frozenset[str] = frozenset()
@@ -58,7 +59,7 @@ class Conditions:
         marks = await self.database.run(drift_marks)
         if not self._may_differ(marks):
             return
-        self._seen = await self.database.run(_drift, self.actor, self._seen)
+        self._seen = await self.database.run(_drift, self.actor, self._seen, self._detector)
         self._marks, self._looked_s = marks, time.monotonic()
 
     def _may_differ(self, marks: DriftMarks) -> bool:
@@ -77,7 +78,7 @@ def _clock(tx: Tx, actor: str) -> None:
         audit.append(tx, actor, [*watch_ends(tx), *watch_pause(tx)])
 
 
-def _drift(tx: Tx, actor: str, seen: frozenset[str]) -> frozenset[str]:
+def _drift(tx: Tx, actor: str, seen: frozenset[str], detector: DriftDetector) -> frozenset[str]:
     """Tell of drift; return the keys of what is told at the next look, if it is still there.
 
     Rows and log are read one after the other. An apply that commits in between looks like drift: so
@@ -86,7 +87,7 @@ def _drift(tx: Tx, actor: str, seen: frozenset[str]) -> frozenset[str]:
     if not only_watcher(tx):
         return seen
     before = audit.head(tx)
-    drifts = drifted(tx)
+    drifts = detector.drifted(tx)
     if audit.head(tx) != before:
         unsure = frozenset(each.key for each in drifts) - seen
         drifts = tuple(each for each in drifts if each.key in seen)

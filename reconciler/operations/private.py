@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.errors import NeedsEdit
 from reconciler.store.connection.reader import Reader
 from reconciler.store.db import Database
-from reconciler.store.drift.cache import DriftCache
+from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.locks import application_name
 from reconciler.web.metrics.registry import Metrics
 from reconciler.web.private.access import Access
@@ -24,7 +25,6 @@ from reconciler.web.private.pages.app import Pages
 from reconciler.web.private.server import PrivateSocket, bind_private, serve_private
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
@@ -63,12 +63,16 @@ class PrivateListener:
         _log.info("private listener at %s", self.socket.shown)
         pages = None
         if rows is not None:
-            drift = DriftCache()
+            drift = DriftDetector()
             pages = Pages(Database(rows, application_name("pages"), lasting=True), drift)
             metrics = Database(rows, application_name("metrics"), lasting=True)
             self.metrics.add_rows(metrics, drift)
         app = PrivateApp(self.access, checks, self.metrics, authority, pages)
-        await serve_private(app, self.socket, stop)
+        first = asyncio.create_task(self.metrics.refresh())  # which takes longest
+        try:
+            await serve_private(app, self.socket, stop)
+        finally:
+            first.cancel()
 
     async def serve_loop(self, stop: asyncio.Event, database: Source, *checks: Check) -> None:
         """Serve for a process that needs the database and has no authority, until `stop` is set."""

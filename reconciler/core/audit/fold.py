@@ -7,8 +7,7 @@ records are given, oldest first. Those of a version that named no row are kept a
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.core.audit.certificate_events import (
     CertificateIssued,
@@ -57,85 +56,41 @@ from reconciler.core.audit.row_events import (
     RowReverted,
     RowUpdated,
 )
+from reconciler.core.audit.state import AuditState, RowState
 from reconciler.core.model.observed import Hold
 from reconciler.core.model.spec import digest_of
 from reconciler.core.model.states import HoldKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from reconciler.core.audit.chain import Record
-    from reconciler.core.audit.event_base import RowEvent, RowRef
+    from reconciler.core.audit.event_base import RowEvent
     from reconciler.core.audit.events import Event
-    from reconciler.core.model.spec import Kind
 
 # kinds of records that name a row since rows have ids in the log
 _OF_ROWS: Final = ("peer.", "grant.", "hold.", "issuance.", "certificate.issued")
 
 
-@dataclass(slots=True)
-class RowState:
-    """What is known of one row. `spec` is canonical JSON, None where no record has it.
-
-    `certificates` are the times from and until which each serial counts.
-    """
-
-    kind: Kind
-    name: str
-    spec: dict[str, Any] | None = None
-    digest: str = ""
-    managed: bool = False
-    hold: Hold | None = None
-    hold_before_end: Hold | None = None
-    enrolled: bool = False
-    end: str = ""  # the status that it ended with
-    certificates: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class AuditState:
-    """The rows by id, and serials: signed, to be revoked, and revoked at the CA.
-
-    `unnamed_subjects` and `unnamed_kinds` are those of records that name no row.
-    """
-
-    rows: dict[str, RowState] = field(default_factory=dict)
-    issued: set[str] = field(default_factory=set)
-    revoking: set[str] = field(default_factory=set)
-    revoked: set[str] = field(default_factory=set)
-    unnamed_subjects: set[str] = field(default_factory=set)
-    unnamed_kinds: set[str] = field(default_factory=set)
-    _of_subject: dict[str, list[RowState]] = field(default_factory=dict)
-
-    def row(self, ref: RowRef) -> RowState:
-        """Return the state of a row, under the name that it has now."""
-        if ref.id not in self.rows:
-            self.rows[ref.id] = RowState(ref.kind, ref.name)
-            self._of_subject.setdefault(ref.subject, []).append(self.rows[ref.id])
-        row = self.rows[ref.id]
-        row.name = ref.name
-        return row
-
-    def others_of(self, ref: RowRef) -> list[RowState]:
-        """Return the other rows that had the name first."""
-        own = self.rows[ref.id]
-        return [row for row in self._of_subject.get(ref.subject, ()) if row is not own]
-
-
 def fold(records: Iterable[Record]) -> AuditState:
-    """Return what the records, oldest first, say of rows and certificates.
+    """Return what the records, oldest first, say of rows and certificates."""
+    state = AuditState()
+    extend(state, records)
+    return state
+
+
+def extend(state: AuditState, records: Iterable[Record]) -> set[str]:
+    """Take the records that follow, oldest first; return the ids of the rows that they change.
 
     A record whose details are not of its kind says nothing: it is kept apart, as older ones are.
     """
-    state = AuditState()
     for record in records:
         try:
             details = json.loads(record.body)["data"]
             _take(state, parse_event(record.kind, record.subject, details), record)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             state.unnamed_kinds.add(record.kind)
-    return state
+    return state.take_named()
 
 
 def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> None:

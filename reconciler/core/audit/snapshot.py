@@ -15,7 +15,7 @@ from reconciler.core.model.times import parse_rfc3339, rfc3339
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.core.audit.fold import AuditState, RowState
+    from reconciler.core.audit.state import AuditState, RowState
 
 
 def snapshot(state: AuditState, moment: datetime) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from reconciler.core.plan.diff import FieldChange, declared_fields, diff
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from reconciler.core.audit.fold import AuditState, RowState
+    from reconciler.core.audit.state import AuditState, RowState
     from reconciler.core.drift.evidence import HandChange, StoredCertificate, StoredRow
     from reconciler.core.model.observed import ByHand
     from reconciler.core.model.spec import Spec
@@ -30,29 +30,32 @@ def find_drift(
     certificates: Iterable[StoredCertificate],
     state: AuditState,
     hand_changes: Sequence[HandChange],
+    others: frozenset[str] = frozenset(),
 ) -> tuple[Drift, ...]:
     """Return every object that drifted, peers, grants, then certificates, by name.
 
-    `hand_changes` come newest first.
+    `hand_changes` come newest first; `others` are the live subjects of rows that are not given.
     """
     rows = tuple(rows)
-    live_subjects = frozenset(
-        row.subject for row in rows if _has_own_name(row, state.rows.get(row.id))
-    )
-    drifts = [
-        drift
-        for row in rows
-        if (drift := _of_row(row, state, hand_changes, live_subjects)) is not None
-    ]
+    subjects = others.union(filter(None, (live_subject(row, state) for row in rows)))
+    by_row: dict[str, list[HandChange]] = {}
+    for change in hand_changes:
+        by_row.setdefault(change.row_id, []).append(change)
+    judged = (_of_row(row, state, by_row.get(row.id, ()), subjects) for row in rows)
+    drifts = [each for each in judged if each is not None]
     drifts.sort(key=lambda each: (each.subject.startswith("grant/"), each.subject))
-    of_certificates = (_of_certificate(each, state, hand_changes) for each in certificates)
+    of_certificates = (
+        _of_certificate(each, state, by_row.get(each.id, ())) for each in certificates
+    )
     certificate_drifts = [each for each in of_certificates if each is not None]
     return (*drifts, *sorted(certificate_drifts, key=lambda each: each.subject))
 
 
-def _has_own_name(row: StoredRow, row_state: RowState | None) -> bool:
-    """Return whether a row lives under the name that it was given."""
-    return row.status not in ENDED and (row_state is None or row_state.name == row.name)
+def live_subject(row: StoredRow, state: AuditState) -> str | None:
+    """Return the subject of a row that lives under the name that it was given."""
+    row_state = state.rows.get(row.id)
+    has_own_name = row_state is None or row_state.name == row.name
+    return row.subject if has_own_name and row.status not in ENDED else None
 
 
 def _of_row(
@@ -150,10 +153,7 @@ def _of_certificate(
     certificate: StoredCertificate, state: AuditState, hand_changes: Sequence[HandChange]
 ) -> Drift | None:
     serial, status = certificate.serial, certificate.status
-    change = next(
-        (each for each in hand_changes if each.row_id == certificate.id and "status" in each.new),
-        None,
-    )
+    change = next((each for each in hand_changes if "status" in each.new), None)
     who = change.by if change is not None and change.new["status"] == status else None
     expected = "issued" if serial in state.issued else "absent"
     if serial in state.revoking:
@@ -201,8 +201,6 @@ def _changed_by(
     None where no trigger saw it.
     """
     for each in hand_changes:
-        if each.row_id != row.id:
-            continue
         written = each.new.keys() & set(columns or each.new)
         if any(each.new[name] == row.columns.get(name) for name in written):
             return each.by

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.model.times import rfc3339
 
 if TYPE_CHECKING:
-    from reconciler.core.audit.fold import RowState
+    from reconciler.core.audit.state import RowState
     from reconciler.core.drift.evidence import StoredCertificate, StoredRow
     from reconciler.core.model.observed import ByHand
     from reconciler.core.model.spec import Spec

@@ -171,9 +171,8 @@ def newest(tx: Tx, limit: int, only: RecordFilter) -> list[dict[str, Any]]:
     return rows[::-1]
 
 
-def read_records(tx: Tx, newest_seq: int = 2**62) -> Iterator[Record]:
-    """Yield the records, oldest first, a page at a time."""
-    after = 0
+def read_records(tx: Tx, newest_seq: int = 2**62, after: int = 0) -> Iterator[Record]:
+    """Yield the records after a number, oldest first, a page at a time."""
     while page := tx.rows(
         f"SELECT {RECORD} FROM federation_audit_log"
         " WHERE seq > :after AND seq <= :newest ORDER BY seq LIMIT :page",

@@ -1,17 +1,90 @@
-"""What `drift` is judged by beside the audit log: the changes by hand, the lists of the CA."""
+"""What `drift` is judged by beside the audit log: rows, the changes by hand, the CA's lists."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.drift.evidence import HandChange, StoredCertificate
+from reconciler.core.drift.evidence import HandChange, StoredCertificate, StoredRow
 from reconciler.core.model.observed import ByHand
+from reconciler.core.model.spec import Kind
 from reconciler.crypto.certificates import read_crl, split_pem, subject_key_id
 from reconciler.errors import Retry
+from reconciler.store.apply.observe import grant_spec, hold_from, peer_spec, source_location
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from reconciler.core.model.spec import Identity
     from reconciler.crypto.certificates import CrlFacts
     from reconciler.store.db import Tx
+
+
+_PEERS: Final = """
+SELECT id, name, direction, display_name, labels, endpoint_url, status, protect, hold, managed,
+    spec_digest, source_path, source_line, revision, created_at, activated_at, revoked_at,
+    revoked_reason, cert_serial, cert_fingerprint, cert_not_before, cert_not_after
+FROM federation_peers
+"""
+_ROWS: Final = f"""
+SELECT to_jsonb(p) AS columns, NULL AS peer, NULL AS lifetime_s FROM ({_PEERS}) AS p
+WHERE CAST(:ids AS uuid[]) IS NULL OR id = ANY(:ids)
+UNION ALL
+SELECT to_jsonb(g), p.name, extract(epoch FROM g.lifetime)::float8
+FROM federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id
+WHERE CAST(:ids AS uuid[]) IS NULL OR g.id = ANY(:ids)
+"""
+# Tables of which a role reads some columns show it no xmin. A grant's spec names its peer.
+_MARKS: Final = f"""
+SELECT CAST(p.id AS text) AS id, CAST(hashtextextended(CAST(p AS text), 0) AS text) AS mark
+FROM ({_PEERS}) AS p
+UNION ALL
+SELECT CAST(g.id AS text), concat_ws(' ', CAST(g.xmin AS text), CAST(g.ctid AS text), p.name)
+FROM federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id
+"""
+_NAMES: Final = """
+SELECT 'Peer' AS kind, name FROM federation_peers UNION SELECT 'Grant', name FROM federation_grants
+"""
+
+
+def row_marks(tx: Tx) -> dict[str, str]:
+    """Return a text for the id of each row, which differs once the row does."""
+    return {each["id"]: each["mark"] for each in tx.rows(_MARKS)}
+
+
+def stored_rows(tx: Tx, ids: Collection[str] | None = None) -> list[StoredRow]:
+    """Return the rows of the ids, all rows without them."""
+    if ids is not None and not ids:
+        return []
+    return [_row(each) for each in tx.rows(_ROWS, ids=None if ids is None else sorted(ids))]
+
+
+def identities(tx: Tx) -> frozenset[Identity]:
+    """Return the kinds and names that there are."""
+    return frozenset((Kind(each["kind"]), each["name"]) for each in tx.rows(_NAMES))
+
+
+def _row(row: dict[str, Any]) -> StoredRow:
+    columns = row["columns"]
+    kind = Kind.PEER if row["peer"] is None else Kind.GRANT
+    return StoredRow(
+        kind=kind,
+        id=columns["id"],
+        name=columns["name"],
+        spec=peer_spec(columns) if kind is Kind.PEER else grant_spec(columns | row),
+        digest=columns["spec_digest"],
+        status=columns["status"],
+        managed=columns["managed"],
+        hold=hold_from(columns["hold"]),
+        place=source_location(columns),
+        columns=columns,
+    )
+
+
+def newest_hand_change(tx: Tx) -> int:
+    """Return the number of the newest change by hand; 0 if there is none."""
+    statement = "SELECT coalesce(max(id), 0) AS newest FROM federation_hand_changes"
+    newest: int = tx.one(statement)["newest"]
+    return newest
 
 
 def hand_changes(tx: Tx) -> tuple[HandChange, ...]:
@@ -33,18 +106,20 @@ def hand_changes(tx: Tx) -> tuple[HandChange, ...]:
 
 def stored_certificates(tx: Tx) -> list[StoredCertificate]:
     """Return the certificates that have not ended, and whether the CA's list has the revoked."""
-    lists: dict[str, CrlFacts | None] = {}
+    lists: dict[str | None, CrlFacts | None] = {}
     rows = tx.rows(
-        "SELECT c.id::text AS id, c.serial, g.name AS grant, c.status::text AS status, c.chain_pem,"
-        " c.revoked_at FROM federation_certificates AS c"
+        "SELECT c.id::text AS id, c.serial, g.name AS grant, c.status::text AS status,"
+        " CASE WHEN c.revoked_at IS NOT NULL THEN c.chain_pem END AS chain_pem, c.revoked_at"
+        " FROM federation_certificates AS c"
         " JOIN federation_grants AS g ON g.id = c.grant_id"
         " WHERE c.cert_pem IS NOT NULL AND c.not_after > clock_timestamp()"
     )
     certificates: list[StoredCertificate] = []
     for row in rows:
-        if row["chain_pem"] not in lists:
-            lists[row["chain_pem"]] = _list_of(tx, row["chain_pem"])
-        crl = lists[row["chain_pem"]]
+        chain = row["chain_pem"]
+        if chain not in lists:
+            lists[chain] = _list_of(tx, chain) if chain is not None else None
+        crl = lists[chain]
         listed = (
             crl is None
             or row["revoked_at"] is None

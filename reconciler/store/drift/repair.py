@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from reconciler.core.audit.event_base import RowRef
-from reconciler.core.audit.fold import fold
 from reconciler.core.audit.row_events import RowCreated, RowReverted, RowUpdated
-from reconciler.core.drift.detection import find_drift
-from reconciler.core.drift.evidence import StoredRow
 from reconciler.core.drift.model import Drift, DriftKind
 from reconciler.core.model.spec import (
     GrantSpec,
@@ -21,30 +18,20 @@ from reconciler.core.model.spec import (
 from reconciler.core.model.states import GrantStatus, live_grant_status
 from reconciler.errors import Refused
 from reconciler.store import ending
-from reconciler.store.apply.observe import grant_spec, hold_from, peer_spec, source_location
 from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
-from reconciler.store.drift import evidence
+from reconciler.store.drift.detector import DriftDetector
+from reconciler.store.drift.evidence import identities
 from reconciler.store.issuance import revocation_queue as queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.core.audit.events import Event
+    from reconciler.core.drift.evidence import StoredRow
     from reconciler.core.model.spec import Identity
     from reconciler.store.apply.provenance import Provenance
     from reconciler.store.db import Tx
-
-_ROWS: Final = """
-SELECT to_jsonb(p) AS columns, NULL AS peer, NULL AS lifetime_s FROM (
-    SELECT id, name, direction, display_name, labels, endpoint_url, status, protect, hold, managed,
-        spec_digest, source_path, source_line, revision, created_at, activated_at, revoked_at,
-        revoked_reason, cert_serial, cert_fingerprint, cert_not_before, cert_not_after
-    FROM federation_peers) AS p
-UNION ALL
-SELECT to_jsonb(g), p.name, extract(epoch FROM g.lifetime)::float8
-FROM federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id
-"""
 
 
 def drifted(tx: Tx, only: frozenset[Identity] | None = None) -> tuple[Drift, ...]:
@@ -53,13 +40,10 @@ def drifted(tx: Tx, only: frozenset[Identity] | None = None) -> tuple[Drift, ...
     Raises:
         Refused: `name_unknown`: there is no such row.
     """
-    rows = [_row(each) for each in tx.rows(_ROWS)]
-    state = fold(audit.read_records(tx))
-    drifts = find_drift(rows, evidence.stored_certificates(tx), state, evidence.hand_changes(tx))
+    drifts = DriftDetector().drifted(tx)
     if only is None:
         return drifts
-    known = {(row.kind, row.name) for row in rows}
-    for kind, name in sorted(only - known):
+    for kind, name in sorted(only - identities(tx)):
         raise Refused(
             "name_unknown",
             f"the database has no {str(kind).lower()}/{name}",
@@ -228,20 +212,3 @@ def _whose(drift: Drift) -> str:
     if drift.changed_by is None:
         return "changed by hand, and no trigger recorded who"
     return f"changed by hand by {drift.changed_by}"
-
-
-def _row(row: dict[str, Any]) -> StoredRow:
-    columns = row["columns"]
-    kind = Kind.PEER if row["peer"] is None else Kind.GRANT
-    return StoredRow(
-        kind=kind,
-        id=columns["id"],
-        name=columns["name"],
-        spec=peer_spec(columns) if kind is Kind.PEER else grant_spec(columns | row),
-        digest=columns["spec_digest"],
-        status=columns["status"],
-        managed=columns["managed"],
-        hold=hold_from(columns["hold"]),
-        place=source_location(columns),
-        columns=columns,
-    )

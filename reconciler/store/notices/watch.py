@@ -125,7 +125,7 @@ def only_watcher(tx: Tx) -> bool:
 class DriftMarks:
     """What differs where there may be other drift than at the last look.
 
-    `head` matters only while something has drifted. A look costs a read of the whole audit log;
+    `head` matters only while something has drifted. A look reads the marks of all rows;
     this costs nothing.
     """
 

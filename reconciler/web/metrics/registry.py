@@ -27,7 +27,7 @@ from reconciler.web.metrics.rows import RowCollector
 if TYPE_CHECKING:
     from reconciler.core.telemetry import CaOutcome
     from reconciler.store.db import Database
-    from reconciler.store.drift.cache import DriftCache
+    from reconciler.store.drift.detector import DriftDetector
     from reconciler.web.metrics.definitions import Definition
 
     Instrument = Counter | Gauge | Histogram
@@ -55,15 +55,19 @@ class Metrics(Telemetry):
         labels = (version, built_commit() or "", platform.python_version())
         self._gauge(defined.BUILD_INFO, *labels).set(1)
 
-    def add_rows(self, database: Database, drift: DriftCache) -> None:
+    def add_rows(self, database: Database, drift: DriftDetector) -> None:
         """Tell what the rows of a database say too."""
         self._rows = RowCollector(database, drift)
         self._registry.register(self._rows)
 
-    async def text(self) -> bytes:
-        """Return all of it in the text format of Prometheus."""
+    async def refresh(self) -> None:
+        """Read what is due of the rows."""
         if self._rows is not None:
             await self._rows.refresh()
+
+    async def text(self) -> bytes:
+        """Return all of it in the text format of Prometheus."""
+        await self.refresh()
         return generate_latest(self._registry)
 
     def request(self, route: str, status: str, duration_s: float) -> None:

@@ -19,6 +19,7 @@ from reconciler.core.audit.event_base import RowRef, grant_ref
 from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import read_crl
 from reconciler.store.audit import log as audit
+from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.issuance.crl import store_crl
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
@@ -301,3 +302,52 @@ def signed_crl(material: CaMaterial, serials: list[str]) -> bytes:
         made = made.add_revoked_certificate(entry.revocation_date(now).build())
     signed = made.sign(key, hashes.SHA256())  # type: ignore[arg-type]  # a CA key signs
     return signed.public_bytes(serialization.Encoding.DER)
+
+
+def test_a_detector_that_remembers_finds_what_a_new_one_does(
+    mosaic: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.store.drift.detector.LOG_AGAIN_S", 0.0)
+    write(mosaic.cwd / "manifests", y=grant_manifest("y"))
+    detector = DriftDetector()
+    counts = []
+
+    def look() -> None:
+        with mosaic.rows.database.transaction() as tx:
+            first = [each.as_json() for each in detector.drifted(tx)]
+            assert first == [each.as_json() for each in DriftDetector().drifted(tx)]
+        counts.append(len(first))
+
+    look()
+    mosaic.ok("apply", "--yes")
+    look()
+    for statement in (
+        f"UPDATE federation_grants SET scope = '{_SCOPE}' WHERE name = 'x'",
+        "UPDATE federation_peers SET name = 'gamma'",  # which the specs of grants name too
+        "UPDATE federation_grants SET name = 'z' WHERE name = 'y'",
+        "UPDATE federation_grants SET name = 'y' WHERE name = 'x'",  # what y could be named again
+        "UPDATE federation_grants SET name = 'x' WHERE name = 'y'",
+    ):
+        by_hand(mosaic, statement)
+        look()
+    mosaic.ok("drift", "--revert", "--yes")
+    look()
+    enroll(mosaic)
+    look()
+    for status in ("revoking", "revoked"):
+        by_hand(
+            mosaic,
+            f"UPDATE federation_certificates SET status = '{status}', revoked_at = now()",
+        )
+        look()
+    mosaic.ok("grant", "suspend", "y")
+    mosaic.ok("drift", "--revert", "--yes")
+    mosaic.ok("grant", "revoke", "x", "--yes")
+    look()
+    assert counts == [0, 0, 1, 3, 3, 3, 3, 0, 0, 1, 1, 0]
+    tampered = "UPDATE federation_audit_log SET body = replace(body, '500', '7') WHERE seq <= 2"
+    mosaic.rows.tamper(tampered)
+    look()
+    mosaic.rows.tamper("DELETE FROM federation_audit_log WHERE seq > 2")
+    look()
+    assert counts[-2:] != [0, 0], "the log says otherwise now"

@@ -16,7 +16,7 @@ from reconciler.core.setting_values import RateLimit
 from reconciler.core.telemetry import CaOutcome, PassResult
 from reconciler.errors import Retry
 from reconciler.store.db import Database
-from reconciler.store.drift.cache import DriftCache
+from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.views.metrics import row_metrics
 from reconciler.web.metrics import rows as readings
 from reconciler.web.metrics.definitions import DEFINITIONS, PARTS, Part
@@ -81,7 +81,7 @@ def value(series: Samples, name: str, **labels: str) -> float | None:
 def metrics_of(rows: Rows, verb: str = "serve") -> Metrics:
     metrics = Metrics(verb)
     if Part.ROWS in PARTS[verb]:
-        metrics.add_rows(rows.database, DriftCache())
+        metrics.add_rows(rows.database, DriftDetector())
     return metrics
 
 
@@ -148,7 +148,7 @@ def test_each_role_that_has_metrics_of_rows_may_read_what_they_need(database_url
         with rows.database.transaction() as tx:
             tx.run(f"SET LOCAL ROLE {role}")
             assert row_metrics(tx).grants == {"pending": 1}
-            assert DriftCache().drifted(tx) == ()
+            assert DriftDetector().drifted(tx) == ()
 
 
 def test_numbers_are_those_of_the_rows(rows: Rows, tmp_path: Path) -> None:

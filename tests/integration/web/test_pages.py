@@ -11,7 +11,7 @@ import pytest
 from reconciler.core.model.text import escaped
 from reconciler.core.privileges import READING, Role
 from reconciler.store.db import Tx
-from reconciler.store.drift.cache import DriftCache
+from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.drift.repair import drifted, revert
 from reconciler.store.roles.making import make_roles
 from reconciler.web.private.access import Access
@@ -217,8 +217,8 @@ def test_every_role_that_reads_rows_can_show_every_page(
         tx = Tx(connection)
         for show in (documents.grants, documents.peers, documents.runs, documents.audit):
             assert show(tx, Query({}))
-        assert documents.overview(tx, Query({}), DriftCache())["applied"]
-        assert documents.drift(tx, Query({}), DriftCache())["drift"]  # `certify` writes by hand
+        assert documents.overview(tx, Query({}), DriftDetector())["applied"]
+        assert documents.drift(tx, Query({}), DriftDetector())["drift"]  # `certify` writes by hand
         assert documents.grant(tx, Query({}), "beta-tasks")["certificates"]
         assert documents.peer(tx, Query({}), "beta")["grants"] == ["beta-tasks"]
         run = documents.runs(tx, Query({}))["runs"][0]

@@ -11,7 +11,7 @@ import pytest
 from reconciler.core.audit.certificate_events import CertificateIssued, CertificateRevokedAtCa
 from reconciler.core.audit.chain import GENESIS, Head, Record, chain
 from reconciler.core.audit.event_base import grant_ref, peer_ref
-from reconciler.core.audit.fold import AuditState, fold
+from reconciler.core.audit.fold import fold
 from reconciler.core.audit.row_events import RowCreated, RowUpdated
 from reconciler.core.audit.snapshot import snapshot
 from reconciler.core.drift.detection import find_drift
@@ -21,6 +21,7 @@ from reconciler.core.model.spec import Direction, Kind, PeerSpec, spec_digest
 
 if TYPE_CHECKING:
     from reconciler.core.audit.events import Event
+    from reconciler.core.audit.state import AuditState
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SPEC = PeerSpec(Direction.INBOUND, "Beta")

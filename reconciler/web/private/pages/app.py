@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from reconciler.core.model.text import json_text
 from reconciler.errors import Refused, Retry
-from reconciler.store.drift.cache import DriftCache
+from reconciler.store.drift.detector import DriftDetector
 from reconciler.web.private.pages import documents
 from reconciler.web.private.pages.query import Query
 from reconciler.web.private.pages.rendering import STATIC, render
@@ -77,7 +77,7 @@ class Pages:
     """The pages of a database, which they only read."""
 
     database: Database
-    cache: DriftCache = field(default_factory=DriftCache)
+    cache: DriftDetector = field(default_factory=DriftDetector)
     # Threads of their own: a database that hangs keeps them, and not those that enrollments need.
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pages")

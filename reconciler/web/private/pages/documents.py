@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from reconciler.store.db import Tx
-    from reconciler.store.drift.cache import DriftCache
+    from reconciler.store.drift.detector import DriftDetector
 
     Document = dict[str, Any]
 
@@ -39,7 +39,7 @@ ENDS: Final = ("1", "7", "30")  # days
 DIRECTIONS: Final = ("inbound", "outbound")
 
 
-def overview(tx: Tx, _query: Query, cache: DriftCache) -> Document:
+def overview(tx: Tx, _query: Query, cache: DriftDetector) -> Document:
     """Return what is applied, what fails, what is held and what ends soon."""
     document = status(tx, cache.drifted).as_json()
     calendar = ends_by_day(document.pop("ending"))
@@ -144,7 +144,7 @@ def run(tx: Tx, query: Query, name: str) -> Document:
     }
 
 
-def drift(tx: Tx, query: Query, cache: DriftCache) -> Document:
+def drift(tx: Tx, query: Query, cache: DriftDetector) -> Document:
     """Return a page of what was changed in the database by hand."""
     drifts = cache.drifted(tx)
     page = Page.of(query, len(drifts))

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from reconciler.core.authority.decision import Decision, Question, Reason, decide
-from reconciler.core.model.certificate_use import Use, UseRecord
+from reconciler.core.model.certificate_use import UseRecord
 from reconciler.crypto.certificates import certificate_identity
 from reconciler.errors import MosaicError, Refused
 from reconciler.store import authority as store
@@ -78,10 +78,10 @@ class Authority:
                 raise Refused("request_malformed", "a question needs a resource and a verb")
             question = Question(resource, verb)
         certificate = certificate_identity(der)  # (1)
-        facts = await store.read_facts(self._reader, certificate.serial)  # (2)
-        decision = decide(certificate, facts, question)  # (3)
-        if decision.allowed and facts is not None:
-            self._uses.add(certificate.serial, Use(1, facts.now, facts.now))  # (4)
+        row = await store.read_row(self._reader, certificate.serial)  # (2)
+        decision = decide(certificate, row, question)  # (3)
+        if decision.allowed and row is not None:
+            self._uses.add(certificate.serial, row.now)  # (4)
         return decision
 
     async def require_usable(self) -> None:
@@ -93,13 +93,13 @@ class Authority:
         """
         reader = Reader(self._source, self._name, lasting=False)
         try:
-            await store.read_facts(reader, "0")
+            await store.read_row(reader, "0")
         finally:
             await reader.close()
 
     async def require_ready(self) -> None:
         """Read the view as a check does; raise `Retry` (`database_unavailable`) if that fails."""
-        await store.read_facts(self._reader, "0")
+        await store.read_row(self._reader, "0")
 
     async def record_use(self) -> None:
         """Write the use that was gathered; what cannot be written is written the next time.

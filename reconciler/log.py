@@ -14,7 +14,6 @@ import time
 import traceback
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypedDict, Unpack
 
@@ -43,24 +42,14 @@ class Names(TypedDict, total=False):
     trace: TraceContext | None
 
 
-@dataclass(frozen=True, slots=True)
-class LogContext:
-    """What the lines that are logged now are about."""
-
-    peer: str = ""
-    grant: str = ""
-    correlation_id: str = ""
-    trace: TraceContext | None = None
-
-
-_NOTHING: Final = LogContext()
-_context: ContextVar[LogContext] = ContextVar("log_context", default=_NOTHING)
+_NOTHING: Final = Names()
+_context: ContextVar[Names] = ContextVar("log_context", default=_NOTHING)
 
 
 @contextmanager
 def about(**names: Unpack[Names]) -> Iterator[None]:
     """Bind names to each line that is logged within, and so what `bind` adds within."""
-    token = _context.set(replace(_context.get(), **names))
+    token = _context.set({**_context.get(), **names})
     try:
         yield
     finally:
@@ -73,12 +62,12 @@ def bind(**names: Unpack[Names]) -> None:
     Outside of any, there is nothing that would end it, and so nothing is bound.
     """
     if _context.get() is not _NOTHING:
-        _context.set(replace(_context.get(), **names))
+        _context.set({**_context.get(), **names})
 
 
 def current_trace() -> TraceContext | None:
     """Return the trace of the request that is served now, if it has one."""
-    return _context.get().trace
+    return _context.get().get("trace")
 
 
 def configure(level: str, log_format: str = TEXT, stream: TextIO | None = None) -> None:
@@ -129,12 +118,12 @@ class _TextLine(logging.Formatter):
         return traceback_text(ei[1])
 
     def format(self, record: logging.LogRecord) -> str:
-        context = _context.get()
+        context, trace = _context.get(), current_trace()
         names = (
-            f"peer {context.peer}" if context.peer else "",
-            f"grant {context.grant}" if context.grant else "",
-            context.correlation_id,
-            f"trace {context.trace.trace_id}" if context.trace else "",
+            f"peer {context['peer']}" if context.get("peer") else "",
+            f"grant {context['grant']}" if context.get("grant") else "",
+            context.get("correlation_id", ""),
+            f"trace {trace.trace_id}" if trace else "",
         )
         # one line a record: a newline in a message could forge the next one
         return escaped(" ".join([super().format(record), *(f"[{each}]" for each in names if each)]))
@@ -151,18 +140,18 @@ class _JsonLine(logging.Formatter):
 
 def _json_line(at: datetime, level: int, logger: str, fields: Mapping[str, str | None]) -> str:
     """Return a line in ASCII, so that it is JSON whatever the encoding of the stream."""
-    context = _context.get()
+    context, trace = _context.get(), current_trace()
     names: dict[str, str | None] = {
         "ts": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
         "level": logging.getLevelName(level).lower(),
         "logger": logger,
         "msg": "",
         "code": None,
-        "correlationId": context.correlation_id or None,
-        "peer": context.peer or None,
-        "grant": context.grant or None,
-        "traceId": context.trace.trace_id if context.trace else None,
-        "spanId": context.trace.span_id if context.trace else None,
+        "correlationId": context.get("correlation_id") or None,
+        "peer": context.get("peer") or None,
+        "grant": context.get("grant") or None,
+        "traceId": trace.trace_id if trace else None,
+        "spanId": trace.span_id if trace else None,
     }
     return json.dumps({**names, **fields})
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.authority.decision import AuthorityFacts, CertificateIdentity
+from reconciler.core.authority.decision import (
+    REMEMBERED,
+    AuthorityFacts,
+    CertificateIdentity,
+    Reading,
+)
 from reconciler.core.model.states import GrantStatus, IssuanceStatus, PeerStatus
 from reconciler.core.model.times import rfc3339
 from reconciler.store.backup.control import unconfirmed
@@ -18,20 +25,22 @@ if TYPE_CHECKING:
     from reconciler.store.connection.reader import Reader
     from reconciler.store.db import Tx
 
-# The whole of a check: one statement, so one snapshot and one moment.
+# The whole of a check: one statement, so one snapshot and one moment. What does not change from
+# check to check is one text, so that the same row is parsed once.
 _ROW: Final = """
-SELECT {schema}.federation_restored(), (
-SELECT json_build_object('serial', serial, 'fingerprint', fingerprint,
-    'certificate_status', certificate_status, 'not_before', extract(epoch FROM not_before),
-    'not_after', extract(epoch FROM not_after), 'grant_id', grant_id, 'grant_name', grant_name,
-    'peer_name', peer_name, 'subject_user_id', subject_user_id, 'scope', scope,
-    'grant_status', grant_status, 'expires_at', extract(epoch FROM expires_at),
-    'peer_status', peer_status, 'at', extract(epoch FROM at), 'holds', holds)
-FROM {schema}.federation_authority WHERE serial = $1)
+SELECT {schema}.federation_restored(), extract(epoch FROM at)::float8, holds,
+    CASE WHEN serial IS NOT NULL THEN json_build_object(
+        'serial', serial, 'fingerprint', fingerprint, 'certificate_status', certificate_status,
+        'not_before', extract(epoch FROM not_before), 'not_after', extract(epoch FROM not_after),
+        'grant_id', grant_id, 'grant_name', grant_name, 'peer_name', peer_name,
+        'subject_user_id', subject_user_id, 'scope', scope::text, 'grant_status', grant_status,
+        'expires_at', extract(epoch FROM expires_at), 'peer_status', peer_status
+    )::text END
+FROM (SELECT) AS always LEFT JOIN {schema}.federation_authority ON serial = $1
 """
 
 
-async def read_facts(reader: Reader, serial: str) -> AuthorityFacts | None:
+async def read_row(reader: Reader, serial: str) -> Reading | None:
     """Return the row of a serial, or None.
 
     Raises:
@@ -40,11 +49,15 @@ async def read_facts(reader: Reader, serial: str) -> AuthorityFacts | None:
     """
     row = await reader.row(_ROW, serial)
     assert row is not None
-    if row[0] is not None:
-        raise unconfirmed(row[0])
-    if row[1] is None:
-        return None
-    document: dict[str, Any] = row[1]
+    restored, now, holds, text = row
+    if restored is not None:
+        raise unconfirmed(restored)
+    return Reading(_facts(text), _time(now), holds) if text is not None else None
+
+
+@lru_cache(REMEMBERED)
+def _facts(text: str) -> AuthorityFacts:
+    document: dict[str, Any] = json.loads(text)
     return AuthorityFacts(
         certificate=CertificateIdentity(document["serial"], document["fingerprint"]),
         certificate_status=IssuanceStatus(document["certificate_status"]),
@@ -54,12 +67,10 @@ async def read_facts(reader: Reader, serial: str) -> AuthorityFacts | None:
         grant_name=document["grant_name"],
         peer_name=document["peer_name"],
         subject_user_id=document["subject_user_id"],
-        scope=document["scope"],
+        scope_json=document["scope"],
         grant_status=GrantStatus(document["grant_status"]),
         expires_at=_time(document["expires_at"]),
         peer_status=PeerStatus(document["peer_status"]),
-        now=_time(document["at"]),
-        holds=document["holds"],
     )
 
 

@@ -6,8 +6,6 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.datastructures import Headers
-
 from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.trace import HEADER as TRACEPARENT
 from reconciler.core.trace import read_traceparent
@@ -23,6 +21,7 @@ MAX_BODY: Final = 16 * 1024  # octets
 BODY_DEADLINE_S: Final = 10.0
 
 _JSON: Final = "application/json"
+_TRACE: Final = TRACEPARENT.encode()
 
 
 async def json_body(request: Request, *keys: str) -> dict[str, str]:
@@ -53,7 +52,8 @@ def proof(request: Request) -> str:
 
 def trace_of(scope: Scope) -> TraceContext | None:
     """Return the trace that a request belongs to, if it names one."""
-    return read_traceparent(Headers(scope=scope).getlist(TRACEPARENT))
+    headers = scope["headers"]
+    return read_traceparent([value.decode("latin-1") for name, value in headers if name == _TRACE])
 
 
 def _single(request: Request, name: str) -> str:

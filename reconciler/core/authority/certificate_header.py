@@ -56,8 +56,7 @@ def certificate_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     Raises:
         CertificateMissing, CertificateMalformed.
     """
-    names = {name.encode(): name for name in _READERS}
-    values = [(names[name], value) for name, value in headers if name in names]
+    values = [(_NAMES[name], value) for name, value in headers if name in _NAMES]
     if not values:
         raise CertificateMissing("no header carries a client certificate")
     if len(values) > 1:
@@ -117,3 +116,4 @@ _READERS: Final[Mapping[str, Callable[[str], bytes]]] = {
     X_SSL_CLIENT_CERT: _escaped_pem,
     X_FORWARDED_CLIENT_CERT: _forwarded,
 }
+_NAMES: Final = {name.encode(): name for name in _READERS}

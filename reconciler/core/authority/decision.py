@@ -6,18 +6,24 @@ first reason of the table that applies is the reason of the decision; if none do
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.issuance.contract import GrantDocument
-from reconciler.core.model.scope import Resource, ResourceType, Verb, scope_from_json
+from reconciler.core.model.scope import ResourceType, Verb, scope_from_json
 from reconciler.core.model.states import GrantStatus, IssuanceStatus, PeerStatus
 from reconciler.core.model.times import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    from reconciler.core.model.scope import Resource, Scope
+
+REMEMBERED: Final = 1024  # of what is made of the same row, again and again
 
 
 class Reason(StrEnum):
@@ -47,9 +53,13 @@ class Question:
     unverified_verb: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AuthorityFacts:
-    """A row of the view `federation_authority`; `holds` is the view's own judgement at `now`."""
+    """What a row of the view `federation_authority` says, until somebody changes it.
+
+    `scope_json` is the text of the scope. None of it can be changed, so what is made of facts can
+    be remembered, by their identity.
+    """
 
     certificate: CertificateIdentity
     certificate_status: IssuanceStatus
@@ -59,17 +69,30 @@ class AuthorityFacts:
     grant_name: str
     peer_name: str
     subject_user_id: str
-    scope: dict[str, Any]
+    scope_json: str
     grant_status: GrantStatus
     expires_at: datetime
     peer_status: PeerStatus
-    now: datetime
-    holds: bool
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The scope of the grant, as a copy of its own."""
+        document: dict[str, Any] = json.loads(self.scope_json)
+        return document
 
     @property
     def ends(self) -> datetime:
         """When the authority ends at the latest: with the certificate or with the grant."""
         return min(self.not_after, self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A row as it was read at `now`, by the database's clock; `holds` is the view's judgement."""
+
+    facts: AuthorityFacts
+    now: datetime
+    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,41 +147,52 @@ class Decision:
 
 
 # The last row is for what the rows above cannot know: the view is never overruled.
-_REASONS: Final[tuple[tuple[Reason, Callable[[AuthorityFacts], bool]], ...]] = (
-    (Reason.PEER_ENDED, lambda facts: facts.peer_status is not PeerStatus.ACTIVE),
-    (Reason.GRANT_ENDED, lambda facts: facts.grant_status.ended or facts.expires_at <= facts.now),
-    (Reason.GRANT_SUSPENDED, lambda facts: facts.grant_status is not GrantStatus.ACTIVE),
-    (Reason.CERTIFICATE_ENDED, lambda facts: not _is_valid(facts)),
-    (Reason.CERTIFICATE_ENDED, lambda facts: not facts.holds),
+_REASONS: Final[tuple[tuple[Reason, Callable[[AuthorityFacts, Reading], bool]], ...]] = (
+    (Reason.PEER_ENDED, lambda facts, _: facts.peer_status is not PeerStatus.ACTIVE),
+    (
+        Reason.GRANT_ENDED,
+        lambda facts, row: facts.grant_status.ended or facts.expires_at <= row.now,
+    ),
+    (Reason.GRANT_SUSPENDED, lambda facts, _: facts.grant_status is not GrantStatus.ACTIVE),
+    (
+        Reason.CERTIFICATE_ENDED,
+        lambda facts, _: facts.certificate_status is not IssuanceStatus.ISSUED,
+    ),
+    (
+        Reason.CERTIFICATE_ENDED,
+        lambda facts, row: not facts.not_before <= row.now <= facts.not_after,
+    ),
+    (Reason.CERTIFICATE_ENDED, lambda _, row: not row.holds),
 )
 
 
 def decide(
-    certificate: CertificateIdentity, facts: AuthorityFacts | None, question: Question | None = None
+    certificate: CertificateIdentity, row: Reading | None, question: Question | None = None
 ) -> Decision:
-    """Return the decision on a certificate; `facts` are those of its serial, None if unknown."""
-    if facts is None or facts.certificate != certificate:  # another one with the same serial
+    """Return the decision on a certificate; `row` is that of its serial, None if unknown."""
+    if row is None or row.facts.certificate != certificate:  # another one with the same serial
         return Decision(Reason.CERTIFICATE_UNKNOWN)
+    facts = row.facts
     for reason, applies in _REASONS:
-        if applies(facts):
+        if applies(facts, row):
             return Decision(reason, facts)
     if question is None:
         return Decision(None, facts)
-    resource = _granted(facts.scope, question)
+    resource = _granted(facts.scope_json, question)
     return Decision(Reason.SCOPE_DENIED if resource is None else None, facts, resource)
 
 
-def _is_valid(facts: AuthorityFacts) -> bool:
-    is_issued = facts.certificate_status is IssuanceStatus.ISSUED
-    return is_issued and facts.not_before <= facts.now <= facts.not_after
-
-
-def _granted(scope: dict[str, Any], question: Question) -> Resource | None:
+def _granted(scope_json: str, question: Question) -> Resource | None:
     """Return the resource of the scope that has the verb; None for unknown words too."""
     try:
         wanted = ResourceType(question.unverified_resource)
         verb = Verb(question.unverified_verb)
     except ValueError:
         return None
-    resource = scope_from_json(scope).resource(wanted)
+    resource = _scope(scope_json).resource(wanted)
     return resource if resource is not None and verb in resource.verbs else None
+
+
+@lru_cache(REMEMBERED)
+def _scope(text: str) -> Scope:
+    return scope_from_json(json.loads(text))

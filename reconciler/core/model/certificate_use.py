@@ -31,10 +31,13 @@ class UseRecord:
 
     _uses: dict[str, Use] = field(default_factory=dict)
 
-    def add(self, serial: str, use: Use) -> None:
-        """Add use of a certificate."""
+    def add(self, serial: str, at: datetime) -> None:
+        """Add one use of a certificate."""
         before = self._uses.get(serial)
-        self._uses[serial] = use if before is None else before.joined(use)
+        if before is None:
+            self._uses[serial] = Use(1, at, at)
+        else:
+            self._uses[serial] = Use(before.count + 1, min(before.first, at), max(before.last, at))
 
     def take(self) -> dict[str, Use]:
         """Return what was gathered, and begin anew."""
@@ -44,4 +47,5 @@ class UseRecord:
     def put_back(self, uses: Mapping[str, Use]) -> None:
         """Add what could not be written."""
         for serial, use in uses.items():
-            self.add(serial, use)
+            since = self._uses.get(serial)
+            self._uses[serial] = use if since is None else since.joined(use)

@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -104,7 +105,7 @@ class Reader:
         timer = asyncio.get_running_loop().call_at(deadline_s, _sever, connection)
         try:
             cursor = psycopg.AsyncRawCursor(connection)
-            await cursor.execute(statement.format(schema=schema).encode(), values or None)
+            await cursor.execute(_qualified(statement, schema), values or None)
             row: tuple[Any, ...] | None = await cursor.fetchone()
         except BaseException as error:
             await connection.close()
@@ -166,6 +167,11 @@ class Reader:
         if isinstance(failure, MosaicError):
             return failure
         return Retry("database_unavailable", printable(type(error).__name__))
+
+
+@lru_cache(64)
+def _qualified(statement: str, schema: str) -> bytes:
+    return statement.format(schema=schema).encode()
 
 
 def _sever(connection: psycopg.AsyncConnection) -> None:

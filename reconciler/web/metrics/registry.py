@@ -49,6 +49,8 @@ class Metrics(Telemetry):
             for each in DEFINITIONS
             if each.part in PARTS[verb] and each.part is not Part.ROWS
         }
+        # `labels` of the library takes a lock, and longer than the counting
+        self._known: dict[tuple[str, tuple[str, ...]], Instrument] = {}
         self._rows: RowCollector | None = None
         ProcessCollector(registry=self._registry)
         version = metadata.version(DISTRIBUTION)
@@ -99,19 +101,27 @@ class Metrics(Telemetry):
         self._count(defined.RENEWAL_FAILURES, peer, code)
 
     def _count(self, definition: Definition, *labels: str) -> None:
-        counter = self._instruments[definition.name]
+        counter = self._series(definition, labels)
         assert isinstance(counter, Counter)
-        counter.labels(*labels).inc()
+        counter.inc()
 
     def _gauge(self, definition: Definition, *labels: str) -> Gauge:
-        gauge = self._instruments[definition.name]
+        gauge = self._series(definition, labels)
         assert isinstance(gauge, Gauge)
-        return gauge.labels(*labels) if labels else gauge
+        return gauge
 
     def _observe(self, definition: Definition, duration_s: float, *labels: str) -> None:
-        histogram = self._instruments[definition.name]
+        histogram = self._series(definition, labels)
         assert isinstance(histogram, Histogram)
-        (histogram.labels(*labels) if labels else histogram).observe(duration_s)
+        histogram.observe(duration_s)
+
+    def _series(self, definition: Definition, labels: tuple[str, ...]) -> Instrument:
+        series = self._known.get((definition.name, labels))
+        if series is None:
+            instrument = self._instruments[definition.name]
+            series = instrument.labels(*labels) if labels else instrument
+            self._known[definition.name, labels] = series
+        return series
 
 
 def _instrument(definition: Definition, registry: CollectorRegistry) -> Instrument:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -18,6 +19,7 @@ from reconciler.core.authority.certificate_header import (
     CertificateMissing,
     certificate_of,
 )
+from reconciler.core.authority.decision import REMEMBERED
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import Refused
 from reconciler.log import bind
@@ -52,8 +54,10 @@ async def authorize(authority: Authority, scope: Scope) -> Response:
         Denied: what denies it. Refused: `request_malformed`. Retry: `database_unavailable`.
     """
     resource, verb = _question(scope)
-    decision = await decision_on(authority, scope["headers"], resource, verb)
-    return JSONResponse(decision.as_json(), headers=_headers(decision))
+    answer = _answer(await decision_on(authority, scope["headers"], resource, verb))
+    response = Response(answer.body)
+    response.raw_headers = list(answer.raw_headers)  # others are added to it
+    return response
 
 
 async def decision_on(
@@ -71,8 +75,6 @@ async def decision_on(
     except CertificateMalformed as error:
         raise Refused("request_malformed", str(error)) from None
     decision = await authority.check(der, resource=resource, verb=verb)
-    if decision.facts is not None:
-        bind(peer=decision.facts.peer_name, grant=decision.facts.grant_name)
     if decision.reason is not None:
         raise Denied(decision.reason, _detail(decision))
     return decision
@@ -80,10 +82,9 @@ async def decision_on(
 
 def _question(scope: Scope) -> tuple[str | None, str | None]:
     """Return the resource and the verb that are asked about, or two times None."""
-    resource, verb = (
-        _sole(values_of(scope["headers"], name), name.decode())
-        for name in (RESOURCE_HEADER, VERB_HEADER)
-    )
+    fields = scope["headers"]
+    resource = _sole(values_of(fields, RESOURCE_HEADER), RESOURCE_HEADER.decode())
+    verb = _sole(values_of(fields, VERB_HEADER), VERB_HEADER.decode())
     if resource is None and verb is None and scope["path"] == PATH:
         resource, verb = _queried(scope["query_string"])
     if resource is None and verb is None:
@@ -121,9 +122,16 @@ def _detail(decision: Decision) -> str:
     title = PROBLEMS[decision.reason][1]
     if facts is None:
         return title
+    bind(peer=facts.peer_name, grant=facts.grant_name)
     serial, code = facts.certificate.serial, str(decision.reason)
     _log.info("%s: serial %s of grant %s", title, serial, facts.grant_name, extra={"code": code})
     return f"{title}: serial {facts.certificate.serial}, grant {facts.grant_name}"
+
+
+@lru_cache(REMEMBERED)
+def _answer(decision: Decision) -> Response:
+    """Return the answer to a decision that allows: the same one for equal facts."""
+    return JSONResponse(decision.as_json(), headers=_headers(decision))
 
 
 def _headers(decision: Decision) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,6 +15,7 @@ from reconciler.core.authority.decision import (
     AuthorityFacts,
     CertificateIdentity,
     Question,
+    Reading,
     Reason,
     decide,
 )
@@ -29,7 +31,7 @@ SCOPE: Final[dict[str, Any]] = {
     ],
     "maxRowsPerQuery": 500,
 }
-HOLDING: Final = AuthorityFacts(
+FACTS: Final = AuthorityFacts(
     certificate=OURS,
     certificate_status=IssuanceStatus.ISSUED,
     not_before=NOW - timedelta(hours=1),
@@ -38,22 +40,21 @@ HOLDING: Final = AuthorityFacts(
     grant_name="beta-tasks",
     peer_name="beta",
     subject_user_id="maria",
-    scope=SCOPE,
+    scope_json=json.dumps(SCOPE),
     grant_status=GrantStatus.ACTIVE,
     expires_at=NOW + timedelta(days=1),
     peer_status=PeerStatus.ACTIVE,
-    now=NOW,
-    holds=True,
 )
+HOLDING: Final = Reading(FACTS, NOW, holds=True)
 
 OFFSETS: Final = st.integers(-3, 3).map(lambda hours: NOW + timedelta(hours=hours))
 WORDS: Final = st.sampled_from([*ResourceType, *Verb, "credentials", "Tasks", "*", ""])
 
 
 @st.composite
-def facts(draw: st.DrawFn) -> AuthorityFacts:
+def rows(draw: st.DrawFn) -> Reading:
     made = replace(
-        HOLDING,
+        FACTS,
         certificate_status=draw(st.sampled_from(IssuanceStatus)),
         not_before=draw(OFFSETS),
         not_after=draw(OFFSETS),
@@ -61,25 +62,26 @@ def facts(draw: st.DrawFn) -> AuthorityFacts:
         expires_at=draw(OFFSETS),
         peer_status=draw(st.sampled_from(PeerStatus)),
     )
-    return replace(made, holds=draw(st.booleans()) and view_holds(made))
+    return Reading(made, NOW, draw(st.booleans()) and view_holds(made))
 
 
-def view_holds(row: AuthorityFacts) -> bool:
+def view_holds(facts: AuthorityFacts) -> bool:
     """The column `holds`, as the view's SQL has it; `status_now` is what PostgreSQL gives."""
     return (
-        row.certificate_status == "issued"
-        and row.grant_status == "active"
-        and row.peer_status == "active"
-        and row.not_before <= row.now <= row.not_after
+        facts.certificate_status == "issued"
+        and facts.grant_status == "active"
+        and facts.peer_status == "active"
+        and facts.not_before <= NOW <= facts.not_after
     )
 
 
-def model(row: AuthorityFacts, question: Question | None) -> str | None:
+def model(row: Reading, question: Question | None) -> str | None:
     """Every reason that applies, and the first in the order that is promised."""
+    facts = row.facts
     reasons = {
-        "peer_ended": row.peer_status in ("pending", "revoked"),
-        "grant_ended": row.grant_status in ("revoked", "expired") or row.expires_at <= NOW,
-        "grant_suspended": row.grant_status in ("pending", "suspended"),
+        "peer_ended": facts.peer_status in ("pending", "revoked"),
+        "grant_ended": facts.grant_status in ("revoked", "expired") or facts.expires_at <= NOW,
+        "grant_suspended": facts.grant_status in ("pending", "suspended"),
         "certificate_ended": not row.holds,
         "scope_denied": question is not None
         and (question.unverified_resource, question.unverified_verb)
@@ -88,18 +90,18 @@ def model(row: AuthorityFacts, question: Question | None) -> str | None:
     return next((reason for reason, applies in reasons.items() if applies), None)
 
 
-@given(facts(), st.none() | st.builds(Question, WORDS, WORDS))
-def test_a_decision_is_that_of_the_model(row: AuthorityFacts, question: Question | None) -> None:
+@given(rows(), st.none() | st.builds(Question, WORDS, WORDS))
+def test_a_decision_is_that_of_the_model(row: Reading, question: Question | None) -> None:
     decision = decide(OURS, row, question)
     assert decision.reason == model(row, question)
     assert decision.allowed == (decision.reason is None)
     if decision.allowed:
-        assert view_holds(row)
+        assert view_holds(row.facts)
 
 
-@given(facts(), st.none() | st.builds(Question, WORDS, WORDS))
+@given(rows(), st.none() | st.builds(Question, WORDS, WORDS))
 def test_nothing_but_the_very_certificate_of_the_row_is_known(
-    row: AuthorityFacts, question: Question | None
+    row: Reading, question: Question | None
 ) -> None:
     for other in (replace(OURS, serial="a2"), replace(OURS, fingerprint="sha256:" + "1" * 64)):
         assert decide(other, row, question).reason is Reason.CERTIFICATE_UNKNOWN
@@ -124,5 +126,20 @@ def test_a_question_is_answered_with_the_filter_of_its_resource() -> None:
 
 @pytest.mark.parametrize(("hours", "ends"), [(1, "certificate"), (48, "grant")])
 def test_authority_ends_with_what_ends_first(hours: int, ends: str) -> None:
-    row = replace(HOLDING, not_after=NOW + timedelta(hours=hours))
-    assert row.ends == (row.not_after if ends == "certificate" else row.expires_at)
+    facts = replace(FACTS, not_after=NOW + timedelta(hours=hours))
+    assert facts.ends == (facts.not_after if ends == "certificate" else facts.expires_at)
+
+
+def test_what_is_made_of_a_decision_changes_no_other_one() -> None:
+    """A caller in Python may do what it likes with the documents that it gets."""
+    question = Question("tasks", "list")
+    decision = decide(OURS, HOLDING, question)
+    before = decision.as_json()
+    assert decision.facts is not None
+    decision.facts.scope["resources"].clear()
+    decision.as_json()["grant"]["scope"]["resources"].clear()
+    assert decision.filter is not None
+    decision.filter.clear()
+    decision.as_json()["resource"]["filter"]["teams"].clear()
+    assert decide(OURS, HOLDING, question).as_json() == before
+    assert decide(OURS, HOLDING, question).filter == {"teams": ["platform"]}

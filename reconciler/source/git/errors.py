@@ -80,6 +80,10 @@ _FAULTS: Final = (  # the first that matches
         "the repository holds an object that git calls invalid: `git fsck` in it names all of them",
     ),
     _fault(
+        r"bad/illegal format",
+        "write the host in ASCII: an international name as xn--…",
+    ),
+    _fault(
         r"not our ref|does not allow request for unadvertised",
         "the host does not serve commits by hash: name the branch or the tag that contains it",
     ),
@@ -96,7 +100,7 @@ def error_summary(result: ProcessResult) -> str:
 
 def lines_of(result: ProcessResult) -> list[str]:
     """Return all lines of standard error, printable, without credentials."""
-    text = without_credentials(result.errors.decode("utf-8", "replace"))
+    text = without_credentials(result.errors.decode("utf-8", "replace")).replace("\t", " ")
     return [printable(line, MAX_LINE) for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 

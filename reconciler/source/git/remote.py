@@ -80,7 +80,7 @@ class Remote:
             raise unreadable(f"the host of {shown!r} begins with a dash")
         if (parts.scheme == "file") == bool(host) or not parts.path.strip("/"):
             raise unreadable(f"{shown!r} is no URL of a repository")
-        return cls(location, parts.scheme)
+        return cls(f"{parts.scheme}{location[len(parts.scheme) :]}", parts.scheme)  # `HTTPS://…`
 
     def fetch(self, ref: str | None, cache: str | None) -> tuple[Repository, str]:
         """Return a mirror that holds the ref, as it is now, and the full hash of its commit.

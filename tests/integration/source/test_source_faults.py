@@ -103,6 +103,15 @@ def test_a_name_that_nobody_knows_is_told(tmp_path: Path) -> None:
         assert "check the name of the host" in error.hint
 
 
+def test_an_international_name_is_told_as_xn_and_the_case_of_a_scheme_does_not_matter(
+    repository: Checkout, tmp_path: Path
+) -> None:
+    error = refused("https://m\N{LATIN SMALL LETTER U WITH DIAERESIS}nchen.invalid/x", tmp_path)
+    assert isinstance(error, NeedsEdit)
+    assert "an international name as xn--" in error.hint
+    assert len(read(repository.url.replace("file://", "FILE://"), tmp_path).files) == 1
+
+
 def test_all_that_git_says_is_in_the_debug_log_without_credentials(
     liar: Liar, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

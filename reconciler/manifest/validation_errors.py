@@ -31,6 +31,11 @@ _EXPECTED: Final = {
     "model_type": "a mapping",
 }
 _LIMITS: Final = {"maxRowsPerQuery": MAX_ROWS_LIMIT, "widening": 100, "quorum": 100}
+_FORMS: Final = {  # of what would be no better in quotes
+    "expiresAt": "write a time such as 2027-06-30T00:00:00Z",
+    "lifetime": "write a duration such as 24h, or remove the key",
+    "endpoint": "write a URL such as https://gateway.beta.example",
+}
 _UNQUOTED: Final = {
     "bool_type": "write true or false, without quotes",
     "int_type": "write decimal digits, without quotes",
@@ -68,7 +73,7 @@ def _explain_one(
         hint = suggestion(str(path[-1]), _known_keys(model, path[:-1]))
     elif kind in _EXPECTED:
         code = "field.type"
-        message, hint = _wrong_type(kind, got)
+        message, hint = _wrong_type(kind, got, "".join(map(str, path[-1:])))
     elif kind == "literal_error":
         code, message, hint = _not_one_of(path, got, details)
     elif kind == "string_pattern_mismatch":
@@ -96,19 +101,20 @@ class Written:
         return printable(self.text)
 
 
-def _wrong_type(kind: str, got: object) -> tuple[str, str]:
+def _wrong_type(kind: str, got: object, name: str) -> tuple[str, str]:
     expected = _EXPECTED[kind]
     match got:
         case Written(text="" | "~"):
             return f"got nothing, expected {expected}", "write a value, or remove the key"
         case Written(value=None) if kind == "string_type":
-            hint = f'quote it: "{got.text}", or remove the key'
+            hint = _FORMS.get(name, f'quote it: "{got.text}", or remove the key')
             return f"{got} is null, and text belongs here", hint
         case Written(value=None):
             return f"{got} is null, expected {expected}", "write a value, or remove the key"
         case Written() if kind == "string_type":
             named = named_type(got.value)
-            return f"{got} is {named}, and text belongs here", f'quote it: "{got.text}"'
+            hint = _FORMS.get(name, f'quote it: "{got.text}"')
+            return f"{got} is {named}, and text belongs here", hint
         case Written(value=float()) if kind == "int_type":
             hint = "write decimal digits, without a point or an exponent"
             return f"got {got}, expected {expected}", hint

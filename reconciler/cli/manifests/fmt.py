@@ -104,12 +104,13 @@ def _files(path: Path) -> Iterator[Path]:
         if source.problems:
             raise InvalidManifests(source.problems)
         yield from (path / file.path for file in source.files)
-    elif path.is_file() and path.name.endswith(SUFFIXES) and not path.is_symlink():
+    elif path.is_file() and path.name.endswith(SUFFIXES):
         yield path
     else:
+        fact = "is neither a folder nor a manifest (*.yaml, *.yml)"
         raise NeedsEdit(
             "source_unreadable",
-            f"{path} is neither a folder nor a manifest (*.yaml, *.yml)",
+            f"{path} {fact if path.exists() else 'does not exist'}",
             hint="check the path; nothing was changed",
         )
 

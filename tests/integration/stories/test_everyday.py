@@ -124,11 +124,18 @@ def test_fmt_checks_shows_and_writes(mosaic: Quick) -> None:
     assert "bad.yaml:17:13: error[scope.verb]" in bad.err
     assert "worse.yaml:1:7: error[" in bad.err
     assert path.read_text() == UGLY, "nothing is written where one of them is invalid"
-    assert mosaic("fmt", "nowhere").code == 1
+    assert mosaic("fmt", "nowhere").err.startswith("error: nowhere does not exist\n")
 
     path.write_text(UGLY.replace("Grant   #", "Grant\t#"))
     assert mosaic.ok("fmt", str(path)).out == f"{path}\n"
     assert path.read_text() == formatted(UGLY).replace("Grant   #", "Grant #")
+
+    link = path.with_name("link.yaml")
+    link.symlink_to(path.name)
+    path.write_text(UGLY)
+    assert mosaic.ok("fmt", str(link)).out == f"{link}\n"
+    assert link.is_symlink()
+    assert path.read_text() == formatted(UGLY)
 
 
 def test_fmt_that_fails_says_what_is_laid_out_and_what_is_not(mosaic: Quick) -> None:

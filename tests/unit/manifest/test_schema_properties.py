@@ -192,6 +192,17 @@ def test_a_hint_quotes_what_stands_in_the_file(text: str, head: str) -> None:
     assert getattr(spec, "subject_user_id", None) == text
 
 
+@pytest.mark.parametrize("text", ["1830297600", "null"])
+def test_a_number_is_not_told_to_be_quoted_where_a_time_or_a_duration_belongs(text: str) -> None:
+    changed = GRANT.replace("2036-06-30T00:00:00Z", text)
+    changed += f"  certificate: {{lifetime: {text}}}\n"
+    hints = {problem.path: problem.hint for problem in problems(a=changed, b=PEER)}
+    assert hints == {
+        "spec.expiresAt": "write a time such as 2027-06-30T00:00:00Z",
+        "spec.certificate.lifetime": "write a duration such as 24h, or remove the key",
+    }
+
+
 @pytest.mark.parametrize("text", ["0x1F", "010", ".5", "1_000", "2026-01-01", "yes", "no"])
 def test_what_is_text_stays_the_text_that_it_is(text: str) -> None:
     spec = declared_in(SourceFile("a", GRANT.replace("maria", text).encode()))

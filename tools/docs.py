@@ -1,7 +1,8 @@
-"""Write the generated parts of the documentation; with --check, only compare them.
+"""Write the generated parts of the documentation, and the help that is printed without click.
 
-A part stands between `<!-- made by make docs: NAME -->` and `<!-- end -->` in a Markdown file, and
-NAME is the function of `PARTS` that generates it. People write everything around it.
+With --check, they are only compared. A part stands between `<!-- made by make docs: NAME -->` and
+`<!-- end -->` in a Markdown file, and NAME is the function of `PARTS` that generates it. People
+write everything around it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FILES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+HELP: Final = ROOT / "reconciler" / "cli" / "group_help.py"
 WIDTH: Final = 100  # columns of the help, as on a terminal that is wide enough
 
 _PART: Final = re.compile(r"(<!-- made by make docs: ([a-z]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -125,19 +127,43 @@ def renewed(text: str) -> str:
     return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part[2]]()}\n{part[4]}", text)
 
 
-def stale() -> Iterator[str]:
-    """Yield the differences of each file that is out of date."""
+def group_help() -> str:
+    """Return the module that has the help of the two groups above all others."""
+    root = _root()
+    federation = next(_below(root, "federation"))
+    entries = "".join(
+        f'    "{path}": """\\\n{context.get_help()}\n""",\n'
+        for path, context in (("", root), ("federation", federation))
+    )
+    return (
+        '"""The help of groups as click prints it; `make docs` writes this file."""\n\n'
+        f"GROUPS = {{\n{entries}}}\n"
+    )
+
+
+def generated() -> Iterator[tuple[Path, str, str]]:
+    """Yield each file with its text as it is and as it must be."""
     for path in FILES:
         text = path.read_text(encoding="utf-8")
+        yield path, text, renewed(text)
+    yield HELP, HELP.read_text(encoding="utf-8") if HELP.exists() else "", group_help()
+
+
+def stale() -> Iterator[str]:
+    """Yield the differences of each file that is out of date."""
+    for path, text, right in generated():
         name = str(path.relative_to(ROOT))
-        lines = text.splitlines(), renewed(text).splitlines()
+        lines = text.splitlines(), right.splitlines()
         if difference := list(difflib.unified_diff(*lines, name, f"{name} as it must be", "", "")):
             yield "\n".join(difference)
 
 
 def _contexts() -> Iterator[click.Context]:
-    root = mosaic.make_context("mosaic", [], resilient_parsing=True, terminal_width=WIDTH)
-    return _below(root, "federation")
+    return _below(_root(), "federation")
+
+
+def _root() -> click.Context:
+    return mosaic.make_context("mosaic", [], resilient_parsing=True, terminal_width=WIDTH)
 
 
 def _below(parent: click.Context, name: str) -> Iterator[click.Context]:
@@ -175,8 +201,8 @@ def main() -> int:
         if differences:
             sys.stderr.write("the documentation differs from the code; run: make docs\n")
         return 1 if differences else 0
-    for path in FILES:
-        path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, _, right in generated():
+        path.write_text(right, encoding="utf-8")
     return 0
 
 

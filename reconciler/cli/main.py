@@ -72,7 +72,7 @@ def mosaic() -> None:
 def federation() -> None:
     """Manage peers and grants.
 
-    They are declared in git, applied by a reconciler, and proven by certificates.
+    Git declares them, a reconciler applies them, and certificates prove them.
     """
 
 

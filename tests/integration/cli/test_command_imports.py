@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any, Final
 
 import pytest
 
+from reconciler.cli.main import federation
+from reconciler.cli.main import mosaic as program
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.waiting import PATIENCE_S
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 UNUSED: Final = (
     *("uvicorn", "starlette", "httpx", "watchfiles", "sqlalchemy", "alembic", "prometheus_client"),
 )
+_START: Final = """
+import os, sys
+from reconciler.cli.start import main
+main()
+os.write(2, " ".join(sys.modules).encode())
+"""
 _RUNNER: Final = """
 import sys
 from reconciler.cli.main import run
@@ -61,3 +69,40 @@ def test_a_command_loads_no_web_server_no_http_client_and_no_watch(
     loaded = done.stderr.splitlines()[-1].split()
     assert "psycopg" in loaded or arguments == ("validate",)
     assert [name for name in UNUSED if name in loaded] == []
+
+
+def start(
+    *words: str, columns: int, stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _START, *words],
+        env={**os.environ, "COLUMNS": str(columns)},
+        stdout=stdout,
+        stderr=PIPE,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("columns", [80, 300])
+@pytest.mark.parametrize("words", [(), ("federation",)])
+def test_the_help_of_a_group_is_clicks_and_needs_no_click(
+    words: tuple[str, ...], columns: int
+) -> None:
+    options: Any = {"resilient_parsing": True, "terminal_width": columns - 2}
+    context = program.make_context("mosaic", [], **options)
+    if words:
+        context = federation.make_context(*words, [], parent=context, **options)
+    done = start(*words, "--help", columns=columns)
+    assert done.stdout == f"{context.get_help()}\n"
+    assert "click" not in done.stderr.split()
+
+
+def test_help_that_has_to_be_wrapped_or_cannot_be_written_is_left_to_click() -> None:
+    narrow = start("federation", "--help", columns=60)
+    assert max(map(len, narrow.stdout.splitlines())) < 60
+    with Path("/dev/full").open("w") as full:
+        failed = start("--help", columns=80, stdout=full.fileno())
+    assert failed.returncode == 1
+    assert "standard output cannot be written" in failed.stderr

@@ -48,6 +48,11 @@ class PooledTx(Tx):
         rows: list[dict[str, Any]] = await_only(self._rows(statement, values))
         return rows
 
+    def tuples(self, statement: str, /, **values: object) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows as tuples, in the order of its columns."""
+        rows: list[tuple[Any, ...]] = await_only(self._tuples(statement, values))
+        return rows
+
     def last_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
         """Run the last statement of the transaction, commit, and return its first row, or None."""
         row: dict[str, Any] | None = await_only(self._last_row(statement, values))
@@ -68,6 +73,12 @@ class PooledTx(Tx):
 
     async def _rows(self, statement: str, values: dict[str, object]) -> list[dict[str, Any]]:
         return await (await self._execute(statement, values)).fetchall()
+
+    async def _tuples(self, statement: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
+        cursor = self._lent.connection.cursor(binary=True)
+        await cursor.execute(in_driver_form(statement), values)
+        self._lent.begun = True
+        return await cursor.fetchall()
 
     async def _last_row(self, statement: str, values: dict[str, object]) -> dict[str, Any] | None:
         async with self._lent.connection.pipeline():  # COMMIT goes with it

@@ -12,14 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from reconciler.core.model.spec import canonical_json
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from reconciler.core.audit.events import Event
@@ -28,17 +29,15 @@ FORMAT: Final = b"mosaic-audit-v1\n"
 GENESIS: Final = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The last record of a chain: `seq` 0 and `GENESIS` where there is none."""
 
     seq: int
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A row of `federation_audit_log`."""
+class Record(NamedTuple):
+    """A row of `federation_audit_log`: a tuple, as millions of them are verified at once."""
 
     seq: int
     at: datetime
@@ -108,31 +107,67 @@ def record_hash(seq: int, prev: bytes, body: str) -> bytes:
     return hashlib.sha256(FORMAT + seq.to_bytes(8, "big") + prev + body_digest).digest()
 
 
+def check_records(after: Head, records: Sequence[Record]) -> tuple[int, ChainBreak | None]:
+    """Return how many records verify after `after`, and what is wrong with the one that follows.
+
+    One loop without calls of ours: a record takes 8 µs, and `check_record` as much again.
+    """
+    sha256, decode = hashlib.sha256, _decoder().decode
+    seq, link = after
+    for count, record in enumerate(records):
+        number, at, kind, actor, subject, body, prev, digest = record
+        octets = body.encode()
+        body_digest = sha256(octets).digest()
+        try:
+            said = decode(octets)
+            verified = (
+                number == seq + 1
+                and prev == link
+                and digest
+                == sha256(FORMAT + number.to_bytes(8, "big") + prev + body_digest).digest()
+                and (said.seq, said.kind, said.actor, said.subject)
+                == (number, kind, actor, subject)
+                and said.at == rfc3339(at)
+            )
+        except ValueError:
+            verified = False
+        if not verified:  # or in a form that is seldom
+            chain_break = check_record(Head(seq, link), record)
+            if chain_break is not None:
+                return count, chain_break
+        seq, link = number, digest
+    return len(records), None
+
+
 def check_record(after: Head, record: Record) -> ChainBreak | None:
     """Return what is wrong with `record` as the one after `after`, or None."""
-    if record.seq != after.seq + 1:
-        return ChainBreak(record.seq, f"got seq {record.seq}, expected {after.seq + 1}")
-    if record.prev != after.hash:
-        return ChainBreak(record.seq, "prev is not the hash of the record before")
-    if record.hash != record_hash(record.seq, record.prev, record.body):
-        return ChainBreak(record.seq, "the hash does not match the body")
-    columns = {
-        "seq": record.seq,
-        "at": rfc3339(record.at),
-        "kind": record.kind,
-        "actor": record.actor,
-        "subject": record.subject,
-    }
+    seq, at, kind, actor, subject, body, prev, digest = record
+    if seq != after.seq + 1:
+        return ChainBreak(seq, f"got seq {seq}, expected {after.seq + 1}")
+    if prev != after.hash:
+        return ChainBreak(seq, "prev is not the hash of the record before")
+    if digest != record_hash(seq, prev, body):
+        return ChainBreak(seq, "the hash does not match the body")
     try:
-        body = json.loads(record.body)
+        document = json.loads(body)
     except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        return ChainBreak(record.seq, "the body is not a JSON object")
+        document = None
+    if not isinstance(document, dict):
+        return ChainBreak(seq, "the body is not a JSON object")
+    columns = {"seq": seq, "at": rfc3339(at), "kind": kind, "actor": actor, "subject": subject}
     for name, value in columns.items():
-        if body.get(name) != value:
-            return ChainBreak(record.seq, f"column {name!r} differs from the body")
+        if document.get(name) != value:
+            return ChainBreak(seq, f"column {name!r} differs from the body")
     return None
+
+
+@cache
+def _decoder() -> Any:
+    """Return the decoder of what a body repeats; the rest is checked to be JSON, and not kept."""
+    import msgspec  # noqa: PLC0415 - late: only who verifies many records needs it
+
+    columns = {"seq": int, "at": str, "kind": str, "actor": str, "subject": str}
+    return msgspec.json.Decoder(msgspec.defstruct("Columns", columns.items()))
 
 
 def broken(chain_break: ChainBreak) -> Refused:

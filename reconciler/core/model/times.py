@@ -33,7 +33,8 @@ _MINUTES: Final = re.compile(
 
 def rfc3339(at: datetime) -> str:
     """Return `at` in UTC as RFC 3339; fractions of a second only where there are any."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)  # as the database's are
+    return f"{in_utc.isoformat()[:-6]}Z"
 
 
 def parse_rfc3339(text: str) -> datetime:

@@ -10,10 +10,10 @@ from reconciler.core.audit.chain import (
     ChainBreak,
     Head,
     Record,
-    check_record,
+    check_records,
     record_hash,
 )
-from reconciler.store.audit.log import PAGE, RECORD, has_record
+from reconciler.store.audit.log import PAGE, PAGE_AFTER, RECORD, has_record
 
 if TYPE_CHECKING:
     from reconciler.store.db import Tx
@@ -51,22 +51,14 @@ class Cursor:
         if head["seq"] < self.last.seq or not has_record(tx, self.last):
             reason = f"it was read, and is no longer there: the head is at seq {head['seq']}"
             return Page((), ChainBreak(self.last.seq, reason))
-        rows = tx.rows(
-            f"SELECT {RECORD} FROM federation_audit_log"
-            " WHERE seq > :after AND seq <= :newest ORDER BY seq LIMIT :page",
-            after=self.last.seq,
-            newest=head["seq"],
-            page=PAGE,
-        )
-        records: list[Record] = []
-        for row in rows:
-            record = Record(**row)
-            chain_break = check_record(self.last, record)
-            if chain_break is not None:
-                return Page(tuple(records), chain_break)
-            records.append(record)
-            self.last = Head(record.seq, record.hash)
-        page = Page(tuple(records), None)
+        rows = tx.tuples(PAGE_AFTER, after=self.last.seq, newest=head["seq"], page=PAGE)
+        records = tuple(map(Record._make, rows))
+        count, chain_break = check_records(self.last, records)
+        page = Page(records[:count], chain_break)
+        if count:
+            self.last = Head(records[count - 1].seq, records[count - 1].hash)
+        if chain_break is not None:
+            return page
         if not page.full and self.last != Head(head["seq"], head["hash"]):
             reason = f"the head is at seq {head['seq']}: records are missing or not its own"
             return Page(page.records, ChainBreak(self.last.seq + 1, reason))

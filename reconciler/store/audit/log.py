@@ -11,10 +11,11 @@ from reconciler.core.audit.chain import (
     Head,
     Record,
     Verification,
-    check_record,
+    check_records,
 )
 from reconciler.core.model.spec import canonical_json
 from reconciler.core.model.times import parse_rfc3339
+from reconciler.garbage import uncollected
 from reconciler.store.db import as_json
 from reconciler.store.notices import outbox
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 PAGE: Final = 2000  # records read at once
 RECORD: Final = "seq, at, kind, actor, subject, body, prev, hash"
-
+PAGE_AFTER: Final = (
+    f"SELECT {RECORD} FROM federation_audit_log"
+    " WHERE seq > :after AND seq <= :newest ORDER BY seq LIMIT :page"
+)
 
 # What a statement ends with that appends: the lock of the head is the last that is waited for.
 APPENDED: Final = "federation_append_events(:actor, CAST(:events AS jsonb)) AS appended"
@@ -91,6 +95,7 @@ def has_record(tx: Tx, record: Head) -> bool:
     return row is not None
 
 
+@uncollected()
 def verify(tx: Tx, known: Sequence[Head] = ()) -> Verification:
     """Return how far the log verifies, from its first record on; `known` are records it must have.
 
@@ -102,16 +107,16 @@ def verify(tx: Tx, known: Sequence[Head] = ()) -> Verification:
         " FROM (VALUES (1)) AS one LEFT JOIN federation_audit_head AS h ON true"
     )
     first, last = GENESIS, Head(0, GENESIS)
-    for record in read_records(tx, end["newest"]):
-        chain_break = check_record(last, record)
-        if chain_break is None and any(
-            h.seq == record.seq and h.hash != record.hash for h in known
-        ):
-            chain_break = ChainBreak(record.seq, "a checkpoint has another hash for it")
+    for page in _pages(tx, end["newest"]):
+        count, chain_break = check_records(last, page)
+        for at, each in ((each.seq - last.seq - 1, each) for each in known):
+            if 0 <= at < count and page[at].hash != each.hash:
+                count = at
+                chain_break = ChainBreak(each.seq, "a checkpoint has another hash for it")
+        first = page[0].hash if count and last.seq == 0 else first
+        last = Head(page[count - 1].seq, page[count - 1].hash) if count else last
         if chain_break is not None:
             return Verification(first, last, end["at"], chain_break)
-        last = Head(record.seq, record.hash)
-        first = last.hash if last.seq == 1 else first
     return Verification(first, last, end["at"], _break_at_end(last, end, known))
 
 
@@ -172,14 +177,13 @@ def newest(tx: Tx, limit: int, only: RecordFilter) -> list[dict[str, Any]]:
 
 
 def read_records(tx: Tx, newest_seq: int = 2**62, after: int = 0) -> Iterator[Record]:
-    """Yield the records after a number, oldest first, a page at a time."""
-    while page := tx.rows(
-        f"SELECT {RECORD} FROM federation_audit_log"
-        " WHERE seq > :after AND seq <= :newest ORDER BY seq LIMIT :page",
-        after=after,
-        newest=newest_seq,
-        page=PAGE,
-    ):
-        for row in page:
-            yield Record(**row)
-        after = page[-1]["seq"]
+    """Yield the records after a number, oldest first."""
+    for page in _pages(tx, newest_seq, after):
+        yield from page
+
+
+def _pages(tx: Tx, newest_seq: int, after: int = 0) -> Iterator[list[Record]]:
+    """Yield the records after a number, oldest first, so many at once."""
+    while rows := tx.tuples(PAGE_AFTER, after=after, newest=newest_seq, page=PAGE):
+        yield list(map(Record._make, rows))
+        after = rows[-1][0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -52,7 +51,9 @@ def next_record(connection: psycopg.Connection, changes: Mapping[str, object] | 
     )
     body = json.dumps(json.loads(record.body) | changes) if changes else record.body
     digest = record_hash(record.seq, record.prev, body)
-    return as_json(asdict(record) | {"body": body, "prev": record.prev.hex(), "hash": digest.hex()})
+    return as_json(
+        record._asdict() | {"body": body, "prev": record.prev.hex(), "hash": digest.hex()}
+    )
 
 
 REFUSED: Final = (

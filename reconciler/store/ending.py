@@ -116,7 +116,7 @@ def expire_due(tx: Tx) -> list[GrantExpired]:
     """Move the grants whose end has passed to `expired`; return the events to append."""
     due = tx.rows(
         "SELECT id FROM federation_grants WHERE status NOT IN ('revoked', 'expired')"
-        " AND expires_at <= clock_timestamp() ORDER BY id FOR NO KEY UPDATE"
+        " AND expires_at <= statement_timestamp() ORDER BY id FOR NO KEY UPDATE"
     )
     # Judged again under the lock: what was waited for may have moved the end.
     ended = tx.rows(

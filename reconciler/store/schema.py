@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # oldest first; a test holds files to it
 MIGRATIONS: Final = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"),
-    *("0012", "0013", "0014", "0015"),
+    *("0012", "0013", "0014", "0015", "0016"),
 )
 HEAD: Final = MIGRATIONS[-1]
 

@@ -253,7 +253,8 @@ def _names(tx: Tx, subject: str) -> list[str]:
 def _records_of(tx: Tx, row_id: UUID) -> list[dict[str, Any]]:
     rows = tx.rows(
         f"{_RECORD} WHERE body::jsonb #>> '{{data,id}}' = :id"
-        " OR body::jsonb #>> '{data,replaces}' = :id ORDER BY seq",
+        " OR kind IN ('peer.replaced', 'grant.replaced')"
+        " AND body::jsonb #>> '{data,replaces}' = :id ORDER BY seq",
         id=str(row_id),
     )
     return [_record(row) for row in rows]

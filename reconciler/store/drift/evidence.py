@@ -112,7 +112,7 @@ def stored_certificates(tx: Tx) -> list[StoredCertificate]:
         " CASE WHEN c.revoked_at IS NOT NULL THEN c.chain_pem END AS chain_pem, c.revoked_at"
         " FROM federation_certificates AS c"
         " JOIN federation_grants AS g ON g.id = c.grant_id"
-        " WHERE c.cert_pem IS NOT NULL AND c.not_after > clock_timestamp()"
+        " WHERE c.cert_pem IS NOT NULL AND c.not_after > statement_timestamp()"
     )
     certificates: list[StoredCertificate] = []
     for row in rows:

@@ -45,10 +45,11 @@ class Due:
 def claim_revocations(tx: Tx) -> tuple[Due, ...]:
     """Lease up to `BATCH` due revocations to the caller; another worker's are passed over."""
     # The row locks end with this transaction; the lease lasts for the call to the CA that follows.
-    # What is due is asked twice: the second time of a row that another worker may have leased.
+    # What is due is asked twice: the second time of a row that another worker may have leased. By
+    # the time of the statement, here and below: no index is read up to what clock_timestamp() says.
     due = (
-        "status = 'revoking' AND next_attempt_at <= clock_timestamp()"
-        " AND (lease_until IS NULL OR lease_until < clock_timestamp())"
+        "status = 'revoking' AND next_attempt_at <= statement_timestamp()"
+        " AND (lease_until IS NULL OR lease_until < statement_timestamp())"
     )
     chosen = f"SELECT id FROM federation_certificates WHERE {due} ORDER BY next_attempt_at"
     rows = tx.rows(
@@ -104,7 +105,7 @@ def give_up_stale_intents(tx: Tx, actor: str) -> int:
         "UPDATE federation_certificates AS c SET status = 'revoking',"
         " last_error = 'its process ended'"
         " FROM (SELECT id FROM federation_certificates WHERE status = 'intent'"
-        "   AND lease_until < clock_timestamp() ORDER BY id LIMIT :batch"
+        "   AND lease_until < statement_timestamp() ORDER BY id LIMIT :batch"
         "   FOR UPDATE SKIP LOCKED) AS stale, federation_grants AS g"
         " WHERE c.id = stale.id AND g.id = c.grant_id RETURNING c.serial, g.id, g.name",
         batch=BATCH,
@@ -126,7 +127,8 @@ def requeue_missing(tx: Tx, facts: CrlFacts, actor: str) -> tuple[str, ...]:
     """
     rows = tx.rows(
         "SELECT id FROM federation_certificates WHERE status = 'revoked'"
-        " AND not_after > clock_timestamp() AND revoked_at < :made AND NOT serial = ANY(:serials)",
+        " AND not_after > statement_timestamp() AND revoked_at < :made"
+        " AND NOT serial = ANY(:serials)",
         made=facts.this_update,
         serials=sorted(facts.serials),
     )

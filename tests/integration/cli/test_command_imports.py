@@ -93,7 +93,7 @@ def test_the_help_of_a_group_is_clicks_and_needs_no_click(
     options: Any = {"resilient_parsing": True, "terminal_width": columns - 2}
     context = program.make_context("mosaic", [], **options)
     if words:
-        context = federation.make_context(*words, [], parent=context, **options)
+        context = federation.make_context("federation", [], parent=context, **options)
     done = start(*words, "--help", columns=columns)
     assert done.stdout == f"{context.get_help()}\n"
     assert "click" not in done.stderr.split()

@@ -106,7 +106,8 @@ def test_modules_that_pages_name_exist() -> None:
 
 def test_the_tool_says_what_is_stale_and_exits_with_1(tmp_path: Path) -> None:
     copy = tmp_path / "checkout"
-    for name in ("tools/docs.py", *(str(page.relative_to(ROOT)) for page in docs.FILES)):
+    pages = (*docs.FILES, docs.HELP)
+    for name in ("tools/docs.py", *(str(page.relative_to(ROOT)) for page in pages)):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
     command = [sys.executable, str(copy / "tools/docs.py"), "--check"]

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.setting_values import RateLimit
 from reconciler.store.issuance.revocation_queue import claim_revocations
 from reconciler.store.views.grants import show_grant
 from tests.support.gateways.endpoints import database
@@ -118,7 +117,7 @@ def _running() -> Iterator[tuple[Rows, httpx.Client]]:
             new = [grant_manifest(f"new-{number}") for number in range(4 * TIMES)]
             rows.apply(peer_manifest(), *owners, *new)
             parts = Parts(url, ca.roots, ca.client)
-            with serving(parts, rate_limit=RateLimit(0, 0)) as running, running.client() as client:
+            with serving(parts) as running, running.client() as client:
                 yield rows, client
 
 

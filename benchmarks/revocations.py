@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals
-from reconciler.core.setting_values import RateLimit
 from reconciler.loops.workers import run_workers
 from reconciler.reconcile import ApplyOptions
 from tests.support.gateways.endpoints import database
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from tests.support.gateways.step_ca import Authority
 
 REVOKED = 10_000
-OFF = RateLimit(0, 0)
 HONEST = 400  # grants to enroll under meanwhile, which is more than there is time for
 ALL = ApplyOptions(GuardOptions(max_removals=MaxRemovals.parse("100%")))
 LONGEST_S = 5.0  # that anything else may wait behind the revocations
@@ -82,7 +80,7 @@ def figures() -> Iterator[Line]:
         with database(folder) as url, authority(folder / "ca", period="30s") as ca:
             rows = Rows(url)
             parts = Parts(url, ca.roots, ca.client)
-            with serving(parts, rate_limit=OFF) as running, running.client() as client:
+            with serving(parts) as running, running.client() as client:
                 yield from _measure(rows, parts, running, client, ca)
 
 

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from reconciler.core.privileges import LOGINS
-from reconciler.core.setting_values import RateLimit
 from reconciler.store.connection import probe
 from reconciler.web.app import make_app
 from tests.support.commands.in_process import Quick
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.embedded.postgres.server import Cluster
-
-OFF = RateLimit(0.0, 0)
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +73,7 @@ def alpha(
     monkeypatch.setattr("tests.support.gateways.web_server.make_app", with_trouble)
     url = url_of(alpha_address)
     parts = Parts(rows.url, alpha_authority.roots, alpha_authority.client, public_url=url)
-    with serving(parts, rate_limit=OFF, address=alpha_address) as running:
+    with serving(parts, address=alpha_address) as running:
         yield Alpha(rows, running, alpha_authority, made[0])
 
 

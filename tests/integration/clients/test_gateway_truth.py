@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.clients.gateway.client import GatewayClient
 from reconciler.core.model.states import GrantStatus
-from reconciler.core.setting_values import LOOPBACK, RateLimit
+from reconciler.core.setting_values import LOOPBACK
 from reconciler.crypto.certificates import fingerprint_of, read_certificate, verify_chain
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, spki_sha256
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
-
-OFF = RateLimit(0.0, 0)
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def alpha(database_url: str, tmp_path: Path) -> Iterator[Alpha]:
     url = f"https://127.0.0.1:{address[1]}"
     with authority(tmp_path, url) as ca:
         parts = Parts(rows.url, ca.roots, ca.client, public_url=url)
-        with serving(parts, rate_limit=OFF, address=address):
+        with serving(parts, address=address):
             yield Alpha(rows, url, ca.roots)
 
 

@@ -12,7 +12,7 @@ import pytest
 from reconciler import log
 from reconciler.clients.gateway.client import GatewayClient
 from reconciler.clients.step_ca.client import CaClient
-from reconciler.core.setting_values import LOOPBACK, RateLimit
+from reconciler.core.setting_values import LOOPBACK
 from reconciler.core.trace import read_traceparent
 from reconciler.crypto.authority import PEERS, new_authority
 from reconciler.crypto.certificates import fingerprint_of
@@ -66,7 +66,7 @@ def test_the_ca_is_asked_with_the_valid_trace_of_the_enrollment(
     (tmp_path / "peers.json").write_text(json.dumps(CA.provisioners[PEERS]))
     made = _Divided(shared_authority.client(), liar.url, tmp_path / "peers.json")
     parts = Parts(rows.url, shared_authority.roots, lambda: made)
-    with serving(parts, rate_limit=RateLimit(0, 0)) as running, running.client() as client:
+    with serving(parts) as running, running.client() as client:
         sent = bearer(rows.invite("one")) | ({"traceparent": header} if header else {})
         body = {"csr": Enrollee().csr_pem()}
         answer = client.post("/federation/v1/enroll", headers=sent, json=body)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.setting_values import RateLimit
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.gateways.web_server import Parts, serving
 from tests.support.repositories.trust import Trust
@@ -42,5 +41,5 @@ def parts(rows: Rows, shared_authority: Authority) -> Parts:
 @pytest.fixture
 def client(parts: Parts) -> Iterator[httpx.Client]:
     """A client of a gateway without a rate limit."""
-    with serving(parts, rate_limit=RateLimit(0, 0)) as running, running.client() as client:
+    with serving(parts) as running, running.client() as client:
         yield client

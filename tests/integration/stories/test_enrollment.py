@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import read_certificate, verify_chain
 from reconciler.crypto.keys import generate_key
 from tests.support.gateways.enrollee import (
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     import httpx
 
     from tests.support.gateways.step_ca import Authority
-
-OFF = RateLimit(0, 0)
 
 
 def code(response: httpx.Response, status: int) -> str:

@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
     import httpx
 
-OFF = RateLimit(0, 0)
 OF_STATUS = "SELECT count(*) FROM federation_certificates WHERE status = :status"
 
 
 @pytest.fixture
 def two_clients(client: httpx.Client, parts: Parts) -> Iterator[list[httpx.Client]]:
     """Clients of two gateway processes, as far as the rows can tell."""
-    with serving(parts, rate_limit=OFF) as running, running.client() as other:
+    with serving(parts) as running, running.client() as other:
         yield [client, other]
 
 
@@ -125,7 +124,7 @@ def test_renewals_and_pickups_of_a_grant_are_limited_and_of_another_are_not(
 ) -> None:
     rows.apply(peer_manifest(), grant_manifest("beta-tasks"), grant_manifest("other"))
     monkeypatch.setattr(grant_limits, "CALLS", RateLimit(1 / 60, 3))
-    with serving(parts, rate_limit=OFF) as running, running.client() as client:
+    with serving(parts) as running, running.client() as client:
         old = enrolled(client, rows)
         peer, other = enrolled(client, rows), enrolled(client, rows, "other")
 
@@ -149,7 +148,7 @@ def test_attempts_while_the_ca_is_away_leave_few_records_and_go_on_by_themselves
     before, began_s = rows.one(newest), time.monotonic()
     with authority(tmp_path) as ca:
         parts = Parts(rows.url, ca.roots, ca.client)
-        with serving(parts, rate_limit=OFF) as running, running.client() as client:
+        with serving(parts) as running, running.client() as client:
             ca.stop()
             assert {code(peer.enroll(client, token), 503) for _ in range(30)} == {"ca_unavailable"}
             attempts = 1 + 3 + (time.monotonic() - began_s) / 2

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import read_crl
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key, private_key_pem
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
     from reconciler.enroll import Gateway
 
-OFF = RateLimit(0, 0)
 ROUNDS, CLIENTS = 50, 50
 
 
@@ -88,7 +86,7 @@ def test_fifty_rounds_of_fifty_redemptions_give_one_certificate_each(
                 assert all(status in (409, 410, 503) for status, _ in others), others
 
     rows.apply(peer_manifest(), *(grant_manifest(f"grant-{n}") for n in range(ROUNDS)))
-    with serving(parts, rate_limit=OFF) as running:
+    with serving(parts) as running:
         asyncio.run(all_rounds(running.url, running.tls))
     live = rows.rows(
         "SELECT grant_id, count(*) AS n FROM federation_certificates"
@@ -271,7 +269,7 @@ def parts(rows: Rows, ca: Authority) -> Parts:
 
 
 def parts_of(rows: Rows, ca: Authority) -> AbstractContextManager[Running]:
-    return serving(parts(rows, ca), rate_limit=OFF)
+    return serving(parts(rows, ca))
 
 
 def run_workers_once(rows: Rows, ca: Authority) -> None:

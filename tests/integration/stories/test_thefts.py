@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.setting_values import RateLimit
 from reconciler.store import holds
 from reconciler.store.issuance import thefts
 from reconciler.store.locks import locked
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from reconciler.core.issuance.tokens import Token
 
-OFF = RateLimit(0, 0)
 HOUR_AGO = "UPDATE federation_theft_signals SET first_at = first_at - interval '61 minutes'"
 
 
@@ -124,7 +122,7 @@ def test_many_secrets_at_once_are_recorded_no_faster_than_one_a_second_and_none_
     tokens = [rows.invite(name) for name in names]
     for token in tokens:
         assert Enrollee().enroll(client, token).status_code == 201
-    with serving(parts, rate_limit=OFF) as running, running.client() as other:
+    with serving(parts) as running, running.client() as other:
         for number, token in enumerate(tokens):
             replay([client, other][number % 2], token)
 
@@ -193,7 +191,7 @@ def test_a_setting_suspends_the_grant_at_the_first_signal_until_a_person_resumes
 ) -> None:
     token, peer = rows.invite("beta-tasks"), Enrollee()
     suspending = replace(parts, suspend_on_theft=True)
-    with serving(suspending, rate_limit=OFF) as running, running.client() as client:
+    with serving(suspending) as running, running.client() as client:
         assert peer.enroll(client, token).status_code == 201
         replay(client, token, 3)
         assert rows.grant_status("beta-tasks") == "suspended"

@@ -12,7 +12,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.core.privileges import Role
-from reconciler.core.setting_values import RateLimit
 from reconciler.core.telemetry import CaOutcome, PassResult
 from reconciler.errors import Retry
 from reconciler.store.db import Database
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
     Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
 
-OFF: Final = RateLimit(0, 0)
 TOKEN: Final = "0123456789abcdef"
 VERBS: Final = sorted(PARTS)
 TIMES: Final = ("not_after", "renew_after")
@@ -273,7 +271,7 @@ def test_the_endpoint_counts_routes_without_what_clients_choose_and_enrollments_
         telemetry=metrics,
     )
     token = rows.invite("beta-tasks")
-    with serving(parts, rate_limit=OFF) as running, running.client() as client:
+    with serving(parts) as running, running.client() as client:
         assert Enrollee().enroll(client, token).status_code == 201
         assert Enrollee().enroll(client, token).status_code == 410
         assert client.post("/federation/v1/enroll", json={}).status_code == 400

@@ -24,7 +24,7 @@ from reconciler.store.issuance.crl import store_crl
 from reconciler.web.app import make_app
 from reconciler.web.limits import Capacity, Limits
 from reconciler.web.requests import MAX_BODY
-from tests.support.gateways.web_server import Parts, Running, serving
+from tests.support.gateways.web_server import UNLIMITED, Parts, Running, serving
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -33,13 +33,12 @@ if TYPE_CHECKING:
     import httpx
 
 API = "/federation/v1"
-OFF = RateLimit(0, 0)
 CSR_CALLS = (f"{API}/enroll", f"{API}/certificates/renew")
 
 
 @pytest.fixture(scope="module")
 def running(web_parts: Parts) -> Iterator[Running]:
-    with serving(web_parts, rate_limit=OFF) as server:
+    with serving(web_parts) as server:
         yield server
 
 
@@ -240,7 +239,7 @@ def test_probes_answer_while_all_is_well(client: httpx.Client) -> None:
 
 def test_without_its_database_the_process_is_alive_and_not_ready(web_parts: Parts) -> None:
     away = Parts("postgresql://nobody@127.0.0.1:1/nothing", web_parts.roots, web_parts.ca)
-    with serving(away, rate_limit=OFF) as running, running.client() as client:
+    with serving(away) as running, running.client() as client:
         assert client.get("/healthz").status_code == 200
         assert client.get(f"{API}/ca/roots").status_code == 200
         for path in ("/readyz", f"{API}/ca/crl"):
@@ -253,7 +252,7 @@ def test_without_its_database_the_process_is_alive_and_not_ready(web_parts: Part
 
 def test_a_database_without_the_schema_is_not_ready(web_parts: Parts) -> None:
     database = Database(web_parts.database_url, "test web")
-    with serving(web_parts, rate_limit=OFF) as running, running.client() as client:
+    with serving(web_parts) as running, running.client() as client:
         with database.connection() as connection:
             connection.exec_driver_sql("ALTER TABLE alembic_version RENAME TO alembic_away")
         try:
@@ -312,8 +311,8 @@ def test_signatures_are_verified_beside_the_event_loop(
 
 def test_what_was_refused_is_counted_for_the_audit(web_parts: Parts) -> None:
     gateway = web_parts.gateway()
-    app = make_app(gateway, Limits(Capacity(), OFF))
-    with serving(web_parts, rate_limit=OFF, app=app) as running, running.client() as client:
+    app = make_app(gateway, Limits(Capacity(), UNLIMITED))
+    with serving(web_parts, app=app) as running, running.client() as client:
         for _ in range(3):
             client.get(f"{API}/enroll", headers={"authorization": "Bearer x"})
         running.wait_for(gateway.database.close())

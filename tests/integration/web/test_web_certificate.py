@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from reconciler.core.model.backoff import Backoff
 from reconciler.core.model.origin import server_names
-from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
@@ -22,7 +21,7 @@ from reconciler.web.server import certificate as certificates
 from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
 from tests.support.gateways.step_ca import Authority, authority
-from tests.support.gateways.web_server import ANY_PORT, Parts, Running, serving
+from tests.support.gateways.web_server import ANY_PORT, UNLIMITED, Parts, Running, serving
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-OFF = RateLimit(0, 0)
-NO_LIMITS = Limits(Capacity(), OFF)
+NO_LIMITS = Limits(Capacity(), UNLIMITED)
 ENROLL_HEAD = (
     b"POST /federation/v1/enroll HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 )
@@ -40,7 +38,7 @@ ENROLL_HEAD = (
 
 @pytest.fixture
 def running(web_parts: Parts) -> Iterator[Running]:
-    with serving(web_parts, rate_limit=OFF) as server:
+    with serving(web_parts) as server:
         yield server
 
 
@@ -137,7 +135,7 @@ def test_a_restart_serves_the_kept_certificate_while_the_ca_is_down(
     web_parts: Parts, tmp_path: Path
 ) -> None:
     cache = tmp_path / "server.pem"
-    with serving(web_parts, rate_limit=OFF, cache=cache) as running:
+    with serving(web_parts, cache=cache) as running:
         serial = serial_of(running)
     assert cache.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["server.pem"]
@@ -151,11 +149,11 @@ def test_a_restart_serves_the_kept_certificate_while_the_ca_is_down(
 
     assert asyncio.run(obtained(("127.0.0.1", "localhost"), PATIENCE_S))
     assert not asyncio.run(obtained(("another.example",), 0.5))
-    with serving(web_parts, rate_limit=OFF, cache=cache) as running:
+    with serving(web_parts, cache=cache) as running:
         assert serial_of(running) == serial
     text = cache.read_text()
     cache.write_text(text[: len(text) // 2])
-    with serving(web_parts, rate_limit=OFF, cache=cache) as running:
+    with serving(web_parts, cache=cache) as running:
         assert serial_of(running) != serial
 
 

@@ -21,7 +21,7 @@ from reconciler.web.limits import Capacity, Limits
 from reconciler.web.middleware import GatewayMiddleware
 from reconciler.web.server import http as protocol
 from reconciler.web.server import server
-from tests.support.gateways.web_server import Parts, Running, serving
+from tests.support.gateways.web_server import UNLIMITED, Parts, Running, serving
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from reconciler.core.model.origin import Address
 
-OFF = RateLimit(0, 0)
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 LARGE = b"GET /federation/v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -47,7 +46,7 @@ def early_warning(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def running(web_parts: Parts) -> Iterator[Running]:
     capacity = Capacity(connections_each=20, handshakes_each=10)
-    with serving(web_parts, rate_limit=OFF, capacity=capacity) as endpoint:
+    with serving(web_parts, capacity=capacity) as endpoint:
         yield endpoint
 
 
@@ -105,7 +104,7 @@ def test_connections_without_a_handshake_have_a_lower_limit(
 
 def test_an_attacker_of_many_addresses_leaves_room_for_who_comes_last(web_parts: Parts) -> None:
     capacity = Capacity(connections=30, connections_each=10)
-    with serving(web_parts, rate_limit=OFF, capacity=capacity) as running, ExitStack() as stack:
+    with serving(web_parts, capacity=capacity) as running, ExitStack() as stack:
         for number in range(10, 25):
             for _ in range(10):
                 with suppress(OSError):
@@ -121,7 +120,7 @@ def test_300_clients_that_read_no_answer_hinder_nobody_else(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)  # the kernel's part
         return listening
 
-    usual, limits = server.bind, Limits(Capacity(), OFF)
+    usual, limits = server.bind, Limits(Capacity(), UNLIMITED)
     monkeypatch.setattr(server, "bind", bind)
     monkeypatch.setattr(protocol, "WRITE_DEADLINE_S", PATIENCE_S)
 
@@ -130,7 +129,7 @@ def test_300_clients_that_read_no_answer_hinder_nobody_else(
         await Response(b"x" * size)(scope, receive, send)
 
     middleware = GatewayMiddleware(app, gateway=web_parts.gateway(), limits=limits)
-    with serving(web_parts, rate_limit=OFF, app=middleware) as running, ExitStack() as stack:
+    with serving(web_parts, app=middleware) as running, ExitStack() as stack:
         for number in range(300):
             raw = socket.socket()
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
@@ -172,14 +171,14 @@ def test_a_request_in_flight_at_the_age_of_its_connection_is_answered(
     web_parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "MAX_AGE_S", 0.2)
-    limits = Limits(Capacity(), OFF)
+    limits = Limits(Capacity(), UNLIMITED)
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0.6)
         await Response("done")(scope, receive, send)
 
     app = GatewayMiddleware(slow, gateway=web_parts.gateway(), limits=limits)
-    with serving(web_parts, rate_limit=OFF, app=app) as running, running.client() as client:
+    with serving(web_parts, app=app) as running, running.client() as client:
         response = client.get("/")
         assert (response.text, response.headers["connection"]) == ("done", "close")
 
@@ -187,7 +186,7 @@ def test_a_request_in_flight_at_the_age_of_its_connection_is_answered(
 def test_a_body_on_its_way_is_not_in_flight(web_parts: Parts) -> None:
     capacity = Capacity(requests=1)
     head = b"POST /federation/v1/enroll HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-    with serving(web_parts, rate_limit=OFF, capacity=capacity) as running, ExitStack() as stack:
+    with serving(web_parts, capacity=capacity) as running, ExitStack() as stack:
         for _ in range(5):
             slow = stack.enter_context(running.connect(ATTACKER))
             slow.sendall(head + b"Content-Length: 30\r\n\r\n{")
@@ -212,7 +211,7 @@ def test_probes_from_elsewhere_are_limited_like_the_rest(web_parts: Parts) -> No
 def test_behind_a_proxy_each_peer_has_limits_of_its_own(web_parts: Parts) -> None:
     capacity = Capacity(connections_each=2)
     with (
-        serving(web_parts, rate_limit=OFF, trusted_proxies=LOOPBACK, capacity=capacity) as running,
+        serving(web_parts, trusted_proxies=LOOPBACK, capacity=capacity) as running,
         ExitStack() as stack,
     ):
 

@@ -67,7 +67,7 @@ def test_a_proxy_that_says_nothing_is_hung_up_on_and_named(
 
 
 def test_who_is_no_proxy_speaks_for_nobody(web_parts: Parts) -> None:
-    with serving(web_parts, rate_limit=RateLimit(0, 0), trusted_proxies=ELSEWHERE) as running:
+    with serving(web_parts, trusted_proxies=ELSEWHERE) as running:
         with pytest.raises((ssl.SSLError, ConnectionError)):
             ask(running, FROM_A)
         assert ask(running, b"", "/healthz") == 200
@@ -77,7 +77,7 @@ def test_a_header_that_never_ends_holds_nobody_up(
     web_parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "HANDSHAKE_S", 3.0)
-    with serving(web_parts, rate_limit=RateLimit(0, 0), trusted_proxies=LOOPBACK) as running:
+    with serving(web_parts, trusted_proxies=LOOPBACK) as running:
         with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S) as slow:
             slow.sendall(FROM_A[:20])
             assert ask(running, FROM_A, "/healthz") == 200

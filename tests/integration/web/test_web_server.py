@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import Response
 
-from reconciler.core.setting_values import RateLimit
 from reconciler.errors import NeedsEdit
 from reconciler.web import requests
 from reconciler.web.limits import Capacity, Limits
@@ -20,7 +19,7 @@ from reconciler.web.server import http as protocol
 from reconciler.web.server import server
 from reconciler.web.server.certificate import ServerCertificate
 from reconciler.web.server.server import Server
-from tests.support.gateways.web_server import Parts, Running, serving
+from tests.support.gateways.web_server import UNLIMITED, Parts, Running, serving
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-OFF = RateLimit(0, 0)
-NO_LIMITS = Limits(Capacity(), OFF)
+NO_LIMITS = Limits(Capacity(), UNLIMITED)
 ENROLL_HEAD = (
     b"POST /federation/v1/enroll HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 )
@@ -37,7 +35,7 @@ ENROLL_HEAD = (
 
 @pytest.fixture
 def running(web_parts: Parts) -> Iterator[Running]:
-    with serving(web_parts, rate_limit=OFF) as server:
+    with serving(web_parts) as server:
         yield server
 
 
@@ -118,7 +116,7 @@ def test_plain_http_on_the_port_gets_no_answer(running: Running) -> None:
 
 def test_the_server_ends_in_seconds_though_no_client_lets_go(web_parts: Parts) -> None:
     """Idle, half a head, half a body, half a handshake: nobody answers our close_notify."""
-    with serving(web_parts, rate_limit=OFF) as running:
+    with serving(web_parts) as running:
         idle, head, body = (running.connect() for _ in range(3))
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
         assert idle.recv(1000).startswith(b"HTTP/1.1 200 ")
@@ -142,7 +140,7 @@ def test_a_request_in_flight_is_finished_and_one_that_hangs_is_told(
         await Response("done")(scope, receive, send)
 
     middleware = GatewayMiddleware(slow, gateway=web_parts.gateway(), limits=NO_LIMITS)
-    with serving(web_parts, rate_limit=OFF, app=middleware) as running:
+    with serving(web_parts, app=middleware) as running:
 
         def ask(seconds: str) -> None:
             with running.client() as client:

@@ -13,6 +13,7 @@ import httpx
 
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.origin import server_names
+from reconciler.core.setting_values import RateLimit
 from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.enroll import Gateway
 from reconciler.store.async_database import AsyncDatabase
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
 
     from reconciler.clients.step_ca.client import CaClient
     from reconciler.core.model.origin import Address
-    from reconciler.core.setting_values import Network, RateLimit
+    from reconciler.core.setting_values import Network
 
 T = TypeVar("T")
 
 ANY_PORT: Final = ("127.0.0.1", 0)
 CAPACITY: Final = Capacity()
+UNLIMITED: Final = RateLimit(0, 0)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def trusting(roots: tuple[str, ...]) -> ssl.SSLContext:
 def serving(
     parts: Parts,
     *,
-    rate_limit: RateLimit,
+    rate_limit: RateLimit = UNLIMITED,
     trusted_proxies: tuple[Network, ...] = (),
     capacity: Capacity = CAPACITY,
     app: ASGIApp | None = None,

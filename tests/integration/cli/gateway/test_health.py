@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.authority import new_authority
 from tests.support.commands.in_process import Quick
 from tests.support.gateways.web_server import Parts, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-OFF = RateLimit(0, 0)
 
 
 @pytest.fixture
@@ -25,13 +22,13 @@ def shell(tmp_path: Path, web_parts: Parts) -> Quick:
 
 
 def test_an_endpoint_that_is_ready_ends_with_0(shell: Quick, web_parts: Parts) -> None:
-    with serving(web_parts, rate_limit=OFF) as running:
+    with serving(web_parts) as running:
         done = shell.ok("health", MOSAIC_LISTEN=f"0.0.0.0:{running.port}")
     assert done.out == "ready\n"
 
 
 def test_nobody_who_listens_ends_with_1(shell: Quick, web_parts: Parts) -> None:
-    with serving(web_parts, rate_limit=OFF) as running:
+    with serving(web_parts) as running:
         pass
     done = shell("health", "--listen", f"127.0.0.1:{running.port}")
     assert done.code == 1
@@ -41,7 +38,7 @@ def test_nobody_who_listens_ends_with_1(shell: Quick, web_parts: Parts) -> None:
 def test_an_endpoint_of_another_authority_ends_with_1(shell: Quick, web_parts: Parts) -> None:
     other = new_authority("Other", datetime.now(UTC)).root
     (shell.cwd / "roots.pem").write_text(other)
-    with serving(web_parts, rate_limit=OFF) as running:
+    with serving(web_parts) as running:
         done = shell("health", "--listen", f"127.0.0.1:{running.port}")
     assert done.code == 1
     assert "certificate verify failed" in done.err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import secrets
 import signal
 import tempfile
 from pathlib import Path
@@ -13,17 +12,16 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-from reconciler.embedded.postgres import server as clusters
-from reconciler.embedded.postgres.account import server_account
-from reconciler.embedded.postgres.programs import server_binaries
-from reconciler.embedded.postgres.server import Cluster
 from reconciler.store.connection import probe
 from reconciler.store.db import Database
 from reconciler.store.migrate import upgrade
 from tests.support.commands.fork_server import fork_server
+from tests.support.database.cluster import running_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from reconciler.embedded.postgres.server import Cluster
 
 pytest_plugins = ("tests.support.run_folder",)
 TEMPLATE: Final = "migrated"
@@ -60,21 +58,8 @@ def server() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="mosaic-pg-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # as root, the server runs as another account
-        account = server_account()
-        cluster = Cluster(
-            base=folder / "server",
-            sockets=folder / "server" / "run",
-            binaries=server_binaries(account),
-            account=account,
-            password=secrets.token_urlsafe(16),
-            log=folder / "log",
-            durable=False,
-        )
-        clusters.ensure_running(cluster)
-        try:
+        with running_cluster(folder, durable=False) as cluster:
             yield cluster
-        finally:
-            clusters.stop(cluster)
 
 
 @pytest.fixture(scope="session")

@@ -97,16 +97,15 @@ def test_an_interrupted_init_is_completed_with_what_it_chose(folder: Path) -> No
     destroy_home(home)
 
 
+def plan_in(folder: Path) -> CaPlan:
+    files = (folder / "ca", folder / "root" / "key", folder / "provisioners")
+    return CaPlan(*files, "https://127.0.0.1:1", "127.0.0.1:2")
+
+
 def test_an_interrupted_ca_init_is_completed_with_the_same_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = CaPlan(
-        tmp_path / "ca",
-        tmp_path / "root" / "key",
-        tmp_path / "provisioners",
-        "https://127.0.0.1:1",
-        "127.0.0.1:2",
-    )
+    plan = plan_in(tmp_path)
     written: list[Path] = []
 
     def die_after_three(path: Path, content: bytes, mode: int = 0o400) -> bool:
@@ -157,13 +156,7 @@ def test_a_home_is_found_from_below_as_git_finds_a_repository(home: Home) -> Non
 def test_what_a_ca_init_left_that_was_killed_at_its_very_end_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = CaPlan(
-        tmp_path / "ca",
-        tmp_path / "root" / "key",
-        tmp_path / "provisioners",
-        "https://127.0.0.1:1",
-        "127.0.0.1:2",
-    )
+    plan = plan_in(tmp_path)
     with monkeypatch.context() as killed:
         killed.setattr(
             "reconciler.embedded.stepca.authority_files.shutil.rmtree", lambda *_args, **_kw: None

@@ -16,28 +16,17 @@ import pytest
 from reconciler.core.setting_values import SourceSetting
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.source.read import read_source
-from tests.support.gateways.liar import Liar, Response, lying_to_git
+from tests.support.gateways.liar import Liar, Response
 from tests.support.manifests.text import PEER
-from tests.support.repositories.repository import Checkout
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.core.source import Source
+    from tests.support.repositories.repository import Checkout
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Checkout:
-    return Checkout.make(tmp_path / "repository", beta=PEER)
-
-
-@pytest.fixture
-def liar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
-    with lying_to_git(tmp_path, monkeypatch) as made:
-        yield made
 
 
 def read(location: str, tmp_path: Path) -> Source:

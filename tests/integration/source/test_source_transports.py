@@ -16,29 +16,17 @@ from reconciler.core.setting_values import SourceSetting
 from reconciler.crypto.authority import new_authority
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.source.read import read_source
-from tests.support.gateways.liar import Liar, Response, lying_to_git
+from tests.support.gateways.liar import Liar, Response
 from tests.support.manifests.text import PEER
-from tests.support.repositories.repository import Checkout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from reconciler.core.source import Source
+    from tests.support.repositories.repository import Checkout
 
 REFS = "GET /x.git/info/refs?service=git-upload-pack"
 ASKS = Response(401, b"", (("www-authenticate", 'Basic realm="git"'),))
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Checkout:
-    return Checkout.make(tmp_path / "repository", beta=PEER)
-
-
-@pytest.fixture
-def liar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
-    with lying_to_git(tmp_path, monkeypatch) as made:
-        yield made
 
 
 def serve(liar: Liar, repository: Checkout) -> None:

@@ -25,21 +25,11 @@ from tests.support.gateways.web_server import ANY_PORT, UNLIMITED, Parts, Runnin
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from starlette.types import Receive, Scope, Send
 
 NO_LIMITS = Limits(Capacity(), UNLIMITED)
-ENROLL_HEAD = (
-    b"POST /federation/v1/enroll HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-)
-
-
-@pytest.fixture
-def running(web_parts: Parts) -> Iterator[Running]:
-    with serving(web_parts) as server:
-        yield server
 
 
 async def down(csr_pem: str, names: tuple[str, ...], lifetime: timedelta) -> tuple[str, ...]:

@@ -23,20 +23,12 @@ from tests.support.gateways.web_server import UNLIMITED, Parts, Running, serving
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from starlette.types import Receive, Scope, Send
 
 NO_LIMITS = Limits(Capacity(), UNLIMITED)
 ENROLL_HEAD = (
     b"POST /federation/v1/enroll HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 )
-
-
-@pytest.fixture
-def running(web_parts: Parts) -> Iterator[Running]:
-    with serving(web_parts) as server:
-        yield server
 
 
 def rest_of(connection: ssl.SSLSocket) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -12,14 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.crypto.keyring import FileKeyring
-from reconciler.embedded.postgres import server as clusters
-from reconciler.embedded.postgres.account import server_account
-from reconciler.embedded.postgres.programs import server_binaries
-from reconciler.embedded.postgres.server import Cluster
 from reconciler.embedded.processes import spawn
 from reconciler.store.db import Database
 from reconciler.store.migrate import upgrade
 from tests.support.commands.process import COMMAND
+from tests.support.database.cluster import running_cluster
 from tests.support.gateways.enrollee import PEPPER, Rows
 from tests.support.gateways.step_ca import authority
 from tests.support.ports import free_port
@@ -132,18 +128,6 @@ def _serve(log: Path, port: int, settings: dict[str, str]) -> Iterator[Endpoint]
 @contextmanager
 def database(folder: Path) -> Iterator[str]:
     """Run a PostgreSQL with a migrated database until the block ends; give its URL."""
-    account = server_account()
-    cluster = Cluster(
-        base=folder / "server",
-        sockets=folder / "server" / "run",
-        binaries=server_binaries(account),
-        account=account,
-        password=secrets.token_urlsafe(16),
-        log=folder / "postgres.log",
-    )
-    clusters.ensure_running(cluster)
-    try:
+    with running_cluster(folder) as cluster:
         upgrade(Database(cluster.url(), "tests"))
         yield cluster.url()
-    finally:
-        clusters.stop(cluster)

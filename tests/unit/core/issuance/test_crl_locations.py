@@ -35,6 +35,7 @@ def at(origin: str) -> CrlLocations:
     return CrlLocations("1.2.3", url(origin), (url(origin),), (url(origin),))
 
 
+Step = tuple[str, str | int]
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("move"), st.sampled_from([A, B, C])),
@@ -45,22 +46,29 @@ STEPS = st.lists(
 )
 
 
+def taken(
+    step: Step, now: datetime, locations: CrlLocations, live: list[CrlReference]
+) -> tuple[datetime, CrlLocations, list[CrlReference]]:
+    """Return the time, the locations and the live certificates after a step."""
+    what, value = step
+    if what == "move":
+        locations = start_move(locations, url(str(value)), now)
+    elif what == "issue":
+        live = [*live, CrlReference(locations.certificate_urls, now + timedelta(hours=int(value)))]
+    else:
+        now += timedelta(hours=int(value))
+    return now, locations, [each for each in live if each.not_after > now]
+
+
 @given(STEPS)
 def test_every_live_certificate_names_every_list_that_is_valid(
-    steps: list[tuple[str, str | int]],
+    steps: list[Step],
 ) -> None:
     now, locations = NOW, at(A)
     live: list[CrlReference] = []
     lists: dict[str, datetime] = {}
-    for what, value in steps:
-        if what == "move":
-            locations = start_move(locations, url(str(value)), now)
-        elif what == "issue":
-            ends = now + timedelta(hours=int(value))
-            live.append(CrlReference(locations.certificate_urls, ends))
-        else:
-            now += timedelta(hours=int(value))
-        live = [each for each in live if each.not_after > now]
+    for step in steps:
+        now, locations, live = taken(step, now, locations, live)
         lists[locations.list_url] = now + LIST_VALID  # the last of that place, where it moves now
         locations = advance_move(locations, live, now)
         assert read_crl_locations(template_data(locations)) == locations
@@ -73,18 +81,11 @@ def test_every_live_certificate_names_every_list_that_is_valid(
 
 
 @given(STEPS)
-def test_a_move_ends_when_nothing_is_done_any_more(steps: list[tuple[str, str | int]]) -> None:
+def test_a_move_ends_when_nothing_is_done_any_more(steps: list[Step]) -> None:
     now, locations = NOW, at(A)
     live: list[CrlReference] = []
-    for what, value in steps:
-        if what == "move":
-            locations = start_move(locations, url(str(value)), now)
-        elif what == "issue":
-            ends = now + timedelta(hours=int(value))
-            live.append(CrlReference(locations.certificate_urls, ends))
-        else:
-            now += timedelta(hours=int(value))
-        live = [each for each in live if each.not_after > now]
+    for step in steps:
+        now, locations, live = taken(step, now, locations, live)
         locations = advance_move(locations, live, now)
     until = end_of_move(locations, live, now)
     while now < until:

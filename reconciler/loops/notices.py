@@ -59,7 +59,7 @@ class Notices:
                 "notices to %s: gave up %s that it did not take within %d days",
                 lost.target,
                 counted(lost.count, "notice"),
-                store.KEPT.days,
+                store.RETENTION.days,
             )
 
     async def register(self) -> None:

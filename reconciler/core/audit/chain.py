@@ -119,15 +119,15 @@ def check_records(after: Head, records: Sequence[Record]) -> tuple[int, ChainBre
         octets = body.encode()
         body_digest = sha256(octets).digest()
         try:
-            said = decode(octets)
+            parsed = decode(octets)
             verified = (
                 number == seq + 1
                 and prev == link
                 and digest
                 == sha256(FORMAT + number.to_bytes(8, "big") + prev + body_digest).digest()
-                and (said.seq, said.kind, said.actor, said.subject)
+                and (parsed.seq, parsed.kind, parsed.actor, parsed.subject)
                 == (number, kind, actor, subject)
-                and said.at == rfc3339(at)
+                and parsed.at == rfc3339(at)
             )
         except ValueError:
             verified = False

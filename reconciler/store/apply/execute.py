@@ -78,8 +78,8 @@ def carry_out(
         *(change_event(change, provenance, ids) for change in changed),
         *_record_bookkeeping(tx, plan, provenance),
     ]
-    told = any(not isinstance(each, HoldReleased) for each in events)
-    if told and provenance.commit is not None:  # their notice tells that the commit is applied
+    notifies = any(not isinstance(each, HoldReleased) for each in events)
+    if notifies and provenance.commit is not None:  # their notice tells that the commit is applied
         conditions.forget(tx, NoticeEvent.COMMIT, [provenance.commit.id])
     # conditions are locked in the order of `record_pass`
     recovered = recover(tx, provenance.actor) if recovers else []

@@ -142,10 +142,11 @@ def copy_rows(tx: Tx, manifest: BackupManifest, chunks: Chunks) -> None:
     Raises:
         Refused: `backup_invalid`.
     """
-    has = dict(tables(tx))
-    told = {each.name: each.columns for each in manifest.tables}
-    if has != told:
-        differing = sorted(name for name in has.keys() | told if has.get(name) != told.get(name))
+    present = dict(tables(tx))
+    expected = {each.name: each.columns for each in manifest.tables}
+    if present != expected:
+        names = present.keys() | expected
+        differing = sorted(name for name in names if present.get(name) != expected.get(name))
         raise _invalid(f"its tables are not those of its migration: {', '.join(differing)}")
     try:
         for rows in manifest.tables:

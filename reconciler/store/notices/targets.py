@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 LEASE: Final = timedelta(seconds=60)  # longer than one request may take
-KEPT: Final = timedelta(days=7)  # an undelivered notice; also a target that nobody names any more
+RETENTION: Final = timedelta(days=7)  # of an undelivered notice, and of a target that is not named
 FIRST_AGE: Final = timedelta(minutes=15)  # of the oldest notice that a new target is sent
 SEEN_EVERY: Final = timedelta(hours=1)
 RETRY: Final = Backoff(timedelta(seconds=5), timedelta(minutes=10))
@@ -84,11 +84,11 @@ def claim(tx: Tx, name: str) -> Delivery | None:
         return None
     notice = tx.row(
         "SELECT seq, id::text AS id, document,"
-        " at < clock_timestamp() - CAST(:kept AS interval) AS old FROM federation_notices"
+        " at < clock_timestamp() - CAST(:retention AS interval) AS old FROM federation_notices"
         " WHERE seq > :position AND event = ANY(:events) ORDER BY seq LIMIT 1",
         position=target["position"],
         events=target["events"],
-        kept=KEPT,
+        retention=RETENTION,
     )
     # None: another replica has just sent it; old: `expire` gives it up, and counts it
     if notice is None or notice.pop("old"):
@@ -183,20 +183,21 @@ def expire(tx: Tx) -> list[GivenUp]:
         "WITH old AS (SELECT t.name, count(*) AS count, max(n.seq) AS seq"
         "   FROM federation_notice_targets AS t JOIN federation_notices AS n"
         "   ON n.seq > t.position AND n.event = ANY(t.events)"
-        "   AND n.at < clock_timestamp() - CAST(:kept AS interval) GROUP BY t.name)"
+        "   AND n.at < clock_timestamp() - CAST(:retention AS interval) GROUP BY t.name)"
         " UPDATE federation_notice_targets AS t SET position = greatest(position, old.seq),"
         " attempts = 0, given_up = given_up + old.count, given_up_at = clock_timestamp()"
         " FROM old WHERE t.name = old.name RETURNING t.name AS target, old.count",
-        kept=KEPT,
+        retention=RETENTION,
     )
     tx.run(
-        "DELETE FROM federation_notices WHERE at < clock_timestamp() - CAST(:kept AS interval)",
-        kept=KEPT,
+        "DELETE FROM federation_notices"
+        " WHERE at < clock_timestamp() - CAST(:retention AS interval)",
+        retention=RETENTION,
     )
     tx.run(
         "DELETE FROM federation_notice_targets"
-        " WHERE seen_at < clock_timestamp() - CAST(:kept AS interval)",
-        kept=KEPT,
+        " WHERE seen_at < clock_timestamp() - CAST(:retention AS interval)",
+        retention=RETENTION,
     )
     return [GivenUp(**row) for row in rows]
 

@@ -150,7 +150,7 @@ def reconcilers(tx: Tx) -> tuple[ReconcilerStatus, ...]:
 
 def _notice_troubles(tx: Tx) -> Iterator[NoticeTrouble]:
     """Yield the targets that do not take notices, and those that lost some in the last days."""
-    since = tx.now() - targets.KEPT
+    since = tx.now() - targets.RETENTION
     for each in targets.states(tx):
         lost = each.given_up if each.given_up_at is not None and each.given_up_at > since else 0
         if each.attempts or lost:

@@ -1,6 +1,7 @@
 """Checks of authority by one process, against the same server with a constant answer and SELECT 1.
 
-The server is a process of its own, as it is where it runs; its clients keep their connections.
+The server is a process of its own, as it is where it runs; its clients keep their connections. The
+time of its processor for each answer says the most: it depends least on what else the machine does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -49,22 +50,41 @@ def figures() -> list[Figure]:
             rows.apply(peer_manifest(), *(grant_manifest(each) for each in names))
             certificates = [certify(rows, each) for each in names]
             with _serving("check", url) as check, _serving("constant", url) as constant:
-                tails: list[float] = []
                 figure = compare(
                     f"{CHECKS:,} checks, {CLIENTS} clients",
-                    lambda requests: tails.append(_tail(_ask(check, requests))),
+                    check.serve,
                     "a constant answer and SELECT 1",
-                    lambda requests: _ask(constant, requests),
+                    constant.serve,
                     lambda: [_request(each) for each in certificates],
                 )
-    tail = statistics.median(tails)
+    tail = statistics.median(check.tails)
     assert tail < MAX_TAIL, f"the 99th percentile is {tail:.1f} times the median"
-    return [replace(figure, name=f"{figure.name}, p99 {tail:.1f} x median")]
+    cpu = statistics.median(
+        ours / floor for ours, floor in zip(check.cpu_s, constant.cpu_s, strict=True)
+    )
+    return [replace(figure, name=f"{figure.name}, p99 {tail:.1f} x median, cpu {cpu:.2f} x")]
 
 
-def _tail(latencies_s: list[float]) -> float:
-    """Return the 99th percentile over the median."""
-    return statistics.quantiles(latencies_s, n=100)[98] / statistics.median(latencies_s)
+@dataclass(frozen=True)
+class _Server:
+    """A server process; for each run, the tail of its latencies and the time of its processor."""
+
+    port: int
+    process: int
+    tails: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+
+    def serve(self, requests: list[bytes]) -> None:
+        """Let it answer requests of all clients."""
+        before_s = self._cpu_s()
+        latencies_s = asyncio.run(_ask_at_once(self.port, requests))
+        self.cpu_s.append(self._cpu_s() - before_s)
+        percentile_s = statistics.quantiles(latencies_s, n=100)[98]
+        self.tails.append(percentile_s / statistics.median(latencies_s))
+
+    def _cpu_s(self) -> float:
+        schedule = Path(f"/proc/{self.process}/schedstat").read_text(encoding="ascii")
+        return int(schedule.split()[0]) / 1e9  # proc(5)
 
 
 def _request(certificate: Certified) -> bytes:
@@ -72,10 +92,6 @@ def _request(certificate: Certified) -> bytes:
     question = {"X-Mosaic-Resource": "tasks", "X-Mosaic-Verb": "list"}
     lines = "".join(f"{name}: {value}\r\n" for name, value in (headers | question).items())
     return f"GET /authorize HTTP/1.1\r\n{lines}\r\n".encode()
-
-
-def _ask(port: int, requests: list[bytes]) -> list[float]:
-    return asyncio.run(_ask_at_once(port, requests))
 
 
 async def _ask_at_once(port: int, requests: list[bytes]) -> list[float]:
@@ -98,13 +114,13 @@ async def _ask_at_once(port: int, requests: list[bytes]) -> list[float]:
 
 
 @contextmanager
-def _serving(kind: str, url: str) -> Iterator[int]:
-    """Serve in another process until the block ends; give the port."""
+def _serving(kind: str, url: str) -> Iterator[_Server]:
+    """Serve in another process until the block ends."""
     argv = [sys.executable, "-m", "benchmarks.authority", kind, url]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield int(process.stdout.readline())
+            yield _Server(int(process.stdout.readline()), process.pid)
         finally:
             process.terminate()
 

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from reconciler.errors import Refused
 from reconciler.web.problems import problem_response, public_problem
 from reconciler.web.refusal_log import Reason
+from reconciler.web.server.joined_transport import JoinedTransport
 from reconciler.web.server.message_syntax import (
     MAX_FIELDS,
     MAX_HEAD,
@@ -62,6 +63,7 @@ class DeadlineProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start the clocks of the first head and of age."""
         super().connection_made(transport)  # sets its client
+        self.transport = cast("asyncio.Transport", JoinedTransport(transport, self.loop))
         self._admission.end_handshake()
         self._admission.end_with(transport.abort)
         if self._proxied_for is not None:

@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 
 from reconciler.web.server import http, listener, server
 from reconciler.web.server.http import DeadlineProtocol
+from reconciler.web.server.plain import SignallessServer
 from reconciler.web.server.server import _Uvicorn
 
 PROTOCOL = (
@@ -67,8 +68,9 @@ def test_every_method_of_ours_that_uvicorn_calls_overrides_one_of_its() -> None:
     ours = {"connection_made", "connection_lost", "data_received", "send_400_response"}
     ours |= {"pause_writing", "resume_writing"}
     assert ours <= vars(DeadlineProtocol).keys() & vars(H11Protocol).keys()
-    ours = {"capture_signals", "startup", "main_loop", "shutdown"}
+    ours = {"startup", "main_loop", "shutdown"}
     assert ours <= vars(_Uvicorn).keys() & vars(uvicorn.Server).keys()
+    assert "capture_signals" in vars(SignallessServer).keys() & vars(uvicorn.Server).keys()
 
 
 def test_a_server_starts_up_loops_and_shuts_down_in_this_order() -> None:

@@ -1,7 +1,7 @@
 # The same words in the README, in CI and at the desk. `make` alone says what there is.
 #
 # Every step of the set-up leaves a stamp in .venv/.stamps, so a second run repeats nothing, and
-# `rm -r .venv` starts anew. PYTHON= names the Python to build .venv from; ARGS= goes to the tool.
+# `rm -r .venv` starts again. PYTHON= names the Python to build .venv from; ARGS= goes to the tool.
 
 PYTHON ?=
 ARGS ?=
@@ -75,18 +75,18 @@ bench-peers: setup ## our plans against those of octoDNS, and of terraform if it
 soak: setup ## minutes under attack: ARGS="hostile --minutes 10"
 	@$(BIN)/python -m tests.soak $(ARGS)
 
-schemas: setup ## write schemas/ anew from the models
+schemas: setup ## write schemas/ again from the models
 	@sh tools/schemas.sh
 
-docs: setup ## write anew what the code knows of README.md and docs/
+docs: setup ## write again what the code knows of README.md and docs/
 	@$(BIN)/python tools/docs.py
 
-pictures: setup ## take the README's pictures of the pages anew
+pictures: setup ## take the README's pictures of the pages again
 	@command -v chromium >/dev/null || sh tools/apt.sh chromium 'it takes the pictures'
 	@$(BIN)/python tools/pictures.py
 
 # not of the whole set-up: what is installed lacks what pyproject.toml asks for now
-requirements: $(STAMPS)/installed ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes newer releases
+requirements: $(STAMPS)/installed ## pin again what pyproject.toml asks for; ARGS=--upgrade takes newer releases
 	@sh tools/requirements.sh $(ARGS)
 
 dist: setup ## a release in dist/: wheel, source, SBOM, pins, the same bytes each time

@@ -136,9 +136,9 @@ class _Enrollment:
         assert peer.certificate is not None
         raise Refused(
             "state_conflict",
-            f"the peer {peer.name!r} is active: its certificate holds until "
+            f"the peer {peer.name!r} is active: its certificate is valid until "
             f"{rfc3339(peer.certificate.not_after)}; the invitation was not used",
-            hint="to enroll under another grant, end this peer first: "
+            hint="to enroll under another grant, first revoke this peer: "
             f"`mosaic federation peer revoke {peer.name}`",
         )
 

@@ -69,7 +69,7 @@ Administration:
   db          Manage the database: its schema, and how to reach it.
   audit       Read and verify the audit log.
   trust       Show whether commits are signed as the rules of trust require.
-  notify      Tell people and forges what happens, and see what was told.
+  notify      Manage notices to people and forges, and show their delivery.
 
 Other:
   completion  Print the completion script of a shell.

@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _require_utf8() -> None:
-    """Start anew in Python's UTF-8 mode if the locale has another encoding.
+    """Start again in Python's UTF-8 mode if the locale has another encoding.
 
     Paths and settings are UTF-8, and libpq is given nothing else. Python does the same for the C
     locale (PEP 540). Output stays in the encoding of the locale.

@@ -139,7 +139,7 @@ def tls_context(target: Target) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=target.ca_file)
     except (OSError, ssl.SSLError) as error:
-        reason = "it is no PEM bundle" if isinstance(error, ssl.SSLError) else error.strerror
+        reason = "it is not a PEM bundle" if isinstance(error, ssl.SSLError) else error.strerror
         raise _unusable(target, "ca_file", target.ca_file, reason) from None
 
 

@@ -1,4 +1,4 @@
-"""How the database is reached, as the settings say it: read anew at each connect.
+"""How the database is reached, as the settings say it: read again at each connect.
 
 A file may be rewritten at any time, and a token may live for minutes.
 """
@@ -53,7 +53,7 @@ def _password(command: tuple[str, ...], folder: Path) -> str:
         result = run_process(command, cwd=folder, env=os.environ, bounds=BOUNDS)
     except OSError as error:
         message = f"{printable(command[0], 255)!r} cannot be started: {error.strerror}"
-        raise invalid(_COMMAND, message, "name a program that is there and may be run") from None
+        raise invalid(_COMMAND, message, "name a program that exists and can be run") from None
     except ProcessTimeout:
         _fail(f"it did not end within {BOUNDS.seconds:.0f} s")
     except OutputTooLarge:
@@ -66,7 +66,7 @@ def _password(command: tuple[str, ...], folder: Path) -> str:
     lines = result.output.decode(errors="replace").splitlines()
     if len(lines) != 1 or not lines[0] or "\0" in lines[0]:
         message = f"it printed {counted(len(lines), 'line')}, expected one, the password"
-        raise invalid(_COMMAND, message, "let it print the password alone, on standard output")
+        raise invalid(_COMMAND, message, "it must print only the password, on standard output")
     return lines[0]
 
 

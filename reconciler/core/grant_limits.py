@@ -46,7 +46,7 @@ class GrantLimits:
             Retry: `rate_limited`: the grant's last ones failed; `ca_unavailable`: the CA is away.
         """
         wait_s = self._failures.wait_s(str(grant_id), now_s, take=False)
-        _require(wait_s, "the last attempts of this grant came to nothing")
+        _require(wait_s, "the last attempts of this grant failed")
         if self.ca_reached:
             return
         if wait_s := self._probes.wait_s("", now_s):

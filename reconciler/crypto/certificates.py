@@ -75,7 +75,7 @@ def certificate_identity(der: bytes) -> CertificateIdentity:
     try:
         serial = x509.load_der_x509_certificate(der).serial_number
     except UNREADABLE:
-        raise Refused("request_malformed", "the DER is no certificate") from None
+        raise Refused("request_malformed", "the DER is not a certificate") from None
     return CertificateIdentity(format(serial, "x"), f"sha256:{hashlib.sha256(der).hexdigest()}")
 
 

@@ -146,7 +146,7 @@ def _der_of(unverified_csr: str) -> bytes:
     if any(label.endswith("PRIVATE KEY") for label in labels):
         raise _malformed(
             "got a private key beside the CSR: consider it stolen",
-            hint="make a new key, and send its CSR alone; never send a key to anybody",
+            hint="make a new key, and send only its CSR; never send a key to anybody",
         )
     if len(labels) != 1 or labels[0] not in _LABELS:
         got = ", ".join(labels[:5]) or "none"

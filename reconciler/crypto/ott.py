@@ -49,7 +49,7 @@ class Provisioner:
             raise NeedsEdit(
                 "config_invalid",
                 f"{path} is not the key of a provisioner: {type(error).__name__}",
-                hint="restore it from a backup; `ca init` writes it for a new CA alone",
+                hint="restore it from a backup; `ca init` writes it only for a new CA",
             ) from None
 
 

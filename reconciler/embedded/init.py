@@ -131,7 +131,7 @@ def _refuse_removed(home: Home) -> None:
             raise Refused(
                 "state_conflict",
                 f"the {what} of {home.path} was interrupted",
-                hint=f"remove what is left: `mosaic federation destroy --home {where}`",
+                hint=f"remove the rest: `mosaic federation destroy --home {where}`",
             )
 
 

@@ -2,7 +2,7 @@
 
 Events make it quick. Certain it is because the folder is compared every few seconds with how it
 was before the last pass read it: a change is seen whatever happened to the events, and to the
-folder itself (replaced, mounted over, reached by a link that was repointed, made anew).
+folder itself (replaced, mounted over, reached by a link that was repointed, made again).
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ async def revoke_due(gateway: Gateway) -> bool:
 
 async def _revoke(gateway: Gateway, due: queue.Due) -> MosaicError | None:
     try:
-        await gateway.ca.revoke(due.serial, f"grant {due.grant} ended or was enrolled anew")
+        await gateway.ca.revoke(due.serial, f"grant {due.grant} ended or was enrolled again")
     except MosaicError as error:
         return error
     return None

@@ -1,4 +1,4 @@
-"""Manifests edited as text: nothing but the values that change is written anew.
+"""Manifests edited as text: nothing but the values that change is written again.
 
 An edit replaces, inserts or deletes the text of one value at a time, at the places that `syntax`
 gives, until the text declares what was asked for. Comments and blank lines are never deleted, and

@@ -1,6 +1,6 @@
 """The one layout of manifests: two spaces, dashes indented, no trailing space, lines ended by LF.
 
-Only the space between tokens is written anew. Lines stay lines: blank ones, and those of a
+Only the space between tokens is written again. Lines stay lines: blank ones, and those of a
 collection in braces; comments, quotes, scalars and the order of keys are as they were written.
 """
 

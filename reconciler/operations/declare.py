@@ -153,7 +153,7 @@ def declared_peer(source: Source, name: str) -> Declared[PeerSpec] | None:
 
 
 def refuse_held_peer(tx: Tx, name: str) -> None:
-    """Raise where an operator has revoked the peer of a name: git cannot create it anew so far.
+    """Raise where an operator has revoked the peer of a name: git cannot create it again so far.
 
     Raises:
         Refused: `state_conflict`.

@@ -106,7 +106,7 @@ def _revocations(settings: Settings, provisioners: Path) -> Provisioner:
             "config_invalid",
             f"{file} is not there: the CA was made by a version with one key to sign and to revoke",
             hint="where the CA's files are, run `mosaic federation ca init` (or `prepare`) again"
-            " with its options, which adds what is missing; then start step-ca anew",
+            " with its options, which adds what is missing; then restart step-ca",
         )
     return Provisioner.load(file)
 
@@ -272,7 +272,7 @@ def keeping(
 
 
 def moving(home: Home, url: str) -> Callable[[asyncio.Event], Awaitable[None]]:
-    """Return what takes the steps of a move as they are due; step-ca starts anew for each."""
+    """Return what takes the steps of a move as they are due; step-ca starts again for each."""
 
     async def step() -> None:
         await asyncio.to_thread(continue_move, home.ca, database)

@@ -161,8 +161,8 @@ def _access(address: Address | UnixPath, settings: Settings) -> Access:
     if not isinstance(address, UnixPath) and not is_loopback(address[0]):
         raise NeedsEdit(
             "config_invalid",
-            f"{settings.origin_of('private_listen')}: {address[0]} is not of this machine alone,"
-            " and no token is set",
+            f"{settings.origin_of('private_listen')}: {address[0]} is reachable from other"
+            " machines, and no token is set",
             hint="set private_token_file (MOSAIC_PRIVATE_TOKEN_FILE), or listen on 127.0.0.1",
         )
     return Access(None, settings.private_hosts)

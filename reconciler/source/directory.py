@@ -1,7 +1,7 @@
 """A folder of manifests, read with care: nothing outside it, nothing that could stall a read.
 
 Where a link was repointed during the read, or the folder was replaced (the kubelet swaps `..data`
-so), all of it is read anew: what is returned is of one generation.
+so), all of it is read again: what is returned is of one generation.
 """
 
 from __future__ import annotations

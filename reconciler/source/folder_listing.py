@@ -30,7 +30,7 @@ _CHANGED: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
 
 
 class FolderChanged(Exception):
-    """The folder is not as it was listed; it may be read anew."""
+    """The folder is not as it was listed; it may be read again."""
 
 
 @dataclass(slots=True)

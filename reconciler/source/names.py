@@ -55,7 +55,7 @@ class Names:
             return _problem(name, "file.name", message, "rename it")
         if not {"", ".", ".."}.isdisjoint(name.split("/")):
             message = 'the name has an empty part, "." or ".." in it'
-            return _problem(name, "file.name", message, "make the tree anew with git add")
+            return _problem(name, "file.name", message, "create the tree again with git add")
         twin = self._seen.setdefault(name.lower(), name)
         if twin != name:
             message = f'the name differs from "{twin}" only in case'
@@ -92,7 +92,7 @@ def submodule(name: str) -> Problem:
 def twice(name: str) -> Problem:
     """Return the problem of a name that a tree holds more than once."""
     message = "the tree holds this name twice"
-    return _problem(name, "file.name", message, "make the tree anew with git add")
+    return _problem(name, "file.name", message, "create the tree again with git add")
 
 
 def too_large(name: str) -> Problem:
@@ -107,7 +107,7 @@ def content_problem(name: str, content: bytes) -> Problem | None:
         return too_large(name)
     if content.startswith(LFS_POINTER):
         message = "this is a pointer of Git LFS, not the manifest that it stands for"
-        hint = "keep manifests in git itself: git lfs untrack the pattern, and commit the file anew"
+        hint = "keep manifests in git: git lfs untrack the pattern, and commit the file again"
         return _problem(name, "file.lfs", message, hint)
     return None
 

@@ -46,7 +46,7 @@ def revoke_grant(tx: Tx, name: str, actor: str, reason: str) -> None:
 def resume_grant(tx: Tx, name: str, actor: str) -> GrantStatus:
     """Lift the hold of a grant; return the status that it has now.
 
-    A grant that an operator revoked stays revoked: the next apply may create its name anew.
+    A grant that an operator revoked stays revoked: the next apply may create its name again.
 
     Raises:
         Refused: `name_unknown`; `state_conflict`: nothing holds it.

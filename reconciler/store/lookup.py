@@ -58,7 +58,7 @@ class NamedRow:
 
     @property
     def held_revoked(self) -> bool:
-        """Whether an operator has revoked it, so that git cannot create it anew."""
+        """Whether an operator has revoked it, so that git cannot create it again."""
         return self.ended and self.hold is not None and self.hold.kind is HoldKind.REVOKE
 
 

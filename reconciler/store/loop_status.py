@@ -231,7 +231,7 @@ def resume(tx: Tx, actor: str) -> None:
     if current_pause is None:
         raise Refused(
             "state_conflict",
-            "nobody has paused the reconciler",
+            "the reconciler is not paused",
             hint="see `mosaic federation status`",
         )
     tx.run("UPDATE federation_applied SET paused = NULL")

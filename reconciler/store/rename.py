@@ -51,7 +51,7 @@ def _row_to_rename(tx: Tx, kind: Kind, old: str, new: str) -> NamedRow:
     if find_row(tx, kind, new) is not None:
         raise Refused(
             "name_taken",
-            f"{label}/{new} is there already, or an operator holds that name",
+            f"{label}/{new} exists already, or an operator holds that name",
             hint=f"choose another name; see `mosaic federation {label} show {new}`",
         )
     row = find_row(tx, kind, old)

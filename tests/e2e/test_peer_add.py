@@ -71,7 +71,7 @@ def test_an_invitation_that_somebody_else_used_is_told_to_both_sides(pair: Pair)
     late = beta("peer", "add", url, "--name", "late")
     assert late.code == 1
     assert "has been used, and not by this peer's key" in late.err
-    assert "tell the grantor at once" in late.err
+    assert "tell the grantor immediately" in late.err
     assert suspected(alpha) == before + 1
 
 

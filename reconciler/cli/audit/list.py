@@ -51,10 +51,10 @@ COLUMNS = (
     "--after",
     type=click.IntRange(0),
     metavar="SEQ",
-    help="Show what follows this record, all of it, and verify the chain from there on.",
+    help="Show all records after this one, and verify the chain from there.",
 )
 @click.option(
-    "--follow", is_flag=True, help="Go on with each new record, until Ctrl-C; verify them too."
+    "--follow", is_flag=True, help="Continue with each new record, until Ctrl-C; each is verified."
 )
 @click.option(
     "--limit",
@@ -74,7 +74,7 @@ def command(
     output: str,
 ) -> None:
     if follow and after is not None and limit is not None:
-        raise click.UsageError("--limit ends what --follow goes on with: give one of them")
+        raise click.UsageError("--limit and --follow exclude each other")
     with (
         open_database(read_settings(), "audit list", Role.READER) as database,
         database.transaction() as tx,
@@ -100,6 +100,6 @@ def _check_kind(kind: str) -> None:
     if kind not in known:
         raise NeedsEdit(
             "usage",
-            f"--kind: got {printable(kind)!r}, which is no kind of event",
+            f"--kind: got {printable(kind)!r}, which is not a kind of event",
             hint=f"did you mean {nearest(kind, known)}?",
         )

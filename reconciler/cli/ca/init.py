@@ -106,7 +106,7 @@ def _write(plan: CaPlan, settings: Settings) -> bool:
             try_settings(trial, step_ca, plan.public_url, plan.oid_arc, settings.listen)
         made = write_ca(plan)
         if not made and upgrade_ca(plan.folder, plan.provisioners):
-            click.echo("brought up to this version; start step-ca anew before `serve`")
+            click.echo("upgraded to this version; restart step-ca before `serve`")
     except OSError as error:
         raise NeedsEdit(
             "config_invalid",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from reconciler.config.home import Home
     from reconciler.core.issuance.crl_locations import CrlLocations
 
-# of the endpoint's certificates, which no row knows: 25 h at most, and time to start it anew
+# of the endpoint's certificates, which no row knows: 25 h at most, and time to start it again
 SERVERS_LIVE: Final = timedelta(hours=26)
 
 

@@ -190,11 +190,9 @@ def _theft_signals(database: Database) -> Finding:
     with database.transaction() as tx:
         grants = [each.grant for each in theft_signals(tx)]
     if not grants:
-        return Finding("theft", OK, "nobody came with a secret and another key than its own")
+        return Finding("theft", OK, "no signal that is not acknowledged")
     what = f"{counted(len(grants), 'signal')} of {', '.join(sorted(set(grants)))}"
-    return Finding(
-        "theft", WARNING, what, "see `mosaic federation status`, which says how to go on"
-    )
+    return Finding("theft", WARNING, what, "see `mosaic federation status`, which shows what to do")
 
 
 def _login(doctor: Examination, database: Database) -> None:

@@ -39,7 +39,7 @@ def _root_key(home: Home) -> Finding:
             return Finding(
                 "root key",
                 WARNING,
-                f"{path} is online: whoever reads it can make certificate authorities of ours",
+                f"{path} is online: anybody who reads it can issue any certificate",
                 "take it offline, and keep two copies: nothing needs it until the intermediate"
                 f" expires: `mv {shlex.quote(str(path.parent))} /media/offline/`",
             )
@@ -54,11 +54,11 @@ def _root_keys(home: Home) -> tuple[Path, ...]:
 def _listener(host: str, how: str) -> Finding:
     exposed = [each for each in _addresses(host) if _is_exposed(each)]
     if not exposed:
-        return Finding("CA network", OK, "step-ca is in reach of this machine or network alone")
+        return Finding("CA network", OK, "only this machine or network can reach step-ca")
     return Finding(
         "CA network",
         WARNING,
-        f"step-ca may be in reach from elsewhere: {how} {exposed[0]}",
+        f"other machines may be able to reach step-ca: {how} {exposed[0]}",
         "let it listen on a loopback or private address (`address` in its ca.json), or put a"
         " firewall before it: only `serve` has to reach it",
     )

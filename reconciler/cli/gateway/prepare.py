@@ -173,7 +173,7 @@ def _refuse_lost(settings: Settings, places: dict[str, Path], *, may_be_away: bo
         if not may_be_away:
             raise
         click.echo(f"it is not known whether the database is in use: {error.message}", err=True)
-        evidence = "the CA is there"  # it is made after all but its root
+        evidence = "the CA exists"  # it is made after all but its root
         used = "CA" not in missing and missing.keys() != {"CA's root"}
     if used:
         named = ", ".join(f"the {what} ({path})" for what, path in missing.items())

@@ -170,13 +170,13 @@ def _restore(restore: dict[str, str | None] | None) -> Iterator[Line]:
 
 def _theft_signals(signals: list[dict[str, Any]]) -> Iterator[Line]:
     for each in signals[:MAX_SIGNALS]:
-        text = f"grant/{each['grant']}: {each['secret']} came with another key"
+        text = f"grant/{each['grant']}: {each['secret']} was used with another key"
         text += f" from {each['address']} {away(each['firstAt'])}"
-        text += f", and {each['repeats']:,} times more" if each["repeats"] else ""
+        text += f", and {counted(each['repeats'], 'more time')}" if each["repeats"] else ""
         yield f"theft?        {text}", "red"
         if each["seq"] is not None:
             ack = f"`mosaic federation audit ack {each['seq']}`"
-            yield f"              once you have seen to it: {ack}", None
+            yield f"              when you have dealt with it: {ack}", None
     if len(signals) > MAX_SIGNALS:
         more = len(signals) - MAX_SIGNALS
         yield f"              and {more:,} more: `mosaic federation status --output json`", "red"

@@ -1,4 +1,4 @@
-"""Tell people and forges what happens, and see what was told."""
+"""Manage notices to people and forges, and show their delivery."""
 
 from __future__ import annotations
 

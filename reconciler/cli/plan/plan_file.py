@@ -174,7 +174,7 @@ def _verified(sealed: SealedPlan, settings: Settings) -> tuple[bytes, str | None
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("it has a key twice")
     return document
 
 

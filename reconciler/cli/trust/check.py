@@ -80,7 +80,7 @@ def _not_applied(settings: Settings) -> str:
     if applied is None:
         raise NeedsEdit(
             "usage",
-            "nothing tells which commit was applied last",
+            "it is not known which commit was applied last",
             hint="name a range, BASE..TIP: `mosaic federation trust check origin/main..HEAD`",
         )
     return f"{applied}.."

@@ -74,8 +74,8 @@ def explain_used(refusal: Refused) -> Refused:
     return Refused(
         refusal.code,
         "the invitation has been used, and not by this peer's key",
-        hint="unless you used it under another name, tell the grantor at once: "
-        "whoever used it holds a certificate of the grant",
+        hint="if you did not use it under another name, tell the grantor immediately: "
+        "somebody else has a certificate of the grant",
     )
 
 

@@ -126,7 +126,7 @@ def _judge(
             raise Refused(
                 "peer_address_refused",
                 f"{printable(host)} leads to {address}, which is not a public address",
-                hint=f"if that is meant, allow it: MOSAIC_ALLOW_ADDRESSES={address}",
+                hint=f"if this is intended, allow it: MOSAIC_ALLOW_ADDRESSES={address}",
             )
 
 
@@ -134,7 +134,7 @@ def _refuse_local_name(host: str) -> NoReturn:
     raise Refused(
         "peer_address_refused",
         f"{printable(host)} is a name of this site, which a proxy may take for a machine within it",
-        hint="if that is meant, reach it directly: name it in NO_PROXY",
+        hint="if this is intended, reach it directly: name it in NO_PROXY",
     )
 
 
@@ -162,5 +162,5 @@ def _wrong_url(url: httpx.URL) -> NeedsEdit:
     return NeedsEdit(
         "invitation_invalid",
         f"got {shown(plain)}, expected https://host",
-        hint="a gateway is reached by https alone; ask the grantor for the invitation",
+        hint="gateways are reached only by https; ask the grantor for the invitation",
     )

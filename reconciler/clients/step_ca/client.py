@@ -227,7 +227,7 @@ class CaClient:
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
-            raise _unavailable(f"the answer to {path} is no JSON object")
+            raise _unavailable(f"the answer to {path} is not a JSON object")
         return document
 
     async def _get(self, path: str, *, limit: int = MAX_JSON) -> bytes:

@@ -87,5 +87,5 @@ class Checkpoint:
 def _digest(text: str) -> bytes:
     match = _DIGEST.fullmatch(text)
     if match is None:
-        raise ValueError("it is no SHA-256 digest")
+        raise ValueError("it is not a SHA-256 digest")
     return bytes.fromhex(match[1])

@@ -124,7 +124,7 @@ def _record(line: str, number: int) -> Record:
             hash=_digest(document["hash"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise ValueError(f"line {number} is no record of an audit log") from None
+        raise ValueError(f"line {number} is not a record of an audit log") from None
 
 
 def _digest(text: str) -> bytes:

@@ -116,7 +116,7 @@ class BackupManifest:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             whole = False
         if not whole:
-            raise _other_format(content) or ValueError(f"it is no manifest of the format {FORMAT}")
+            raise _other_format(content) or ValueError(f"it is not a manifest of format {FORMAT}")
         names = [each.name for each in manifest.members]
         rows = [each.member for each in manifest.tables]
         if len(set(names)) != len(names) or rows != [name for name in names if _is_rows(name)]:

@@ -184,7 +184,7 @@ def _unique(urls: Iterable[str]) -> tuple[str, ...]:
 def _texts(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = data.get(name) or ()
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-        raise ValueError(f"{name} of its templateData is no list of texts")
+        raise ValueError(f"{name} of its templateData is not a list of texts")
     return tuple(value)
 
 

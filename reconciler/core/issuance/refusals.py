@@ -64,7 +64,7 @@ def contested() -> Refused:
     return Refused(
         "renewal_contested",
         "another key renews this certificate",
-        hint="use that key; if it is not yours, tell the grantor at once",
+        hint="use that key; if it is not yours, tell the grantor immediately",
     )
 
 

@@ -70,7 +70,7 @@ class GrantTerms:
 
 
 def widest(known: GrantTerms | None, grant: GrantDocument) -> GrantTerms:
-    """Return the terms to compare with from now on: those of another grant begin anew."""
+    """Return the terms to compare with from now on: those of another grant begin again."""
     if known is None or known.grant_id != grant.id:
         return GrantTerms.of(grant)
     return known if _is_narrowed(known, grant) else GrantTerms.of(grant)

@@ -40,7 +40,7 @@ class UseRecord:
             self._uses[serial] = Use(before.count + 1, min(before.first, at), max(before.last, at))
 
     def take(self) -> dict[str, Use]:
-        """Return what was gathered, and begin anew."""
+        """Return what was gathered, and begin again."""
         uses, self._uses = self._uses, {}
         return uses
 

@@ -108,9 +108,9 @@ def _ipv6(host: str) -> str:
     try:
         address = ipaddress.IPv6Address(host)
     except ValueError:
-        raise ValueError(f"{host!r} is no IPv6 address") from None
+        raise ValueError(f"{host!r} is not an IPv6 address") from None
     if address.scope_id is not None:
-        raise ValueError("an address with a zone (%) is one of this machine alone")
+        raise ValueError("an address with a zone (%) is valid only on this machine")
     if address.ipv4_mapped is not None:
         raise ValueError(f"write the IPv4 address that it stands for: {address.ipv4_mapped}")
     return str(_reachable(address))
@@ -125,7 +125,7 @@ def _name(host: str) -> str:
         try:
             return str(_reachable(ipaddress.IPv4Address(name)))
         except ipaddress.AddressValueError:
-            raise ValueError(f"{name!r} is no IPv4 address") from None
+            raise ValueError(f"{name!r} is not an IPv4 address") from None
     spelled = ".".join(map(_label, labels))
     if len(spelled) > MAX_NAME:
         raise ValueError(f"its name has {len(spelled)} characters, expected up to {MAX_NAME}")
@@ -149,14 +149,14 @@ def _mapped(host: str) -> str:
     try:
         return idna.uts46_remap(host, std3_rules=False, transitional=False)
     except idna.IDNAError as error:
-        raise ValueError(f"its host is no international name: {error}") from None
+        raise ValueError(f"its host is not an international name: {error}") from None
 
 
 def _label(label: str) -> str:
     if label.isascii() and not label.startswith("xn--"):
         if not _LABEL.fullmatch(label):
             raise ValueError(
-                f"{label!r} is no label of a host's name (1 to 63 of a-z, 0-9, - and _)"
+                f"{label!r} is not a label of a host name (1 to 63 of a-z, 0-9, - and _)"
             )
         return label
     import idna  # noqa: PLC0415  # as above
@@ -164,4 +164,4 @@ def _label(label: str) -> str:
     try:
         return idna.alabel(label).decode()
     except idna.IDNAError as error:
-        raise ValueError(f"{label!r} is no label of an international name: {error}") from None
+        raise ValueError(f"{label!r} is not a label of an international name: {error}") from None

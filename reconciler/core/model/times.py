@@ -49,7 +49,7 @@ def parse_rfc3339(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"got {shown(text)}, which is no time of the calendar: {error}") from None
+        raise ValueError(f"got {shown(text)}, which is not a calendar time: {error}") from None
 
 
 def parse_moment(text: str) -> datetime | timedelta:

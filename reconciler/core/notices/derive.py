@@ -151,7 +151,7 @@ def _declared(verb: str) -> Callable[[Any], _Part | None]:
             what = (
                 _granted(event.spec)
                 if granted
-                else changes_text(event.fields, new=verb == "added") or "declared anew"
+                else changes_text(event.fields, new=verb == "added") or "declared again"
             )
             fields = () if granted else shown_fields(event.fields)
             return (Item(_subject(event), shown_text(f"{verb}: {what}"), effect, fields),)
@@ -207,7 +207,7 @@ def _enrolled(event: certificate_events.PeerEnrolled) -> _Part:
 
 def _theft(event: certificate_events.TheftSuspected) -> _Part:
     secret = f"certificate {event.certificate}" if event.certificate else f"token {event.token}"
-    text = f"{secret} came from {event.address} with another key than its own ({event.code})"
+    text = f"{secret} was used from {event.address} with a key that is not its own ({event.code})"
     return _one(NoticeEvent.THEFT, NoticeState.BEGUN, event, text)
 
 

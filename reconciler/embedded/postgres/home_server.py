@@ -176,7 +176,7 @@ def _require_incomplete(home: Home) -> None:
 
 
 def _require_data(home: Home, cluster: Cluster) -> None:
-    """Refuse to begin anew, with an empty database, where a complete home has lost its data."""
+    """Refuse to begin again, with an empty database, where a complete home has lost its data."""
     if not home.config.is_file() or clusters.made(cluster):
         return
     hint = f"restore it from a backup, or remove {home.path} and start over"

@@ -160,7 +160,7 @@ def outside() -> Path:
 
 
 def remove_copies() -> None:
-    """Remove the copied servers from which nothing runs; who needs one again copies it anew.
+    """Remove the copied servers from which nothing runs; who needs one again copies it again.
 
     Raises:
         OSError: something cannot be removed.

@@ -5,7 +5,7 @@ folder that only the server's account may enter, and no mode changed of what is 
 is known by the pid in its `postmaster.pid` together with its working folder, which is its data.
 
 One that runs is never stopped because it takes no connection: it may be recovering, or full. Only
-one that says nothing at all is started anew.
+one that says nothing at all is started again.
 """
 
 from __future__ import annotations

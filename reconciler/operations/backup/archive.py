@@ -163,7 +163,7 @@ def _read_manifest(file: IO[bytes]) -> bytes:
     except (tarfile.HeaderError, ValueError):
         size = -1
     if not 0 < size <= MAX_FILE or header != _header(MANIFEST, size):
-        raise _differs(f"it does not begin with {MANIFEST}: it is no backup, or of another format")
+        raise _differs(f"it does not begin with {MANIFEST}: it is not a backup of this format")
     text = _read(file, size, MANIFEST)
     _expect(file, _padding(size), f"the padding of {MANIFEST}")
     return text

@@ -142,7 +142,7 @@ def _refuse_home(home: Home) -> None:
 
 def _again(home: Home) -> str:
     where = shlex.quote(str(home.path))
-    return f"remove what is there: `mosaic federation destroy --home {where}`"
+    return f"remove the rest: `mosaic federation destroy --home {where}`"
 
 
 def _files_of_home(archive: Archive, home: Home) -> Iterator[tuple[Path, bytes, int]]:

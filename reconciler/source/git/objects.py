@@ -54,7 +54,7 @@ def lacking(repository: Repository, what: str) -> NeedsEdit:
     )
     if partial.code != 0 or not partial.output:
         return unreadable(f"{what} is missing or damaged")
-    hint = "clone it anew without --filter"
+    hint = "clone it again without --filter"
     if git_version() >= _REFETCHES:
         command = f"git --git-dir={repository.folder} fetch --refetch --no-filter"
         hint = f"complete the clone: {command}, or {hint}"

@@ -67,7 +67,7 @@ class Remote:
             parts = urlsplit(location)
             host, user, password = parts.hostname or "", parts.username, parts.password
         except ValueError:
-            raise unreadable(f"{shown!r} is no URL") from None
+            raise unreadable(f"{shown!r} is not a URL") from None
         if parts.scheme not in PROTOCOLS or "::" in location.partition("://")[0]:
             raise unreadable(f"{shown!r} is not supported: a source is an https, ssh or file URL")
         if password is not None or (user is not None and parts.scheme != "ssh"):
@@ -79,7 +79,7 @@ class Remote:
         if host.startswith("-") or (user or "").startswith("-"):
             raise unreadable(f"the host of {shown!r} begins with a dash")
         if (parts.scheme == "file") == bool(host) or not parts.path.strip("/"):
-            raise unreadable(f"{shown!r} is no URL of a repository")
+            raise unreadable(f"{shown!r} is not the URL of a repository")
         return cls(f"{parts.scheme}{location[len(parts.scheme) :]}", parts.scheme)  # `HTTPS://…`
 
     def fetch(self, ref: str | None, cache: str | None) -> tuple[Repository, str]:
@@ -121,7 +121,7 @@ class Remote:
             refuse_dash(ref, "the ref")
             if not _NAME.fullmatch(ref):
                 raise unreadable(
-                    f"{printable(ref)!r} is no ref of a remote: name a branch, a tag or a full hash"
+                    f"{printable(ref)!r} is not a ref of a remote: name a branch, tag or full hash"
                 )
             plain = ref == "HEAD" or ref.startswith("refs/")
             names = (ref,) if plain else (f"refs/heads/{ref}", f"refs/tags/{ref}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CONFIRM: Final = "`mosaic federation apply`, then `mosaic federation restore --confirm`"
 ADOPT: Final = (
-    "name the database of before; or, if it was moved here, or this one is to be used from now on:"
+    "name the database that this gateway had; or, if it was moved here, or to use this one:"
     " `mosaic federation restore --adopt`"
 )
 
@@ -68,7 +68,7 @@ def require_same_database(tx: Tx, seen: SeenHead | None) -> SeenHead | None:
     """
     if (why := replaced(tx, seen)) is not None:
         raise NeedsEdit(
-            "database_replaced", f"the database is not the one of before: {why}", hint=ADOPT
+            "database_replaced", f"the database is not that of this gateway: {why}", hint=ADOPT
         )
     row = tx.row(
         "SELECT c.epoch, h.seq, h.hash FROM federation_control AS c, federation_audit_head AS h"
@@ -85,7 +85,7 @@ def replaced(tx: Tx, seen: SeenHead | None) -> str | None:
         return "its rows were written on another server"
     if seen is None or row["epoch"] > seen.epoch or audit.has_record(tx, seen.head):
         return None
-    return f"its audit log lacks record {seen.head.seq}, which this gateway has seen"
+    return f"its audit log does not have record {seen.head.seq}, which this gateway has seen"
 
 
 def close(tx: Tx, actor: str) -> int:
@@ -167,7 +167,7 @@ def confirm(tx: Tx, actor: str) -> None:
         raise Refused(
             "state_conflict",
             "no source was applied since the restore",
-            hint="apply it, all of it: `mosaic federation apply`",
+            hint="apply all of it: `mosaic federation apply`",
         )
     tx.run("UPDATE federation_control SET restored = NULL")
     audit.append(tx, actor, [RestoreConfirmed(row["epoch"])])

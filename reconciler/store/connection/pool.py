@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.store.connection.session import Limits
 
 WAIT_S: Final = 10.0  # for a connection
-MAX_AGE_S: Final = 300.0  # after which a session sees anew what the server's files say
+MAX_AGE_S: Final = 300.0  # after which a session sees again what the server's files say
 PREPARED_AFTER: Final = 1  # executions
 
 LOST_STATEMENTS: Final = (
@@ -159,7 +159,7 @@ class Pool:
             return Conflict()
         lost = bool(lent.connection.closed)
         if lost:
-            await self._drop_idle()  # the server was started anew: what is idle is as dead
+            await self._drop_idle()  # the server was started again: what is idle is as dead
         if lost and not (lent.fresh or lent.begun):
             return Conflict()
         return statement_failure(error, self._connector, lost=lost)

@@ -81,7 +81,7 @@ class Reader:
             try:
                 return await self._execute(self._idle.pop(), deadline_s, statement, values)
             except Retry:
-                # the server was started anew: what is idle is as dead
+                # the server was started again: what is idle is as dead
                 for connection, _ in self._idle:
                     await connection.close()
                 self._idle.clear()

@@ -188,7 +188,7 @@ def _warning(row: dict[str, Any], seq: int | None, *, held: bool) -> str:
     acknowledge = f"`mosaic federation audit ack {seq}`" if seq else "its record follows"
     suspended = "; the grant is suspended" if held else ""
     return (
-        f"grant/{row['name']}: theft suspected: {row['secret']} came from {row['address']} with"
-        f" another key than its own ({row['code']}){suspended}; once it is understood:"
+        f"grant/{row['name']}: theft suspected: {row['secret']} was used from {row['address']} with"
+        f" a key that is not its own ({row['code']}){suspended}; when you know the cause:"
         f" {acknowledge}"
     )

@@ -174,7 +174,7 @@ def role_differences(tx: Tx, *, of_ours: bool = False) -> tuple[str, ...]:
             differing.append(f"the role {name} has attributes beyond LOGIN and INHERIT")
         memberships = set(row["member_of"])
         for role in sorted(memberships ^ set(LOGINS[name])):
-            verb = "is a member of" if role in memberships else "is no member of"
+            verb = "is a member of" if role in memberships else "is not a member of"
             differing.append(f"the role {name} {verb} {role}")
     if database.owner_is_superuser:
         differing.append(f"the owner of the tables, {database.owner}, is a superuser")

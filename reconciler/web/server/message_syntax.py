@@ -52,7 +52,7 @@ def check_head(received: bytes) -> None:
     size = (end if end >= 0 else received.rfind(b"\r\n")) + 2
     if size < 2:  # not one whole line
         if b"\n" in received:
-            raise SyntaxRefused("a line that ends in LF alone")
+            raise SyntaxRefused("a line that ends with LF only")
         return
     line = _REQUEST_LINE.match(received, 0, size)
     if line is None:
@@ -62,7 +62,7 @@ def check_head(received: bytes) -> None:
     if end >= 0:
         _check_fields(received[line.end() : size], version=line[1])
     elif b"\n" in received[size:]:
-        raise SyntaxRefused("a line that ends in LF alone")
+        raise SyntaxRefused("a line that ends with LF only")
 
 
 def _check_fields(lines: bytes, *, version: bytes) -> None:
@@ -83,7 +83,7 @@ def _check_fields(lines: bytes, *, version: bytes) -> None:
     if len(lengths) + len(codings) > 1:  # RFC 9112 6.1, 6.3
         raise SyntaxRefused("more than one length of the body")
     if not all(_LENGTH.fullmatch(length) for length in lengths):
-        raise SyntaxRefused("a Content-Length that is no number")
+        raise SyntaxRefused("a Content-Length that is not a number")
     if codings and (codings[0].lower() != b"chunked" or version == b"0"):
         raise SyntaxRefused("a transfer coding that is not chunked")
 

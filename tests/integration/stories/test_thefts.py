@@ -156,8 +156,8 @@ def test_status_and_doctor_show_it_until_it_is_acknowledged(
         "repeats": 3,
     }
     shown = mosaic.ok("status").out
-    assert f"grant/beta-tasks: token/{spent.public_id} came with another key" in shown
-    assert "3 times more" in shown
+    assert f"grant/beta-tasks: token/{spent.public_id} was used with another key" in shown
+    assert "3 more times" in shown
     assert f"mosaic federation audit ack {seq}" in shown
     findings = mosaic("doctor", "--output", "json").document
     assert [each["state"] for each in findings if each["check"] == "theft"] == ["warning"]

@@ -289,8 +289,8 @@ CASES: dict[str, tuple[str, str]] = {
     "a day that is none": (
         grant("2036-06-30", "§2036-02-30"),
         (
-            '[field.value] spec.expiresAt: got "2036-02-30T00:00:00Z", which is no time of the'
-            " calendar: day is out of range for month"
+            '[field.value] spec.expiresAt: got "2036-02-30T00:00:00Z", which is not a calendar'
+            " time: day is out of range for month"
         ),
     ),
     "year": (

@@ -104,7 +104,7 @@ def test_a_partial_clone_says_what_it_lacks_and_its_hint_works(
     repository.git("clone", "-q", "--bare", f"--filter={kind}", repository.url, str(partial.path))
     with pytest.raises(NeedsEdit, match="this is a partial clone, and it lacks objects") as caught:
         partial.read(path="manifests")
-    assert "clone it anew without --filter" in caught.value.hint
+    assert "clone it again without --filter" in caught.value.hint
     command = re.search(r"complete the clone: git (.*), or", caught.value.hint)
     if git_version() < (2, 36):
         assert command is None

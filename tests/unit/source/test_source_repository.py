@@ -113,7 +113,7 @@ def test_a_branch_is_read_before_a_tag_of_its_name(repository: Checkout) -> None
         (("{path}/none", "main"), "does not exist"),
         (("{url}", "-x"), "the ref '-x' begins with a dash"),
         (("{url}", "mian"), "the repository has no ref 'mian'"),
-        (("{url}", "main~1"), "is no ref of a remote"),
+        (("{url}", "main~1"), "is not a ref of a remote"),
         (("--upload-pack=touch://x",), "the source '--upload-pack=touch://x' begins with a dash"),
         (("ext::touch x",), "contains an invalid character"),
         (("ext::x",), "is not supported: a source is an https, ssh or file URL"),
@@ -122,8 +122,8 @@ def test_a_branch_is_read_before_a_tag_of_its_name(repository: Checkout) -> None
         (("git://alpha.example/x",), "is not supported"),
         (("ssh://-oProxyCommand=x/y",), "the host of 'ssh://-oProxyCommand=x/y' begins with"),
         (("-x@-y:z",), "the source '-x@-y:z' begins with a dash"),
-        (("https://alpha.example",), "is no URL of a repository"),
-        (("file://alpha.example/x",), "is no URL of a repository"),
+        (("https://alpha.example",), "is not the URL of a repository"),
+        (("file://alpha.example/x",), "is not the URL of a repository"),
     ],
 )
 def test_what_names_no_commit_is_refused_before_git_obeys_it(

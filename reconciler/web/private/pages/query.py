@@ -39,7 +39,7 @@ class Query:
         except ValueError:
             raise Refused("request_malformed", "the query cannot be read") from None
         if len(values) != len(pairs):
-            raise Refused("request_malformed", "a parameter of the query is there twice")
+            raise Refused("request_malformed", "the query has a parameter twice")
         for name in values.keys() - known:
             expected = ", ".join(sorted(known)) or "none"
             message = f"the query has the parameter {shown(name)}, expected {expected}"

@@ -161,7 +161,7 @@ def test_secrets_are_not_made_anew_beside_a_ca_whose_keys_are_lost(shell: Comman
     shutil.rmtree(shell.cwd / "keys")
     done = prepare_secrets(shell, **away)
     assert (done.code, done.out) == (78, "")
-    assert "the CA is there, but the sealing keys" in done.err
+    assert "the CA exists, but the sealing keys" in done.err
 
 
 def test_secrets_are_not_made_anew_for_a_database_that_is_in_use(shell: Command) -> None:

@@ -141,9 +141,9 @@ def test_authority_listens_on_a_path_that_a_killed_one_left(mosaic: Quick) -> No
 @pytest.mark.parametrize(
     ("listen", "token", "message"),
     [
-        ("0.0.0.0:8500", None, "0.0.0.0 is not of this machine alone, and no token is set"),
-        ("192.0.2.1:8500", None, "192.0.2.1 is not of this machine alone"),
-        ("alpha.example:8500", None, "alpha.example is not of this machine alone"),
+        ("0.0.0.0:8500", None, "0.0.0.0 is reachable from other machines, and no token is set"),
+        ("192.0.2.1:8500", None, "192.0.2.1 is reachable from other machines"),
+        ("alpha.example:8500", None, "alpha.example is reachable from other machines"),
         ("0.0.0.0:8500", "missing", "the token cannot be read: No such file"),
         ("0.0.0.0:8500", "short", "expected one token of 16 characters or more"),
         ("192.0.2.1:8500", "good", "cannot listen on 192.0.2.1 port 8500"),

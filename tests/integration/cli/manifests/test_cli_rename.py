@@ -79,7 +79,7 @@ def test_a_name_that_is_taken_held_or_not_there_changes_nothing(mosaic: Quick) -
     mosaic.ok("grant", "revoke", "b", "--yes")
     files = {path: path.read_bytes() for path in (mosaic.cwd / "manifests").iterdir()}
     for old, new, says in (
-        ("grant/a", "b", "is there already"),
+        ("grant/a", "b", "exists already"),
         ("grant/b", "c", "no live grant/b"),
         ("grant/nobody", "c", "no live grant/nobody"),
         ("grant/a", "Not-A-Label", "expected a name"),

@@ -216,6 +216,28 @@ def test_openpgp_keys_of_the_operators_keyring_count(trust: Trust, gpg_home: Pat
         person.stop()
 
 
+def test_an_openpgp_key_that_was_revoked_or_has_expired_signs_nothing(
+    trust: Trust, gpg_home: Path
+) -> None:
+    past = ("--faked-system-time", "20200102T000000")
+    person = Gpg.make(gpg_home, "ada", "--faked-system-time", "20200101T000000")
+    keyring = gpg_home.parent / "keys.asc"
+    trust.mosaic.variables["MOSAIC_SIGNERS_KEYRING"] = str(keyring)
+    try:
+        commit = person.commit(trust.checkout, "By OpenPGP")
+        person.run(*past, "--quick-set-expire", person.fingerprint, "1d")
+        person.export(keyring)
+        trust.untrusted(commit, "by a key that has expired")
+        person.run(*past, "--quick-set-expire", person.fingerprint, "0")
+        revocation = gpg_home / "openpgp-revocs.d" / f"{person.fingerprint}.rev"
+        revocation.write_text(revocation.read_text().replace(":-----BEGIN", "-----BEGIN"))
+        person.run("--import", "--", str(revocation))
+        person.export(keyring)
+        trust.untrusted(commit, "by a key that was revoked")
+    finally:
+        person.stop()
+
+
 def test_the_mail_of_an_openpgp_key_is_no_signer(trust: Trust, gpg_home: Path) -> None:
     person = Gpg.make(gpg_home, "ada")
     try:

@@ -139,6 +139,33 @@ def test_a_merge_that_brings_a_wider_manifest_back_needs_the_quorum_itself(trust
     trust.untrusted(evil, f"it widens grant/g, {ONE_OF_TWO}")
 
 
+@pytest.mark.parametrize("sides", [("b", "c"), ("crossed",)], ids=["octopus", "criss-cross"])
+def test_no_shape_of_a_merge_brings_a_wider_manifest_back(
+    trust: Trust, sides: tuple[str, ...]
+) -> None:
+    checkout, merge = trust.checkout, ("merge", "-q", "--no-ff", "--no-commit")
+    for side in "abc":
+        checkout.git("branch", side)
+    checkout.write(g=grant_manifest("g", rows=100))
+    trust.grace.commit(checkout, "Less")
+    trust.ok()
+    for side in "abc":
+        checkout.git("checkout", "-q", side)
+        trust.grace.commit(checkout, f"Nothing of it on {side}")
+    checkout.git("checkout", "-q", "-b", "crossed", "a")
+    checkout.git(*merge, "main")
+    trust.grace.commit(checkout, "One way")
+    checkout.git("checkout", "-q", "main")
+    checkout.git(*merge, "a")
+    trust.grace.commit(checkout, "The other way")
+    trust.ok()
+    checkout.git(*merge, "-s", "ours", *sides)
+    checkout.write(g=grant_manifest("g"))
+    evil = trust.grace.commit(checkout, "All of them, I say")
+    assert len(checkout.git("rev-parse", f"{evil}^@").split()) == 1 + len(sides)
+    trust.untrusted(evil, f"it widens grant/g, {ONE_OF_TWO}")
+
+
 @pytest.mark.parametrize("removed", [True, False])
 def test_a_merge_with_a_branch_that_renamed_the_file_brings_nothing_back(
     trust: Trust, *, removed: bool

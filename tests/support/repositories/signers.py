@@ -79,10 +79,10 @@ class Gpg:
     mail: str
 
     @classmethod
-    def make(cls, home: Path, mail: str, expires: str = "0") -> Gpg:
+    def make(cls, home: Path, mail: str, *options: str) -> Gpg:
         home.mkdir(mode=0o700)
         made = cls(home, mail)
-        made.run("--quick-generate-key", f"Grace <{mail}>", "ed25519", "sign", expires)
+        made.run(*options, "--quick-generate-key", f"Grace <{mail}>", "ed25519", "sign", "0")
         return made
 
     def run(self, *words: str) -> bytes:

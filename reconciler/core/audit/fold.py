@@ -58,7 +58,7 @@ from reconciler.core.audit.row_events import (
 )
 from reconciler.core.audit.state import AuditState, RowState
 from reconciler.core.model.observed import Hold
-from reconciler.core.model.spec import digest_of
+from reconciler.core.model.spec import check_spec, digest_of
 from reconciler.core.model.states import HoldKind
 
 if TYPE_CHECKING:
@@ -162,8 +162,10 @@ def _take_row_event(row: RowState, event: RowEvent, record: Record) -> None:
 def _take_spec(
     state: AuditState, event: RowCreated | RowUpdated | RowReplaced | RowReverted
 ) -> None:
+    spec = dict(event.spec)
+    check_spec(event.row.kind, spec)
     row = state.row(event.row)
-    row.spec = dict(event.spec)
+    row.spec = spec
     row.digest = event.digest or digest_of(event.spec)
     if not isinstance(event, RowReverted):
         row.managed = row.managed or event.managed

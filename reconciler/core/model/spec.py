@@ -130,6 +130,20 @@ def spec_from_json(kind: Kind, document: dict[str, Any]) -> Spec:
     )
 
 
+def check_spec(kind: Kind, document: dict[str, Any]) -> None:
+    """Raise unless a document is the canonical form of a spec, whose values can be compared.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: it is not.
+    """
+    parsed = spec_from_json(kind, document)
+    values: tuple[object, ...] = (parsed.protect,)
+    if isinstance(parsed, GrantSpec):
+        values = (parsed.peer, parsed.subject_user_id, parsed.scope.max_rows_per_query)
+    if not all(isinstance(each, str | int) for each in values):
+        raise TypeError("a value of the spec is of another type")
+
+
 def spec_digest(spec: Spec) -> str:
     """Return the digest of what `spec` declares: equal for specs that mean the same."""
     return digest_of(spec.as_json())

@@ -247,7 +247,7 @@ def _names(tx: Tx, subject: str) -> list[str]:
         " AND body::jsonb #>> '{data,id}' = ANY(:ids)",
         ids=[row["id"] for row in ids],
     )
-    return sorted({subject, *(row["subject"] for row in (*new, *old))})
+    return sorted({subject, *(row["subject"] for row in (*new, *old) if row["subject"])})
 
 
 def _records_of(tx: Tx, row_id: UUID) -> list[dict[str, Any]]:

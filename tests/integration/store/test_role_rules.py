@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -10,14 +11,19 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 
 from reconciler.core.audit.chain import Head, chain, record_hash
-from reconciler.core.audit.events import ReconcilerPaused
+from reconciler.core.audit.events import EVENT_TYPES, ReconcilerPaused
 from reconciler.core.privileges import Role
 from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
+from reconciler.store.roles.making import make_roles
+from tests.support.commands.in_process import shell
+from tests.support.commands.process import write
 from tests.support.database.roles import rows_with_roles, session
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.support.gateways.enrollee import Rows
 
@@ -25,6 +31,18 @@ if TYPE_CHECKING:
 @pytest.fixture
 def rows(database_url: str) -> Rows:
     return rows_with_roles(database_url)
+
+
+def camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
+
+
+# every detail that an event may have
+DETAILS: Final = sorted(
+    {camel_case(each.name) for kind in EVENT_TYPES.values() for each in fields(kind)}
+    | {"from", "to"}
+)
 
 
 def enroll(rows: Rows) -> None:
@@ -160,6 +178,46 @@ def test_no_role_appends_what_would_break_the_log_for_ever(
             event = json.dumps([{"kind": "x", "subject": "x", "data": data}])
             with refused:
                 connection.execute("SELECT federation_append_events('x', %s)", [event])
+
+
+WRONG: Final = (5, "x", ["x"], {"a": 1}, None, True)
+READERS: Final = (
+    "history",
+    "history grant/g",
+    "explain grant/g",
+    "explain peer/beta",
+    "at 2030-01-01",
+)
+
+
+def test_no_record_that_a_role_appends_stops_those_that_read_the_log(
+    tmp_path: Path, database_url: str
+) -> None:
+    mosaic = shell(tmp_path, database_url)
+    write(tmp_path / "manifests", beta=peer_manifest(), g=grant_manifest("g"))
+    mosaic.ok("apply", "--yes")
+    with mosaic.rows.database.transaction() as tx:
+        make_roles(tx)
+        ids = tx.rows(
+            "SELECT id::text, 'grant/g' AS subject FROM federation_grants"
+            " UNION ALL SELECT id::text, 'peer/beta' FROM federation_peers"
+        )
+    events = [
+        {
+            "kind": kind,
+            "subject": row["subject"],
+            "data": json.dumps(dict.fromkeys(DETAILS, value) | {"id": row["id"]}),
+        }
+        for kind in EVENT_TYPES
+        for value in WRONG
+        for row in ids
+    ]
+    with session(database_url, Role.OPERATOR) as connection:
+        connection.execute("SELECT federation_append_events('user:eve', %s)", [json.dumps(events)])
+
+    for words in (*READERS, "audit list", "audit verify", "status", "drift", "plan"):
+        done = mosaic(*words.split())
+        assert "internal error" not in done.err, (words, done.err)
 
 
 POISON: Final = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -63,9 +64,9 @@ def figures() -> Iterator[Pairs]:
             for state, flags in (("warm", ()), ("cold", ("--verify",))):
                 yield pair(
                     f"no-op plan of {GRANTS:,}, {state}",
-                    lambda flags=flags: ours.mosaic("plan", *flags, "manifests"),  # type: ignore[misc]
+                    partial(ours.mosaic, "plan", *flags, "manifests"),
                     f"{peer}, as many records",
-                    lambda theirs=theirs, words=words: theirs.run(words),  # type: ignore[misc]
+                    partial(theirs.run, words),
                     rounds=ROUNDS,
                 )
 

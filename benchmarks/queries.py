@@ -11,6 +11,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -133,9 +134,9 @@ def _grow(rows: Rows, first: int, last: int) -> int:
 def _seconds(rows: Rows, client: httpx.Client, first: int) -> dict[str, float]:
     names = [f"new-{number}" for number in range(first, first + TIMES)]
     peers = [(Enrollee(), rows.invite(name)) for name in names]
-    enrolled = [_timed(lambda p=peer, t=token: p.enroll(client, t)) for peer, token in peers]  # type: ignore[misc]
+    enrolled = [_timed(partial(peer.enroll, client, token)) for peer, token in peers]
     with rows.certificates_due():
-        renewed = [_timed(lambda p=peer: p.renew(client, Enrollee())) for peer, _ in peers]  # type: ignore[misc]
+        renewed = [_timed(partial(peer.renew, client, Enrollee())) for peer, _ in peers]
     serial = rows.one("SELECT serial FROM federation_certificates WHERE status = 'issued' LIMIT 1")
     ask = "SELECT * FROM federation_authority WHERE serial = :serial"
     with rows.database.transaction() as tx:

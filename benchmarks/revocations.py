@@ -100,7 +100,7 @@ def _measure(
     peer = Enrollee()
     assert peer.enroll(client, rows.invite("honest-0")).status_code == 201
     written, wal = _written(ca), rows.one(_WAL)
-    with enrolling, _working(running, parts):
+    with enrolling, _Working(running, parts):
         began_s = time.monotonic()
         _apply_apart(rows, peer_manifest(), *honest)
         yield Line(f"one apply that ends {REVOKED:,} grants", _seconds(began_s))
@@ -160,7 +160,7 @@ class _Enrolling:
                 return
 
 
-class _working:  # noqa: N801 - a context manager, used as a function
+class _Working:
     """The workers of a gateway, in the loop of a server, until the block ends."""
 
     def __init__(self, running: Running, parts: Parts) -> None:

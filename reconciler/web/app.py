@@ -127,7 +127,7 @@ class _Calls:
         grant = await stories.grant_of_proof(self._gateway, proof(request))
         return JSONResponse(grant.as_json())
 
-    async def roots(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
+    async def roots(self, _request: Request) -> Response:
         bundle = "".join(f"{root.strip()}\n" for root in self._gateway.roots)
         return Response(bundle, headers=CACHED, media_type="application/pem-certificate-chain")
 
@@ -140,13 +140,13 @@ class _Calls:
             raise Retry("crl_unavailable", "the database holds no revocation list of this issuer")
         return Response(crl.der, headers=CACHED, media_type="application/pkix-crl")
 
-    async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
+    async def openapi(self, _request: Request) -> Response:
         return Response(self._openapi, headers=CACHED, media_type="application/json")
 
-    async def health(self, request: Request) -> Response:  # noqa: ARG002 - the process answers
+    async def health(self, _request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
-    async def ready(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
+    async def ready(self, _request: Request) -> Response:
         if time.monotonic() >= self._ready_until_s:
             try:
                 async with asyncio.timeout(READY_DEADLINE_S):

@@ -62,10 +62,12 @@ def command(
     oid_arc: str | None,
 ) -> None:
     settings = read_settings(public_url=public_url, oid_arc=oid_arc)
-    if folder is None and settings.home is None:
-        raise NeedsEdit("usage", "there is no gateway here", hint="pass the CA's folder: --dir DIR")
-    target = Path(folder) if folder is not None else settings.home.ca  # type: ignore[union-attr]  # checked above
-    target = target.absolute()
+    if folder is None:
+        if settings.home is None:
+            hint = "pass the CA's folder: --dir DIR"
+            raise NeedsEdit("usage", "there is no gateway here", hint=hint)
+        folder = str(settings.home.ca)
+    target = Path(folder).absolute()
     provisioners = provisioners or (
         str(settings.ca_provisioners) if settings.ca_provisioners else None
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
@@ -91,8 +92,6 @@ def test_promtool_takes_the_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["up", "authority"])
 def test_promtool_finds_nothing_wrong_with_names_and_help_of_metrics(verb: str) -> None:
-    import asyncio  # noqa: PLC0415 - here alone
-
     assert promtool("check", "metrics", stdin=asyncio.run(Metrics(verb).text())) == ""
 
 

@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
+from reconciler.core.issuance.tokens import Token, new_token
 from reconciler.crypto.certificates import read_certificate, verify_chain
 from reconciler.crypto.keys import generate_key
+from reconciler.store.audit import log as audit
 from tests.support.gateways.enrollee import (
     API,
     Enrollee,
@@ -104,8 +106,6 @@ def test_pickup_by_an_unknown_key_and_by_a_bad_proof_are_one_401(client: httpx.C
 
 
 def test_unknown_tokens_and_wrong_secrets_are_one_401(client: httpx.Client, rows: Rows) -> None:
-    from reconciler.core.issuance.tokens import Token, new_token  # noqa: PLC0415 - a lie to tell
-
     known = rows.invite("beta-tasks")
     wrong = Token(known.public_id, new_token(bytes(10), b"w" * 32).secret)
     unknown = new_token(b"u" * 10, b"u" * 32)
@@ -283,8 +283,6 @@ def test_renewal_by_proof_gets_a_new_certificate_and_leaves_the_old_one(
 
 
 def test_the_audit_chain_verifies_after_all_of_it(client: httpx.Client, rows: Rows) -> None:
-    from reconciler.store.audit import log as audit  # noqa: PLC0415 - what the others leave behind
-
     peer, token = Enrollee(), rows.invite("beta-tasks")
     peer.enroll(client, token)
     peer.enroll(client, token)

@@ -14,6 +14,7 @@ from reconciler.store.db import Tx
 from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.drift.repair import drifted, revert
 from reconciler.store.roles.making import make_roles
+from reconciler.store.views.grants import show_grant
 from reconciler.web.private.access import Access
 from reconciler.web.private.pages import documents
 from reconciler.web.private.pages.query import Query
@@ -120,8 +121,6 @@ def test_a_list_shows_each_row_of_its_json(client: httpx.Client, path: str) -> N
 def test_a_grant_is_the_document_of_grant_show_with_its_story(
     client: httpx.Client, rows: Rows, certificate: Certified
 ) -> None:
-    from reconciler.store.views.grants import show_grant  # noqa: PLC0415 - what the verb prints
-
     document = client.get("/grants/beta-tasks.json").json()
 
     with rows.database.transaction() as tx:

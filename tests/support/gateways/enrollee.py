@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.plan.guard import GuardOptions
 from reconciler.core.source import Source, SourceFile
-from reconciler.crypto.csr import make_csr
+from reconciler.crypto.csr import digest_of_pem, make_csr
 from reconciler.crypto.keys import PrivateKey, generate_key
 from reconciler.crypto.proof import make_proof
 from reconciler.manifest.load import load
@@ -180,8 +180,6 @@ class Enrollee:
         return client.get(f"{API}/grant", headers=self.proof("GET", "/grant"))
 
     def renew(self, client: httpx.Client, successor: Enrollee) -> httpx.Response:
-        from reconciler.crypto.csr import digest_of_pem  # noqa: PLC0415 - with the claim it makes
-
         path, csr = "/certificates/renew", successor.csr_pem()
         headers = self.proof("POST", path, **{"csr#S256": digest_of_pem(csr)})
         return client.post(f"{API}{path}", headers=headers, json={"csr": csr})

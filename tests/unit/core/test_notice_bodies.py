@@ -12,11 +12,12 @@ from typing import Any, get_args
 
 import pytest
 
-from reconciler.core.audit import certificate_events, row_events
+from reconciler.core.audit import certificate_events, events, row_events
 from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
 from reconciler.core.audit.event_base import RowRef, grant_ref
 from reconciler.core.audit.events import Event
 from reconciler.core.model.spec import Kind
+from reconciler.core.notices import derive
 from reconciler.core.notices.derive import notices_of
 from reconciler.core.notices.model import Item, Notice, NoticeEvent, NoticeState
 from reconciler.core.notices.render import render
@@ -182,9 +183,6 @@ UNTOLD = {
 
 
 def test_each_event_is_told_or_is_known_not_to_be() -> None:
-    from reconciler.core.audit import events  # noqa: PLC0415
-    from reconciler.core.notices import derive  # noqa: PLC0415
-
     untold = UNTOLD | {
         events.ReconcilerPaused,
         events.ReconcilerResumed,

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from inspect import getsource
 
 import pytest
 
@@ -419,9 +421,6 @@ def test_the_table_has_every_code() -> None:
 
 
 def source_text(module: str) -> str:
-    from importlib import import_module  # noqa: PLC0415 - one use
-    from inspect import getsource  # noqa: PLC0415 - one use
-
     return getsource(import_module(f"reconciler.manifest.{module}"))
 
 

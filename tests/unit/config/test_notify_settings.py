@@ -30,7 +30,7 @@ def test_targets_are_read_with_paths_beside_their_file(tmp_path: Path) -> None:
     hook, status, slack = read_targets(settings(tmp_path, JSON, forge, chat))
     assert hook.secret_file == str(tmp_path / "s")
     assert status.token_file == "/t"
-    assert status.events == ("applied", "refused", "failing", "commit")
+    assert status.events == ("applied", "refused", "failing", "commit", "superseded")
     assert (slack.kind, slack.events) == (TargetKind.SLACK, ("theft", "drift"))
     assert "a.example" not in repr(hook)
 

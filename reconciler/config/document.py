@@ -72,7 +72,8 @@ def change_config(home: Home, values: Mapping[str, str]) -> None:
         line = f"{name} = {_quoted(value)}"
         # what follows the first header belongs to its table
         end = next((i for i, text in enumerate(lines) if _HEADER.match(text)), len(lines))
-        own = [i for i, text in enumerate(lines[:end]) if re.match(rf"\s*{name}\s*=", text)]
+        key = re.compile(rf"""\s*(?P<quote>["']?){name}(?P=quote)\s*=""")
+        own = [i for i, text in enumerate(lines[:end]) if key.match(text)]
         if own:
             comment = re.search(r"""["']\s*(#.*)$""", lines[own[0]].rstrip("\r\n"))
             lines[own[0]] = f"{line}  {comment[1]}\n" if comment else f"{line}\n"
@@ -80,13 +81,20 @@ def change_config(home: Home, values: Mapping[str, str]) -> None:
             lines.insert(end, f"\n{line}\n")
     text = "".join(lines)
     has = tomllib.loads(_content(home))
-    if tomllib.loads(text) != {**has, **values}:
+    if _parsed(text) != {**has, **values}:
         names = ", ".join(values)
         message = f"{names} cannot be changed here: each must be on a line of its own"
         hint = "write each on one line, then run the command again"
         raise invalid(str(home.config), message, hint)
     if any(has.get(name) != value for name, value in values.items()):
         replace_file(home.config, text.encode())
+
+
+def _parsed(text: str) -> dict[str, object] | None:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:  # an old value was not whole on its line
+        return None
 
 
 def _quoted(value: str) -> str:

@@ -78,23 +78,25 @@ class SignatureSetting:
 class ProxyRules:
     """The HTTP proxy that the environment names, and whether peers are reached through it.
 
-    `url` may hold a password; `bypass` are the entries of NO_PROXY.
+    `url` may hold a password, and is of `variable`; `bypass` are the entries of NO_PROXY.
     """
 
     url: str | None = field(default=None, repr=False)
     bypass: tuple[str, ...] = ()
     used: bool = False
+    variable: str = "HTTPS_PROXY"
 
 
 def read_proxy_rules(environ: Mapping[str, str], *, used: bool) -> ProxyRules:
     """Return the rules of `https_proxy`, `all_proxy` and `no_proxy`; lower case first, as curl."""
     names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-    url = next((environ[name] for name in names if environ.get(name)), None)
+    variable = next((name for name in names if environ.get(name)), names[1])
+    url = environ.get(variable) or None
     if url is not None and "://" not in url:
         url = f"http://{url}"
     bypass = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     entries = tuple(entry.strip() for entry in bypass.split(",") if entry.strip())
-    return ProxyRules(url, entries, used)
+    return ProxyRules(url, entries, used, variable)
 
 
 def read_peer_proxy(text: str) -> bool:

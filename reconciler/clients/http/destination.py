@@ -20,7 +20,7 @@ from reconciler.clients.http.address_rules import (
     literal_address,
     may_reach,
 )
-from reconciler.clients.http.proxy import UNUSED_HINT, proxy_for, proxy_name
+from reconciler.clients.http.proxy import proxy_for, proxy_name, unused_hint
 from reconciler.core.model.text import printable, shown
 from reconciler.core.setting_values import ProxyRules
 from reconciler.errors import NeedsEdit, Refused, Retry
@@ -92,7 +92,7 @@ async def find(
             f"check the proxy {proxy_name(proxy)}, then try again",
             what,
         )
-    hint = UNREACHABLE_HINT + (UNUSED_HINT if rules.url is not None and not rules.used else "")
+    hint = UNREACHABLE_HINT + unused_hint(rules)
     to = Destination(str(url).rstrip("/"), (), hint=hint, what=what)
     addresses = await _resolve(to, host, port, timeouts)
     _judge(url.host, addresses, allow_addresses)

@@ -7,7 +7,7 @@ of the other gateway's root keeps it from being anybody else.
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     import ssl
 
     from reconciler.core.setting_values import ProxyRules
-
-UNUSED_HINT: Final = (
-    "; a proxy is set (HTTPS_PROXY), but not used for peers: MOSAIC_PEER_PROXY=environment uses it"
-)
 
 
 def proxy_for(rules: ProxyRules, host: str, port: int) -> httpx.Proxy | None:
@@ -39,10 +35,18 @@ def proxy_for(rules: ProxyRules, host: str, port: int) -> httpx.Proxy | None:
     if proxy is None or proxy.url.scheme not in ("http", "https") or not proxy.url.host:
         raise NeedsEdit(
             "config_invalid",
-            f"HTTPS_PROXY: got {without_credentials(rules.url)!r}, expected http://host:port",
+            f"{rules.variable}: got {without_credentials(rules.url)!r}, expected http://host:port",
             hint="name an HTTP proxy, or reach peers directly: MOSAIC_PEER_PROXY=off",
         )
     return proxy
+
+
+def unused_hint(rules: ProxyRules) -> str:
+    """Return what a hint adds where a proxy is named that peers are not reached through."""
+    if rules.url is None or rules.used:
+        return ""
+    setting = "MOSAIC_PEER_PROXY=environment"
+    return f"; a proxy is set ({rules.variable}), but not used for peers: {setting} uses it"
 
 
 def proxy_name(proxy: httpx.Proxy) -> str:

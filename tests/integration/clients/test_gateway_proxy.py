@@ -61,11 +61,12 @@ def test_unless_it_is_asked_for_no_proxy_is_used_and_a_failure_says_so(
 ) -> None:
     with connect_proxy() as proxy, socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        rules = read_proxy_rules({"HTTPS_PROXY": proxy.url}, used=False)
+        rules = read_proxy_rules({"all_proxy": proxy.url}, used=False)
         call(liar, connect, rules=rules)
         closed = taken.getsockname()[1]
         taken.close()
         error = refusal(f"https://127.0.0.1:{closed}", status, rules=rules)
+        assert "a proxy is set (all_proxy)" in error.hint
         assert "MOSAIC_PEER_PROXY=environment" in error.hint
         assert proxy.targets == []
 
@@ -97,10 +98,10 @@ def test_an_address_is_judged_by_its_spelling_though_the_proxy_would_look_it_up(
 
 @pytest.mark.parametrize("url", ["socks5://127.0.0.1:1", "ftp://x", "http://", "http://[::1"])
 def test_what_is_no_http_proxy_is_a_setting_to_correct(url: str) -> None:
-    with pytest.raises(NeedsEdit) as caught:
-        proxy_for(through(url), "alpha.example", 443)
-    assert caught.value.code == "config_invalid"
-    assert "HTTPS_PROXY" in caught.value.message
+    for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        with pytest.raises(NeedsEdit, match=f"^{variable}: got") as caught:
+            proxy_for(read_proxy_rules({variable: url}, used=True), "alpha.example", 443)
+        assert caught.value.code == "config_invalid"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ Knows nothing of what it runs.
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 LOG_LIMIT: Final = 8 * 1024 * 1024  # bytes; what a larger log holds moves to `<name>.1`
+SHOWN_LINES: Final = 3  # of a log, in an error
 
 _PROC: Final = Path("/proc")
+_ERROR: Final = re.compile(r"\b(?:FATAL|PANIC|ERROR|HINT|error): ")  # as PostgreSQL's programs say
 _DEAD_STATES: Final = frozenset("ZXx")  # proc(5): zombie, and dead
 
 _detached: list[subprocess.Popen[bytes]] = []
@@ -201,13 +204,18 @@ def log_size(log: Path) -> int:
 
 
 def last_lines(log: Path, before: int) -> str:
-    """Return the last lines of what was written to a log after its first `before` bytes."""
+    """Return the last lines of what was written to a log after its first `before` bytes.
+
+    Earlier ones that name an error come first: what follows one may be about the cleaning up alone.
+    """
     try:
         written = log.read_bytes()[before:].decode(errors="replace")
     except FileNotFoundError:
         written = ""
-    lines = (line.strip() for line in written.strip().splitlines()[-3:])
-    return " / ".join(lines) or "it wrote nothing"
+    lines = [line.strip() for line in written.strip().splitlines()]
+    errors = [line for line in lines[:-SHOWN_LINES] if _ERROR.search(line)]
+    shown = [*errors[-SHOWN_LINES:], *lines[-SHOWN_LINES:]]
+    return " / ".join(shown) or "it wrote nothing"
 
 
 def rotate_log(path: Path) -> bool:

@@ -50,6 +50,11 @@ _FAULTS: Final = (  # the first that matches
         "GIT_SSH_COMMAND; see docs/sources.md",
     ),
     _fault(
+        r"no space left on device|disk quota exceeded|read-only file system",
+        "free some space where mirrors are; docs/sources.md says where that is",
+        lasting=False,
+    ),
+    _fault(
         r"could not resolve (?:host|proxy)|name or service not known|temporary failure in name",
         "check the name of the host, and this machine's DNS and https_proxy",
         lasting=False,

@@ -196,7 +196,9 @@ def _make(folder: Path, object_format: str) -> None:
     words = ("init", "--quiet", "--bare", "--template=", f"--object-format={object_format}")
     result = run_git((*words, "--", str(fresh)), cwd=folder.parent)
     if result.code != 0:
-        raise unreadable(f"{folder} cannot be made: {error_summary(result)}")
+        hint = "nothing was changed; free some space there, or let this account write to it"
+        message = f"{folder} cannot be made: {error_summary(result)}"
+        raise Retry("source_unavailable", message, hint=hint)
     fresh.rename(folder)
 
 

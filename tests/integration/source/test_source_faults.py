@@ -101,6 +101,23 @@ def test_an_international_name_is_told_as_xn_and_the_case_of_a_scheme_does_not_m
     assert len(read(repository.url.replace("file://", "FILE://"), tmp_path).files) == 1
 
 
+@pytest.mark.parametrize("verb", ["init", "fetch"])
+def test_a_full_disk_below_the_mirrors_is_told_as_one(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    full = "fatal: write error: No space left on device"
+    line = f'case " $* " in *" {verb} "*) echo "{full}" >&2; exit 128;; esac'
+    git.write_text(f'#!/bin/sh\n{line}\nexec {shutil.which("git")} "$@"\n')
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    error = refused(repository.url, tmp_path)
+    assert isinstance(error, Retry)
+    assert "No space left on device" in error.message
+    assert "free some space" in error.hint
+
+
 def test_all_that_git_says_is_in_the_debug_log_without_credentials(
     liar: Liar, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -207,3 +207,7 @@ def test_a_command_prints_the_password_and_its_failure_is_told_without_its_outpu
     missing = mosaic("db", "check", MOSAIC_DATABASE_PASSWORD_COMMAND="/nowhere/token")
     assert missing.code == 78
     assert "'/nowhere/token' cannot be started" in missing.err
+    octal = shlex.join(["printf", r"s\3443cret"])
+    latin1 = mosaic("db", "check", MOSAIC_DATABASE_PASSWORD_COMMAND=octal)
+    assert latin1.code == 78
+    assert "it printed text that is not UTF-8" in latin1.err

@@ -1,4 +1,4 @@
-"""The log of a child that goes on writing while it is cut."""
+"""The log of a child: cut while it goes on writing, and what an error quotes of it."""
 
 from __future__ import annotations
 
@@ -52,3 +52,22 @@ def test_a_log_below_its_limit_stays(tmp_path: Path) -> None:
     log.write_text("one line\n")
     assert processes.rotate_log(log) is False
     assert log.read_text() == "one line\n"
+
+
+INITDB = """\
+running bootstrap script ... FATAL:  could not extend file "base/1/2703"
+HINT:  Check free disk space.
+PANIC:  cannot abort transaction 1, it was already committed
+Aborted
+child process exited with exit code 134
+initdb: removing data directory "data.new"
+"""
+
+
+def test_an_error_quotes_the_cause_before_the_last_lines(tmp_path: Path) -> None:
+    log = tmp_path / "postgres.log"
+    log.write_text(f"FATAL:  of another start\n{INITDB}")
+    quoted = processes.last_lines(log, log.stat().st_size - len(INITDB))
+    assert quoted.split(" / ") == INITDB.splitlines()
+    log.write_text("1\n2\n3\nLOG:  ready\n")
+    assert processes.last_lines(log, 0) == "2 / 3 / LOG:  ready"

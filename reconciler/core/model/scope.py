@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+V = TypeVar("V")
 
 MAX_ROWS_LIMIT: Final = 10_000  # rows a query
 
@@ -125,10 +127,14 @@ class Scope:
 
 
 def scope_from_json(document: dict[str, Any]) -> Scope:
-    """Return the scope of a canonical form that `Scope.as_json` wrote (trusted: our own row)."""
+    """Return the scope of a canonical form as `Scope.as_json` writes it.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: another gateway wrote something else.
+    """
     return Scope(
         resources=tuple(_resource_from_json(each) for each in document["resources"]),
-        max_rows_per_query=document["maxRowsPerQuery"],
+        max_rows_per_query=_of_type(int, document["maxRowsPerQuery"]),
     )
 
 
@@ -138,9 +144,15 @@ def _resource_from_json(document: dict[str, Any]) -> Resource:
     return Resource(
         type=ResourceType(document["type"]),
         verbs=frozenset(Verb(verb) for verb in document["verbs"]),
-        teams=None if teams is None else frozenset(teams),
-        personal=narrowed.get("personal", True),
+        teams=None if teams is None else frozenset(_of_type(str, each) for each in teams),
+        personal=_of_type(bool, narrowed.get("personal", True)),
     )
+
+
+def _of_type(kind: type[V], value: object) -> V:
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}")
+    return value
 
 
 def compare_resources(old: Resource | None, new: Resource | None) -> Effect:

@@ -93,6 +93,13 @@ def test_the_calendar_has_every_day_and_the_first_names_of_each() -> None:
     assert [each.day.isoformat() for each in days if each.ends] == ["2026-12-01"]
 
 
+def test_a_record_that_is_not_of_its_kind_is_shown_by_its_kind() -> None:
+    wrong = record(5, "certificate.issued", serial="aa", notAfter=5, supersedes=5)
+    minted = record(3, "token.minted", token="t2", lifeS="long")
+    steps = issuance_steps("aa", (minted, STORY[3], wrong))
+    assert [each["text"] for each in steps][::2] == ["token.minted", "certificate.issued"]
+
+
 def test_the_time_line_spans_all_certificates_and_now() -> None:
     old = {"notBefore": "2026-11-27T12:00:00Z", "notAfter": "2026-11-28T12:00:00Z"}
     new = {"notBefore": "2026-11-28T00:00:00Z", "notAfter": "2026-11-29T12:00:00Z"}

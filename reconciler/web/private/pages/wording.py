@@ -114,5 +114,6 @@ def _is_of(record: Record, serial: str, token: str | None) -> bool:
 def _text(record: Record) -> str:
     try:
         return STEPS[record["kind"]](record["data"])
-    except KeyError:  # a record of an earlier version, which lacks a detail
+    # a record of an earlier version, which lacks a detail, or one that is not of its kind
+    except (KeyError, OverflowError, TypeError, ValueError):
         return str(record["kind"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from reconciler.core.issuance.contract import (
     IssuedDocument,
     TokenState,
 )
+from reconciler.core.issuance.withdrawal import GrantTerms, withdrawal_of
 from reconciler.core.model.states import GrantStatus
 from reconciler.web.openapi import openapi_document
 
@@ -70,3 +72,20 @@ def test_the_path_leads_into_lists_and_objects() -> None:
 
 def test_an_issued_certificate_shows_no_pem_in_its_repr() -> None:
     assert "PEM" not in repr(ISSUED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"maxRowsPerQuery": "none"},
+        {"maxRowsPerQuery": None},
+        {"resources": [{"type": "tasks", "verbs": ["list"], "filter": {"personal": "no"}}]},
+        {"resources": [{"type": "tasks", "verbs": ["list"], "filter": {"teams": [1, "a"]}}]},
+        {"resources": [{"type": "tasks", "verbs": 5}]},
+        {"resources": {"tasks": 5}},
+    ],
+)
+def test_a_scope_that_cannot_be_judged_is_no_withdrawal_and_no_defect(change: Any) -> None:
+    other = replace(GRANT, scope={**GRANT.scope, **change})
+    for known, now in ((GRANT, other), (other, GRANT)):
+        assert withdrawal_of(GrantTerms.of(known), now, None, AT - timedelta(days=1)) is None

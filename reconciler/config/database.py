@@ -63,12 +63,12 @@ def _password(command: tuple[str, ...], folder: Path) -> str:
         lines = result.errors.decode(errors="replace").strip().splitlines()[-SHOWN_LINES:]
         last = "; ".join(printable(without_credentials(line.strip()), 300) for line in lines)
         _fail(f"it failed with {how}: {last or 'nothing on standard error'}")
-    lines = result.output.splitlines()
-    if len(lines) != 1 or not lines[0] or b"\0" in lines[0]:
-        message = f"it printed {counted(len(lines), 'line')}, expected one, the password"
+    passwords = result.output.splitlines()
+    if len(passwords) != 1 or not passwords[0] or b"\0" in passwords[0]:
+        message = f"it printed {counted(len(passwords), 'line')}, expected one, the password"
         raise invalid(_COMMAND, message, "it must print only the password, on standard output")
     try:
-        return lines[0].decode()
+        return passwords[0].decode()
     except UnicodeDecodeError:
         message = "it printed text that is not UTF-8"
     raise invalid(_COMMAND, message, "it must print the password in UTF-8")

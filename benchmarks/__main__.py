@@ -24,7 +24,7 @@ def main() -> None:
     for subject in sys.argv[1:] or SUBJECTS:
         report[subject] = []
         for figure in import_module(f"benchmarks.{subject}").figures():
-            print(figure, flush=True)  # noqa: T201 - this is what it is for
+            print(figure, flush=True)
             report[subject].append(figure.as_json())
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=1) + "\n")

@@ -132,7 +132,7 @@ async def _serve(kind: str, url: str) -> None:
         app: ASGIApp = PrivateApp(Access(), checks, Metrics("authority"), authority)
         if kind == "constant":
             app = _constant(Reader(url, "benchmark"))
-        print(listening.socket.getsockname()[1], flush=True)  # noqa: T201 - for who started this
+        print(listening.socket.getsockname()[1], flush=True)
         await serve_private(app, listening, asyncio.Event())
 
 

@@ -49,7 +49,7 @@ def main() -> None:
     """Print the figures, and write them to `build/bench-peers.json`."""
     taken = []
     for figure in figures():
-        print(figure, flush=True)  # noqa: T201 - this is what it is for
+        print(figure, flush=True)
         taken.append(figure.as_json())
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(taken, indent=1) + "\n")

@@ -124,7 +124,7 @@ def _photograph(url: str) -> None:
                 page.goto(url + path)
                 picture = page.screenshot(path=IMAGES / name)
                 assert len(picture) < MAX_SIZE, f"{name} has {len(picture)} octets"
-                print(f"wrote {(IMAGES / name).relative_to(ROOT)}")  # noqa: T201 - for people
+                print(f"wrote {(IMAGES / name).relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

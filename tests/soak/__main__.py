@@ -122,8 +122,8 @@ def _print(report: dict[str, Any]) -> None:
     rows += [("FAILED", failure) for failure in report["failures"]] or [("failed", "nothing")]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")  # noqa: T201 - this is what it is for
-    print(f"written to {REPORT}")  # noqa: T201 - as above
+        print(f"{name:<{width}}  {value}")
+    print(f"written to {REPORT}")
 
 
 if __name__ == "__main__":

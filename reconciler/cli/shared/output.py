@@ -79,18 +79,10 @@ def document_text(document: object, output: str) -> str:
 
 
 def show_list(
-    rows: Sequence[Mapping[str, Any]],
-    columns: Sequence[Column],
-    output: str,
-    none: str,
-    wide: Sequence[Column] = (),
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], output: str, none: str
 ) -> None:
-    """Print a list: an array, or a table of its columns; `none` says that it is empty.
-
-    The first column is the name of a row. `wide` are the columns that the output of that name has
-    besides.
-    """
-    for line in list_lines(rows, columns, output, none, wide):
+    """Print what `list_lines` returns."""
+    for line in list_lines(rows, columns, output, none):
         click.echo(line)
 
 
@@ -101,7 +93,11 @@ def list_lines(
     none: str,
     wide: Sequence[Column] = (),
 ) -> list[str]:
-    """Return the lines that `show_list` prints."""
+    """Return the lines of a list: an array, or a table; `none` says that it is empty.
+
+    The first of the `columns` is the name of a row. `wide` are those that the output of that name has
+    besides.
+    """
     match output:
         case "jsonl":
             return [json_line(row) for row in rows]

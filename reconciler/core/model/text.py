@@ -68,7 +68,7 @@ def percentage(share: float) -> str:
     return "<0.01%" if 0 < share < 0.005 else f"{share:.2f}%"
 
 
-def folded(names: Sequence[str], most: int = MAX_LISTED) -> str:
-    """Return names as a list of a sentence, the rest of a long one as its count."""
-    more = f" … and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def folded(names: Sequence[str]) -> str:
+    """Return names as a list of a sentence, those beyond `MAX_LISTED` as their count."""
+    more = f" … and {len(names) - MAX_LISTED:,} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more

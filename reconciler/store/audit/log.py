@@ -176,9 +176,9 @@ def newest(tx: Tx, limit: int, only: RecordFilter) -> list[dict[str, Any]]:
     return rows[::-1]
 
 
-def read_records(tx: Tx, newest_seq: int = 2**62, after: int = 0) -> Iterator[Record]:
+def read_records(tx: Tx, after: int = 0) -> Iterator[Record]:
     """Yield the records after a number, oldest first."""
-    for page in _pages(tx, newest_seq, after):
+    for page in _pages(tx, 2**62, after):
         yield from page
 
 

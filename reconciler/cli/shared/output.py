@@ -95,8 +95,7 @@ def list_lines(
 ) -> list[str]:
     """Return the lines of a list: an array, or a table; `none` says that it is empty.
 
-    The first of the `columns` is the name of a row. `wide` are those that the output of that name has
-    besides.
+    The first of the `columns` is the name of a row; `wide` are more, for the output of that name.
     """
     match output:
         case "jsonl":

@@ -72,7 +72,7 @@ def in_pages() -> Iterator[tuple[str, str]]:
 def wrong(line: str) -> str:
     """Return what the command tree says against a command line; nothing where it takes it."""
     try:
-        words = shlex.split(line.replace("…", "WORD"))[1:]
+        words = shlex.split(END.split(line)[0].replace("…", "WORD"))[1:]
     except ValueError as error:
         return str(error)
     spelled = [words] if words[1] != "WORD" else [["federation", g, *words[2:]] for g in KINDS]

@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 TIMEOUTS: Final = Timeouts(connect_s=5, read_s=10, total_s=15)
 MAX_FILE: Final = 64 * 1024  # octets of a secret; a bundle of roots may be larger
 MAX_SHOWN: Final = 200  # characters of an answer
+MIN_SECRET: Final = 8  # characters of a part of a URL that may be one
 _URL: Final = re.compile(r"https://[^\s/?#@\\]+(?:[/?][^\s#\\]*)?", re.ASCII)
 
 
@@ -109,8 +110,11 @@ def _texts(target: Target, secrets: Secrets) -> list[str]:
     url = urlsplit(secrets.url)
     texts = [secrets.token, secrets.url]
     if not target.kind.is_forge:  # the path of a chat's webhook is what it is known by
-        texts += [url.path, url.query]
-    return [each for each in texts if len(each) > 1]
+        resource = f"{url.path}?{url.query}"
+        texts += [url.path, url.query, resource]
+        # a part by itself too: JSON may write a slash as \/
+        texts += [each for each in re.split(r"[/?&=]", resource) if len(each) >= MIN_SECRET]
+    return sorted((each for each in texts if len(each) > 1), key=len, reverse=True)
 
 
 def _retry_after(response: Response) -> timedelta | None:

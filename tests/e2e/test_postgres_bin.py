@@ -88,7 +88,7 @@ def test_destroy_counts_what_goes_with_its_rows(gateway: TestGateway) -> None:
     result = gateway("destroy")
 
     assert result.code == 64, result.err
-    assert "with it go 0 live peers, 0 live grants" in result.out + result.err
+    assert "this also removes 0 live peers, 0 live grants" in result.out + result.err
 
 
 def test_the_demo_runs_on_it(empty: TestGateway, machine: Path, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def _rows(home: Home) -> str:
         reason = error.message if isinstance(error, MosaicError) else error.strerror
         return f"its database cannot be read: {printable(str(reason), 300)}"
     live = ", ".join(counted(count, f"live {what}") for what, count in counts.items())
-    return f"with it go {live}"
+    return f"this also removes {live}"
 
 
 def _live_counts(home: Home) -> dict[str, int]:

@@ -6,9 +6,6 @@ The certificate and the Host header are those of the name, whatever the address.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import httpx
 
 from reconciler.clients.http.destination import unreachable
+from reconciler.clients.http.failure import system_failure
 from reconciler.clients.http.proxy import proxy_transport
 from reconciler.clients.http.timeouts import Timeouts
 from reconciler.clients.http.trace import EVENT_HOOKS
@@ -26,6 +24,7 @@ from reconciler.core.model.text import printable
 from reconciler.errors import MosaicError, Refused
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Mapping
 
     from reconciler.clients.http.address_rules import IpAddress
@@ -197,15 +196,6 @@ def _reason(error: httpx.HTTPError | OSError, proxy: httpx.Proxy | None) -> str:
     if any(sign in text for sign in _NO_TLS):
         return "it does not speak TLS on this port"
     if isinstance(error, httpx.ConnectError):
-        failure = _failure(error) or text or "no connection"
+        failure = system_failure(error) or text or "no connection"
         return failure if proxy is None else f"through the proxy: {failure}"
     return "the connection broke before the answer was whole"
-
-
-def _failure(error: BaseException) -> str:
-    """Return what the kernel said of a connection; anyio says only that all attempts failed."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause.exceptions[0] if isinstance(cause, ExceptionGroup) else cause
-    if not isinstance(error, OSError) or isinstance(error, ssl.SSLError | socket.gaierror):
-        return ""
-    return os.strerror(error.errno) if error.errno else ""

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import h11
 
+from reconciler.clients.http.failure import system_failure
 from reconciler.core.model.text import printable
 from reconciler.core.telemetry import SILENT, CaOutcome, Telemetry
 from reconciler.core.trace import HEADER as TRACE_HEADER
@@ -259,5 +260,7 @@ def _trusting(roots: str) -> ssl.SSLContext:
 
 
 def _reason(error: Exception) -> str:
+    if failure := system_failure(error):
+        return failure
     text = printable(str(error), MAX_LISTED)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -336,6 +336,7 @@ def test_a_ca_that_is_down_was_sent_nothing(own_authority: Authority) -> None:
             with pytest.raises(Retry) as caught:
                 await ask
             assert caught.value.code == "ca_unavailable"
+            assert caught.value.message == "step-ca is not available: Connection refused"
             assert "`up` and `serve` start it" in caught.value.hint
 
     run(client, story)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.times import format_duration
-from reconciler.loops.watch import FolderWatch
+from reconciler.loops.folder_watch import FolderWatch
 from reconciler.source.read import folder_of
 
 if TYPE_CHECKING:

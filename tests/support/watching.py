@@ -11,7 +11,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from reconciler.loops.watch import FolderWatch
+from reconciler.loops.folder_watch import FolderWatch
 
 log = logging.getLogger(__name__)
 

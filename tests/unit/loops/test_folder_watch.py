@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from reconciler.loops import watch as watching
-from reconciler.loops.watch import FolderWatch
+from reconciler.loops import folder_watch as watching
+from reconciler.loops.folder_watch import FolderWatch
 from reconciler.source.folder_state import shared_file_system, take_snapshot
 from tests.support.waiting import PATIENCE_S
 
@@ -210,7 +210,7 @@ def test_what_is_watched_anew_is_told(
         await asyncio.wait_for(watch.changed(stop, NEVER), PATIENCE_S)
         watch.end()
 
-    with caplog.at_level(logging.INFO, "reconciler.loops.watch"):
+    with caplog.at_level(logging.INFO, "reconciler.loops.folder_watch"):
         asyncio.run(run())
     assert caplog.messages == ([f"{source}: {text}"] if text else [])
 
@@ -295,7 +295,7 @@ def test_changes_without_events_are_noticed_and_told(
         assert watch.polled == "it has changed without an event"
         watch.end()
 
-    with caplog.at_level(logging.INFO, "reconciler.loops.watch"):
+    with caplog.at_level(logging.INFO, "reconciler.loops.folder_watch"):
         asyncio.run(run())
     assert caplog.messages == [
         f"{source}: compared every 2s, without events: it has changed without an event"

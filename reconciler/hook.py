@@ -28,13 +28,12 @@ def run_hook(
     environment = {
         name: text for name, text in os.environ.items() if not name.startswith("MOSAIC_")
     }
-    environment |= variables
     try:
         result = run_process(
-            words, bounds=BOUNDS, env={**environment, **variables}, content=content
+            words, bounds=bounds, env={**environment, **variables}, content=content
         )
     except ProcessTimeout:
-        return f"{words[0]} ran longer than {bounds.seconds:.0f} s, and was killed"
+        return f"{words[0]} ran longer than {bounds.seconds:g} s, and was killed"
     except OutputTooLarge:
         return f"{words[0]} wrote more than {bounds.output:,} octets, and was killed"
     except OSError as error:

@@ -1,6 +1,7 @@
 """Releasing a credential: what `peer add` obtained leaves the database, for something that uses it.
 
-    (1) lock the folder; refuse one that holds another peer's credential
+    (1) lock the folder; refuse one that holds another peer's credential, and leave it alone if
+        there is no credential to put into it
     (2) read the row; a certificate's first release is an audit record, committed before
     (3) unseal the key
     (4) if the folder has the same files already, write nothing
@@ -61,6 +62,8 @@ def release_to_folder(releaser: Releaser, name: str, path: Path) -> Released:
     Raises:
         MosaicError: `name_unknown`, `state_conflict`, `file_unusable`, `keyring_invalid`.
     """
+    with releaser.database.transaction() as tx:
+        rows.usable_peer(tx, name)
     with locked_folder(path, name) as folder:  # (1)
         row = _recorded(releaser, name, str(path))  # (2)
         files = _files(releaser, row)  # (3)

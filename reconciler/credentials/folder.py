@@ -171,6 +171,20 @@ def remove_credential(path: Path) -> str | None:
     return peer
 
 
+def credential_folders(parent: Path) -> list[Path]:
+    """Return the folders in a folder that hold the credential of the peer whose name they have.
+
+    Raises:
+        Refused: `file_unusable`.
+    """
+    try:
+        return sorted(path for path in parent.iterdir() if owner(path) == path.name)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unusable(parent, error) from error
+
+
 def owner(path: Path) -> str | None:
     """Return the peer whose credential a folder holds, or None."""
     try:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.backoff import Backoff
-from reconciler.credentials.folder import owner, remove_credential
+from reconciler.credentials.folder import credential_folders, remove_credential
 from reconciler.errors import MosaicError
 from reconciler.log import about
 from reconciler.loops.jobs import Job
@@ -53,6 +53,7 @@ class Credentials:
     releaser: Releaser
     folder: Path
     attempts: dict[str, _Attempts] = field(default_factory=dict)
+    stuck: dict[str, str] = field(default_factory=dict)  # why a folder cannot be removed, by peer
 
     def job(self) -> Job:
         """Return it as a job of a gateway."""
@@ -88,16 +89,18 @@ class Credentials:
         await self.database.run(rows.record_failure, peer.name, error)
 
     async def _remove_others(self, names: set[str]) -> None:
-        for path in await asyncio.to_thread(_folders, self.folder):
+        for path in await asyncio.to_thread(credential_folders, self.folder):
             if path.name not in names:
-                await asyncio.to_thread(remove_credential, path)
-                self.attempts.pop(path.name, None)
-                _log.info("removed the credential in %s", path)
+                await self._remove(path)
 
-
-def _folders(parent: Path) -> list[Path]:
-    """Return the folders that hold the credential of the peer whose name they have."""
-    try:
-        return sorted(path for path in parent.iterdir() if owner(path) == path.name)
-    except FileNotFoundError:
-        return []
+    async def _remove(self, path: Path) -> None:
+        self.attempts.pop(path.name, None)
+        try:
+            await asyncio.to_thread(remove_credential, path)
+        except MosaicError as error:
+            if self.stuck.get(path.name) != error.message:  # once as long as it stays
+                _log.warning("its credential is not removed: %s; trying again", error.message)
+            self.stuck[path.name] = error.message
+        else:
+            self.stuck.pop(path.name, None)
+            _log.info("removed the credential in %s", path)

@@ -63,6 +63,23 @@ def usable_peers(tx: Tx) -> list[UsablePeer]:
     return [UsablePeer(**row) for row in tx.rows(_USABLE)]
 
 
+def usable_peer(tx: Tx, name: str) -> Outbound:
+    """Return the outbound peer of the name, whose credential can be used.
+
+    Raises:
+        Refused: `name_unknown`; `state_conflict`: there is no certificate, or the grant has ended.
+    """
+    peer = peers.certified(tx, name)
+    if peer.withdrawn is not None and peer.withdrawn.what is WithdrawalKind.ENDED:
+        raise Refused(
+            "state_conflict",
+            f"the grant of the peer {name!r} has ended over there: its credential is of no use",
+            hint="ask the grantor for a new invitation: `mosaic federation peer add INVITATION"
+            f" --name {name}`",
+        )
+    return peer
+
+
 def release(tx: Tx, name: str, destination: str, actor: str) -> Releasable:
     """Return the row whose credential goes to `destination`; a first release is recorded.
 
@@ -73,15 +90,8 @@ def release(tx: Tx, name: str, destination: str, actor: str) -> Releasable:
         "SELECT cert_chain_pem AS chain FROM federation_peers WHERE id = :id FOR NO KEY UPDATE",
         id=peers.find(tx, name).id,
     )
-    peer = peers.certified(tx, name)  # as it is under the lock
+    peer = usable_peer(tx, name)  # as it is under the lock
     assert peer.certificate is not None
-    if peer.withdrawn is not None and peer.withdrawn.what is WithdrawalKind.ENDED:
-        raise Refused(
-            "state_conflict",
-            f"the grant of the peer {name!r} has ended over there: its credential is of no use",
-            hint="ask the grantor for a new invitation: `mosaic federation peer add INVITATION"
-            f" --name {name}`",
-        )
     first = tx.run(
         "UPDATE federation_peers SET released_serial = cert_serial"
         " WHERE id = :id AND released_serial IS DISTINCT FROM cert_serial",

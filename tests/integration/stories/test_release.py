@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from ruamel.yaml import YAML
 
+from reconciler.credentials.folder import locked_folder
+from reconciler.errors import MosaicError
 from tests.support.commands.killed import run_and_kill
 
 if TYPE_CHECKING:
@@ -99,6 +101,15 @@ def test_another_peers_folder_is_refused_and_nothing_is_recorded(holder: Holder)
     assert holder.releases() == []
 
 
+def test_a_peer_that_does_not_exist_takes_no_folder(holder: Holder) -> None:
+    """A name that was mistyped would keep the folder from the peer that was meant."""
+    words = ("peer", "credentials", "alhpa", "--dir", str(holder.folder), "--output", "json")
+    refused = holder.shell(*words)
+    assert (refused.code, refused.error["code"]) == (1, "name_unknown")
+    assert not holder.folder.exists()
+    assert holder.release().code == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -176,6 +187,30 @@ def test_the_job_removes_the_folder_of_a_peer_that_is_revoked(holder: Holder) ->
     assert list(holder.kept.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_removed_holds_up_no_other(
+    holder: Holder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name of ours in it is taken by a folder, so the first of the two is not ours to remove."""
+    for name in ("aaa", "bbb"):
+        with locked_folder(holder.kept / name, name):
+            pass
+    (holder.kept / "aaa" / "..next").mkdir()
+    job = holder.keep()
+    holder.keep(job)
+    assert sorted(each.name for each in holder.kept.iterdir()) == ["aaa", "alpha"]
+    assert caplog.text.count("its credential is not removed: ") == 1
+
+    (holder.kept / "aaa" / "..next").rmdir()
+    holder.keep(job)
+    assert [each.name for each in holder.kept.iterdir()] == ["alpha"]
+
+
+def test_a_folder_of_credentials_that_is_a_file_is_told_as_such(holder: Holder) -> None:
+    holder.kept.write_text("")
+    with pytest.raises(MosaicError, match=r"the credential's folder cannot be used: .*kept"):
+        holder.keep()
+
+
 def test_the_job_tries_a_failing_hook_again_and_status_says_so(holder: Holder) -> None:
     flag = holder.shell.cwd / "works"
     hook = f"test -e {flag}"
@@ -230,4 +265,5 @@ def test_a_grant_that_has_ended_over_there_is_released_no_more(holder: Holder) -
     refused = holder.release("--output", "json")
     assert (refused.code, refused.error["code"]) == (1, "state_conflict")
     assert "has ended over there" in refused.error["message"]
+    assert not holder.folder.exists()
     assert "ended" in holder.shell.ok("peer", "list").out

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from reconciler.hook import run_hook
 from reconciler.process import Bounds, OutputTooLarge, ProcessTimeout, run_process
 
 BOUNDS = Bounds(seconds=120, output=1000)
@@ -29,3 +30,9 @@ def test_only_a_program_of_the_terminal_stays_in_our_session(terminal: bool) -> 
 def test_input_output_errors_and_exit_code_are_its_own() -> None:
     result = run_process(["sh", "-c", "cat; echo no >&2; exit 3"], bounds=BOUNDS, content=b"yes")
     assert (result.code, result.output, result.errors) == (3, b"yes", b"no\n")
+
+
+def test_a_hook_is_killed_at_the_bound_that_it_is_given() -> None:
+    """A gateway that stops gives its last checkpoint less time than the others."""
+    failure = run_hook(("sleep", "600"), {}, bounds=Bounds(seconds=0.1, output=1))
+    assert failure == "sleep ran longer than 0.1 s, and was killed"

@@ -19,6 +19,7 @@ from reconciler.cli.shared.context import (
     running_database,
 )
 from reconciler.cli.shared.signals import until_signal
+from reconciler.cli.terminal.streams import announce
 from reconciler.core.privileges import Role
 from reconciler.operations.private import required_private_listener
 
@@ -41,5 +42,5 @@ def command(private_listen: str | None) -> None:
 async def _serve(listener: PrivateListener, database: Source) -> None:
     stop = until_signal()
     await Authority(database).require_usable()
-    click.echo(f"ready: {listener.socket.shown}")
+    announce(f"ready: {listener.socket.shown}")
     await listener.serve_authority(stop, database)

@@ -15,6 +15,7 @@ import click
 
 from reconciler.cli.shared.context import long_running, read_settings, require_home
 from reconciler.cli.shared.signals import ended_by, until_signal
+from reconciler.cli.terminal.streams import announce
 from reconciler.config import database_source
 from reconciler.core.privileges import Role
 from reconciler.embedded.supervise import require_stopped, supervised
@@ -69,4 +70,4 @@ async def _serve(settings: Settings) -> None:
             *await sending_notices(targets, settings, gateway.database),
             *checkpointing(settings, rows_url),
         ]
-        await serve_until(stop, settings, gateway, click.echo, *tasks)
+        await serve_until(stop, settings, gateway, announce, *tasks)

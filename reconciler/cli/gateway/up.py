@@ -24,6 +24,7 @@ from reconciler.cli.shared.context import (
     source_option,
 )
 from reconciler.cli.shared.signals import ended_by, until_signal
+from reconciler.cli.terminal.streams import announce
 from reconciler.core.privileges import Role
 from reconciler.embedded.supervise import require_stopped, supervised
 from reconciler.errors import NeedsEdit
@@ -101,8 +102,8 @@ async def _up(settings: Settings, webhook: Webhook | None) -> None:
             *await sending_notices(targets, settings, gateway.database),
             *checkpointing(settings, rows_url),
         )
-        await serve_until(stop, settings, gateway, click.echo, *tasks, *others)
-    click.echo("stopped; no process is left")
+        await serve_until(stop, settings, gateway, announce, *tasks, *others)
+    announce("stopped; no process is left")
 
 
 def _migrate(url: str) -> None:

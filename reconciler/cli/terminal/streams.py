@@ -45,6 +45,15 @@ def print_verbatim(text: str, stream: TextIO | None = None) -> None:
     write(text)
 
 
+def announce(line: str) -> None:
+    """Print a line of a process that goes on, whether or not anybody reads it."""
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        close_output()
+
+
 def print_events(log_format: str, *, output: bool = False) -> None:
     """Print each line on standard error as an event, if that is how events are logged.
 

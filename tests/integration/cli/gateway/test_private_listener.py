@@ -60,6 +60,19 @@ class Process:
 @contextmanager
 def running(mosaic: Quick, listen: str, *arguments: str, **variables: str) -> Iterator[Process]:
     """Run a verb until the block ends; it answers on its private listener when the block begins."""
+    with started(mosaic, listen, arguments, variables) as made:
+        yield made
+
+
+@contextmanager
+def started(
+    mosaic: Quick,
+    listen: str,
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+    stdout: int | None = None,
+) -> Iterator[Process]:
+    """Run a verb as `running` does, with another standard output than the log."""
     path = listen.removeprefix("unix:")
     uds = str(mosaic.cwd / path) if path != listen else None
     url = "http://localhost" if uds else f"http://{listen}"
@@ -73,7 +86,7 @@ def running(mosaic: Quick, listen: str, *arguments: str, **variables: str) -> It
             cwd=mosaic.cwd,
             env=mosaic.environ({"MOSAIC_PRIVATE_LISTEN": listen, **variables}),
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=output if stdout is None else stdout,
             stderr=output,
         ) as process,
     ):
@@ -135,6 +148,18 @@ def test_authority_listens_on_a_path_that_a_killed_one_left(mosaic: Quick) -> No
     with running(mosaic, "unix:private.sock", "authority") as process:
         assert process.end() == 0
     assert not (mosaic.cwd / "private.sock").exists()
+
+
+def test_authority_goes_on_though_nobody_reads_what_it_prints(mosaic: Quick) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        with started(mosaic, "unix:private.sock", ("authority",), {}, writer) as process:
+            wait_until(lambda: process.status("/readyz") == 200, "it is ready")
+            assert process.end() == 0
+            assert "rror" not in process.log.read_text()
+    finally:
+        os.close(writer)
 
 
 @pytest.mark.parametrize("verb", ["authority", "run"])

@@ -17,10 +17,15 @@ WIDTH = 80  # columns in which no line of the help is wrapped
 def main() -> None:
     """Run the command line and exit."""
     text = _help(sys.argv[1:])
-    if text is None or not _written(text.encode()):
+    if text is not None and _written(text.encode()):
+        return
+    try:
         from reconciler.cli.main import main as run
 
         run()
+    except KeyboardInterrupt:  # while modules are imported: a later one is reported by `run`
+        os.write(2, b"\nerror: interrupted\n")
+        sys.exit(130)
 
 
 def _help(arguments: list[str]) -> str | None:

@@ -1,6 +1,6 @@
 """List the newest records of the audit log, oldest first.
 
-A KIND is that of one event, such as theft.suspected, or a family of them, such as theft or grant.
+KIND is an event, such as theft.suspected, or a group of events, such as theft or grant.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ COLUMNS = (
     "--limit",
     type=click.IntRange(1, 100_000),
     show_default="50, or none with --after",
-    help="The most records.",
+    help="The maximum number of records.",
 )
 @list_output
 @verb

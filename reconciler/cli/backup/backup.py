@@ -1,8 +1,8 @@
 """Write a backup of this gateway to one file, while it runs.
 
-The file holds the rows, the sealing keys, the token pepper, the files of the certificate authority
-and the settings: whoever has it has the gateway. Outside of a home, --ca-dir names the folder of
-step-ca's files if they are here.
+The file contains the rows, the sealing keys, the token pepper, the files of the certificate
+authority and the settings: anybody who has it has the gateway. Outside of a home, --ca-dir names
+the folder of step-ca's files if they are here.
 
 --check restores a backup into a temporary database, verifies its audit log, and opens what is
 sealed in it.

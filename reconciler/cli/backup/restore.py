@@ -1,9 +1,8 @@
 """Restore a backup into a new home, or into an empty database.
 
-Nothing that was taken away comes back: tokens that were open are void, and the gateway answers 503
-to its peers until the source has been applied and --confirm is given. Repeat the holds and
-revocations that came after the backup before that, or pass an export of the audit log with
---audit, which tells of them.
+Nothing that was revoked comes back: open tokens become invalid, and the gateway answers 503 to its
+peers until the source has been applied and --confirm is given. Before that, repeat the holds and
+revocations that came after the backup, or pass an export of the audit log with --audit.
 
 --adopt accepts a database that was replaced in another way, under the same conditions.
 """

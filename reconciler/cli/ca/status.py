@@ -1,6 +1,7 @@
 """Show the CA's version, health, root pin and provisioners.
 
-The provisioners must be exactly those of this gateway, and the revocation list made as often.
+The provisioners must be exactly those of this gateway, and the revocation list must be made every
+30 seconds.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Create the roles of the database and grant their exact rights.
 
 The roles are mosaic_authority, mosaic_reader, mosaic_operator, mosaic_gateway, and mosaic_cli for
-people, which is both of the last two. If a superuser owns the tables, mosaic_owner gets them. What
-else the roles and PUBLIC have in this database is revoked. It is safe to run the command again;
-`db upgrade` repeats it for new tables.
+people, which has the rights of the last two. If a superuser owns the tables, mosaic_owner becomes
+their owner. Any other right of the roles and of PUBLIC in this database is revoked. It is safe to
+run the command again; `db upgrade` repeats it for new tables.
 
-With --login, a role can log in, and its URL is in a file. It needs a login that may create roles:
-with --print, somebody else can run the SQL.
+With --login, a role can log in, and its URL is written to a file. The command needs a login that
+may create roles; with --print, an administrator can run the SQL instead.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Print the URL of the database, for psql.
 
-The URL contains the password. It is MOSAIC_DATABASE_URL, or in a home that of the owner of the
+The URL contains the password. It is MOSAIC_DATABASE_URL, or in a home the URL of the owner of the
 tables, who can change everything in the database.
 
 The embedded server runs only while it is used: start `up` or another command first.

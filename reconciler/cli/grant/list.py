@@ -53,9 +53,9 @@ WIDE = (
     shell_complete=completing(Kind.PEER),
     help="Only grants of this peer; may be given again.",
 )
-@click.option("--subject", "subjects", multiple=True, help="Only those of this subject user.")
+@click.option("--subject", "subjects", multiple=True, help="Only grants of this subject user.")
 @click.option(
-    "--ends-within", type=DURATION, help="Only live ones that expire within a time such as 30d."
+    "--ends-within", type=DURATION, help="Only live grants that expire within this time, such as 30d."
 )
 @list_options("grant", GrantStatus)
 @verb

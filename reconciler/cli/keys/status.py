@@ -1,7 +1,7 @@
 """Show the sealing keys and how many values each of them seals.
 
-The primary key is the one that seals new values. The command exits with 78 if a key is missing that
-seals a value.
+The primary key is the one that seals new values. The command exits with 78 if a key that seals a
+value is missing.
 """
 
 from __future__ import annotations

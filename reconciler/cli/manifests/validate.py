@@ -3,8 +3,9 @@
 Each PATH is a folder or a file, and `-` is standard input. Without PATH, the source is checked.
 With PATH, the command needs no settings; it never needs a database.
 
-A folder is checked as a whole, with the trust rules of its repository. Of single files, only they
-are checked: if neither they nor their folders declare a grant's peer, that is a warning.
+A folder is checked as a whole, with the trust rules of its repository. Single files
+are checked by themselves: if neither they nor their folders declare a grant's peer, that is a
+warning.
 """
 
 from __future__ import annotations

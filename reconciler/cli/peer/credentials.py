@@ -50,8 +50,8 @@ def _words(
     "hook",
     callback=_words,
     metavar="COMMAND",
-    help="Run this after a change, for at most 30 s: words, no shell. It gets MOSAIC_PEER and"
-    " MOSAIC_CREDENTIALS.",
+    help="Run this command after a change, without a shell, for at most 30 s. It gets MOSAIC_PEER"
+    " and MOSAIC_CREDENTIALS.",
 )
 @output_choice(
     "table", "json", "yaml", SECRET, about="How it is printed; only k8s-secret prints the key."

@@ -106,3 +106,21 @@ def test_help_that_has_to_be_wrapped_or_cannot_be_written_is_left_to_click() -> 
         failed = start("--help", columns=80, stdout=full.fileno())
     assert failed.returncode == 1
     assert "standard output cannot be written" in failed.stderr
+
+
+def test_ctrl_c_while_modules_are_imported_is_an_interruption_and_no_traceback() -> None:
+    interrupted = (
+        "import sys\n"
+        "def find_spec(name, *_):\n"
+        "    if name == 'click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, type('Finder', (), {'find_spec': staticmethod(find_spec)}))\n"
+        f"{_START}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", interrupted, "federation", "plan"],
+        stderr=PIPE,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "\nerror: interrupted\n")

@@ -55,7 +55,9 @@ WIDE = (
 )
 @click.option("--subject", "subjects", multiple=True, help="Only grants of this subject user.")
 @click.option(
-    "--ends-within", type=DURATION, help="Only live grants that expire within this time, such as 30d."
+    "--ends-within",
+    type=DURATION,
+    help="Only live grants that expire within this time, such as 30d.",
 )
 @list_options("grant", GrantStatus)
 @verb

@@ -176,14 +176,15 @@ def newest(tx: Tx, limit: int, only: RecordFilter) -> list[dict[str, Any]]:
     return rows[::-1]
 
 
-def read_records(tx: Tx, after: int = 0) -> Iterator[Record]:
-    """Yield the records after a number, oldest first."""
-    for page in _pages(tx, 2**62, after):
+def read_records(tx: Tx) -> Iterator[Record]:
+    """Yield the records, oldest first."""
+    for page in _pages(tx, 2**62):
         yield from page
 
 
-def _pages(tx: Tx, newest_seq: int, after: int = 0) -> Iterator[list[Record]]:
-    """Yield the records after a number, oldest first, so many at once."""
+def _pages(tx: Tx, newest_seq: int) -> Iterator[list[Record]]:
+    """Yield the records, oldest first, so many at once."""
+    after = 0
     while rows := tx.tuples(PAGE_AFTER, after=after, newest=newest_seq, page=PAGE):
         yield list(map(Record._make, rows))
         after = rows[-1][0]

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.core.audit.certificate_events import (
+    CertificateIssued,
+    CertificateRevokedAtCa,
+    IssuanceBegun,
+    IssuanceGivenUp,
+    TokenMinted,
+)
+from reconciler.core.audit.chain import Record
+from reconciler.core.audit.events import RequestsRefused
 from reconciler.core.drift.evidence import HandChange, StoredCertificate, StoredRow
 from reconciler.core.model.observed import ByHand
-from reconciler.core.model.spec import Kind
+from reconciler.core.model.spec import MAX_LIFETIME, Kind
 from reconciler.crypto.certificates import read_crl, split_pem, subject_key_id
 from reconciler.errors import Retry
 from reconciler.store.apply.observe import grant_spec, hold_from, peer_spec, source_location
+from reconciler.store.audit.log import PAGE, RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from reconciler.core.model.spec import Identity
     from reconciler.crypto.certificates import CrlFacts
@@ -41,9 +52,38 @@ UNION ALL
 SELECT CAST(g.id AS text), concat_ws(' ', CAST(g.xmin AS text), CAST(g.ctid AS text), p.name)
 FROM federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id
 """
+# Renewals are most of a log: what they were begun with says nothing of a state, and a certificate
+# that has ended is not judged.
+_RECORDS: Final = f"""
+SELECT {RECORD} FROM federation_audit_log
+WHERE seq > :after AND kind <> ALL(:of_no_state)
+    AND (kind <> ALL(:of_certificates) OR at > clock_timestamp() - CAST(:life AS interval))
+ORDER BY seq LIMIT :page
+"""
+_OF_NO_STATE: Final = [
+    *IssuanceBegun.kinds,
+    *IssuanceGivenUp.kinds,
+    *TokenMinted.kinds,
+    *RequestsRefused.kinds,
+]
+_OF_CERTIFICATES: Final = [*CertificateIssued.kinds, *CertificateRevokedAtCa.kinds]
 _NAMES: Final = """
 SELECT 'Peer' AS kind, name FROM federation_peers UNION SELECT 'Grant', name FROM federation_grants
 """
+
+
+def records(tx: Tx, after: int) -> Iterator[Record]:
+    """Yield the records after a number that drift is judged by, oldest first."""
+    while rows := tx.tuples(
+        _RECORDS,
+        after=after,
+        of_no_state=_OF_NO_STATE,
+        of_certificates=_OF_CERTIFICATES,
+        life=MAX_LIFETIME + timedelta(days=1),
+        page=PAGE,
+    ):
+        yield from map(Record._make, rows)
+        after = rows[-1][0]
 
 
 def row_marks(tx: Tx) -> dict[str, str]:

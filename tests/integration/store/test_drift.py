@@ -20,6 +20,7 @@ from reconciler.crypto.authority import new_authority
 from reconciler.crypto.certificates import read_crl
 from reconciler.store.audit import log as audit
 from reconciler.store.drift.detector import DriftDetector
+from reconciler.store.drift.evidence import records
 from reconciler.store.issuance.crl import store_crl
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
@@ -302,6 +303,21 @@ def signed_crl(material: CaMaterial, serials: list[str]) -> bytes:
         made = made.add_revoked_certificate(entry.revocation_date(now).build())
     signed = made.sign(key, hashes.SHA256())  # type: ignore[arg-type]  # a CA key signs
     return signed.public_bytes(serialization.Encoding.DER)
+
+
+def test_the_records_of_certificates_that_have_ended_are_not_read(mosaic: Quick) -> None:
+    enroll(mosaic)
+
+    def kinds() -> set[str]:
+        with mosaic.rows.database.transaction() as tx:
+            return {each.kind for each in records(tx, 0)}
+
+    assert "certificate.issued" in kinds()
+    assert "token.minted" not in kinds(), "it says nothing of a state"
+    for table, moment in (("audit_log", "at"), ("certificates", "not_after")):
+        mosaic.rows.tamper(f"UPDATE federation_{table} SET {moment} = {moment} - interval '9 days'")
+    assert kinds() == {"peer.created", "grant.created", "grant.enrolled"}
+    assert mosaic.document("drift") == []
 
 
 def test_a_detector_that_remembers_finds_what_a_new_one_does(

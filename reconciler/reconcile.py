@@ -180,7 +180,7 @@ def plan(
 ) -> PlanResult:
     """Return what an apply would do now, and whether it may."""
     rows = RowCache(desired if selection.whole else Desired())
-    observed = observe(tx, rows.known())
+    observed = observe(tx, rows)
     narrowed = narrowed_plan(desired, observed, selection)
     rows.remember(observed, narrowed)
     return PlanResult(narrowed, judge(narrowed, limits))

@@ -62,7 +62,7 @@ class ManifestCache:
         Raises:
             InvalidManifests: as `load` raises it, with every problem.
         """
-        if self._folder is None or source.problems:
+        if source.problems:
             return _parse(source)
         try:
             declared = {file.digest: self._entries(file) for file in source.files}
@@ -71,7 +71,8 @@ class ManifestCache:
         entries = [(file.path, each) for file in source.files for each in declared[file.digest]]
         if not _consistent(entries):
             return _parse(source)
-        self._remember(self._folder, source, declared)
+        if self._folder is not None:
+            self._remember(self._folder, source, declared)
         return _desired(source, entries, self._folder)
 
     def _entries(self, file: SourceFile) -> tuple[Entry, ...]:
@@ -121,7 +122,7 @@ def _consistent(entries: list[tuple[str, Entry]]) -> bool:
     return len(identities) == len(entries) and peers <= inbound
 
 
-def _desired(source: Source, entries: list[tuple[str, Entry]], folder: Path) -> Desired:
+def _desired(source: Source, entries: list[tuple[str, Entry]], folder: Path | None) -> Desired:
     peers: list[Declared[Any]] = []
     grants: list[Declared[Any]] = []
     for path, (kind, name, line, digest, _, text) in sorted(entries, key=lambda each: each[1][1]):
@@ -134,5 +135,5 @@ def _desired(source: Source, entries: list[tuple[str, Entry]], folder: Path) -> 
         commit=source.commit,
         dirty=source.dirty,
         label=source.label,
-        cache=str(folder),
+        cache=str(folder) if folder is not None else None,
     )

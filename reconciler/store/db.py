@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from psycopg import capabilities
 from psycopg.rows import dict_row
 
 from reconciler.errors import Retry
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 STATEMENT_TIMEOUT_MS: Final = 60_000
 LOCK_TIMEOUT_MS: Final = 15_000
+STREAMED: Final = 500  # rows
 DRIVER: Final = "postgresql+psycopg://"  # all else is libpq's to parse
 
 
@@ -64,6 +66,17 @@ class Tx:
                 in_driver_form(statement), values
             ).fetchall()
             return rows
+
+    def stream(self, statement: str, /, **values: object) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a statement as tuples while the server sends them, all of one moment.
+
+        It is no cursor of the server's: `statement_timestamp()` would move with each fetch.
+        """
+        chunked = capabilities.has_stream_chunked()  # libpq 17; those before it send single rows
+        with self.driver.cursor() as cursor:
+            yield from cursor.stream(
+                in_driver_form(statement), values, size=STREAMED if chunked else 1
+            )
 
     def last_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
         """Run the last statement of the transaction and return its first row, or None.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -21,9 +21,7 @@ from reconciler.core.model.spec import Direction, GrantSpec, Kind, PeerSpec, Sou
 from reconciler.core.model.states import GrantStatus, PeerStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from reconciler.store.apply.row_cache import EqualRow
+    from reconciler.store.apply.row_cache import EqualRow, RowCache
     from reconciler.store.db import Tx
 
 # Live rows, and ended ones whose name an operator holds. What has ended without a hold is history.
@@ -75,47 +73,50 @@ WITH peer_rows AS MATERIALIZED (
     LEFT JOIN hands ON row_id = g.id
     WHERE NOT known
 )
-SELECT statement_timestamp() AS now,
-    (SELECT coalesce(string_agg(fingerprint, ','), '')
-       FROM (TABLE peer_rows UNION ALL TABLE grant_rows) AS rows WHERE known) AS known,
-    (SELECT coalesce(jsonb_agg(to_jsonb(peers) ORDER BY name COLLATE "C"), '[]')
-       FROM peers) AS peers,
-    (SELECT coalesce(jsonb_agg(to_jsonb(grants) ORDER BY name COLLATE "C"), '[]')
-       FROM grants) AS grants
+SELECT '' AS kind, jsonb_build_object('now', statement_timestamp(), 'known', coalesce(
+    (SELECT string_agg(fingerprint, ',')
+       FROM (TABLE peer_rows UNION ALL TABLE grant_rows) AS rows WHERE known), '')) AS document
+UNION ALL SELECT 'Peer', to_jsonb(peers) FROM peers
+UNION ALL SELECT 'Grant', to_jsonb(grants) FROM grants
 """
 
 
-def observe(tx: Tx, known: Mapping[str, EqualRow] | None = None) -> Observed:
-    """Return the snapshot that a plan needs, without the rows that are `known` to be equal.
+def observe(tx: Tx, rows: RowCache | None = None) -> Observed:
+    """Return the snapshot that a plan needs, without the rows that `rows` finds equal.
 
-    They are known by fingerprint. All are read where those that are not could matter to them: the
-    peer of a grant, another row of the same name.
+    They are known by fingerprint, or found so when they are read. All are kept where those that are
+    equal could matter to the others: the peer of a grant, another row of the same name.
     """
-    row = tx.one(_OBSERVE, known=",".join(known or ()))
+    known = rows.known() if rows is not None else {}
+    equal: list[EqualRow] = []
+    peers: list[ObservedPeer] = []
+    grants: list[ObservedGrant] = []
+    for kind, document in tx.stream(_OBSERVE, known=",".join(known)):
+        if not kind:
+            now = datetime.fromisoformat(document["now"])
+            equal += [known[each] for each in document["known"].split(",") if each]
+            continue
+        row = _peer(document) if kind == Kind.PEER else _grant(document)
+        found = rows.equal(row) if rows is not None else None
+        if found is not None:
+            equal.append(found)
+        elif isinstance(row, ObservedPeer):
+            peers.append(row)
+        else:
+            grants.append(row)
     observed = Observed(
-        now=row["now"],
-        peers=tuple(map(_peer, _drained(row["peers"]))),
-        grants=tuple(map(_grant, _drained(row["grants"]))),
+        now=now,
+        peers=tuple(sorted(peers, key=attrgetter("name"))),
+        grants=tuple(sorted(grants, key=attrgetter("name"))),
+        equal_peers=frozenset(each.name for each in equal if each.kind is Kind.PEER),
+        equal_grants=frozenset(each.name for each in equal if each.kind is Kind.GRANT),
     )
-    if not row["known"] or known is None:
-        return observed
-    equal = [known[each] for each in row["known"].split(",")]
-    peers = frozenset(each.name for each in equal if each.kind is Kind.PEER)
-    grants = frozenset(each.name for each in equal if each.kind is Kind.GRANT)
-    if (
-        peers.issuperset(each.peer for each in equal if each.peer)
-        and peers.isdisjoint(each.name for each in observed.peers)
-        and grants.isdisjoint(each.name for each in observed.grants)
-    ):
-        return replace(observed, equal_peers=peers, equal_grants=grants)
-    return observe(tx)
-
-
-def _drained(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield rows in order, and keep none: as JSON, one takes more memory than its value."""
-    rows.reverse()
-    while rows:
-        yield rows.pop()
+    alone = (
+        observed.equal_peers.issuperset(each.peer for each in equal if each.peer)
+        and observed.equal_peers.isdisjoint(each.name for each in peers)
+        and observed.equal_grants.isdisjoint(each.name for each in grants)
+    )
+    return observed if alone else observe(tx)
 
 
 def hold_from(document: dict[str, str] | None) -> Hold | None:

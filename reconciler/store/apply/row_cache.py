@@ -11,7 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from reconciler.core.model.spec import Kind
+from reconciler.core.model.observed import ObservedGrant, ObservedPeer
+from reconciler.core.model.spec import Kind, spec_digest
 from reconciler.files import read_values, write_values
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class RowCache:
         self._path = Path(desired.cache) / _FILE if desired.cache is not None else None
         rows = read_values(self._path, VERSION) if self._path is not None else None
         self._rows: dict[str, dict[str, Cached]] = rows if rows is not None else {}
+        self._found: dict[Kind, dict[str, Cached]] = {kind: {} for kind in Kind}
+        self._manifests: dict[Kind, dict[str, Declared[Any]]] = {}
 
     def known(self) -> dict[str, EqualRow]:
         """Return the objects whose manifests are as they were, by their rows' fingerprints."""
@@ -60,6 +63,27 @@ class RowCache:
                 if digest == each.digest and path == place.path and line == place.line:
                     known[fingerprint] = EqualRow(kind, each.name, peer)
         return known
+
+    def equal(self, row: ObservedPeer | ObservedGrant) -> EqualRow | None:
+        """Return the object of a row that is what its manifest declares, with no more to say."""
+        kind = Kind.PEER if isinstance(row, ObservedPeer) else Kind.GRANT
+        if not self._manifests:
+            self._manifests[Kind.PEER] = {each.name: each for each in self._desired.peers}
+            self._manifests[Kind.GRANT] = {each.name: each for each in self._desired.grants}
+        manifest = self._manifests[kind].get(row.name)
+        if (
+            manifest is None
+            or row.ended
+            or not row.managed
+            or row.hold is not None
+            or row.place != manifest.place
+            or row.digest != manifest.digest
+            or spec_digest(row.spec) != manifest.digest
+        ):
+            return None
+        peer = row.spec.peer if isinstance(row, ObservedGrant) else ""
+        self._found[kind][row.name] = _cached(manifest, row.fingerprint, peer)
+        return EqualRow(kind, row.name, peer)
 
     def remember(self, observed: Observed, plan: Plan) -> None:
         """Remember the rows of which a plan of everything says nothing, beside those it knew."""
@@ -75,8 +99,10 @@ class RowCache:
             write_values(self._path, VERSION, rows)
 
     def _known(self, kind: Kind, names: frozenset[str]) -> dict[str, Cached]:
-        rows = self._rows.get(str(kind), {})
-        return rows if len(rows) == len(names) else {name: rows[name] for name in names}
+        rows, found = self._rows.get(str(kind), {}), self._found[kind]
+        if not found and len(rows) == len(names):
+            return rows
+        return {name: found[name] if name in found else rows[name] for name in names}
 
 
 def _peers(desired: Desired, observed: Observed, plan: Plan) -> dict[str, Cached]:

@@ -19,10 +19,18 @@ from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reconciler.core.model.observed import ObservedGrant, ObservedPeer
     from reconciler.core.model.spec import Desired
 
 HOLD: Final = """'{"kind": "KIND", "by": "x", "at": "2026-01-01T00:00:00Z", "reason": ""}'"""
 REVOKED: Final = "status = 'revoked', revoked_at = now(), revoked_reason = 'x'"
+
+
+class Remembered(RowCache):
+    """What was known before, and nothing that is found equal when it is read."""
+
+    def equal(self, row: ObservedPeer | ObservedGrant) -> None:
+        return None
 
 
 class Warm:
@@ -50,7 +58,7 @@ class Warm:
     def known(self) -> frozenset[str]:
         """The names of which nothing but a fingerprint is read now."""
         with self.database.transaction() as tx:
-            observed = observe(tx, RowCache(self.desired()).known())
+            observed = observe(tx, Remembered(self.desired()))
         return observed.equal_peers | observed.equal_grants
 
     def by_hand(self, statement: str) -> None:
@@ -125,6 +133,21 @@ def test_whatever_was_changed_in_a_row_is_seen(warm: Warm, change: str) -> None:
 def test_a_peer_that_was_changed_is_judged_with_its_grants(warm: Warm, change: str) -> None:
     warm.by_hand(f"UPDATE federation_peers SET {change} WHERE name = 'beta'")
     same(warm)
+
+
+def test_of_what_is_found_equal_nothing_is_kept(warm: Warm) -> None:
+    with warm.database.transaction() as tx:
+        observed = observe(tx, RowCache(warm.desired(verify=True)))
+    assert (observed.peers, observed.grants) == ((), ())
+    assert observed.equal_peers | observed.equal_grants == {*PEER_OF, "beta", "gamma"}
+
+    write(warm.manifests, b=grant_manifest("b", rows=7))
+    warm.by_hand("UPDATE federation_peers SET protect = true WHERE name = 'gamma'")
+    with warm.database.transaction() as tx:
+        observed = observe(tx, RowCache(warm.desired(verify=True)))
+    # one of whose grants is equal, so all are kept
+    assert len(observed.peers) + len(observed.grants) == len(PEER_OF) + 2
+    assert [each.name for each in same(warm).plan.changes] == ["gamma", "b"]
 
 
 def test_another_row_of_a_known_name_is_seen(warm: Warm) -> None:

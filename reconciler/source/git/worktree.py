@@ -1,7 +1,8 @@
 """The checkout that holds a folder of manifests: its commit, and what git knows of the files.
 
 The files are compared as they were read, not by `git status`, which would run the repository's
-filters. Line ends do not count: a checkout may have its own (`text eol=crlf`, `core.autocrlf`).
+filters. Line ends do not count, nor what stands in `$Id$`: a checkout may have its own
+(`text eol=crlf`, `core.autocrlf`, `ident`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _NONE: Final = ("does not have any commits yet", "bad default revision")
+_IDENT: Final = re.compile(rb"\$Id:[^$\n]*\$")  # gitattributes(5), ident
 _SHOWN: Final = 5  # names that a message has
 
 
@@ -149,7 +152,7 @@ class Checkout:
         return bool(problems) or committed.keys() != read.keys() or self._changed(committed, read)
 
     def _changed(self, committed: dict[str, Row], read: dict[str, SourceFile]) -> bool:
-        """Tell whether a file is another than that of the commit, but for its line ends."""
+        """Tell whether a file is another one, but for what a checkout writes into it."""
         changed = [
             (row, read[name])
             for name, row in committed.items()
@@ -162,7 +165,7 @@ class Checkout:
         except MosaicError:  # a partial clone lacks it
             return True
         return any(
-            _with_lf(blob) != _with_lf(file.content)
+            _as_committed(blob) != _as_committed(file.content)
             for blob, (_, file) in zip(blobs, changed, strict=True)
         )
 
@@ -218,8 +221,8 @@ def _note_ignored(root: Path, names: tuple[str, ...]) -> None:
     _log.warning("%s: git ignores %s%s, so they are not read", root, shown, more)
 
 
-def _with_lf(content: bytes) -> bytes:
-    return content.replace(b"\r\n", b"\n")
+def _as_committed(content: bytes) -> bytes:
+    return _IDENT.sub(b"$Id$", content.replace(b"\r\n", b"\n"))
 
 
 def _blob_id(file: SourceFile, like: str) -> str:

@@ -58,17 +58,18 @@ def test_a_folder_of_a_checkout_has_its_commit_and_is_dirty_where_it_differs(
     assert (repository.path / ".git" / "index").read_bytes() == index
 
 
-@pytest.mark.parametrize("how", ["attributes", "autocrlf"])
-def test_line_ends_of_a_checkout_are_no_difference(repository: Checkout, how: str) -> None:
-    if how == "attributes":
-        (repository.path / ".gitattributes").write_text("*.yaml text eol=crlf\n")
-        repository.commit("attributes")
-    else:
+@pytest.mark.parametrize("how", ["eol", "ident", "autocrlf"])
+def test_what_a_checkout_writes_is_no_difference(repository: Checkout, how: str) -> None:
+    repository.write(beta=f"# $Id$\n{PEER}")
+    attributes = {"eol": "*.yaml text eol=crlf\n", "ident": "*.yaml ident\n", "autocrlf": ""}
+    (repository.path / ".gitattributes").write_text(attributes[how])
+    repository.commit("attributes")
+    if how == "autocrlf":
         repository.git("config", "core.autocrlf", "true")
     beta = repository.path / "manifests" / "beta.yaml"
     beta.unlink()
     repository.git("checkout", "--", "manifests")
-    assert b"\r\n" in beta.read_bytes()
+    assert (b"# $Id: " if how == "ident" else b"\r\n") in beta.read_bytes()
     assert repository.git("status", "--porcelain") == ""
     source = read_source(SourceSetting(str(repository.path / "manifests")))
     assert (source.commit and source.commit.id, source.dirty) == (repository.head, False)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from reconciler.store.db import Tx
 
-_SELECT: Final = """
+_FROM: Final = "FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id"
+_SELECT: Final = f"""
 SELECT g.id, g.name, p.name AS peer, g.subject_user_id, g.scope, g.status_now AS status,
     g.suspended, g.hold, g.protect, g.managed, g.expires_at, g.activated_at, g.revoked_at,
     g.revoked_reason, g.revision, g.source_path, g.source_line, g.created_at,
@@ -33,11 +34,10 @@ SELECT g.id, g.name, p.name AS peer, g.subject_user_id, g.scope, g.status_now AS
             FROM federation_certificates WHERE grant_id = g.id AND cert_pem IS NOT NULL
             ORDER BY created_at DESC, id DESC LIMIT CAST(:certificates AS integer)) AS c
         LEFT JOIN federation_certificate_use AS u ON u.certificate_id = c.id) AS certificates
-FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id
+{_FROM}
 """
 _ORDER: Final = ' ORDER BY g.name COLLATE "C", g.created_at, g.id'
 _MATCHING: Final = """
-FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id
 WHERE (:text = '' OR strpos(lower(concat_ws(' ', g.name, p.name, g.subject_user_id)),
         lower(:text)) > 0)
     AND (cardinality(CAST(:statuses AS text[])) = 0 OR g.status_now::text = ANY(:statuses))
@@ -64,7 +64,8 @@ class GrantFilter:
 
 def count_grants(tx: Tx, only: GrantFilter) -> int:
     """Return how many grants a filter lets through."""
-    count: int = tx.one(f"SELECT count(*) AS count {_MATCHING}", **parameters(only))["count"]
+    statement = f"SELECT count(*) AS count {_FROM} {_MATCHING}"
+    count: int = tx.one(statement, **parameters(only))["count"]
     return count
 
 
@@ -75,9 +76,12 @@ def list_grants(
 
     Each has all its `certificates`, or as many of the newest.
     """
-    rows = tx.rows(  # the ids first, as OFFSET would gather the certificates of what it skips
-        f"{_SELECT} WHERE g.id IN (SELECT g.id {_MATCHING} {_ORDER} OFFSET :start LIMIT :count)"
-        + _ORDER,
+    which = _MATCHING
+    if page != ALL:  # the ids first, as OFFSET would gather the certificates of what it skips
+        ids = f"SELECT g.id {_FROM} {_MATCHING} {_ORDER} OFFSET :start LIMIT :count"
+        which = f"WHERE g.id IN ({ids})"
+    rows = tx.rows(
+        f"{_SELECT} {which} {_ORDER}",
         certificates=certificates,
         **parameters(only, page),
     )

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from reconciler.store.db import Tx
 
-_SELECT: Final = """
+_FROM: Final = "FROM federation_peers AS p"
+_SELECT: Final = f"""
 SELECT p.id, p.name, p.direction, p.display_name, p.labels, p.endpoint_url,
     p.status, p.hold, p.managed,
     p.revision, p.source_path, p.source_line, p.cert_serial, p.cert_fingerprint, p.cert_not_before,
@@ -24,11 +25,10 @@ SELECT p.id, p.name, p.direction, p.display_name, p.labels, p.endpoint_url,
     (SELECT coalesce(json_agg(g.name ORDER BY g.name COLLATE "C"), '[]')
         FROM federation_grants_now AS g
         WHERE g.peer_id = p.id AND g.status_now NOT IN ('revoked', 'expired')) AS grants
-FROM federation_peers AS p
+{_FROM}
 """
 _ORDER: Final = ' ORDER BY p.name COLLATE "C", p.created_at, p.id'
 _MATCHING: Final = """
-FROM federation_peers AS p
 WHERE (:text = '' OR strpos(lower(concat_ws(' ', p.name, p.display_name, p.endpoint_url)),
         lower(:text)) > 0)
     AND (cardinality(CAST(:statuses AS text[])) = 0 OR p.status::text = ANY(:statuses))
@@ -50,17 +50,18 @@ class PeerFilter:
 
 def count_peers(tx: Tx, only: PeerFilter) -> int:
     """Return how many peers a filter lets through."""
-    count: int = tx.one(f"SELECT count(*) AS count {_MATCHING}", **parameters(only))["count"]
+    statement = f"SELECT count(*) AS count {_FROM} {_MATCHING}"
+    count: int = tx.one(statement, **parameters(only))["count"]
     return count
 
 
 def list_peers(tx: Tx, only: PeerFilter, page: slice = ALL) -> list[PeerView]:
     """Return the peers that a filter lets through, or a page of them, by name and age."""
-    rows = tx.rows(  # the ids first, as OFFSET would gather the grants of what it skips
-        f"{_SELECT} WHERE p.id IN (SELECT p.id {_MATCHING} {_ORDER} OFFSET :start LIMIT :count)"
-        + _ORDER,
-        **parameters(only, page),
-    )
+    which = _MATCHING
+    if page != ALL:  # the ids first, as OFFSET would gather the grants of what it skips
+        ids = f"SELECT p.id {_FROM} {_MATCHING} {_ORDER} OFFSET :start LIMIT :count"
+        which = f"WHERE p.id IN ({ids})"
+    rows = tx.rows(f"{_SELECT} {which} {_ORDER}", **parameters(only, page))
     return [_view(row) for row in rows]
 
 

@@ -130,8 +130,8 @@ def _opened(root: Path) -> Iterator[int]:
             raise unreadable(f"{root} is not a folder")
         descriptor = os.open(root, _FOLDER)
     except FileNotFoundError:
-        create = "" if root.suffix else f", or create the folder: `mkdir {shlex.quote(str(root))}`"
-        raise unreadable(f"{root} does not exist", f"correct the path{create}") from None
+        made = "" if root.suffix else f", or create it: `mkdir -p {shlex.quote(str(root))}`"
+        raise unreadable(f"{root} does not exist", f"correct the path{made}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise unreadable(f"{root} cannot be read: {reason}") from None

@@ -216,7 +216,7 @@ class TestGateway(Command):
             if not process.name.isdecimal():
                 continue
             with suppress(OSError):  # it has ended
-                argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 where = f"{(process / 'cwd').readlink()}/"
                 if argv and (where.startswith(folder) or folder in argv):
                     values[int(process.name)] = argv

@@ -119,6 +119,7 @@ def test_a_source_that_is_not_there_revokes_nothing(mosaic: Quick) -> None:
     done = mosaic("apply", "m", "--yes")
     assert done.code == 1
     assert "does not exist" in done.err
+    assert "`mkdir -p " in done.err
     assert mosaic.statuses() == {"beta-tasks": "pending"}
 
 

@@ -216,7 +216,8 @@ class TestGateway(Command):
             if not process.name.isdecimal():
                 continue
             with suppress(OSError):  # it has ended
-                argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                words = (process / "cmdline").read_bytes().replace(b"\0", b" ")
+                argv = words.decode(errors="replace")  # another process may have any octets
                 where = f"{(process / 'cwd').readlink()}/"
                 if argv and (where.startswith(folder) or folder in argv):
                     values[int(process.name)] = argv

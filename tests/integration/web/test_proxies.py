@@ -131,13 +131,18 @@ def test_a_proxy_lets_in_who_has_authority_and_refuses_the_next_request_after_it
     claims = {
         "X-Mosaic-Subject": "root",
         "X-Mosaic-Filter": "{}",
-        "X-Mosaic-Resource": "notes",
-        "X-Mosaic-Verb": "get",
-        "X-Mosaic-Token": "x",
+        "X-Mosaic-Grant-Id": "forged",
+        "X-Mosaic-Serial": "forged",
+        "X-Mosaic-Expires": "forged",
+        "X-Mosaic-Resource": "forged",
+        "X-Mosaic-Verb": "forged",
+        "X-Mosaic-Token": "forged",
         "X-Mosaic-Made-Up": "x",
-        "Client-Cert": ":AAAA:",
-        "X-SSL-Client-Cert": "x",
-        "X-Forwarded-Client-Cert": 'Cert="x',
+        "X_Mosaic_Subject": "forged",  # the same name to CGI and WSGI
+        "Client_Cert": "forged",
+        "Client-Cert": ":forged:",
+        "X-SSL-Client-Cert": "forged",
+        "X-Forwarded-Client-Cert": 'Cert="forged',
         "Authorization": "Bearer of-the-client",
     }
     with places.client(proxied.peers["one"].files) as client:
@@ -152,6 +157,7 @@ def test_a_proxy_lets_in_who_has_authority_and_refuses_the_next_request_after_it
         assert filters == ["{}"]
         assert ("authorization", "Bearer of-the-client") in {(n, v) for n, v in answer.json()}
         assert TOKEN not in answer.text
+        assert "forged" not in answer.text
 
         # (3) on the same connection: suspended, resumed, and revoked by a person
         mosaic.ok("grant", "suspend", "one", "--reason", "a test")

@@ -46,7 +46,7 @@ STEPS = st.lists(
 )
 
 
-def taken(
+def take_step(
     step: Step, now: datetime, locations: CrlLocations, live: list[CrlReference]
 ) -> tuple[datetime, CrlLocations, list[CrlReference]]:
     """Return the time, the locations and the live certificates after a step."""
@@ -68,7 +68,7 @@ def test_every_live_certificate_names_every_list_that_is_valid(
     live: list[CrlReference] = []
     lists: dict[str, datetime] = {}
     for step in steps:
-        now, locations, live = taken(step, now, locations, live)
+        now, locations, live = take_step(step, now, locations, live)
         lists[locations.list_url] = now + LIST_VALID  # the last of that place, where it moves now
         locations = advance_move(locations, live, now)
         assert read_crl_locations(template_data(locations)) == locations
@@ -85,7 +85,7 @@ def test_a_move_ends_when_nothing_is_done_any_more(steps: list[Step]) -> None:
     now, locations = NOW, at(A)
     live: list[CrlReference] = []
     for step in steps:
-        now, locations, live = taken(step, now, locations, live)
+        now, locations, live = take_step(step, now, locations, live)
         locations = advance_move(locations, live, now)
     until = end_of_move(locations, live, now)
     while now < until:

@@ -14,6 +14,7 @@ from reconciler.cli.shared.output import (
     json_line,
     list_lines,
     list_output,
+    print_lines,
     show_facts,
 )
 from reconciler.cli.shared.watch import at_terminal, redraw, repeat, watch_option
@@ -72,8 +73,7 @@ class Listing:
             if self.watch and at_terminal():
                 redraw(self._lines(documents))
             else:
-                for line in self._news(documents, previous):
-                    click.echo(line)
+                print_lines(self._news(documents, previous))
             previous = documents
             return False
 

@@ -82,8 +82,13 @@ def show_list(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], output: str, none: str
 ) -> None:
     """Print what `list_lines` returns."""
-    for line in list_lines(rows, columns, output, none):
-        click.echo(line)
+    print_lines(list_lines(rows, columns, output, none))
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Print lines, if there are any, in one write: one for each takes most of the time."""
+    if lines:
+        click.echo("\n".join(lines))
 
 
 def list_lines(

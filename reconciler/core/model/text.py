@@ -30,7 +30,7 @@ def escaped(text: str, allowed: str = "") -> str:
     That is every control (C0, C1), every format control (bidirectional ones, joiners, marks), line
     and paragraph separators, unusual spaces, surrogates, and what Unicode has not assigned.
     """
-    if text.isprintable():
+    if _without(text, allowed).isprintable():
         return text
     return "".join(
         each if each.isprintable() or each in allowed else each.encode("unicode_escape").decode()
@@ -38,10 +38,16 @@ def escaped(text: str, allowed: str = "") -> str:
     )
 
 
+def _without(text: str, characters: str) -> str:
+    for each in characters:
+        text = text.replace(each, "")
+    return text
+
+
 def json_text(document: object, indent: int | None = None) -> str:
     """Return a document as JSON in which what does not print stands as its escape."""
     text = json.dumps(document, indent=indent, ensure_ascii=False)
-    if text.isprintable():
+    if _without(text, "\n").isprintable():
         return text
     return "".join(
         each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text

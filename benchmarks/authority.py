@@ -140,7 +140,7 @@ def _constant(reader: Reader) -> ASGIApp:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"15")]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - of ASGI
-        await reader.row("SELECT 1")
+        await reader.rows("SELECT 1")
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"holds": true}'})
 

@@ -2,7 +2,8 @@
 
     (1) read the serial and the fingerprint of the certificate: whoever asks has verified its chain
         and that its key is the caller's
-    (2) read its row in one statement: a revocation counts from its commit on, so nothing is cached
+    (2) read its row, in one statement with those of others that were asked for meanwhile: a
+        revocation counts from its commit on, so nothing is cached
     (3) decide: the first reason that applies denies
     (4) gather the use of what is allowed; `record_use` writes it, now and then, in one statement
 
@@ -45,6 +46,7 @@ class Authority:
     def __init__(self, database: Source, *, name: str = "authority") -> None:
         self._source, self._name = database, application_name(name)
         self._reader = Reader(database, self._name)
+        self._rows = store.AuthorityRows(self._reader)
         self._database = AsyncDatabase(database, self._name, pool_size=1)
         self._uses = UseRecord()
         self._stop = asyncio.Event()
@@ -78,7 +80,7 @@ class Authority:
                 raise Refused("request_malformed", "a question needs a resource and a verb")
             question = Question(resource, verb)
         certificate = certificate_identity(der)  # (1)
-        row = await store.read_row(self._reader, certificate.serial)  # (2)
+        row = await self._rows.read(certificate.serial)  # (2)
         decision = decide(certificate, row, question)  # (3)
         if decision.allowed and row is not None:
             self._uses.add(certificate.serial, row.now)  # (4)
@@ -93,13 +95,13 @@ class Authority:
         """
         reader = Reader(self._source, self._name, lasting=False)
         try:
-            await store.read_row(reader, "0")
+            await store.AuthorityRows(reader).read("0")
         finally:
             await reader.close()
 
     async def require_ready(self) -> None:
         """Read the view as a check does; raise `Retry` (`database_unavailable`) if that fails."""
-        await store.read_row(self._reader, "0")
+        await self._rows.read("0")
 
     async def record_use(self) -> None:
         """Write the use that was gathered; what cannot be written is written the next time.

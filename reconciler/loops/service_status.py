@@ -57,7 +57,7 @@ class Work:
         else:
             return "ready"
         try:
-            await reader.row("SELECT 1")
+            await reader.rows("SELECT 1")
         except MosaicError as outage:
             return f"the database is unavailable: {outage.message}"
         raise Retry("unavailable", f"the work hangs: {failure}")

@@ -79,7 +79,7 @@ class PrivateListener:
         reader = Reader(database, application_name("probe"))
 
         async def answers() -> None:
-            await reader.row("SELECT 1")
+            await reader.rows("SELECT 1")
 
         try:
             await self.serve(stop, (answers, *checks), rows=database)

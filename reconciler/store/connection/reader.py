@@ -45,24 +45,29 @@ class Reader:
         self._closed = False
         self._prepared = True
 
-    async def row(self, statement: str, *values: str) -> tuple[Any, ...] | None:
-        """Return the first row of a statement, or None; `$1` stands for the first value.
+    async def rows(
+        self, statement: str, *values: str, deadline_s: float | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement; `$1` stands for the first value.
+
+        `deadline_s` is by the clock of the event loop; it is in `DEADLINE_S` if it is not given.
 
         Raises:
-            Retry: `database_unavailable`, within `DEADLINE_S`.
+            Retry: `database_unavailable`, when the deadline passes at the latest.
             NeedsEdit: `schema_missing`, `config_invalid`; not where the process is `lasting`.
         """
-        deadline_s = asyncio.get_running_loop().time() + DEADLINE_S
+        if deadline_s is None:
+            deadline_s = asyncio.get_running_loop().time() + DEADLINE_S
         if self._idle and not self._slots.locked():
             async with self._slots:
-                return await self._row(deadline_s, statement, values)
+                return await self._rows(deadline_s, statement, values)
         try:
             async with asyncio.timeout_at(deadline_s):
                 await self._slots.acquire()
         except TimeoutError:
             raise self._silent() from None
         try:
-            return await self._row(deadline_s, statement, values)
+            return await self._rows(deadline_s, statement, values)
         finally:
             self._slots.release()
 
@@ -73,9 +78,9 @@ class Reader:
             await connection.close()
         self._idle.clear()
 
-    async def _row(
+    async def _rows(
         self, deadline_s: float, statement: str, values: tuple[str, ...]
-    ) -> tuple[Any, ...] | None:
+    ) -> list[tuple[Any, ...]]:
         loop = asyncio.get_running_loop()
         if self._idle:
             try:
@@ -100,13 +105,13 @@ class Reader:
         deadline_s: float,
         statement: str,
         values: tuple[str, ...],
-    ) -> tuple[Any, ...] | None:
+    ) -> list[tuple[Any, ...]]:
         connection, schema = opened
         timer = asyncio.get_running_loop().call_at(deadline_s, _sever, connection)
         try:
             cursor = psycopg.AsyncRawCursor(connection)
             await cursor.execute(_qualified(statement, schema), values or None)
-            row: tuple[Any, ...] | None = await cursor.fetchone()
+            rows: list[tuple[Any, ...]] = await cursor.fetchall()
         except BaseException as error:
             await connection.close()
             if not isinstance(error, psycopg.Error):
@@ -122,7 +127,7 @@ class Reader:
             await connection.close()
         else:
             self._idle.append(opened)
-        return row
+        return rows
 
     async def _open(self) -> tuple[psycopg.AsyncConnection, str]:
         try:

@@ -48,6 +48,7 @@ def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Q
         "now",
         "applied",
         "trustOverride",
+        "restore",
         "paused",
         "reconcilers",
         "drift",

@@ -14,6 +14,7 @@ import signal
 import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -76,7 +77,12 @@ def identify(pid: int) -> Identity | None:
         return None
     if fields[0] in _DEAD_STATES:
         return None
-    return Identity(pid, int(fields[19]), (_PROC / "sys/kernel/random/boot_id").read_text().strip())
+    return Identity(pid, int(fields[19]), _boot())
+
+
+@cache
+def _boot() -> str:
+    return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
 def alive(identity: Identity) -> bool:
@@ -89,18 +95,19 @@ def working_in(folder: Path, program: str) -> list[Identity]:
 
     Only what this user may look at is found, so other users' processes are not.
     """
-    identities = []
-    place = folder.resolve()
-    for process in _numbered():
-        try:
-            here = (process / "cwd").readlink() == place
-            runs = (process / "exe").readlink().name.removesuffix(" (deleted)")
-        except OSError:  # it has ended, or is another user's
-            continue
-        identity = identify(int(process.name)) if here and runs == program else None
-        if identity is not None:
-            identities.append(identity)
-    return identities
+    each = (working(int(process.name), folder, program) for process in _numbered())
+    return [identity for identity in each if identity is not None]
+
+
+def working(pid: int, folder: Path, program: str) -> Identity | None:
+    """Return the process that has `pid` if it runs `program` with `folder` as working folder."""
+    process = _PROC / str(pid)
+    try:
+        runs = (process / "exe").readlink().name.removesuffix(" (deleted)") == program
+        here = runs and (process / "cwd").readlink() == folder.resolve()
+    except OSError:  # it has ended, or is another user's
+        return None
+    return identify(pid) if here else None
 
 
 def running_from(folder: Path) -> list[Identity]:

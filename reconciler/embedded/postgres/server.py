@@ -139,8 +139,7 @@ def server_in(data: Path) -> Identity | None:
     except (OSError, ValueError):
         return None
     # a pid alone may be a stranger's by now; the server's working folder is its data
-    servers = processes.working_in(data, PROGRAM)
-    return next((each for each in servers if each.pid == pid), None)
+    return processes.working(pid, data, PROGRAM)
 
 
 def end_all_in(base: Path) -> None:

@@ -20,12 +20,16 @@ MAX_FIELDS: Final = 100
 MAX_CHUNK_LINE: Final = 256  # octets of a chunk's size and extensions
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_HOST_OCTET: Final = rb"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]"  # RFC 9110 7.2, without its comma
+_ABSOLUTE: Final = rb"(?i:https?)://(?P<authority>" + _HOST_OCTET + rb"++)"
 _REQUEST_LINE: Final = re.compile(
-    rb"[A-Z]{1,32} (?:/[!\"$-~]*+|\*|https?://[!\"$-~]++) HTTP/1\.([01])\r\n"
+    rb"[A-Z]{1,32} (?:/[!\"$-~]*+|\*|" + _ABSOLUTE + rb"(?:[/?][!\"$-~]*+)?)"
+    rb" HTTP/1\.(?P<version>[01])\r\n"
 )
+_ORIGIN: Final = re.compile(_ABSOLUTE)
 _FIELD_LINE: Final = _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n"
 _FIELD_LINES: Final = re.compile(rb"(?:" + _FIELD_LINE + rb")*+")
-_HOST: Final = re.compile(rb"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]*")  # RFC 9110 7.2, without its comma
+_HOST: Final = re.compile(_HOST_OCTET + rb"*")
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}")
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;" + _TOKEN + rb"(?:=" + _TOKEN + rb")?)*+")
 _WHITESPACE: Final = b" \t"
@@ -60,12 +64,12 @@ def check_head(received: bytes) -> None:
     if _FIELD_LINES.fullmatch(received, line.end(), size) is None:
         raise SyntaxRefused("no field line")
     if end >= 0:
-        _check_fields(received[line.end() : size], version=line[1])
+        _check_fields(received[line.end() : size], line)
     elif b"\n" in received[size:]:
         raise SyntaxRefused("a line that ends with LF only")
 
 
-def _check_fields(lines: bytes, *, version: bytes) -> None:
+def _check_fields(lines: bytes, request_line: re.Match[bytes]) -> None:
     fields: dict[bytes, list[bytes]] = {}
     names = lines.split(b"\r\n")[:-1]
     if len(names) > MAX_FIELDS:
@@ -76,16 +80,34 @@ def _check_fields(lines: bytes, *, version: bytes) -> None:
     hosts = fields.get(b"host", [])
     lengths = fields.get(b"content-length", [])
     codings = fields.get(b"transfer-encoding", [])
+    version, authority = request_line["version"], request_line["authority"]
     if len(hosts) > 1 or (version == b"1" and not hosts):  # RFC 9112 3.2
         raise SyntaxRefused(f"{len(hosts)} Host fields")
     if not all(_HOST.fullmatch(host) for host in hosts):
         raise SyntaxRefused("a Host that names none")
+    # RFC 9112 3.2.2: a client sends the same host in both, and one who differs misleads a parser
+    if authority is not None and any(host.lower() != authority.lower() for host in hosts):
+        raise SyntaxRefused("a target whose host is not that of Host")
     if len(lengths) + len(codings) > 1:  # RFC 9112 6.1, 6.3
         raise SyntaxRefused("more than one length of the body")
     if not all(_LENGTH.fullmatch(length) for length in lengths):
         raise SyntaxRefused("a Content-Length that is not a number")
     if codings and (codings[0].lower() != b"chunked" or version == b"0"):
         raise SyntaxRefused("a transfer coding that is not chunked")
+
+
+def _in_origin_form(request: h11.Request) -> h11.Request:
+    """Return a request whose target is a path: a server accepts absolute URLs (RFC 9112 3.2.2)."""
+    origin = _ORIGIN.match(request.target)
+    if origin is None:
+        return request
+    path = request.target[origin.end() :]
+    return h11.Request(
+        method=request.method,
+        target=path if path.startswith(b"/") else b"/" + path,
+        headers=request.headers,
+        http_version=request.http_version,
+    )
 
 
 class _ChunkedBody:
@@ -171,6 +193,7 @@ class StrictConnection(h11.Connection):
             self.refusal = error
             raise
         if isinstance(event, h11.Request):
+            event = _in_origin_form(event)
             chunked = any(name == b"transfer-encoding" for name, _ in event.headers)
             self._chunked_body = _ChunkedBody() if chunked else None
             if self._chunked_body is not None:

@@ -59,6 +59,12 @@ REFUSED = {
     "a tab for a space": b"GET\t/x HTTP/1.1\r\nHost: a\r\n\r\n",
     "a space at the line's end": b"GET /x HTTP/1.1 \r\nHost: a\r\n\r\n",
     "an empty line first": b"\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "an absolute target of another host": b"GET https://b/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "an absolute target of another port": b"GET https://a:1/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "an absolute target with a user": b"GET https://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "an absolute target without a host": b"GET https:///x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "an absolute target without Host": b"GET https://a/x HTTP/1.1\r\n\r\n",
+    "an absolute target of another scheme": b"GET ftp://a/x HTTP/1.1\r\nHost: a\r\n\r\n",
     "a target that is no path": b"GET x HTTP/1.1\r\nHost: a\r\n\r\n",
     "a target with a fragment": b"GET /x#y HTTP/1.1\r\nHost: a\r\n\r\n",
     "a target beyond ASCII": b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -130,6 +136,25 @@ def test_a_head_that_is_too_large_is_refused_as_such(octets: bytes, step: int) -
 @pytest.mark.parametrize(("octets", "body"), SERVED.items())
 def test_what_is_plain_is_served(octets: bytes, body: bytes, step: int) -> None:
     assert received(octets, step) == (["Request", "EndOfMessage"], body)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"https://a/x?y=%20", b"/x?y=%20"),
+        (b"HTTP://A", b"/"),
+        (b"https://a?y", b"/?y"),
+        (b"https://a//b/x", b"//b/x"),
+        (b"/x?https://b/", b"/x?https://b/"),
+    ],
+)
+def test_an_absolute_target_is_served_as_its_path(target: bytes, path: bytes) -> None:
+    connection = StrictConnection()
+    connection.receive_data(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\nX: b\r\n\r\n")
+    request = connection.next_event()
+    assert isinstance(request, h11.Request)
+    assert request.target == path
+    assert list(request.headers) == [(b"host", b"a"), (b"x", b"b")]
 
 
 def test_the_largest_head_is_served() -> None:

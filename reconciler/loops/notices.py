@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 SEND_EVERY: Final = timedelta(seconds=1)
 EXPIRE_EVERY: Final = timedelta(minutes=1)
+GONE: Final = 410  # Standard Webhooks: disable the endpoint, and stop sending it messages
+DISABLED: Final = "it is disabled until `up` or `serve` starts again with a URL that takes notices"
 MAX_REFUSALS: Final = 8  # of one status by a forge, in about ten minutes
 
 
@@ -44,7 +46,12 @@ class Notices:
     targets: Sequence[Target]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send until `stop`, which a request under way does not hold up."""
+        """Send until `stop`, which a request under way does not hold up.
+
+        A target that was disabled is tried again: a person may have written another URL.
+        """
+        for target in self.targets:
+            await self.database.run(store.enable, target.name)
         jobs = [
             Job(f"notices to {target.name}", SEND_EVERY, partial(self.send_next, target, stop))
             for target in self.targets
@@ -96,6 +103,11 @@ class Notices:
             await self.database.run(store.give_up, delivery, str(answer))
             _log.error("notices to %s: gave up a commit status: %s", target.name, answer)
             return True
+        if answer.status == GONE:
+            reason = f"{answer}; {DISABLED}"
+            await self.database.run(store.record_failure, delivery, reason, None)
+            _log.error("notices to %s: %s", target.name, reason)
+            return False
         await self._failed(delivery, str(answer), answer)
         return False
 

@@ -73,7 +73,7 @@ def command(output: str) -> None:
 
 
 # of a target to which no process has sent yet
-_UNSEEN = TargetState("", "", 0, None, 0, None, None, None, None, 0, None)
+_UNSEEN = TargetState("", "", 0, None, 0, None, False, None, None, None, 0, None)
 
 
 def _document(name: str, target: Target | None, known: TargetState | None) -> dict[str, Any]:
@@ -89,6 +89,7 @@ def _document(name: str, target: Target | None, known: TargetState | None) -> di
         "oldest": _time(state.oldest),
         "attempts": state.attempts,
         "nextAttempt": _time(state.next_attempt_at),
+        "disabled": state.disabled,
         "lastSuccess": _time(state.last_success_at),
         "lastError": error,
         "givenUp": state.given_up,

@@ -137,17 +137,26 @@ def record_success(tx: Tx, sent: Delivery) -> None:
     )
 
 
-def record_failure(tx: Tx, sent: Delivery, error: str, wait: timedelta) -> None:
-    """Note why a notice was not taken; it is tried again after `wait`."""
+def record_failure(tx: Tx, sent: Delivery, error: str, wait: timedelta | None) -> None:
+    """Note why a notice was not taken; it is tried again after `wait`, or once it is enabled."""
     tx.run(
         "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL,"
         " attempts = attempts + 1, last_error = :error, last_error_at = clock_timestamp(),"
-        " next_attempt_at = clock_timestamp() + CAST(:wait AS interval)"
+        " next_attempt_at = coalesce(clock_timestamp() + CAST(:wait AS interval), 'infinity')"
         " WHERE name = :name AND lease = :lease",
         name=sent.target,
         lease=sent.lease,
         error=error[:MAX_ERROR],
         wait=wait,
+    )
+
+
+def enable(tx: Tx, name: str) -> None:
+    """Let notices be sent again to a target that was disabled."""
+    tx.run(
+        "UPDATE federation_notice_targets SET next_attempt_at = NULL"
+        " WHERE name = :name AND next_attempt_at = 'infinity'",
+        name=name,
     )
 
 
@@ -212,6 +221,7 @@ class TargetState:
     oldest: datetime | None
     attempts: int
     next_attempt_at: datetime | None
+    disabled: bool
     last_success_at: datetime | None
     last_error: str | None
     last_error_at: datetime | None
@@ -223,8 +233,10 @@ def states(tx: Tx) -> tuple[TargetState, ...]:
     """Return the state of each target that a process named in the last days, by name."""
     rows: list[dict[str, Any]] = tx.rows(
         "SELECT t.name, t.kind, count(n.seq) AS queue, min(n.at) AS oldest, t.attempts,"
-        " t.next_attempt_at, t.last_success_at, t.last_error, t.last_error_at, t.given_up,"
-        " t.given_up_at FROM federation_notice_targets AS t"
+        " nullif(t.next_attempt_at, 'infinity') AS next_attempt_at,"
+        " coalesce(t.next_attempt_at = 'infinity', false) AS disabled, t.last_success_at,"
+        " t.last_error, t.last_error_at, t.given_up, t.given_up_at"
+        " FROM federation_notice_targets AS t"
         " LEFT JOIN federation_notices AS n ON n.seq > t.position AND n.event = ANY(t.events)"
         " GROUP BY t.name ORDER BY t.name"
     )

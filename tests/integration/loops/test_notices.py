@@ -141,6 +141,26 @@ def test_a_target_says_when_it_is_to_be_tried_again(
     assert state(rows).last_error == "it answered 429"
 
 
+def test_a_target_that_is_gone_is_sent_nothing_until_the_gateway_starts_again(
+    rows: Rows, target: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = json_target(tmp_path, "hook", target)
+    with receiver(tmp_path, "other") as other:
+        target.answers(410)
+        with sending(rows.url, hook, json_target(tmp_path, "other", other)):
+            rows.apply(peer_manifest())
+            wait_until(lambda: state(rows).disabled, "the end of the target")
+            rows.apply(peer_manifest(), grant_manifest("one"))
+            wait_until(lambda: len(other.received) == 2, "the notices of another target")
+    assert len(target.received) == 1
+    assert state(rows).queue == 2
+    assert "notices to hook: it answered 410; it is disabled until" in caplog.text
+    target.answers(200)
+    with sending(rows.url, hook):
+        wait_until(lambda: state(rows).queue == 0, "an empty queue")
+    assert not state(rows).disabled
+
+
 def test_a_dead_target_holds_up_no_other(rows: Rows, target: Receiver, tmp_path: Path) -> None:
     with receiver(tmp_path, "dead") as dead:
         broken = json_target(tmp_path, "dead", dead)

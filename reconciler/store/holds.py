@@ -24,10 +24,14 @@ _NO_REASON = "revoked by an operator"
 def suspend_grant(tx: Tx, name: str, actor: str, reason: str) -> None:
     """Suspend a grant until it is resumed; a pending one is suspended once its peer enrolls.
 
+    A grant that is held already keeps its hold, with who took it and why, unless there is a reason.
+
     Raises:
         Refused: `name_unknown`, `state_conflict`.
     """
     grant_id = live_grant_id(tx, name)
+    if not reason and show_grant(tx, name).hold is not None:
+        return
     ending.hold_grant(tx, grant_id, Hold(HoldKind.SUSPEND, actor, tx.now(), reason))
     audit.append(tx, actor, [GrantSuspended(grant_ref(grant_id, name), reason)])
 

@@ -67,6 +67,14 @@ def test_a_suspended_grant_stays_suspended_until_it_is_resumed(mosaic: Quick) ->
     assert reconcile(mosaic) == []
 
 
+def test_a_second_hold_replaces_the_first_only_with_a_reason(mosaic: Quick) -> None:
+    first = mosaic.document("grant", "suspend", "beta-tasks", "--reason", "a leak")["hold"]
+    assert mosaic.document("grant", "suspend", "beta-tasks")["hold"] == first
+    assert len(mosaic.rows.audited("grant.suspended")) == 1
+    again = mosaic.document("grant", "suspend", "beta-tasks", "--reason", "a theft")
+    assert again["hold"]["reason"] == "a theft"
+
+
 def test_a_hold_outlives_a_change_in_git(mosaic: Quick) -> None:
     mosaic.ok("grant", "suspend", "beta-tasks")
     write(mosaic.cwd / "manifests", tasks=grant_manifest("beta-tasks", rows=9))

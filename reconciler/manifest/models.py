@@ -28,8 +28,20 @@ _PORT: Final = (
     "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 )
 HTTPS_PATTERN: Final = r"^https://[^\s/?#@\x00-\x1f\x7f-\x9f]+(/[^\s?#\x00-\x1f\x7f-\x9f]*)?$"
+_H16: Final = "[0-9A-Fa-f]{1,4}"
+_OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_LS32: Final = rf"({_H16}:{_H16}|({_OCTET}\.){{3}}{_OCTET})"
+_IPV6: Final = "|".join(  # RFC 3986 3.2.2
+    [
+        f"({_H16}:){{6}}{_LS32}",
+        f"::({_H16}:){{5}}{_LS32}",
+        *(f"(({_H16}:){{0,{n}}}{_H16})?::({_H16}:){{{4 - n}}}{_LS32}" for n in range(5)),
+        f"(({_H16}:){{0,5}}{_H16})?::{_H16}",
+        f"(({_H16}:){{0,6}}{_H16})?::",
+    ]
+)
 ENDPOINT_PATTERN: Final = (  # with a host and a port that can be
-    r"^https://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]\x00-\x1f\x7f-\x9f]+)"
+    rf"^https://(\[({_IPV6})\]|[^\s/?#@:\[\]\x00-\x1f\x7f-\x9f]+)"
     rf"(:({_PORT}))?(/[^\s?#\x00-\x1f\x7f-\x9f]*)?$"
 )
 # RFC 3339 5.6 with the days that each month has, in the years 2000 to 9000

@@ -116,7 +116,11 @@ scalars = st.none() | st.booleans() | st.integers(-2, 10_002) | words | st.just(
 urls = st.builds(
     "{}{}{}{}".format,
     st.sampled_from(["https://", "http://", "HTTPS://", ""]),
-    st.sampled_from(["b.example", "", "[::1]", "u@b", "b c", "bü.example", "b\n"]),
+    st.sampled_from(["b.example", "", "u@b", "b c", "bü.example", "b\n"])
+    | st.sampled_from(["[::1]", "[1]", "[::]", "[1::2::3]", "[::1.2.3.4]", "[::1.2.3.256]"])
+    | st.lists(st.sampled_from(["1", "ffff", "10000", "g", ""]), min_size=6, max_size=9).map(
+        lambda parts: f"[{':'.join(parts)}]"
+    ),
     st.sampled_from(["", ":", ":0", ":1", ":443", ":65535", ":65536", ":99999", ":x"]),
     st.sampled_from(["", "/", "/x", "/x?y", "/#", "/\n"]),
 )

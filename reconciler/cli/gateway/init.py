@@ -61,6 +61,9 @@ def make_home(settings: Settings) -> Settings | None:
         MosaicError: as `create_home`.
     """
     home = Home(settings.home_path.resolve(), settings.postgres_bin)
+    if not home.config.is_file():
+        what = "keys, certificate authority, database (several seconds)"
+        click.echo(f"creating a gateway in {home.path}: {what}", err=True)
     if not create_home(home, unstored_texts(settings)):
         return None
     click.echo(f"made a gateway in {home.path}")

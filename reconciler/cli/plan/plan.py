@@ -67,6 +67,7 @@ def command(
         saved = SavedPlan(pinned, result.plan.digest, plan_options, log)
         document = plan_as_json(result.plan, result.verdict, desired)
         save_plan(Path(save), document, saved, seal)
+        click.echo(f"wrote {save}" + (", which changes nothing" * result.plan.empty), err=True)
     if not result.plan.empty:
         if output == "text":
             if save is not None:  # it has all other options

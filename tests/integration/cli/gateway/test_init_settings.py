@@ -54,6 +54,7 @@ def test_init_writes_what_variables_set_and_makes_a_gateway_of_it(folder: Path) 
     mosaic = Quick(folder)
     made = mosaic.ok("init", **GIVEN)
     assert "put manifests into declared/" in made.out
+    assert made.err.startswith(f"creating a gateway in {folder / '.mosaic'}: ")
     assert "warning" in made.err
     assert "port 8443, and the gateway listens on port 28443" in made.err
     assert stored(folder) == {

@@ -51,6 +51,7 @@ def test_no_octet_of_a_saved_plan_can_be_changed(mosaic: Quick, plan: Path) -> N
         refused(mosaic, mosaic("apply", "f.plan"), "")
     plan.write_bytes(content)
     assert mosaic("apply", "f.plan").code == 0
+    assert "wrote g.plan, which changes nothing\n" in mosaic.ok("plan", "--save", "g.plan").err
 
 
 CHANGES: list[Callable[[Any], Any]] = [

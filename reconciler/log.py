@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 TEXT, JSON = LOG_FORMATS
+ROOT: Final = "reconciler"  # the logger of all our modules
 PROGRAM: Final = "mosaic"  # the logger of what a command prints beside its log
 MAX_CHAIN: Final = 8  # exceptions of one traceback
 MAX_ERROR: Final = 500  # characters of the first line of an error
@@ -75,7 +76,7 @@ def configure(level: str, log_format: str = TEXT, stream: TextIO | None = None) 
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_JsonLine() if log_format == JSON else _TextLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("reconciler").setLevel(level.upper())
+    logging.getLogger(ROOT).setLevel(level.upper())
 
 
 def json_event(message: str, level: int = logging.INFO, **more: str | None) -> str:

@@ -84,6 +84,7 @@ SETTINGS: Final = (
     Setting("ca_root", Path, "the PEM bundle of our CA's roots", in_home=False),
     Setting("ca_provisioners", Path, "the folder of the provisioners' private keys (serve)"),
     Setting("listen", values.read_listen, "the address of the HTTPS endpoint, host:port"),
+    Setting("workers", values.read_workers, "processes that share the HTTPS endpoint (1)"),
     Setting("public_url", read_origin, "the URL under which peers reach the endpoint"),
     Setting("keyring", Path, "the folder of the sealing keys"),
     Setting("token_pepper_file", Path, "the file of the token pepper, 32 bytes in hex"),

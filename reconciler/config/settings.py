@@ -58,6 +58,7 @@ class Settings:
     ca_root: Path | None = None
     ca_provisioners: Path | None = None
     listen: Address = ("127.0.0.1", 8443)
+    workers: int = 1
     public_url: str | None = None
     keyring: Path | None = None
     token_pepper: Path | None = None

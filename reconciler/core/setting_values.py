@@ -129,6 +129,7 @@ class RateLimit:
 
 
 DEFAULT_RATE_LIMIT: Final = RateLimit()
+MAX_WORKERS: Final = 32  # processes of one endpoint
 
 
 def read_text(text: str) -> str:
@@ -230,6 +231,14 @@ def read_oid_arc(text: str) -> str:
     if len(text) > 64 or not re.fullmatch(pattern, text, re.ASCII):
         raise ValueError(f"expected an OID such as {DEFAULT_OID_ARC}")
     return text
+
+
+def read_workers(text: str) -> int:
+    """Return the number of processes; raise `ValueError` unless it is 1 to `MAX_WORKERS`."""
+    number = int(text) if re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) else 0
+    if not 1 <= number <= MAX_WORKERS:
+        raise ValueError(f"expected a number from 1 to {MAX_WORKERS}")
+    return number
 
 
 def read_rate_limit(text: str) -> RateLimit:

@@ -71,6 +71,17 @@ async def sleep_unless(stop: asyncio.Event, wait: timedelta) -> None:
         await asyncio.wait_for(stop.wait(), wait.total_seconds())
 
 
+async def first_of(*events: asyncio.Event, timeout_s: float | None = None) -> bool:
+    """Wait until one of the events is set, or for so long; return whether one is."""
+    waiting = [asyncio.create_task(each.wait()) for each in events]
+    try:
+        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+    return any(each.is_set() for each in events)
+
+
 class Stopped(Exception):
     """The process is to end before a piece of work has."""
 

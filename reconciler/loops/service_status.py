@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.model.text import printable
 from reconciler.errors import MosaicError, Retry
+from reconciler.loops.jobs import first_of
 from reconciler.service_manager import ServiceManager
 from reconciler.store.connection.reader import Reader
 from reconciler.store.locks import application_name
@@ -74,7 +75,8 @@ async def report_service(stop: asyncio.Event, ready: asyncio.Event, work: Work) 
     if manager.socket_path is None:
         return
     watching = None
-    if await _first(ready, stop):
+    await first_of(ready, stop)
+    if not stop.is_set():
         manager.notify("READY=1", "STATUS=ready")
         if manager.watchdog is not None:
             watching = asyncio.create_task(_watch(manager, manager.watchdog, work))
@@ -103,12 +105,3 @@ async def _watch(manager: ServiceManager, limit: timedelta, work: Work) -> None:
             await asyncio.sleep(limit.total_seconds() / 4)
     finally:
         await reader.close()
-
-
-async def _first(ready: asyncio.Event, stop: asyncio.Event) -> bool:
-    """Wait for either; return whether it is ready and not stopped."""
-    waiting = {asyncio.create_task(each.wait()) for each in (ready, stop)}
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    return not stop.is_set()

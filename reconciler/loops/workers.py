@@ -41,10 +41,14 @@ async def run_workers(gateway: Gateway, stop: asyncio.Event) -> None:
         Job("recovery", RECOVER_EVERY, lambda: recover(gateway)),
         Job("expiry", EXPIRE_EVERY, lambda: expire(gateway)),
         Job("revocation list", CRL_EVERY, lambda: refresh_crl(gateway)),
-        Job("refusals", REFUSALS_EVERY, lambda: record_refusals(gateway)),
         Job("theft signals", THEFTS_EVERY, lambda: record_thefts(gateway)),
     )
     await run_jobs(jobs, stop)
+
+
+async def keep_refusals(gateway: Gateway, stop: asyncio.Event) -> None:
+    """Record what this process refuses, now and then until `stop`, and the rest then."""
+    await run_jobs([Job("refusals", REFUSALS_EVERY, lambda: record_refusals(gateway))], stop)
     try:
         await record_refusals(gateway)
     except MosaicError as error:  # it ends all the same: the log has each of them

@@ -87,11 +87,11 @@ class PrivateListener:
             await reader.close()
 
     async def serve_authority(
-        self, stop: asyncio.Event, database: Source, rows: Source | None = None
+        self, stop: asyncio.Event, database: Source, rows: Source | None = None, *checks: Check
     ) -> None:
         """Serve `/authorize` with the authority of a database, until `stop` is set."""
         async with Authority(database) as authority:
-            await self.serve(stop, (authority.require_ready,), authority, rows)
+            await self.serve(stop, (authority.require_ready, *checks), authority, rows)
 
 
 @contextmanager
@@ -139,15 +139,16 @@ def required_private_listener(settings: Settings, verb: str) -> Iterator[Private
 
 
 def serving_authority(
-    listener: PrivateListener | None, database: Source, rows: Source
+    listener: PrivateListener | None, database: Source, rows: Source, *checks: Check
 ) -> tuple[Task, ...]:
     """Return what serves beside the other work of a process, if it listens.
 
-    `/authorize` asks `database`; metrics and pages read `rows`: one database by two logins.
+    `/authorize` asks `database`; metrics and pages read `rows`: one database by two logins. The
+    process is ready if `checks` say so too.
     """
     if listener is None:
         return ()
-    return (lambda stop: listener.serve_authority(stop, database, rows),)
+    return (lambda stop: listener.serve_authority(stop, database, rows, *checks),)
 
 
 def telemetry_of(listener: PrivateListener | None) -> Telemetry:

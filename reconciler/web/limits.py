@@ -80,6 +80,10 @@ class Quota:
         self._held.setdefault(client, {})[lease] = None
         return lease
 
+    def holds(self, client: str) -> bool:
+        """Tell whether a client has a place."""
+        return client in self._held
+
     def free(self, lease: Lease) -> None:
         """Free a place, as a `Lease` does once."""
         self._used -= 1
@@ -174,11 +178,10 @@ class Limits:
 
     def admit_connection(self, address: str) -> Admission | None:
         """Return the place of a new connection, or None: it is to be closed at once."""
+        if not self.allows_connection(address):
+            return None
         client = bucket_of(address)
         limited = None if is_one_of(address, self._trusted) else client
-        if limited is not None and self._connection_rate.wait_s(client, time.monotonic()):
-            self.refusals.count(Reason.CONNECTION_RATE, client)
-            return None
         connection = self._connections.take(limited)
         if connection is None:
             self.refusals.count(Reason.CONNECTIONS, client)
@@ -189,6 +192,20 @@ class Limits:
             self.refusals.count(Reason.HANDSHAKES, client)
             return None
         return Admission(client, connection, handshake, self.refusals)
+
+    def allows_connection(self, address: str) -> bool:
+        """Count a connection of the address, and tell whether it does not connect too often."""
+        client = bucket_of(address)
+        if is_one_of(address, self._trusted):
+            return True
+        if not self._connection_rate.wait_s(client, time.monotonic()):
+            return True
+        self.refusals.count(Reason.CONNECTION_RATE, client)
+        return False
+
+    def holds_connection(self, client: str) -> bool:
+        """Tell whether a client, as `bucket_of` names it, has a connection."""
+        return self._connections.holds(client)
 
     def may_probe(self, address: str) -> bool:
         """Tell whether probes from there are not limited: a busy gateway is no dead one."""

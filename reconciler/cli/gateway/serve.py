@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import long_running, read_settings, require_home
+from reconciler.cli.shared.context import (
+    long_running,
+    read_settings,
+    require_home,
+    workers_option,
+)
 from reconciler.cli.shared.signals import ended_by, until_signal
 from reconciler.cli.terminal.streams import announce
 from reconciler.config import database_source
@@ -21,7 +26,8 @@ from reconciler.core.privileges import Role
 from reconciler.embedded.supervise import require_stopped, supervised
 from reconciler.loops.checkpoints import checkpointing
 from reconciler.memory_protection import protect_memory
-from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
+from reconciler.operations.endpoint import Endpoint
+from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files
 from reconciler.operations.notices import sending_notices, usable_targets
 from reconciler.operations.placement import require_ports
 from reconciler.operations.private import private_listener, serving_authority, telemetry_of
@@ -34,9 +40,10 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.option("--listen", metavar="HOST:PORT", help="The address to listen on.")
 @click.option("--public-url", metavar="URL", help="The URL under which peers reach it.")
+@workers_option
 @long_running
-def command(listen: str | None, public_url: str | None) -> None:
-    settings = read_settings(listen=listen, public_url=public_url)
+def command(listen: str | None, public_url: str | None, workers: str | None) -> None:
+    settings = read_settings(listen=listen, public_url=public_url, workers=workers)
     if database_source(settings) is None:
         require_stopped(require_home(settings))  # first: its ports are taken too
     protect_memory()  # before a key is read
@@ -64,10 +71,11 @@ async def _serve(settings: Settings) -> None:
         gateway = await stack.enter_async_context(
             opened_gateway(files, settings, url, telemetry_of(private))
         )
+        endpoint = Endpoint(settings, gateway)
         tasks += [
             keeping(files, settings, gateway, url),
-            *serving_authority(private, authority_url, rows_url),
+            *serving_authority(private, authority_url, rows_url, endpoint.require_ready),
             *await sending_notices(targets, settings, gateway.database),
             *checkpointing(settings, rows_url),
         ]
-        await serve_until(stop, settings, gateway, announce, *tasks)
+        await endpoint.run(stop, announce, *tasks)

@@ -22,6 +22,7 @@ from reconciler.cli.shared.context import (
     settings_for_new_home,
     source_of,
     source_option,
+    workers_option,
 )
 from reconciler.cli.shared.signals import ended_by, until_signal
 from reconciler.cli.terminal.streams import announce
@@ -32,7 +33,8 @@ from reconciler.loops.checkpoints import checkpointing
 from reconciler.loops.run import Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.memory_protection import protect_memory
-from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files, serve_until
+from reconciler.operations.endpoint import Endpoint
+from reconciler.operations.gateway import keeping, moving, opened_gateway, read_files
 from reconciler.operations.notices import sending_notices, usable_targets
 from reconciler.operations.placement import require_ports
 from reconciler.operations.private import private_listener, serving_authority, telemetry_of
@@ -49,14 +51,20 @@ if TYPE_CHECKING:
 @click.option(
     "--postgres-bin", metavar="DIR", help="The folder of the programs of PostgreSQL 15 or later."
 )
+@workers_option
 @webhook_options
 @source_option
 @long_running
-def command(postgres_bin: str | None, webhook: str | None, webhook_secret_file: str | None) -> None:
-    settings = settings_for_new_home(postgres_bin=postgres_bin)
+def command(
+    postgres_bin: str | None,
+    workers: str | None,
+    webhook: str | None,
+    webhook_secret_file: str | None,
+) -> None:
+    settings = settings_for_new_home(postgres_bin=postgres_bin, workers=workers)
     if settings.home is None:
         make_home(settings)
-        settings = settings_for_new_home(postgres_bin=postgres_bin)
+        settings = settings_for_new_home(postgres_bin=postgres_bin, workers=workers)
     if not settings.embedded:
         raise NeedsEdit(
             "config_invalid",
@@ -96,13 +104,16 @@ async def _up(settings: Settings, webhook: Webhook | None) -> None:
         rows_url = url_of(Role.READER)
         move = moving(home, rows_url)
         tasks = (loop.run, keeping(files, settings, gateway, gateway_url), move, *listening)
-        private_tasks = serving_authority(private, url_of(Role.AUTHORITY), rows_url)
+        endpoint = Endpoint(settings, gateway)
+        private_tasks = serving_authority(
+            private, url_of(Role.AUTHORITY), rows_url, endpoint.require_ready
+        )
         others = (
             *private_tasks,
             *await sending_notices(targets, settings, gateway.database),
             *checkpointing(settings, rows_url),
         )
-        await serve_until(stop, settings, gateway, announce, *tasks, *others)
+        await endpoint.run(stop, announce, *tasks, *others)
     announce("stopped; no process is left")
 
 

@@ -44,6 +44,9 @@ token_life_option = click.option(
     show_default=True,
     help="The lifetime of an invitation, at most 7d.",
 )
+workers_option = click.option(
+    "--workers", metavar="N", help="Processes that share the HTTPS endpoint (default 1)."
+)
 
 
 def add_options(function: F, *options: Callable[[F], F]) -> F:

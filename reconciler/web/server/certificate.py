@@ -55,6 +55,10 @@ class _Identity:
         return renew_after(self.not_before, self.not_after)
 
 
+def _nobody(_pem: bytes) -> None:
+    pass
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -78,15 +82,22 @@ class ServerCertificate:
         self._sign, self._names, self._roots = sign, names, roots
         self._cache, self._clock = cache, clock
         self._current: _Identity | None = None
-        self.context = _context()
+        self.context = new_context()
+        self.changed: Callable[[bytes], None] = _nobody  # is given each PEM text that is used
 
     async def obtain(self) -> None:
         """Have a valid certificate: the cached one, or a new one as soon as the CA signs it."""
-        self._current = self._cached()
-        if self._current is None:
+        cached = self._cached()
+        if cached is None:
             await self._renew_at_last()
         else:
-            _load(self.context, self._current.pem)
+            self._use(cached)
+
+    @property
+    def pem(self) -> bytes:
+        """The private key, the certificate and the intermediates in use; `obtain` comes first."""
+        assert self._current is not None
+        return self._current.pem
 
     async def keep(self) -> None:
         """Renew at two thirds of each certificate's life, for ever. `obtain` comes first."""
@@ -112,10 +123,14 @@ class ServerCertificate:
             raise Retry(
                 "ca_wrong_answer", f"the server certificate is not what was requested: {error}"
             ) from None
-        _load(self.context, pem)
-        self._current = renewed
+        self._use(renewed)
         self._store(pem)
         _log.info("server certificate for %s until %s", ", ".join(self._names), renewed.not_after)
+
+    def _use(self, identity: _Identity) -> None:
+        load_identity(self.context, identity.pem)
+        self._current = identity
+        self.changed(identity.pem)
 
     async def _renew_at_last(self) -> None:
         failures = 0
@@ -155,7 +170,7 @@ class ServerCertificate:
             verify_chain(leaf, chain, self._roots, self._clock())
         except MosaicError as error:
             raise ValueError(error.message) from None
-        _load(_context(), pem)  # what TLS refuses must not replace what is served
+        load_identity(new_context(), pem)  # what TLS refuses must not replace what is served
         return _Identity(pem, facts.not_before, facts.not_after)
 
     def _cached(self) -> _Identity | None:
@@ -176,7 +191,8 @@ class ServerCertificate:
             _log.warning("the server certificate cannot be stored: %s", error.strerror)
 
 
-def _context() -> ssl.SSLContext:
+def new_context() -> ssl.SSLContext:
+    """Return the TLS context of an endpoint, without a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
@@ -185,7 +201,8 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-def _load(context: ssl.SSLContext, pem: bytes) -> None:
+def load_identity(context: ssl.SSLContext, pem: bytes) -> None:
+    """Serve a private key and its certificates to new connections."""
     # OpenSSL wants a file; this one is memory, and gone at once
     with os.fdopen(os.memfd_create("server.pem"), "wb") as file:
         file.write(pem)

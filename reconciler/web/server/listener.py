@@ -6,21 +6,21 @@ import asyncio
 import logging
 import socket
 from asyncio.sslproto import SSLProtocol
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from reconciler.web.client_address import client_address, is_one_of
 from reconciler.web.server.proxy_protocol import read_source
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from reconciler.core.model.origin import Address
     from reconciler.core.setting_values import Network
     from reconciler.web.limits import Admission, Limits
 
     Protocols = Callable[[Address | None, Admission], asyncio.Protocol]
+    HandOver = Callable[[socket.socket, str, Address | None], bool]  # whether it was
 
 HANDSHAKE_S: Final = 10.0  # for TLS, and for a proxy's header before it
 CLOSE_S: Final = 2.0  # for a client to answer our close_notify; asyncio would wait for 30 s
@@ -35,92 +35,86 @@ SSLProtocol.max_size = 32 * 1024
 _log = logging.getLogger(__name__)
 
 
-class Listener:
-    """Stands for the asyncio servers of uvicorn 0.54.0, which read nothing before TLS.
-
-    Gives each connection of a listening socket a protocol over TLS, until it is closed; those that
-    the limits do not admit are closed before anything is read.
+class Connections:
+    """Gives each connection a protocol over TLS; who is not admitted is closed before it is read.
 
     A connection from `proxies` must begin with a PROXY header; `protocol` is given the client that
     it names. A connection from elsewhere has none: a PROXY header is no TLS, so it is closed.
+
+    `hand_over` may give a connection to another process, by the address of its client.
     """
 
     def __init__(
         self,
-        listening: socket.socket,
         protocol: Protocols,
         context: ssl.SSLContext,
         limits: Limits,
-        proxies: tuple[Network, ...],
+        proxies: tuple[Network, ...] = (),
+        hand_over: HandOver | None = None,
     ) -> None:
-        listening.setblocking(False)
-        timeout_ms = int(UNACKNOWLEDGED_S * 1000)  # which each connection inherits
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
-        self._listening, self._protocol = listening, protocol
-        self._context, self._limits, self._proxies = context, limits, proxies
+        self._protocol, self._context = protocol, context
+        self._limits, self._proxies, self._hand_over = limits, proxies, hand_over
         self._opening: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._retrying: asyncio.TimerHandle | None = None
-        self._loop.add_reader(listening, self._accept)
+
+    def take(self, connection: socket.socket, address: str) -> None:
+        """Begin with what was accepted, from the address of who connected."""
+        if not is_one_of(address, self._proxies):
+            self._assign(connection, address, None)
+        elif (admission := self._admitted(connection, address)) is not None:
+            self._begin(self._read_header(connection, address, admission), admission)
+
+    def open(self, connection: socket.socket, address: str, client: Address | None) -> None:
+        """Serve a connection here; `address` is its client's, and `client` who a proxy named."""
+        admission = self._admitted(connection, address)
+        if admission is not None:
+            self._begin(self._shake_hands(connection, client, admission), admission)
 
     def close(self) -> None:
-        """Accept no more, and hang up on those who are not through the handshake."""
-        if self._retrying is not None:
-            self._retrying.cancel()
-        if self._listening.fileno() >= 0:
-            self._loop.remove_reader(self._listening)
+        """Hang up on those who are not through the handshake."""
         for task in self._opening:
             task.cancel()
 
-    def _accept(self) -> None:
-        """Accept what waits, many at once: what waits too long is not even a connection."""
-        for _ in range(ACCEPTED):
-            try:
-                connection, address = self._listening.accept()
-            except BlockingIOError:
-                return
-            except ConnectionError:  # it is gone again
-                continue
-            except OSError as error:
-                _log.error("no connection can be accepted: %s", error.strerror)
-                self._loop.remove_reader(self._listening)
-                self._retrying = self._loop.call_later(
-                    RETRY_S, self._loop.add_reader, self._listening, self._accept
-                )
-                return
-            client = client_address(address[0])
-            admission = self._limits.admit_connection(client)
-            if admission is None:
-                connection.close()
-                continue
+    def _admitted(self, connection: socket.socket, address: str) -> Admission | None:
+        admission = self._limits.admit_connection(address)
+        if admission is None:
+            connection.close()
+        else:
             connection.setblocking(False)
-            task = self._loop.create_task(self._open(connection, client, admission))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+        return admission
 
-    async def _open(self, connection: socket.socket, address: str, admission: Admission) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
+    def _begin(self, work: Coroutine[None, None, None], admission: Admission) -> None:
+        task = self._loop.create_task(work)
         admission.end_with(task.cancel)
-        client = None
-        if is_one_of(address, self._proxies):
-            try:
-                client = await self._named_by_proxy(connection)
-            except (OSError, ValueError, asyncio.CancelledError) as error:
-                if isinstance(error, ValueError) and self._allows_line(address):
-                    _log.warning("closed the connection of the proxy %s: %s", address, error)
-                connection.close()
+        self._opening.add(task)
+
+        def end(_: asyncio.Task[None]) -> None:
+            self._opening.discard(task)
+            if task.cancelled():  # perhaps before it began
                 admission.give_back()
-                return
-        if client is not None:
+
+        task.add_done_callback(end)
+
+    def _assign(self, connection: socket.socket, address: str, client: Address | None) -> None:
+        if self._hand_over is None or not self._hand_over(connection, address, client):
+            self.open(connection, address, client)
+
+    async def _read_header(
+        self, connection: socket.socket, address: str, admission: Admission
+    ) -> None:
+        try:
+            client = await self._named_by_proxy(connection)
+        except (OSError, ValueError, asyncio.CancelledError) as error:
+            if isinstance(error, ValueError) and self._allows_line(address):
+                _log.warning("closed the connection of the proxy %s: %s", address, error)
+            connection.close()
             admission.give_back()
-            other = self._limits.admit_connection(client_address(client[0]))
-            if other is None:
-                connection.close()
-                return
-            admission = other
-            admission.end_with(task.cancel)
-        with suppress(OSError):  # no handshake: asyncio has closed it
-            await self._shake_hands(connection, client, admission)
+            return
+        if client is None:
+            await self._shake_hands(connection, None, admission)
+        else:
+            admission.give_back()
+            self._assign(connection, client_address(client[0]), client)
 
     def _allows_line(self, address: str) -> bool:
         return self._limits.refusals.allows_line("proxy", address)
@@ -142,6 +136,8 @@ class Listener:
                 ssl_handshake_timeout=HANDSHAKE_S,
                 ssl_shutdown_timeout=CLOSE_S,
             )
+        except OSError:  # no handshake: asyncio has closed it
+            admission.give_back()
         except BaseException:
             admission.give_back()
             raise
@@ -158,3 +154,45 @@ class Listener:
 
         async with asyncio.timeout(HANDSHAKE_S):
             return await read_source(read)
+
+
+class Listener:
+    """Stands for the asyncio servers of uvicorn 0.54.0, which read nothing before TLS.
+
+    Accepts what connects to a listening socket, until it is closed.
+    """
+
+    def __init__(self, listening: socket.socket, connections: Connections) -> None:
+        listening.setblocking(False)
+        timeout_ms = int(UNACKNOWLEDGED_S * 1000)  # which each connection inherits
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+        self._listening, self._connections = listening, connections
+        self._loop = asyncio.get_running_loop()
+        self._retrying: asyncio.TimerHandle | None = None
+        self._loop.add_reader(listening, self._accept)
+
+    def close(self) -> None:
+        """Accept no more, and hang up on those who are not through the handshake."""
+        if self._retrying is not None:
+            self._retrying.cancel()
+        if self._listening.fileno() >= 0:
+            self._loop.remove_reader(self._listening)
+        self._connections.close()
+
+    def _accept(self) -> None:
+        """Accept what waits, many at once: what waits too long is not even a connection."""
+        for _ in range(ACCEPTED):
+            try:
+                connection, address = self._listening.accept()
+            except BlockingIOError:
+                return
+            except ConnectionError:  # it is gone again
+                continue
+            except OSError as error:
+                _log.error("no connection can be accepted: %s", error.strerror)
+                self._loop.remove_reader(self._listening)
+                self._retrying = self._loop.call_later(
+                    RETRY_S, self._loop.add_reader, self._listening, self._accept
+                )
+                return
+            self._connections.take(connection, client_address(address[0]))

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reconciler.embedded.ports import listen_on
 from reconciler.errors import NeedsEdit
 from reconciler.loops.jobs import Stopped, run_unless
 from reconciler.web.server.http import DeadlineProtocol
-from reconciler.web.server.listener import Listener
+from reconciler.web.server.listener import Connections, Listener
 from reconciler.web.server.plain import SignallessServer, server_config
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from starlette.types import ASGIApp
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from reconciler.web.limits import Admission, Limits
     from reconciler.web.server.certificate import ServerCertificate
     from reconciler.web.server.listener import Protocols
+    from reconciler.web.server.process_pool import ProcessPool
 
 GRACE_S: Final = 4  # for requests in flight once the server stops
 LAST_WORDS_S: Final = 0.5  # for the answers of requests that were cut off
@@ -38,7 +40,7 @@ class Server:
 
     The limits are those of its connections; the application shares them for its requests.
     It listens at the addresses `besides` too, where that can be. Connections from `proxies` begin
-    with a PROXY header, which names the client.
+    with a PROXY header, which names the client. The processes of a `pool` share the connections.
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class Server:
         limits: Limits,
         proxies: tuple[Network, ...] = (),
         besides: tuple[Address, ...] = (),
+        pool: ProcessPool | None = None,
     ) -> None:
         self._app, self._listen, self._certificate = app, listen, certificate
         self._limits = limits
-        self._besides = besides
+        self._besides, self._pool = besides, pool
         self._proxies = proxies
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -95,26 +98,38 @@ class Server:
     async def _serve(self, listeners: list[socket.socket]) -> None:
         host, port = listeners[0].getsockname()[:2]
         self.address = (host, port)
-        context = self._certificate.context
-
-        def listen(listening: socket.socket, protocol: Protocols) -> Listener:
-            return Listener(listening, protocol, context, self._limits, self._proxies)
-
-        server = _Uvicorn(self._app, self._limits, listen, self._stopping, self.started)
+        listen = partial(self._listen_to, listeners)
+        server = EndpointServer(self._app, self._limits, listen, self._stopping, self.started)
         renewing = asyncio.create_task(self._certificate.keep())
+        sharing = asyncio.create_task(self._share())
         for listener in listeners:
             _log.info("listening on %s port %d", *listener.getsockname()[:2])
         try:
-            await server.serve(sockets=listeners)
+            with suppress(Stopped):
+                if self._pool is not None:  # who connects meanwhile waits
+                    await run_unless(self._stopping, self._pool.started())
+                await server.serve(sockets=listeners)
         finally:
             server.abort()
             for listener in listeners:
                 listener.close()
             self._limits.refusals.close()
             await _cancel(renewing)
+            self._stopping.set()
+            await sharing
+
+    async def _share(self) -> None:
+        if self._pool is not None:
+            await self._pool.keep(self._certificate, self._stopping)
+
+    def _listen_to(self, listeners: list[socket.socket], protocol: Protocols) -> Iterator[Listener]:
+        hand_over = self._pool.hand_over if self._pool is not None else None
+        context = self._certificate.context
+        connections = Connections(protocol, context, self._limits, self._proxies, hand_over)
+        return (Listener(each, connections) for each in listeners)
 
 
-class _Uvicorn(SignallessServer):
+class EndpointServer(SignallessServer):
     """uvicorn's server with the timeouts of TLS set, and an end that waits for no client.
 
     The methods below override those of uvicorn 0.54.0, whose `_serve` calls `startup`, `main_loop`
@@ -125,7 +140,7 @@ class _Uvicorn(SignallessServer):
         self,
         app: ASGIApp,
         limits: Limits,
-        listen: Callable[[socket.socket, Protocols], Listener],
+        listen: Callable[[Protocols], Iterable[Listener | Connections]],
         stopping: asyncio.Event,
         started: asyncio.Event,
     ) -> None:
@@ -139,11 +154,11 @@ class _Uvicorn(SignallessServer):
         )
         self._limits, self._listen = limits, listen
         self._stopping, self._listening = stopping, started
-        self._listeners: list[Listener] = []
+        self._listeners: list[Listener | Connections] = []
         # uvicorn 0.54.0 sets it in `startup`, which is overridden, and reads it in `shutdown`
         self.servers: list[asyncio.Server] = []
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - uvicorn's
         """Listen, in place of uvicorn, which reads no PROXY header and sets no timeout of TLS.
 
         The protocol is made as `startup` of uvicorn 0.54.0 makes it; `app_state` is the lifespan's,
@@ -162,8 +177,7 @@ class _Uvicorn(SignallessServer):
                 limits=self._limits,
             )
 
-        for socket_ in sockets or ():
-            self._listeners.append(self._listen(socket_, protocol))
+        self._listeners = list(self._listen(protocol))
         self.started = True
         self._listening.set()
 

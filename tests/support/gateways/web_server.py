@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from reconciler.clients.step_ca.client import CaClient
     from reconciler.core.model.origin import Address
     from reconciler.core.setting_values import Network
+    from reconciler.web.server.process_pool import ProcessPool
 
 T = TypeVar("T")
 
@@ -121,6 +122,7 @@ def serving(
     app: ASGIApp | None = None,
     cache: Path | None = None,
     address: Address = ANY_PORT,
+    pool: Callable[[Limits], ProcessPool] | None = None,
 ) -> AbstractContextManager[Running]:
     """Serve until the block ends; then stop, and fail where that raises."""
 
@@ -130,7 +132,8 @@ def serving(
         served = app or make_app(gateway, limits)
         names = server_names((gateway.public_url,), address)
         certificate = ServerCertificate(gateway.ca.sign_server, names, parts.roots, cache=cache)
-        server = Server(served, address, certificate, limits, trusted_proxies)
+        processes = pool(limits) if pool is not None else None
+        server = Server(served, address, certificate, limits, trusted_proxies, pool=processes)
         running = asyncio.create_task(server.run())
         starting = asyncio.create_task(server.started.wait())
         await asyncio.wait({running, starting}, return_when=asyncio.FIRST_COMPLETED)

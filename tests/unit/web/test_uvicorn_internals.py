@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 from reconciler.web.server import http, listener, server
 from reconciler.web.server.http import DeadlineProtocol
 from reconciler.web.server.plain import SignallessServer
-from reconciler.web.server.server import _Uvicorn
+from reconciler.web.server.server import EndpointServer
 
 PROTOCOL = (
     "(self, config: 'Config', server_state: 'ServerState', app_state: 'dict[str, Any]', "
@@ -69,7 +69,7 @@ def test_every_method_of_ours_that_uvicorn_calls_overrides_one_of_its() -> None:
     ours |= {"pause_writing", "resume_writing"}
     assert ours <= vars(DeadlineProtocol).keys() & vars(H11Protocol).keys()
     ours = {"startup", "main_loop", "shutdown"}
-    assert ours <= vars(_Uvicorn).keys() & vars(uvicorn.Server).keys()
+    assert ours <= vars(EndpointServer).keys() & vars(uvicorn.Server).keys()
     assert "capture_signals" in vars(SignallessServer).keys() & vars(uvicorn.Server).keys()
 
 

@@ -27,7 +27,7 @@ from reconciler.store.connection.reader import Reader
 from reconciler.store.locks import application_name
 
 if TYPE_CHECKING:
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
 __all__ = ["Authority", "Decision", "Question", "Reason"]
 
@@ -43,7 +43,7 @@ class Authority:
     As an async context manager it records use every 30 s, and at its end.
     """
 
-    def __init__(self, database: Source, *, name: str = "authority") -> None:
+    def __init__(self, database: ConninfoSource, *, name: str = "authority") -> None:
         self._source, self._name = database, application_name(name)
         self._reader = Reader(database, self._name)
         self._rows = store.AuthorityRows(self._reader)

@@ -24,7 +24,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler.clients.step_ca.answers import NotSent, Rejected, Unanswered, WrongLeaf
-from reconciler.core.grant_limits import GrantLimits
 from reconciler.core.issuance.contract import TokenState, grant_document
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.issuance.policy import (
@@ -41,10 +40,11 @@ from reconciler.core.issuance.refusals import (
 )
 from reconciler.core.issuance.tokens import parse_token
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf
+from reconciler.core.rate_limit import GrantLimits
 from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.crypto.csr import csr_digest, parse_csr, verify_csr
 from reconciler.crypto.proof import verify_proof
-from reconciler.crypto.verification import Verification
+from reconciler.crypto.verification import Verifier
 from reconciler.errors import MosaicError, Retry
 from reconciler.store.issuance import begin as enrollment
 from reconciler.store.issuance import finish as issuing
@@ -89,7 +89,7 @@ class Gateway:
     former_urls: tuple[str, ...] = ()
     suspend_on_theft: bool = False
     clock: Callable[[], datetime] = _utc_now
-    verification: Verification = field(default_factory=Verification)
+    verification: Verifier = field(default_factory=Verifier)
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
     grant_limits: GrantLimits = field(default_factory=GrantLimits)
     telemetry: Telemetry = SILENT

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 USERS: Final = 0o666  # of a file that belongs to the user: the umask takes from it
@@ -64,7 +64,7 @@ def write_new(
     """
     if os.path.lexists(path):
         return False
-    with _file_beside(path, content, mode, temporary) as beside:
+    with _file_beside(path, (content,), mode, temporary) as beside:
         try:
             os.link(beside, path)  # unlike a rename, never over what another process wrote
         except FileExistsError:
@@ -86,7 +86,7 @@ def replace_file(
         OSError: the folder cannot be written to.
     """
     old_mode = stat.S_IMODE(path.stat().st_mode) if mode is None else None
-    with _file_beside(path, content, 0o600 if mode is None else mode, temporary) as beside:
+    with _file_beside(path, (content,), 0o600 if mode is None else mode, temporary) as beside:
         if old_mode is not None:
             beside.chmod(old_mode)
         beside.rename(path)
@@ -113,18 +113,11 @@ def write_values(path: Path, version: str, values: Any) -> None:
     Nothing is synced: what a power cut spoils has another checksum.
     """
     content = marshal.dumps(values)
-    beside = path.with_name(f".mosaic-{secrets.token_hex(8)}")
-    with suppress(OSError):
+    parts = (_checksum(version, memoryview(content)), content)
+    with suppress(OSError):  # what cannot be remembered costs time, and nothing else
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(beside, _NEW, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_checksum(version, memoryview(content)))
-                file.write(content)
+        with _file_beside(path, parts, 0o600, synced=False) as beside:
             beside.rename(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
 
 
 def _checksum(version: str, content: memoryview) -> bytes:
@@ -193,20 +186,24 @@ def sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def _file_beside(path: Path, content: bytes, mode: int, name: str | None) -> Iterator[Path]:
-    """Give a synced file with the content, in the folder of `path`; then sync the folder."""
+def _file_beside(
+    path: Path, parts: Iterable[bytes], mode: int, name: str | None = None, *, synced: bool = True
+) -> Iterator[Path]:
+    """Give a file of some content, in the folder of `path`; sync it, and the folder at the end."""
     beside = path.with_name(name or f".mosaic-{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(beside, _NEW, mode), "wb") as file:
             if mode != USERS:
                 os.fchmod(file.fileno(), mode)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            file.writelines(parts)
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
         yield beside
-    except BaseException as error:
+    except BaseException as error:  # a process that is interrupted leaves no file behind
         beside.unlink(missing_ok=True)
         if isinstance(error, OSError):  # a write names no file, and the temporary one is nobody's
             error.filename = str(path)
         raise
-    sync_folder(path.parent)
+    if synced:
+        sync_folder(path.parent)

@@ -21,9 +21,9 @@ import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from reconciler.clients.gateway.invitation_check import explain_used, require_clock
+from reconciler.core.model.origin import address_of
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.client_certificate import verify_client_certificate
@@ -38,7 +38,7 @@ from reconciler.store.outbound.peers import ClientKey, Outbound, client_key_cont
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from reconciler.clients.gateway.client import Connector, GatewayClient
+    from reconciler.clients.gateway.client import GatewayClient, GatewayConnector
     from reconciler.core.issuance.contract import IssuedDocument
     from reconciler.core.issuance.invitation import Invitation
     from reconciler.core.issuance.x509 import SignedLeaf
@@ -58,7 +58,7 @@ class Joiner:
 
     database: AsyncDatabase
     keys: KeyWrapper = field(repr=False)
-    connector: Connector
+    connector: GatewayConnector
     actor: str
     patience: timedelta = PATIENCE
     report: Callable[[str], None] = _log.info
@@ -211,18 +211,13 @@ def _holds(peer: Outbound, key: PrivateKey, issued: IssuedDocument) -> bool:
 
 
 def _check_host(peer: Outbound, invitation: Invitation) -> None:
-    if _authority(peer.endpoint) != _authority(invitation.base_url):
+    if address_of(peer.endpoint) != address_of(invitation.base_url):
         raise Refused(
             "state_conflict",
             f"the peer {peer.name!r} is at {peer.endpoint}, and the invitation is for "
             f"{invitation.base_url}",
             hint="add it under another name, or change the peer's endpoint in its manifest first",
         )
-
-
-def _authority(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return (parts.hostname or "").lower(), parts.port or 443
 
 
 def _again_later(error: Retry) -> Retry:

@@ -17,7 +17,6 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypedDict, Unpack
 
-from reconciler.core.log_formats import LOG_FORMATS
 from reconciler.core.model.text import escaped, printable, without_credentials
 from reconciler.errors import MosaicError
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from reconciler.core.trace import TraceContext
 
 LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_FORMATS: Final = ("text", "json")
 TEXT, JSON = LOG_FORMATS
 ROOT: Final = "reconciler"  # the logger of all our modules
 PROGRAM: Final = "mosaic"  # the logger of what a command prints beside its log
@@ -77,6 +77,13 @@ def configure(level: str, log_format: str = TEXT, stream: TextIO | None = None) 
     handler.setFormatter(_JsonLine() if log_format == JSON else _TextLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(ROOT).setLevel(level.upper())
+
+
+def read_log_format(text: str) -> str:
+    """Return `text` or `json`; raise `ValueError` else."""
+    if text not in LOG_FORMATS:
+        raise ValueError("expected text or json")
+    return text
 
 
 def json_event(message: str, level: int = logging.INFO, **more: str | None) -> str:

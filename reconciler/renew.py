@@ -31,7 +31,7 @@ from reconciler.store.outbound.remote_grant import store_grant
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.clients.gateway.client import Connector
+    from reconciler.clients.gateway.client import GatewayConnector
     from reconciler.core.issuance.withdrawal import Withdrawal
     from reconciler.crypto.keys import PrivateKey
     from reconciler.crypto.seal import KeyWrapper, SealContext
@@ -47,7 +47,7 @@ class Renewer:
 
     database: AsyncDatabase
     keys: KeyWrapper = field(repr=False)
-    connector: Connector
+    connector: GatewayConnector
     actor: str
 
 

@@ -57,7 +57,7 @@ def _step_ca() -> str | None:
 
 
 def _client() -> str:
-    from reconciler.store.connection.versions import client_version
+    from reconciler.store.connection.connector import client_version
 
     return client_version()
 
@@ -74,7 +74,7 @@ def _server() -> str | None:
 def _server_of(settings: Settings) -> str | None:
     if settings.database_url is not None:
         from reconciler.config import database_source
-        from reconciler.store.connection.versions import server_version
+        from reconciler.store.connection.connector import server_version
         from reconciler.store.locks import application_name
 
         source = database_source(settings)

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from reconciler.clients.http.channel import Channel
+from reconciler.clients.http.connections import Timeouts
 from reconciler.clients.http.destination import DIRECT, find
-from reconciler.clients.http.timeouts import Timeouts
 from reconciler.core.model.text import printable
 from reconciler.core.notices.forge import is_same_status
 from reconciler.core.notices.render import render
@@ -39,7 +39,7 @@ _URL: Final = re.compile(r"https://[^\s/?#@\\]+(?:[/?][^\s#\\]*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TargetAnswer:
     """What came back: whether the target took the notice, its status, and how its body begins."""
 
     taken: bool
@@ -59,7 +59,7 @@ class NoticeSender:
     allow_addresses: tuple[Network, ...]
     rules: ProxyRules = DIRECT
 
-    async def send(self, target: Target, document: str) -> Answer | None:
+    async def send(self, target: Target, document: str) -> TargetAnswer | None:
         """Send a stored notice once; return what came back, or None where it says nothing to it.
 
         One that no part of a gateway has written so says nothing, and holds up none behind it.
@@ -97,13 +97,13 @@ class NoticeSender:
         return _answer(target, secrets, response)
 
 
-def _answer(target: Target, secrets: Secrets, response: Response) -> Answer:
+def _answer(target: Target, secrets: Secrets, response: Response) -> TargetAnswer:
     status = response.status
     taken = 200 <= status < 300 or is_same_status(target, status, response.body)
     text = response.body.decode("utf-8", "replace")
     for secret in _texts(target, secrets):  # a target may send back what it was sent
         text = text.replace(secret, "…")
-    return Answer(taken, status, printable(text.strip(), MAX_SHOWN), _retry_after(response))
+    return TargetAnswer(taken, status, printable(text.strip(), MAX_SHOWN), _retry_after(response))
 
 
 def _texts(target: Target, secrets: Secrets) -> list[str]:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.config.settings import Settings
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
 BOUNDS: Final = Bounds(seconds=15, output=64 * 1024)
 SHOWN_LINES: Final = 3  # the last ones of standard error
 _COMMAND: Final = BY_NAME["database_password_command"].variable
 
 
-def database_source(settings: Settings) -> Source | None:
+def database_source(settings: Settings) -> ConninfoSource | None:
     """Return libpq's text, or what reads it; None where PostgreSQL is the home's own.
 
     What reads it raises `NeedsEdit` (`config_invalid`) or `Retry` (`database_unavailable`).

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core import setting_values as values
 from reconciler.core.model.origin import read_origin
 from reconciler.errors import NeedsEdit
+from reconciler.log import read_log_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +135,7 @@ SETTINGS: Final = (
         values.read_switch,
         "true: a token or certificate that comes with another key suspends its grant",
     ),
-    Setting("log_format", values.read_log_format, "how events are logged: text, or json"),
+    Setting("log_format", read_log_format, "how events are logged: text, or json"),
     Setting("rate_limit", values.read_rate_limit, "requests of one address (30/s; 0 is off)"),
 )
 # what says which home, and whether it is trusted, cannot stand in the home itself

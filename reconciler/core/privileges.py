@@ -6,7 +6,7 @@ every verb as every role.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -50,18 +50,9 @@ class Table:
     `hidden` are the columns that only the roles named with them read.
     """
 
-    hidden: Mapping[str, tuple[Role, ...]]
-    operator: Access
-    gateway: Access
-
-
-def _table(
-    *,
-    hidden: Mapping[str, tuple[Role, ...]] | None = None,
-    operator: Access | None = None,
-    gateway: Access | None = None,
-) -> Table:
-    return Table(hidden or {}, operator or Access(), gateway or Access())
+    hidden: Mapping[str, tuple[Role, ...]] = field(default_factory=dict)
+    operator: Access = Access()
+    gateway: Access = Access()
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -79,8 +70,8 @@ _NOTICE: Final = _words("id seq event document")
 _CONDITIONS: Final = Access(insert=_words("condition key facts"), update=("facts",), delete=True)
 
 TABLES: Final[Mapping[str, Table]] = {
-    "alembic_version": _table(),
-    "federation_applied": _table(
+    "alembic_version": Table(),
+    "federation_applied": Table(
         operator=Access(
             update=_words(
                 "generation at actor source revision dirty rules paused source_revision prefix"
@@ -88,9 +79,9 @@ TABLES: Final[Mapping[str, Table]] = {
             )
         )
     ),
-    "federation_audit_head": _table(operator=_LOCK, gateway=_LOCK),
-    "federation_audit_log": _table(),
-    "federation_certificates": _table(
+    "federation_audit_head": Table(operator=_LOCK, gateway=_LOCK),
+    "federation_audit_log": Table(),
+    "federation_certificates": Table(
         hidden={"csr_pem": (Role.GATEWAY,)},
         operator=Access(update=("status",)),  # to `revoking` alone: a trigger holds it to that
         gateway=Access(
@@ -103,19 +94,19 @@ TABLES: Final[Mapping[str, Table]] = {
             ),
         ),
     ),
-    "federation_certificate_use": _table(),
-    "federation_commits": _table(
+    "federation_certificate_use": Table(),
+    "federation_commits": Table(
         operator=Access(insert=_words("id author subject authored_at signer"), update=("signer",))
     ),
-    "federation_conditions": _table(operator=_CONDITIONS, gateway=_CONDITIONS),
-    "federation_control": _table(),
-    "federation_crls": _table(
+    "federation_conditions": Table(operator=_CONDITIONS, gateway=_CONDITIONS),
+    "federation_control": Table(),
+    "federation_crls": Table(
         gateway=Access(
             insert=_words("issuer_key_id der number this_update next_update"),
             update=_words("der number this_update next_update"),
         )
     ),
-    "federation_enrollment_tokens": _table(
+    "federation_enrollment_tokens": Table(
         hidden={"mac": (Role.GATEWAY,)},
         operator=Access(
             insert=_words("id grant_id public_id mac expires_at created_by"),
@@ -123,7 +114,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ),
         gateway=Access(update=_words("status claimed_spki claimed_at unanswered")),
     ),
-    "federation_grants": _table(
+    "federation_grants": Table(
         operator=Access(
             insert=(*_words("id hold expires_at"), *_GRANT_SPEC, *_SOURCE),
             update=(
@@ -135,10 +126,10 @@ TABLES: Final[Mapping[str, Table]] = {
         ),
         gateway=Access(update=_words("status activated_at")),
     ),
-    "federation_hand_changes": _table(),
-    "federation_keys": _table(gateway=Access(insert=_words("spki_sha256 grant_id"))),
-    "federation_moves": _table(),
-    "federation_notice_targets": _table(
+    "federation_hand_changes": Table(),
+    "federation_keys": Table(gateway=Access(insert=_words("spki_sha256 grant_id"))),
+    "federation_moves": Table(),
+    "federation_notice_targets": Table(
         gateway=Access(
             insert=_words("name kind events position"),
             update=_words(
@@ -148,10 +139,10 @@ TABLES: Final[Mapping[str, Table]] = {
             delete=True,
         )
     ),
-    "federation_notices": _table(
+    "federation_notices": Table(
         operator=Access(insert=_NOTICE), gateway=Access(insert=_NOTICE, delete=True)
     ),
-    "federation_peers": _table(
+    "federation_peers": Table(
         hidden={
             "client_key_pem": (Role.GATEWAY,),
             "next_client_key_pem": (Role.GATEWAY,),
@@ -171,10 +162,10 @@ TABLES: Final[Mapping[str, Table]] = {
             )
         ),
     ),
-    "federation_reconcile_runs": _table(
+    "federation_reconcile_runs": Table(
         operator=Access(insert=_words("id actor source revision dirty digest summary"))
     ),
-    "federation_reconcilers": _table(
+    "federation_reconcilers": Table(
         operator=Access(
             insert=_words(
                 "actor source revision every failing_since code message hint watch waits_for"
@@ -187,7 +178,7 @@ TABLES: Final[Mapping[str, Table]] = {
             delete=True,
         )
     ),
-    "federation_theft_signals": _table(
+    "federation_theft_signals": Table(
         operator=Access(update=_words("acknowledged_at acknowledged_by")),
         gateway=Access(
             insert=_words("id grant_id secret code spki_sha256 address"),

@@ -1,12 +1,21 @@
-"""How often somebody may call. Pure: the clock is an argument."""
+"""How often an address may call, and how much a grant may ask for. Pure: the clock is an argument.
+
+Limits keep one peer from taking the gateway or its CA from the others. Each process counts for
+itself.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.setting_values import RateLimit
+from reconciler.errors import Retry
+
 if TYPE_CHECKING:
-    from reconciler.core.setting_values import RateLimit
+    from uuid import UUID
+
 
 MAX_BUCKETS: Final = 10_000  # buckets; the one unused for longest is forgotten first
 
@@ -32,3 +41,51 @@ class RateLimiter:
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         return wait_s
+
+
+CALLS: Final = RateLimit(1.0, 30)  # renewals and pickups of a grant
+FAILURES: Final = RateLimit(1 / 60, 5)  # of a grant, at the CA; each leaves two audit records
+PROBES: Final = RateLimit(1 / 8, 3)  # attempts in all, while the CA cannot be reached
+
+
+class GrantLimits:
+    """The limits of every grant; `ca_reached` is false after a request that never left."""
+
+    def __init__(self) -> None:
+        self.ca_reached = True
+        self._calls = RateLimiter(CALLS)
+        self._failures = RateLimiter(FAILURES)
+        self._probes = RateLimiter(PROBES)
+
+    def admit_call(self, grant_id: UUID, *, live: bool, now_s: float) -> None:
+        """Let a renewal or a pickup in, by a key that is `live` or one that has no certificate.
+
+        The two are counted apart: who holds an old key cannot use up what the peer needs.
+
+        Raises:
+            Retry: `rate_limited`.
+        """
+        _require(self._calls.wait_s(f"{grant_id} {live}", now_s), "too many requests of this grant")
+
+    def admit_attempt(self, grant_id: UUID, now_s: float) -> None:
+        """Let an attempt to sign in.
+
+        Raises:
+            Retry: `rate_limited`: the grant's last ones failed; `ca_unavailable`: the CA is away.
+        """
+        wait_s = self._failures.wait_s(str(grant_id), now_s, take=False)
+        _require(wait_s, "the last attempts of this grant failed")
+        if self.ca_reached:
+            return
+        if wait_s := self._probes.wait_s("", now_s):
+            wait = timedelta(seconds=wait_s)
+            raise Retry("ca_unavailable", "the CA cannot be reached", retry_after=wait)
+
+    def note_failure(self, grant_id: UUID, now_s: float) -> None:
+        """Count an attempt that the CA refused, or did not answer."""
+        self._failures.wait_s(str(grant_id), now_s)
+
+
+def _require(wait_s: float, message: str) -> None:
+    if wait_s:
+        raise Retry("rate_limited", message, retry_after=timedelta(seconds=wait_s))

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
-from reconciler.core.log_formats import LOG_FORMATS
 from reconciler.core.model.text import printable, without_credentials
 
 if TYPE_CHECKING:
@@ -104,13 +103,6 @@ def read_peer_proxy(text: str) -> bool:
     if text not in ("off", "environment"):
         raise ValueError("expected off or environment")
     return text == "environment"
-
-
-def read_log_format(text: str) -> str:
-    """Return `text` or `json`; raise `ValueError` else."""
-    if text not in LOG_FORMATS:
-        raise ValueError("expected text or json")
-    return text
 
 
 def read_switch(text: str) -> bool:

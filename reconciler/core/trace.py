@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HEADER: Final = "traceparent"
+TRACEPARENT: Final = "traceparent"  # the header
 
 # W3C Trace Context 3.2.2: `version-traceid-parentid-flags` in lower-case hex; a later version may
 # have more behind it

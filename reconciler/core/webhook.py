@@ -14,11 +14,13 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.notices.signature import PREFIX, signature_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MIN_SECRET: Final = 16  # octets
-SIGNING_TOKEN: Final = b"whsec_"  # then the key in base64
+SIGNING_TOKEN: Final = PREFIX.encode()  # then the key in base64
 SIGNED: Final = "webhook-signature"
 TOLERANCE_S: Final = 300  # Standard Webhooks: an older one may be a replay
 PUSHES: Final = frozenset({"push", "Push Hook", "Tag Push Hook"})
@@ -66,9 +68,8 @@ def _is_signed(headers: Mapping[str, str], body: bytes, secret: bytes, now_s: fl
     if abs(now_s - int(sent)) > TOLERANCE_S:
         return False
     named = headers.get("webhook-id", "").encode("utf-8", "surrogateescape")
-    signed = b".".join((named, sent.encode(), body))
-    mac = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    return any(_same(each, f"v1,{mac}") for each in headers[SIGNED].split())
+    right = signature_of(named, sent, body, key)
+    return any(_same(each, right) for each in headers[SIGNED].split())
 
 
 def _same(presented: str, right: str) -> bool:

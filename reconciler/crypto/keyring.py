@@ -64,7 +64,7 @@ class FileKeyring:
         if not any(folder.glob("*.key")):
             add_key(folder)
         if not (folder / "primary").exists():
-            _name_primary(folder, next(iter(sorted(folder.glob("*.key")))).stem)
+            make_primary(folder, next(iter(sorted(folder.glob("*.key")))).stem)
         return cls.load(folder)
 
     @classmethod
@@ -129,7 +129,7 @@ def add_key(folder: Path) -> str:
 
 def make_primary(folder: Path, wanted: str) -> None:
     """Let a key of the keyring wrap from now on."""
-    _name_primary(folder, wanted)
+    replace_file(folder / "primary", f"{wanted}\n".encode(), 0o400)
 
 
 def remove_key(folder: Path, unwanted: str) -> None:
@@ -167,10 +167,6 @@ def _check_mode(path: Path) -> None:
     if mode & 0o077:
         wanted = "0700" if path.is_dir() else "0400"
         raise _invalid(f"{path} has mode {mode:04o}, expected {wanted}")
-
-
-def _name_primary(folder: Path, name: str) -> None:
-    replace_file(folder / "primary", f"{name}\n".encode(), 0o400)
 
 
 def _invalid(message: str) -> NeedsEdit:

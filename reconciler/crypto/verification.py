@@ -17,7 +17,7 @@ THREADS: Final = 2
 MAX_WAITING: Final = 128  # each takes less than a millisecond
 
 
-class Verification:
+class Verifier:
     """A few threads, and a bound on what waits for them."""
 
     def __init__(self) -> None:

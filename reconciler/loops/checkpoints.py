@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.config import Settings
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
     Task = Callable[[asyncio.Event], Coroutine[None, None, None]]
 
@@ -170,7 +170,7 @@ class Checkpoints:
                 raise Refused("hook_failed", failure, hint="checkpoint_exec is run again")
 
 
-def checkpointing(settings: Settings, source: Source) -> tuple[Task, ...]:
+def checkpointing(settings: Settings, source: ConninfoSource) -> tuple[Task, ...]:
     """Return what takes the checkpoints that the settings ask for, if they do."""
     if settings.checkpoint_dir is None and settings.checkpoint_exec is None:
         return ()

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from reconciler.clients.notices import Answer, NoticeSender, describe
+from reconciler.clients.notices import NoticeSender, TargetAnswer, describe
 from reconciler.core.model.text import counted
 from reconciler.core.notices.forge import REFUSALS
 from reconciler.errors import MosaicError
@@ -111,7 +111,7 @@ class Notices:
         await self._failed(delivery, str(answer), answer)
         return False
 
-    async def _failed(self, delivery: Delivery, reason: str, answer: Answer | None) -> None:
+    async def _failed(self, delivery: Delivery, reason: str, answer: TargetAnswer | None) -> None:
         retry_after = answer.retry_after if answer is not None else None
         jitter = random.random()  # noqa: S311 - no secret
         wait = store.wait_after(delivery.attempts, retry_after, jitter)

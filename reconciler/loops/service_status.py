@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
     from reconciler.store.db import Tx
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Work:
     A check raises `Retry` if it fails, and may hang.
     """
 
-    database: Source
+    database: ConninfoSource
     checks: tuple[Callable[[], Awaitable[object]], ...]
 
     async def require_alive(self, reader: Reader, patience: timedelta) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.model.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
+from reconciler.core.model.spec import DEFAULT_LIFETIME, GrantSpec, Identity, Kind, PeerSpec, Spec
 from reconciler.core.model.times import format_duration
 from reconciler.errors import InvalidManifests, Refused
-from reconciler.manifest.declarations import FILE, Key, Specs, specs_of
+from reconciler.manifest.load import FILE, Specs, specs_of
 from reconciler.manifest.reader import read_documents
 from reconciler.manifest.splice import deleted_entry, deleted_item, inserted, replaced
 from reconciler.manifest.syntax import Mapping, Node, Scalar, Sequence, Syntax, parse_syntax
@@ -50,7 +50,7 @@ def edited(text: str, kind: Kind, name: str, spec: Spec, file: str = FILE) -> st
     if (kind, name) not in before:
         raise Refused(
             "name_unknown",
-            f"{file} does not declare {kind.lower()}/{name}",
+            f"{file} does not declare {kind.subject(name)}",
             hint="it may have been moved since; `mosaic federation apply` records where it is",
         )
     change = _Change((kind, name), (kind, name), before[kind, name], spec)
@@ -84,8 +84,8 @@ def renamed(text: str, kind: Kind, old: str, new: str, file: str = FILE) -> str:
 class _Change:
     """What a manifest is called and declares, and what it is to be called and to declare."""
 
-    old_key: Key
-    new_key: Key
+    old_key: Identity
+    new_key: Identity
     old: Spec
     new: Spec
 
@@ -120,7 +120,7 @@ def _refused(file: str, line: int, why: str) -> Refused:
     )
 
 
-def _index(file: str, text: str, key: Key) -> int:
+def _index(file: str, text: str, key: Identity) -> int:
     """Return which document of a text declares a manifest."""
     for index, document in enumerate(read_documents(file, text.encode())):
         value = document.value

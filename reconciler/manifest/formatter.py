@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Refused
-from reconciler.manifest.declarations import FILE, specs_of
+from reconciler.manifest.load import FILE, specs_of
 from reconciler.manifest.reader import BREAK, read_documents
 from reconciler.manifest.syntax import Mapping, Node, Scalar, Sequence, Syntax, parse_syntax
 
 if TYPE_CHECKING:
-    from reconciler.manifest.syntax import Token
+    from reconciler.manifest.syntax import SyntaxToken
 
 STEP: Final = 2  # columns of one level
 
@@ -160,7 +160,7 @@ class _Layout:
             self.out.append("\n")
         return "".join(self.out)
 
-    def _enter(self, token: Token) -> None:
+    def _enter(self, token: SyntaxToken) -> None:
         """Note what a token is in: a value of several lines, and collections in lines.
 
         A comment is in those of the token before it.
@@ -174,7 +174,7 @@ class _Layout:
         while self.levels and self.levels[-1].start <= token.start:
             self.open.append(self.levels.pop())
 
-    def _new_line(self, token: Token, index: int, breaks: int) -> None:
+    def _new_line(self, token: SyntaxToken, index: int, breaks: int) -> None:
         was = self.syntax.column(token.start)
         if self.span is not None:
             now = self.span.column(was)
@@ -198,7 +198,7 @@ class _Layout:
             return same[-1]
         return max((now for column, now in known if column < was), default=0)
 
-    def _token(self, token: Token) -> None:
+    def _token(self, token: SyntaxToken) -> None:
         if self.span is None and token.start in self.spans:
             self.span = self.spans[token.start]
             self.span.was, self.span.now = self.syntax.column(token.start), self.column
@@ -218,7 +218,7 @@ class _Layout:
                 assert self.span is not None
                 self._write(" " * self.span.column(len(line) - len(content)) + content)
 
-    def _body(self, token: Token, header: Token | None) -> None:
+    def _body(self, token: SyntaxToken, header: SyntaxToken | None) -> None:
         """Write the lines of a block scalar, moved as one; their space belongs to the value."""
         assert header is not None
         lines = BREAK.split(self.syntax.text[token.start : token.end])
@@ -245,7 +245,7 @@ def _trimmed(line: str) -> str:
     return line if trimmed.endswith("\\") else trimmed  # an escaped space is part of the value
 
 
-def _space(previous: Token | None, token: Token, gap: str) -> str:
+def _space(previous: SyntaxToken | None, token: SyntaxToken, gap: str) -> str:
     """Return the space between two tokens of one line."""
     before = previous.kind if previous is not None else ""
     if token.kind == "comment":

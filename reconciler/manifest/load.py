@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from reconciler.core.model.spec import Declared, Desired, Direction, GrantSpec, PeerSpec
+from reconciler.core.model.spec import Desired, Identity, PeerSpec, Spec, kind_of
 from reconciler.core.model.text import shown
+from reconciler.core.source import SourceFile
 from reconciler.errors import InvalidManifests, Problem
 from reconciler.garbage import uncollected
 from reconciler.manifest.compile import grant_of, peer_of, scope_of
-from reconciler.manifest.consistency import (
-    DocumentDeclaration,
-    duplicate_problems,
-    peer_problems,
-)
+from reconciler.manifest.consistency import Declaration, duplicate_problems, peer_problems
 from reconciler.manifest.models import API_VERSION, MANIFESTS, PeerManifest, ScopeModel
 from reconciler.manifest.reader import Document, Path, path_text, read_documents
 from reconciler.manifest.validation_errors import explain, named_type, suggestion
@@ -25,19 +22,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from reconciler.core.model.scope import Scope
-    from reconciler.core.source import Source, SourceFile
+    from reconciler.core.model.spec import AnyDeclared, Declared, Direction, GrantSpec
+    from reconciler.core.source import Source
+
 
 EMPTY_HINT: Final = (
     "a file that an editor cut short must revoke nothing; delete the file to remove it"
 )
+FILE: Final = "manifest.yaml"  # what a text is called that has no file
+
+Specs = dict[Identity, Spec]  # what a text declares, by kind and name
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedSource:
     """What the files of a source declare if valid, and every problem but those of references."""
 
     desired: Desired
-    declarations: tuple[DocumentDeclaration, ...]
+    declarations: tuple[Declaration, ...]
     problems: tuple[Problem, ...]
 
 
@@ -55,11 +57,11 @@ def load(source: Source) -> Desired:
 
 
 @uncollected()
-def read(source: Source) -> Reading:
+def read(source: Source) -> ParsedSource:
     """Return what the files of a source declare, and the problems of each."""
     problems: list[Problem] = list(source.problems)
-    objects: list[Declared[PeerSpec] | Declared[GrantSpec]] = []
-    declarations: list[DocumentDeclaration] = []
+    objects: list[AnyDeclared] = []
+    declarations: list[Declaration] = []
     for file in source.files:
         for document in _read_file(file, problems):
             declared = _declared(document, problems)
@@ -67,12 +69,10 @@ def read(source: Source) -> Reading:
             if declared is not None:
                 objects.append(declared)
     problems.extend(duplicate_problems(declarations))
-    return Reading(desired_of(source, objects), tuple(declarations), tuple(problems))
+    return ParsedSource(_desired(source, objects), tuple(declarations), tuple(problems))
 
 
-def desired_of(
-    source: Source, objects: Iterable[Declared[PeerSpec] | Declared[GrantSpec]]
-) -> Desired:
+def _desired(source: Source, objects: Iterable[AnyDeclared]) -> Desired:
     """Return what the files of a source declare together, by name."""
     peers: list[Declared[PeerSpec]] = []
     grants: list[Declared[GrantSpec]] = []
@@ -90,7 +90,7 @@ def desired_of(
     )
 
 
-def declared_in(file: SourceFile) -> tuple[Declared[PeerSpec] | Declared[GrantSpec], ...]:
+def declared_in(file: SourceFile) -> tuple[AnyDeclared, ...]:
     """Return what one file declares, in its order; what it refers to is not looked for.
 
     Raises:
@@ -101,6 +101,12 @@ def declared_in(file: SourceFile) -> tuple[Declared[PeerSpec] | Declared[GrantSp
     if problems:
         raise InvalidManifests(problems)
     return tuple(each for each in objects if each is not None)
+
+
+def specs_of(text: str, file: str = FILE) -> Specs:
+    """Return what a text declares, in its order; raise `InvalidManifests` else."""
+    declared = declared_in(SourceFile(file, text.encode()))
+    return {(kind_of(each.spec), each.name): each.spec for each in declared}
 
 
 def load_scope(text: str, label: str) -> Scope:
@@ -139,13 +145,13 @@ def _read_file(file: SourceFile, problems: list[Problem]) -> Iterator[Document]:
             yield document
 
 
-def _declarations(document: Document) -> Iterator[DocumentDeclaration]:
+def _declarations(document: Document) -> Iterator[Declaration]:
     """Yield what a document says it declares, whatever else is wrong with it."""
     kind = _text_at(document.value, "kind")
     name = _text_at(document.value, "metadata", "name")
     if kind in MANIFESTS and name is not None:
         peer = _text_at(document.value, "spec", "peer")
-        yield DocumentDeclaration(kind, name, peer, document)
+        yield Declaration(kind, name, peer, document)
 
 
 def _text_at(value: Any, *path: str) -> str | None:
@@ -154,9 +160,7 @@ def _text_at(value: Any, *path: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _declared(
-    document: Document, problems: list[Problem]
-) -> Declared[PeerSpec] | Declared[GrantSpec] | None:
+def _declared(document: Document, problems: list[Problem]) -> AnyDeclared | None:
     kind = document.value.get("kind") if isinstance(document.value, dict) else None
     model = MANIFESTS.get(kind) if isinstance(kind, str) else None
     if model is None:
@@ -222,7 +226,9 @@ def _duplicate_types(document: Document, scope: tuple[str, ...]) -> Iterator[Pro
         seen.add(kind)
 
 
-def references(reading: Reading, *, others: Mapping[str, Direction] | None = None) -> list[Problem]:
+def references(
+    reading: ParsedSource, *, others: Mapping[str, Direction] | None = None
+) -> list[Problem]:
     """Return a problem for each grant whose peer is not an inbound one of this source.
 
     Where only some files of a source were read, `others` are the peers that the rest declares as

@@ -8,7 +8,7 @@ from reconciler.manifest.reader import BREAK
 from reconciler.manifest.syntax import Mapping, Scalar, Sequence
 
 if TYPE_CHECKING:
-    from reconciler.manifest.syntax import Syntax, Token
+    from reconciler.manifest.syntax import Syntax, SyntaxToken
 
 Collection = Mapping | Sequence
 Cut = tuple[int, int]
@@ -102,7 +102,7 @@ def _joined(syntax: Syntax, one: Cut, other: Cut) -> list[Cut]:
     return [(one[0], other[1])] if not between.strip(" \t") else [one, other]
 
 
-def _neighbour(syntax: Syntax, at: int, step: int) -> Token | None:
+def _neighbour(syntax: Syntax, at: int, step: int) -> SyntaxToken | None:
     """Return the next token that is no comment: from a place on (1), or before it (-1)."""
     index = syntax.index(at) - (step < 0)
     while 0 <= index < len(syntax.tokens):

@@ -38,7 +38,7 @@ _EMPTY_LINES: Final = re.compile(r"(?:\r\n|[\n\r\x85\u2028\u2029])+\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class SyntaxToken:
     """A piece of text that no space divides.
 
     `kind` is `comment`, `marker` (`---`, `...`), `directive`, `scalar`, `body` (the lines of a
@@ -109,7 +109,7 @@ class Syntax:
     """The text of a file, its tokens in order, and the root of each document that has one."""
 
     text: str
-    tokens: list[Token]
+    tokens: list[SyntaxToken]
     roots: list[Node]
 
     def column(self, at: int) -> int:
@@ -231,26 +231,26 @@ class _Composer:
         return scalar
 
 
-def _tokens(text: str, scalars: list[Scalar]) -> Iterator[Token]:
+def _tokens(text: str, scalars: list[Scalar]) -> Iterator[SyntaxToken]:
     at = 0
     for scalar in scalars:
         yield from _between(text, at, scalar.start)
         at = scalar.end
         if scalar.style not in ("|", ">"):
-            yield Token("scalar", scalar.start, scalar.end)
+            yield SyntaxToken("scalar", scalar.start, scalar.end)
             continue
         header = _HEADER.match(text, scalar.start)
         assert header is not None
-        yield Token("scalar", scalar.start, header.end())
+        yield SyntaxToken("scalar", scalar.start, header.end())
         first_break = BREAK.search(text, header.end(), scalar.end)
         body = first_break.end() if first_break is not None else scalar.end
         yield from _between(text, header.end(), body)
         if first_break is not None:
-            yield Token("body", body, scalar.end)
+            yield SyntaxToken("body", body, scalar.end)
     yield from _between(text, at, len(text))
 
 
-def _between(text: str, start: int, end: int) -> Iterator[Token]:
+def _between(text: str, start: int, end: int) -> Iterator[SyntaxToken]:
     """Yield what stands between two scalars."""
     at = start
     while at < end:
@@ -268,7 +268,7 @@ def _between(text: str, start: int, end: int) -> Iterator[Token]:
         elif kind not in "-?:,[]{}":
             raise ValueError(f"{kind!r} cannot be edited")
         stop = match.end() if match is not None else at + 1
-        yield Token(kind, at, stop)
+        yield SyntaxToken(kind, at, stop)
         at = stop
 
 
@@ -283,7 +283,7 @@ def _key_start(syntax: Syntax, start: int) -> int:
     return before.start if before is not None and before.kind == "?" else start
 
 
-def _before(syntax: Syntax, start: int) -> Token | None:
+def _before(syntax: Syntax, start: int) -> SyntaxToken | None:
     """Return the last token before a place that is no comment."""
     index = syntax.index(start)
     while index and (token := syntax.tokens[index - 1]).kind == "comment":

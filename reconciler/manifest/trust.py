@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from reconciler.core.model.spec import Kind, PeerSpec, Spec
+from reconciler.core.model.spec import kind_of
 from reconciler.core.source import SourceFile
 from reconciler.core.trust.commits import Trusted, judge_commits
 from reconciler.core.trust.rules import RULES_FILE, Rule, Rules, signer_name
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.core.model.commits import History
+    from reconciler.core.model.spec import Kind, Spec
     from reconciler.core.trust.claims import Claim, Lineage, Step
     from reconciler.manifest.reader import Document, Path
 
@@ -94,7 +95,7 @@ def declarations(path: str, content: bytes) -> Iterator[tuple[Kind, str, Spec]]:
         InvalidManifests: with every problem of the file.
     """
     for each in declared_in(SourceFile(path, content)):
-        yield (Kind.PEER if isinstance(each.spec, PeerSpec) else Kind.GRANT), each.name, each.spec
+        yield kind_of(each.spec), each.name, each.spec
 
 
 def _names(signers: list[str]) -> frozenset[str]:

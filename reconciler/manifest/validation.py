@@ -9,7 +9,7 @@ from reconciler.core.model.spec import Direction, Kind
 from reconciler.core.model.text import shown
 from reconciler.core.model.times import parse_rfc3339
 from reconciler.errors import Problem
-from reconciler.manifest.load import Reading, read, references
+from reconciler.manifest.load import ParsedSource, read, references
 from reconciler.manifest.reader import path_text
 from reconciler.manifest.trust import rules_problems
 
@@ -63,7 +63,7 @@ def declared_peers(source: Source) -> dict[str, Direction]:
     return {each.name: each.spec.direction for each in read(source).desired.peers}
 
 
-def _expired(reading: Reading, now: datetime) -> Iterator[Problem]:
+def _expired(reading: ParsedSource, now: datetime) -> Iterator[Problem]:
     """Yield a warning for each grant that is not created, or ends, because its time is over."""
     for each in reading.declarations:
         if each.kind != Kind.GRANT:

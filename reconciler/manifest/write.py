@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from reconciler.core.model.spec import DEFAULT_LIFETIME, GrantSpec, Kind, PeerSpec, Spec
+from reconciler.core.model.spec import DEFAULT_LIFETIME, GrantSpec, PeerSpec, Spec, kind_of
 from reconciler.core.model.times import format_duration, rfc3339
 from reconciler.errors import Refused
 from reconciler.files import make_folder, write_new
@@ -30,7 +30,7 @@ _WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y
 
 def manifest_text(name: str, spec: Spec, schemas: str = "../schemas") -> str:
     """Return the manifest that declares `spec`, with defaults left out."""
-    kind = Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
+    kind = kind_of(spec)
     metadata: dict[str, Any] = {"name": name}
     if isinstance(spec, PeerSpec) and spec.labels:
         metadata["labels"] = dict(spec.labels)
@@ -40,7 +40,7 @@ def manifest_text(name: str, spec: Spec, schemas: str = "../schemas") -> str:
         "metadata": metadata,
         "spec": spec_document(spec),
     }
-    return SCHEMA_LINE.format(folder=schemas, kind=str(kind).lower()) + yaml_text(document)
+    return SCHEMA_LINE.format(folder=schemas, kind=kind.lower()) + yaml_text(document)
 
 
 def spec_document(spec: Spec) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from reconciler.clients.gateway.client import Connector
+from reconciler.clients.gateway.client import GatewayConnector
 from reconciler.clients.gateway.invitation_check import CheckReport, check_invitation, present_used
 from reconciler.core.model.spec import Direction, Kind, PeerSpec
 from reconciler.core.plan.selection import Selection
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from reconciler.core.issuance.invitation import Invitation
     from reconciler.core.setting_values import SourceSetting
     from reconciler.crypto.keyring import FileKeyring
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
     from reconciler.store.db import Database
 
 MAX_LABEL: Final = 63  # RFC 1123 2.1
@@ -49,7 +49,7 @@ class PeerAddition:
 
     settings: Settings
     database: Database
-    client_keys: Source  # a database of a login that may write and read them
+    client_keys: ConninfoSource  # a database of a login that may write and read them
     keys: FileKeyring = field(repr=False)
     invitation: Invitation = field(repr=False)
     name: str
@@ -140,7 +140,7 @@ class PeerAddition:
             yield Joiner(
                 database=database,
                 keys=self.keys,
-                connector=Connector(
+                connector=GatewayConnector(
                     settings.allow_addresses, settings.oid_arc, settings.peer_proxy
                 ),
                 actor=f"user:{actor_name()}",

@@ -136,7 +136,7 @@ def _restore(drift: Drift) -> str:
     """Return what to type about a drift that no manifest can declare."""
     line = f"`mosaic federation drift {drift.identity} --revert`"
     if drift.row is not None and drift.names and drift.row_state is not None:
-        old = f"{str(drift.row.kind).lower()}/{drift.row_state.name}"
+        old = drift.row.kind.subject(drift.row_state.name)
         renaming = f"`mosaic federation rename {old} {drift.row.name}`"
         return f"{line} gives it its name back; then {renaming} renames it in the source too"
     return f"{line} restores what was applied" if drift.reverts else drift.remedy

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.core.model.spec import Kind, PeerSpec, Spec
+from reconciler.core.model.spec import Kind, PeerSpec, Spec, kind_of
 from reconciler.core.plan.model import Action
 from reconciler.core.plan.selection import Selection
 from reconciler.core.setting_values import folder_options
 from reconciler.core.source import Source, SourceFile
 from reconciler.errors import NeedsEdit, Refused
+from reconciler.manifest.json_schema import SCHEMAS_URL
 from reconciler.manifest.load import load
-from reconciler.manifest.schema import SCHEMAS_URL
 from reconciler.manifest.write import manifest_text
 from reconciler.reconcile import ApplyOptions, PlanResult, applying
 from reconciler.source.read import folder_of, read_source
@@ -99,7 +99,7 @@ def declare(
     manifests: list[NewManifest] = []
     added: list[SourceFile] = []
     for name, spec in specs:
-        kind = Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
+        kind = kind_of(spec)
         path = _file_name(name, kind, taken)
         taken.add(path)
         schemas = "../schemas" if (root.parent / "schemas").is_dir() else SCHEMAS_URL

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from reconciler.clients.gateway.client import Connector
+from reconciler.clients.gateway.client import GatewayConnector
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.config import require
 from reconciler.core.model.backoff import Backoff
-from reconciler.crypto.authority import GATEWAY, PEERS, REVOCATIONS
+from reconciler.crypto.ca_material import GATEWAY, PEERS, REVOCATIONS
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca.move import continue_move
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
     from reconciler.config.home import Home
     from reconciler.core.telemetry import Telemetry
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
 MOVE_EVERY: Final = timedelta(hours=1)
 CA_BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(seconds=30))
@@ -105,7 +105,7 @@ def _revocations(settings: Settings, provisioners: Path) -> Provisioner:
 
 @asynccontextmanager
 async def opened_gateway(
-    files: GatewayFiles, settings: Settings, source: Source, telemetry: Telemetry
+    files: GatewayFiles, settings: Settings, source: ConninfoSource, telemetry: Telemetry
 ) -> AsyncIterator[Gateway]:
     """Open what an endpoint needs, once the database has been checked too.
 
@@ -144,11 +144,11 @@ async def opened_gateway(
 
 
 def keeping(
-    files: GatewayFiles, settings: Settings, gateway: Gateway, source: Source
+    files: GatewayFiles, settings: Settings, gateway: Gateway, source: ConninfoSource
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
     """Return what keeps true what this gateway holds of others: certificates, and their folders."""
     actor = f"worker:{actor_name()}"
-    connector = Connector(settings.allow_addresses, settings.oid_arc, settings.peer_proxy)
+    connector = GatewayConnector(settings.allow_addresses, settings.oid_arc, settings.peer_proxy)
     renewer = Renewer(gateway.database, files.keys, connector, actor)
     jobs = [Renewals(renewer, gateway.telemetry).job(), RemoteGrants(renewer).job()]
     if settings.credentials_dir is not None:

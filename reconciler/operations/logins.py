@@ -15,13 +15,13 @@ from reconciler.store.roles.making import require_own_login, set_login
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
     from reconciler.store.db import Tx
 
 FILE: Final = "database-url"
 
 
-def make_login(tx: Tx, source: Source, folder: Path) -> None:
+def make_login(tx: Tx, source: ConninfoSource, folder: Path) -> None:
     """Let the role log in that a folder is named for, by the URL that the folder has or gets.
 
     `source` is the database as the owner reaches it.

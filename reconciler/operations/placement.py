@@ -14,7 +14,7 @@ from reconciler.config import require
 from reconciler.core.issuance.crl_locations import CrlLocations, read_crl_locations
 from reconciler.core.model.origin import address_of, is_loopback, origin_at
 from reconciler.core.model.times import rfc3339
-from reconciler.crypto.authority import PEERS
+from reconciler.crypto.ca_material import PEERS
 from reconciler.embedded.ports import free_ports, require_free
 from reconciler.embedded.stepca.config import move_listener, read_ca_config
 from reconciler.embedded.stepca.move import move_ends

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from reconciler.config import Settings
     from reconciler.core.model.origin import Address
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
     Check = Callable[[], Awaitable[None]]
     Task = Callable[[asyncio.Event], Awaitable[None]]
@@ -54,7 +54,7 @@ class PrivateListener:
         stop: asyncio.Event,
         checks: tuple[Check, ...],
         authority: Authority | None = None,
-        rows: Source | None = None,
+        rows: ConninfoSource | None = None,
     ) -> None:
         """Serve until `stop` is set; `checks` say whether the process is ready.
 
@@ -74,7 +74,9 @@ class PrivateListener:
         finally:
             first.cancel()
 
-    async def serve_loop(self, stop: asyncio.Event, database: Source, *checks: Check) -> None:
+    async def serve_loop(
+        self, stop: asyncio.Event, database: ConninfoSource, *checks: Check
+    ) -> None:
         """Serve for a process that needs the database and has no authority, until `stop` is set."""
         reader = Reader(database, application_name("probe"))
 
@@ -87,7 +89,11 @@ class PrivateListener:
             await reader.close()
 
     async def serve_authority(
-        self, stop: asyncio.Event, database: Source, rows: Source | None = None, *checks: Check
+        self,
+        stop: asyncio.Event,
+        database: ConninfoSource,
+        rows: ConninfoSource | None = None,
+        *checks: Check,
     ) -> None:
         """Serve `/authorize` with the authority of a database, until `stop` is set."""
         async with Authority(database) as authority:
@@ -139,7 +145,7 @@ def required_private_listener(settings: Settings, verb: str) -> Iterator[Private
 
 
 def serving_authority(
-    listener: PrivateListener | None, database: Source, rows: Source, *checks: Check
+    listener: PrivateListener | None, database: ConninfoSource, rows: ConninfoSource, *checks: Check
 ) -> tuple[Task, ...]:
     """Return what serves beside the other work of a process, if it listens.
 

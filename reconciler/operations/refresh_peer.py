@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from reconciler.clients.gateway.client import Connector
+from reconciler.clients.gateway.client import GatewayConnector
 from reconciler.config import require
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.renew import Renewer, refresh_grant
@@ -25,7 +25,7 @@ def refresh_peer(settings: Settings, database: Database, name: str) -> None:
         MosaicError: `name_unknown`, `state_conflict`; what `refresh_grant` raises.
     """
     keys = FileKeyring.load(require(settings.keyring, "keyring"))
-    connector = Connector(settings.allow_addresses, settings.oid_arc, settings.peer_proxy)
+    connector = GatewayConnector(settings.allow_addresses, settings.oid_arc, settings.peer_proxy)
 
     async def ask() -> None:
         rows = AsyncDatabase(

@@ -43,7 +43,7 @@ def rename_object(
         Refused: `name_unknown`, `name_taken`, `plan_stale`, `state_conflict`.
     """
     kind, old = identity
-    operation = f"rename {kind.lower()}/{old} {new}"
+    operation = f"rename {kind.subject(old)} {new}"
     changes: list[FileChange] = []
     folders: list[Path] = []
     if source is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from reconciler.errors import Problem
 from reconciler.source.names import (
-    Names,
+    SeenNames,
     is_manifest,
     link,
     mistakable,
@@ -32,7 +32,7 @@ MAX_HOPS: Final = 40  # links on the way to one file, as Linux follows them (pat
 MAX_TARGET: Final = 4095  # octets of a link's text
 
 
-class Kind(Enum):
+class NameKind(Enum):
     """What a name is in a listing."""
 
     FILE = "file"
@@ -55,14 +55,14 @@ class ListedName:
     """A name in a source, relative to it, with `/`."""
 
     name: str
-    kind: Kind
+    kind: NameKind
 
 
 @dataclass(frozen=True, slots=True)
 class LinkTarget:
     """Where a name leads: `place` holds what is there, `links` are those on the way."""
 
-    at: Kind | LinkFault
+    at: NameKind | LinkFault
     place: str = ""
     links: tuple[str, ...] = ()
 
@@ -82,7 +82,7 @@ class Listing(Protocol):
     def entries(self) -> Iterable[ListedName]:
         """Return every name that is shown and is no folder, in any order."""
 
-    def kind(self, name: str) -> Kind | None:
+    def kind(self, name: str) -> NameKind | None:
         """Return what a name is; None where there is nothing."""
 
     def target(self, name: str) -> str:
@@ -97,8 +97,8 @@ def follow(listing: Listing, name: str) -> LinkTarget:
     pending = deque(name.split("/"))
     at: list[str] = []
     links: list[str] = []
-    end: Kind | LinkFault = Kind.FOLDER
-    while pending and end is Kind.FOLDER:
+    end: NameKind | LinkFault = NameKind.FOLDER
+    while pending and end is NameKind.FOLDER:
         part = pending.popleft()
         if part == ".." and at:
             at.pop()
@@ -108,13 +108,13 @@ def follow(listing: Listing, name: str) -> LinkTarget:
             at.append(part)
             kind = None if part.lower() == ".git" else listing.kind("/".join(at))
             end = LinkFault.MISSING if kind is None else kind
-        if end is Kind.LINK:
+        if end is NameKind.LINK:
             links.append("/".join(at))
             at.pop()
             target = listing.target(links[-1])
             pending.extendleft(reversed(target.split("/")))
-            end = _stray(target, len(links)) or Kind.FOLDER
-    if pending and end in (Kind.FILE, Kind.SPECIAL):  # neither is a folder on the way
+            end = _stray(target, len(links)) or NameKind.FOLDER
+    if pending and end in (NameKind.FILE, NameKind.SPECIAL):  # neither is a folder on the way
         end = LinkFault.MISSING
     return LinkTarget(end, "/".join(at), tuple(links))
 
@@ -141,7 +141,7 @@ def choose(
     refuse_size(where, [each.name for each in entries], sum(map(counts, entries)))
     manifests: list[Manifest] = []
     problems: list[Problem] = []
-    names, last = Names(), None
+    names, last = SeenNames(), None
     for entry in sorted(filter(counts, entries), key=lambda each: each.name):
         again = entry.name == last
         judged = twice(entry.name) if again else _judge(listing, entry, names, ignored)
@@ -155,14 +155,14 @@ def choose(
 
 def counts(entry: ListedName) -> bool:
     """Tell whether a name may matter: as a manifest, or as a folder that a link or module hides."""
-    return entry.kind in (Kind.LINK, Kind.SUBMODULE) or mistakable(entry.name)
+    return entry.kind in (NameKind.LINK, NameKind.SUBMODULE) or mistakable(entry.name)
 
 
 def _judge(
-    listing: Listing, entry: ListedName, names: Names, ignored: frozenset[str]
+    listing: Listing, entry: ListedName, names: SeenNames, ignored: frozenset[str]
 ) -> Manifest | Problem | None:
     name = entry.name
-    if entry.kind is Kind.SUBMODULE:
+    if entry.kind is NameKind.SUBMODULE:
         return submodule(name)
     if not is_manifest(name):
         if mistakable(name):
@@ -172,12 +172,12 @@ def _judge(
     problem = names.problem(name)
     if problem is not None:
         return problem
-    if entry.kind is Kind.SPECIAL:
+    if entry.kind is NameKind.SPECIAL:
         return special(name)
-    if entry.kind is Kind.FILE:
+    if entry.kind is NameKind.FILE:
         return Manifest(name, name)
     end = _follow_unless(ignored, listing, name)
-    if end.at is Kind.FILE:
+    if end.at is NameKind.FILE:
         return Manifest(name, end.place, end.links)
     reason = end.at.value if isinstance(end.at, LinkFault) else f"leads to a {end.at.value}"
     return link(name, reason)
@@ -200,4 +200,4 @@ def _hides_a_folder(listing: Listing, name: str, ignored: frozenset[str]) -> boo
         end = follow(around[0], f"{around[1]}{name}")
     if end.at is LinkFault.OUTSIDE:
         return PurePosixPath(name).suffix in ("", ".d")
-    return end.at in (Kind.FOLDER, Kind.SUBMODULE)
+    return end.at in (NameKind.FOLDER, NameKind.SUBMODULE)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.source import FileIndex, Source, SourceFile
 from reconciler.errors import Retry
-from reconciler.source.choice import Kind, choose, counts, follow
+from reconciler.source.choice import NameKind, choose, counts, follow
 from reconciler.source.folder_listing import FolderChanged, FolderListing
 from reconciler.source.names import content_problem, refuse_total, special, unreadable
 
@@ -114,8 +114,10 @@ def _skipped(listing: FolderListing, ignored: Ignored) -> frozenset[str]:
     Anything else that may not be looked into stops all.
     """
     wanted = [each for each in listing.entries() if counts(each)]
-    links = (follow(listing, each.name) for each in wanted if each.kind is Kind.LINK)
-    places = [end.place for end in links if end.at in (Kind.FILE, Kind.FOLDER) and end.place]
+    links = (follow(listing, each.name) for each in wanted if each.kind is NameKind.LINK)
+    places = [
+        end.place for end in links if end.at in (NameKind.FILE, NameKind.FOLDER) and end.place
+    ]
     skipped = ignored([*(each.name for each in wanted), *places, *listing.closed])
     for name, error in listing.closed.items():
         if name not in skipped:

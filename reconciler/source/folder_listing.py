@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.source import MAX_FILE
-from reconciler.source.choice import Kind, ListedName
+from reconciler.source.choice import ListedName, NameKind
 from reconciler.source.names import MAX_FOLDERS, hidden, passed_over, unreadable
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class FolderListing:
         """Return every file, link and special file that is shown, and the repositories within."""
         if self._entries is None:
             self._repository = repository_of(self.root)
-            self._entries = [ListedName(name, Kind.SUBMODULE) for name in self.submodules]
+            self._entries = [ListedName(name, NameKind.SUBMODULE) for name in self.submodules]
             self._entries += self._walk(self.top, "", 0)
         return self._entries
 
@@ -65,14 +65,14 @@ class FolderListing:
         for each in entries:
             name = f"{prefix}{_text(each.name)}"
             kind = _kind_of(each)
-            if (passed_over if kind is Kind.FOLDER else hidden)(each.name):
+            if (passed_over if kind is NameKind.FOLDER else hidden)(each.name):
                 continue
-            if kind is Kind.FILE and name in self.index:
+            if kind is NameKind.FILE and name in self.index:
                 self._stamp(name, each)
-            if kind is not Kind.FOLDER:
+            if kind is not NameKind.FOLDER:
                 yield ListedName(name, kind)
             elif depth > MAX_FOLDERS:  # its name is deep enough to be refused
-                yield ListedName(f"{name}/", Kind.SPECIAL)
+                yield ListedName(f"{name}/", NameKind.SPECIAL)
             elif name not in self.submodules:
                 yield from self._enter(folder, each.name, name, depth)
 
@@ -99,7 +99,7 @@ class FolderListing:
             return
         try:
             if self._repository is not None and _is_repository(descriptor):
-                yield ListedName(name, Kind.SUBMODULE)
+                yield ListedName(name, NameKind.SUBMODULE)
             else:
                 yield from self._walk(descriptor, f"{name}/", depth + 1)
         except PermissionError as error:  # it may be listed, and what is in it may not be looked at
@@ -107,18 +107,18 @@ class FolderListing:
         finally:
             os.close(descriptor)
 
-    def kind(self, name: str) -> Kind | None:
+    def kind(self, name: str) -> NameKind | None:
         """Return what a name is; None if nothing is there that a commit could hold.
 
         Raises:
             NeedsEdit: `source_unreadable`: it may not be looked at.
         """
         if name in self.submodules:
-            return Kind.SUBMODULE
+            return NameKind.SUBMODULE
         try:
             with self._above(name) as (folder, part):
                 kind = _kind_of_mode(os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode)
-                held = kind is not Kind.FOLDER or _holds_something(part, folder)
+                held = kind is not NameKind.FOLDER or _holds_something(part, folder)
         except PermissionError as error:
             raise unreadable(f"{self.root}/{name} cannot be read: {error.strerror}") from None
         except (OSError, ValueError):
@@ -205,11 +205,11 @@ class _Surroundings:
     def entries(self) -> tuple[ListedName, ...]:
         return ()
 
-    def kind(self, name: str) -> Kind | None:
+    def kind(self, name: str) -> NameKind | None:
         try:
             path = _native(f"{self.top}/{name}")
             kind = _kind_of_mode(os.lstat(path).st_mode)
-            return kind if kind is not Kind.FOLDER or _holds_something(path) else None
+            return kind if kind is not NameKind.FOLDER or _holds_something(path) else None
         except (OSError, ValueError):
             return None
 
@@ -230,17 +230,21 @@ def _stamp_of(status: os.stat_result) -> Stamp:
     )
 
 
-def _kind_of(entry: os.DirEntry[str]) -> Kind:
+def _kind_of(entry: os.DirEntry[str]) -> NameKind:
     if entry.is_symlink():
-        return Kind.LINK
+        return NameKind.LINK
     if entry.is_dir(follow_symlinks=False):
-        return Kind.FOLDER
-    return Kind.FILE if entry.is_file(follow_symlinks=False) else Kind.SPECIAL
+        return NameKind.FOLDER
+    return NameKind.FILE if entry.is_file(follow_symlinks=False) else NameKind.SPECIAL
 
 
-def _kind_of_mode(mode: int) -> Kind:
-    kinds = ((stat.S_ISLNK, Kind.LINK), (stat.S_ISDIR, Kind.FOLDER), (stat.S_ISREG, Kind.FILE))
-    return next((kind for test, kind in kinds if test(mode)), Kind.SPECIAL)
+def _kind_of_mode(mode: int) -> NameKind:
+    kinds = (
+        (stat.S_ISLNK, NameKind.LINK),
+        (stat.S_ISDIR, NameKind.FOLDER),
+        (stat.S_ISREG, NameKind.FILE),
+    )
+    return next((kind for test, kind in kinds if test(mode)), NameKind.SPECIAL)
 
 
 def repository_of(root: str) -> str | None:
@@ -279,7 +283,7 @@ def _holds_something(name: str, above: int | None = None) -> bool:
         os.close(folder)
 
 
-def _kind_at(name: str, folder: int) -> Kind | None:
+def _kind_at(name: str, folder: int) -> NameKind | None:
     with suppress(OSError):
         return _kind_of_mode(os.stat(name, dir_fd=folder).st_mode)
     return None

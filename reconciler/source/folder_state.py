@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.model.manifest_names import SUFFIXES
+from reconciler.core.model.spec import MANIFEST_SUFFIXES
 from reconciler.source.names import MAX_FOLDERS, hidden
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class _Walk:
                 self._add_parent(target)
         if stat.S_ISDIR(status.st_mode):
             self.visit(entry.path, depth - 1)
-        elif entry.name.lower().endswith(SUFFIXES):
+        elif entry.name.lower().endswith(MANIFEST_SUFFIXES):
             self._add(
                 entry.path,
                 *(status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid),

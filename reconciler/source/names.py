@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.model.manifest_names import SUFFIXES
+from reconciler.core.model.spec import MANIFEST_SUFFIXES
 from reconciler.core.model.text import printable
 from reconciler.core.source import MAX_FILE
 from reconciler.errors import NeedsEdit, Problem
@@ -29,12 +29,12 @@ def hidden(name: str) -> bool:
 
 def is_manifest(name: str) -> bool:
     """Tell whether a path is read as a manifest, by its ending."""
-    return name.endswith(SUFFIXES)
+    return name.endswith(MANIFEST_SUFFIXES)
 
 
 def mistakable(name: str) -> bool:
     """Tell whether a path ends as a manifest's does, but for case and spaces."""
-    return name.strip().lower().endswith(SUFFIXES)
+    return name.strip().lower().endswith(MANIFEST_SUFFIXES)
 
 
 def passed_over(folder: str) -> bool:
@@ -42,7 +42,7 @@ def passed_over(folder: str) -> bool:
     return folder == LOST_AND_FOUND or hidden(folder)
 
 
-class Names:
+class SeenNames:
     """The names of one source, judged one after the other, in order."""
 
     def __init__(self) -> None:
@@ -74,7 +74,8 @@ def mistaken(name: str) -> Problem:
     """Return the problem of a name that is nearly a manifest's."""
     suffix = name[name.rstrip().rindex(".") :]
     usual = suffix.strip().lower()
-    message = f'the name ends in "{printable(suffix)}", and only {" and ".join(SUFFIXES)} are read'
+    read = " and ".join(MANIFEST_SUFFIXES)
+    message = f'the name ends in "{printable(suffix)}", and only {read} are read'
     return _problem(name, "file.name", message, f"rename it to {usual}")
 
 

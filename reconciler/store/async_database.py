@@ -13,10 +13,9 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from reconciler.errors import Retry
 from reconciler.store.connection.connector import Connector
-from reconciler.store.connection.parameters import in_driver_form
 from reconciler.store.connection.pool import Lent, Pool
-from reconciler.store.connection.session import Limits
-from reconciler.store.connection.statement_errors import Conflict, translated
+from reconciler.store.connection.session import TimeLimits
+from reconciler.store.connection.statements import Conflict, in_driver_form, translated
 from reconciler.store.db import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, Tx
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     Cursor = AsyncCursor[dict[str, Any]]
 
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -104,7 +103,7 @@ class AsyncDatabase:
 
     def __init__(
         self,
-        source: Source,
+        source: ConninfoSource,
         application_name: str,
         pool_size: int = POOL_SIZE,
         *,
@@ -112,7 +111,7 @@ class AsyncDatabase:
     ) -> None:
         self.source = source
         self._connector = Connector(source, application_name, lasting=lasting)
-        limits = Limits(LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS + LOCK_TIMEOUT_MS)
+        limits = TimeLimits(LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS + LOCK_TIMEOUT_MS)
         self._pool = Pool(self._connector, pool_size, limits)
 
     async def run(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.authority.decision import (
     REMEMBERED,
     AuthorityFacts,
+    AuthorityReading,
     CertificateIdentity,
-    Reading,
 )
 from reconciler.core.model.states import GrantStatus, IssuanceStatus, PeerStatus
 from reconciler.core.model.times import rfc3339
@@ -58,7 +58,7 @@ class AuthorityRows:
         self._calls: list[_Call] = []
         self._statements: set[asyncio.Task[None]] = set()
 
-    async def read(self, serial: str) -> Reading | None:
+    async def read(self, serial: str) -> AuthorityReading | None:
         """Return the row of a serial, or None.
 
         Raises:
@@ -88,13 +88,13 @@ class AuthorityRows:
                 for call in calls:
                     call.answer(readings[call.serial])
 
-    async def _read_all(self, calls: list[_Call]) -> dict[str, Reading | None]:
+    async def _read_all(self, calls: list[_Call]) -> dict[str, AuthorityReading | None]:
         serials = ",".join({call.serial for call in calls})
         rows = await self._reader.rows(_ROWS, serials, deadline_s=calls[0].deadline_s)
         if rows[0][1] is not None:
             raise unconfirmed(rows[0][1])
         return {
-            serial: Reading(_facts(text), _time(now), holds) if text is not None else None
+            serial: AuthorityReading(_facts(text), _time(now), holds) if text is not None else None
             for serial, _, now, holds, text in rows
         }
 
@@ -105,9 +105,9 @@ class _Call:
 
     serial: str
     deadline_s: float
-    reading: asyncio.Future[Reading | None]
+    reading: asyncio.Future[AuthorityReading | None]
 
-    def answer(self, reading: Reading | None) -> None:
+    def answer(self, reading: AuthorityReading | None) -> None:
         if not self.reading.done():  # a caller that is gone
             self.reading.set_result(reading)
 

@@ -7,6 +7,7 @@ Functions of the store take a `Tx` and are written once. A command opens one wit
 from __future__ import annotations
 
 import json
+import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,24 +15,29 @@ import psycopg
 from psycopg import capabilities
 from psycopg.rows import dict_row
 
+from reconciler.core.model.ids import UUID7_RANDOM_BYTES, uuid7
 from reconciler.errors import Retry
 from reconciler.store.connection.connector import Connector
-from reconciler.store.connection.parameters import in_driver_form
-from reconciler.store.connection.session import Limits, begin, read_only
-from reconciler.store.connection.statement_errors import Conflict, translated
+from reconciler.store.connection.session import (
+    TRANSACTION,
+    TimeLimits,
+    read_only,
+    read_session,
+    unlimited,
+)
+from reconciler.store.connection.statements import Conflict, in_driver_form, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime, timedelta
+    from uuid import UUID
 
-    import sqlalchemy as sa
+    from reconciler.store.connection.conninfo import ConninfoSource
 
-    from reconciler.store.connection.conninfo import Source
 
 STATEMENT_TIMEOUT_MS: Final = 60_000
 LOCK_TIMEOUT_MS: Final = 15_000
 STREAMED: Final = 500  # rows
-DRIVER: Final = "postgresql+psycopg://"  # all else is libpq's to parse
 
 
 class Tx:
@@ -105,35 +111,6 @@ class Tx:
         return moment
 
 
-class MigrationTx(Tx):
-    """A transaction on a connection of SQLAlchemy, which Alembic uses."""
-
-    __slots__ = ("engine_connection",)
-
-    def __init__(self, engine_connection: sa.Connection) -> None:
-        self.engine_connection = engine_connection
-
-    def rows(self, statement: str, /, **values: object) -> list[dict[str, Any]]:
-        """Run a statement and return its rows."""
-        result = self.engine_connection.exec_driver_sql(in_driver_form(statement).decode(), values)
-        return [dict(row) for row in result.mappings()]
-
-    def run(self, statement: str, /, **values: object) -> int:
-        """Run a statement and return how many rows it touched."""
-        return self.engine_connection.exec_driver_sql(
-            in_driver_form(statement).decode(), values
-        ).rowcount
-
-    def run_script(self, script: str) -> None:
-        """Run statements as they are: a colon or a percent sign is no parameter."""
-        self.engine_connection.exec_driver_sql(script, execution_options={"no_parameters": True})
-
-    @property
-    def driver(self) -> Any:
-        """The connection of psycopg."""
-        return self.engine_connection.connection.driver_connection
-
-
 def as_json(rows: object) -> str:
     """Return rows as the text of one JSON parameter, for `jsonb_to_recordset`."""
     return json.dumps(rows, default=str, separators=(",", ":"))
@@ -142,20 +119,20 @@ def as_json(rows: object) -> str:
 class Database:
     """A database as commands and loops use it: a connection a transaction, no pool.
 
-    `source` is read at each connect. To a `lasting` process every failure of it is an outage.
-    `snapshot` is for transactions that read one moment and write nothing.
+    `source` is read at each connect, by `connector`. To a `lasting` process every failure of it is
+    an outage. `snapshot` is for transactions that read one moment and write nothing.
     """
 
     def __init__(
         self,
-        source: Source,
+        source: ConninfoSource,
         application_name: str,
         *,
         lasting: bool = False,
         snapshot: bool = False,
     ) -> None:
         self.source = source
-        self._connector = Connector(source, application_name, lasting=lasting, snapshot=snapshot)
+        self.connector = Connector(source, application_name, lasting=lasting, snapshot=snapshot)
 
     @contextmanager
     def transaction(
@@ -172,45 +149,29 @@ class Database:
         lock_ms = LOCK_TIMEOUT_MS
         if lock_timeout is not None:
             lock_ms = max(int(lock_timeout.total_seconds() * 1000), 1)
-        limits_ms = (0, 0) if unlimited else (lock_ms, STATEMENT_TIMEOUT_MS + lock_ms)
+        limits = TimeLimits() if unlimited else TimeLimits(lock_ms, STATEMENT_TIMEOUT_MS + lock_ms)
         with (
-            _without_conflict(),
+            without_conflict(),
             self._opened() as connection,
-            translated(self._connector, connection),
+            translated(self.connector, connection),
         ):
             tx = Tx(connection)
-            _begin(tx, self._connector, *limits_ms)
+            begin(tx, self.connector, limits)
             yield tx
             connection.commit()
-
-    @contextmanager
-    def connection(self) -> Iterator[sa.Connection]:
-        """Open a bare transaction, for migrations only; raises what `transaction` does."""
-        # late: no other command needs SQLAlchemy, whose import takes as long as most of them
-        import sqlalchemy as sa  # noqa: PLC0415 - as above
-        from sqlalchemy.pool import NullPool  # noqa: PLC0415 - as above
-
-        from reconciler.store.connection.engine_errors import engine_translated  # noqa: PLC0415
-
-        engine = sa.create_engine(
-            DRIVER, poolclass=NullPool, creator=self._connector.open, use_native_hstore=False
-        )
-        with _without_conflict(), engine_translated(self._connector), engine.begin() as connection:
-            _begin(MigrationTx(connection), self._connector, 0, 0)
-            yield connection
 
     def require_writable(self) -> None:
         """Raise `config_invalid` where transactions can only read."""
         with self.transaction():
-            connector = self._connector
+            connector = self.connector
         if connector.session is not None and connector.session.read_only:
             raise read_only(connector.address, connector.session)
 
     @contextmanager
     def _opened(self) -> Iterator[psycopg.Connection]:
         """Connect; whatever is not committed at the end is rolled back."""
-        with translated(self._connector):
-            connection = self._connector.open()
+        with translated(self.connector):
+            connection = self.connector.open()
         try:
             yield connection
         finally:
@@ -219,8 +180,20 @@ class Database:
             connection.close()
 
 
+def begin(tx: Tx, connector: Connector, limits: TimeLimits) -> None:
+    """Set what a transaction relies on, and note what its server is.
+
+    Raises:
+        NeedsEdit: as `read_session`.
+    """
+    tx.run_script(unlimited(tx.driver.info.server_version))
+    row = tx.one(TRANSACTION, **limits.as_parameters())
+    connector.session = read_session(row, connector.address)
+
+
 @contextmanager
-def _without_conflict() -> Iterator[None]:
+def without_conflict() -> Iterator[None]:
+    """Turn a conflict with another transaction into `Retry` (`database_unavailable`)."""
     try:
         yield
     except Conflict:
@@ -231,5 +204,6 @@ def _without_conflict() -> Iterator[None]:
         ) from None
 
 
-def _begin(tx: Tx, connector: Connector, lock_ms: int, statement_ms: int) -> None:
-    connector.session = begin(tx, connector.address, Limits(lock_ms, statement_ms))
+def new_id(at: datetime) -> UUID:
+    """Return a UUIDv7 for `at`."""
+    return uuid7(at, os.urandom(UUID7_RANDOM_BYTES))

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit.events import ReconcilerPaused, ReconcilerResumed
-from reconciler.core.model.times import rfc3339
+from reconciler.core.model.json_document import JsonDocument
 from reconciler.core.notices.model import NoticeEvent
 from reconciler.errors import InvalidManifests, Refused, Retry
 from reconciler.store.audit import log as audit
@@ -22,7 +22,7 @@ from reconciler.store.notices.outcomes import (
 )
 
 if TYPE_CHECKING:
-    from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
+    from reconciler.core.audit.events import ConditionBegun, ConditionEnded
     from reconciler.core.model.commits import Commit
     from reconciler.errors import MosaicError
     from reconciler.store.db import Tx
@@ -62,16 +62,12 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(JsonDocument):
     """Who has paused the loops, when, and why."""
 
     by: str
     at: datetime
     reason: str
-
-    def as_json(self) -> dict[str, str]:
-        """Return the JSON form that the row and outputs share."""
-        return {"by": self.by, "at": rfc3339(self.at), "reason": self.reason}
 
 
 def record_pass(tx: Tx, ended: Pass) -> None:

@@ -1,20 +1,27 @@
-"""Migrations: the missing ones run by Alembic, under a lock. They ship with the package."""
+"""Migrations: the missing ones run by Alembic, under a lock. They ship with the package.
+
+Only this needs SQLAlchemy's engine, whose import takes as long as most commands.
+"""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.packaged_files import data_dir
-from reconciler.store.db import MigrationTx
+from reconciler.store.connection.session import TimeLimits
+from reconciler.store.connection.statements import in_driver_form, statement_failure, translated
+from reconciler.store.db import Tx, begin, without_conflict
 from reconciler.store.roles.catalog import roles_are_made
 from reconciler.store.roles.making import make_roles
 from reconciler.store.schema import HEAD, MIGRATIONS, Revisions, revisions, unknown_migration
@@ -22,6 +29,7 @@ from reconciler.store.schema import HEAD, MIGRATIONS, Revisions, revisions, unkn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from reconciler.store.connection.connector import Connector
     from reconciler.store.db import Database
 
 Result = TypeVar("Result")
@@ -47,6 +55,69 @@ WHERE c.relname LIKE 'federation\\_%' AND l.granted AND l.pid <> pg_backend_pid(
 ORDER BY a.xact_start LIMIT 1
 """
 MIN_SERVER: Final = 150_000  # server_version_num of PostgreSQL 15
+DRIVER: Final = "postgresql+psycopg://"  # all else is libpq's to parse
+
+
+class MigrationTx(Tx):
+    """A transaction on a connection of SQLAlchemy, which Alembic uses."""
+
+    __slots__ = ("engine_connection",)
+
+    def __init__(self, engine_connection: sa.Connection) -> None:
+        self.engine_connection = engine_connection
+
+    def rows(self, statement: str, /, **values: object) -> list[dict[str, Any]]:
+        """Run a statement and return its rows."""
+        result = self.engine_connection.exec_driver_sql(in_driver_form(statement).decode(), values)
+        return [dict(row) for row in result.mappings()]
+
+    def run(self, statement: str, /, **values: object) -> int:
+        """Run a statement and return how many rows it touched."""
+        return self.engine_connection.exec_driver_sql(
+            in_driver_form(statement).decode(), values
+        ).rowcount
+
+    def run_script(self, script: str) -> None:
+        """Run statements as they are: a colon or a percent sign is no parameter."""
+        self.engine_connection.exec_driver_sql(script, execution_options={"no_parameters": True})
+
+    @property
+    def driver(self) -> Any:
+        """The connection of psycopg."""
+        return self.engine_connection.connection.driver_connection
+
+
+@contextmanager
+def engine_transaction(database: Database) -> Iterator[sa.Connection]:
+    """Open a transaction of SQLAlchemy's without limits of time.
+
+    Raises:
+        MosaicError: as `Database.transaction`.
+    """
+    connector = database.connector
+    engine = sa.create_engine(
+        DRIVER, poolclass=NullPool, creator=connector.open, use_native_hstore=False
+    )
+    with without_conflict(), _engine_translated(connector), engine.begin() as connection:
+        begin(MigrationTx(connection), connector, TimeLimits())
+        yield connection
+
+
+@contextmanager
+def _engine_translated(connector: Connector) -> Iterator[None]:
+    """Do as `translated` with the driver's errors in those of SQLAlchemy."""
+    try:
+        with translated(connector):
+            yield
+    except DBAPIError as error:
+        lost = error.connection_invalidated  # a limit of idle time ends the session too, say
+        failure = statement_failure(error.orig, connector, lost=lost)
+        # the traceback still leads to the statement
+        raise failure.with_traceback(error.__traceback__) from None
+    except SQLAlchemyError as error:
+        raise Retry(
+            "database_unavailable", f"{connector.address} failed: {type(error).__name__}"
+        ) from None
 
 
 def upgrade(database: Database, to: str = HEAD) -> Revisions:
@@ -117,7 +188,7 @@ def _finish(database: Database) -> Revisions:
 @contextmanager
 def _locked(database: Database) -> Iterator[sa.Connection]:
     """Open a transaction that changes the schema, which nobody else does meanwhile."""
-    with database.connection() as connection:
+    with engine_transaction(database) as connection:
         connection.execute(sa.text(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_TIMEOUT}'"))
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         connection.execute(sa.text(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'"))

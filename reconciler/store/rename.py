@@ -51,14 +51,14 @@ def _row_to_rename(tx: Tx, kind: Kind, old: str, new: str) -> NamedRow:
     if find_row(tx, kind, new) is not None:
         raise Refused(
             "name_taken",
-            f"{label}/{new} exists already, or an operator holds that name",
+            f"{kind.subject(new)} exists already, or an operator holds that name",
             hint=f"choose another name; see `mosaic federation {label} show {new}`",
         )
     row = find_row(tx, kind, old)
     if row is None or row.ended:
         raise Refused(
             "name_unknown",
-            f"there is no live {label}/{old}",
+            f"there is no live {kind.subject(old)}",
             hint=f"see `mosaic federation {label} list`",
         )
     return row

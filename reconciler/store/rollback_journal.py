@@ -87,7 +87,7 @@ class _Journal:
                 file.flush()
                 os.fsync(file.fileno())
             sync_folder(self.place.parent)
-        except BaseException:
+        except BaseException:  # interrupted, too: nothing has been changed yet
             self.place.unlink(missing_ok=True)
             raise
 

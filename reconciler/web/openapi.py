@@ -19,7 +19,7 @@ from reconciler.core.issuance.contract import (
 )
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.errors import OUTCOMES, Retry
-from reconciler.manifest.schema import DIALECT, json_schema
+from reconciler.manifest.json_schema import DIALECT, json_schema
 
 EVERYWHERE: Final = (
     *("request_malformed", "request_head_too_large"),

@@ -7,8 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.body import BodyTooLarge, read_body
-from reconciler.core.trace import HEADER as TRACEPARENT
-from reconciler.core.trace import read_traceparent
+from reconciler.core.trace import TRACEPARENT, read_traceparent
 from reconciler.errors import Refused, Retry
 
 if TYPE_CHECKING:

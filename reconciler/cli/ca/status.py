@@ -21,7 +21,7 @@ from reconciler.config import Settings, require
 from reconciler.core.issuance.crl_locations import read_crl_locations
 from reconciler.core.model.times import format_duration, rfc3339
 from reconciler.core.privileges import Role
-from reconciler.crypto.authority import CLAIMS, CRL_PERIOD, CRL_POLICY, PROVISIONERS, TEMPLATES
+from reconciler.crypto.ca_material import CLAIMS, CRL_PERIOD, CRL_POLICY, PROVISIONERS, TEMPLATES
 from reconciler.crypto.certificates import fingerprint_of, read_crl
 from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca import upgrade

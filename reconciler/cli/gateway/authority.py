@@ -25,7 +25,7 @@ from reconciler.operations.private import required_private_listener
 
 if TYPE_CHECKING:
     from reconciler.operations.private import PrivateListener
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
 
 @click.command(help=__doc__)
@@ -39,7 +39,7 @@ def command(private_listen: str | None) -> None:
             asyncio.run(_serve(listener, database))
 
 
-async def _serve(listener: PrivateListener, database: Source) -> None:
+async def _serve(listener: PrivateListener, database: ConninfoSource) -> None:
     stop = until_signal()
     await Authority(database).require_usable()
     announce(f"ready: {listener.socket.shown}")

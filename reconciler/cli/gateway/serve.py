@@ -34,7 +34,7 @@ from reconciler.operations.private import private_listener, serving_authority, t
 
 if TYPE_CHECKING:
     from reconciler.config import Settings
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
 
 @click.command(help=__doc__)
@@ -62,8 +62,8 @@ async def _serve(settings: Settings) -> None:
             started = supervised(home, stop.is_set, require_ports=ports)
             url_of = await stack.enter_async_context(started)
             url = url_of(Role.GATEWAY)
-            authority_url: Source = url_of(Role.AUTHORITY)
-            rows_url: Source = url_of(Role.READER)
+            authority_url: ConninfoSource = url_of(Role.AUTHORITY)
+            rows_url: ConninfoSource = url_of(Role.READER)
             tasks.append(moving(home, url_of(Role.READER)))
         else:
             require_ports(settings)

@@ -16,7 +16,7 @@ from reconciler.core.model.text import counted
 from reconciler.core.privileges import Role
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.files import remedy
-from reconciler.manifest.schema import SCHEMAS_URL
+from reconciler.manifest.json_schema import SCHEMAS_URL
 from reconciler.manifest.write import manifest_text, write_manifest
 from reconciler.store.apply.observe import observe
 

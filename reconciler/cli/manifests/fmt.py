@@ -19,7 +19,7 @@ from reconciler.cli.shared.invocation import invocation
 from reconciler.cli.shared.paths import STDIN
 from reconciler.cli.shared.summary import tallied
 from reconciler.cli.terminal.streams import print_verbatim
-from reconciler.core.model.manifest_names import SUFFIXES
+from reconciler.core.model.spec import MANIFEST_SUFFIXES
 from reconciler.core.model.text import counted
 from reconciler.core.setting_values import SourceSetting
 from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit
@@ -104,7 +104,7 @@ def _files(path: Path) -> Iterator[Path]:
         if source.problems:
             raise InvalidManifests(source.problems)
         yield from (path / file.path for file in source.files)
-    elif path.is_file() and path.name.endswith(SUFFIXES):
+    elif path.is_file() and path.name.endswith(MANIFEST_SUFFIXES):
         yield path
     else:
         fact = "is neither a folder nor a manifest (*.yaml, *.yml)"

@@ -58,6 +58,6 @@ def command(old: Identity, new: str, no_write: bool, dry_run: bool, wait: timede
     with open_database(settings, "rename") as database:
         manifests = rename_object(database, old, new, source, wait, dry_run=dry_run)
     would, write = ("would be", "would write") if dry_run else ("is", "wrote")
-    click.echo(f"{kind.lower()}/{name} {would} {kind.lower()}/{new} now")
+    click.echo(f"{kind.subject(name)} {would} {kind.subject(new)} now")
     for path in manifests:
         click.echo(f"  {write} {path}")

@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli.shared.context import verb
 from reconciler.cli.shared.output import json_text
-from reconciler.manifest.schema import KINDS, json_schema
+from reconciler.manifest.json_schema import KINDS, json_schema
 
 
 @click.command(help=__doc__)

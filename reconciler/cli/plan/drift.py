@@ -186,7 +186,7 @@ def _show_next(
     source: SourceSetting | None, drifts: Sequence[Drift], objects: Sequence[Identity]
 ) -> None:
     """Print a command line for what can be put back, and one for what can be declared."""
-    given = [f"{kind.lower()}/{name}" for kind, name in objects]
+    given = [kind.subject(name) for kind, name in objects]
     folder = source is not None and not source.is_git
     for option, able in (
         ("--revert", [each for each in drifts if each.reverts]),

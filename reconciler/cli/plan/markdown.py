@@ -119,7 +119,7 @@ def _change(change: AnyChange) -> Iterator[str]:
     # what a diff shows in red and green: what goes, and what comes
     sign = "-" if change.action is Action.REVOKE else "+" if change.action is Action.CREATE else "!"
     place = f"  {change.place.path}:{change.place.line}" if change.place is not None else ""
-    name = f"{str(change.kind).lower()}/{change.name}"
+    name = change.kind.subject(change.name)
     reason = "; ".join(filter(None, (change.reason, ends(change))))
     yield _fenced(f"{sign} {SIGNS[change.action]} {name}{place}  ({reason})")
     for field in change.fields:
@@ -138,7 +138,7 @@ def _noted(change: AnyChange, notes: list[Note]) -> Iterator[str]:
 
 def _left(notes: list[Note]) -> str:
     """Return the notes of one object."""
-    name = code(f"{str(notes[0].kind).lower()}/{notes[0].name}")
+    name = code(notes[0].kind.subject(notes[0].name))
     commands = [f" ({code(note.command)})" if note.command else "" for note in notes]
     parts = (f"{code(note.detail)}{each}" for note, each in zip(notes, commands, strict=True))
     return f"{name}: {'; '.join(parts)}"

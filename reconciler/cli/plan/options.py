@@ -252,7 +252,7 @@ def plan_flags(function: F) -> F:
 
 
 def _named(flag: str, identities: frozenset[Identity]) -> list[str]:
-    names = sorted(f"{kind.lower()}/{name}" for kind, name in identities)
+    names = sorted(kind.subject(name) for kind, name in identities)
     return [word for name in names for word in (flag, name)]
 
 

@@ -54,7 +54,7 @@ def plan_lines(plan: Plan, verdict: Verdict, home: str | None = None) -> Iterato
 
 def _change(change: AnyChange) -> Iterator[Line]:
     colour = COLOURS[change.action]
-    name = f"{SIGNS[change.action]} {str(change.kind).lower()}/{change.name}"
+    name = f"{SIGNS[change.action]} {change.kind.subject(change.name)}"
     place = f"{change.place.path}:{change.place.line}" if change.place is not None else ""
     fact, rest = place, [change.reason, ends(change)]
     if change.action in (Action.REVOKE, Action.REPLACE):
@@ -145,7 +145,7 @@ def _quoted(value: Any) -> str:
 
 def _note(note: Note, home: str | None) -> str:
     sign = "?" if note.note is NoteKind.NOT_IN_GIT_YET else "!"
-    name = f"{sign} {str(note.kind).lower()}/{note.name}"
+    name = f"{sign} {note.kind.subject(note.name)}"
     command = f"  ({on_home(note.command, home)})" if note.command else ""
     return f"  {name:<{NAME_WIDTH}} {printable(note.detail, 200)}{command}"
 

@@ -23,7 +23,7 @@ from reconciler.errors import NeedsEdit, Refused, Retry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
     from reconciler.store.db import Database
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -142,7 +142,7 @@ def source_of(settings: Settings, path: str | None) -> SourceSetting:
 
 
 @contextmanager
-def running_database(settings: Settings, role: Role | None = None) -> Iterator[Source]:
+def running_database(settings: Settings, role: Role | None = None) -> Iterator[ConninfoSource]:
     """Yield the URL of the database; an embedded server runs as long as the block.
 
     In a home it is that of the role's login, or of the superuser for migrations. Elsewhere it is

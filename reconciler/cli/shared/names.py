@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.core.model.spec import Kind
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -47,7 +47,7 @@ def completing(
     return complete
 
 
-def _source() -> Source:
+def _source() -> ConninfoSource:
     """Return where the database is, whether or not it runs."""
     settings = read_settings()
     source = database_source(settings)
@@ -60,7 +60,7 @@ def _source() -> Source:
     return login_url(home, cluster_of(home), Role.READER)
 
 
-def _names(source: Source, kind: Kind, begun: str) -> list[str]:
+def _names(source: ConninfoSource, kind: Kind, begun: str) -> list[str]:
     """Return the names that begin so; none if the database does not answer in time."""
     from reconciler.store.db import Database
     from reconciler.store.locks import application_name

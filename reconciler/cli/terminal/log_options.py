@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from reconciler.cli.terminal.streams import print_events, verbatim_errors
-from reconciler.core.log_formats import LOG_FORMATS
-from reconciler.log import LEVELS, TEXT, configure
+from reconciler.log import LEVELS, LOG_FORMATS, TEXT, configure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from reconciler.clients.http.timeouts import Timeouts
+    from reconciler.clients.http.connections import Timeouts
     from reconciler.core.issuance.tokens import Token
     from reconciler.core.setting_values import Network
     from reconciler.crypto.keys import PrivateKey
@@ -44,7 +44,7 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Connector:
+class GatewayConnector:
     """How this gateway reaches others, and what it expects of their certificates.
 
     `oid_arc` is the arc of their SAN entries: see `verify_client_certificate`.

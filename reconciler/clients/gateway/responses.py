@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
 from reconciler.clients.http.channel import Response, wrong_answer
-from reconciler.core.issuance.contract import Document, InvalidField
+from reconciler.core.issuance.contract import ContractDocument, InvalidField
 from reconciler.core.model.text import printable
 from reconciler.errors import OUTCOMES, MosaicError, Refused, Retry
 
@@ -21,7 +21,7 @@ MAX_WAIT: Final = timedelta(hours=1)  # of a Retry-After that is believed
 DEFAULT_WAIT: Final = timedelta(seconds=5)
 MAX_DETAIL: Final = 400  # characters of a foreign text
 
-_D = TypeVar("_D", bound=Document)
+_D = TypeVar("_D", bound=ContractDocument)
 
 
 class _Problem(BaseModel):

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx
 
+from reconciler.clients.http.connections import Timeouts, system_failure
 from reconciler.clients.http.destination import unreachable
-from reconciler.clients.http.failure import system_failure
-from reconciler.clients.http.proxy import proxy_transport
-from reconciler.clients.http.timeouts import Timeouts
-from reconciler.clients.http.trace import EVENT_HOOKS
 from reconciler.core.model.body import BodyTooLarge, read_body
 from reconciler.core.model.text import printable
+from reconciler.core.trace import TRACEPARENT
 from reconciler.errors import MosaicError, Refused
+from reconciler.log import current_trace
 
 if TYPE_CHECKING:
     import ssl
@@ -60,19 +59,22 @@ class Response:
 
 
 class Channel:
-    """Connections to one destination under one TLS context; an async context manager."""
+    """Connections to one destination, which `tls` verifies, also through a proxy.
+
+    An async context manager.
+    """
 
     def __init__(self, to: Destination, tls: ssl.SSLContext, timeouts: Timeouts) -> None:
         self._to, self._limits = to, timeouts
         self._http = httpx.AsyncClient(
             transport=_Pinned(to.addresses, tls)
             if to.proxy is None
-            else proxy_transport(to.proxy, tls),
+            else httpx.AsyncHTTPTransport(verify=tls, trust_env=False, proxy=to.proxy),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s),
             headers={"Accept-Encoding": "identity", "User-Agent": "mosaic-federation"},
-            event_hooks=EVENT_HOOKS,
+            event_hooks={"request": [_add_traceparent]},
         )
 
     async def __aenter__(self) -> Self:
@@ -145,6 +147,13 @@ class Channel:
                 reason = f"its answer is larger than {MAX_ANSWER:,} octets"
                 raise wrong_answer(reason) from None
             return Response(response.status_code, response.headers, body)
+
+
+async def _add_traceparent(request: httpx.Request) -> None:
+    """Let the trace of the request that is being served go on with one that is sent for it."""
+    trace = current_trace()
+    if trace is not None:
+        request.headers[TRACEPARENT] = trace.traceparent
 
 
 class _Pinned(httpx.AsyncBaseTransport):

@@ -21,17 +21,17 @@ from reconciler.clients.http.address_rules import (
     may_reach,
 )
 from reconciler.clients.http.proxy import proxy_for, proxy_name, unused_hint
+from reconciler.core.model.origin import HTTPS_PORT
 from reconciler.core.model.text import printable, shown
 from reconciler.core.setting_values import ProxyRules
 from reconciler.errors import NeedsEdit, Refused, Retry
 
 if TYPE_CHECKING:
     from reconciler.clients.http.address_rules import IpAddress
-    from reconciler.clients.http.timeouts import Timeouts
+    from reconciler.clients.http.connections import Timeouts
     from reconciler.core.setting_values import Network
 
 UNREACHABLE_HINT: Final = "check the name, the port and the network between, then try again"
-HTTPS_PORT: Final = 443
 DIRECT: Final = ProxyRules()
 PEER: Final = "the other gateway"
 

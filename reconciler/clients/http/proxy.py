@@ -15,8 +15,6 @@ from reconciler.core.model.text import without_credentials
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
-    import ssl
-
     from reconciler.core.setting_values import ProxyRules
 
 
@@ -52,11 +50,6 @@ def unused_hint(rules: ProxyRules) -> str:
 def proxy_name(proxy: httpx.Proxy) -> str:
     """Return the proxy as messages name it, without its credentials."""
     return f"{proxy.url.scheme}://{proxy.url.netloc.decode()}"
-
-
-def proxy_transport(proxy: httpx.Proxy, tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
-    """Return a transport to any host through the proxy; `tls` is for the host, not the proxy."""
-    return httpx.AsyncHTTPTransport(verify=tls, trust_env=False, proxy=proxy)
 
 
 def _is_bypassed(rules: ProxyRules, host: str, port: int) -> bool:

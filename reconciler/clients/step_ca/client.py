@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from reconciler.clients.http.timeouts import Timeouts
+from reconciler.clients.http.connections import Timeouts
 from reconciler.clients.step_ca.answers import (
     GrantAnswer,
     NotSent,

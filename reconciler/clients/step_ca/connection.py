@@ -17,17 +17,17 @@ from urllib.parse import urlsplit
 
 import h11
 
-from reconciler.clients.http.failure import system_failure
+from reconciler.clients.http.connections import system_failure
 from reconciler.core.model.text import printable
 from reconciler.core.telemetry import SILENT, CaOutcome, Telemetry
-from reconciler.core.trace import HEADER as TRACE_HEADER
+from reconciler.core.trace import TRACEPARENT
 from reconciler.errors import NeedsEdit
 from reconciler.log import current_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.clients.http.timeouts import Timeouts
+    from reconciler.clients.http.connections import Timeouts
 
 MAX_CONNECTIONS: Final = 16
 KEEP_ALIVE_S: Final = 5.0  # step-ca closes idle connections after 15 s; ours go first
@@ -125,7 +125,7 @@ class CaWire:
         except (OSError, EOFError, h11.ProtocolError) as error:
             connection.abort()
             raise NoAnswer(_reason(error)) from error
-        except BaseException:
+        except BaseException:  # cancelled: its answer must not be read as that of another request
             connection.abort()
             raise
         if connection.restart():
@@ -139,7 +139,7 @@ class CaWire:
         if body:
             headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         if (trace := current_trace()) is not None:
-            headers.append((TRACE_HEADER, trace.traceparent))
+            headers.append((TRACEPARENT, trace.traceparent))
         return h11.Request(method=method, target=self._url.path + path, headers=headers)
 
     async def _connection(self) -> _Connection:

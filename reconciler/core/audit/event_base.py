@@ -6,15 +6,14 @@ a key that is left out where the value is None, how a JSON value is read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
+from reconciler.core.model.json_document import camel_case, json_value
 from reconciler.core.model.observed import Hold
 from reconciler.core.model.spec import Kind
-from reconciler.core.model.times import parse_rfc3339, rfc3339
+from reconciler.core.model.times import parse_rfc3339
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -41,8 +40,8 @@ class RowRef:
 
     @property
     def subject(self) -> str:
-        """The row as audit subjects and the command line name it: `grant/beta-tasks`."""
-        return f"{self.kind.lower()}/{self.name}"
+        """The row as audit subjects and the command line name it."""
+        return self.kind.subject(self.name)
 
 
 def peer_ref(peer_id: UUID | str, name: str) -> RowRef:
@@ -111,7 +110,7 @@ def _written(event: RowEvent | GatewayEvent) -> dict[str, Any]:
         value = getattr(event, each.name)
         if each.name in _COLUMNS or (value is None and "omitted" in each.metadata):
             continue
-        details[_key(each.name, each.metadata)] = _as_json(value)
+        details[_key(each.name, each.metadata)] = json_value(value)
     return details
 
 
@@ -131,16 +130,4 @@ def _read(event_type: type[RowEvent | GatewayEvent], details: Json) -> dict[str,
 
 def _key(name: str, metadata: Mapping[Any, Any]) -> str:
     named: str | None = metadata.get("key")
-    return named or re.sub("_([a-z0-9])", lambda match: match[1].upper(), name)
-
-
-def _as_json(value: object) -> object:
-    match value:
-        case datetime():
-            return rfc3339(value)
-        case Hold():
-            return value.as_json()
-        case tuple():
-            return list(value)
-        case _:
-            return value
+    return named or camel_case(name)

@@ -9,11 +9,38 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
-from reconciler.core.audit import certificate_events, condition_events, row_events
+from reconciler.core.audit import certificate_events, row_events
 from reconciler.core.audit.event_base import FROM, LIST, OMITTED, TIME, GatewayEvent, Json
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _ConditionEvent(GatewayEvent):
+    """Something that lasts; `items` are the first of the `count` objects that it is about.
+
+    Each item has a `subject`; what else it has depends on the condition.
+    """
+
+    condition: str
+    count: int
+    items: tuple[Json, ...] = field(metadata=LIST)
+    subject: str = "gateway"
+
+
+class ConditionBegun(_ConditionEvent):
+    """A condition has begun: failing passes, drift, an end that comes near, a long pause."""
+
+    __slots__ = ()
+    kinds = ("condition.begun",)
+
+
+class ConditionEnded(_ConditionEvent):
+    """A condition is over."""
+
+    __slots__ = ()
+    kinds = ("condition.ended",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +152,8 @@ Event: TypeAlias = (
     | certificate_events.TheftRepeated
     | certificate_events.TheftAcknowledged
     | certificate_events.KeyRewrapped
-    | condition_events.ConditionBegun
-    | condition_events.ConditionEnded
+    | ConditionBegun
+    | ConditionEnded
     | ReconcilerPaused
     | ReconcilerResumed
     | TrustOverridden

@@ -9,53 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, assert_never
 
-from reconciler.core.audit.certificate_events import (
-    CertificateIssued,
-    CertificateRequeued,
-    CertificateRevokedAtCa,
-    CertificateRevokedElsewhere,
-    CredentialReleased,
-    GrantEnrolled,
-    IssuanceBegun,
-    IssuanceGivenUp,
-    KeyRewrapped,
-    PeerEnrolled,
-    PeerGrantRestored,
-    PeerGrantWithdrawn,
-    PeerKeyStored,
-    PeerNextKeyStored,
-    PeerRenewed,
-    TheftAcknowledged,
-    TheftRepeated,
-    TheftSuspected,
-    TokenMinted,
-)
-from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
-from reconciler.core.audit.events import (
-    EarlierEvent,
-    GatewayAdopted,
-    GatewayRestored,
-    ReconcilerPaused,
-    ReconcilerResumed,
-    RequestsRefused,
-    RestoreConfirmed,
-    TrustOverridden,
-    parse_event,
-)
-from reconciler.core.audit.row_events import (
-    GrantExpired,
-    GrantResumed,
-    GrantRevoked,
-    GrantSuspended,
-    HoldReleased,
-    PeerRevoked,
-    RowAdopted,
-    RowCreated,
-    RowRenamed,
-    RowReplaced,
-    RowReverted,
-    RowUpdated,
-)
+from reconciler.core.audit import certificate_events, events, row_events
+from reconciler.core.audit.events import EarlierEvent, parse_event
 from reconciler.core.audit.state import AuditState, RowState
 from reconciler.core.model.observed import Hold
 from reconciler.core.model.spec import check_spec, digest_of
@@ -97,50 +52,55 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
     match event:
         case EarlierEvent():
             _take_earlier(state, event)
-        case RowCreated() | RowUpdated() | RowReplaced() | RowReverted():
+        case (
+            row_events.RowCreated()
+            | row_events.RowUpdated()
+            | row_events.RowReplaced()
+            | row_events.RowReverted()
+        ):
             _take_spec(state, event)
-        case PeerRevoked() | GrantRevoked() | GrantExpired():
+        case row_events.PeerRevoked() | row_events.GrantRevoked() | row_events.GrantExpired():
             _take_end(state, event, record)
         case (
-            CertificateIssued()
-            | CertificateRevokedAtCa()
-            | CertificateRequeued()
-            | CertificateRevokedElsewhere()
+            certificate_events.CertificateIssued()
+            | certificate_events.CertificateRevokedAtCa()
+            | certificate_events.CertificateRequeued()
+            | certificate_events.CertificateRevokedElsewhere()
         ):
             _take_certificate(state, event)
         case (
-            RowAdopted()
-            | RowRenamed()
-            | GrantSuspended()
-            | GrantResumed()
-            | HoldReleased()
-            | GrantEnrolled()
-            | PeerEnrolled()
-            | PeerRenewed()
-            | PeerKeyStored()
-            | PeerNextKeyStored()
-            | PeerGrantWithdrawn()
-            | PeerGrantRestored()
-            | CredentialReleased()
+            row_events.RowAdopted()
+            | row_events.RowRenamed()
+            | row_events.GrantSuspended()
+            | row_events.GrantResumed()
+            | row_events.HoldReleased()
+            | certificate_events.GrantEnrolled()
+            | certificate_events.PeerEnrolled()
+            | certificate_events.PeerRenewed()
+            | certificate_events.PeerKeyStored()
+            | certificate_events.PeerNextKeyStored()
+            | certificate_events.PeerGrantWithdrawn()
+            | certificate_events.PeerGrantRestored()
+            | certificate_events.CredentialReleased()
         ):
             _take_row_event(state.row(event.row), event, record)
         case (
-            TokenMinted()
-            | IssuanceBegun()
-            | IssuanceGivenUp()
-            | TheftSuspected()
-            | TheftRepeated()
-            | TheftAcknowledged()
-            | KeyRewrapped()
-            | ConditionBegun()
-            | ConditionEnded()
-            | ReconcilerPaused()
-            | ReconcilerResumed()
-            | TrustOverridden()
-            | RequestsRefused()
-            | GatewayRestored()
-            | GatewayAdopted()
-            | RestoreConfirmed()
+            certificate_events.TokenMinted()
+            | certificate_events.IssuanceBegun()
+            | certificate_events.IssuanceGivenUp()
+            | certificate_events.TheftSuspected()
+            | certificate_events.TheftRepeated()
+            | certificate_events.TheftAcknowledged()
+            | certificate_events.KeyRewrapped()
+            | events.ConditionBegun()
+            | events.ConditionEnded()
+            | events.ReconcilerPaused()
+            | events.ReconcilerResumed()
+            | events.TrustOverridden()
+            | events.RequestsRefused()
+            | events.GatewayRestored()
+            | events.GatewayAdopted()
+            | events.RestoreConfirmed()
         ):
             pass
         case _:
@@ -149,37 +109,45 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
 
 def _take_row_event(row: RowState, event: RowEvent, record: Record) -> None:
     match event:
-        case RowAdopted():
+        case row_events.RowAdopted():
             row.managed = True
-        case GrantSuspended():
+        case row_events.GrantSuspended():
             row.hold = Hold(HoldKind.SUSPEND, record.actor, record.at, event.reason)
-        case GrantResumed() | HoldReleased():
+        case row_events.GrantResumed() | row_events.HoldReleased():
             row.hold = None
-        case GrantEnrolled() | PeerEnrolled():
+        case certificate_events.GrantEnrolled() | certificate_events.PeerEnrolled():
             row.enrolled = True
 
 
 def _take_spec(
-    state: AuditState, event: RowCreated | RowUpdated | RowReplaced | RowReverted
+    state: AuditState,
+    event: row_events.RowCreated
+    | row_events.RowUpdated
+    | row_events.RowReplaced
+    | row_events.RowReverted,
 ) -> None:
     spec = dict(event.spec)
     check_spec(event.row.kind, spec)
     row = state.row(event.row)
     row.spec = spec
     row.digest = event.digest or digest_of(event.spec)
-    if not isinstance(event, RowReverted):
+    if not isinstance(event, row_events.RowReverted):
         row.managed = row.managed or event.managed
-    if isinstance(event, RowReplaced) and (before := state.rows.get(event.replaces or "")):
+    if isinstance(event, row_events.RowReplaced) and (
+        before := state.rows.get(event.replaces or "")
+    ):
         row.hold = before.hold_before_end
 
 
 def _take_end(
-    state: AuditState, event: PeerRevoked | GrantRevoked | GrantExpired, record: Record
+    state: AuditState,
+    event: row_events.PeerRevoked | row_events.GrantRevoked | row_events.GrantExpired,
+    record: Record,
 ) -> None:
     row = state.row(event.row)
-    if isinstance(event, GrantRevoked | GrantExpired):
+    if isinstance(event, row_events.GrantRevoked | row_events.GrantExpired):
         state.revoking.update(event.serials)
-    if isinstance(event, GrantExpired):
+    if isinstance(event, row_events.GrantExpired):
         row.end, row.hold_before_end = "expired", row.hold
     else:
         row.end, row.hold_before_end = "revoked", row.hold
@@ -190,8 +158,10 @@ def _take_end(
                 other.hold = None
 
 
-def _hold_of_end(event: PeerRevoked | GrantRevoked, record: Record) -> Hold | None:
-    if isinstance(event, GrantRevoked):
+def _hold_of_end(
+    event: row_events.PeerRevoked | row_events.GrantRevoked, record: Record
+) -> Hold | None:
+    if isinstance(event, row_events.GrantRevoked):
         return event.hold
     if not event.held:
         return None
@@ -200,13 +170,13 @@ def _hold_of_end(event: PeerRevoked | GrantRevoked, record: Record) -> Hold | No
 
 def _take_certificate(
     state: AuditState,
-    event: CertificateIssued
-    | CertificateRevokedAtCa
-    | CertificateRequeued
-    | CertificateRevokedElsewhere,
+    event: certificate_events.CertificateIssued
+    | certificate_events.CertificateRevokedAtCa
+    | certificate_events.CertificateRequeued
+    | certificate_events.CertificateRevokedElsewhere,
 ) -> None:
     match event:
-        case CertificateIssued():
+        case certificate_events.CertificateIssued():
             state.issued.add(event.serial)
             row = state.rows.get(event.row.id)
             if row is None:  # it was created before records named rows
@@ -214,12 +184,12 @@ def _take_certificate(
             for serial in event.supersedes:
                 row.certificates.pop(serial, None)
             row.certificates[event.serial] = (event.not_before, event.not_after)
-        case CertificateRevokedAtCa():
+        case certificate_events.CertificateRevokedAtCa():
             state.revoked.add(event.serial)
-        case CertificateRequeued():
+        case certificate_events.CertificateRequeued():
             state.revoked.discard(event.serial)
             state.revoking.add(event.serial)
-        case CertificateRevokedElsewhere():
+        case certificate_events.CertificateRevokedElsewhere():
             state.revoking.add(event.serial)
             state.row(event.row).certificates.pop(event.serial, None)
 

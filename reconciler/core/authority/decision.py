@@ -87,7 +87,7 @@ class AuthorityFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class AuthorityReading:
     """A row as it was read at `now`, by the database's clock; `holds` is the view's judgement."""
 
     facts: AuthorityFacts
@@ -147,7 +147,7 @@ class Decision:
 
 
 # The last row is for what the rows above cannot know: the view is never overruled.
-_REASONS: Final[tuple[tuple[Reason, Callable[[AuthorityFacts, Reading], bool]], ...]] = (
+_REASONS: Final[tuple[tuple[Reason, Callable[[AuthorityFacts, AuthorityReading], bool]], ...]] = (
     (Reason.PEER_ENDED, lambda facts, _: facts.peer_status is not PeerStatus.ACTIVE),
     (
         Reason.GRANT_ENDED,
@@ -167,7 +167,7 @@ _REASONS: Final[tuple[tuple[Reason, Callable[[AuthorityFacts, Reading], bool]], 
 
 
 def decide(
-    certificate: CertificateIdentity, row: Reading | None, question: Question | None = None
+    certificate: CertificateIdentity, row: AuthorityReading | None, question: Question | None = None
 ) -> Decision:
     """Return the decision on a certificate; `row` is that of its serial, None if unknown."""
     if row is None or row.facts.certificate != certificate:  # another one with the same serial

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.core.audit.state import AuditState, RowState
-    from reconciler.core.drift.evidence import HandChange, StoredCertificate, StoredRow
+    from reconciler.core.drift.model import HandChange, StoredCertificate, StoredRow
     from reconciler.core.model.observed import ByHand
     from reconciler.core.model.spec import Spec
 
@@ -96,10 +96,10 @@ def _of_row(
             " revoke"
             f" {row.name}` removes it"
         )
-    elif f"{str(row.kind).lower()}/{row_state.name}" in live_subjects - {row.subject}:
+    elif row.kind.subject(row_state.name) in live_subjects - {row.subject}:
         remedy = (
             f"another row uses the name {row_state.name} now, so it cannot be restored:"
-            f" `mosaic federation {str(row.kind).lower()} revoke {row.name}` removes it"
+            f" `mosaic federation {row.kind.lower()} revoke {row.name}` removes it"
         )
     who = _changed_by(row, columns, hand_changes)
     return Drift(DriftKind.CHANGED, fields, who, row, None, applied, row_state, remedy)

@@ -1,4 +1,7 @@
-"""Drift as a value: one object that differs from its state in the audit log."""
+"""What `drift` compares with the audit log, and drift itself, as values.
+
+A row is as its columns are, whatever wrote them.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,64 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core.audit.event_base import RowRef
+from reconciler.core.model.json_document import json_value
 from reconciler.core.model.times import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.core.audit.state import RowState
-    from reconciler.core.drift.evidence import StoredCertificate, StoredRow
-    from reconciler.core.model.observed import ByHand
-    from reconciler.core.model.spec import Spec
+    from reconciler.core.model.observed import ByHand, Hold
+    from reconciler.core.model.spec import Kind, SourceLocation, Spec
     from reconciler.core.plan.diff import FieldChange
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A peer or a grant as its columns are: `columns` as JSON, `digest` the stored one."""
+
+    kind: Kind
+    id: str
+    name: str
+    spec: Spec
+    digest: str
+    status: str
+    managed: bool
+    hold: Hold | None
+    place: SourceLocation | None
+    columns: Mapping[str, Any]
+
+    @property
+    def ref(self) -> RowRef:
+        """The row as the audit log refers to it."""
+        return RowRef(self.kind, self.id, self.name)
+
+    @property
+    def subject(self) -> str:
+        """The row's name in the audit log and on the command line."""
+        return self.ref.subject
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCertificate:
+    """A certificate that has not ended: `listed` is False where the CA's newer list lacks it."""
+
+    id: str
+    serial: str
+    grant: str
+    status: str
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HandChange:
+    """A change by hand as the trigger saw it: the columns it wrote, and who."""
+
+    row_id: str
+    old: Mapping[str, Any]
+    new: Mapping[str, Any]
+    by: ByHand
 
 
 class DriftKind(StrEnum):
@@ -87,7 +140,6 @@ class Drift:
     def as_json(self) -> dict[str, Any]:
         """Return the object of the contract."""
         row, certificate, changed_by = self.row, self.certificate, self.changed_by
-        place = row.place if row is not None else None
         return {
             "kind": str(row.kind) if row is not None else "Certificate",
             "name": row.name if row is not None else self.subject.partition("/")[2],
@@ -110,6 +162,6 @@ class Drift:
             }
             if changed_by is not None
             else None,
-            "source": {"path": place.path, "line": place.line} if place is not None else None,
+            "source": json_value(row.place) if row is not None else None,
             "remedy": self.remedy,
         }

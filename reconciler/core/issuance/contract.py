@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from reconciler.core.issuance.policy import renew_after
+from reconciler.core.model.json_document import camel_case
 from reconciler.core.model.spec import NAME_PATTERN, SUBJECT_PATTERN
 from reconciler.core.model.states import GrantStatus, TokenStatus
 from reconciler.core.model.times import parse_rfc3339, rfc3339
@@ -55,10 +56,11 @@ class Format:
     write: Callable[[Any], Any] = lambda value: value
 
 
-class Document:
+class ContractDocument:
     """A JSON object of the contract, in a dataclass whose fields each have a `Format`."""
 
     __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -93,14 +95,8 @@ class Document:
     @cache  # a check of authority writes one each time
     def _formats(cls) -> tuple[tuple[str, str, Format], ...]:
         return tuple(
-            (each.name, _camel_case(each.name), each.metadata["format"])
-            for each in fields(cls)  # type: ignore[arg-type]  # of its subclasses, all dataclasses
+            (each.name, camel_case(each.name), each.metadata["format"]) for each in fields(cls)
         )
-
-
-def _camel_case(attribute: str) -> str:
-    first, *words = attribute.split("_")
-    return first + "".join(word.capitalize() for word in words)
 
 
 def component(name: str) -> dict[str, str]:
@@ -200,7 +196,7 @@ _TOKEN_STATUS: Final = Format(
 
 
 @dataclass(frozen=True, slots=True)
-class TokenState(Document):
+class TokenState(ContractDocument):
     """A token that an enrollment would take now: `status` is `open` or `claimed`."""
 
     status: str = field(metadata={"format": _TOKEN_STATUS})
@@ -208,7 +204,7 @@ class TokenState(Document):
 
 
 @dataclass(frozen=True, slots=True)
-class GrantDocument(Document):
+class GrantDocument(ContractDocument):
     """The *grant* of the contract, as its grantor describes it; `scope` is a JSON object."""
 
     id: str = field(metadata={"format": _ID})
@@ -224,7 +220,7 @@ _GRANT: Final = Format(component("Grant"), GrantDocument.from_json, GrantDocumen
 
 
 @dataclass(frozen=True, slots=True)
-class IssuedDocument(Document):
+class IssuedDocument(ContractDocument):
     """The *issued* of the contract: PEM texts, the chain without leaf and root."""
 
     certificate: str = field(repr=False, metadata={"format": PEM})

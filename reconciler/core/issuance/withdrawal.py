@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
+from reconciler.core.model.json_document import JsonDocument
 from reconciler.core.model.scope import Effect, Scope, compare_scopes, scope_from_json
 from reconciler.core.model.states import GrantStatus
-from reconciler.core.model.times import parse_rfc3339, rfc3339
+from reconciler.core.model.times import parse_rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,15 +26,11 @@ class WithdrawalKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawal:
+class Withdrawal(JsonDocument):
     """What was taken back, and when this gateway learned of it."""
 
     what: WithdrawalKind
     learned_at: datetime
-
-    def as_json(self) -> dict[str, str]:
-        """Return the JSON form that rows and outputs share."""
-        return {"what": str(self.what), "learnedAt": rfc3339(self.learned_at)}
 
     @classmethod
     def from_json(cls, document: dict[str, str]) -> Self:
@@ -42,20 +39,12 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, slots=True)
-class GrantTerms:
+class GrantTerms(JsonDocument):
     """The widest that a grant was since the enrollment: its scope, and when it expires."""
 
     grant_id: str
     scope: dict[str, Any]
     expires_at: datetime
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the document of the row."""
-        return {
-            "grantId": self.grant_id,
-            "scope": self.scope,
-            "expiresAt": rfc3339(self.expires_at),
-        }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:

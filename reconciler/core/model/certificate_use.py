@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from reconciler.core.model.json_document import JsonDocument
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class Use(JsonDocument):
     """How often a certificate was used, and when first and last."""
 
     count: int
@@ -33,11 +35,7 @@ class UseRecord:
 
     def add(self, serial: str, at: datetime) -> None:
         """Add one use of a certificate."""
-        before = self._uses.get(serial)
-        if before is None:
-            self._uses[serial] = Use(1, at, at)
-        else:
-            self._uses[serial] = Use(before.count + 1, min(before.first, at), max(before.last, at))
+        self._add(serial, Use(1, at, at))
 
     def take(self) -> dict[str, Use]:
         """Return what was gathered, and begin again."""
@@ -47,5 +45,8 @@ class UseRecord:
     def put_back(self, uses: Mapping[str, Use]) -> None:
         """Add what could not be written."""
         for serial, use in uses.items():
-            since = self._uses.get(serial)
-            self._uses[serial] = use if since is None else since.joined(use)
+            self._add(serial, use)
+
+    def _add(self, serial: str, use: Use) -> None:
+        before = self._uses.get(serial)
+        self._uses[serial] = use if before is None else before.joined(use)

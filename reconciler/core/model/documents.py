@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core.model.times import rfc3339
+from reconciler.core.model.json_document import JsonDocument, document_of, json_value
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateView:
+class CertificateView(JsonDocument):
     """A certificate of a grant, or the one that an outbound peer's gateway gave us.
 
     `use` is what was asked about it at `/authorize`, None if nothing.
@@ -33,15 +33,11 @@ class CertificateView:
     not_after: datetime
     use: Use | None = None
 
-    def as_json(self) -> dict[str, str]:
-        """Return the document."""
-        return {
-            "serial": self.serial,
-            "fingerprint": self.fingerprint,
-            "status": self.status,
-            "notBefore": rfc3339(self.not_before),
-            "notAfter": rfc3339(self.not_after),
-        }
+    def as_json(self) -> dict[str, Any]:
+        """Return the document; `use` is that of a grant's certificates alone."""
+        document = document_of(self)
+        del document["use"]
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +64,9 @@ class GrantView:
 
     def as_json(self) -> dict[str, Any]:
         """Return the document."""
-        return {
-            "name": self.name,
-            "id": self.id,
-            "peer": self.peer,
-            "subjectUserId": self.subject_user_id,
-            "scope": self.scope,
-            "status": str(self.status),
-            "suspended": self.suspended,
+        return document_of(self) | {
             "hold": hold_json(self.hold),
-            "protect": self.protect,
-            "managed": self.managed,
-            "expiresAt": rfc3339(self.expires_at),
-            "activatedAt": _time(self.activated_at),
-            "revokedAt": _time(self.revoked_at),
-            "revokedReason": self.revoked_reason,
-            "revision": self.revision,
-            "source": _source(self.source),
-            "certificates": [
-                {**each.as_json(), "use": _use(each.use)} for each in self.certificates
-            ],
+            "certificates": [document_of(each) for each in self.certificates],
         }
 
 
@@ -105,9 +84,9 @@ class RemoteView:
     def as_json(self) -> dict[str, Any]:
         """Return what the document of an outbound peer has besides."""
         fields = ("id", "name", "subjectUserId", "scope", "status", "expiresAt")
-        grant, certificate = self.grant, self.certificate
+        grant = self.grant
         return {
-            "certificate": certificate.as_json() if certificate is not None else None,
+            "certificate": json_value(self.certificate),
             "grant": {each: grant.get(each) for each in fields} if grant is not None else None,
             "withdrawn": self.withdrawn,
         }
@@ -133,37 +112,13 @@ class PeerView:
 
     def as_json(self) -> dict[str, Any]:
         """Return the document."""
-        return {
-            "name": self.name,
-            "id": self.id,
-            "direction": self.direction,
-            "displayName": self.display_name,
-            "labels": dict(sorted(self.labels.items())),
-            "endpoint": self.endpoint,
-            "status": str(self.status),
-            "hold": hold_json(self.hold),
-            "managed": self.managed,
-            "revision": self.revision,
-            "source": _source(self.source),
-            "grants": list(self.grants),
-            **(self.remote.as_json() if self.remote is not None else {}),
-        }
+        document = document_of(self)
+        del document["remote"]
+        labels = dict(sorted(self.labels.items()))
+        remote = self.remote.as_json() if self.remote is not None else {}
+        return document | {"labels": labels, "hold": hold_json(self.hold)} | remote
 
 
 def hold_json(hold: Hold | None) -> dict[str, str] | None:
     """Return a hold as documents have it: its fields in the order of their names."""
     return dict(sorted(hold.as_json().items())) if hold is not None else None
-
-
-def _source(location: SourceLocation | None) -> dict[str, Any] | None:
-    return {"path": location.path, "line": location.line} if location is not None else None
-
-
-def _use(use: Use | None) -> dict[str, Any] | None:
-    if use is None:
-        return None
-    return {"count": use.count, "first": rfc3339(use.first), "last": rfc3339(use.last)}
-
-
-def _time(at: datetime | None) -> str | None:
-    return rfc3339(at) if at is not None else None

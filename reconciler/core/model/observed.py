@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from reconciler.core.model.json_document import JsonDocument
 from reconciler.core.model.states import GrantStatus, HoldKind, PeerStatus
 from reconciler.core.model.times import rfc3339
 
@@ -17,22 +18,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """An operator's hold on a peer or a grant. Git cannot lift it."""
+class Hold(JsonDocument):
+    """An operator's hold on a peer or a grant. Git cannot lift it.
+
+    Rows and outputs share its JSON form.
+    """
 
     kind: HoldKind
     by: str
     at: datetime
     reason: str
-
-    def as_json(self) -> dict[str, str]:
-        """Return the JSON form that rows and outputs share."""
-        return {
-            "kind": str(self.kind),
-            "by": self.by,
-            "at": rfc3339(self.at),
-            "reason": self.reason,
-        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, str]) -> Hold:
@@ -42,7 +37,7 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveCertificate:
+class LiveCertificate(JsonDocument):
     """A certificate that carries authority today; `serial` in lower-case hex."""
 
     serial: str

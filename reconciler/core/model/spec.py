@@ -1,4 +1,4 @@
-"""What a manifest declares, as values; their canonical JSON and digest."""
+"""What a manifest declares, as values; their canonical JSON and digest; which files declare it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
+from reconciler.core.model.json_document import JsonDocument
 from reconciler.core.model.scope import Scope, scope_from_json
 from reconciler.core.model.times import format_duration, parse_duration, parse_rfc3339, rfc3339
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
     from reconciler.core.model.commits import Commit
 
+
 NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123 2.1, one label
 SUBJECT_PATTERN: Final = r"^[A-Za-z0-9._@-]{1,128}$"
+MANIFEST_SUFFIXES: Final = (".yaml", ".yml")
 DEFAULT_LIFETIME: Final = timedelta(hours=24)
 MIN_LIFETIME: Final = timedelta(minutes=5)
 MAX_LIFETIME: Final = timedelta(days=7)
@@ -29,6 +32,10 @@ class Kind(StrEnum):
 
     PEER = "Peer"
     GRANT = "Grant"
+
+    def subject(self, name: str) -> str:
+        """Return an object as audit subjects and the command line name it: `grant/beta-tasks`."""
+        return f"{self.lower()}/{name}"
 
 
 Identity = tuple[Kind, str]  # with the name
@@ -42,7 +49,7 @@ class Direction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SourceLocation:
+class SourceLocation(JsonDocument):
     """The file of a manifest, relative to the source, and the `line` of its name, from 1."""
 
     path: str
@@ -97,6 +104,11 @@ class GrantSpec:
 
 Spec = PeerSpec | GrantSpec
 S = TypeVar("S", bound=PeerSpec | GrantSpec)
+
+
+def kind_of(spec: Spec) -> Kind:
+    """Return the kind of manifest that declares a spec."""
+    return Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
 
 
 def canonical_json(document: object) -> str:
@@ -185,6 +197,9 @@ class Declared(Generic[S]):
             return spec
 
 
+AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
+
+
 @dataclass(frozen=True, slots=True)
 class Desired:
     """All that a source declares, sorted by name; no two of a kind share a name.
@@ -208,3 +223,10 @@ class Desired:
     def empty(self) -> bool:
         """Whether the source holds no manifest at all."""
         return not self.peers and not self.grants
+
+
+def is_declaring(path: str, prefix: str) -> bool:
+    """Tell whether a path of the repository is read as a manifest of the source at `prefix`."""
+    if not path.startswith(prefix) or not path.endswith(MANIFEST_SUFFIXES):
+        return False
+    return not any(part.startswith(".") for part in path[len(prefix) :].split("/"))

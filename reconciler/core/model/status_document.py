@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.documents import hold_json
+from reconciler.core.model.json_document import JsonDocument, json_value
 from reconciler.core.model.times import rfc3339
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ UNUSED_FOR: Final = 90  # days
 
 
 @dataclass(frozen=True, slots=True)
-class LastApply:
+class LastApply(JsonDocument):
     """The apply that was committed last; `author` and `subject` are of its commit."""
 
     at: datetime
@@ -29,21 +30,9 @@ class LastApply:
     author: str | None
     subject: str | None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the document."""
-        return {
-            "at": rfc3339(self.at),
-            "actor": self.actor,
-            "source": self.source,
-            "revision": self.revision,
-            "dirty": self.dirty,
-            "author": self.author,
-            "subject": self.subject,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class TrustOverride:
+class TrustOverride(JsonDocument):
     """What was applied over the rules of trust, by whom, and why it was not trusted."""
 
     by: str
@@ -52,13 +41,9 @@ class TrustOverride:
     source: str
     revision: str | None
 
-    def as_json(self) -> dict[str, str | None]:
-        """Return the document."""
-        return {each: getattr(self, each) for each in ("by", "at", "reason", "source", "revision")}
-
 
 @dataclass(frozen=True, slots=True)
-class PassFailure:
+class PassFailure(JsonDocument):
     """Why a reconciler's last pass failed, and since when its passes fail."""
 
     code: str
@@ -67,17 +52,6 @@ class PassFailure:
     since: datetime
     problems: list[dict[str, Any]]
     problem_count: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the document."""
-        return {
-            "code": self.code,
-            "message": self.message,
-            "hint": self.hint,
-            "since": rfc3339(self.since),
-            "problems": self.problems,
-            "problemCount": self.problem_count,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,41 +99,25 @@ class NamedObject:
 
 
 @dataclass(frozen=True, slots=True)
-class UnusedGrant:
+class UnusedGrant(JsonDocument):
     """An active grant that nobody has used for `UNUSED_FOR` days; `last_use` None: not once."""
 
     name: str
     activated_at: datetime
     last_use: datetime | None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the document."""
-        return {
-            "name": self.name,
-            "activatedAt": rfc3339(self.activated_at),
-            "lastUse": rfc3339(self.last_use) if self.last_use is not None else None,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class OutboundTrouble:
+class OutboundTrouble(JsonDocument):
     """An outbound peer whose grant was taken back, or whose credential is not in use."""
 
     peer: str
     withdrawn: dict[str, str] | None
     credential_error: str | None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the document."""
-        return {
-            "peer": self.peer,
-            "withdrawn": self.withdrawn,
-            "credentialError": self.credential_error,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class NoticeTrouble:
+class NoticeTrouble(JsonDocument):
     """A target of notices that does not take them, or did not while they were kept."""
 
     target: str
@@ -169,20 +127,9 @@ class NoticeTrouble:
     failing: bool
     given_up: int
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the document."""
-        return {
-            "target": self.target,
-            "queue": self.queue,
-            "error": self.error,
-            "errorAt": rfc3339(self.error_at) if self.error_at is not None else None,
-            "failing": self.failing,
-            "givenUp": self.given_up,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class TheftSignal:
+class TheftSignal(JsonDocument):
     """A theft signal that nobody has acknowledged; `seq` is None until its record is written."""
 
     seq: int | None
@@ -193,19 +140,6 @@ class TheftSignal:
     first_at: datetime
     last_at: datetime
     repeats: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the document."""
-        return {
-            "seq": self.seq,
-            "grant": self.grant,
-            "secret": self.secret,
-            "code": self.code,
-            "address": self.address,
-            "firstAt": rfc3339(self.first_at),
-            "lastAt": rfc3339(self.last_at),
-            "repeats": self.repeats,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +178,8 @@ class GatewayStatus:
         next_command = "mosaic federation drift" if self.drift_count else None
         return {
             "now": rfc3339(self.now),
-            "applied": self.applied.as_json() if self.applied is not None else None,
-            "trustOverride": self.trust_override and self.trust_override.as_json(),
+            "applied": json_value(self.applied),
+            "trustOverride": json_value(self.trust_override),
             "restore": self.restore,
             "paused": self.paused,
             "reconcilers": [each.as_json() for each in self.reconcilers],
@@ -256,11 +190,11 @@ class GatewayStatus:
                 {"kind": each.kind, "name": each.name, "hold": hold_json(each.hold)}
                 for each in self.held
             ],
-            "theftSignals": [each.as_json() for each in self.theft_signals],
+            "theftSignals": json_value(self.theft_signals),
             "notInGitYet": [{"kind": each.kind, "name": each.name} for each in self.not_in_git],
-            "unused": [each.as_json() for each in self.unused],
-            "outbound": [each.as_json() for each in self.outbound],
-            "notices": [each.as_json() for each in self.notices],
+            "unused": json_value(self.unused),
+            "outbound": json_value(self.outbound),
+            "notices": json_value(self.notices),
             "revocationsWaiting": self.revocations_waiting,
             "revocationLists": [
                 {

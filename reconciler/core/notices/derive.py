@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit import certificate_events, row_events
-from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
+from reconciler.core.audit.events import ConditionBegun, ConditionEnded
 from reconciler.core.model.text import counted
 from reconciler.core.model.times import rfc3339
 from reconciler.core.notices.changes import changes_text, effect_of, shown_fields, shown_text

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.core.model.json_document import JsonDocument
 from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
 
@@ -53,7 +54,7 @@ class NoticeState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Item(JsonDocument):
     """One object of a notice: what `text` says of it, and `effect`, what that does to authority.
 
     `fields` are those of a change, as the plan's JSON has them.
@@ -63,15 +64,6 @@ class Item:
     text: str
     effect: str | None = None
     fields: tuple[Json, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the form of the document."""
-        return {
-            "subject": self.subject,
-            "text": self.text,
-            "effect": self.effect,
-            "fields": list(self.fields),
-        }
 
 
 @dataclass(frozen=True, slots=True)

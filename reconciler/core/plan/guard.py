@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.core.model.json_document import JsonDocument, json_value
 from reconciler.core.model.scope import Effect
 from reconciler.core.model.spec import Kind
 from reconciler.core.model.text import counted, folded, percentage
@@ -60,7 +61,7 @@ class GuardOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(JsonDocument):
     """One limit that the plan breaks: `code` as in the errors, and the objects it is about.
 
     `message` has count, share and limit, `hint` what allows it once, or the commit that does.
@@ -104,15 +105,7 @@ class Verdict:
             "percent": round(self.percent, 2),
             "limitCount": LIMIT_COUNT,
             "limitPercent": LIMIT_PERCENT,
-            "refusals": [
-                {
-                    "code": each.code,
-                    "message": each.message,
-                    "hint": each.hint,
-                    "objects": list(each.objects),
-                }
-                for each in self.refusals
-            ],
+            "refusals": json_value(self.refusals),
         }
 
 
@@ -158,7 +151,7 @@ def _is_removal(change: AnyChange) -> bool:
 
 
 def _names(changes: tuple[AnyChange, ...]) -> tuple[str, ...]:
-    return tuple(f"{str(change.kind).lower()}/{change.name}" for change in changes)
+    return tuple(change.kind.subject(change.name) for change in changes)
 
 
 def _too_many(

@@ -1,4 +1,7 @@
-"""The plan as data: its changes, its notes and its digest. What fills it is in `plan.py`."""
+"""The plan as data: the two sides that it compares, its changes, its notes and its digest.
+
+What fills it is in `plan.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
+from reconciler.core.model.json_document import JsonDocument
 from reconciler.core.model.observed import Hold, LiveCertificate, ObservedGrant, ObservedPeer
 from reconciler.core.model.spec import (
     Declared,
@@ -19,7 +23,10 @@ from reconciler.core.model.spec import (
 from reconciler.core.model.states import HoldKind
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
     from reconciler.core.plan.diff import FieldChange
+
 
 PLAN_FORMAT_VERSION: Final = 1
 
@@ -131,7 +138,7 @@ class NoteKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Note:
+class Note(JsonDocument):
     """An object that the plan leaves alone, or that was changed by hand; why, and the command."""
 
     kind: Kind
@@ -160,7 +167,7 @@ class Bookkeeping(Generic[RowT, SpecT]):
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(JsonDocument):
     """The counts of a plan; `total` is all managed before, plus what is added."""
 
     create: int
@@ -218,3 +225,32 @@ class Plan:
         """Return the changes to grants of these actions, in order."""
         wanted = [c for c in self.changes if c.kind is Kind.GRANT and c.action in actions]
         return cast("tuple[GrantChange, ...]", tuple(wanted))
+
+
+class Side(Generic[RowT, SpecT]):
+    """The rows and the manifests of one kind, by name, without those that are `equal`."""
+
+    def __init__(
+        self,
+        rows: Iterable[RowT],
+        declared: Iterable[Declared[SpecT]],
+        equal: Collection[str] = frozenset(),
+    ) -> None:
+        self.live: dict[str, RowT] = {row.name: row for row in rows if not row.ended}
+        self.held: dict[str, RowT] = {
+            row.name: row for row in rows if row.ended and row.held_revoked
+        }
+        self.declared: dict[str, Declared[SpecT]] = {
+            each.name: each for each in declared if each.name not in equal
+        }
+        self._equal = len(equal)
+
+    def managed_live(self) -> int:
+        """Return how many live rows git manages."""
+        return self._equal + sum(row.managed for row in self.live.values())
+
+    def released(self) -> Iterator[RowT]:
+        """Yield the rows whose hold ends, because their manifest has left git."""
+        for name, row in sorted(self.held.items()):
+            if row.managed and name not in self.declared:
+                yield row

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.core.model.observed import ObservedGrant, ObservedPeer
-    from reconciler.core.plan.side import Side
+    from reconciler.core.plan.model import Side
 
 
 def changed_by_hand(row: ObservedPeer | ObservedGrant) -> str:
@@ -34,17 +34,17 @@ def notes(
 ) -> Iterator[Note]:
     """Yield what a plan says beside its changes: rows not in git yet, holds, changes by hand."""
     changing = {change.name for change in changes}
-    verb = str(kind).lower()
+    group = kind.lower()  # of commands
     for name, row in side.live.items():
         if name not in side.declared and name not in changing:
             yield Note(kind, name, NoteKind.NOT_IN_GIT_YET, "not in git yet", "commit its manifest")
         if row.hold is not None and row.hold.kind is HoldKind.SUSPEND:
             detail = f"suspended by {row.hold.by}: {row.hold.reason or 'no reason given'}"
-            command = f"mosaic federation {verb} resume {name}"
+            command = f"mosaic federation {group} resume {name}"
             yield Note(kind, name, NoteKind.HELD_SUSPENDED, detail, command)
     for change in changes:
         if change.row is not None and change.fields and (detail := changed_by_hand(change.row)):
-            command = f"mosaic federation drift {verb}/{change.name}"
+            command = f"mosaic federation drift {kind.subject(change.name)}"
             yield Note(kind, change.name, NoteKind.CHANGED_BY_HAND, detail, command)
     for name, row in side.held.items():
         if name in side.declared and row.hold is not None:

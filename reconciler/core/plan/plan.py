@@ -27,11 +27,11 @@ from reconciler.core.plan.model import (
     PeerChange,
     Plan,
     RowT,
+    Side,
     SpecT,
     Summary,
 )
 from reconciler.core.plan.notes import changed_by_hand, ended_notes, notes
-from reconciler.core.plan.side import Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

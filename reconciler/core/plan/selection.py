@@ -141,8 +141,8 @@ def _refuse_unknown(desired: Desired, observed: Observed, wanted: frozenset[Iden
         *((Kind.GRANT, row.name) for row in observed.grants),
     }
     for kind, name in sorted(wanted - known):
-        label = f"{str(kind).lower()}/{name}"
-        close = nearest_label(label, [f"{str(kind).lower()}/{name}" for kind, name in known])
+        label = kind.subject(name)
+        close = nearest_label(label, [kind.subject(name) for kind, name in known])
         raise Refused(
             "name_unknown",
             f"neither the source nor the database has {label}",

@@ -21,7 +21,7 @@ OVERRIDE = "or --override-trust applies it once, which is recorded and shows in 
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class RulesInForce:
     """The rules that hold: those of `revision`, read in the folder `prefix` (None: not known)."""
 
     revision: str
@@ -38,7 +38,7 @@ class Applying:
     prefix: str
 
 
-def refuse_bypass(held: Applied | None, applying: Applying, trusted: Trusted | None) -> None:
+def refuse_bypass(held: RulesInForce | None, applying: Applying, trusted: Trusted | None) -> None:
     """Raise if rules hold, and what is applied would bypass or drop them.
 
     Raises:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.core.model.commits import Relation
-from reconciler.core.model.manifest_names import is_declaring
+from reconciler.core.model.spec import is_declaring
 from reconciler.core.trust.refusal import (
     Untrusted,
     nobodys,

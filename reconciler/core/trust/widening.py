@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core.model.spec import Kind, PeerSpec
+from reconciler.core.model.spec import Kind, kind_of
 from reconciler.core.model.text import printable
 from reconciler.core.plan.guard import widens
 from reconciler.core.plan.model import Action
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.core.model.observed import ObservedGrant, ObservedPeer
-    from reconciler.core.model.spec import Declared, GrantSpec
+    from reconciler.core.model.spec import AnyDeclared
     from reconciler.core.plan.model import Bookkeeping, Plan
     from reconciler.core.trust.claims import Step
     from reconciler.core.trust.commits import Trusted
@@ -56,8 +56,7 @@ def claims(plan: Plan, rules: Rules, prefix: str) -> Iterator[Claim]:
                 yield claim
     books: list[Bookkeeping[Any, Any]] = [*plan.adopted_peers, *plan.adopted_grants]
     for book in books:
-        kind = Kind.PEER if isinstance(book.declared.spec, PeerSpec) else Kind.GRANT
-        claim = _claim(kind, book.declared, book.row, rules, prefix)
+        claim = _claim(kind_of(book.declared.spec), book.declared, book.row, rules, prefix)
         if _moves(claim):
             yield claim
 
@@ -75,7 +74,7 @@ def distrust_step(claim: Claim, step: Step) -> Iterator[Untrusted]:
         signed = step.signers & rule.signers
         if len(signed) < rule.widening:
             verb = "moves" if claim.kind is Kind.PEER else "widens"
-            what = f"it {verb} {claim.kind.lower()}/{claim.name}"
+            what = f"it {verb} {claim.kind.subject(claim.name)}"
             verdict = too_few(step.commit, what, signed, rule.signers, rule.widening)
             reason = f"{verdict.reason} that {printable(path, 200)} asks for"
             yield Untrusted(step.commit, reason, verdict.remedy)
@@ -83,7 +82,7 @@ def distrust_step(claim: Claim, step: Step) -> Iterator[Untrusted]:
 
 def _claim(
     kind: Kind,
-    declared: Declared[PeerSpec] | Declared[GrantSpec],
+    declared: AnyDeclared,
     row: ObservedPeer | ObservedGrant | None,
     rules: Rules,
     prefix: str,

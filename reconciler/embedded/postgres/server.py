@@ -24,7 +24,7 @@ from reconciler.embedded import processes
 from reconciler.embedded.postgres.account import own_folder
 from reconciler.errors import MosaicError, Retry
 from reconciler.store.connection import probe
-from reconciler.store.connection.probe import Answer
+from reconciler.store.connection.probe import ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,8 +45,8 @@ STOP: Final = ((signal.SIGINT, 4.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 1.0
 KILL: Final = ((signal.SIGKILL, 5.0),)
 # How long to wait for one that says nothing, and for one that takes no connection. A disk may be
 # busy; recovery after a crash reads the log of all that was done since the last checkpoint.
-STARTING_S: Final = {Answer.SILENT: 60.0, Answer.BUSY: 300.0}
-RUNNING_S: Final = {Answer.SILENT: 15.0, Answer.BUSY: 10.0}
+STARTING_S: Final = {ServerState.SILENT: 60.0, ServerState.BUSY: 300.0}
+RUNNING_S: Final = {ServerState.SILENT: 15.0, ServerState.BUSY: 10.0}
 UNSAFE_BUT_FAST: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 _log = logging.getLogger(__name__)
@@ -111,13 +111,13 @@ def ensure_running(cluster: Cluster, give_up: Callable[[], bool] = never) -> Non
         _start(cluster, give_up)
     else:
         answer = _wait(cluster, lambda: processes.alive(server), RUNNING_S, give_up)
-        if answer is Answer.BUSY:
+        if answer is ServerState.BUSY:
             raise Retry(
                 "database_unavailable",
                 "PostgreSQL runs, but accepts no connection",
                 hint=f"it is recovering, or all connections are in use: see {cluster.log}",
             )
-        if answer is Answer.SILENT:
+        if answer is ServerState.SILENT:
             _start(cluster, give_up)
     probe.ensure_database(cluster.url("postgres"), DATABASE)
 
@@ -203,11 +203,11 @@ def _start(cluster: Cluster, give_up: Callable[[], bool]) -> None:
         _command(cluster), log=cluster.log, account=cluster.account, cwd=cluster.base
     )
     answer = _wait(cluster, lambda: child.poll() is None, STARTING_S, give_up)
-    if answer is Answer.READY:
+    if answer is ServerState.READY:
         processes.detach(child)
         return
     if child.poll() is None:
-        child.send_signal(signal.SIGINT if answer is Answer.BUSY else signal.SIGKILL)
+        child.send_signal(signal.SIGINT if answer is ServerState.BUSY else signal.SIGKILL)
         processes.detach(child)
     raise _failed(cluster, "PostgreSQL did not start", before)
 
@@ -215,22 +215,22 @@ def _start(cluster: Cluster, give_up: Callable[[], bool]) -> None:
 def _wait(
     cluster: Cluster,
     alive: Callable[[], bool],
-    patience_s: Mapping[Answer, float],
+    patience_s: Mapping[ServerState, float],
     give_up: Callable[[], bool],
-) -> Answer:
+) -> ServerState:
     """Wait until a server takes connections; return how it answered last."""
     began, logged = time.monotonic(), False
-    answer = Answer.SILENT
+    answer = ServerState.SILENT
     while alive() and not give_up():
         answer = probe.ask(cluster.url("postgres"))
         waited_s = time.monotonic() - began
-        if answer is Answer.READY or waited_s > patience_s[answer]:
+        if answer is ServerState.READY or waited_s > patience_s[answer]:
             return answer
         if waited_s > TELL_S and not logged:
             logged = True
             _log.warning("PostgreSQL is not ready: %s", answer.value)
         time.sleep(POLL_S)
-    return answer if alive() else Answer.SILENT
+    return answer if alive() else ServerState.SILENT
 
 
 def _clear_away(cluster: Cluster) -> None:

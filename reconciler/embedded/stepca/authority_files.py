@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.issuance.crl_locations import crl_url_at
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
-from reconciler.crypto.authority import CaPlacement, ca_config, new_authority
+from reconciler.crypto.ca_material import CaPlacement, ca_config, new_ca
 from reconciler.embedded.folders import locked
 from reconciler.files import private_folder, write_new
 from reconciler.packaged_files import data_dir
@@ -79,7 +79,7 @@ def _write(plan: CaPlan, staging: Path) -> bool:
 
 
 def _stage(plan: CaPlan, staging: Path) -> None:
-    made = new_authority(plan.name, datetime.now(UTC))
+    made = new_ca(plan.name, datetime.now(UTC))
     placement = CaPlacement(
         folder=plan.seen_as or str(plan.folder),
         address=plan.address,

@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.issuance.crl_locations import CrlLocations, read_crl_locations, template_data
-from reconciler.crypto.authority import SIGNING, TEMPLATES
+from reconciler.crypto.ca_material import SIGNING, TEMPLATES
 from reconciler.embedded.folders import locked
 from reconciler.embedded.stepca.authority_files import CONFIG, LOCK, PUBLIC
 from reconciler.errors import OTHER_USER, NeedsEdit

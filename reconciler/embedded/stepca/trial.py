@@ -24,7 +24,7 @@ from reconciler.config.home import Home
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf
 from reconciler.core.model.origin import address_of, server_names
-from reconciler.crypto.authority import SIGNING
+from reconciler.crypto.ca_material import SIGNING
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key, private_key_pem
 from reconciler.crypto.ott import Provisioner

@@ -12,7 +12,7 @@ import fcntl
 import json
 from typing import TYPE_CHECKING, Any
 
-from reconciler.crypto.authority import (
+from reconciler.crypto.ca_material import (
     CRL_POLICY,
     REVOCATIONS,
     TEMPLATES,

@@ -32,7 +32,7 @@ from reconciler.operations.backup.files import (
     unreadable,
     variables,
 )
-from reconciler.store.backup.rows import copy_out, database_state, tables
+from reconciler.store.backup.tables import copy_out, database_state, tables
 from reconciler.store.rewrap import sealed_by_key
 from reconciler.store.schema import require_current_in
 

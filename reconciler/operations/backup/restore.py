@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from reconciler.operations.backup.archive import Archive
     from reconciler.operations.backup.files import CaFolder
     from reconciler.store.backup.load import Loaded
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
 # longer than `serve` believes that nothing was restored (web/app.py)
 SETTLE_S: Final = 1.5
@@ -192,7 +192,7 @@ def _moved(content: bytes, folder: str) -> bytes:
 def restore_database(
     archive: Archive,
     settings: Settings,
-    source: Source,
+    source: ConninfoSource,
     ca: CaFolder | None,
     later: LaterRecords | None,
     *,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.commits import Commit, Relation
 from reconciler.core.model.text import printable
-from reconciler.source.git.run import FULL_HASH
+from reconciler.source.git.command import FULL_HASH
 from reconciler.source.names import unreadable
 
 if TYPE_CHECKING:
-    from reconciler.source.git.run import Repository
+    from reconciler.source.git.command import Repository
 
 COMMIT_FORMAT: Final = "--format=%H%x00%an <%ae>%x00%s%x00%at%x00%ct%x00"
 COMMIT_WORDS: Final = ("log", "-1", "--no-show-signature", "--encoding=UTF-8", COMMIT_FORMAT)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.model.manifest_names import is_declaring
+from reconciler.core.model.spec import is_declaring
 from reconciler.core.source import MAX_FILE
 from reconciler.core.trust.claims import State, Step
 from reconciler.errors import MosaicError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reconciler.core.model.spec import Kind, Spec
     from reconciler.core.setting_values import SignatureSetting
     from reconciler.core.trust.claims import Claim, Parse
-    from reconciler.source.git.run import Repository
+    from reconciler.source.git.command import Repository
 
 _FILES: Final = (b"100644", b"100755", b"100664")
 

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.model.text import printable
 from reconciler.errors import NeedsEdit
 from reconciler.process import Bounds
-from reconciler.source.choice import Kind
+from reconciler.source.choice import NameKind
+from reconciler.source.git.command import READING
 from reconciler.source.git.environment import git_version
-from reconciler.source.git.run import READING
 from reconciler.source.names import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.source.git.run import Repository
+    from reconciler.source.git.command import Repository
 
 _REFETCHES: Final = (2, 36)  # the git that has `fetch --refetch`
 _KINDS: Final = {
-    "100644": Kind.FILE,
-    "100755": Kind.FILE,
-    "100664": Kind.FILE,  # of a git before 2005
-    "040000": Kind.FOLDER,
-    "120000": Kind.LINK,
-    "160000": Kind.SUBMODULE,
+    "100644": NameKind.FILE,
+    "100755": NameKind.FILE,
+    "100664": NameKind.FILE,  # of a git before 2005
+    "040000": NameKind.FOLDER,
+    "120000": NameKind.LINK,
+    "160000": NameKind.SUBMODULE,
 }
 
 
@@ -39,9 +39,9 @@ class Row:
     name: str
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> NameKind:
         """What it is; of modes that git does not know, a special file."""
-        return _KINDS.get(self.mode, Kind.SPECIAL)
+        return _KINDS.get(self.mode, NameKind.SPECIAL)
 
 
 def lacking(repository: Repository, what: str) -> NeedsEdit:

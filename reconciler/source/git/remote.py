@@ -19,8 +19,7 @@ from reconciler.core.model.text import printable, without_credentials
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.files import make_folder
 from reconciler.process import Bounds
-from reconciler.source.git.errors import error_summary, unfetched
-from reconciler.source.git.run import (
+from reconciler.source.git.command import (
     FETCHING,
     FULL_HASH,
     SHA1_HEX,
@@ -28,6 +27,7 @@ from reconciler.source.git.run import (
     run_git,
     unknown_ref,
 )
+from reconciler.source.git.errors import error_summary, unfetched
 from reconciler.source.names import refuse_dash, unreadable
 
 if TYPE_CHECKING:
@@ -174,19 +174,23 @@ def cache_folder(named: str | None) -> Path:
     ]
     with suppress(FileNotFoundError):  # there is none that can be written to
         wanted.append(Path(tempfile.gettempdir()) / f"mosaic-federation-{os.geteuid()}")
-    for folder in (each / "git" for each in wanted):
+    reasons: list[str] = []
+    for each in wanted:
+        folder = each / "git"
         try:
             make_folder(folder.parent.parent)
             folder.parent.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)
-        except OSError:
+        except OSError as error:
+            reasons.append(f"{each} ({error.strerror})")
             continue
         states = folder.parent.lstat(), folder.lstat()
-        if any(each.st_uid != os.geteuid() or each.st_mode & 0o002 for each in states):
+        if any(state.st_uid != os.geteuid() or state.st_mode & 0o002 for state in states):
             raise unreadable(f"{folder} belongs to another user, or others may write to it")
         if os.access(folder, os.W_OK):
             return folder
-    raise unreadable(f"no cache folder can be written: {', '.join(map(str, wanted))}")
+        reasons.append(f"{each} (it denies access)")
+    raise unreadable(f"no cache folder can be written: {', '.join(reasons)}")
 
 
 def _make(folder: Path, object_format: str) -> None:

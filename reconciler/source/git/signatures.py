@@ -19,16 +19,16 @@ from reconciler.core.model.commits import ReadCommit
 from reconciler.core.model.text import printable
 from reconciler.errors import NeedsEdit
 from reconciler.process import BoundExceeded, Bounds, run_process
+from reconciler.source.git.command import FULL_HASH
 from reconciler.source.git.environment import git_version
 from reconciler.source.git.history import read_commit
-from reconciler.source.git.run import FULL_HASH
 from reconciler.source.names import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.core.setting_values import SignatureSetting
-    from reconciler.source.git.run import Repository
+    from reconciler.source.git.command import Repository
 
 MAX_COMMITS: Final = 10_000  # in one reading
 IMPORTING: Final = Bounds(seconds=30, output=64 * 1024)

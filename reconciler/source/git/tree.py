@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from reconciler.core.model.text import printable
 from reconciler.core.source import MAX_FILE, SourceFile
+from reconciler.core.trust.rules import RULES_FILE
 from reconciler.errors import NeedsEdit
-from reconciler.source.choice import MAX_TARGET, Kind, ListedName, choose, follow
+from reconciler.source.choice import MAX_TARGET, ListedName, NameKind, choose, follow
 from reconciler.source.git.errors import error_summary
 from reconciler.source.git.objects import Row, lacking, read_blobs, rows
 from reconciler.source.names import (
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
     from reconciler.core.source import FileIndex, FileRecord
     from reconciler.errors import Problem
     from reconciler.source.choice import Listing, Manifest
-    from reconciler.source.git.run import Repository
-
-RULES: Final = ".mosaic-trust.yaml"  # the rules of trust, at the root of the repository
+    from reconciler.source.git.command import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class TreeListing:
             self._entries = [ListedName(each.name, each.kind) for each in self._all if _shown(each)]
         return self._entries
 
-    def kind(self, name: str) -> Kind | None:
+    def kind(self, name: str) -> NameKind | None:
         """Return what a name is; None where there is nothing."""
         row = self._by_name().get(name)
         return row.kind if row is not None else None
@@ -79,7 +78,7 @@ class TreeListing:
     def target(self, name: str) -> str:
         """Return the text of a link; empty for one that is longer than any may be."""
         if self._targets is None:
-            links = [each for each in self._all if each.kind is Kind.LINK]
+            links = [each for each in self._all if each.kind is NameKind.LINK]
             short = [each for each in links if each.size <= MAX_TARGET]
             self._targets = {
                 each.name: text.decode("utf-8", "surrogateescape")
@@ -129,7 +128,7 @@ def read_tree(listing: TreeListing, where: str, index: FileIndex) -> TreeFiles:
             chosen.append((each, row))
     refuse_total(where, sum(row.size for _, row in chosen))
     files = tuple(_read_files(repository, chosen, index, problems))
-    links = any(each.kind in (Kind.LINK, Kind.SUBMODULE) for each in listing.entries())
+    links = any(each.kind in (NameKind.LINK, NameKind.SUBMODULE) for each in listing.entries())
     tree = None if links or problems else listing.top
     return TreeFiles(files, tuple(problems), tuple(manifests), tree)
 
@@ -180,9 +179,9 @@ def list_tree(repository: Repository, commit: str, path: str) -> TreeListing:
         return whole
     listed = repository.ask("ls-tree", "-z", "-l", "--full-tree", commit, "--", path)
     kinds = [each.kind for each in rows(listed.output)] if listed.code == 0 else [whole.kind(path)]
-    end = follow(whole, path) if kinds == [Kind.LINK] else None
+    end = follow(whole, path) if kinds == [NameKind.LINK] else None
     if (
-        end is not None and end.at is Kind.FOLDER
+        end is not None and end.at is NameKind.FOLDER
     ):  # who may repoint it could change all that is read
         raise NeedsEdit(
             "source_unreadable",
@@ -214,20 +213,20 @@ def read_rules(repository: Repository, commit: str) -> str | None:
     Raises:
         NeedsEdit: `source_unreadable`: they are no regular file of text, or are too large.
     """
-    listed = repository.run("ls-tree", "-z", "-l", "--full-tree", commit, "--", RULES)
+    listed = repository.run("ls-tree", "-z", "-l", "--full-tree", commit, "--", RULES_FILE)
     listed_rows = rows(listed)
     if not listed_rows:
         return None
     row = listed_rows[0]
-    if len(listed_rows) > 1 or row.kind is not Kind.FILE or row.size > MAX_FILE:
-        raise unreadable(f"{RULES} of {commit[:12]} is not a regular file of at most 256 KiB")
+    if len(listed_rows) > 1 or row.kind is not NameKind.FILE or row.size > MAX_FILE:
+        raise unreadable(f"{RULES_FILE} of {commit[:12]} is not a regular file of at most 256 KiB")
     try:
         return read_blobs(repository, listed_rows)[0].decode()
     except UnicodeDecodeError:
-        raise unreadable(f"{RULES} of {commit[:12]} is not UTF-8") from None
+        raise unreadable(f"{RULES_FILE} of {commit[:12]} is not UTF-8") from None
 
 
 def _shown(row: Row) -> bool:
-    if row.kind is Kind.FOLDER or hidden(row.name):
+    if row.kind is NameKind.FOLDER or hidden(row.name):
         return False
     return LOST_AND_FOUND not in row.name or not any(map(passed_over, row.name.split("/")[:-1]))

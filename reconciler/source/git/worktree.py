@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.model.text import counted, printable
 from reconciler.core.source import MAX_FILE
 from reconciler.errors import MosaicError, NeedsEdit
-from reconciler.source.choice import Kind, choose
+from reconciler.source.choice import NameKind, choose
+from reconciler.source.git.command import SHA1_HEX, Repository, run_git
 from reconciler.source.git.errors import error_summary
 from reconciler.source.git.history import COMMIT_WORDS, parse_commit
 from reconciler.source.git.objects import read_blobs
-from reconciler.source.git.run import SHA1_HEX, Repository, run_git
 from reconciler.source.git.tree import TreeListing
 from reconciler.source.names import hidden, is_manifest, unreadable
 
@@ -111,7 +111,7 @@ class Checkout:
 
     def submodules(self) -> frozenset[str]:
         """Return the submodules in the folder, whether or not they are filled."""
-        if not any(each.kind is Kind.SUBMODULE for each in self.listing.entries()):
+        if not any(each.kind is NameKind.SUBMODULE for each in self.listing.entries()):
             return frozenset()
         tracked = (record.partition("\t") for record in self._ask("ls-files", "--stage", "-z"))
         modules = (name for facts, _, name in tracked if facts.startswith("160000 "))

@@ -6,15 +6,21 @@ plan stale, and the transaction is rolled back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit.event_base import RowRef, peer_ref
-from reconciler.core.audit.row_events import HoldReleased
-from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec
+from reconciler.core.audit.row_events import (
+    HoldReleased,
+    RowAdopted,
+    RowCreated,
+    RowReplaced,
+    RowReverted,
+    RowUpdated,
+)
+from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec, kind_of
 from reconciler.core.notices.model import NoticeEvent
 from reconciler.core.plan.model import Action, GrantChange, PeerChange, Plan
 from reconciler.store import ending
-from reconciler.store.apply.log import bookkeeping_events, change_event
 from reconciler.store.apply.provenance import record_run
 from reconciler.store.apply.rows import (
     adopt,
@@ -25,7 +31,7 @@ from reconciler.store.apply.rows import (
     update_peers,
 )
 from reconciler.store.audit import log as audit
-from reconciler.store.ids import new_id
+from reconciler.store.db import new_id
 from reconciler.store.notices import conditions
 from reconciler.store.notices.outcomes import recover
 
@@ -34,8 +40,10 @@ if TYPE_CHECKING:
 
     from reconciler.core.audit.events import Event
     from reconciler.core.audit.row_events import GrantRevoked, PeerRevoked
-    from reconciler.core.plan.model import Bookkeeping
+    from reconciler.core.model.spec import SourceLocation
+    from reconciler.core.plan.model import AnyChange, Bookkeeping
     from reconciler.store.apply.provenance import Provenance
+    from reconciler.store.apply.rows import NewIds
     from reconciler.store.db import Tx
 
 
@@ -75,7 +83,7 @@ def carry_out(
     events: list[Event] = [
         *revoked_grants,
         *revoked_peers,
-        *(change_event(change, provenance, ids) for change in changed),
+        *(_change_event(change, provenance, ids) for change in changed),
         *_record_bookkeeping(tx, plan, provenance),
     ]
     notifies = any(not isinstance(each, HoldReleased) for each in events)
@@ -98,7 +106,7 @@ def _record_bookkeeping(tx: Tx, plan: Plan, provenance: Provenance) -> list[Even
         adopt(tx, "federation_peers", plan.adopted_peers, provenance)
         adopt(tx, "federation_grants", plan.adopted_grants, provenance)
         books: list[Bookkeeping[Any, Any]] = [*plan.adopted_peers, *plan.adopted_grants]
-        events += [event for book in books for event in bookkeeping_events(book, provenance)]
+        events += [event for book in books for event in _bookkeeping_events(book, provenance)]
     for kind, rows in ((Kind.PEER, plan.released_peers), (Kind.GRANT, plan.released_grants)):
         ending.release_holds(tx, kind, [row.id for row in rows])
         events += [
@@ -143,3 +151,60 @@ def _revoke_peers(
         ]
         events += ending.revoke_peers(tx, peers, reason, origin=provenance.as_json())
     return events
+
+
+_EVENTS: Final[dict[Action, type[RowCreated | RowUpdated | RowReplaced]]] = {
+    Action.CREATE: RowCreated,
+    Action.UPDATE: RowUpdated,
+    Action.REPLACE: RowReplaced,
+}
+
+
+def _bookkeeping_events(
+    book: Bookkeeping[Any, Any], provenance: Provenance
+) -> list[RowAdopted | RowReverted]:
+    """Return the events of a row that becomes git's, or whose stored digest is corrected.
+
+    A place that moved has none.
+    """
+    row = RowRef(kind_of(book.declared.spec), str(book.row.id), book.row.name)
+    place, origin = _place(book.declared.place), provenance.as_json()
+    events: list[RowAdopted | RowReverted] = []
+    if not book.row.managed:
+        events.append(RowAdopted(row, place, origin))
+    if book.corrects_digest:
+        reverted = RowReverted(
+            row,
+            reason="its stored digest was changed by hand",
+            digest=book.digest,
+            spec=book.declared.spec.as_json(),
+            fields=({"path": "digest", "old": book.row.digest, "new": book.digest},),
+            place=place,
+            origin=origin,
+        )
+        events.append(reverted)
+    return events
+
+
+def _change_event(
+    change: AnyChange, provenance: Provenance, ids: NewIds
+) -> RowCreated | RowUpdated | RowReplaced:
+    """Return the event of a change that is no revocation, of the row that lives on."""
+    assert change.declared is not None
+    new_id = ids.get((change.kind, change.name))
+    old_id = change.row.id if change.row is not None else None
+    return _EVENTS[change.action](
+        RowRef(change.kind, str(new_id or old_id), change.name),
+        reason=change.reason,
+        digest=change.declared.digest,
+        spec=change.declared.spec.as_json(),
+        fields=tuple(field.as_json() for field in change.fields),
+        managed=provenance.managed,
+        replaces=str(old_id) if change.action is Action.REPLACE else None,
+        place=_place(change.declared.place),
+        origin=provenance.as_json(),
+    )
+
+
+def _place(place: SourceLocation) -> str:
+    return f"{place.path}:{place.line}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.store.db import as_json
-from reconciler.store.ids import new_id
+from reconciler.store.db import as_json, new_id
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -133,7 +132,6 @@ def record_applied(tx: Tx, provenance: Provenance, *, changed: bool) -> None:
 
 def record_run(tx: Tx, plan: Plan, provenance: Provenance, records: range) -> None:
     """Record an apply that changed something; `records` of the audit log tell each change."""
-    summary = plan.summary
     tx.run(
         "INSERT INTO federation_reconcile_runs (id, actor, source, revision, dirty, digest,"
         " summary)"
@@ -145,13 +143,6 @@ def record_run(tx: Tx, plan: Plan, provenance: Provenance, records: range) -> No
         dirty=provenance.dirty,
         digest=plan.digest,
         summary=as_json(
-            {
-                "create": summary.create,
-                "update": summary.update,
-                "replace": summary.replace,
-                "revoke": summary.revoke,
-                "unchanged": summary.unchanged,
-                "records": {"first": records.start, "last": records.stop - 1},
-            }
+            plan.summary.as_json() | {"records": {"first": records.start, "last": records.stop - 1}}
         ),
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.core.audit.events import TrustOverridden
 from reconciler.core.model.times import rfc3339
-from reconciler.core.trust.bypass import Applied, Applying, refuse_bypass
+from reconciler.core.trust.bypass import Applying, RulesInForce, refuse_bypass
 from reconciler.core.trust.widening import refuse_unsigned_widenings
 from reconciler.errors import EXIT_UNTRUSTED, Refused
 from reconciler.store.apply.provenance import last_applied
@@ -46,7 +47,7 @@ def judge_trust(tx: Tx, plan: Plan | None, by: Provenance, options: TrustOptions
     applied = last_applied(tx)
     held = None
     if applied.rules is not None:
-        held = Applied(applied.revision or "", applied.prefix)
+        held = RulesInForce(applied.revision or "", applied.prefix)
     try:
         applying = Applying(by.managed, by.is_git, by.rules is not None, by.prefix)
         refuse_bypass(held, applying, options.trusted)
@@ -68,9 +69,6 @@ def record_trust(tx: Tx, by: Provenance, reason: str, *, trusted: bool) -> None:
         tx.run("UPDATE federation_applied SET overridden = NULL WHERE overridden IS NOT NULL")
     if not reason:
         return
-    # late: the events are many, and a plan records none
-    from reconciler.core.audit.events import TrustOverridden  # noqa: PLC0415 - as above
-
     overridden = {
         "by": by.actor,
         "at": rfc3339(tx.now()),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RecordPage:
     """Records that verify, and what is wrong with the one after them."""
 
     records: tuple[Record, ...]
@@ -38,7 +38,7 @@ class Cursor:
 
     last: Head
 
-    def read(self, tx: Tx) -> Page:
+    def read(self, tx: Tx) -> RecordPage:
         """Return the next records, and move behind them.
 
         What is appended is appended with the head, so a record up to the head that is read first
@@ -47,21 +47,21 @@ class Cursor:
         head = tx.row("SELECT seq, hash FROM federation_audit_head")
         if head is None:
             reason = "the row that names the newest record is missing"
-            return Page((), ChainBreak(self.last.seq + 1, reason))
+            return RecordPage((), ChainBreak(self.last.seq + 1, reason))
         if head["seq"] < self.last.seq or not has_record(tx, self.last):
             reason = f"it was read, and is no longer there: the head is at seq {head['seq']}"
-            return Page((), ChainBreak(self.last.seq, reason))
+            return RecordPage((), ChainBreak(self.last.seq, reason))
         rows = tx.tuples(PAGE_AFTER, after=self.last.seq, newest=head["seq"], page=PAGE)
         records = tuple(map(Record._make, rows))
         count, chain_break = check_records(self.last, records)
-        page = Page(records[:count], chain_break)
+        page = RecordPage(records[:count], chain_break)
         if count:
             self.last = Head(records[count - 1].seq, records[count - 1].hash)
         if chain_break is not None:
             return page
         if not page.full and self.last != Head(head["seq"], head["hash"]):
             reason = f"the head is at seq {head['seq']}: records are missing or not its own"
-            return Page(page.records, ChainBreak(self.last.seq + 1, reason))
+            return RecordPage(page.records, ChainBreak(self.last.seq + 1, reason))
         return page
 
 

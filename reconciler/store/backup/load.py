@@ -22,7 +22,7 @@ from reconciler.errors import MosaicError, Refused
 from reconciler.store.audit import log as audit
 from reconciler.store.backup.control import close, take_back
 from reconciler.store.backup.remake import remake
-from reconciler.store.backup.rows import copy_in, set_sequences, tables
+from reconciler.store.backup.tables import copy_in, set_sequences, tables
 from reconciler.store.migrate import upgrade
 from reconciler.store.schema import HEAD, MIGRATIONS, revisions
 
@@ -157,6 +157,7 @@ def copy_rows(tx: Tx, manifest: BackupManifest, chunks: Chunks) -> None:
         state = getattr(error, "sqlstate", None)
         if state is None:
             raise
+        # without its cause, whose text holds the row
         raise _invalid(f"the database refuses its rows (SQLSTATE {state})") from None
     set_sequences(tx)
     verified = audit.verify(tx)

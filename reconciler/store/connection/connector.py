@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import psycopg
-from psycopg import IsolationLevel
+from psycopg import IsolationLevel, pq
 from psycopg.adapt import Loader
 from psycopg.pq import Format
 
@@ -28,8 +28,9 @@ from reconciler.store.connection.session import unlimited
 if TYPE_CHECKING:
     from psycopg.abc import AdaptContext, Buffer
 
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
     from reconciler.store.connection.session import Session
+
 
 _MOMENT: Final = psycopg.adapters.types["timestamptz"].oid
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
@@ -68,7 +69,12 @@ class Connector:
     """
 
     def __init__(
-        self, source: Source, application_name: str, *, lasting: bool, snapshot: bool = False
+        self,
+        source: ConninfoSource,
+        application_name: str,
+        *,
+        lasting: bool,
+        snapshot: bool = False,
     ) -> None:
         self.lasting = lasting
         self._snapshot = snapshot
@@ -137,3 +143,20 @@ def _failure(error: Exception, text: str, conninfo: str) -> MosaicError:
     failure = connection_failure(error, address_of(text), conninfo)
     failure.__cause__ = error
     return failure
+
+
+def client_version() -> str:
+    """Return the version of libpq, such as 17.6."""
+    number = pq.version()
+    return f"{number // 10_000}.{number % 10_000}"
+
+
+def server_version(source: ConninfoSource, application_name: str) -> str:
+    """Return the version of a server, such as 15.14.
+
+    Raises:
+        NeedsEdit, Retry: it cannot be reached.
+    """
+    with Connector(source, application_name, lasting=False).open() as connection:
+        text = connection.info.parameter_status("server_version") or ""
+    return text.partition(" ")[0]

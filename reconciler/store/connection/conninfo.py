@@ -20,7 +20,7 @@ from reconciler.errors import NeedsEdit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Source = str | Callable[[], str]  # what libpq parses, or what returns it as it is now
+    ConninfoSource = str | Callable[[], str]  # what libpq parses, or what returns it as it is now
 
 VARIABLE: Final = "MOSAIC_DATABASE_URL"
 VERIFY_FULL: Final = "verify-full"  # what libpq makes of sslrootcert=system

@@ -20,15 +20,14 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from reconciler.errors import Retry
-from reconciler.store.connection.parameters import in_driver_form
 from reconciler.store.connection.session import SESSION, TRANSACTION, read_session, unlimited
-from reconciler.store.connection.statement_errors import Conflict, statement_failure
+from reconciler.store.connection.statements import Conflict, in_driver_form, statement_failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from reconciler.store.connection.connector import Connector
-    from reconciler.store.connection.session import Limits
+    from reconciler.store.connection.session import TimeLimits
 
 WAIT_S: Final = 10.0  # for a connection
 MAX_AGE_S: Final = 300.0  # after which a session sees again what the server's files say
@@ -57,7 +56,7 @@ class Lent:
 class Pool:
     """At most `size` connections, all with the same limits of time."""
 
-    def __init__(self, connector: Connector, size: int, limits: Limits) -> None:
+    def __init__(self, connector: Connector, size: int, limits: TimeLimits) -> None:
         self._connector, self._limits = connector, limits
         self._slots = asyncio.Semaphore(size)
         self._idle: list[Lent] = []
@@ -123,7 +122,7 @@ class Pool:
         connection = await self._connector.open_async()
         try:
             own = self._sessions and await self._set_up(connection)
-        except BaseException:
+        except BaseException:  # nobody else has it, to close it
             await connection.close()
             raise
         return Lent(connection, own, time.monotonic())

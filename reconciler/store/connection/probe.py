@@ -26,7 +26,7 @@ UNLISTED: Final = (
 )
 
 
-class Answer(enum.Enum):
+class ServerState(enum.Enum):
     """How a server answers who wants to connect."""
 
     READY = "a connection works"
@@ -51,20 +51,20 @@ def drop_libpq_environment() -> None:
         os.environ.pop(name, None)
 
 
-def ask(url: str) -> Answer:
+def ask(url: str) -> ServerState:
     """Try to connect to `url` now."""
     try:
         with psycopg.connect(url, connect_timeout=CONNECT_S) as connection:
             connection.execute("SELECT 1")
     except psycopg.Error as error:
         # libpq gives no SQLSTATE to a connection that fails; whatever says FATAL is a live server
-        return Answer.BUSY if "FATAL:" in str(error) else Answer.SILENT
-    return Answer.READY
+        return ServerState.BUSY if "FATAL:" in str(error) else ServerState.SILENT
+    return ServerState.READY
 
 
 def answers(url: str) -> bool:
     """Tell whether a connection to `url` works now."""
-    return ask(url) is Answer.READY
+    return ask(url) is ServerState.READY
 
 
 def ensure_database(admin_url: str, name: str, template: str = "template1") -> None:

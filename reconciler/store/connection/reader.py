@@ -21,10 +21,10 @@ from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.store.connection.connector import Connector
 from reconciler.store.connection.pool import LOST_STATEMENTS
 from reconciler.store.connection.session import TABLES_SCHEMA
-from reconciler.store.connection.statement_errors import Conflict, statement_failure
+from reconciler.store.connection.statements import Conflict, statement_failure
 
 if TYPE_CHECKING:
-    from reconciler.store.connection.conninfo import Source
+    from reconciler.store.connection.conninfo import ConninfoSource
 
 CONNECTIONS: Final = 8  # of one reader; more do not make one event loop faster
 DEADLINE_S: Final = 4.0  # of a statement, with the wait for a connection
@@ -38,7 +38,9 @@ class Reader:
     To a `lasting` process every failure of it is an outage.
     """
 
-    def __init__(self, source: Source, application_name: str, *, lasting: bool = True) -> None:
+    def __init__(
+        self, source: ConninfoSource, application_name: str, *, lasting: bool = True
+    ) -> None:
         self._connector = Connector(source, application_name, lasting=lasting)
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._idle: list[tuple[psycopg.AsyncConnection, str]] = []

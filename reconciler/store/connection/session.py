@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import NeedsEdit
 
@@ -92,7 +92,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TimeLimits:
     """How long a transaction may wait for a lock, and for a statement; 0 ms is no limit."""
 
     lock_ms: int = 0
@@ -142,30 +142,6 @@ def unlimited(server_version: int) -> str:
     if server_version >= 170_000:
         names.append("transaction_timeout")
     return "; ".join(f"SET LOCAL {name} = 0" for name in names)
-
-
-class Transaction(Protocol):
-    """What is begun here: a transaction of a command, or of a pool."""
-
-    @property
-    def driver(self) -> Any:
-        """The connection of psycopg."""
-
-    def run_script(self, script: str) -> None:
-        """Run statements as they are."""
-
-    def one(self, statement: str, /, **values: object) -> dict[str, Any]:
-        """Run a statement that always has a row, and return it."""
-
-
-def begin(tx: Transaction, address: Address, limits: Limits) -> Session:
-    """Set what a transaction relies on.
-
-    Raises:
-        NeedsEdit: as `read_session`.
-    """
-    tx.run_script(unlimited(tx.driver.info.server_version))
-    return read_session(tx.one(TRANSACTION, **limits.as_parameters()), address)
 
 
 def read_session(row: Mapping[str, Any], address: Address) -> Session:

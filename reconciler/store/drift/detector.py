@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.core.audit.chain import Record
-    from reconciler.core.drift.evidence import HandChange
-    from reconciler.core.drift.model import Drift
+    from reconciler.core.drift.model import Drift, HandChange
     from reconciler.store.db import Tx
 
 MAX_TRIES: Final = 5  # to see rows and log as of one moment

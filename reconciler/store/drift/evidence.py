@@ -14,7 +14,7 @@ from reconciler.core.audit.certificate_events import (
 )
 from reconciler.core.audit.chain import Record
 from reconciler.core.audit.events import RequestsRefused
-from reconciler.core.drift.evidence import HandChange, StoredCertificate, StoredRow
+from reconciler.core.drift.model import HandChange, StoredCertificate, StoredRow
 from reconciler.core.model.observed import ByHand
 from reconciler.core.model.spec import MAX_LIFETIME, Kind
 from reconciler.crypto.certificates import read_crl, split_pem, subject_key_id

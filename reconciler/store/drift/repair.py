@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.core.audit.events import Event
-    from reconciler.core.drift.evidence import StoredRow
+    from reconciler.core.drift.model import StoredRow
     from reconciler.core.model.spec import Identity
     from reconciler.store.apply.provenance import Provenance
     from reconciler.store.db import Tx
@@ -46,17 +46,11 @@ def drifted(tx: Tx, only: frozenset[Identity] | None = None) -> tuple[Drift, ...
     for kind, name in sorted(only - identities(tx)):
         raise Refused(
             "name_unknown",
-            f"the database has no {str(kind).lower()}/{name}",
+            f"the database has no {kind.subject(name)}",
             hint="`mosaic federation drift` lists all that drifted",
         )
-    return tuple(each for each in drifts if _identity(each) in only)
-
-
-def _identity(drift: Drift) -> Identity:
-    if drift.row is not None:
-        return (drift.row.kind, drift.row.name)
-    assert drift.certificate is not None
-    return (Kind.GRANT, drift.certificate.grant)
+    wanted = {kind.subject(name) for kind, name in only}
+    return tuple(each for each in drifts if each.identity in wanted)
 
 
 def revert(tx: Tx, drifts: Sequence[Drift], actor: str) -> None:

@@ -35,7 +35,7 @@ from reconciler.core.model.states import TokenStatus
 from reconciler.errors import Refused
 from reconciler.store import ending
 from reconciler.store.audit import log as audit
-from reconciler.store.ids import new_id
+from reconciler.store.db import new_id
 from reconciler.store.issuance import read as facts
 from reconciler.store.issuance import thefts
 from reconciler.store.issuance.finish import SigningAttempt
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from reconciler.core.audit.events import Event
-    from reconciler.core.grant_limits import GrantLimits
+    from reconciler.core.rate_limit import GrantLimits
     from reconciler.crypto.csr import VerifiedCsr
     from reconciler.crypto.proof import VerifiedProof
     from reconciler.store.db import Tx

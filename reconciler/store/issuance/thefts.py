@@ -23,7 +23,7 @@ from reconciler.core.model.states import HoldKind
 from reconciler.errors import Refused
 from reconciler.store import ending
 from reconciler.store.audit import log as audit
-from reconciler.store.ids import new_id
+from reconciler.store.db import new_id
 from reconciler.store.locks import actor_name
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from reconciler.core.issuance.tokens import (
 )
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.store.audit import log as audit
+from reconciler.store.db import new_id
 from reconciler.store.ending import void_tokens
-from reconciler.store.ids import new_id
 from reconciler.store.issuance.read import grant_facts
 
 if TYPE_CHECKING:

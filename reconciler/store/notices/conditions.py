@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
+from reconciler.core.audit.events import ConditionBegun, ConditionEnded
 from reconciler.core.model.times import rfc3339
 from reconciler.store.db import as_json
 

@@ -12,7 +12,7 @@ from reconciler.store.notices import conditions
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
+    from reconciler.core.audit.events import ConditionBegun, ConditionEnded
     from reconciler.core.model.commits import Commit
     from reconciler.errors import MosaicError
     from reconciler.store.db import Tx

@@ -104,48 +104,28 @@ def claim(tx: Tx, name: str) -> Delivery | None:
     return Delivery(name, lease, attempts=target["attempts"], **notice)
 
 
-def release(tx: Tx, sent: Delivery) -> None:
+def release(tx: Tx, claimed: Delivery) -> None:
     """Give a claimed notice back, unsent as far as is known."""
-    tx.run(
-        "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL"
-        " WHERE name = :name AND lease = :lease",
-        name=sent.target,
-        lease=sent.lease,
-    )
+    _end_lease(tx, claimed)
 
 
 def skip(tx: Tx, claimed: Delivery) -> None:
     """Move the target past a notice that says nothing to it."""
-    tx.run(
-        "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL,"
-        " position = greatest(position, :seq) WHERE name = :name AND lease = :lease",
-        name=claimed.target,
-        lease=claimed.lease,
-        seq=claimed.seq,
-    )
+    _end_lease(tx, claimed, "position = greatest(position, :seq)", seq=claimed.seq)
 
 
 def record_success(tx: Tx, sent: Delivery) -> None:
     """Move the target past a notice that it took."""
-    tx.run(
-        "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL, attempts = 0,"
-        " next_attempt_at = NULL, position = greatest(position, :seq),"
-        " last_success_at = clock_timestamp() WHERE name = :name AND lease = :lease",
-        name=sent.target,
-        lease=sent.lease,
-        seq=sent.seq,
-    )
+    _end_lease(tx, sent, f"{_PASSED}, last_success_at = clock_timestamp()", seq=sent.seq)
 
 
 def record_failure(tx: Tx, sent: Delivery, error: str, wait: timedelta | None) -> None:
     """Note why a notice was not taken; it is tried again after `wait`, or once it is enabled."""
-    tx.run(
-        "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL,"
-        " attempts = attempts + 1, last_error = :error, last_error_at = clock_timestamp(),"
-        " next_attempt_at = coalesce(clock_timestamp() + CAST(:wait AS interval), 'infinity')"
-        " WHERE name = :name AND lease = :lease",
-        name=sent.target,
-        lease=sent.lease,
+    _end_lease(
+        tx,
+        sent,
+        f"{_FAILED}, attempts = attempts + 1,"
+        " next_attempt_at = coalesce(clock_timestamp() + CAST(:wait AS interval), 'infinity')",
         error=error[:MAX_ERROR],
         wait=wait,
     )
@@ -162,16 +142,28 @@ def enable(tx: Tx, name: str) -> None:
 
 def give_up(tx: Tx, sent: Delivery, error: str) -> None:
     """Move the target past a notice that it never takes."""
-    tx.run(
-        "UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL, attempts = 0,"
-        " next_attempt_at = NULL, position = greatest(position, :seq),"
-        " given_up = given_up + 1, given_up_at = clock_timestamp(),"
-        " last_error = :error, last_error_at = clock_timestamp()"
-        " WHERE name = :name AND lease = :lease",
-        name=sent.target,
-        lease=sent.lease,
+    _end_lease(
+        tx,
+        sent,
+        f"{_PASSED}, {_FAILED}, given_up = given_up + 1, given_up_at = clock_timestamp()",
         seq=sent.seq,
         error=error[:MAX_ERROR],
+    )
+
+
+_PASSED: Final = "attempts = 0, next_attempt_at = NULL, position = greatest(position, :seq)"
+_FAILED: Final = "last_error = :error, last_error_at = clock_timestamp()"
+
+
+def _end_lease(tx: Tx, delivery: Delivery, assignments: str = "", **values: object) -> None:
+    """End the lease of a delivery, with what came of it, unless another process has leased it."""
+    more = f", {assignments}" if assignments else ""
+    tx.run(
+        f"UPDATE federation_notice_targets SET lease = NULL, lease_until = NULL{more}"
+        " WHERE name = :name AND lease = :lease",
+        name=delivery.target,
+        lease=delivery.lease,
+        **values,
     )
 
 

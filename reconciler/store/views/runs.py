@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.model.times import rfc3339
+from reconciler.core.model.json_document import document_of
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
@@ -35,28 +35,18 @@ class RunView:
     source: str
     revision: str | None
     dirty: bool
-    digest: str
-    summary: dict[str, int]
-    records: range | None
     author: str | None
     subject: str | None
     signer: str | None
+    digest: str
+    summary: dict[str, int]
+    records: range | None
 
     def as_json(self) -> dict[str, Any]:
         """Return the document."""
-        return {
-            "id": self.id,
-            "at": rfc3339(self.at),
-            "actor": self.actor,
-            "source": self.source,
-            "revision": self.revision,
-            "dirty": self.dirty,
-            "author": self.author,
-            "subject": self.subject,
-            "signer": self.signer,
-            "digest": self.digest,
-            "summary": self.summary,
-        }
+        document = document_of(self)
+        del document["records"]
+        return document
 
 
 def count_runs(tx: Tx) -> int:

@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.clients.http.address_rules import may_reach
 from reconciler.clients.http.channel import MAX_ANSWER
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.errors import Refused, Retry
 from tests.support.gateways.liar import API, DAY, ROOTS, Liar, Response, certificate, lying
@@ -34,7 +34,7 @@ from tests.support.waiting import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NEXT = new_authority("Alpha", datetime.now(UTC))
+NEXT = new_ca("Alpha", datetime.now(UTC))
 STATUS = f"GET {API}/enroll"
 
 

@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-from reconciler.clients.http.timeouts import Timeouts
+from reconciler.clients.http.connections import Timeouts
 from reconciler.clients.step_ca.answers import GrantAnswer, NotSent, Rejected, Unanswered, WrongLeaf
 from reconciler.clients.step_ca.client import DEFAULT_TIMEOUTS, CaClient
 from reconciler.clients.step_ca.client import MAX_IN_FLIGHT as MOST
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf
-from reconciler.crypto.authority import GATEWAY, PEERS, PROVISIONERS, REVOCATIONS, new_authority
+from reconciler.crypto.ca_material import GATEWAY, PEERS, PROVISIONERS, REVOCATIONS, new_ca
 from reconciler.crypto.certificates import read_certificate, read_crl, subject_key_id, verify_chain
 from reconciler.crypto.csr import VerifiedCsr, make_csr, read_csr
 from reconciler.crypto.keys import generate_key, spki_sha256
@@ -207,7 +207,7 @@ def test_an_end_that_the_ca_does_not_allow_is_rejected(
 
 
 def test_a_provisioner_that_the_ca_does_not_know_is_rejected(shared_authority: Authority) -> None:
-    stranger = new_authority("Other", datetime.now(UTC)).provisioners[PEERS]
+    stranger = new_ca("Other", datetime.now(UTC)).provisioners[PEERS]
     path = shared_authority.folder / "stranger.json"
     path.write_text(json.dumps(stranger))
     client = CaClient(shared_authority.url, shared_authority.roots, Provisioner.load(path))
@@ -309,7 +309,7 @@ def test_a_client_without_a_root_trusts_nobody_and_not_the_system(roots: list[st
 
 
 def test_a_ca_of_another_root_is_sent_nothing(shared_authority: Authority) -> None:
-    other = new_authority("Other", datetime.now(UTC))
+    other = new_ca("Other", datetime.now(UTC))
     ours = Provisioner.load(shared_authority.folder / f"{PEERS}.json")
     answer = run(CaClient(shared_authority.url, [other.root], ours), sign)
     assert isinstance(answer, NotSent)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.clients.http.timeouts import Timeouts
+from reconciler.clients.http.connections import Timeouts
 from reconciler.clients.step_ca.answers import GrantAnswer, Unanswered
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.clients.step_ca.connection import MAX_JSON, CaWire, NoAnswer
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity
-from reconciler.crypto.authority import PEERS, new_authority
+from reconciler.crypto.ca_material import PEERS, new_ca
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.crypto.ott import Provisioner
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 IDENTITY = GrantIdentity("0197a000-0000-7000-8000-000000000001", "maria@alpha.example")
 IMPATIENT = Timeouts(connect_s=1, read_s=1, total_s=2)
-LIAR = new_authority("Liar", datetime.now(UTC))
+LIAR = new_ca("Liar", datetime.now(UTC))
 
 
 class Wire:

@@ -14,7 +14,7 @@ from reconciler.clients.gateway.client import GatewayClient
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.core.setting_values import LOOPBACK
 from reconciler.core.trace import read_traceparent
-from reconciler.crypto.authority import PEERS, new_authority
+from reconciler.crypto.ca_material import PEERS, new_ca
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.ott import Provisioner
 from tests.support.gateways.enrollee import Enrollee, Rows, bearer, grant_manifest, peer_manifest
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.support.gateways.step_ca import Authority
 
 TRACEPARENT: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-CA: Final = new_authority("Alpha", datetime.now(UTC))
+CA: Final = new_ca("Alpha", datetime.now(UTC))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from reconciler.core.issuance.x509 import GrantIdentity
-from reconciler.crypto.authority import PEERS
+from reconciler.crypto.ca_material import PEERS
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.crypto.ott import OttTime, Provisioner, grant_ott

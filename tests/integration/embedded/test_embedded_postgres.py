@@ -164,7 +164,7 @@ def test_two_homes_side_by_side_are_two_servers(home: Home) -> None:
 def test_a_server_without_a_free_connection_is_not_stopped(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(clusters.RUNNING_S, probe.Answer.BUSY, 0.2)
+    monkeypatch.setitem(clusters.RUNNING_S, probe.ServerState.BUSY, 0.2)
     with postgres(home) as url, ExitStack() as held:
         server = clusters.running(cluster_of(home))
         first = held.enter_context(psycopg.connect(url))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.clients.http.timeouts import Timeouts
+from reconciler.clients.http.connections import Timeouts
 from reconciler.core.audit.events import ReconcilerPaused
 from reconciler.core.model.backoff import Backoff
 from reconciler.store import ending

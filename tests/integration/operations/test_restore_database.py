@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.authority import Authority
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from reconciler.crypto.keyring import FileKeyring, add_key, make_primary, remove_key
 from reconciler.errors import MosaicError, Retry
 from reconciler.operations.backup.archive import opened_archive
-from reconciler.store.backup.rows import database_state
+from reconciler.store.backup.tables import database_state
 from reconciler.store.connection import probe
 from reconciler.store.rewrap import FIRST, rewrap_batch
 from tests.support.commands.in_process import Quick, shell
@@ -260,7 +260,7 @@ def exchange_keys(mosaic: Quick, keyring: Path) -> None:
 
 def write_ca(folder: Path) -> None:
     """Write an authority's files, or those of another one over them."""
-    made = new_authority("Alpha", datetime.now(UTC))
+    made = new_ca("Alpha", datetime.now(UTC))
     folder.mkdir(exist_ok=True)
     (folder / "ca.json").write_text('{"root": "/home/step/root_ca.crt"}')
     (folder / "root_ca.crt").write_text(made.root)

@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.core.model.commits import Relation
 from reconciler.core.setting_values import SourceSetting
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.source.read import read_source
 from tests.support.gateways.liar import Liar, Response
@@ -84,7 +84,7 @@ def test_a_server_with_another_root_is_not_talked_to(
     liar: Liar, repository: Checkout, tmp_path: Path
 ) -> None:
     serve(liar, repository)
-    (tmp_path / "root.pem").write_text(new_authority("Other", datetime.now(UTC)).root)
+    (tmp_path / "root.pem").write_text(new_ca("Other", datetime.now(UTC)).root)
     with pytest.raises(NeedsEdit, match="certificate"):
         read(f"https://127.0.0.1:{liar.port}/x.git", tmp_path)
     assert liar.calls() == []

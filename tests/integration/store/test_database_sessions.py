@@ -12,7 +12,7 @@ import pytest
 from reconciler.errors import Retry
 from reconciler.store.async_database import AsyncDatabase
 from reconciler.store.connection.connector import Connector
-from reconciler.store.connection.statement_errors import statement_failure
+from reconciler.store.connection.statements import statement_failure
 from reconciler.store.db import Database
 from tests.support.commands.in_process import shell
 from tests.support.commands.process import Command, write

@@ -16,7 +16,7 @@ from reconciler.core.audit.certificate_events import (
     GrantEnrolled,
 )
 from reconciler.core.audit.event_base import RowRef, grant_ref
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from reconciler.crypto.certificates import read_crl
 from reconciler.store.audit import log as audit
 from reconciler.store.drift.detector import DriftDetector
@@ -30,7 +30,7 @@ from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.crypto.authority import CaMaterial
+    from reconciler.crypto.ca_material import CaMaterial
 
 _SCOPE = '{"resources": [{"type": "notes", "verbs": ["list"]}], "maxRowsPerQuery": 9000}'
 
@@ -261,7 +261,7 @@ def test_a_revocation_that_a_newer_list_lacks_is_carried_to_the_ca_again(
     mosaic: Quick, listed: bool
 ) -> None:
     serial = enroll(mosaic)
-    material = new_authority("Alpha", datetime.now(UTC))
+    material = new_ca("Alpha", datetime.now(UTC))
     for status, revoked in (("revoking", "NULL"), ("revoked", "now() - interval '1 hour'")):
         mosaic.rows.run(
             "UPDATE federation_certificates SET chain_pem = :chain,"

@@ -13,7 +13,7 @@ from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import CrlFacts
 from reconciler.store.async_database import PooledTx
 from reconciler.store.audit.queries import explain_grant
-from reconciler.store.connection.parameters import in_driver_form
+from reconciler.store.connection.statements import in_driver_form
 from reconciler.store.db import Tx
 from reconciler.store.drift.evidence import stored_certificates
 from reconciler.store.ending import expire_due, revoke_grants

@@ -10,7 +10,7 @@ import pytest
 from reconciler.core.privileges import COMMAND_LINE, OWNER, Role
 from reconciler.store.connection import probe
 from reconciler.store.db import Database
-from reconciler.store.migrate import BECOME_OWNER, upgrade
+from reconciler.store.migrate import BECOME_OWNER, engine_transaction, upgrade
 from reconciler.store.roles.catalog import role_differences, roles_are_made
 from reconciler.store.roles.logins import audit_writers, excess_of_session
 from reconciler.store.roles.making import make_roles, role_statements
@@ -157,7 +157,7 @@ def test_what_was_granted_by_hand_is_told_and_taken_from_the_roles_and_the_publi
 
 
 def test_a_table_and_a_function_that_a_migration_makes_are_open_to_nobody(rows: Rows) -> None:
-    with rows.database.connection() as connection:
+    with engine_transaction(rows.database) as connection:
         connection.execute(BECOME_OWNER)
         connection.exec_driver_sql("CREATE TABLE federation_new (id integer)")
         connection.exec_driver_sql(

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 
 from reconciler.errors import MosaicError
 from reconciler.store.db import Database
-from reconciler.store.migrate import alembic_config, upgrade
+from reconciler.store.migrate import alembic_config, engine_transaction, upgrade
 from reconciler.store.roles.catalog import role_differences
 from reconciler.store.roles.making import make_roles
 from reconciler.store.schema import HEAD, MIGRATIONS, differences, require_current
@@ -55,7 +55,7 @@ def test_upgrades_at_once_run_each_migration_once(empty_database_url: str) -> No
 
 def test_a_database_of_the_first_migration_keeps_its_rows(empty_database_url: str) -> None:
     database = Database(empty_database_url, "tests")
-    with database.connection() as connection:
+    with engine_transaction(database) as connection:
         config = alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")

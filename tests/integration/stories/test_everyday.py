@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from ruamel.yaml import YAML
 
-from reconciler.manifest.declarations import specs_of
 from reconciler.manifest.formatter import formatted
+from reconciler.manifest.load import specs_of
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest

@@ -16,7 +16,7 @@ from reconciler.core.issuance.tokens import new_token
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.model.states import PeerStatus
 from reconciler.core.model.times import rfc3339
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import Refused
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CA = new_authority("Alpha", datetime.now(UTC))
-OTHER = new_authority("Alpha", datetime.now(UTC))
+CA = new_ca("Alpha", datetime.now(UTC))
+OTHER = new_ca("Alpha", datetime.now(UTC))
 GRANT = "0197a000-0000-7000-8000-000000000001"
 SUBJECT = "maria@alpha.example"
 ENROLL = f"POST {API}/enroll"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core import grant_limits
+from reconciler.core import rate_limit
 from reconciler.core.setting_values import RateLimit
 from reconciler.store.issuance import read as facts
 from reconciler.store.issuance import revocation_queue as queue
@@ -123,7 +123,7 @@ def test_renewals_and_pickups_of_a_grant_are_limited_and_of_another_are_not(
     rows: Rows, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows.apply(peer_manifest(), grant_manifest("beta-tasks"), grant_manifest("other"))
-    monkeypatch.setattr(grant_limits, "CALLS", RateLimit(1 / 60, 3))
+    monkeypatch.setattr(rate_limit, "CALLS", RateLimit(1 / 60, 3))
     with serving(parts) as running, running.client() as client:
         old = enrolled(client, rows)
         peer, other = enrolled(client, rows), enrolled(client, rows, "other")
@@ -142,7 +142,7 @@ def test_renewals_and_pickups_of_a_grant_are_limited_and_of_another_are_not(
 def test_attempts_while_the_ca_is_away_leave_few_records_and_go_on_by_themselves(
     rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grant_limits, "PROBES", RateLimit(1 / 2, 3))
+    monkeypatch.setattr(rate_limit, "PROBES", RateLimit(1 / 2, 3))
     token, peer = rows.invite("beta-tasks"), Enrollee()
     newest = "SELECT max(seq) FROM federation_audit_log"
     before, began_s = rows.one(newest), time.monotonic()

@@ -21,6 +21,7 @@ from reconciler.crypto.keys import generate_key
 from reconciler.store.db import Database
 from reconciler.store.issuance import tokens
 from reconciler.store.issuance.crl import store_crl
+from reconciler.store.migrate import engine_transaction
 from reconciler.web.app import make_app
 from reconciler.web.limits import Capacity, Limits
 from reconciler.web.requests import MAX_BODY
@@ -253,12 +254,12 @@ def test_without_its_database_the_process_is_alive_and_not_ready(web_parts: Part
 def test_a_database_without_the_schema_is_not_ready(web_parts: Parts) -> None:
     database = Database(web_parts.database_url, "test web")
     with serving(web_parts) as running, running.client() as client:
-        with database.connection() as connection:
+        with engine_transaction(database) as connection:
             connection.exec_driver_sql("ALTER TABLE alembic_version RENAME TO alembic_away")
         try:
             problem(client.get("/readyz"), 503, "database_unavailable")
         finally:
-            with database.connection() as connection:
+            with engine_transaction(database) as connection:
                 connection.exec_driver_sql("ALTER TABLE alembic_away RENAME TO alembic_version")
         assert client.get("/readyz").status_code == 200
 

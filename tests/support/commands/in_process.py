@@ -15,7 +15,7 @@ import pytest
 
 from reconciler.cli.main import run
 from reconciler.core.issuance.invitation import Invitation, parse_invitation
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from reconciler.crypto.keyring import FileKeyring
 from tests.support.commands.process import Command, Ended
 from tests.support.gateways.enrollee import PEPPER, Rows
@@ -128,7 +128,7 @@ def shell(folder: Path, database_url: str) -> Quick:
     text = folder / "gateway"
     text.mkdir()
     root, pepper = text / "root_ca.crt", text / "token-pepper"
-    root.write_text(new_authority("Alpha", datetime.now(UTC)).root)
+    root.write_text(new_ca("Alpha", datetime.now(UTC)).root)
     pepper.write_text(PEPPER.hex())
     pepper.chmod(0o400)
     FileKeyring.create(text / "keys")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.clients.gateway.client import Connector, utc_now
+from reconciler.clients.gateway.client import GatewayConnector, utc_now
 from reconciler.core.setting_values import LOOPBACK
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.keys import load_private_key
@@ -62,7 +62,7 @@ class Beta:
     ) -> Any:
         async def with_database() -> Any:
             database = AsyncDatabase(self.rows.url, "beta", pool_size=2)
-            connector = Connector(LOOPBACK, clock=clock)
+            connector = GatewayConnector(LOOPBACK, clock=clock)
             joiner = Joiner(database, self.keys, connector, "user:tests")
             try:
                 return await story(replace(joiner, **options))

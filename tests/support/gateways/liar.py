@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from reconciler.crypto.keys import generate_key, private_key_pem
 from tests.support.waiting import PATIENCE_S
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from reconciler.crypto.authority import CaMaterial
+    from reconciler.crypto.ca_material import CaMaterial
     from reconciler.crypto.keys import PublicKey
 
 API = "/federation/v1"
@@ -191,7 +191,7 @@ def lying(ca: CaMaterial, *names: str) -> Iterator[Liar]:
 @contextmanager
 def lying_to_git(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
     """Run a web server that git trusts, as an operator with a private CA has it."""
-    ca = new_authority("Git", datetime.now(UTC))
+    ca = new_ca("Git", datetime.now(UTC))
     (folder / "root.pem").write_text(ca.root)
     monkeypatch.setenv("GIT_SSL_CAINFO", str(folder / "root.pem"))
     monkeypatch.setenv("HOME", str(folder))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.clients.gateway.client import GatewayClient
+from reconciler.clients.http.connections import Timeouts
 from reconciler.clients.http.destination import DIRECT
-from reconciler.clients.http.timeouts import Timeouts
 from reconciler.core.issuance.tokens import new_token
 from reconciler.core.setting_values import LOOPBACK
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.setting_values import Network, ProxyRules
 
-CA = new_authority("Alpha", datetime.now(UTC))
+CA = new_ca("Alpha", datetime.now(UTC))
 PIN = fingerprint_of(CA.root)
 TOKEN = new_token(b"0123456789", b"s" * 32)
 KEY = generate_key()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from tests.support.gateways.liar import server_certificate
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def receiver(folder: Path, name: str = "receiver") -> Iterator[Receiver]:
     """Serve over TLS on 127.0.0.1 until the block ends."""
-    material = new_authority(name, datetime.now(UTC))
+    material = new_ca(name, datetime.now(UTC))
     chain, roots = folder / f"{name}.pem", folder / f"{name}-roots.pem"
     chain.write_bytes(server_certificate(material, "127.0.0.1"))
     roots.write_text(material.root)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from tests.support.gateways.liar import server_certificate
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def service(folder: Path, client_root: str) -> Iterator[Service]:
     """Serve over mutual TLS until the block ends; each answer is the client's serial."""
-    material = new_authority("service", datetime.now(UTC))
+    material = new_ca("service", datetime.now(UTC))
     chain, roots, trusted = folder / "service.pem", folder / "service-roots.pem", folder / "ca.pem"
     chain.write_bytes(server_certificate(material, "127.0.0.1", "service.example"))
     roots.write_text(material.root)

@@ -16,12 +16,12 @@ import httpx
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
 from reconciler.core.telemetry import SILENT, Telemetry
-from reconciler.crypto.authority import (
+from reconciler.crypto.ca_material import (
     PROVISIONERS,
     CaMaterial,
     CaPlacement,
     ca_config,
-    new_authority,
+    new_ca,
 )
 from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.processes import spawn
@@ -100,7 +100,7 @@ def authority(
 
     It makes its list every `period`, each `valid` for so long.
     """
-    material = new_authority("Test", datetime.now(UTC))
+    material = new_ca("Test", datetime.now(UTC))
     address = f"127.0.0.1:{free_port()}"
     placement = CaPlacement(
         folder=str(folder),

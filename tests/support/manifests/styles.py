@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from reconciler.core.model.spec import Kind, PeerSpec
+from reconciler.core.model.spec import Kind, PeerSpec, kind_of
 from reconciler.errors import InvalidManifests
-from reconciler.manifest.declarations import kind_of, specs_of
+from reconciler.manifest.load import specs_of
 from reconciler.manifest.models import API_VERSION
 from reconciler.manifest.write import spec_document
 from tests.support.manifests.strategies import grant_specs, peer_specs

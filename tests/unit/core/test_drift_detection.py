@@ -15,8 +15,7 @@ from reconciler.core.audit.fold import fold
 from reconciler.core.audit.row_events import RowCreated, RowUpdated
 from reconciler.core.audit.snapshot import snapshot
 from reconciler.core.drift.detection import find_drift
-from reconciler.core.drift.evidence import StoredCertificate, StoredRow
-from reconciler.core.drift.model import DriftKind
+from reconciler.core.drift.model import DriftKind, StoredCertificate, StoredRow
 from reconciler.core.model.spec import Direction, Kind, PeerSpec, spec_digest
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from typing import Any, get_args
 import pytest
 
 from reconciler.core.audit import certificate_events, events, row_events
-from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
 from reconciler.core.audit.event_base import RowRef, grant_ref
-from reconciler.core.audit.events import Event
+from reconciler.core.audit.events import ConditionBegun, ConditionEnded, Event
 from reconciler.core.model.spec import Kind
 from reconciler.core.notices import derive
 from reconciler.core.notices.derive import notices_of

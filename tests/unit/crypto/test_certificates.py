@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.issuance.x509 import OID_CLIENT_AUTH
-from reconciler.crypto.authority import CaMaterial, new_authority
+from reconciler.crypto.ca_material import CaMaterial, new_ca
 from reconciler.crypto.certificates import (
     MAX_BUNDLE,
     fingerprint_of,
@@ -33,9 +33,9 @@ from reconciler.errors import Refused, Retry
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-CA = new_authority("Alpha", NOW)
-TWIN = new_authority("Alpha", NOW)  # the same names, other keys
-OTHER = new_authority("Mallory", NOW)
+CA = new_ca("Alpha", NOW)
+TWIN = new_ca("Alpha", NOW)  # the same names, other keys
+OTHER = new_ca("Mallory", NOW)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import pytest
 from joserfc import jwt
 
 from reconciler.core.issuance.x509 import GrantIdentity
-from reconciler.crypto.authority import GATEWAY, PEERS, new_authority
+from reconciler.crypto.ca_material import GATEWAY, PEERS, new_ca
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.crypto.ott import OttTime, Provisioner, grant_ott, revoke_ott, server_ott
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 TIME = OttTime(NOW, "ab" * 32)
-MATERIAL = new_authority("Alpha", NOW)
+MATERIAL = new_ca("Alpha", NOW)
 URL = "https://127.0.0.1:9000"
 CSR = read_csr(make_csr(generate_key(), "beta"))
 

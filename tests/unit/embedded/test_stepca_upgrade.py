@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.cli.ca import status
 from reconciler.config import Settings
-from reconciler.crypto.authority import GATEWAY, PEERS, PROVISIONERS, REVOCATIONS
+from reconciler.crypto.ca_material import GATEWAY, PEERS, PROVISIONERS, REVOCATIONS
 from reconciler.crypto.certificates import CrlFacts
 from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca.authority_files import CaPlan, write_ca

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec
-from reconciler.manifest.declarations import kind_of, specs_of
+from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec, kind_of
 from reconciler.manifest.edit import edited, renamed
 from reconciler.manifest.formatter import formatted
+from reconciler.manifest.load import specs_of
 from reconciler.manifest.reader import read_documents
 from tests.support.manifests.strategies import grant_specs, peer_specs
 from tests.support.manifests.styles import files

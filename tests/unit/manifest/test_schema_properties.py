@@ -15,9 +15,9 @@ from reconciler.core.model.spec import MAX_LIFETIME, MIN_LIFETIME
 from reconciler.core.model.times import format_duration
 from reconciler.core.source import SourceFile
 from reconciler.errors import InvalidManifests
+from reconciler.manifest.json_schema import json_schema
 from reconciler.manifest.load import declared_in
 from reconciler.manifest.models import EXPIRES_PATTERN, LIFETIME_PATTERN
-from reconciler.manifest.schema import json_schema
 from tests.support.manifests.text import GRANT, PEER, problems
 
 SCHEMAS = {kind: Draft202012Validator(json_schema(kind.lower())) for kind in ("Peer", "Grant")}

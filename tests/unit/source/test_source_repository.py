@@ -17,9 +17,9 @@ from reconciler.core.source import MAX_FILE, Source
 from reconciler.errors import InvalidManifests, NeedsEdit, Retry
 from reconciler.manifest.load import load
 from reconciler.process import Bounds, ProcessResult, end_running
+from reconciler.source.git.command import Repository
 from reconciler.source.git.errors import error_summary
 from reconciler.source.git.remote import Remote, cache_folder
-from reconciler.source.git.run import Repository
 from reconciler.source.read import read_source
 from tests.support.manifests.text import GRANT, PEER
 from tests.support.repositories.repository import Checkout

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.crypto.authority import new_authority
+from reconciler.crypto.ca_material import new_ca
 from tests.support.commands.in_process import Quick
 from tests.support.gateways.web_server import Parts, serving
 
@@ -36,7 +36,7 @@ def test_nobody_who_listens_ends_with_1(shell: Quick, web_parts: Parts) -> None:
 
 
 def test_an_endpoint_of_another_authority_ends_with_1(shell: Quick, web_parts: Parts) -> None:
-    other = new_authority("Other", datetime.now(UTC)).root
+    other = new_ca("Other", datetime.now(UTC)).root
     (shell.cwd / "roots.pem").write_text(other)
     with serving(web_parts) as running:
         done = shell("health", "--listen", f"127.0.0.1:{running.port}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from reconciler.manifest.schema import json_schema
+from reconciler.manifest.json_schema import json_schema
 from tests.support.commands.applied_source import applied_source, declare, withdraw
 from tests.support.commands.process import write
 from tests.support.database.hand_changes import by_hand

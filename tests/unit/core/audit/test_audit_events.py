@@ -30,10 +30,11 @@ from reconciler.core.audit.certificate_events import (
     TokenMinted,
 )
 from reconciler.core.audit.chain import GENESIS, Head, chain
-from reconciler.core.audit.condition_events import ConditionBegun, ConditionEnded
 from reconciler.core.audit.event_base import grant_ref, peer_ref
 from reconciler.core.audit.events import (
     EVENT_TYPES,
+    ConditionBegun,
+    ConditionEnded,
     EarlierEvent,
     GatewayAdopted,
     GatewayRestored,

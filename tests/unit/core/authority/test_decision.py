@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from reconciler.core.authority.decision import (
     AuthorityFacts,
+    AuthorityReading,
     CertificateIdentity,
     Question,
-    Reading,
     Reason,
     decide,
 )
@@ -45,14 +45,14 @@ FACTS: Final = AuthorityFacts(
     expires_at=NOW + timedelta(days=1),
     peer_status=PeerStatus.ACTIVE,
 )
-HOLDING: Final = Reading(FACTS, NOW, holds=True)
+HOLDING: Final = AuthorityReading(FACTS, NOW, holds=True)
 
 OFFSETS: Final = st.integers(-3, 3).map(lambda hours: NOW + timedelta(hours=hours))
 WORDS: Final = st.sampled_from([*ResourceType, *Verb, "credentials", "Tasks", "*", ""])
 
 
 @st.composite
-def rows(draw: st.DrawFn) -> Reading:
+def rows(draw: st.DrawFn) -> AuthorityReading:
     made = replace(
         FACTS,
         certificate_status=draw(st.sampled_from(IssuanceStatus)),
@@ -62,7 +62,7 @@ def rows(draw: st.DrawFn) -> Reading:
         expires_at=draw(OFFSETS),
         peer_status=draw(st.sampled_from(PeerStatus)),
     )
-    return Reading(made, NOW, draw(st.booleans()) and view_holds(made))
+    return AuthorityReading(made, NOW, draw(st.booleans()) and view_holds(made))
 
 
 def view_holds(facts: AuthorityFacts) -> bool:
@@ -75,7 +75,7 @@ def view_holds(facts: AuthorityFacts) -> bool:
     )
 
 
-def model(row: Reading, question: Question | None) -> str | None:
+def model(row: AuthorityReading, question: Question | None) -> str | None:
     """Every reason that applies, and the first in the order that is promised."""
     facts = row.facts
     reasons = {
@@ -91,7 +91,7 @@ def model(row: Reading, question: Question | None) -> str | None:
 
 
 @given(rows(), st.none() | st.builds(Question, WORDS, WORDS))
-def test_a_decision_is_that_of_the_model(row: Reading, question: Question | None) -> None:
+def test_a_decision_is_that_of_the_model(row: AuthorityReading, question: Question | None) -> None:
     decision = decide(OURS, row, question)
     assert decision.reason == model(row, question)
     assert decision.allowed == (decision.reason is None)
@@ -101,7 +101,7 @@ def test_a_decision_is_that_of_the_model(row: Reading, question: Question | None
 
 @given(rows(), st.none() | st.builds(Question, WORDS, WORDS))
 def test_nothing_but_the_very_certificate_of_the_row_is_known(
-    row: Reading, question: Question | None
+    row: AuthorityReading, question: Question | None
 ) -> None:
     for other in (replace(OURS, serial="a2"), replace(OURS, fingerprint="sha256:" + "1" * 64)):
         assert decide(other, row, question).reason is Reason.CERTIFICATE_UNKNOWN

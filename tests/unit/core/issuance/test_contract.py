@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from reconciler.core.issuance.contract import (
-    Document,
+    ContractDocument,
     GrantDocument,
     InvalidField,
     IssuedDocument,
@@ -44,7 +44,9 @@ DOCUMENTS = [("TokenStatus", TokenState("open", AT)), ("Grant", GRANT), ("Issued
 
 
 @pytest.mark.parametrize(("name", "document"), DOCUMENTS)
-def test_what_is_written_is_read_and_satisfies_its_schema(name: str, document: Document) -> None:
+def test_what_is_written_is_read_and_satisfies_its_schema(
+    name: str, document: ContractDocument
+) -> None:
     written = document.as_json()
     assert type(document).from_json(written) == document
     components = openapi_document()["components"]
@@ -53,7 +55,7 @@ def test_what_is_written_is_read_and_satisfies_its_schema(name: str, document: D
 
 
 @pytest.mark.parametrize("document", [each for _, each in DOCUMENTS])
-def test_each_field_that_is_missing_or_of_another_type_is_named(document: Document) -> None:
+def test_each_field_that_is_missing_or_of_another_type_is_named(document: ContractDocument) -> None:
     written = document.as_json()
     for field in written:
         without: dict[str, Any] = {key: value for key, value in written.items() if key != field}

@@ -1,10 +1,20 @@
-"""What the kernel said of a connection, below the words of the libraries above it."""
+"""What connections of every client share: how long a request may take, and why one failed."""
 
 from __future__ import annotations
 
 import os
 import socket
 import ssl
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: to resolve and connect, between two parts of an answer, and for a request in all."""
+
+    connect_s: float
+    read_s: float
+    total_s: float
 
 
 def system_failure(error: BaseException) -> str:

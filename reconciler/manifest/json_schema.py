@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from reconciler.core.plan.json_schema import plan_schema
+from reconciler.core.plan.json import plan_schema
 from reconciler.manifest.models import GrantManifest, Model, PeerManifest, ScopeModel
 from reconciler.manifest.trust import TrustRules
 

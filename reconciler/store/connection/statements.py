@@ -1,11 +1,14 @@
-"""What a failed statement means, by its SQLSTATE (PostgreSQL, appendix A).
+"""Statements: their parameters, and what a failed one means.
 
-Shown is the primary message at most: a DETAIL line prints the row.
+That is told by its SQLSTATE (PostgreSQL, appendix A). Shown is the primary message at most: a
+DETAIL line prints the row.
 """
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.store.connection.connector import Connector
+
 
 # classes in which a later attempt may succeed, and limits of time that end a session
 _RETRIED: Final = ("08", "53", "57", "58", "25P03", "25P04")
@@ -108,3 +112,12 @@ def _may_pass(cause: BaseException | None, state: str | None) -> bool:
 def _first_line(cause: BaseException | None) -> str:
     """Return why a connection was lost, in libpq's words: they hold nothing of a row."""
     return printable(str(cause).partition("\n")[0], 500)
+
+
+_PARAMETER: Final = re.compile(r"(?<![:\w\\]):(\w+)(?![:\w])")  # `:name`, and no cast (`::`)
+
+
+@lru_cache(maxsize=512)
+def in_driver_form(statement: str) -> bytes:
+    """Return a statement whose parameters are written as psycopg has them."""
+    return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%")).encode()

@@ -63,7 +63,7 @@ class CaPlacement:
     database: dict[str, Any] | None = None
 
 
-def new_authority(name: str, now: datetime) -> CaMaterial:
+def new_ca(name: str, now: datetime) -> CaMaterial:
     """Return a root, an intermediate and the provisioners, all P-256, valid from `now`."""
     root_key, intermediate_key = generate_key(), generate_key()
     root = _ca_certificate(f"{name} Root CA", root_key, None, now, ROOT_LIFE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import signal
 import tempfile
@@ -16,7 +15,7 @@ from reconciler.store.connection import probe
 from reconciler.store.db import Database
 from reconciler.store.migrate import upgrade
 from tests.support.commands.fork_server import fork_server
-from tests.support.database.cluster import running_cluster
+from tests.support.database.cluster import new_database, running_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("tests.support.run_folder",)
 TEMPLATE: Final = "migrated"
-_NUMBERS: Final = itertools.count()
 
 # The same examples in each run, however busy the machine; `--hypothesis-profile=explore` seeks new.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -71,26 +69,21 @@ def template(server: Cluster) -> str:
 
 
 @pytest.fixture
-def database_url(server: Cluster, template: str) -> str:
+def database_url(server: Cluster, template: str) -> Iterator[str]:
     """Give the URL of a freshly migrated database."""
-    return _fresh(server, template)
+    with new_database(server, template) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
-def shared_database_url(server: Cluster, template: str) -> str:
+def shared_database_url(server: Cluster, template: str) -> Iterator[str]:
     """Give the URL of a migrated database that the tests of a module share."""
-    return _fresh(server, template)
+    with new_database(server, template) as url:
+        yield url
 
 
 @pytest.fixture
-def empty_database_url(server: Cluster) -> str:
+def empty_database_url(server: Cluster) -> Iterator[str]:
     """Give the URL of a database in which nothing is."""
-    name = f"empty_{next(_NUMBERS)}"
-    probe.ensure_database(server.url("postgres"), name)
-    return server.url(name)
-
-
-def _fresh(server: Cluster, template: str) -> str:
-    name = f"test_{next(_NUMBERS)}"
-    probe.ensure_database(server.url("postgres"), name, template)
-    return server.url(name)
+    with new_database(server) as url:
+        yield url

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from reconciler.core.privileges import LOGINS
-from reconciler.store.connection import probe
 from reconciler.web.app import make_app
 from tests.support.commands.in_process import Quick
+from tests.support.database.cluster import new_database
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.gateways.grantor import Alpha, Trouble, url_of
 from tests.support.gateways.holder import Holder
@@ -35,10 +34,10 @@ def shared_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Autho
 
 
 @pytest.fixture(scope="session")
-def web_parts(shared_authority: Authority, server: Cluster, template: str) -> Parts:
+def web_parts(shared_authority: Authority, server: Cluster, template: str) -> Iterator[Parts]:
     """What the endpoint's tests serve: they change no rows that another one of them reads."""
-    probe.ensure_database(server.url("postgres"), "web", template)
-    return Parts(server.url("web"), shared_authority.roots, shared_authority.client)
+    with new_database(server, template) as url:
+        yield Parts(url, shared_authority.roots, shared_authority.client)
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +86,11 @@ def own_logins(server: Cluster) -> Iterator[None]:
 
 
 @pytest.fixture
-def beta(server: Cluster, template: str, tmp_path: Path, alpha_address: tuple[str, int]) -> Beta:
-    name = f"beta_{secrets.token_hex(4)}"
-    probe.ensure_database(server.url("postgres"), name, template)
-    return beta_of(server.url(name), tmp_path / "keys", url_of(alpha_address))
+def beta(
+    server: Cluster, template: str, tmp_path: Path, alpha_address: tuple[str, int]
+) -> Iterator[Beta]:
+    with new_database(server, template) as url:
+        yield beta_of(url, tmp_path / "keys", url_of(alpha_address))
 
 
 @pytest.fixture

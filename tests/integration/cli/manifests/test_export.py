@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
@@ -12,10 +11,10 @@ from reconciler.core.source import Source, SourceFile
 from reconciler.manifest.load import load
 from reconciler.reconcile import ApplyOptions, apply, plan
 from reconciler.store.apply.provenance import Provenance
-from reconciler.store.connection import probe
 from reconciler.store.db import Database
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
+from tests.support.database.cluster import new_database
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.manifests.strategies import desired
 
@@ -26,12 +25,6 @@ if TYPE_CHECKING:
     from reconciler.embedded.postgres.server import Cluster
 
 
-def new_database(server: Cluster, template: str) -> str:
-    name = f"export_{secrets.token_hex(4)}"
-    probe.ensure_database(server.url("postgres"), name, template)
-    return server.url(name)
-
-
 @settings(
     deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -39,20 +32,20 @@ def new_database(server: Cluster, template: str) -> str:
 def test_a_plan_of_what_was_exported_is_empty(
     server: Cluster, template: str, tmp_path: Path, source: Desired
 ) -> None:
-    url = new_database(server, template)
-    database = Database(url, "tests")
-    apply(
-        database,
-        source,
-        Provenance("user:tests", "tests"),
-        ApplyOptions(GuardOptions(allow_empty=True)),
-    )
+    with new_database(server, template) as url:
+        database = Database(url, "tests")
+        apply(
+            database,
+            source,
+            Provenance("user:tests", "tests"),
+            ApplyOptions(GuardOptions(allow_empty=True)),
+        )
 
-    exported = Quick(tmp_path, {"MOSAIC_DATABASE_URL": url}).ok("export").out
-    files = (SourceFile("all.yaml", exported.encode()),) if exported else ()
-    again = load(Source("exported", files))
-    with database.transaction() as tx:
-        judged = plan(tx, again, GuardOptions(allow_empty=True))
+        exported = Quick(tmp_path, {"MOSAIC_DATABASE_URL": url}).ok("export").out
+        files = (SourceFile("all.yaml", exported.encode()),) if exported else ()
+        again = load(Source("exported", files))
+        with database.transaction() as tx:
+            judged = plan(tx, again, GuardOptions(allow_empty=True))
     assert judged.plan.changes == ()
     assert {each.name for each in again.peers} == {each.name for each in source.peers}
 

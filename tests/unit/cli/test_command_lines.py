@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -32,12 +33,18 @@ QUOTED: Final = re.compile(rf"`({PROGRAM} [^`]+)`")
 END: Final = re.compile(r"\s(?:\||&&|\|\||;|#|[0-9]?>{1,2}|<|<<)(?=\s|\S|$)|[;&]\s*$|\)|\\$")
 
 
-def texts(path: Path) -> Iterator[str]:
-    """Yield the texts of a module, with WORD for what is put into them, without docstrings."""
-    tree = ast.parse(path.read_text())
-    inner = {id(v) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for v in n.values}
-    docs = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
-    for node in ast.walk(tree):
+@cache
+def texts(path: Path) -> tuple[str, ...]:
+    """Return the texts of a module, with WORD for what is put into them, without docstrings."""
+    source = path.read_text()
+    return tuple(_texts_of(ast.parse(source))) if PROGRAM.split()[0] in source else ()
+
+
+def _texts_of(tree: ast.Module) -> Iterator[str]:
+    nodes = tuple(ast.walk(tree))
+    inner = {id(v) for n in nodes if isinstance(n, ast.JoinedStr) for v in n.values}
+    docs = {id(n.value) for n in nodes if isinstance(n, ast.Expr)}
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             parts = (v.value if isinstance(v, ast.Constant) else "WORD" for v in node.values)
             yield "".join(map(str, parts))

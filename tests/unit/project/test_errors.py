@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import Final
 
 import pytest
 
@@ -23,9 +24,6 @@ from reconciler.web.openapi import CALLS, EVERYWHERE
 from reconciler.web.problems import public_problem
 from tests.support.project.checkout import ROOT
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 KINDS: Final = {kind.__name__: kind for kind in (Retry, Refused, NeedsEdit, Defect)}
 PACKAGE: Final = ROOT / "reconciler"
 # these say what a code means to a reader, and raise nothing
@@ -38,19 +36,17 @@ DESCRIPTIONS: Final = {
 BESIDE_CALLS: Final = {"method_not_allowed"}
 
 
-def nodes() -> Iterator[ast.AST]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if path not in DESCRIPTIONS:
-            yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-
-
-NODES: Final = tuple(nodes())
+@cache
+def nodes() -> tuple[ast.AST, ...]:
+    paths = (path for path in sorted(PACKAGE.rglob("*.py")) if path not in DESCRIPTIONS)
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in paths)
+    return tuple(node for tree in trees for node in ast.walk(tree))
 
 
 def raised() -> dict[str, set[str]]:
     """Return the kinds of error that the source makes with each code that it spells out."""
     kinds: dict[str, set[str]] = defaultdict(set)
-    for node in NODES:
+    for node in nodes():
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
             continue
         code = node.args[0]
@@ -79,7 +75,7 @@ def test_a_kind_is_chosen_where_its_code_is() -> None:
 
 
 def test_every_code_of_the_table_is_raised_somewhere() -> None:
-    texts = {node.value for node in NODES if isinstance(node, ast.Constant)}
+    texts = {node.value for node in nodes() if isinstance(node, ast.Constant)}
     assert set(OUTCOMES) - texts == set()
 
 

@@ -216,6 +216,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "target_unreachable": Outcome(Retry, EXIT_FAILED, "A target of notices cannot be reached"),
     "target_refused": Outcome(Refused, EXIT_FAILED, "A target of notices did not take one"),
     "audit_broken": Outcome(Refused, EXIT_FAILED, "The audit log does not verify"),
+    "audit_archived": Outcome(Refused, EXIT_FAILED, "The audit records are archived"),
     "checkpoint_untrusted": Outcome(Refused, EXIT_FAILED, "The checkpoint is not trusted"),
     "declined": Outcome(Refused, EXIT_FAILED, "The command was cancelled"),
     "schema_differs": Outcome(Refused, EXIT_FAILED, "The database schema differs"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import marshal
 import os
@@ -10,7 +11,7 @@ import secrets
 import stat
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from reconciler.errors import Refused
 
@@ -183,6 +184,41 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def file_beside(path: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
+    """Give a file (0600) that gets the name `path` once the block has filled it, and is synced.
+
+    What a killed process left of it is written over by the next one for the same path.
+
+    Raises:
+        FileExistsError: `path` exists, unless it is to be replaced.
+        Refused: `file_unusable`: another process writes it.
+    """
+    beside = path.with_name(f".{path.name}.partial")
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message, hint = f"another process writes {path}", "wait for it, or name another file"
+            raise Refused("file_unusable", message, hint=hint) from None
+        try:
+            if not replace and os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, "it exists", str(path))
+            os.fchmod(file.fileno(), 0o600)
+            file.truncate()
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if replace:
+                beside.rename(path)
+            else:
+                os.link(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 @contextmanager

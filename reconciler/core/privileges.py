@@ -79,6 +79,7 @@ TABLES: Final[Mapping[str, Table]] = {
             )
         )
     ),
+    "federation_audit_archives": Table(),
     "federation_audit_head": Table(operator=_LOCK, gateway=_LOCK),
     "federation_audit_log": Table(),
     "federation_certificates": Table(

@@ -10,11 +10,11 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.audit.chain import GENESIS, ChainBreak, Head, broken
+from reconciler.core.audit.chain import broken
 from reconciler.core.audit.checkpoint import FILE_NAME, Checkpoint
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import MosaicError, Refused
@@ -22,7 +22,8 @@ from reconciler.files import remedy, write_new
 from reconciler.hook import BOUNDS, run_hook
 from reconciler.loops.jobs import Job, run_jobs
 from reconciler.process import Bounds
-from reconciler.store.audit.cursor import Cursor, cursor_at
+from reconciler.store.audit.cursor import beginning
+from reconciler.store.audit.log import first_hash
 from reconciler.store.db import Database
 from reconciler.store.locks import application_name
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.config import Settings
+    from reconciler.store.audit.cursor import Cursor
     from reconciler.store.connection.conninfo import ConninfoSource
 
     Task = Callable[[asyncio.Event], Coroutine[None, None, None]]
@@ -75,17 +77,18 @@ def newest_file(folder: Path) -> CheckpointFile | None:
 class Checkpoints:
     """Checkpoints of one database, into `folder`, to `command`, or both.
 
-    `cursor` is how far the log has been verified; `pending` is a checkpoint that has not arrived.
+    `cursor` is how far the log has been verified, None before its first record; `pending` is a
+    checkpoint that has not arrived.
     """
 
     database: Database
     folder: Path | None
     command: tuple[str, ...] | None
-    cursor: Cursor = field(default_factory=lambda: Cursor(Head(0, GENESIS)))
+    cursor: Cursor | None = None
     pending: Checkpoint | None = None
     last: Checkpoint | None = None
     bounds: Bounds = BOUNDS
-    _first: bytes = GENESIS  # the hash of the log's first record
+    _first: str | None = None  # the hash of the log's first record
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take them until `stop`, and a last one then."""
@@ -108,7 +111,7 @@ class Checkpoints:
         if self.pending is None and not self._is_due():
             return
         if self.pending is None:
-            self.cursor = Cursor(Head(0, GENESIS))  # all of the log, once a day
+            self.cursor = None  # all of the log, once a day
         self.take(give_up)
 
     def take(self, give_up: Callable[[], bool], known_seq: int = 0) -> None:
@@ -140,17 +143,16 @@ class Checkpoints:
     def _verified(self, give_up: Callable[[], bool]) -> Checkpoint | None:
         while not give_up():
             with self.database.transaction() as tx:
-                page, now = self.cursor.read(tx), tx.now()
-                if self._first == GENESIS and self.cursor.last.seq:
-                    first = cursor_at(tx, 1)
-                    if isinstance(first, ChainBreak):
-                        raise broken(first)
-                    self._first = first.last.hash
+                cursor = self.cursor or beginning(tx)
+                page, now = cursor.read(tx), tx.now()
+                self._first = self._first or first_hash(tx)
+            self.cursor = cursor
             if page.chain_break is not None:
                 raise broken(page.chain_break)
             if not page.full:
-                last = self.cursor.last
-                return Checkpoint(self._first, last.seq, last.hash, now) if last.seq else None
+                last, first = cursor.last, (self._first or "").removeprefix("sha256:")
+                log = bytes.fromhex(first)
+                return Checkpoint(log, last.seq, last.hash, now) if last.seq else None
         return None
 
     def _deliver(self, checkpoint: Checkpoint) -> None:

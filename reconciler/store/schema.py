@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # oldest first; a test holds files to it
 MIGRATIONS: Final = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"),
-    *("0012", "0013", "0014", "0015", "0016"),
+    *("0012", "0013", "0014", "0015", "0016", "0017"),
 )
 HEAD: Final = MIGRATIONS[-1]
 
@@ -33,7 +33,9 @@ EXPECTED_TRIGGERS: Final = frozenset(
         for table in ("federation_peers", "federation_grants", "federation_certificates")
     }
     | {
+        "federation_audit_archives_kept",
         "federation_audit_log_append_only",
+        "federation_audit_log_archived",
         "federation_certificates_queued",
         "federation_certificates_right",
         "federation_enrollment_tokens_right",

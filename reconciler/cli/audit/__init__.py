@@ -1,4 +1,4 @@
-"""Read and verify the audit log."""
+"""Read, verify and archive the audit log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli.shared.command_group import LazyGroup, Room
 
-VERBS = Room("Commands", "audit", ("list", "ack", "checkpoint", "verify"))
+VERBS = Room("Commands", "audit", ("list", "ack", "checkpoint", "verify", "archive"))
 
 
 @click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)

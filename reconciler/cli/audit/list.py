@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.audit.stream import NONE, RecordList, document_of
-from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.audit.stream import NONE, RecordList
+from reconciler.cli.shared.context import archive_option, open_database, read_settings, verb
 from reconciler.cli.shared.moments import MomentType, absolute
 from reconciler.cli.shared.output import list_output, show_list
 from reconciler.core.audit.chain import Record
 from reconciler.core.audit.events import EVENT_TYPES
+from reconciler.core.audit.record_lines import document_of
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
 from reconciler.core.privileges import Role
 from reconciler.errors import NeedsEdit
+from reconciler.store.audit.archives import newest_archive
 from reconciler.store.audit.log import RecordFilter, newest
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
+    from pathlib import Path
 
 NEWEST = 50  # records, if nothing says how many
 COLUMNS = (
@@ -62,6 +65,7 @@ COLUMNS = (
     show_default="50, or none with --after",
     help="The maximum number of records.",
 )
+@archive_option
 @list_output
 @verb
 def command(
@@ -71,22 +75,30 @@ def command(
     after: int | None,
     follow: bool,
     limit: int | None,
+    archives: tuple[Path, ...],
     output: str,
 ) -> None:
     if follow and after is not None and limit is not None:
         raise click.UsageError("--limit and --follow exclude each other")
+    if follow and archives:
+        raise click.UsageError("--archive and --follow exclude each other")
     with (
         open_database(read_settings(), "audit list", Role.READER) as database,
         database.transaction() as tx,
     ):
         moment = absolute(tx, since, "--since") if since is not None else None
         only = RecordFilter(kinds, moment, subject)
-        plain = after is None and not follow
+        plain = after is None and not follow and not archives
         rows = newest(tx, limit or NEWEST, only) if plain else ()
+        archive = newest_archive(tx) if plain and len(rows) < (limit or NEWEST) else None
     for each in kinds if not rows else ():
         _check_kind(each)
+    if archive is not None and (moment is None or moment <= archive.at):
+        click.echo(archive.note("audit list --archive FILE..."), err=True)
     records = RecordList(only, COLUMNS, output)
-    if follow:
+    if archives:
+        records.print_archived(archives, after, limit or (NEWEST if after is None else 0))
+    elif follow:
         records.follow(after, limit or NEWEST)
     elif after is not None:
         records.print_after(after, limit)

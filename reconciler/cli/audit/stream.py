@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -14,15 +14,18 @@ from reconciler.cli.shared.context import open_database, read_settings
 from reconciler.cli.shared.output import MAX_CELL, document_text, json_line, show_list
 from reconciler.cli.shared.watch import repeat
 from reconciler.core.audit.chain import ChainBreak, broken
+from reconciler.core.audit.record_lines import document_of
 from reconciler.core.model.text import printable
-from reconciler.core.model.times import rfc3339
 from reconciler.core.privileges import Role
 from reconciler.errors import Refused
+from reconciler.operations.audit.archive_files import records_from
+from reconciler.store.audit.archives import end_of, newest_archive
 from reconciler.store.audit.cursor import cursor_at
 from reconciler.store.audit.log import head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from reconciler.cli.shared.output import Column
     from reconciler.core.audit.chain import Record
@@ -65,6 +68,28 @@ class RecordList:
         if self.output not in ("jsonl", "name"):
             show_list(documents, self.columns, self.output, NONE)
 
+    def print_archived(self, paths: Sequence[Path], seq: int | None, limit: int) -> None:
+        """Print what archives have after a record, or the newest of it; and what follows them.
+
+        Raises:
+            Refused: `audit_broken`, `file_unusable`.
+        """
+        with (
+            open_database(read_settings(), "audit list", Role.READER) as database,
+            database.transaction(unlimited=True) as tx,
+        ):
+            documents = self._matching(
+                each for each in records_from(tx, paths) if each.seq > (seq or 0)
+            )
+            if seq is None:
+                show_list(list(deque(documents, limit)), self.columns, self.output, NONE)
+            elif self.output in ("jsonl", "name"):
+                for each in islice(documents, limit or None):
+                    click.echo(self._line(each))
+            else:
+                shown = list(islice(documents, limit or None))
+                show_list(shown, self.columns, self.output, NONE)
+
     def follow(self, seq: int | None, newest: int) -> None:
         """Print what is after a record, and each record that is appended, until Ctrl-C.
 
@@ -92,7 +117,7 @@ class RecordList:
             refuse_break(page.chain_break)
             more = page.full
 
-    def _matching(self, records: Sequence[Record]) -> Iterator[Document]:
+    def _matching(self, records: Iterable[Record]) -> Iterator[Document]:
         for each in records:
             if self.only.lets_through(each):
                 yield document_of(each)
@@ -109,27 +134,10 @@ class RecordList:
                 return json_line(document)
 
 
-def document_of(record: Record) -> Document:
-    """Return the document of a record: its body, and what makes it a link of the chain."""
-    body = json.loads(record.body)
-    login = {"login": body["login"]} if "login" in body else {}  # of earlier versions without
-    return {
-        "seq": record.seq,
-        "at": rfc3339(record.at),
-        "kind": record.kind,
-        "actor": record.actor,
-        "subject": record.subject,
-        "data": body["data"],
-        **login,
-        "prev": record.prev.hex(),
-        "hash": record.hash.hex(),
-    }
-
-
 def _cursor(database: Database, seq: int | None, newest: int) -> Cursor:
     with database.transaction() as tx:
         if seq is None:
-            seq = max(0, head(tx).seq - newest)
+            seq = max(end_of(newest_archive(tx)).seq, head(tx).seq - newest)
         cursor = cursor_at(tx, seq)
     if isinstance(cursor, ChainBreak):
         raise broken(cursor)

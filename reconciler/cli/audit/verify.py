@@ -1,6 +1,7 @@
 """Verify the hash chain of the audit log.
 
-Every record is checked against its hash and the record before it. If MOSAIC_ALLOWED_SIGNERS is set,
+Every record is checked against its hash and the record before it, from the end of the newest
+archive on; with --archive, from the first record of the log on. If MOSAIC_ALLOWED_SIGNERS is set,
 each checkpoint must have a valid signature in FILE.sig. It also shows which logins of the database
 can replace the log, and which can only append to it.
 """
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.shared.context import archive_option, open_database, read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
 from reconciler.core.audit.chain import broken
 from reconciler.core.audit.checkpoint import MAX_CHECKPOINT, Checkpoint
@@ -20,11 +21,14 @@ from reconciler.core.model.times import rfc3339
 from reconciler.core.privileges import Role
 from reconciler.crypto import sshsig
 from reconciler.errors import NeedsEdit, Refused
+from reconciler.operations.audit.archive_files import verify_archives
+from reconciler.store.audit.archives import end_of
 from reconciler.store.audit.log import verify
 from reconciler.store.roles.logins import audit_writers
 
 if TYPE_CHECKING:
-    from reconciler.core.audit.chain import ChainBreak, Verification
+    from reconciler.core.audit.chain import ChainBreak
+    from reconciler.core.audit.verification import Verification
 
 MAX_SIGNATURE = 64 * 1024  # octets
 
@@ -38,27 +42,46 @@ MAX_SIGNATURE = 64 * 1024  # octets
     type=click.Path(path_type=Path),
     help="A file that `audit checkpoint` wrote and that the log must match; may be given again.",
 )
+@archive_option
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
-def command(files: tuple[Path, ...], output: str) -> None:
+def command(files: tuple[Path, ...], archives: tuple[Path, ...], output: str) -> None:
     setting = read_settings()
     checkpoints = [(file, *_read(file, setting.allowed_signers)) for file in files]
+    known = [head for _, each, _ in checkpoints for head in each.heads]
     with (
         open_database(setting, "audit verify", Role.READER) as database,
-        database.transaction() as tx,
+        database.transaction(unlimited=True) as tx,
     ):
-        verification = verify(tx, [head for _, each, _ in checkpoints for head in each.heads])
+        archived = verify_archives(tx, archives, known) if archives else 0
+        verification = verify(tx, known)
         writers = audit_writers(tx)
     refuse_broken(verification)
+    archive, start = verification.archive, end_of(verification.archive)
+    for file, each, _ in checkpoints:
+        if archive is not None and not archives and 1 < each.seq < archive.last.seq:
+            raise archive.refusal(f"audit verify --archive FILE... --checkpoint {file}")
+    count = verification.last.seq - (0 if archives else start.seq)
     if output != "text":
         documents = [
             {"file": str(file), "seq": each.seq, "at": rfc3339(each.at), "signer": signer}
             for file, each, signer in checkpoints
         ]
-        document = {"entries": verification.last.seq, "checkpoints": documents}
-        print_document(document | {"logins": writers.as_json()}, output)
+        document = {
+            "entries": count,
+            "archive": archive.as_json() if archive is not None else None,
+            "checkpoints": documents,
+            "logins": writers.as_json(),
+        }
+        print_document(document, output)
         return
-    click.echo(f"{verification.last.seq:,} records verified")
+    of_archives = f", {archived:,} of them in archives" if archives else ""
+    click.echo(f"{count:,} records verified{of_archives}")
+    if archive is not None and not archives:
+        click.echo(
+            f"the records before them, to {start.seq:,} ({rfc3339(archive.at)}), are archived:"
+            " --archive FILE... verifies them too"
+        )
     for file, each, signer in checkpoints:
         signed = f"signed by {signer}" if signer else "its signature was not verified"
         click.echo(f"{file}: seq {each.seq:,} is unchanged since {rfc3339(each.at)}; {signed}")

@@ -1,7 +1,8 @@
 """Show what was granted to whom at a given time.
 
 TIME is an RFC 3339 time, a date, or a duration ago such as 2h. A date is its first moment in UTC.
-The answer comes from the audit log alone, which is verified up to that time.
+The answer comes from the audit log alone, which is verified up to that time. If those records are
+archived, name the archives with --archive, from the first one on.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.shared.context import archive_option, open_database, read_settings, verb
 from reconciler.cli.shared.moments import MomentType, absolute
 from reconciler.cli.shared.output import output_option, print_document, show_list
 from reconciler.core.model.times import rfc3339
 from reconciler.core.privileges import Role
-from reconciler.store.audit.queries import state_at
+from reconciler.operations.audit.archive_files import archived_records
+from reconciler.store.audit.moment import state_at
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
+    from pathlib import Path
 
 COLUMNS = (
     ("GRANT", lambda row: str(row["name"])),
@@ -33,15 +36,17 @@ COLUMNS = (
 
 @click.command(help=__doc__)
 @click.argument("moment", type=MomentType(), metavar="TIME")
+@archive_option
 @output_option
 @verb
-def command(moment: datetime | timedelta, output: str) -> None:
+def command(moment: datetime | timedelta, archives: tuple[Path, ...], output: str) -> None:
     with (
         open_database(read_settings(), "at", Role.READER) as database,
         database.transaction() as tx,
     ):
         when = absolute(tx, moment, "TIME")
-        document = {"at": rfc3339(when), **state_at(tx, when)}
+        archived = archived_records(tx, archives) if archives else None
+        document = {"at": rfc3339(when), **state_at(tx, when, archived)}
     if output != "table":
         print_document(document, output)
         return

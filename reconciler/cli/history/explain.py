@@ -23,11 +23,13 @@ from reconciler.core.issuance.serials import parse_certificate
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
 from reconciler.core.privileges import Role
+from reconciler.store.audit.archives import newest_archive
 from reconciler.store.audit.queries import explain_grant, explain_peer, explain_serial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+BEGINNINGS = (".created", ".replaced")  # of the events with which the records of a row begin
 READ = {
     "grant": explain_grant,
     "peer": explain_peer,
@@ -58,6 +60,13 @@ def command(words: tuple[str, ...], output: str) -> None:
         database.transaction() as tx,
     ):
         stories: list[dict[str, Any]] = contract(READ[kind](tx, it))
+        archive = newest_archive(tx)
+    for each in stories:
+        begun = any(record["kind"].endswith(BEGINNINGS) for record in each["entries"])
+        if archive is not None and not begun:
+            subject = f"{'peer' if kind == 'peer' else 'grant'}/{each['name']}"
+            command = f"audit list --archive FILE... --subject {subject}"
+            click.echo(archive.note(command), err=True)
     if output != "table":
         print_document(stories, output)
         return

@@ -14,6 +14,7 @@ from reconciler.cli.plan.options import IdentityType
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.cli.shared.output import list_output, show_list
 from reconciler.core.privileges import Role
+from reconciler.store.audit.archives import newest_archive
 from reconciler.store.audit.queries import history
 
 if TYPE_CHECKING:
@@ -48,4 +49,8 @@ def command(subject: Identity | None, limit: int, output: str) -> None:
         database.transaction() as tx,
     ):
         rows = contract(history(tx, wanted, limit))
+        archive = newest_archive(tx) if len(rows) < limit else None
+    if archive is not None:
+        of_subject = f" --subject {wanted}" if wanted is not None else ""
+        click.echo(archive.note(f"audit list --archive FILE...{of_subject}"), err=True)
     show_list(rows, COLUMNS, output, "nothing has happened yet")

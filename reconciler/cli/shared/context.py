@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -37,6 +38,14 @@ wait_lock = click.option(
     help="The time to wait if the lock is taken.",
 )
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+archive_option = click.option(
+    "--archive",
+    "archives",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A file of `audit archive`, to be read too; may be given again.",
+)
 token_life_option = click.option(
     "--token-life",
     type=DURATION,

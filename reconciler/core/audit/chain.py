@@ -57,19 +57,6 @@ class ChainBreak:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """How far a log verifies: the first record's hash, the last good one, and the break after it.
-
-    `at` is when it was read, by the database's clock.
-    """
-
-    first: bytes
-    last: Head
-    at: datetime
-    chain_break: ChainBreak | None
-
-
 def chain(
     head: Head, at: datetime, actor: str, events: Iterable[Event], *, login: str
 ) -> tuple[Record, ...]:

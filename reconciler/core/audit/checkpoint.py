@@ -14,7 +14,7 @@ from reconciler.core.model.times import parse_rfc3339, rfc3339
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.core.audit.chain import Verification
+    from reconciler.core.audit.verification import Verification
 
 FORMAT: Final = "mosaic-checkpoint-v1"
 MAX_CHECKPOINT: Final = 4096  # octets

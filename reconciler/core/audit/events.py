@@ -120,6 +120,26 @@ class RestoreConfirmed(GatewayEvent):
     subject: str = "gateway"
 
 
+@dataclass(frozen=True, slots=True)
+class AuditArchived(GatewayEvent):
+    """Records of the log were moved to a file, whose digest is `sha256`.
+
+    `hash` and `until` are those of the last of them, `log` is the hash of the log's first record,
+    and `state` the digest of what all records up to the last say of rows.
+    """
+
+    kinds = ("audit.archived",)
+    first: int
+    last: int
+    hash: str
+    log: str
+    until: datetime = field(metadata=TIME)
+    file: str
+    sha256: str
+    state: str
+    subject: str = "audit"
+
+
 Event: TypeAlias = (
     row_events.RowCreated
     | row_events.RowUpdated
@@ -161,6 +181,7 @@ Event: TypeAlias = (
     | GatewayRestored
     | GatewayAdopted
     | RestoreConfirmed
+    | AuditArchived
 )
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {

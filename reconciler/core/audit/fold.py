@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.core.audit import certificate_events, events, row_events
 from reconciler.core.audit.events import EarlierEvent, parse_event
-from reconciler.core.audit.state import AuditState, RowState
 from reconciler.core.model.observed import Hold
 from reconciler.core.model.spec import check_spec, digest_of
 from reconciler.core.model.states import HoldKind
@@ -22,16 +21,18 @@ if TYPE_CHECKING:
     from reconciler.core.audit.chain import Record
     from reconciler.core.audit.event_base import RowEvent
     from reconciler.core.audit.events import Event
+    from reconciler.core.audit.state import AuditState, RowState
 
 # kinds of records that name a row since rows have ids in the log
 _OF_ROWS: Final = ("peer.", "grant.", "hold.", "issuance.", "certificate.issued")
 
 
-def fold(records: Iterable[Record]) -> AuditState:
-    """Return what the records, oldest first, say of rows and certificates."""
-    state = AuditState()
-    extend(state, records)
-    return state
+def event_of(record: Record) -> Event | EarlierEvent | None:
+    """Return the event of a record; None if its details are not of its kind."""
+    try:
+        return parse_event(record.kind, record.subject, json.loads(record.body)["data"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 def extend(state: AuditState, records: Iterable[Record]) -> set[str]:
@@ -101,6 +102,7 @@ def _take(state: AuditState, event: Event | EarlierEvent, record: Record) -> Non
             | events.GatewayRestored()
             | events.GatewayAdopted()
             | events.RestoreConfirmed()
+            | events.AuditArchived()
         ):
             pass
         case _:

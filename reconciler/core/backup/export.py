@@ -1,22 +1,19 @@
-"""What an export of the audit log tells after a backup: what was taken away, to take it away again.
-
-An export has a record a line, as JSON: its columns, its `data` and `login`, `prev` and `hash` in
-hex. The body may be left out, as it has one spelling only.
-"""
+"""What an export of the audit log says was taken away after a backup, to take it away again."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reconciler.core.audit.certificate_events import (
     CertificateIssued,
     CertificateRevokedAtCa,
     CertificateRevokedElsewhere,
 )
-from reconciler.core.audit.chain import Head, Record, check_record
+from reconciler.core.audit.chain import Head, check_record
 from reconciler.core.audit.events import parse_event
+from reconciler.core.audit.record_lines import record_of
 from reconciler.core.audit.row_events import (
     GrantResumed,
     GrantRevoked,
@@ -24,12 +21,12 @@ from reconciler.core.audit.row_events import (
     HoldReleased,
     PeerRevoked,
 )
-from reconciler.core.model.spec import canonical_json
-from reconciler.core.model.times import parse_rfc3339, rfc3339
+from reconciler.core.model.times import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from reconciler.core.audit.chain import Record
     from reconciler.core.audit.event_base import RowRef
 
 
@@ -66,7 +63,10 @@ def read_export(lines: Iterable[str], head: Head) -> LaterRecords:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        record = _record(line, number)
+        try:
+            record = record_of(line)
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
         if record.seq < head.seq or (record.seq == head.seq and record.hash == head.hash):
             continue  # the backup has it
         if record.seq <= head.seq:
@@ -104,28 +104,3 @@ def _take(later: LaterRecords, record: Record) -> None:
 
 def _taken(row: RowRef, reason: str, by: str, *, held: bool) -> TakenAway:
     return TakenAway(row, f"{reason} ({by})".lstrip(), held)
-
-
-def _record(line: str, number: int) -> Record:
-    try:
-        document: dict[str, Any] = json.loads(line)
-        names = ("seq", "at", "kind", "actor", "login", "subject", "data")
-        body = document.get("body")
-        if not isinstance(body, str):  # its one spelling; the hash tells whether it is
-            body = canonical_json({name: document[name] for name in names if name in document})
-        return Record(
-            seq=int(document["seq"]),
-            at=parse_rfc3339(document["at"]),
-            kind=str(document["kind"]),
-            actor=str(document["actor"]),
-            subject=str(document["subject"]),
-            body=body,
-            prev=_digest(document["prev"]),
-            hash=_digest(document["hash"]),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise ValueError(f"line {number} is not a record of an audit log") from None
-
-
-def _digest(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("sha256:"))

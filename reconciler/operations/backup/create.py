@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import tempfile
@@ -22,8 +21,8 @@ from typing import IO, TYPE_CHECKING, Final
 from reconciler.config import require
 from reconciler.core.backup.manifest import BackupManifest, DatabaseState, Member, TableRows
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.files import remedy, sync_folder
-from reconciler.operations.backup.archive import CHUNK, MODE, write_archive
+from reconciler.files import file_beside, remedy
+from reconciler.operations.backup.archive import CHUNK, write_archive
 from reconciler.operations.backup.files import (
     VARIABLES,
     files_of,
@@ -103,7 +102,7 @@ def create_backup(
             is missing.
     """
     try:
-        with _beside(path, force=force) as target, _spool(path.parent) as spool:
+        with file_beside(path, replace=force) as target, _spool(path.parent) as spool:
             contents, state = _snapshot(database, settings, ca, spool)
             if not settings.embedded:
                 contents[VARIABLES] = variables(settings)
@@ -121,6 +120,8 @@ def create_backup(
                     (contents[member.name],) if member.name in contents else spool.chunks(member)
                 ),
             )
+    except FileExistsError:
+        raise existing(path) from None
     except OSError as error:
         raise Refused(
             "file_unusable", f"{path} cannot be written: {error.strerror}", hint=remedy(error)
@@ -172,39 +173,6 @@ def _spool(folder: Path) -> Iterator[_Spool]:
     # without a name: whatever ends this process leaves nothing of it
     with tempfile.TemporaryFile(dir=folder) as file:
         yield _Spool(file)
-
-
-@contextmanager
-def _beside(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
-    """Give a file (0600) that gets the name `path` once the block has filled it.
-
-    What a killed backup left is written over by the next one to the same path.
-    """
-    beside = path.with_name(f".{path.name}.partial")
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(beside, flags, MODE), "wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            message = f"another process writes a backup to {path}"
-            raise Refused("file_unusable", message, hint="wait for it, or name another") from None
-        try:
-            if not force:
-                refuse_existing(path)
-            os.fchmod(file.fileno(), MODE)
-            file.truncate()
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            if force:
-                beside.rename(path)
-            else:
-                os.link(beside, path)
-        except FileExistsError:
-            raise existing(path) from None
-        finally:
-            beside.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def refuse_existing(path: Path) -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.core.audit.chain import (
-    GENESIS,
     ChainBreak,
     Head,
     Record,
     check_records,
     record_hash,
 )
+from reconciler.store.audit.archives import end_of, newest_archive
 from reconciler.store.audit.log import PAGE, PAGE_AFTER, RECORD, has_record
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ class Cursor:
 
         What is appended is appended with the head, so a record up to the head that is read first
         is either there or missing.
+
+        Raises:
+            Refused: `audit_archived`: the next records have left the database.
         """
+        require_live(tx, self.last.seq)
         head = tx.row("SELECT seq, hash FROM federation_audit_head")
         if head is None:
             reason = "the row that names the newest record is missing"
@@ -55,6 +59,8 @@ class Cursor:
         records = tuple(map(Record._make, rows))
         count, chain_break = check_records(self.last, records)
         page = RecordPage(records[:count], chain_break)
+        if chain_break is not None:
+            require_live(tx, self.last.seq)  # they may have been archived since the first look
         if count:
             self.last = Head(records[count - 1].seq, records[count - 1].hash)
         if chain_break is not None:
@@ -65,10 +71,32 @@ class Cursor:
         return page
 
 
+def require_live(tx: Tx, seq: int) -> None:
+    """Raise where what follows a record is archived.
+
+    Raises:
+        Refused: `audit_archived`.
+    """
+    archive = newest_archive(tx)
+    if archive is not None and seq < archive.last.seq:
+        raise archive.refusal(f"audit list --archive FILE... --after {seq}")
+
+
+def beginning(tx: Tx) -> Cursor:
+    """Return the cursor before all records that are in the database."""
+    return Cursor(end_of(newest_archive(tx)))
+
+
 def cursor_at(tx: Tx, seq: int) -> Cursor | ChainBreak:
-    """Return the cursor behind a record, 0 for the beginning; or what is wrong with the record."""
-    if seq == 0:
-        return Cursor(Head(0, GENESIS))
+    """Return the cursor behind a record, 0 for the beginning; or what is wrong with the record.
+
+    Raises:
+        Refused: `audit_archived`.
+    """
+    require_live(tx, seq)
+    start = beginning(tx)
+    if seq == start.last.seq:
+        return start
     row = tx.row(f"SELECT {RECORD} FROM federation_audit_log WHERE seq = :seq", seq=seq)
     if row is None:
         return ChainBreak(seq, "there is no such record")

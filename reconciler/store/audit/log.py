@@ -10,12 +10,15 @@ from reconciler.core.audit.chain import (
     ChainBreak,
     Head,
     Record,
-    Verification,
     check_records,
 )
+from reconciler.core.audit.events import AuditArchived
+from reconciler.core.audit.fold import event_of
+from reconciler.core.audit.verification import Verification
 from reconciler.core.model.spec import canonical_json
 from reconciler.core.model.times import parse_rfc3339
 from reconciler.garbage import uncollected
+from reconciler.store.audit.archives import NOT_RECORDED, end_of, newest_archive, state_digest
 from reconciler.store.db import as_json
 from reconciler.store.notices import outbox
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from reconciler.core.audit.archive import Archive
     from reconciler.core.audit.events import Event
     from reconciler.store.db import Tx
 
@@ -32,6 +36,9 @@ PAGE_AFTER: Final = (
     f"SELECT {RECORD} FROM federation_audit_log"
     " WHERE seq > :after AND seq <= :newest ORDER BY seq LIMIT :page"
 )
+
+ARCHIVED: Final = AuditArchived.kinds[0]
+OTHER_HASH: Final = "a checkpoint has another hash for it"
 
 # What a statement ends with that appends: the lock of the head is the last that is waited for.
 APPENDED: Final = "federation_append_events(:actor, CAST(:events AS jsonb)) AS appended"
@@ -79,16 +86,24 @@ def head(tx: Tx) -> Head:
 
 def first_hash(tx: Tx) -> str | None:
     """Return the hash of the first record, by which a log is known; None where it has none yet."""
-    row = tx.row("SELECT encode(hash, 'hex') AS hash FROM federation_audit_log WHERE seq = 1")
+    row = tx.row(
+        "SELECT encode(hash, 'hex') AS hash FROM federation_audit_log WHERE seq = 1"
+        " UNION ALL (SELECT encode(log_hash, 'hex') FROM federation_audit_archives LIMIT 1)"
+    )
     return f"sha256:{row['hash']}" if row is not None else None
 
 
 def has_record(tx: Tx, record: Head) -> bool:
-    """Tell whether the log has a record; every log has the one before its first."""
+    """Tell whether the log has a record, or ends an archive with it.
+
+    Every log has the one before its first.
+    """
     if record == Head(0, GENESIS):
         return True
     row = tx.row(
-        "SELECT 1 FROM federation_audit_log WHERE seq = :seq AND hash = :hash",
+        "SELECT 1 FROM federation_audit_log WHERE seq = :seq AND hash = :hash"
+        " UNION ALL SELECT 1 FROM federation_audit_archives"
+        " WHERE last_seq = :seq AND last_hash = :hash",
         seq=record.seq,
         hash=record.hash,
     )
@@ -97,27 +112,57 @@ def has_record(tx: Tx, record: Head) -> bool:
 
 @uncollected()
 def verify(tx: Tx, known: Sequence[Head] = ()) -> Verification:
-    """Return how far the log verifies, from its first record on; `known` are records it must have.
+    """Return how far the log verifies, from the end of its newest archive on.
 
+    `known` are records that it must have: of those in archives, the first one and their last ones.
     What is appended meanwhile is left to the next time.
     """
+    while True:
+        archive = newest_archive(tx)
+        verification = _verify(tx, archive, known)
+        if verification.chain_break is None or newest_archive(tx) == archive:
+            return verification
+
+
+def _verify(tx: Tx, archive: Archive | None, known: Sequence[Head]) -> Verification:
     end = tx.one(  # one statement, so one snapshot: others may append while we read
         "SELECT now() AS at, h.seq, h.hash,"
         " (SELECT coalesce(max(seq), 0) FROM federation_audit_log) AS newest"
         " FROM (VALUES (1)) AS one LEFT JOIN federation_audit_head AS h ON true"
     )
-    first, last = GENESIS, Head(0, GENESIS)
-    for page in _pages(tx, end["newest"]):
+    first, last = archive.log if archive is not None else GENESIS, end_of(archive)
+    chain_break = _break_at_start(archive, known)
+    removal = archive.event(state_digest(tx, archive)) if archive is not None else None
+    recorded = removal is None
+    for page in record_pages(tx, last.seq, end["newest"]) if chain_break is None else ():
         count, chain_break = check_records(last, page)
         for at, each in ((each.seq - last.seq - 1, each) for each in known):
             if 0 <= at < count and page[at].hash != each.hash:
                 count = at
-                chain_break = ChainBreak(each.seq, "a checkpoint has another hash for it")
+                chain_break = ChainBreak(each.seq, OTHER_HASH)
         first = page[0].hash if count and last.seq == 0 else first
         last = Head(page[count - 1].seq, page[count - 1].hash) if count else last
+        recorded = recorded or any(
+            each.kind == ARCHIVED and event_of(each) == removal for each in page[:count]
+        )
         if chain_break is not None:
-            return Verification(first, last, end["at"], chain_break)
-    return Verification(first, last, end["at"], _break_at_end(last, end, known))
+            break
+    if chain_break is None and not recorded:
+        chain_break = ChainBreak(end_of(archive).seq, NOT_RECORDED)
+    if chain_break is None:
+        chain_break = _break_at_end(last, end, known)
+    return Verification(first, last, end["at"], chain_break, archive)
+
+
+def _break_at_start(archive: Archive | None, known: Sequence[Head]) -> ChainBreak | None:
+    """Return which of the records that the log must have is not the one of its archives."""
+    if archive is None:
+        return None
+    expected = {1: archive.log, archive.last.seq: archive.last.hash}
+    for each in known:
+        if expected.get(each.seq, each.hash) != each.hash:
+            return ChainBreak(each.seq, OTHER_HASH)
+    return None
 
 
 def _break_at_end(last: Head, end: Mapping[str, Any], known: Sequence[Head]) -> ChainBreak | None:
@@ -176,15 +221,14 @@ def newest(tx: Tx, limit: int, only: RecordFilter) -> list[dict[str, Any]]:
     return rows[::-1]
 
 
-def read_records(tx: Tx) -> Iterator[Record]:
-    """Yield the records, oldest first."""
-    for page in _pages(tx, 2**62):
+def read_records(tx: Tx, after: int) -> Iterator[Record]:
+    """Yield the records after a number, oldest first."""
+    for page in record_pages(tx, after, 2**62):
         yield from page
 
 
-def _pages(tx: Tx, newest_seq: int) -> Iterator[list[Record]]:
-    """Yield the records, oldest first, so many at once."""
-    after = 0
+def record_pages(tx: Tx, after: int, newest_seq: int) -> Iterator[list[Record]]:
+    """Yield the records after a number and up to another, oldest first, so many at once."""
     while rows := tx.tuples(PAGE_AFTER, after=after, newest=newest_seq, page=PAGE):
         yield list(map(Record._make, rows))
         after = rows[-1][0]

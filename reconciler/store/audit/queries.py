@@ -1,23 +1,18 @@
-"""The audit log read for people and auditors: of an object, of a moment, verified on the way."""
+"""The audit log read for people: of everything, of an object, of a row."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core.audit.chain import GENESIS, Head, check_record
-from reconciler.core.audit.fold import fold
-from reconciler.core.audit.snapshot import snapshot
 from reconciler.core.model.spelling import nearest_label
 from reconciler.errors import Refused
-from reconciler.store.audit.log import read_records
+from reconciler.store.audit.archives import newest_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
     from uuid import UUID
 
-    from reconciler.core.audit.chain import Record
     from reconciler.store.db import Tx
 
 _RECORD = "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
@@ -52,40 +47,6 @@ _PEER = (
 )
 
 
-def state_at(tx: Tx, moment: datetime) -> dict[str, Any]:
-    """Return what was granted at a moment, with the number of the last record before it.
-
-    Raises:
-        Refused: `audit_broken`: a record before that moment does not verify.
-    """
-    records = _VerifiedRecords(tx, moment)
-    state = fold(records)
-    unread = sorted(state.unnamed_kinds)
-    return {"seq": records.last.seq, "unread": unread, **snapshot(state, moment)}
-
-
-class _VerifiedRecords:
-    """The records up to a moment, each verified as it is read; `last` is the newest of them."""
-
-    def __init__(self, tx: Tx, moment: datetime) -> None:
-        self.last = Head(0, GENESIS)
-        self._tx = tx
-        self._moment = moment
-
-    def __iter__(self) -> Iterator[Record]:
-        for record in read_records(self._tx):
-            if record.at > self._moment:
-                return
-            if (chain_break := check_record(self.last, record)) is not None:
-                raise Refused(
-                    "audit_broken",
-                    f"the audit log breaks at seq {chain_break.seq}: {chain_break.reason}",
-                    hint="what was granted then is unknown; see `mosaic federation audit verify`",
-                )
-            self.last = Head(record.seq, record.hash)
-            yield record
-
-
 def history(tx: Tx, subject: str | None, limit: int) -> list[dict[str, Any]]:
     """Return the newest records, oldest first; of an object, by every name that it had.
 
@@ -102,6 +63,8 @@ def history(tx: Tx, subject: str | None, limit: int) -> list[dict[str, Any]]:
     if subject is not None and not rows:
         known = [row["subject"] for row in tx.rows("SELECT DISTINCT subject FROM"
                                                    " federation_audit_log")]  # fmt: skip
+        if (archive := newest_archive(tx)) is not None:
+            raise archive.refusal(f"audit list --archive FILE... --subject {subject}")
         raise unknown(subject, known)
     return [_record(row) for row in reversed(rows)]
 

@@ -12,6 +12,7 @@ from reconciler.core.audit.events import GatewayAdopted, RestoreConfirmed
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import NeedsEdit, Refused, Retry
 from reconciler.store.audit import log as audit
+from reconciler.store.audit.archives import end_of, newest_archive
 from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def replaced(tx: Tx, seen: SeenHead | None) -> str | None:
         return "its rows were written on another server"
     if seen is None or row["epoch"] > seen.epoch or audit.has_record(tx, seen.head):
         return None
+    if seen.head.seq < end_of(newest_archive(tx)).seq:
+        return None  # it is in a file now, and this log is longer than the one that was seen
     return f"its audit log does not have record {seen.head.seq}, which this gateway has seen"
 
 

@@ -18,11 +18,13 @@ from reconciler.core.drift.detection import find_drift, live_subject
 from reconciler.errors import Retry
 from reconciler.garbage import uncollected
 from reconciler.store.audit import log as audit
+from reconciler.store.audit.archives import archived_state, end_of, newest_archive
 from reconciler.store.drift import evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.core.audit.archive import Archive
     from reconciler.core.audit.chain import Record
     from reconciler.core.drift.model import Drift, HandChange
     from reconciler.store.db import Tx
@@ -80,15 +82,20 @@ class DriftDetector:
         if the log has grown meanwhile, what has changed is read again.
         """
         for _ in range(MAX_TRIES):
-            before = audit.head(tx)
-            drifts = self._look(tx)
-            if audit.head(tx) == before:
+            before, archive = audit.head(tx), newest_archive(tx)
+            drifts = self._look(tx, archive)
+            if newest_archive(tx) != archive:
+                self._forget()  # records may have left the log unread
+            elif audit.head(tx) == before:
                 break
         return drifts
 
-    def _look(self, tx: Tx) -> tuple[Drift, ...]:
-        if not self._log_is_as_read(tx):
+    def _look(self, tx: Tx, archive: Archive | None) -> tuple[Drift, ...]:
+        start = end_of(archive)
+        if self._head.seq < start.seq or not self._log_is_as_read(tx):
             self._forget()
+            if archive is not None:
+                self._state, self._head = archived_state(tx, archive), start
         marks = evidence.row_marks(tx)
         certificates = evidence.stored_certificates(tx)
         self._read_hand_changes(tx)

@@ -13,7 +13,7 @@ from reconciler.core.audit.certificate_events import (
     TokenMinted,
 )
 from reconciler.core.audit.chain import Record
-from reconciler.core.audit.events import RequestsRefused
+from reconciler.core.audit.events import AuditArchived, RequestsRefused
 from reconciler.core.drift.model import HandChange, StoredCertificate, StoredRow
 from reconciler.core.model.observed import ByHand
 from reconciler.core.model.spec import MAX_LIFETIME, Kind
@@ -65,6 +65,7 @@ _OF_NO_STATE: Final = [
     *IssuanceGivenUp.kinds,
     *TokenMinted.kinds,
     *RequestsRefused.kinds,
+    *AuditArchived.kinds,
 ]
 _OF_CERTIFICATES: Final = [*CertificateIssued.kinds, *CertificateRevokedAtCa.kinds]
 _NAMES: Final = """

@@ -23,6 +23,7 @@ from reconciler.core.model.states import HoldKind
 from reconciler.errors import Refused
 from reconciler.store import ending
 from reconciler.store.audit import log as audit
+from reconciler.store.audit.archives import newest_archive
 from reconciler.store.db import new_id
 from reconciler.store.locks import actor_name
 
@@ -134,6 +135,9 @@ def acknowledge(tx: Tx, seq: int, actor: str) -> bool:
 def _no_signal(tx: Tx, seq: int) -> Refused:
     hint = "`mosaic federation status` shows the signals that wait, each with its SEQ"
     record = tx.row("SELECT kind FROM federation_audit_log WHERE seq = :seq", seq=seq)
+    archive = newest_archive(tx)
+    if record is None and archive is not None and seq <= archive.last.seq:
+        return archive.refusal(f"audit list --archive FILE... --after {seq - 1} --limit 1")
     if record is None:
         return Refused("name_unknown", f"the audit log has no record {seq}", hint=hint)
     return Refused(

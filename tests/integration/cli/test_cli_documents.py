@@ -46,6 +46,7 @@ def test_documents_of_what_is_checked(mosaic: Quick) -> None:
     logins = {"replace": ["mosaic"], "append": []}
     assert verified == {
         "entries": verified["entries"],
+        "archive": None,
         "checkpoints": [],
         "logins": logins | {"append": verified["logins"]["append"]},  # as other tests left them
     }

@@ -42,13 +42,13 @@ def nobody_serves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    made = _with_provisioners(shell(tmp_path, database_url))
+    made = with_provisioners(shell(tmp_path, database_url))
     write(tmp_path / "manifests", beta=peer_manifest(), **MANIFESTS)
     made.ok("apply", "--yes")
     return made
 
 
-def _with_provisioners(made: Quick) -> Quick:
+def with_provisioners(made: Quick) -> Quick:
     folder = made.cwd / "gateway" / "provisioners"
     folder.mkdir()
     (folder / "peers.json").write_text("{}")
@@ -222,7 +222,7 @@ def test_keys_that_are_exchanged_during_a_backup_are_in_it_as_the_rows_need_them
     with pytest.raises(MosaicError):
         beta.renew()
     assert beta.held().next_sealed_key is not None
-    mosaic = _with_provisioners(shell(tmp_path, beta.rows.url))
+    mosaic = with_provisioners(shell(tmp_path, beta.rows.url))
     keyring = Path(mosaic.variables["MOSAIC_KEYRING"])
     shutil.rmtree(keyring)
     (tmp_path / "keys").rename(keyring)

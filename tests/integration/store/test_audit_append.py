@@ -33,7 +33,7 @@ def test_records_have_the_bytes_and_hashes_of_the_core(database_url: str) -> Non
         with rows.database.transaction() as tx:
             assert audit.append(tx, f"user:{TEXT}", EVENTS[:count]) > 0
     with rows.database.transaction() as tx:
-        written = list(audit.read_records(tx))
+        written = list(audit.read_records(tx, 0))
         login = rows.one("SELECT session_user::text")
         assert audit.verify(tx).chain_break is None
 

@@ -18,7 +18,7 @@ from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key, private_key_pem
 from reconciler.errors import Retry
 from reconciler.loops.workers import recover, refresh_crl, revoke_due
-from reconciler.store.audit.queries import state_at
+from reconciler.store.audit.moment import state_at
 from reconciler.store.issuance import begin as enrollment
 from reconciler.store.issuance import tokens
 from tests.support.gateways.enrollee import (

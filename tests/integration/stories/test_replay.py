@@ -13,7 +13,7 @@ from reconciler.core.model.times import rfc3339
 from reconciler.errors import MosaicError
 from reconciler.reconcile import expire
 from reconciler.store import holds
-from reconciler.store.audit.queries import state_at
+from reconciler.store.audit.moment import state_at
 from reconciler.store.locks import locked
 from reconciler.store.rename import rename
 from tests.support.commands.in_process import Quick

@@ -11,19 +11,27 @@ import pytest
 from reconciler.core.audit.certificate_events import CertificateIssued, CertificateRevokedAtCa
 from reconciler.core.audit.chain import GENESIS, Head, Record, chain
 from reconciler.core.audit.event_base import grant_ref, peer_ref
-from reconciler.core.audit.fold import fold
+from reconciler.core.audit.fold import extend
 from reconciler.core.audit.row_events import RowCreated, RowUpdated
 from reconciler.core.audit.snapshot import snapshot
+from reconciler.core.audit.state import AuditState
 from reconciler.core.drift.detection import find_drift
 from reconciler.core.drift.model import DriftKind, StoredCertificate, StoredRow
 from reconciler.core.model.spec import Direction, Kind, PeerSpec, spec_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconciler.core.audit.events import Event
-    from reconciler.core.audit.state import AuditState
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SPEC = PeerSpec(Direction.INBOUND, "Beta")
+
+
+def fold(records: Iterable[Record]) -> AuditState:
+    state = AuditState()
+    extend(state, records)
+    return state
 
 
 def state_of(*events: Event) -> AuditState:

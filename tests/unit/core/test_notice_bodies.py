@@ -190,6 +190,7 @@ def test_each_event_is_told_or_is_known_not_to_be() -> None:
         events.GatewayRestored,
         events.GatewayAdopted,
         events.RestoreConfirmed,
+        events.AuditArchived,
     }
     assert set(get_args(Event)) - derive._READERS.keys() == untold
 

@@ -33,6 +33,7 @@ from reconciler.core.audit.chain import GENESIS, Head, chain
 from reconciler.core.audit.event_base import grant_ref, peer_ref
 from reconciler.core.audit.events import (
     EVENT_TYPES,
+    AuditArchived,
     ConditionBegun,
     ConditionEnded,
     EarlierEvent,
@@ -404,6 +405,21 @@ STORED: list[tuple[Event, str, str, dict[str, Any]]] = [
         {"epoch": 7, "reason": "another database server", "tokens": 2, "serials": ["1f"]},
     ),
     (RestoreConfirmed(7), "gateway.confirmed", "gateway", {"epoch": 7}),
+    (
+        AuditArchived(3, 41, "sha256:1", "sha256:2", AT, "old.jsonl", "sha256:3", "sha256:4"),
+        "audit.archived",
+        "audit",
+        {
+            "first": 3,
+            "last": 41,
+            "hash": "sha256:1",
+            "log": "sha256:2",
+            "until": "2026-06-01T12:00:00Z",
+            "file": "old.jsonl",
+            "sha256": "sha256:3",
+            "state": "sha256:4",
+        },
+    ),
 ]
 
 

@@ -1,0 +1,79 @@
+"""Move old records of the audit log out of the database, into FILE.
+
+FILE gets the records before SEQ or DATE as JSON Lines, is read back and verified, and only then are
+the records removed. `audit verify --archive FILE` still follows them. Only the login that owns the
+tables can do this. If it is interrupted, run the same command again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.shared.context import (
+    confirm,
+    open_database,
+    print_gateway,
+    print_hint,
+    read_settings,
+    verb,
+    yes_option,
+)
+from reconciler.cli.shared.input import working_directory
+from reconciler.cli.shared.moments import MomentType, absolute
+from reconciler.core.model.text import counted
+from reconciler.core.model.times import rfc3339
+from reconciler.operations.audit.archive import archive_records
+from reconciler.store.audit.removal import records_before, require_owner
+from reconciler.store.locks import actor_name
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+
+class _BeforeType(click.ParamType["int | datetime | timedelta"]):
+    name = "before"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | datetime | timedelta:
+        text = str(value)
+        if text.isascii() and text.isdecimal() and len(text) < 19:
+            return int(text)
+        return MomentType().convert(value, param, ctx)
+
+
+@click.command(help=__doc__)
+@click.argument("file")
+@click.option(
+    "--before",
+    type=_BeforeType(),
+    required=True,
+    metavar="SEQ|DATE",
+    help="The first record that stays, or a time, a date or a duration ago such as 90d.",
+)
+@yes_option
+@verb
+def command(file: str, before: int | datetime | timedelta, *, yes: bool) -> None:
+    if not Path(file).name:
+        raise click.UsageError(f"FILE: expected the name of a file, got {file!r}")
+    path = Path(os.path.normpath(working_directory() / file))
+    settings = read_settings()
+    print_gateway(settings)
+    with open_database(settings, "audit archive", role=None) as database:
+        with database.transaction() as tx:
+            require_owner(tx)
+            first_to_stay = before if isinstance(before, int) else absolute(tx, before, "--before")
+            chosen = records_before(tx, first_to_stay)
+        first, last = chosen.after.seq + 1, chosen.last.seq
+        click.echo(
+            f"{counted(chosen.count, 'record')}: {first:,} to {last:,}, until {rfc3339(chosen.at)}",
+            err=True,
+        )
+        confirm(f"Move them out of the database, into {path}?", yes=yes)
+        archive = archive_records(database, chosen, path, f"user:{actor_name()}")
+    click.echo(f"moved {counted(chosen.count, 'record')} to {path}, {archive.sha256}")
+    print_hint("keep the file: `mosaic federation audit verify --archive FILE` follows it")

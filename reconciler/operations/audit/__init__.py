@@ -1,0 +1,1 @@
+"""Archives of the audit log: written, read back, and moved out of the database."""

@@ -1,0 +1,95 @@
+"""Records of the audit log, moved from the database to a file.
+
+(1) write the records to a file beside its place, sync it, and give it its name
+(2) read the file back: verify each record, and fold what they say of rows and certificates
+(3) one transaction: remember the archive and that state, remove the records, record it
+
+Whatever ends this process, each record is in the database or in a file that is whole. If it was
+killed between (1) and (3), the same command continues with the file that is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.audit.archive import Archive
+from reconciler.core.audit.chain import Head, broken, check_records
+from reconciler.core.audit.fold import extend
+from reconciler.core.audit.record_lines import line_of
+from reconciler.core.audit.state import AuditState
+from reconciler.errors import Refused
+from reconciler.files import file_beside, remedy
+from reconciler.operations.audit.archive_files import ArchiveFile
+from reconciler.store.audit.archives import archived_state
+from reconciler.store.audit.log import record_pages
+from reconciler.store.audit.removal import remove, serials_after
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.store.audit.removal import RecordRange
+    from reconciler.store.db import Database
+
+FORGET_EVERY: Final = 50  # pages: the serials of millions of records would need much memory
+
+
+def archive_records(database: Database, chosen: RecordRange, path: Path, actor: str) -> Archive:
+    """Move the chosen records to a file, which is new, or has them already.
+
+    Raises:
+        Refused: `file_unusable`, `audit_broken`; `state_conflict`: others were archived meanwhile.
+    """
+    exists = not _write(database, chosen, path)  # (1)
+    try:
+        file = ArchiveFile(path)
+        state = _folded(database, chosen, file)  # (2)
+    except Refused as error:
+        if not exists:
+            raise
+        hint = "nothing was changed; name another file"
+        raise Refused("file_unusable", f"{path} exists: {error.message}", hint=hint) from error
+    if file.last != chosen.last:
+        raise Refused(
+            "file_unusable",
+            f"{path} exists, and ends with record {file.last.seq:,}, expected {chosen.last.seq:,}",
+            hint=f"name another file, or archive what it has: --before {file.last.seq + 1}",
+        )
+    archive = Archive(
+        chosen.after.seq + 1, file.last, chosen.log, chosen.at, path.name, file.digest
+    )
+    with database.transaction(unlimited=True) as tx:
+        remove(tx, chosen, archive, state, actor)  # (3)
+    return archive
+
+
+def _write(database: Database, chosen: RecordRange, path: Path) -> bool:
+    """Write the records; if the file exists, return False and change nothing."""
+    try:
+        with file_beside(path) as file, database.transaction(unlimited=True) as tx:
+            last = chosen.after
+            for page in record_pages(tx, last.seq, chosen.last.seq):
+                count, chain_break = check_records(last, page)
+                if chain_break is not None:
+                    raise broken(chain_break)
+                file.writelines(map(line_of, page))
+                last = Head(page[count - 1].seq, page[count - 1].hash)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise Refused("file_unusable", message, hint=remedy(error)) from None
+    return True
+
+
+def _folded(database: Database, chosen: RecordRange, file: ArchiveFile) -> AuditState:
+    """Return what all records up to the end of the file say, of what has not ended by then."""
+    with database.transaction() as tx:
+        previous = chosen.previous
+        state = archived_state(tx, previous) if previous is not None else AuditState()
+        serials = serials_after(tx, chosen.at)
+    for count, page in enumerate(file.pages(chosen.after), 1):
+        extend(state, page)
+        if count % FORGET_EVERY == 0:
+            state.forget_ended(serials, chosen.at)
+    state.forget_ended(serials, chosen.at)
+    return state

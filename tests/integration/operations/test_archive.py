@@ -1,0 +1,298 @@
+"""`audit archive`: records leave the database for a file, and nothing answers otherwise."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.core.audit.certificate_events import CertificateIssued, GrantEnrolled
+from reconciler.core.audit.event_base import grant_ref
+from reconciler.core.privileges import Role
+from reconciler.errors import MosaicError
+from reconciler.store.audit import log as audit
+from reconciler.store.drift.detector import DriftDetector
+from tests.integration.operations.test_restore_database import elsewhere, with_provisioners
+from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.killed import run_and_kill
+from tests.support.commands.process import write
+from tests.support.database.hand_changes import by_hand
+from tests.support.database.roles import rows_with_roles, session
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.commands.process import Ended
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path, database_url: str) -> Quick:
+    """Give a gateway with a grant that is enrolled and held, one that ended, and drift."""
+    made = shell(tmp_path, database_url)
+    grants = {name: grant_manifest(name) for name in ("x", "y", "z")}
+    write(tmp_path / "manifests", beta=peer_manifest(), **grants)
+    made.ok("apply", "--yes")
+    enroll(made, "x")
+    made.ok("grant", "suspend", "x", "--reason", "a leak")
+    made.ok("grant", "revoke", "y", "--yes", "--reason", "over")
+    by_hand(made, "UPDATE federation_grants SET subject_user_id = 'eve' WHERE name = 'z'")
+    return made
+
+
+def enroll(mosaic: Quick, name: str) -> None:
+    serial, now = mosaic.enroll(name), datetime.now(UTC)
+    row_id = mosaic.rows.one("SELECT id FROM federation_grants WHERE name = :name", name=name)
+    grant = grant_ref(row_id, name)
+    issued = CertificateIssued(grant, serial, "sha256:0", "0", now, now + timedelta(days=1))
+    with mosaic.rows.database.transaction() as tx:
+        audit.append(tx, "peer:beta", [GrantEnrolled(grant, "pending", "active"), issued])
+
+
+def newest(mosaic: Quick) -> int:
+    seq: int = mosaic.rows.one("SELECT seq FROM federation_audit_head")
+    return seq
+
+
+def archive(mosaic: Quick, file: str, before: int | str) -> str:
+    return mosaic.ok("audit", "archive", file, "--before", str(before), "--yes").out
+
+
+def exported(mosaic: Quick, *words: str) -> list[dict[str, Any]]:
+    out = mosaic.ok("audit", "list", *words, "--after", "0", "-o", "jsonl").out
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def answers(mosaic: Quick) -> dict[str, Any]:
+    """Return what no archive may change."""
+    status = mosaic.document("status")
+    return {
+        "drift": mosaic.document("drift"),
+        "grants": mosaic.document("grant", "list"),
+        "at": mosaic.document("at", "0s")["grants"],
+        "status": {name: each for name, each in status.items() if name != "now"},
+    }
+
+
+def test_what_is_archived_is_in_the_file_and_nothing_answers_otherwise(mosaic: Quick) -> None:
+    before, last, records = answers(mosaic), newest(mosaic), exported(mosaic)
+    detector = DriftDetector()
+
+    def remembered() -> list[dict[str, Any]]:
+        with mosaic.rows.database.transaction() as tx:
+            return [each.as_json() for each in detector.drifted(tx)]
+
+    assert remembered() == before["drift"] != []
+    out = archive(mosaic, "old.jsonl", last)
+    file = mosaic.cwd / "old.jsonl"
+    assert f"moved {last - 1} records to {file}, sha256:" in out
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [json.loads(line) for line in file.read_text().splitlines()] == records[:-1]
+    assert mosaic.rows.one("SELECT min(seq) FROM federation_audit_log") == last
+    assert answers(mosaic) == before
+    assert remembered() == before["drift"]
+
+    archive(mosaic, "more.jsonl", last + 1)
+    assert answers(mosaic) == before
+    assert remembered() == before["drift"]
+    mosaic.ok("drift", "--revert", "--yes")
+    assert mosaic.document("drift") == remembered() == []
+    assert mosaic.document("audit", "verify")["entries"] == newest(mosaic) - last
+    files = [word for name in ("more", "old") for word in ("--archive", f"{name}.jsonl")]
+    verified = mosaic.ok("audit", "verify", *files).out.splitlines()[0]
+    assert verified == f"{newest(mosaic)} records verified, {last} of them in archives"
+    assert exported(mosaic, *files)[:last] == records
+    assert [each["seq"] for each in exported(mosaic, *files)] == list(range(1, newest(mosaic) + 1))
+
+
+def test_what_needs_archived_records_says_so_and_answers_with_the_archive(mosaic: Quick) -> None:
+    moments = {each["seq"]: each["at"] for each in exported(mosaic)}
+    early, last = moments[4], newest(mosaic)
+    granted = mosaic.document("at", early)
+    mosaic.ok("audit", "checkpoint", "early")
+    mosaic.ok("grant", "resume", "x")
+    mosaic.ok("audit", "checkpoint", "late")
+    archive(mosaic, "old.jsonl", last + 1)
+    mosaic.ok("grant", "suspend", "x")
+    archive(mosaic, "new.jsonl", "0s")
+
+    files = ("--archive", "old.jsonl", "--archive", "new.jsonl")
+    for words in (
+        ("at", early),
+        ("audit", "list", "--after", "2"),
+        ("audit", "list", "--after", "2", "--follow"),
+        ("audit", "verify", "--checkpoint", "early"),
+    ):
+        done = mosaic(*words)
+        assert (done.code, done.out) == (1, ""), words
+        assert "are archived" in done.err
+        assert "--archive FILE..." in done.err
+    assert mosaic.document("at", early, *files) == granted
+    assert mosaic.document("at", early, "--archive", "old.jsonl") == granted
+    shown = mosaic.ok("audit", "verify", *files, "--checkpoint", "early", "--checkpoint", "late")
+    assert f"early: seq {last} is unchanged" in shown.out
+    shows: list[tuple[str, ...]] = [("history",), ("explain", "grant", "x"), ("audit", "list")]
+    notes = [mosaic.ok(*words).err for words in shows]
+    assert all("are archived: `mosaic federation audit list" in each for each in notes)
+    assert "are archived" in mosaic("history", "grant/x").err
+    listed = mosaic.document("audit", "list", "--archive", "new.jsonl", "--limit", "3")
+    assert [each["kind"] for each in listed[-3:]] == [
+        *("audit.archived", "grant.suspended", "audit.archived"),
+    ]
+    mosaic.ok("audit", "checkpoint", "after")
+    assert (
+        json.loads((mosaic.cwd / "after").read_text())["log"]
+        == json.loads((mosaic.cwd / "early").read_text())["log"]
+    )
+
+
+def alter(mosaic: Quick, name: str, change: Callable[[bytes], bytes]) -> str:
+    content = (mosaic.cwd / "old.jsonl").read_bytes()
+    (mosaic.cwd / name).write_bytes(change(content))
+    return name
+
+
+def test_an_altered_foreign_or_missing_archive_is_named(
+    mosaic: Quick, empty_database_url: str
+) -> None:
+    archive(mosaic, "old.jsonl", 4)
+    archive(mosaic, "new.jsonl", 6)
+    (mosaic.cwd / "other").mkdir()
+    foreign = shell(mosaic.cwd / "other", empty_database_url)
+    foreign.ok("db", "upgrade")
+    write(foreign.cwd / "manifests", beta=peer_manifest())
+    foreign.ok("apply", "--yes")
+    archive(foreign, "../foreign.jsonl", 2)
+
+    def verify(*names: str) -> Ended:
+        return mosaic("audit", "verify", *(w for name in names for w in ("--archive", name)))
+
+    assert verify("new.jsonl", "old.jsonl").code == 0
+    for names, reason in (
+        (["old.jsonl"], "the records 4 to 5 are in none of the files"),
+        (["new.jsonl"], "the records 1 to 3 are in none of the files"),
+        (["foreign.jsonl", "new.jsonl"], "foreign.jsonl is of another gateway"),
+        ([alter(mosaic, "a", lambda old: old.replace(b"beta", b"zeta", 1))], "a breaks at seq 1"),
+        ([alter(mosaic, "b", lambda old: old.replace(b": ", b":  ", 1))], "b has the digest sha"),
+        ([alter(mosaic, "c", lambda old: old[: old.index(b"\n") + 1])], "c ends with record 1"),
+        ([alter(mosaic, "d", lambda old: old[:-9])], "d is no archive of an audit log: line 3"),
+        (["none"], "none cannot be read"),
+    ):
+        done = verify(*names)
+        assert (done.code, done.out) == (1, ""), names
+        assert reason in done.err
+        assert "new.jsonl" in done.err or names != ["old.jsonl"]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_removal_that_no_record_names_is_found(mosaic: Quick, *, named: bool) -> None:
+    if named:
+        archive(mosaic, "old.jsonl", 3)
+    row = mosaic.rows.rows("SELECT seq, hash, at FROM federation_audit_log WHERE seq = 4")[0]
+    with mosaic.rows.database.transaction() as tx:  # as the owner can
+        tx.run(
+            "INSERT INTO federation_audit_archives (first_seq, last_seq, last_hash, log_hash,"
+            " last_at, file, sha256, state) VALUES (:first, :seq, :hash, :hash, :at, 'x',"
+            " 'sha256:' || repeat('0', 64), '{}')",
+            **row,
+            first=3 if named else 1,
+        )
+        tx.run("DELETE FROM federation_audit_log WHERE seq <= 4")
+    for words in (("audit", "verify"), ("drift",), ("at", "0s")):
+        done = mosaic(*words)
+        assert (done.code, done.out) == (1, ""), words
+        assert "breaks at seq 4: the records up to it are gone, and no later one says" in done.err
+
+
+def test_what_is_stored_of_an_archive_cannot_be_changed_unseen(mosaic: Quick) -> None:
+    archive(mosaic, "old.jsonl", newest(mosaic))
+    mosaic.rows.run("UPDATE federation_audit_archives SET state = replace(state, 'beta', 'eve')")
+    for words in (("audit", "verify"), ("drift",)):
+        assert "no later one says that they were archived like this" in mosaic(*words).err
+    with pytest.raises(MosaicError, match="refused"):
+        mosaic.rows.run("DELETE FROM federation_audit_archives")
+
+
+def test_only_the_owner_can_archive_and_nobody_removes_a_record_that_no_archive_has(
+    tmp_path: Path, database_url: str
+) -> None:
+    rows = rows_with_roles(database_url)
+    mosaic = shell(tmp_path, database_url)
+    for role in Role:
+        with session(rows.url, role) as connection:
+            for statement in (
+                "DELETE FROM federation_audit_log",
+                "INSERT INTO federation_audit_archives (first_seq, last_seq) VALUES (1, 2)",
+            ):
+                with pytest.raises(Exception, match="permission denied"):
+                    connection.execute(statement)
+    done = mosaic("audit", "archive", "a", "--before", "3")
+    assert (done.code, "there is no terminal" in done.err) == (64, True)
+    assert not (tmp_path / "a").exists()
+    archive(mosaic, "a", 2)
+    with pytest.raises(MosaicError, match="refused: record 2 is in no archive"):
+        rows.run("DELETE FROM federation_audit_log WHERE seq >= 2")
+    oldest = rows.one("SELECT oldest_migration FROM federation_control")
+    assert oldest >= "0017", "an older program would take the log for a broken one"
+
+
+def test_kill_9_at_any_step_loses_no_record_and_the_command_continues(mosaic: Quick) -> None:
+    records, last, step, killed = exported(mosaic), newest(mosaic), 0, True
+    words = ("audit", "archive", "old.jsonl", "--before", str(last + 1), "--yes")
+    while killed:
+        step += 1
+        killed = run_and_kill(mosaic, mosaic.cwd, step, *words)
+        file = mosaic.cwd / "old.jsonl"
+        if mosaic.rows.one("SELECT min(seq) FROM federation_audit_log") != 1:
+            break
+        assert exported(mosaic) == records
+    assert step > 4
+    assert [json.loads(line) for line in file.read_text().splitlines()] == records
+    mosaic.ok("audit", "verify", "--archive", "old.jsonl")
+    assert not [each for each in mosaic.cwd.iterdir() if each.name.endswith(".partial")]
+
+
+def test_what_cannot_be_archived_is_refused_and_changes_nothing(mosaic: Quick) -> None:
+    (mosaic.cwd / "note").write_text("hello\n")
+    last = newest(mosaic)
+    archive(mosaic, "old.jsonl", 3)
+    for words, code, reason in (
+        (("old.jsonl", "--before", "5"), 1, "old.jsonl exists: "),
+        (("note", "--before", "5"), 1, "note exists: "),
+        (("no/where", "--before", "5"), 1, "no/where cannot be written"),
+        (("new", "--before", "3"), 1, "the database has no audit record before record 3"),
+        (("new", "--before", "2020-01-01"), 1, "has no audit record before 2020-01-01T00:00:00Z"),
+        (("new", "--before", "soon"), 64, "expected a time"),
+        (("new",), 64, "--before"),
+    ):
+        done = mosaic("audit", "archive", *words, "--yes")
+        assert (done.code, done.out) == (code, ""), done.err
+        assert reason in done.err
+    assert newest(mosaic) == last + 1
+    mosaic.rows.tamper("UPDATE federation_audit_log SET actor = 'x' WHERE seq = 4")
+    assert "breaks at seq 4" in mosaic("audit", "archive", "new", "--before", "6", "--yes").err
+    assert not (mosaic.cwd / "new").exists()
+
+
+def test_a_restored_log_begins_where_that_of_the_backup_does(
+    mosaic: Quick, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.operations.backup.restore.SETTLE_S", 0.0)
+    mosaic = with_provisioners(mosaic)
+    drift = mosaic.document("drift")
+    archive(mosaic, "old.jsonl", newest(mosaic))
+    mosaic.ok("backup", "a.backup")
+    mosaic.ok("grant", "resume", "x")
+    archive(mosaic, "later.jsonl", newest(mosaic) + 1)
+
+    other = elsewhere(mosaic, empty_database_url)
+    other.ok("restore", "a.backup", "--audit", "later.jsonl")
+    assert other.document("drift") == drift
+    other.ok("audit", "verify", "--archive", "old.jsonl")
+    assert (
+        "ends with record"
+        in other("audit", "verify", "--archive", "old.jsonl", "--archive", "later.jsonl").err
+    )

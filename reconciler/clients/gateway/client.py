@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from reconciler.clients.gateway.responses import read_answer, read_failure
 from reconciler.clients.http.channel import DEFAULT_TIMEOUTS, Channel, Response, wrong_answer
-from reconciler.clients.http.destination import DIRECT, Destination, find
-from reconciler.clients.http.proxy import proxy_name
+from reconciler.clients.http.destination import DIRECT, Destination, find, proxy_name
 from reconciler.core.issuance.contract import GrantDocument, IssuedDocument, TokenState
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC

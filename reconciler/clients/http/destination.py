@@ -1,7 +1,9 @@
 """Where a URL that somebody else named leads: its addresses, looked up once, and judged.
 
 Connections go to exactly these addresses: a name that resolves to something else a moment later
-changes nothing. Where a proxy looks the name up, only its spelling can be judged.
+changes nothing. Through an HTTP proxy (CONNECT by name, and TLS from end to end) the proxy looks
+the name up, so only its spelling can be judged. What a proxy sees is whom we call; the pin of the
+other gateway's root keeps it from being anybody else.
 """
 
 from __future__ import annotations
@@ -14,15 +16,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import httpx
 
-from reconciler.clients.http.address_rules import (
-    is_host,
-    is_local_name,
-    literal_address,
-    may_reach,
-)
-from reconciler.clients.http.proxy import proxy_for, proxy_name, unused_hint
+from reconciler.clients.http.address_rules import is_host, is_local_name, literal_address, may_reach
 from reconciler.core.model.origin import HTTPS_PORT
-from reconciler.core.model.text import printable, shown
+from reconciler.core.model.text import printable, shown, without_credentials
 from reconciler.core.setting_values import ProxyRules
 from reconciler.errors import NeedsEdit, Refused, Retry
 
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
     from reconciler.clients.http.address_rules import IpAddress
     from reconciler.clients.http.connections import Timeouts
     from reconciler.core.setting_values import Network
+
 
 UNREACHABLE_HINT: Final = "check the name, the port and the network between, then try again"
 DIRECT: Final = ProxyRules()
@@ -92,7 +89,7 @@ async def find(
             f"check the proxy {proxy_name(proxy)}, then try again",
             what,
         )
-    hint = UNREACHABLE_HINT + unused_hint(rules)
+    hint = UNREACHABLE_HINT + _unused_hint(rules)
     to = Destination(str(url).rstrip("/"), (), hint=hint, what=what)
     addresses = await _resolve(to, host, port, timeouts)
     _judge(url.host, addresses, allow_addresses)
@@ -136,6 +133,59 @@ def _refuse_local_name(host: str) -> NoReturn:
         f"{printable(host)} is a name of this site, which a proxy may take for a machine within it",
         hint="if this is intended, reach it directly: name it in NO_PROXY",
     )
+
+
+def proxy_for(rules: ProxyRules, host: str, port: int) -> httpx.Proxy | None:
+    """Return the proxy through which a host is reached, or None: it is reached directly.
+
+    Raises:
+        NeedsEdit: `config_invalid`: the variable names no HTTP proxy.
+    """
+    if not rules.used or rules.url is None or _is_bypassed(rules, host, port):
+        return None
+    try:
+        proxy = httpx.Proxy(rules.url)
+    except (ValueError, httpx.InvalidURL):
+        proxy = None
+    if proxy is None or proxy.url.scheme not in ("http", "https") or not proxy.url.host:
+        raise NeedsEdit(
+            "config_invalid",
+            f"{rules.variable}: got {without_credentials(rules.url)!r}, expected http://host:port",
+            hint="name an HTTP proxy, or reach peers directly: MOSAIC_PEER_PROXY=off",
+        )
+    return proxy
+
+
+def _unused_hint(rules: ProxyRules) -> str:
+    """Return what a hint adds where a proxy is named that peers are not reached through."""
+    if rules.url is None or rules.used:
+        return ""
+    setting = "MOSAIC_PEER_PROXY=environment"
+    return f"; a proxy is set ({rules.variable}), but not used for peers: {setting} uses it"
+
+
+def proxy_name(proxy: httpx.Proxy) -> str:
+    """Return the proxy as messages name it, without its credentials."""
+    return f"{proxy.url.scheme}://{proxy.url.netloc.decode()}"
+
+
+def _is_bypassed(rules: ProxyRules, host: str, port: int) -> bool:
+    return any(_covers(entry.lower(), host.lower().rstrip("."), port) for entry in rules.bypass)
+
+
+def _covers(entry: str, host: str, port: int) -> bool:
+    """Tell whether an entry of NO_PROXY covers a host: `*`, a network, or a name with its own."""
+    if entry == "*":
+        return True
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
+    except ValueError:  # one of them is a name
+        pass
+    name, colon, ending = entry.rpartition(":")
+    if colon and ending.isdecimal():
+        return int(ending) == port and _covers(name.strip("[]"), host, port)
+    name = entry.removeprefix("*").removeprefix(".")
+    return host == name or host.endswith(f".{name}")
 
 
 def unreachable(to: Destination, reason: str, host: str = "") -> Retry:

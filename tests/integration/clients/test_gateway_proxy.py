@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.clients.http.proxy import proxy_for
+from reconciler.clients.http.destination import proxy_for
 from reconciler.core.setting_values import ProxyRules, read_proxy_rules
 from reconciler.errors import NeedsEdit
 from tests.support.gateways.connect_proxy import connect_proxy

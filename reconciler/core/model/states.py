@@ -1,12 +1,11 @@
-"""The states of peers, grants, tokens and issuances, and the one table of legal moves.
+"""The states of peers, grants, tokens and issuances.
 
-The database holds the same table in its constraints and triggers; nothing else moves a status.
+Which moves from one to another are legal is held by the database, in its table of moves.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
 
 
 class PeerStatus(StrEnum):
@@ -61,50 +60,6 @@ class HoldKind(StrEnum):
 
     SUSPEND = "suspend"
     REVOKE = "revoke"
-
-
-PEER_MOVES: Final = frozenset(
-    {
-        (PeerStatus.PENDING, PeerStatus.ACTIVE),
-        (PeerStatus.PENDING, PeerStatus.REVOKED),
-        (PeerStatus.ACTIVE, PeerStatus.REVOKED),
-    }
-)
-
-GRANT_MOVES: Final = frozenset(
-    {
-        (GrantStatus.PENDING, GrantStatus.ACTIVE),
-        (GrantStatus.PENDING, GrantStatus.SUSPENDED),
-        (GrantStatus.ACTIVE, GrantStatus.SUSPENDED),
-        (GrantStatus.SUSPENDED, GrantStatus.ACTIVE),
-    }
-    | {
-        (live, end)
-        for live in (GrantStatus.PENDING, GrantStatus.ACTIVE, GrantStatus.SUSPENDED)
-        for end in (GrantStatus.REVOKED, GrantStatus.EXPIRED)
-    }
-)
-
-TOKEN_MOVES: Final = frozenset(
-    {
-        (TokenStatus.OPEN, TokenStatus.CLAIMED),
-        (TokenStatus.CLAIMED, TokenStatus.SPENT),
-        (TokenStatus.OPEN, TokenStatus.VOID),
-        (TokenStatus.CLAIMED, TokenStatus.VOID),
-    }
-)
-
-ISSUANCE_MOVES: Final = frozenset(
-    {
-        (IssuanceStatus.INTENT, IssuanceStatus.ISSUED),
-        (IssuanceStatus.INTENT, IssuanceStatus.ABANDONED),
-        (IssuanceStatus.INTENT, IssuanceStatus.REVOKING),
-        (IssuanceStatus.ISSUED, IssuanceStatus.REVOKING),
-        (IssuanceStatus.REVOKING, IssuanceStatus.REVOKED),
-        (IssuanceStatus.REVOKING, IssuanceStatus.ABANDONED),
-        (IssuanceStatus.REVOKED, IssuanceStatus.REVOKING),  # the CA's list lacks it
-    }
-)
 
 
 def live_grant_status(current: GrantStatus, *, suspended: bool) -> GrantStatus:

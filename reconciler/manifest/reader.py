@@ -12,19 +12,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, events
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only public name
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-    StreamEndEvent,
-)
 from ruamel.yaml.reader import ReaderError
 
 from reconciler.core.model.text import printable, shown
@@ -171,8 +161,8 @@ class _Reader:
 
     def read(self, next_event: Callable[[], Any]) -> None:
         self._next = next_event
-        while not isinstance(event := self._next(), StreamEndEvent):
-            if isinstance(event, DocumentStartEvent):
+        while not isinstance(event := self._next(), events.StreamEndEvent):
+            if isinstance(event, events.DocumentStartEvent):
                 self._document = Document(self._file, text=self.text)
                 first = self._next()
                 value = self._node(first, (), 1)
@@ -196,7 +186,7 @@ class _Reader:
     def _node(self, event: Any, path: Path, depth: int) -> Any:
         mark = (event.start_mark.line + 1, event.start_mark.column + 1)
         self._document.values[path] = mark
-        if isinstance(event, AliasEvent):
+        if isinstance(event, events.AliasEvent):
             self._document.broken.add(path)
             self._note(mark, "yaml.alias", "aliases are not allowed", path)
             return None
@@ -205,27 +195,27 @@ class _Reader:
         if event.tag is not None:
             self._document.broken.add(path)
             self._note(mark, "yaml.tag", f"the tag {printable(event.tag)} is not allowed", path)
-        if isinstance(event, ScalarEvent):
+        if isinstance(event, events.ScalarEvent):
             return _resolve(event.value) if event.implicit[0] else event.value
         if depth > MAX_DEPTH:
             message = f"nested deeper than {MAX_DEPTH}"
             self._stop(mark, "yaml.depth", message, "a manifest is far flatter", path)
-        if isinstance(event, SequenceStartEvent):
+        if isinstance(event, events.SequenceStartEvent):
             return self._sequence(path, depth)
-        assert isinstance(event, MappingStartEvent)
+        assert isinstance(event, events.MappingStartEvent)
         return self._mapping(path, depth)
 
     def _sequence(self, path: Path, depth: int) -> list[Any]:
         items: list[Any] = []
-        while not isinstance(event := self._next(), SequenceEndEvent):
+        while not isinstance(event := self._next(), events.SequenceEndEvent):
             items.append(self._node(event, (*path, len(items)), depth + 1))
         return items
 
     def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        while not isinstance(event := self._next(), MappingEndEvent):
+        while not isinstance(event := self._next(), events.MappingEndEvent):
             mark = (event.start_mark.line + 1, event.start_mark.column + 1)
-            if not isinstance(event, ScalarEvent):
+            if not isinstance(event, events.ScalarEvent):
                 self._stop(mark, "yaml.key", "a key must be text", "write key: value", path)
             key, at = event.value, (*path, event.value)
             if event.anchor is not None or event.tag is not None:
@@ -255,7 +245,7 @@ class _Reader:
 
 
 def _is_empty(event: object) -> bool:
-    return isinstance(event, ScalarEvent) and event.implicit[0] and not event.value
+    return isinstance(event, events.ScalarEvent) and event.implicit[0] and not event.value
 
 
 def _resolve(text: str) -> Any:

@@ -12,18 +12,9 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, events
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only public name
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import (
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-    StreamEndEvent,
-)
 
 from reconciler.manifest.reader import BREAK
 
@@ -168,22 +159,22 @@ def _events(parser: Any) -> Iterator[Any]:
     while True:
         event = parser.get_event()
         yield event
-        if isinstance(event, StreamEndEvent):
+        if isinstance(event, events.StreamEndEvent):
             return
 
 
 class _Composer:
     """The nodes of a stream of events."""
 
-    def __init__(self, text: str, events: Iterator[Any]) -> None:
+    def __init__(self, text: str, stream: Iterator[Any]) -> None:
         self._text = text
-        self._events = iter(events)
+        self._events = stream
         self.roots: list[Node] = []
         self.scalars: list[Scalar] = []
         self.mappings: list[Mapping] = []
         self.sequences: list[Sequence] = []
         for event in self._events:
-            if isinstance(event, DocumentStartEvent):
+            if isinstance(event, events.DocumentStartEvent):
                 root = self._node(next(self._events))
                 if root.end > root.start:
                     self.roots.append(root)
@@ -192,21 +183,21 @@ class _Composer:
         start, end = event.start_mark.index, event.end_mark.index
         if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) is not None:
             raise ValueError("an anchor or a tag cannot be edited")
-        if isinstance(event, ScalarEvent):
+        if isinstance(event, events.ScalarEvent):
             return self._scalar(event, start, end)
-        if isinstance(event, SequenceStartEvent):
+        if isinstance(event, events.SequenceStartEvent):
             sequence = Sequence(start, end, bool(event.flow_style))
             self.sequences.append(sequence)
-            while not isinstance(inner := next(self._events), SequenceEndEvent):
+            while not isinstance(inner := next(self._events), events.SequenceEndEvent):
                 sequence.items.append(self._node(inner))
             last = sequence.items[-1].end if sequence.items else end
             sequence.end = inner.end_mark.index if sequence.flow else last
             return sequence
-        if not isinstance(event, MappingStartEvent):  # an alias
+        if not isinstance(event, events.MappingStartEvent):  # an alias
             raise ValueError("an alias cannot be edited")  # noqa: TRY004 - of what is written
         mapping = Mapping(start, end, bool(event.flow_style))
         self.mappings.append(mapping)
-        while not isinstance(inner := next(self._events), MappingEndEvent):
+        while not isinstance(inner := next(self._events), events.MappingEndEvent):
             key, value = self._node(inner), self._node(next(self._events))
             if not isinstance(key, Scalar):
                 raise ValueError("a key must be text")  # noqa: TRY004 - of what is written

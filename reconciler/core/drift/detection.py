@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.audit.fold import same_hold
 from reconciler.core.drift.model import Drift, DriftKind
+from reconciler.core.model.json_document import json_value
 from reconciler.core.model.scope import Effect
 from reconciler.core.model.spec import Kind, spec_digest, spec_from_json
 from reconciler.core.plan.diff import FieldChange, declared_fields, diff
@@ -132,8 +133,7 @@ def _fields(row: StoredRow, row_state: RowState, applied: Spec | None) -> Iterat
         effect = Effect.NARROWS if row_state.enrolled else Effect.WIDENS
         yield FieldChange("status", old, row.status, effect)
     if not same_hold(row_state.hold, row.hold):
-        old_hold = row_state.hold.as_json() if row_state.hold is not None else None
-        new_hold = row.hold.as_json() if row.hold is not None else None
+        old_hold, new_hold = json_value(row_state.hold), json_value(row.hold)
         effect = Effect.of(widens=row_state.hold is not None, narrows=row.hold is not None)
         yield FieldChange("hold", old_hold, new_hold, effect)
     if live and row_state.managed != row.managed:

@@ -82,7 +82,7 @@ class ReconcilerStatus:
             "source": self.source,
             "revision": self.revision,
             "silent": self.silent,
-            "failure": self.failure.as_json() if self.failure is not None else None,
+            "failure": json_value(self.failure),
             "watch": self.watch,
             "waiting": waiting,
         }

@@ -13,7 +13,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -129,10 +129,7 @@ class Pool:
 
     async def _set_up(self, connection: psycopg.AsyncConnection) -> bool:
         """Set the session up, if it is ours; a proxy's process is not the one that it names."""
-        cursor = connection.cursor(row_factory=dict_row)
-        await cursor.execute(in_driver_form(SESSION), self._limits.as_parameters())
-        row = await cursor.fetchone()
-        assert row is not None
+        row = await self._set(connection, SESSION)
         if row["pid"] != connection.info.backend_pid:
             self._sessions = False
             await connection.rollback()
@@ -144,11 +141,16 @@ class Pool:
 
     async def _begin(self, connection: psycopg.AsyncConnection) -> None:
         await connection.execute(unlimited(connection.info.server_version))
+        row = await self._set(connection, TRANSACTION)
+        self._connector.session = read_session(row, self._connector.address)
+
+    async def _set(self, connection: psycopg.AsyncConnection, statement: str) -> dict[str, Any]:
+        """Run the statement that sets what a transaction relies on; return what the server is."""
         cursor = connection.cursor(row_factory=dict_row)
-        await cursor.execute(in_driver_form(TRANSACTION), self._limits.as_parameters())
+        await cursor.execute(in_driver_form(statement), self._limits.as_parameters())
         row = await cursor.fetchone()
         assert row is not None
-        self._connector.session = read_session(row, self._connector.address)
+        return row
 
     async def _failure(self, error: psycopg.Error, lent: Lent) -> Exception:
         if isinstance(error, LOST_STATEMENTS):  # a proxy has handed out another's session

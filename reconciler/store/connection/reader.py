@@ -76,9 +76,11 @@ class Reader:
     async def close(self) -> None:
         """Close what is idle; what is in use is closed once it is done."""
         self._closed = True
-        for connection, _ in self._idle:
-            await connection.close()
-        self._idle.clear()
+        await self._close_idle()
+
+    async def _close_idle(self) -> None:
+        while self._idle:
+            await self._idle.pop()[0].close()
 
     async def _rows(
         self, deadline_s: float, statement: str, values: tuple[str, ...]
@@ -88,10 +90,7 @@ class Reader:
             try:
                 return await self._execute(self._idle.pop(), deadline_s, statement, values)
             except Retry:
-                # the server was started again: what is idle is as dead
-                for connection, _ in self._idle:
-                    await connection.close()
-                self._idle.clear()
+                await self._close_idle()  # the server was started again: what is idle is as dead
                 if loop.time() >= deadline_s:
                     raise
         try:

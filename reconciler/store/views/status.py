@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.core.model.json_document import json_value
 from reconciler.core.model.status_document import (
     ENDS_WITHIN,
     UNUSED_FOR,
@@ -104,7 +105,6 @@ _CRLS: Final = "SELECT number, this_update, next_update FROM federation_crls ORD
 
 def status(tx: Tx, find_drift: Callable[[Tx], tuple[Drift, ...]] = drifted) -> GatewayStatus:
     """Return the state of the gateway."""
-    pause = paused(tx)
     waiting = tx.one(_WAITING)
     row, override = tx.row(_APPLIED), tx.row(_OVERRIDDEN)
     return GatewayStatus(
@@ -112,7 +112,7 @@ def status(tx: Tx, find_drift: Callable[[Tx], tuple[Drift, ...]] = drifted) -> G
         applied=LastApply(**row) if row is not None else None,
         trust_override=TrustOverride(**override["overridden"]) if override is not None else None,
         restore=pending_restore(tx),
-        paused=pause.as_json() if pause is not None else None,
+        paused=json_value(paused(tx)),
         reconcilers=reconcilers(tx),
         drift_count=len(find_drift(tx)),
         counts=_counts(tx),

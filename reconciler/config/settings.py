@@ -194,12 +194,13 @@ def _home(
     home = Home((cwd / given.text).resolve())
     if home.config.is_file():
         return home
-    inner = home.path / NAME
+    inner = home.path.parent if home.path.is_file() else home.path / NAME
     if Home(inner).config.is_file():
         separator = " " if given.origin.startswith("--") else "="
+        has = "is in one" if home.path.is_file() else "contains one"
         raise NeedsEdit(
             "home_missing",
-            f"{given.origin}: {home.path} is not the folder of a gateway, but it contains one",
+            f"{given.origin}: {home.path} is not the folder of a gateway, but it {has}",
             hint=f"did you mean {given.origin}{separator}{shlex.quote(str(inner))}?",
         )
     if making_home:

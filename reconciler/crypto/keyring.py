@@ -14,6 +14,7 @@ import base64
 import hashlib
 import hmac
 import os
+import shlex
 import stat
 from typing import TYPE_CHECKING, Final
 
@@ -166,12 +167,18 @@ def _check_mode(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         wanted = "0700" if path.is_dir() else "0400"
-        raise _invalid(f"{path} has mode {mode:04o}, expected {wanted}")
+        hint = (
+            f"type: `chmod {wanted} {shlex.quote(str(path))}`; if somebody else may have read a key"
+            " there, use another one from now on: `mosaic federation keys rotate`"
+        )
+        raise _invalid(f"{path} has mode {mode:04o}, expected {wanted}", hint)
 
 
-def _invalid(message: str) -> NeedsEdit:
-    hint = (
-        "restore the keyring from its backup, with folders 0700 and files 0400;"
-        " see `mosaic federation keys status`"
-    )
+_RESTORE: Final = (
+    "restore the keyring from its backup, with folders 0700 and files 0400;"
+    " see `mosaic federation keys status`"
+)
+
+
+def _invalid(message: str, hint: str = _RESTORE) -> NeedsEdit:
     return NeedsEdit("keyring_invalid", message, hint=hint)

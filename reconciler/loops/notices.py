@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 SEND_EVERY: Final = timedelta(seconds=1)
 EXPIRE_EVERY: Final = timedelta(minutes=1)
 GONE: Final = 410  # Standard Webhooks: disable the endpoint, and stop sending it messages
-DISABLED: Final = "it is disabled until `up` or `serve` starts again with a URL that takes notices"
+DISABLED: Final = "disabled until `up` or `serve` starts again, with a URL that takes notices"
 MAX_REFUSALS: Final = 8  # of one status by a forge, in about ten minutes
 
 
@@ -104,7 +104,7 @@ class Notices:
             _log.error("notices to %s: gave up a commit status: %s", target.name, answer)
             return True
         if answer.status == GONE:
-            reason = f"{answer}; {DISABLED}"
+            reason = f"{DISABLED}: {answer}"
             await self.database.run(store.record_failure, delivery, reason, None)
             _log.error("notices to %s: %s", target.name, reason)
             return False

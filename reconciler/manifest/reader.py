@@ -108,7 +108,9 @@ def read_documents(file: str, content: bytes) -> list[Document]:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         what = printable(error.problem or error.context or "it cannot be parsed", 120)
-        reader.refuse(place, "yaml.syntax", f"not YAML: {what}", "correct the syntax here")
+        at_tab = "".join(BREAK.split(text)[place[0] - 1 :][:1])[place[1] - 1 :].startswith("\t")
+        hint = "this is a tab: write spaces" if at_tab else "correct the syntax here"
+        reader.refuse(place, "yaml.syntax", f"not YAML: {what}", hint)
     except ReaderError as error:
         at = _place(text.encode(), error.position)
         what = f"the character U+{error.character:04X} is not allowed"

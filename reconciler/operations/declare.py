@@ -11,7 +11,7 @@ from reconciler.core.plan.model import Action
 from reconciler.core.plan.selection import Selection
 from reconciler.core.setting_values import folder_options
 from reconciler.core.source import Source, SourceFile
-from reconciler.errors import NeedsEdit, Refused
+from reconciler.errors import InvalidManifests, NeedsEdit, Refused
 from reconciler.manifest.json_schema import SCHEMAS_URL
 from reconciler.manifest.load import load
 from reconciler.manifest.write import manifest_text
@@ -92,6 +92,7 @@ def declare(
 
     Raises:
         InvalidManifests: with every problem, those of the source included.
+        NeedsEdit: `manifest_invalid`: only these objects are invalid.
         Refused: `name_taken`: the source declares one of them already.
     """
     root = folder or Path(source.label)
@@ -110,7 +111,22 @@ def declare(
     for manifest in manifests:
         _refuse_taken(before, manifest)
     joined = replace(source, files=(*source.files, *added))
-    return NewManifests(root, load(joined), tuple(manifests))
+    try:
+        return NewManifests(root, load(joined), tuple(manifests))
+    except InvalidManifests as error:
+        if {problem.file for problem in error.problems} - {file.path for file in added}:
+            raise
+        raise _of_arguments(error) from None
+
+
+def _of_arguments(error: InvalidManifests) -> NeedsEdit:
+    """Return what is wrong with manifests that are in no file: it came with the command."""
+    faults = "; ".join(
+        f"{problem.path}: {problem.message}" + (f" ({problem.hint})" if problem.hint else "")
+        for problem in error.problems
+    )
+    hint = "correct the arguments of the command; nothing was changed"
+    return NeedsEdit(error.code, faults, hint=hint)
 
 
 def apply_new_manifests(

@@ -68,7 +68,8 @@ def _ask(host: str, port: int, root: Path, naming: tuple[Network, ...]) -> str:
         answer = connection.getresponse()
         report = json.loads(answer.read(65536))
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise _unready(host, port, str(error)) from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _unready(host, port, reason) from None
     if answer.status != 200:
         raise _unready(host, port, f"HTTP {answer.status}: {report.get('detail')}")
     return str(report["status"])
@@ -89,5 +90,5 @@ def _unready(host: str, port: int, reason: str) -> Retry:
     return Retry(
         "unavailable",
         f"the endpoint at {host} port {port} is not ready: {reason}",
-        hint="the log of `serve` says why",
+        hint="start it: `mosaic federation up` or `serve`; if it runs, its log says why",
     )

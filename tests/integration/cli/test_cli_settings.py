@@ -184,6 +184,8 @@ def test_the_folder_around_a_home_is_not_taken_for_a_new_home(mosaic: Quick) -> 
         assert refused.code == 78
         assert f"did you mean --home {made}?" in refused.err
     assert f"MOSAIC_HOME={made}?" in mosaic("plan", MOSAIC_HOME=around).err
+    file = str(made / "mosaic.toml")
+    assert f"did you mean --home {made}?" in mosaic("grant", "list", "--home", file).err
 
 
 def test_no_source_exits_with_78(mosaic: Quick) -> None:

@@ -154,7 +154,7 @@ def test_a_target_that_is_gone_is_sent_nothing_until_the_gateway_starts_again(
             wait_until(lambda: len(other.received) == 2, "the notices of another target")
     assert len(target.received) == 1
     assert state(rows).queue == 2
-    assert "notices to hook: it answered 410; it is disabled until" in caplog.text
+    assert "notices to hook: disabled until `up` or `serve` starts again" in caplog.text
     target.answers(200)
     with sending(rows.url, hook):
         wait_until(lambda: state(rows).queue == 0, "an empty queue")

@@ -162,6 +162,9 @@ def test_a_folder_that_others_may_enter_is_refused(folder: Path, wrong: int) -> 
 def test_a_key_that_others_may_read_is_refused(folder: Path, wrong: int) -> None:
     key_file(folder).chmod(wrong)
     assert f"has mode {wrong:04o}, expected 0400" in unusable(folder)
+    with pytest.raises(NeedsEdit) as caught:
+        FileKeyring.load(folder)
+    assert f"`chmod 0400 {key_file(folder)}`" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

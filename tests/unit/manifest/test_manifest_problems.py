@@ -49,7 +49,7 @@ CASES: dict[str, tuple[str, str]] = {
         peer("spec: {", "spec:\n§\tx: {"),
         (
             "[yaml.syntax] not YAML: found character that cannot start any token"
-            " (correct the syntax here)"
+            " (this is a tab: write spaces)"
         ),
     ),
     "alias": (

@@ -32,7 +32,8 @@ def test_nobody_who_listens_ends_with_1(shell: Quick, web_parts: Parts) -> None:
         pass
     done = shell("health", "--listen", f"127.0.0.1:{running.port}")
     assert done.code == 1
-    assert "is not ready" in done.err
+    assert "is not ready: Connection refused\n" in done.err
+    assert "`mosaic federation up`" in done.err
 
 
 def test_an_endpoint_of_another_authority_ends_with_1(shell: Quick, web_parts: Parts) -> None:

@@ -74,6 +74,8 @@ def test_a_name_that_is_no_label_is_refused_with_nothing_written(mosaic: Quick, 
     done = mosaic("grant", "create", *GRANTED, "--output", "json", "--", name)
     assert done.code == 1
     assert done.error["code"] == "manifest_invalid"
+    assert done.error["message"].startswith("metadata.name: ")
+    assert done.error["hint"].startswith("correct the arguments of the command")
     assert sorted(mosaic.cwd.rglob("*")) == before
 
 

@@ -139,7 +139,7 @@ class Endpoint:
         limits = _limits(settings)
         if settings.workers > 1:
             command = self._command()
-            self._pool = ProcessPool(settings.workers, command, limits, gateway.telemetry)
+            self._pool = ProcessPool(settings.workers, command, limits, gateway)
         formerly = tuple(map(address_of, gateway.former_urls))
         port = settings.listen[1]
         return Server(
@@ -184,7 +184,7 @@ async def serve_as_worker(order: WorkerOrder, end: socket.socket) -> None:
             limits = _limits(settings)
             async with asyncio.TaskGroup() as group:
                 group.create_task(keep_refusals(gateway, worker.stop))
-                group.create_task(worker.serve(make_app(gateway, limits), limits))
+                group.create_task(worker.serve(gateway, limits))
     finally:
         await worker.close()
 

@@ -1,8 +1,9 @@
 """The processes that share the endpoint of this one: started, given connections, and started again.
 
 This process accepts every connection. All that come from one address go to one process, so that the
-limits of an address, which each process counts for itself, hold over all of them. While a process
-is started again, its addresses are served here.
+limits of an address, which each process counts for itself, hold over all of them; what counts
+towards the limits of grants, they tell each other. While a process is started again, its addresses
+are served here.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ import asyncio
 import logging
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.backoff import Backoff
 from reconciler.errors import Retry
 from reconciler.loops.jobs import first_of, sleep_unless
 from reconciler.web.client_address import bucket_of
 from reconciler.web.refusal_log import Reason
+from reconciler.web.server.work_report import count_reported
 from reconciler.web.server.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     import socket
 
     from reconciler.core.model.origin import Address
-    from reconciler.core.telemetry import Telemetry
+    from reconciler.enroll import Gateway
     from reconciler.web.limits import Limits
     from reconciler.web.server.certificate import ServerCertificate
     from reconciler.web.server.worker_process import Command
@@ -40,9 +42,10 @@ _log = logging.getLogger(__name__)
 class ProcessPool:
     """The processes of an endpoint beside this one, which is the first: `count` in all."""
 
-    def __init__(self, count: int, command: Command, limits: Limits, telemetry: Telemetry) -> None:
+    def __init__(self, count: int, command: Command, limits: Limits, gateway: Gateway) -> None:
         self._count, self._command = count, command
-        self._limits, self._telemetry = limits, telemetry
+        self._limits, self._gateway = limits, gateway
+        gateway.grant_limits.tell = self._tell_taken
         self._processes: dict[int, WorkerProcess] = {}  # by number, from 1 on
         self._started = {number: asyncio.Event() for number in range(1, count)}
 
@@ -109,6 +112,19 @@ class ProcessPool:
         for process in self.running:
             process.certify(pem)
 
+    def _tell_taken(self, kind: str, key: str, by: WorkerProcess | None = None) -> None:
+        for process in self.running:
+            if process is not by:
+                process.tell_taken(kind, key)
+
+    def _receive(self, process: WorkerProcess, message: list[Any]) -> None:
+        match message:
+            case ["work", work]:
+                count_reported(work, self._gateway.telemetry)
+            case ["taken", kind, key]:
+                self._gateway.grant_limits.count(kind, key, time.monotonic())
+                self._tell_taken(kind, key, process)
+
     async def _keep(self, number: int, certificate: ServerCertificate, stop: asyncio.Event) -> None:
         failures = 0
         while not stop.is_set():
@@ -134,7 +150,7 @@ class ProcessPool:
     async def _run(self, number: int, certificate: ServerCertificate, stop: asyncio.Event) -> str:
         """Run a process until it ends, hangs, or `stop` is set; return how it ended."""
         try:
-            process = WorkerProcess(self._command, self._telemetry)
+            process = WorkerProcess(self._command, self._receive)
         except OSError as error:
             return f"it cannot be started: {error.strerror}"
         self._processes[number] = process

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.loops.jobs import Stopped, run_unless
+from reconciler.web.app import make_app
 from reconciler.web.server.certificate import load_identity, new_context
 from reconciler.web.server.channel import Channel
 from reconciler.web.server.listener import Connections
@@ -20,8 +22,8 @@ from reconciler.web.server.work_report import ReportedTelemetry
 if TYPE_CHECKING:
     import socket
 
-    from starlette.types import ASGIApp
-
+    from reconciler.core.rate_limit import GrantLimits
+    from reconciler.enroll import Gateway
     from reconciler.web.limits import Limits
     from reconciler.web.server.listener import Protocols
 
@@ -40,11 +42,15 @@ class Worker:
         self._certified = asyncio.Event()
         self._context = new_context()
         self._connections: Connections | None = None
+        self._grant_limits: GrantLimits | None = None
         self._channel = Channel(end, self._receive, self.stop.set)
         self.telemetry = ReportedTelemetry(lambda work: self._tell("work", work))
 
-    async def serve(self, app: ASGIApp, limits: Limits) -> None:
+    async def serve(self, gateway: Gateway, limits: Limits) -> None:
         """Serve what comes until `stop` is set; requests in flight are finished."""
+        gateway.grant_limits.tell = lambda kind, key: self._tell("taken", kind, key)
+        self._grant_limits = gateway.grant_limits
+        app = make_app(gateway, limits)
 
         def open_connections(protocol: Protocols) -> list[Connections]:
             self._connections = Connections(protocol, self._context, limits)
@@ -80,6 +86,8 @@ class Worker:
             case ["certificate", pem]:
                 load_identity(self._context, pem.encode("ascii"))
                 self._certified.set()
+            case ["taken", kind, key] if self._grant_limits is not None:
+                self._grant_limits.count(kind, key, time.monotonic())
             case ["check", number]:
                 self._tell("checked", number)
             case ["stop"]:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.loops.jobs import first_of
 from reconciler.web.server.channel import Channel
-from reconciler.web.server.work_report import count_reported
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.core.model.origin import Address
-    from reconciler.core.telemetry import Telemetry
 
 END_S: Final = 6.0  # for its last requests, which take `GRACE_S` at most, and its exit
 EXIT_S: Final = 1.0  # once its end of the channel is closed
@@ -35,9 +35,12 @@ class WorkerProcess:
     """One process, running since this was made within the event loop.
 
     It is `ready` once it can be given connections, and `ended` when its channel is closed.
+    `receive` is given what it tells of its work.
     """
 
-    def __init__(self, command: Command, telemetry: Telemetry) -> None:
+    def __init__(
+        self, command: Command, receive: Callable[[WorkerProcess, list[Any]], None]
+    ) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
@@ -54,7 +57,7 @@ class WorkerProcess:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError), self._process.stdin as stdin:
             stdin.write(command.order)  # less than a pipe holds
-        self._telemetry = telemetry
+        self._tell = receive
         self._numbers = count(1)
         self._answers: dict[int, asyncio.Event] = {}
         self.ready, self.ended = asyncio.Event(), asyncio.Event()
@@ -72,6 +75,10 @@ class WorkerProcess:
     def certify(self, pem: bytes) -> None:
         """Give it the private key and the certificates that it serves from now on."""
         self._channel.send(["certificate", pem.decode("ascii")])
+
+    def tell_taken(self, kind: str, key: str) -> None:
+        """Tell it what another process has let in of the limits of grants."""
+        self._channel.send(["taken", kind, key])
 
     async def answer(self) -> None:
         """Return once its event loop has answered, or it has ended."""
@@ -109,8 +116,8 @@ class WorkerProcess:
         match message:
             case ["ready"]:
                 self.ready.set()
-            case ["work", work]:
-                count_reported(work, self._telemetry)
             case ["checked", number]:
                 if number in self._answers:
                     self._answers[number].set()
+            case _:
+                self._tell(self, message)

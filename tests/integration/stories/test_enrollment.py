@@ -24,8 +24,10 @@ from tests.support.gateways.enrollee import (
     grant_manifest,
     peer_manifest,
 )
+from tests.support.gateways.web_server import Parts, Running, serving
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
     import httpx
@@ -175,6 +177,32 @@ def test_a_new_enrollment_sends_the_old_certificates_to_the_queue(
     assert [row["status"] for row in statuses] == ["revoking", "issued"]
     assert code(old.pickup(client), 401) == "proof_invalid"
     assert new.pickup(client).status_code == 200
+
+
+def test_a_session_that_is_resumed_lets_in_nobody_whose_grant_has_ended(
+    parts: Parts, rows: Rows
+) -> None:
+    peer, path = Enrollee(), "/certificates/pickup"
+
+    def pick_up(
+        running: Running, session: ssl.SSLSession | None = None
+    ) -> tuple[ssl.SSLSession | None, bool | None, bytes]:
+        proof = peer.proof("POST", path)["DPoP"]
+        head = f"POST {API}{path} HTTP/1.1\r\nHost: a\r\nDPoP: {proof}\r\nContent-Length: 2\r\n"
+        with running.connect(session=session) as connection:
+            connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{{}}".encode())
+            answer = connection.recv(65536)
+            return connection.session, connection.session_reused, answer
+
+    with serving(parts) as running, running.client() as client:
+        assert peer.enroll(client, rows.invite("beta-tasks")).status_code == 201
+        session, _, answer = pick_up(running)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        rows.apply(peer_manifest())
+        _, resumed, answer = pick_up(running, session)
+        assert resumed
+        assert answer.startswith(b"HTTP/1.1 410 ")
+        assert b"grant_ended" in answer
 
 
 def test_a_suspended_grant_enrolls_into_suspension(client: httpx.Client, rows: Rows) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import secrets
 import select
 import signal
 import socket
@@ -13,7 +14,7 @@ import sys
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,7 +24,8 @@ import pytest
 
 from reconciler.config import load_settings
 from reconciler.core.model.backoff import Backoff
-from reconciler.core.telemetry import SILENT
+from reconciler.core.rate_limit import CALLS
+from reconciler.crypto.proof import make_proof
 from reconciler.operations.endpoint import PROGRAM, WorkerOrder
 from reconciler.web.limits import Capacity, Limits
 from reconciler.web.server import process_pool
@@ -31,6 +33,7 @@ from reconciler.web.server.process_pool import ProcessPool
 from reconciler.web.server.worker_process import Command
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import COMMAND
+from tests.support.gateways.enrollee import API, Enrollee, Rows, grant_manifest, peer_manifest
 from tests.support.gateways.gateway import Up
 from tests.support.gateways.step_ca import authority
 from tests.support.gateways.web_server import Parts, Running, serving, trusting
@@ -39,6 +42,8 @@ from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from reconciler.enroll import Gateway
 
 WORKERS: Final = 3
 BURST: Final = 20  # requests of an address, and none after them
@@ -71,6 +76,15 @@ class Shared:
     def children(self) -> set[int]:
         pid = self.up.process.pid
         return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def client(self, source: str) -> httpx.Client:
+        """Return an HTTP client at an address."""
+        transport = httpx.HTTPTransport(verify=self.tls, local_address=source)
+        return httpx.Client(base_url=self.url, transport=transport, timeout=PATIENCE_S)
 
     def ready(self) -> httpx.Response:
         return httpx.get(f"{self.private}/readyz", timeout=PATIENCE_S)
@@ -173,6 +187,25 @@ def are_closed(sockets: list[socket.socket], number: int) -> bool:
     return len(select.select(sockets, [], [], 0)[0]) == number
 
 
+def test_calls_of_a_grant_have_one_limit_over_all_processes(
+    shared: Shared, shared_database_url: str
+) -> None:
+    rows, peer, path = Rows(shared_database_url), Enrollee(), f"{API}/certificates/pickup"
+    rows.apply(peer_manifest(), grant_manifest("tasks"))
+    with shared.client(ADDRESSES[0]) as client:
+        assert peer.enroll(client, rows.invite("tasks")).status_code == 201
+    claims = {"jti": secrets.token_hex(16)}
+    proof = make_proof(peer.key, "POST", f"{shared.url}{path}", datetime.now(UTC), claims)
+    statuses = []
+    for address in ADDRESSES:
+        with shared.client(address) as client:
+            for _ in range(2):
+                answer = client.post(path, headers={"DPoP": proof}, json={})
+                statuses.append(answer.status_code)
+    assert statuses[: CALLS.burst] == [200] * CALLS.burst
+    assert 429 in statuses
+
+
 def test_a_client_resumes_its_session_whichever_process_serves_it(shared: Shared) -> None:
     for address in ADDRESSES[: 2 * WORKERS]:
         with shared.connect(address) as first:
@@ -230,8 +263,8 @@ def pooled(
     command = Command((sys.executable, "-P", "-m", PROGRAM), pickle.dumps(order))
     pools: list[ProcessPool] = []
 
-    def pool(limits: Limits) -> ProcessPool:
-        pools.append(ProcessPool(2, command, limits, SILENT))
+    def pool(limits: Limits, gateway: Gateway) -> ProcessPool:
+        pools.append(ProcessPool(2, command, limits, gateway))
         return pools[0]
 
     with serving(web_parts, pool=pool) as running:

@@ -100,11 +100,13 @@ class Running:
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, verify=self.tls, trust_env=False, timeout=PATIENCE_S)
 
-    def connect(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
+    def connect(
+        self, source: str = "127.0.0.1", session: ssl.SSLSession | None = None
+    ) -> ssl.SSLSocket:
         """Return a bare TLS connection, from an address of 127.0.0.0/8."""
         address = ("127.0.0.1", self.port)
         raw = socket.create_connection(address, PATIENCE_S, source_address=(source, 0))
-        return self.tls.wrap_socket(raw, server_hostname="127.0.0.1")
+        return self.tls.wrap_socket(raw, server_hostname="127.0.0.1", session=session)
 
 
 def trusting(roots: tuple[str, ...]) -> ssl.SSLContext:
@@ -122,7 +124,7 @@ def serving(
     app: ASGIApp | None = None,
     cache: Path | None = None,
     address: Address = ANY_PORT,
-    pool: Callable[[Limits], ProcessPool] | None = None,
+    pool: Callable[[Limits, Gateway], ProcessPool] | None = None,
 ) -> AbstractContextManager[Running]:
     """Serve until the block ends; then stop, and fail where that raises."""
 
@@ -132,7 +134,7 @@ def serving(
         served = app or make_app(gateway, limits)
         names = server_names((gateway.public_url,), address)
         certificate = ServerCertificate(gateway.ca.sign_server, names, parts.roots, cache=cache)
-        processes = pool(limits) if pool is not None else None
+        processes = pool(limits, gateway) if pool is not None else None
         server = Server(served, address, certificate, limits, trusted_proxies, pool=processes)
         running = asyncio.create_task(server.run())
         starting = asyncio.create_task(server.started.wait())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
 
 import pytest
 
 from reconciler.core import rate_limit
-from reconciler.core.rate_limit import RateLimiter
+from reconciler.core.rate_limit import CALLS, FAILURES, GrantLimits, RateLimiter
 from reconciler.core.setting_values import RateLimit
 from reconciler.errors import OUTCOMES, NeedsEdit, Refused, Retry
 from reconciler.web.client_address import bucket_of, client_address
@@ -40,6 +42,37 @@ def test_a_bucket_holds_its_burst_and_fills_with_time() -> None:
     assert limiter.wait_s("a", 0.25) == 0.25
     assert limiter.wait_s("a", 0.5) == 0
     assert [limiter.wait_s("a", 1000.0) for _ in range(4)] == [0, 0, 0, 0.5]
+
+
+def test_what_was_let_in_elsewhere_counts_and_leaves_a_debt_of_one_burst() -> None:
+    limiter = RateLimiter(RateLimit(per_s=1, burst=2))
+    limiter.count("a", 0.0)
+    assert [limiter.wait_s("a", 0.0) for _ in range(2)] == [0, 1]
+    for _ in range(10):
+        limiter.count("a", 0.0)
+    assert limiter.wait_s("a", 0.0) == 3
+
+
+def test_processes_that_tell_each_other_let_in_as_much_as_one() -> None:
+    one, two = GrantLimits(), GrantLimits()
+    one.tell, two.tell = (partial(_count, each) for each in (two, one))
+    grant = UUID(int=1)
+    for number in range(CALLS.burst):
+        (one, two)[number % 2].admit_call(grant, live=True, now_s=0.0)
+    for each in (one, two):
+        with pytest.raises(Retry, match="too many requests of this grant"):
+            each.admit_call(grant, live=True, now_s=0.0)
+    one.ca_reached = False
+    assert not two.ca_reached
+    for number in range(FAILURES.burst):
+        (one, two)[number % 2].note_failure(grant, 0.0)
+    for each in (one, two):
+        with pytest.raises(Retry, match="the last attempts of this grant failed"):
+            each.admit_attempt(grant, 0.0)
+
+
+def _count(limits: GrantLimits, kind: str, key: str) -> None:
+    limits.count(kind, key, 0.0)
 
 
 def test_a_rate_of_0_is_off() -> None:

@@ -54,7 +54,7 @@ def command(file: Path | None, key: Path | None) -> None:
     if key is not None:
         _write(signature_of(file), sign(text.encode(), key, CHECKPOINT))
     _write(file, text.encode())
-    click.echo(f"{verification.last.seq:,} records verified; the checkpoint is in {file}")
+    click.echo(f"{verification.count:,} records verified; the checkpoint is in {file}")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -22,7 +22,6 @@ from reconciler.core.privileges import Role
 from reconciler.crypto import sshsig
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.operations.audit.archive_files import verify_archives
-from reconciler.store.audit.archives import end_of
 from reconciler.store.audit.log import verify
 from reconciler.store.roles.logins import audit_writers
 
@@ -57,11 +56,11 @@ def command(files: tuple[Path, ...], archives: tuple[Path, ...], output: str) ->
         verification = verify(tx, known)
         writers = audit_writers(tx)
     refuse_broken(verification)
-    archive, start = verification.archive, end_of(verification.archive)
+    archive = verification.archive
     for file, each, _ in checkpoints:
         if archive is not None and not archives and 1 < each.seq < archive.last.seq:
             raise archive.refusal(f"audit verify --archive FILE... --checkpoint {file}")
-    count = verification.last.seq - (0 if archives else start.seq)
+    count = verification.last.seq if archives else verification.count
     if output != "text":
         documents = [
             {"file": str(file), "seq": each.seq, "at": rfc3339(each.at), "signer": signer}
@@ -78,10 +77,7 @@ def command(files: tuple[Path, ...], archives: tuple[Path, ...], output: str) ->
     of_archives = f", {archived:,} of them in archives" if archives else ""
     click.echo(f"{count:,} records verified{of_archives}")
     if archive is not None and not archives:
-        click.echo(
-            f"the records before them, to {start.seq:,} ({rfc3339(archive.at)}), are archived:"
-            " --archive FILE... verifies them too"
-        )
+        click.echo(f"{archive.fact}: --archive FILE... verifies them too")
     for file, each, signer in checkpoints:
         signed = f"signed by {signer}" if signer else "its signature was not verified"
         click.echo(f"{file}: seq {each.seq:,} is unchanged since {rfc3339(each.at)}; {signed}")

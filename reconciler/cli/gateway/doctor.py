@@ -162,7 +162,9 @@ def _with_database(doctor: Examination, settings: Settings, database: Database) 
                 f"it breaks at seq {broken.seq}: {broken.reason}",
                 hint="see `mosaic federation audit verify`",
             )
-        return f"{verification.last.seq:,} records verified"
+        archive = verification.archive
+        before = f"; {archive.fact}" if archive is not None else ""
+        return f"{verification.count:,} records verified{before}"
 
     def restore() -> str:
         with database.transaction() as tx:

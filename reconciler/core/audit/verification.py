@@ -25,3 +25,8 @@ class Verification:
     at: datetime
     chain_break: ChainBreak | None
     archive: Archive | None = None
+
+    @property
+    def count(self) -> int:
+        """How many records were verified: those in the database."""
+        return self.last.seq - (self.archive.last.seq if self.archive is not None else 0)

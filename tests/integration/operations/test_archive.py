@@ -14,6 +14,8 @@ from reconciler.core.privileges import Role
 from reconciler.errors import MosaicError
 from reconciler.store.audit import log as audit
 from reconciler.store.drift.detector import DriftDetector
+from reconciler.web.private.pages import documents
+from reconciler.web.private.pages.query import Query
 from tests.integration.operations.test_restore_database import elsewhere, with_provisioners
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.killed import run_and_kill
@@ -86,6 +88,7 @@ def test_what_is_archived_is_in_the_file_and_nothing_answers_otherwise(mosaic: Q
             return [each.as_json() for each in detector.drifted(tx)]
 
     assert remembered() == before["drift"] != []
+    run_id = mosaic.rows.one("SELECT id FROM federation_reconcile_runs")
     out = archive(mosaic, "old.jsonl", last)
     file = mosaic.cwd / "old.jsonl"
     assert f"moved {last - 1} records to {file}, sha256:" in out
@@ -94,6 +97,11 @@ def test_what_is_archived_is_in_the_file_and_nothing_answers_otherwise(mosaic: Q
     assert mosaic.rows.one("SELECT min(seq) FROM federation_audit_log") == last
     assert answers(mosaic) == before
     assert remembered() == before["drift"]
+
+    with mosaic.rows.database.transaction() as tx:
+        page, log = documents.run(tx, Query({}), str(run_id)), documents.audit(tx, Query({}))
+    assert (page["archived"], page["changes"], log["archive"]["last"]) == (True, [], last - 1)
+    assert f"the records up to {last - 1} " in mosaic("doctor").out
 
     archive(mosaic, "more.jsonl", last + 1)
     assert answers(mosaic) == before

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.audit.certificate_events import CertificateIssued, CertificateRevokedAtCa
+from reconciler.core.audit.certificate_events import (
+    CertificateIssued,
+    CertificateRevokedAtCa,
+    GrantEnrolled,
+)
 from reconciler.core.audit.chain import GENESIS, Head, Record, chain
 from reconciler.core.audit.event_base import grant_ref, peer_ref
 from reconciler.core.audit.fold import extend
-from reconciler.core.audit.row_events import RowCreated, RowUpdated
+from reconciler.core.audit.row_events import (
+    GrantRevoked,
+    GrantSuspended,
+    RowCreated,
+    RowUpdated,
+)
 from reconciler.core.audit.snapshot import snapshot
 from reconciler.core.audit.state import AuditState
 from reconciler.core.drift.detection import find_drift
 from reconciler.core.drift.model import DriftKind, StoredCertificate, StoredRow
-from reconciler.core.model.spec import Direction, Kind, PeerSpec, spec_digest
+from reconciler.core.model.observed import Hold
+from reconciler.core.model.spec import Direction, Kind, PeerSpec, canonical_json, spec_digest
+from reconciler.core.model.states import HoldKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,3 +149,22 @@ def test_a_record_that_is_not_of_its_kind_is_kept_apart(details: dict[str, Any])
     record = Record(1, NOW, kind, "user:eve", "x/y", json.dumps({"data": data}), GENESIS, GENESIS)
     state = fold([record])
     assert (state.rows, state.unnamed_kinds) == ({}, {kind})
+
+
+def test_a_state_is_read_back_equal_from_its_json_and_forgets_what_has_ended() -> None:
+    hold = Hold(HoldKind.REVOKE, "user:olga", NOW, "a leak")
+    state = state_of(
+        CREATED,
+        GrantEnrolled(X, "pending", "active"),
+        GrantSuspended(X, "wait"),
+        ISSUED,
+        replace(ISSUED, serial="b2", not_after=NOW + timedelta(days=3)),
+        REVOKED,
+        GrantRevoked(X, "over", ("a1", "b2"), hold),
+    )
+    text = canonical_json(state.as_json())
+    assert AuditState.from_json(json.loads(text)) == state
+    state.forget_ended({"b2"}, NOW + timedelta(days=2))
+    assert (state.issued, state.revoking, state.revoked) == ({"b2"}, {"b2"}, set())
+    assert list(state.rows["3"].certificates) == ["b2"]
+    assert state.rows["3"].hold == hold

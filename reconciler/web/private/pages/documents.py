@@ -14,6 +14,7 @@ from reconciler.core.model.states import GrantStatus, PeerStatus
 from reconciler.core.model.text import shown
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import Refused
+from reconciler.store.audit.archives import newest_archive
 from reconciler.store.audit.log import RecordFilter, newest
 from reconciler.store.audit.queries import newest_of_row, numbered
 from reconciler.store.views.grants import GrantFilter, count_grants, list_grants, show_grant
@@ -135,11 +136,13 @@ def run(tx: Tx, query: Query, name: str) -> Document:
     records = view.records or range(0)
     page = Page.of(query, len(records))
     changes = [_change(each) for each in numbered(tx, records[page.rows])] if records else []
+    archive = newest_archive(tx)
     return {
         **view.as_json(),
         **_at(tx),
         **page.as_json(),
         "recorded": view.records is not None,
+        "archived": archive is not None and records.start in range(1, archive.last.seq + 1),
         "changes": changes,
     }
 
@@ -169,7 +172,9 @@ def audit(tx: Tx, query: Query) -> Document:
         for row in page
     ]
     older = page[-1]["seq"] if len(rows) > PAGE_SIZE else None
-    return {**_at(tx), "records": records, "older": older}
+    archive = newest_archive(tx)
+    archived = archive.as_json() if archive is not None else None
+    return {**_at(tx), "records": records, "older": older, "archive": archived}
 
 
 def _chosen(value: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Enrollment: a single-use token and a CSR become a certificate that carries the grant.
 
-    (1) parse the CSR: caps, key, names; only its public key is ever used
+    (1) the CSR comes parsed: caps, key and names are judged; only its public key is ever used
     (2) find the token by its public id and verify its secret: nothing is revealed before that;
         then verify the CSR's signature
     (3) transaction 1: claim the token, store the intent with a fresh serial; commit
@@ -42,7 +42,7 @@ from reconciler.core.issuance.tokens import parse_token
 from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf
 from reconciler.core.rate_limit import GrantLimits
 from reconciler.core.telemetry import SILENT, Telemetry
-from reconciler.crypto.csr import csr_digest, parse_csr, verify_csr
+from reconciler.crypto.csr import csr_digest, verify_csr
 from reconciler.crypto.proof import verify_proof
 from reconciler.crypto.verification import Verifier
 from reconciler.errors import MosaicError, Retry
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
     from reconciler.clients.step_ca.client import CaClient
     from reconciler.core.issuance.contract import GrantDocument
-    from reconciler.crypto.csr import VerifiedCsr
+    from reconciler.crypto.csr import UnverifiedCsr, VerifiedCsr
     from reconciler.crypto.proof import VerifiedProof
     from reconciler.store.async_database import AsyncDatabase
     from reconciler.store.db import Tx
@@ -108,16 +108,15 @@ class Gateway:
 
 
 async def enroll(
-    gateway: Gateway, presented_token: str, unverified_csr: str, peer_address: str
+    gateway: Gateway, presented_token: str, unverified_csr: UnverifiedCsr, peer_address: str
 ) -> IssuanceResponse:
-    """Return the answer to an enrollment.
+    """Return the answer to an enrollment with a CSR that `parse_csr` accepts (1).
 
     Raises:
         MosaicError: a code of the refusals in docs/http.md. Only a success spends the token.
     """
-    parsed = parse_csr(unverified_csr)  # (1)
     known = await _known_token(gateway, presented_token)  # (2)
-    csr = await gateway.verification.run(verify_csr, parsed)
+    csr = await gateway.verification.run(verify_csr, unverified_csr)
     caller = gateway.caller(peer_address)
     begun = await gateway.database.run(enrollment.begin_enrollment, known, csr, caller)  # (3)
     if isinstance(begun, Denial):
@@ -126,19 +125,18 @@ async def enroll(
 
 
 async def renew(
-    gateway: Gateway, presented_proof: str, unverified_csr: str, peer_address: str
+    gateway: Gateway, presented_proof: str, unverified_csr: UnverifiedCsr, peer_address: str
 ) -> IssuanceResponse:
     """Return the answer to a renewal: an enrollment that a proof of the old key allows.
 
     Raises:
         MosaicError: a code of the refusals in docs/http.md.
     """
-    parsed = parse_csr(unverified_csr)  # (1)
     proof = await _proof(gateway, presented_proof, "POST", "/certificates/renew")
-    if proof.csr_digest != csr_digest(parsed.der):
+    if proof.csr_digest != csr_digest(unverified_csr.der):
         raise proof_invalid()
     await _admit(gateway, proof)
-    csr = await gateway.verification.run(verify_csr, parsed)
+    csr = await gateway.verification.run(verify_csr, unverified_csr)
     caller = gateway.caller(peer_address)
     begun = await gateway.database.run(enrollment.begin_renewal, proof, csr, caller)  # (3)
     match begun:

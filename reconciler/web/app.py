@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from reconciler import enroll as stories
 from reconciler.core.issuance.invitation import API_PREFIX
+from reconciler.crypto.csr import parse_csr
 from reconciler.errors import Refused, Retry
 from reconciler.store.backup.control import refuse_if_restored
 from reconciler.store.issuance.crl import newest_crl
@@ -85,7 +86,8 @@ class _Calls:
                 body = await json_body(request, "csr")
                 token = bearer_token(request)
                 await self._require_confirmed()
-                issued = await stories.enroll(self._gateway, token, body["csr"], address)
+                csr = parse_csr(body["csr"])
+                issued = await stories.enroll(self._gateway, token, csr, address)
             return _issued(issued.body, 201)
         if "authorization" not in request.headers:
             return HTMLResponse(ENROLL_PAGE, headers=PAGE_HEADERS)
@@ -118,8 +120,9 @@ class _Calls:
     async def renew(self, request: Request) -> Response:
         body = await json_body(request, "csr")
         await self._require_confirmed()
+        presented_proof, csr = proof(request), parse_csr(body["csr"])
         address = request_context(request).address
-        issued = await stories.renew(self._gateway, proof(request), body["csr"], address)
+        issued = await stories.renew(self._gateway, presented_proof, csr, address)
         return _issued(issued.body, 201)
 
     async def grant(self, request: Request) -> Response:

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
-from psycopg.rows import dict_row
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from reconciler.errors import Retry
 from reconciler.store.connection.connector import Connector
+from reconciler.store.connection.exchange import BEGIN, COMMIT
 from reconciler.store.connection.pool import Lent, Pool
 from reconciler.store.connection.session import TimeLimits
-from reconciler.store.connection.statements import Conflict, in_driver_form, translated
+from reconciler.store.connection.statements import Conflict, translated
 from reconciler.store.db import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, Tx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from psycopg import AsyncCursor
-
-    Cursor = AsyncCursor[dict[str, Any]]
-
     from reconciler.store.connection.conninfo import ConninfoSource
+    from reconciler.store.connection.exchange import Answer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,58 +41,39 @@ class PooledTx(Tx):
 
     def rows(self, statement: str, /, **values: object) -> list[dict[str, Any]]:
         """Run a statement and return its rows."""
-        rows: list[dict[str, Any]] = await_only(self._rows(statement, values))
-        return rows
+        return self._run(statement, values=values).rows()
+
+    def one(self, *statements: str, **values: object) -> dict[str, Any]:
+        """Run statements, of which the last always has a row, and return its first one."""
+        return self._run(*statements, values=values).rows()[0]
 
     def tuples(self, statement: str, /, **values: object) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows as tuples, in the order of its columns."""
-        rows: list[tuple[Any, ...]] = await_only(self._tuples(statement, values))
-        return rows
+        return self._run(statement, values=values, binary=True).tuples
 
     def last_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
         """Run the last statement of the transaction, commit, and return its first row, or None."""
-        row: dict[str, Any] | None = await_only(self._last_row(statement, values))
-        return row
+        exchanges, self._lent.begun = self._lent.exchanges, True
+        statements = (statement, COMMIT) if exchanges.in_transaction else (statement,)
+        answer: Answer = await_only(exchanges.run(statements, values))
+        return next(iter(answer.rows()), None)
+
+    def only_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
+        """Run the only statement of a transaction that changes nothing; return its first row."""
+        answer: Answer = await_only(self._lent.exchanges.run((statement,), values))
+        return next(iter(answer.rows()), None)
 
     def run(self, statement: str, /, **values: object) -> int:
         """Run a statement and return how many rows it touched."""
-        return await_only(self._execute(statement, values)).rowcount
+        return self._run(statement, values=values).touched
 
-    def run_script(self, script: str) -> None:
-        """Run statements as they are: a colon or a percent sign is no parameter."""
-        await_only(self._lent.connection.execute(script.encode()))
-
-    @property
-    def driver(self) -> Any:
-        """The connection of psycopg."""
-        return self._lent.connection
-
-    async def _rows(self, statement: str, values: dict[str, object]) -> list[dict[str, Any]]:
-        return await (await self._execute(statement, values)).fetchall()
-
-    async def _tuples(self, statement: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
-        cursor = self._lent.connection.cursor(binary=True)
-        await cursor.execute(in_driver_form(statement), values)
+    def _run(self, *statements: str, values: dict[str, object], binary: bool = False) -> Answer:
+        exchanges = self._lent.exchanges
+        if not exchanges.in_transaction:
+            statements = (BEGIN, *statements)
+        answer: Answer = await_only(exchanges.run(statements, values, binary=binary))
         self._lent.begun = True
-        return await cursor.fetchall()
-
-    async def _last_row(self, statement: str, values: dict[str, object]) -> dict[str, Any] | None:
-        async with self._lent.connection.pipeline():  # COMMIT goes with it
-            cursor = await self._send(statement, values)
-            await self._lent.connection.commit()
-            return await cursor.fetchone()
-
-    async def _execute(self, statement: str, values: dict[str, object]) -> Cursor:
-        if self._lent.begun:
-            return await self._send(statement, values)
-        async with self._lent.connection.pipeline():  # BEGIN goes with it
-            cursor = await self._send(statement, values)
-        self._lent.begun = True
-        return cursor
-
-    async def _send(self, statement: str, values: dict[str, object]) -> Cursor:
-        cursor = self._lent.connection.cursor(row_factory=dict_row)
-        return await cursor.execute(in_driver_form(statement), values)
+        return answer
 
 
 class AsyncDatabase:

@@ -58,9 +58,14 @@ class Tx:
         rows = self.rows(statement, **values)
         return rows[0] if rows else None
 
-    def one(self, statement: str, /, **values: object) -> dict[str, Any]:
-        """Run a statement that always has a row, and return its first one."""
-        return self.rows(statement, **values)[0]
+    def one(self, *statements: str, **values: object) -> dict[str, Any]:
+        """Run statements, of which the last always has a row, and return its first one.
+
+        A server sends them together: what the last one reads is what the others have locked.
+        """
+        for statement in statements[:-1]:
+            self.run(statement, **values)
+        return self.rows(statements[-1], **values)[0]
 
     def tuples(self, statement: str, /, **values: object) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows as tuples, in the order of its columns.
@@ -83,6 +88,10 @@ class Tx:
             yield from cursor.stream(
                 in_driver_form(statement), values, size=STREAMED if chunked else 1
             )
+
+    def only_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
+        """Run the only statement of a transaction that changes nothing; return its first row."""
+        return self.row(statement, **values)
 
     def last_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
         """Run the last statement of the transaction and return its first row, or None.

@@ -16,7 +16,6 @@ from reconciler.core.audit.events import AuditArchived
 from reconciler.core.audit.fold import event_of
 from reconciler.core.audit.verification import Verification
 from reconciler.core.model.spec import canonical_json
-from reconciler.core.model.times import parse_rfc3339
 from reconciler.garbage import uncollected
 from reconciler.store.audit.archives import NOT_RECORDED, end_of, newest_archive, state_digest
 from reconciler.store.db import as_json
@@ -40,42 +39,48 @@ PAGE_AFTER: Final = (
 ARCHIVED: Final = AuditArchived.kinds[0]
 OTHER_HASH: Final = "a checkpoint has another hash for it"
 
-# What a statement ends with that appends: the lock of the head is the last that is waited for.
-APPENDED: Final = "federation_append_events(:actor, CAST(:events AS jsonb)) AS appended"
+
+def appending(after: str = "") -> str:
+    """Return the parts of a statement that append events and write their notices.
+
+    They take the `parameters` of the events; `after` is a part whose rows they wait for, and
+    without which nothing is appended. `appended` has the number and the time of the last record as
+    `last`. The lock of the head is the last that is waited for: whoever locked it before another
+    row would wait for a transaction that waits for the head.
+    """
+    source = f"FROM {after}" if after else ""
+    return f"""
+appended AS MATERIALIZED (
+    SELECT federation_append_events(:actor, CAST(:events AS jsonb)) AS last {source}
+), told AS ({outbox.WRITTEN})"""
+
+
+def parameters(actor: str, events: Sequence[Event]) -> dict[str, str]:
+    """Return the parameters of `appending`; `actor` is who did what the events say."""
+    return {
+        "actor": actor,
+        "events": as_json([_as_json(each) for each in events]),
+        "notices": outbox.notices_json(actor, events),
+    }
+
+
+def _as_json(event: Event) -> dict[str, str]:
+    data = canonical_json(event.details())
+    return {"kind": event.kind, "subject": event.subject, "data": data}
+
+
+_APPEND: Final = f"WITH {appending()} SELECT last FROM appended"
 
 
 def append(tx: Tx, actor: str, events: Sequence[Event]) -> int:
-    """Append the events, in order, and return the number of the last; `actor` is who did them.
+    """Append the events, in order, with their notices, and return the number of the last.
 
-    Their notices are written too. This takes the last lock of the transaction: whoever
-    locked the head's row before another row would wait for a transaction that waits for the head.
+    This takes the last lock of the transaction.
     """
     if not events:
         return 0
-    row = tx.one(f"SELECT {APPENDED}", actor=actor, events=events_json(events))
-    return write_notices(tx, actor, events, row["appended"])
-
-
-def write_notices(tx: Tx, actor: str, events: Sequence[Event], appended: Mapping[str, Any]) -> int:
-    """Write the notices of events that a statement has appended; return the number of the last."""
-    last: int = appended["seq"]
-    first = last - len(events) + 1
-    outbox.write(tx, actor, events, first, parse_rfc3339(appended["at"]))
+    last: int = tx.one(_APPEND, **parameters(actor, events))["last"]["seq"]
     return last
-
-
-def events_json(events: Sequence[Event]) -> str:
-    """Return the events as `APPENDED` takes them, for a statement that ends with it."""
-    return as_json(
-        [
-            {
-                "kind": each.kind,
-                "subject": each.subject,
-                "data": canonical_json(each.details()),
-            }
-            for each in events
-        ]
-    )
 
 
 def head(tx: Tx) -> Head:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -20,6 +20,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from reconciler.errors import Retry
+from reconciler.store.connection.exchange import Exchanges
 from reconciler.store.connection.session import SESSION, TRANSACTION, read_session, unlimited
 from reconciler.store.connection.statements import Conflict, in_driver_form, statement_failure
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 WAIT_S: Final = 10.0  # for a connection
 MAX_AGE_S: Final = 300.0  # after which a session sees again what the server's files say
-PREPARED_AFTER: Final = 1  # executions
 
 LOST_STATEMENTS: Final = (
     psycopg.errors.InvalidSqlStatementName,
@@ -43,10 +43,12 @@ LOST_STATEMENTS: Final = (
 class Lent:
     """A connection in use; `own` if its session is ours, `fresh` if this is its first use.
 
-    `begun` is set once a statement of the transaction has been answered.
+    `begun` is set once a statement of the transaction has been answered, or may have been
+    committed.
     """
 
     connection: psycopg.AsyncConnection
+    exchanges: Exchanges
     own: bool
     opened_s: float
     fresh: bool = True
@@ -77,7 +79,8 @@ class Pool:
                 if not lent.own:
                     await self._begin(connection)
                 yield lent
-                await connection.commit()
+                if lent.exchanges.in_transaction:
+                    await connection.commit()
             except psycopg.Error as error:
                 await self._undo(connection)
                 failure = await self._failure(error, lent)
@@ -117,7 +120,7 @@ class Pool:
         while self._idle:
             lent = self._idle.pop()
             if time.monotonic() - lent.opened_s < MAX_AGE_S and not lent.connection.closed:
-                return Lent(lent.connection, lent.own, lent.opened_s, fresh=False)
+                return replace(lent, fresh=False, begun=False)
             await lent.connection.close()
         connection = await self._connector.open_async()
         try:
@@ -125,7 +128,7 @@ class Pool:
         except BaseException:  # nobody else has it, to close it
             await connection.close()
             raise
-        return Lent(connection, own, time.monotonic())
+        return Lent(connection, Exchanges(connection, prepares=own), own, time.monotonic())
 
     async def _set_up(self, connection: psycopg.AsyncConnection) -> bool:
         """Set the session up, if it is ours; a proxy's process is not the one that it names."""
@@ -136,7 +139,7 @@ class Pool:
             return False
         self._connector.session = read_session(row, self._connector.address)
         await connection.commit()
-        connection.prepare_threshold = PREPARED_AFTER
+        await connection.set_autocommit(True)  # a transaction begins by a statement of ours
         return True
 
     async def _begin(self, connection: psycopg.AsyncConnection) -> None:

@@ -1,8 +1,8 @@
 """What every transaction relies on, whatever the role, the database or PGOPTIONS have set.
 
 Where the session is ours, all of it is set once, for the session; else by the first statements of
-each transaction, for that alone: a proxy that pools transactions keeps no session. Isolation and
-deferrability are part of BEGIN (`Connector`). What only a superuser may set, and what cannot be
+each transaction, for that alone: a proxy that pools transactions keeps no session. There, isolation
+and deferrability are part of BEGIN (`Connector`). What only a superuser may set, and what cannot be
 changed, is checked and refused by name.
 """
 
@@ -51,6 +51,11 @@ _LIMITS: Final = ("lock", "statement", "idle_in_transaction_session")
 # Of later releases than the oldest that we support: set where there are such settings.
 _LATER_SETTINGS: Final[Mapping[str, str]] = {
     "restrict_nonsystem_relation_kind": "",  # 17
+}
+# What a session begins transactions with; elsewhere `Connector` makes it a part of BEGIN.
+_BEGIN: Final[Mapping[str, str]] = {
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
 }
 # A commit that was answered must last: an enrollment, a revocation. Other values are the operator's
 # choice of which standbys to wait for.
@@ -114,6 +119,8 @@ def _settings_statement(*, local: bool) -> str:
         for name, value in _LATER_SETTINGS.items()
     ]
     settings += [f"set_config('{name}_timeout', :{name}, {scope})" for name in _LIMITS]
+    if not local:
+        settings += [f"set_config('{name}', '{value}', false)" for name, value in _BEGIN.items()]
     settings.append(f"set_config('synchronous_commit', {_DURABLE}, {scope})")
     settings.append(f"set_config('search_path', {TABLES_SCHEMA} || ', pg_temp', {scope})")
     session = (

@@ -121,3 +121,14 @@ _PARAMETER: Final = re.compile(r"(?<![:\w\\]):(\w+)(?![:\w])")  # `:name`, and n
 def in_driver_form(statement: str) -> bytes:
     """Return a statement whose parameters are written as psycopg has them."""
     return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%")).encode()
+
+
+@lru_cache(maxsize=512)
+def in_server_form(statement: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return a statement whose parameters are numbered, and their names in that order."""
+    numbers: dict[str, int] = {}
+
+    def numbered(match: re.Match[str]) -> str:
+        return f"${numbers.setdefault(match[1], len(numbers) + 1)}"
+
+    return _PARAMETER.sub(numbered, statement).encode(), tuple(numbers)

@@ -166,8 +166,8 @@ WITH taken AS (
     WHERE owner.grant_id = :grant AND replaced.number >= 0
         AND (CAST(:token AS uuid) IS NULL OR EXISTS (SELECT FROM claimed))
     RETURNING id
-)
-SELECT (SELECT {audit.APPENDED} FROM stored) AS appended,
+), {audit.appending("stored")}
+SELECT (SELECT last FROM appended) AS appended,
     coalesce((SELECT grant_id FROM owner) = :grant, false) AS key_is_free
 """
 
@@ -193,8 +193,7 @@ def _store_intent(
         spki=csr.spki_sha256,
         csr=csr.pem,
         lease=LEASE,
-        actor=attempt.actor,
-        events=audit.events_json(events),
+        **audit.parameters(attempt.actor, events),
     )
     assert outcome is not None
     if outcome["appended"] is not None:

@@ -57,12 +57,7 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
     Fenced: the issuance is still `intent`, the token still claimed, the grant not ended. Else the
     certificate is not handed out, and its serial goes to the queue of revocations.
     """
-    if attempt.grant.peer_pending:  # its row is written, and comes before the grant's
-        tx.run(
-            "SELECT FROM federation_peers WHERE id = :id FOR NO KEY UPDATE",
-            id=attempt.grant.peer_id,
-        )
-    rows = facts.locked_issuance(tx, attempt.issuance_id, attempt.grant.id, attempt.token_id)
+    rows = facts.locked_issuance(tx, attempt.issuance_id, attempt.grant, attempt.token_id)
     refusal = _fence(rows)
     if refusal is not None:
         give_up(tx, attempt, "fenced", revoke=True)
@@ -75,7 +70,7 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
             row = grant_ref(grant.id, grant.name)
             events.append(GrantEnrolled(row, str(grant.status), str(status)))
     body = issued_text(leaf, grant, status)
-    stored = tx.one(
+    tx.last_row(
         _ISSUED,
         id=attempt.issuance_id,
         grant=grant.id,
@@ -88,10 +83,8 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
         fingerprint=leaf.facts.fingerprint,
         not_before=leaf.facts.not_before,
         not_after=leaf.facts.not_after,
-        actor=attempt.actor,
-        events=audit.events_json(events),
+        **audit.parameters(attempt.actor, events),
     )
-    audit.write_notices(tx, attempt.actor, events, stored["appended"])
     return IssuanceResponse(body, attempt.serial)
 
 
@@ -112,8 +105,8 @@ WITH peer AS (
         fingerprint = :fingerprint, not_before = :not_before, not_after = :not_after,
         issued_at = clock_timestamp()
     WHERE id = :id RETURNING id
-)
-SELECT {audit.APPENDED} FROM stored
+), {audit.appending("stored")}
+SELECT last FROM appended
 """
 
 

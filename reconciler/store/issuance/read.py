@@ -32,35 +32,32 @@ _GRANT_TABLES: Final = "federation_grants AS g JOIN federation_peers AS p ON p.i
 _OF_GRANT: Final = f"{_GRANT_TABLES} WHERE g.id = :grant"
 
 
-def lock_grant(tx: Tx, grant_id: UUID) -> None:
-    """Lock a grant's row until the transaction ends.
-
-    The lock comes first and the reading after it, in another statement, so that what is read is
-    what was waited for.
-    """
-    tx.run("SELECT FROM federation_grants WHERE id = :id FOR NO KEY UPDATE", id=grant_id)
+# A lock comes first and the reading after it, in another statement, so that what is read is what
+# was waited for.
+_LOCK_PEER: Final = "SELECT FROM federation_peers WHERE id = :peer FOR NO KEY UPDATE"
+_LOCK_GRANT: Final = "SELECT FROM federation_grants WHERE id = :grant FOR NO KEY UPDATE"
 
 
 def grant_facts(tx: Tx, grant_id: UUID, *, lock: bool = False) -> GrantFacts:
     """Return a grant's facts; with `lock`, its row stays locked until the transaction ends."""
-    if lock:
-        lock_grant(tx, grant_id)
-    return _grant(tx.one(f"SELECT {_GRANT_COLUMNS} FROM {_OF_GRANT}", grant=grant_id))
+    locks = (_LOCK_GRANT,) if lock else ()
+    return _grant(tx.one(*locks, f"SELECT {_GRANT_COLUMNS} FROM {_OF_GRANT}", grant=grant_id))
 
 
 def locked_grant(tx: Tx, grant_id: UUID) -> tuple[GrantFacts, datetime]:
     """Return a grant's facts, its row locked, and the time by the database's clock."""
-    lock_grant(tx, grant_id)
     row = tx.one(
-        f"SELECT {_GRANT_COLUMNS}, clock_timestamp() AS now FROM {_OF_GRANT}", grant=grant_id
+        _LOCK_GRANT,
+        f"SELECT {_GRANT_COLUMNS}, clock_timestamp() AS now FROM {_OF_GRANT}",
+        grant=grant_id,
     )
     return _grant(row), row["now"]
 
 
 def locked_token(tx: Tx, token_id: UUID, grant_id: UUID) -> tuple[TokenFacts, GrantFacts, datetime]:
     """Return a token's and its grant's facts, both rows locked, and the time."""
-    lock_grant(tx, grant_id)  # before the token, as everywhere: two at once would else deadlock
     row = tx.one(
+        _LOCK_GRANT,  # before the token, as everywhere: two at once would else deadlock
         f"SELECT {_GRANT_COLUMNS}, {_CLAIM_COLUMNS}, clock_timestamp() AS now"
         f" FROM federation_enrollment_tokens AS t, {_OF_GRANT}"
         " AND t.id = :token FOR NO KEY UPDATE OF t",
@@ -90,14 +87,16 @@ class LockedIssuance:
 
 
 def locked_issuance(
-    tx: Tx, issuance_id: UUID, grant_id: UUID, token_id: UUID | None
+    tx: Tx, issuance_id: UUID, grant: GrantFacts, token_id: UUID | None
 ) -> LockedIssuance:
     """Return an issuance with its grant and token, all three rows locked.
 
-    The lock of the issuance is taken above the join, and so after that of the token.
+    So is the peer's if it is pending, as it is written then, and comes before the grant's. The lock
+    of the issuance is taken above the join, and so after that of the token.
     """
-    lock_grant(tx, grant_id)
     row = tx.one(
+        *((_LOCK_PEER,) if grant.peer_pending else ()),
+        _LOCK_GRANT,
         "WITH token AS (SELECT status FROM federation_enrollment_tokens"
         "  WHERE id = CAST(:token AS uuid) FOR NO KEY UPDATE)"
         f" SELECT {_GRANT_COLUMNS}, token.status AS token_status, c.status AS issuance_status,"
@@ -108,7 +107,8 @@ def locked_issuance(
         " WHERE g.id = :grant AND c.id = :id FOR NO KEY UPDATE OF c",
         id=issuance_id,
         token=token_id,
-        grant=grant_id,
+        grant=grant.id,
+        peer=grant.peer_id,
     )
     token_status = row["token_status"]
     return LockedIssuance(

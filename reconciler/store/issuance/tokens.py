@@ -94,7 +94,7 @@ def find(tx: Tx, presented_token: Token, pepper: bytes) -> KnownToken:
     Raises:
         Refused: `token_invalid`, the same for an unknown id and a wrong secret.
     """
-    row = tx.last_row(
+    row = tx.only_row(
         "SELECT id, grant_id, mac FROM federation_enrollment_tokens WHERE public_id = :public_id",
         public_id=presented_token.public_id,
     )

@@ -1,9 +1,10 @@
-"""The one writer of the outbox: notices in the transaction of the audit records they tell of."""
+"""The one writer of the outbox: notices in the statement of the audit records they tell of."""
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.text import json_text
 from reconciler.core.notices.derive import notices_of
@@ -11,29 +12,39 @@ from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from reconciler.core.audit.events import Event
-    from reconciler.store.db import Tx
+
+# The number and the time of a record are known once it is appended: until then a mark stands for
+# each, which holds the notice's random id, so that no text of an event can be one. The lock of the
+# audit head is held, so the order of notices by `seq` is that of the commits: a target's position
+# passes none that is committed later.
+WRITTEN: Final = """
+    INSERT INTO federation_notices (id, seq, event, document)
+    SELECT id, number, event, replace(
+        replace(document, '"number ' || id || '"', number::text), 'time ' || id, last ->> 'at')
+    FROM appended,
+        jsonb_to_recordset(CAST(:notices AS jsonb))
+            AS notice (id uuid, back bigint, event text, document text),
+        LATERAL (SELECT (last ->> 'seq')::bigint - back AS number) AS record
+"""
+_UNKNOWN: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def write(tx: Tx, actor: str, events: Sequence[Event], first_seq: int, at: datetime) -> None:
-    """Write the notices of events whose records have been appended.
-
-    The lock of the audit head is held, so their order by `seq` is that of the commits: a target's
-    position passes none that is committed later.
-    """
+def notices_json(actor: str, events: Sequence[Event]) -> str:
+    """Return the notices of events as `WRITTEN` takes them; `back` counts from the last record."""
     rows = []
-    for notice in notices_of(events, first_seq):
+    for notice in notices_of(events, 1 - len(events)):
         notice_id = str(uuid.uuid4())
-        document = json_text(notice.document(notice_id, at, actor))
+        document = notice.document(notice_id, _UNKNOWN, actor)
+        document["timestamp"] = f"time {notice_id}"
+        document["data"]["auditSeq"] = f"number {notice_id}"
         rows.append(
-            {"id": notice_id, "seq": notice.seq, "event": str(notice.event), "document": document}
+            {
+                "id": notice_id,
+                "back": -notice.seq,
+                "event": str(notice.event),
+                "document": json_text(document),
+            }
         )
-    if rows:
-        tx.run(
-            "INSERT INTO federation_notices (id, seq, event, document)"
-            " SELECT id, seq, event, document FROM jsonb_to_recordset(CAST(:rows AS jsonb))"
-            " AS row (id uuid, seq bigint, event text, document text)",
-            rows=as_json(rows),
-        )
+    return as_json(rows)

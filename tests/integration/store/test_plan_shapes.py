@@ -11,8 +11,8 @@ import pytest
 
 from reconciler.core.setting_values import RateLimit
 from reconciler.crypto.certificates import CrlFacts
-from reconciler.store.async_database import PooledTx
 from reconciler.store.audit.queries import explain_grant
+from reconciler.store.connection.exchange import Exchanges
 from reconciler.store.connection.statements import in_driver_form
 from reconciler.store.db import Tx
 from reconciler.store.drift.evidence import stored_certificates
@@ -71,17 +71,28 @@ class Plans:
 def plans(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plans]:
     """The plans of every statement that is run."""
     made = Plans(database_url)
-    for owner, name in ((Tx, "rows"), (Tx, "run"), (PooledTx, "_send")):
-        monkeypatch.setattr(owner, name, _looking(made, getattr(owner, name)))
+    for name in ("rows", "run"):
+        monkeypatch.setattr(Tx, name, _looking(made, getattr(Tx, name)))
+    monkeypatch.setattr(Exchanges, "run", _looking_together(made, Exchanges.run))
     yield made
     made.close()
 
 
 def _looking(plans: Plans, original: Any) -> Any:
-    def run(tx: Any, text: str, /, *values: dict[str, Any], **named: Any) -> Any:
+    def run(tx: Any, text: str, /, **named: Any) -> Any:
         if "federation_" in text and "set_config" not in text:
-            plans.look(text, *values or (named,))
-        return original(tx, text, *values, **named)
+            plans.look(text, named)
+        return original(tx, text, **named)
+
+    return run
+
+
+def _looking_together(plans: Plans, original: Any) -> Any:
+    async def run(of: Any, statements: Any, values: dict[str, Any], **options: Any) -> Any:
+        for text in statements:
+            if "federation_" in text:
+                plans.look(text, values)
+        return await original(of, statements, values, **options)
 
     return run
 

@@ -7,12 +7,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
+from reconciler.errors import Defect, Retry
 from reconciler.store.async_database import AsyncDatabase
 
 if TYPE_CHECKING:
-    import pytest
-
     from reconciler.store.db import Tx
 
 
@@ -44,6 +44,51 @@ def test_a_transaction_whose_rollback_was_cancelled_is_not_joined_by_the_next(
                 with suppress(asyncio.CancelledError):
                     await failing
             assert await database.run(left_behind) is None
+        finally:
+            await database.close()
+
+    asyncio.run(story())
+
+
+def test_a_statement_that_fails_ends_its_transaction_and_no_other(database_url: str) -> None:
+    def begin(tx: Tx) -> None:
+        tx.run("CREATE TABLE written (id integer)")
+        tx.run("INSERT INTO written VALUES (1)")
+
+    def write(tx: Tx, divisor: int) -> None:
+        tx.run("INSERT INTO written VALUES (2)")
+        tx.one("SELECT 1 / CAST(:divisor AS integer)", "SELECT 1", divisor=divisor)
+
+    def count(tx: Tx) -> object:
+        return tx.one("SELECT count(*) AS number FROM written")["number"]
+
+    async def story() -> None:
+        database = AsyncDatabase(database_url, "tests", pool_size=1)
+        try:
+            await database.run(begin)
+            await database.run(write, 1)
+            for _ in range(2):
+                with pytest.raises(Defect, match="22012"):
+                    await database.run(write, 0)
+                assert await database.run(count) == 2
+            await database.run(write, 1)
+            assert await database.run(count) == 3
+        finally:
+            await database.close()
+
+    asyncio.run(story())
+
+
+def test_a_session_that_the_server_ends_is_told_with_the_servers_reason(database_url: str) -> None:
+    def end(tx: Tx) -> None:
+        tx.run("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async def story() -> None:
+        database = AsyncDatabase(database_url, "tests", pool_size=1)
+        try:
+            with pytest.raises(Retry, match="SQLSTATE 57P01"):
+                await database.run(end)
+            assert await database.run(lambda tx: tx.one("SELECT 1 AS one")) == {"one": 1}
         finally:
             await database.close()
 

@@ -16,13 +16,13 @@ from reconciler.errors import Problem
 from reconciler.source.names import (
     SeenNames,
     is_manifest,
-    link,
+    link_problem,
     mistakable,
-    mistaken,
     refuse_size,
-    special,
-    submodule,
-    twice,
+    repeat_problem,
+    special_problem,
+    submodule_problem,
+    suffix_problem,
 )
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def choose(
     names, last = SeenNames(), None
     for entry in sorted(filter(counts, entries), key=lambda each: each.name):
         again = entry.name == last
-        judged = twice(entry.name) if again else _judge(listing, entry, names, ignored)
+        judged = repeat_problem(entry.name) if again else _judge(listing, entry, names, ignored)
         last = entry.name
         if isinstance(judged, Problem):
             problems.append(judged)
@@ -163,24 +163,24 @@ def _judge(
 ) -> Manifest | Problem | None:
     name = entry.name
     if entry.kind is NameKind.SUBMODULE:
-        return submodule(name)
+        return submodule_problem(name)
     if not is_manifest(name):
         if mistakable(name):
-            return mistaken(name)
+            return suffix_problem(name)
         hides = _hides_a_folder(listing, name, ignored)
-        return link(name, "may hide a folder") if hides else None
+        return link_problem(name, "may hide a folder") if hides else None
     problem = names.problem(name)
     if problem is not None:
         return problem
     if entry.kind is NameKind.SPECIAL:
-        return special(name)
+        return special_problem(name)
     if entry.kind is NameKind.FILE:
         return Manifest(name, name)
     end = _follow_unless(ignored, listing, name)
     if end.at is NameKind.FILE:
         return Manifest(name, end.place, end.links)
     reason = end.at.value if isinstance(end.at, LinkFault) else f"leads to a {end.at.value}"
-    return link(name, reason)
+    return link_problem(name, reason)
 
 
 def _follow_unless(ignored: frozenset[str], listing: Listing, name: str) -> LinkTarget:

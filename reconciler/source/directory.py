@@ -18,7 +18,7 @@ from reconciler.core.source import FileIndex, Source, SourceFile
 from reconciler.errors import Retry
 from reconciler.source.choice import NameKind, choose, counts, follow
 from reconciler.source.folder_listing import FolderChanged, FolderListing
-from reconciler.source.names import content_problem, refuse_total, special, unreadable
+from reconciler.source.names import content_problem, refuse_total, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +83,7 @@ def _read(root: Path, submodules: frozenset[str], ignored: Ignored, index: FileI
                 total += listing.stamps[each.name][2]
                 continue
             content = listing.read(each.place)
-            problem = special(each.name) if content is None else content_problem(each.name, content)
+            problem = content_problem(each.name, content)
             if problem is not None:
                 problems.append(problem)
                 continue

@@ -63,14 +63,14 @@ class SeenNames:
         return None
 
 
-def link(name: str, reason: str) -> Problem:
+def link_problem(name: str, reason: str) -> Problem:
     """Return the problem of a symbolic link that is not read, for where it leads."""
     message = f"the symbolic link {reason}"
     hint = "let it lead to a regular file within the source, or copy the file"
     return _problem(name, "file.link", message, hint)
 
 
-def mistaken(name: str) -> Problem:
+def suffix_problem(name: str) -> Problem:
     """Return the problem of a name that is nearly a manifest's."""
     suffix = name[name.rstrip().rindex(".") :]
     usual = suffix.strip().lower()
@@ -79,33 +79,35 @@ def mistaken(name: str) -> Problem:
     return _problem(name, "file.name", message, f"rename it to {usual}")
 
 
-def special(name: str) -> Problem:
+def special_problem(name: str) -> Problem:
     """Return the problem of what is neither a file nor a folder."""
     return _problem(name, "file.special", "this is not a regular file", "remove it")
 
 
-def submodule(name: str) -> Problem:
+def submodule_problem(name: str) -> Problem:
     """Return the problem of a submodule."""
     message = "this is a submodule, which is not followed"
     return _problem(name, "file.special", message, "copy its files, or name another --path")
 
 
-def twice(name: str) -> Problem:
+def repeat_problem(name: str) -> Problem:
     """Return the problem of a name that a tree holds more than once."""
     message = "the tree holds this name twice"
     return _problem(name, "file.name", message, "create the tree again with git add")
 
 
-def too_large(name: str) -> Problem:
+def size_problem(name: str) -> Problem:
     """Return the problem of a file with more than `MAX_FILE` octets."""
     message = f"the file is larger than {MAX_FILE // 1024} KiB"
     return _problem(name, "file.too_large", message, "split it")
 
 
-def content_problem(name: str, content: bytes) -> Problem | None:
-    """Return what is wrong with the content of a file, before it is parsed."""
+def content_problem(name: str, content: bytes | None) -> Problem | None:
+    """Return what is wrong with the content of a file, before it is parsed; None is of no file."""
+    if content is None:
+        return special_problem(name)
     if len(content) > MAX_FILE:
-        return too_large(name)
+        return size_problem(name)
     if content.startswith(LFS_POINTER):
         message = "this is a pointer of Git LFS, not the manifest that it stands for"
         hint = "keep manifests in git: git lfs untrack the pattern, and commit the file again"

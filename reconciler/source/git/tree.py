@@ -20,7 +20,7 @@ from reconciler.source.names import (
     passed_over,
     refuse_dash,
     refuse_total,
-    too_large,
+    size_problem,
     unreadable,
 )
 
@@ -123,7 +123,7 @@ def read_tree(listing: TreeListing, where: str, index: FileIndex) -> TreeFiles:
     for each in manifests:
         row = listing.row(each.place)
         if row.size > MAX_FILE:
-            problems.append(too_large(each.name))
+            problems.append(size_problem(each.name))
         else:
             chosen.append((each, row))
     refuse_total(where, sum(row.size for _, row in chosen))

@@ -112,14 +112,7 @@ def store_pending(tx: Tx, peer: Outbound, key: ClientKey, actor: str) -> Outboun
         Refused: `state_conflict`: the row has changed, or is revoked.
     """
     _lock(tx, peer)
-    tx.run(
-        "UPDATE federation_peers SET client_key_pem = :sealed, csr_pem = :csr, roots_pem = :roots,"
-        " next_client_key_pem = NULL, next_csr_pem = NULL WHERE id = :id",
-        id=peer.id,
-        sealed=key.sealed,
-        csr=key.csr_pem,
-        roots="".join(key.roots),
-    )
+    _store_key(tx, peer, key)
     stored = PeerKeyStored(peer_ref(peer.id, peer.name), replaced=peer.csr_pem is not None)
     audit.append(tx, actor, [stored])
     return find(tx, peer.name)
@@ -159,13 +152,7 @@ def store_renewal(
         Refused: `state_conflict`: the row has changed, or is revoked.
     """
     _lock(tx, peer)
-    tx.run(
-        "UPDATE federation_peers SET client_key_pem = :sealed, csr_pem = :csr,"
-        " next_client_key_pem = NULL, next_csr_pem = NULL WHERE id = :id",
-        id=peer.id,
-        sealed=key.sealed,
-        csr=key.csr_pem,
-    )
+    _store_key(tx, peer, key)
     _store_certificate(tx, peer, leaf, grant, key.roots)
     audit.append(tx, actor, [PeerRenewed(*_certificate_facts(peer, leaf, grant))])
     store_grant(tx, peer.id, peer.name, grant, actor)
@@ -189,6 +176,18 @@ def activate(
     audit.append(tx, actor, [PeerEnrolled(*_certificate_facts(peer, leaf, grant))])
     store_grant(tx, peer.id, peer.name, grant, actor)
     return find(tx, peer.name)
+
+
+def _store_key(tx: Tx, peer: Outbound, key: ClientKey) -> None:
+    """Store a key in place of those of the row."""
+    tx.run(
+        "UPDATE federation_peers SET client_key_pem = :sealed, csr_pem = :csr, roots_pem = :roots,"
+        " next_client_key_pem = NULL, next_csr_pem = NULL WHERE id = :id",
+        id=peer.id,
+        sealed=key.sealed,
+        csr=key.csr_pem,
+        roots="".join(key.roots),
+    )
 
 
 def _store_certificate(

@@ -96,12 +96,10 @@ def _view(row: dict[str, Any]) -> PeerView:
         revision=row["revision"],
         source=source_location(row),
         grants=tuple(row["grants"]),
-        remote=_remote(row) if row["direction"] == Direction.OUTBOUND else None,
+        remote=RemoteView(_certificate(row), row["remote_grant"], row["withdrawn"])
+        if row["direction"] == Direction.OUTBOUND
+        else None,
     )
-
-
-def _remote(row: dict[str, Any]) -> RemoteView:
-    return RemoteView(_certificate(row), row["remote_grant"], row["withdrawn"])
 
 
 def _certificate(row: dict[str, Any]) -> CertificateView | None:

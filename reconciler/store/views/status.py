@@ -4,22 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.core.model import status_document as documents
 from reconciler.core.model.json_document import json_value
-from reconciler.core.model.status_document import (
-    ENDS_WITHIN,
-    UNUSED_FOR,
-    GatewayStatus,
-    LastApply,
-    NamedObject,
-    NoticeTrouble,
-    OutboundTrouble,
-    PassFailure,
-    ReconcilerStatus,
-    RevocationList,
-    TheftSignal,
-    TrustOverride,
-    UnusedGrant,
-)
 from reconciler.store.apply.observe import hold_from
 from reconciler.store.backup.control import unconfirmed
 from reconciler.store.drift.repair import drifted
@@ -103,31 +89,40 @@ WHERE status = 'revoking'
 _CRLS: Final = "SELECT number, this_update, next_update FROM federation_crls ORDER BY this_update"
 
 
-def status(tx: Tx, find_drift: Callable[[Tx], tuple[Drift, ...]] = drifted) -> GatewayStatus:
+def status(
+    tx: Tx, find_drift: Callable[[Tx], tuple[Drift, ...]] = drifted
+) -> documents.GatewayStatus:
     """Return the state of the gateway."""
     waiting = tx.one(_WAITING)
     row, override = tx.row(_APPLIED), tx.row(_OVERRIDDEN)
-    return GatewayStatus(
+    return documents.GatewayStatus(
         now=tx.now(),
-        applied=LastApply(**row) if row is not None else None,
-        trust_override=TrustOverride(**override["overridden"]) if override is not None else None,
+        applied=documents.LastApply(**row) if row is not None else None,
+        trust_override=documents.TrustOverride(**override["overridden"])
+        if override is not None
+        else None,
         restore=pending_restore(tx),
         paused=json_value(paused(tx)),
         reconcilers=reconcilers(tx),
         drift_count=len(find_drift(tx)),
         counts=_counts(tx),
-        ending=tuple(NamedObject(**each) for each in tx.rows(_ENDING, days=max(ENDS_WITHIN))),
+        ending=tuple(
+            documents.NamedObject(**each)
+            for each in tx.rows(_ENDING, days=max(documents.ENDS_WITHIN))
+        ),
         held=tuple(
-            NamedObject(each["kind"], each["name"], hold_from(each["hold"]))
+            documents.NamedObject(each["kind"], each["name"], hold_from(each["hold"]))
             for each in tx.rows(_HELD)
         ),
         theft_signals=theft_signals(tx),
-        not_in_git=tuple(NamedObject(**each) for each in tx.rows(_UNMANAGED)),
-        unused=tuple(UnusedGrant(**each) for each in tx.rows(_UNUSED, days=UNUSED_FOR)),
-        outbound=tuple(OutboundTrouble(**each) for each in tx.rows(_OUTBOUND)),
+        not_in_git=tuple(documents.NamedObject(**each) for each in tx.rows(_UNMANAGED)),
+        unused=tuple(
+            documents.UnusedGrant(**each) for each in tx.rows(_UNUSED, days=documents.UNUSED_FOR)
+        ),
+        outbound=tuple(documents.OutboundTrouble(**each) for each in tx.rows(_OUTBOUND)),
         notices=tuple(_notice_troubles(tx)),
         revocations_waiting=waiting,
-        revocation_lists=tuple(RevocationList(**each) for each in tx.rows(_CRLS)),
+        revocation_lists=tuple(documents.RevocationList(**each) for each in tx.rows(_CRLS)),
     )
 
 
@@ -143,32 +138,32 @@ def pending_restore(tx: Tx) -> dict[str, str | None] | None:
     return row | {"message": error.message, "next": error.hint}
 
 
-def reconcilers(tx: Tx) -> tuple[ReconcilerStatus, ...]:
+def reconcilers(tx: Tx) -> tuple[documents.ReconcilerStatus, ...]:
     """Return the last pass of each reconciler, the newest first."""
     return tuple(_reconciler(each) for each in passes(tx))
 
 
-def _notice_troubles(tx: Tx) -> Iterator[NoticeTrouble]:
+def _notice_troubles(tx: Tx) -> Iterator[documents.NoticeTrouble]:
     """Yield the targets that do not take notices, and those that lost some in the last days."""
     since = tx.now() - targets.RETENTION
     for each in targets.states(tx):
         lost = each.given_up if each.given_up_at is not None and each.given_up_at > since else 0
         if each.attempts or lost:
             failing = each.attempts > 0
-            yield NoticeTrouble(
+            yield documents.NoticeTrouble(
                 each.name, each.queue, each.last_error, each.last_error_at, failing, lost
             )
 
 
-def theft_signals(tx: Tx) -> tuple[TheftSignal, ...]:
+def theft_signals(tx: Tx) -> tuple[documents.TheftSignal, ...]:
     """Return the theft signals that nobody has acknowledged, the oldest first."""
-    return tuple(TheftSignal(**each) for each in tx.rows(_THEFT_SIGNALS))
+    return tuple(documents.TheftSignal(**each) for each in tx.rows(_THEFT_SIGNALS))
 
 
-def _reconciler(row: dict[str, Any]) -> ReconcilerStatus:
+def _reconciler(row: dict[str, Any]) -> documents.ReconcilerStatus:
     failure = None
     if row["code"] is not None:
-        failure = PassFailure(
+        failure = documents.PassFailure(
             code=row["code"],
             message=row["message"],
             hint=row["hint"],
@@ -176,7 +171,7 @@ def _reconciler(row: dict[str, Any]) -> ReconcilerStatus:
             problems=row["problems"] or [],
             problem_count=row["problem_count"] or 0,
         )
-    return ReconcilerStatus(
+    return documents.ReconcilerStatus(
         actor=row["actor"],
         at=row["at"],
         source=row["source"],

@@ -1,14 +1,7 @@
-"""Read, verify and archive the audit log."""
+"""Read and verify the audit log."""
 
 from __future__ import annotations
 
-import click
+from reconciler.cli.shared.command_group import verb_group
 
-from reconciler.cli.shared.command_group import LazyGroup, Room
-
-VERBS = Room("Commands", "audit", ("list", "ack", "checkpoint", "verify", "archive"))
-
-
-@click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)
-def command() -> None:
-    pass
+command = verb_group("audit", ("list", "ack", "checkpoint", "verify", "archive"), __doc__)

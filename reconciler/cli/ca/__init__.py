@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import click
+from reconciler.cli.shared.command_group import verb_group
 
-from reconciler.cli.shared.command_group import LazyGroup, Room
-
-VERBS = Room("Commands", "ca", ("init", "install", "move", "status"))
-
-
-@click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)
-def command() -> None:
-    pass
+command = verb_group("ca", ("init", "install", "move", "status"), __doc__)

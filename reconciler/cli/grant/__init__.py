@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import click
+from reconciler.cli.shared.command_group import verb_group
 
-from reconciler.cli.shared.command_group import LazyGroup, Room
-
-VERBS = Room(
-    "Commands", "grant", ("create", "list", "show", "invite", "suspend", "resume", "revoke")
+command = verb_group(
+    "grant", ("create", "list", "show", "invite", "suspend", "resume", "revoke"), __doc__
 )
-
-
-@click.group(cls=LazyGroup, rooms=(VERBS,), help=__doc__)
-def command() -> None:
-    pass

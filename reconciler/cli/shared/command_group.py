@@ -105,3 +105,8 @@ class LazyGroup(click.Group):
 
     def _path(self, verb: str) -> Path:
         return CLI / self._packages[verb] / verb
+
+
+def verb_group(package: str, verbs: tuple[str, ...], about: str | None) -> LazyGroup:
+    """Return the group of the verbs of a package; `about` is its help."""
+    return LazyGroup(package, rooms=(Room("Commands", package, verbs),), help=about)

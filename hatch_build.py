@@ -7,12 +7,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 COMMIT = "COMMIT"  # the file at the top of a source distribution
 
 
-class CommitHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling names no config here
+class CommitHook(BuildHookInterface[BuilderConfig]):
     """Writes the commit into a wheel and a source distribution; an editable one needs none."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ Administration:
   keys        Manage the sealing keys.
   ca          Manage the certificate authority: its files and its program.
   db          Manage the database: its schema, and how to reach it.
-  audit       Read, verify and archive the audit log.
+  audit       Read and archive the audit log, and verify it.
   trust       Show whether commits are signed as the rules of trust require.
   notify      Manage notices to people and forges, and show their delivery.
 

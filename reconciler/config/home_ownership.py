@@ -16,7 +16,7 @@ from reconciler.config.definitions import BY_NAME, invalid
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from reconciler.config.home import Home
@@ -56,14 +56,10 @@ def require_own(home: Home, safe_homes: tuple[str, ...]) -> None:
     real = home.path.resolve()
     if EVERY in safe_homes or str(home.path) in safe_homes or str(real) in safe_homes:
         return
-    for path in (real, *_entries(home)):
+    for path in (real, *(home.path / name for name in ENTRIES)):
         _require_own(path, real)
     for folder in dict.fromkeys((*real.parents, *home.path.parents)):
         _require_lasting(folder, real)
-
-
-def _entries(home: Home) -> Iterator[Path]:
-    return (home.path / name for name in ENTRIES)
 
 
 def _require_own(path: Path, home: Path) -> None:

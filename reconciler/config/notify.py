@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.clients.notices import HOW_TO_SIGN, is_url
 from reconciler.config.definitions import BY_NAME, invalid
 from reconciler.config.document import TARGETS
+from reconciler.core.model.spec import NAME_PATTERN
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
 from reconciler.core.notices.model import FILTERABLE
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.config.settings import Settings
     from reconciler.errors import NeedsEdit
 
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_NAME: Final = re.compile(NAME_PATTERN)
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+", re.ASCII)
 _FILES: Final = ("url_file", "secret_file", "token_file", "ca_file")
 _KEYS: Final = ("name", "kind", "url", *_FILES, "repository", "context", "events")

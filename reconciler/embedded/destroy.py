@@ -54,11 +54,6 @@ class Orphan:
     certain: bool  # False: the home may be on a disk that is not mounted
 
 
-def data_directories_outside(home: Home) -> list[DataDirectory]:
-    """Return what a home has outside of it; never what belongs to the home that it is a copy of."""
-    return list(data_directories_of(home))
-
-
 def require_home_folder(home: Home) -> None:
     """Refuse a folder that is no home.
 
@@ -113,7 +108,7 @@ def destroy_home(home: Home) -> list[Path]:
         Retry: `child_failed`: something still runs. Refused: `file_unusable`: something cannot be
             removed.
     """
-    elsewhere = data_directories_outside(home)
+    elsewhere = list(data_directories_of(home))
     with _removal_errors():
         # In this order: a later `destroy` knows a home that is half removed by these marks, so they
         # are written before anything is removed.

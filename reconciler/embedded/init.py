@@ -24,7 +24,7 @@ from reconciler.config.home import TAG_TEXT
 from reconciler.config.settings import PLAN_KEY
 from reconciler.core.issuance.tokens import PEPPER_BYTES
 from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
-from reconciler.core.model.origin import address_of, origin_at, read_origin
+from reconciler.core.model.origin import address_of, address_text, origin_at, read_origin
 from reconciler.core.setting_values import SourceSetting, read_listen
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.plan_seal import make_key
@@ -34,7 +34,7 @@ from reconciler.embedded.postgres import home_server as postgres
 from reconciler.embedded.postgres.account import server_account
 from reconciler.embedded.postgres.logins import require_logins
 from reconciler.embedded.postgres.programs import require_usable
-from reconciler.embedded.stepca.authority_files import CONFIG, CaPlan, write_ca
+from reconciler.embedded.stepca.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.stepca.config import read_ca_config
 from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.embedded.stepca.trial import try_settings
@@ -228,14 +228,14 @@ def _as_the_ca_has(home: Home) -> dict[str, str]:
 
 
 def _ca_plan(home: Home, settings: Mapping[str, str], provisioners: Path) -> CaPlan:
-    host, port = address_of(settings["ca_url"])
+    address = address_of(settings["ca_url"])
     return CaPlan(
         folder=home.ca,
         root_key=home.ca_root_key,
         provisioners=provisioners,
         public_url=settings["public_url"],
-        address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        dns_names=tuple(dict.fromkeys(("127.0.0.1", "localhost", host))),
+        address=address_text(address),
+        dns_names=tuple(dict.fromkeys(("127.0.0.1", "localhost", address[0]))),
         name=f"Mosaic {home.path.parent.name}"[:48],
         oid_arc=settings["oid_arc"],
     )

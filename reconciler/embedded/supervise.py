@@ -58,8 +58,9 @@ def sole_gateway(home: Home) -> Iterator[None]:
                 locked(home.run / "gateway.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
             )
         except BlockingIOError:
-            pid = _pid(home)
-            stop = f", or `kill {pid}`" if pid.isdigit() else ""
+            identity, _ = _holder(home)
+            pid = identity.pid if identity is not None else "unknown"
+            stop = f", or `kill {pid}`" if identity is not None else ""
             raise Refused(
                 "state_conflict",
                 f"a gateway runs in {home.path} already (pid {pid})",
@@ -80,21 +81,13 @@ def require_stopped(home: Home) -> None:
         pass
 
 
-def _nothing(_url: str) -> None:
-    pass
-
-
-def _no_ports() -> None:
-    pass
-
-
 @asynccontextmanager
 async def supervised(
     home: Home,
     ending: Callable[[], bool],
-    prepare: Callable[[str], None] = _nothing,
+    prepare: Callable[[str], None] = lambda _: None,
     *,
-    require_ports: Callable[[], None] = _no_ports,
+    require_ports: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Callable[[str], str]]:
     """Run the home's PostgreSQL and step-ca; yields what returns the database URL of a login.
 
@@ -236,8 +229,3 @@ def _holder(home: Home) -> tuple[Identity | None, str]:
         return None, ""
     process, _, folder = text.partition("\n")
     return Identity.parse(process), folder.strip()
-
-
-def _pid(home: Home) -> str:
-    identity, _ = _holder(home)
-    return "unknown" if identity is None else str(identity.pid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -80,6 +81,11 @@ async def first_of(*events: asyncio.Event, timeout_s: float | None = None) -> bo
         for task in waiting:
             task.cancel()
     return any(each.is_set() for each in events)
+
+
+def jitter() -> float:
+    """Return a number from 0 to 1, by which processes that wait do not act in step."""
+    return random.random()  # noqa: S311 - no secret
 
 
 class Stopped(Exception):

@@ -7,7 +7,6 @@ number of processes may run this, and one that is killed is followed by another 
 from __future__ import annotations
 
 import logging
-import random
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -17,7 +16,7 @@ from reconciler.clients.notices import NoticeSender, TargetAnswer, describe
 from reconciler.core.model.text import counted
 from reconciler.core.notices.forge import REFUSALS
 from reconciler.errors import MosaicError
-from reconciler.loops.jobs import Job, Stopped, run_jobs, run_unless
+from reconciler.loops.jobs import Job, Stopped, jitter, run_jobs, run_unless
 from reconciler.store.notices import targets as store
 
 if TYPE_CHECKING:
@@ -113,8 +112,7 @@ class Notices:
 
     async def _failed(self, delivery: Delivery, reason: str, answer: TargetAnswer | None) -> None:
         retry_after = answer.retry_after if answer is not None else None
-        jitter = random.random()  # noqa: S311 - no secret
-        wait = store.wait_after(delivery.attempts, retry_after, jitter)
+        wait = store.wait_after(delivery.attempts, retry_after, jitter())
         await self.database.run(store.record_failure, delivery, reason, wait)
         if delivery.attempts == 0:  # once as long as it lasts
             _log.warning("notices to %s: %s; trying again", delivery.target, reason)

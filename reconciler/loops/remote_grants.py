@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import MosaicError
 from reconciler.log import about
-from reconciler.loops.jobs import Job
+from reconciler.loops.jobs import Job, jitter
 from reconciler.renew import refresh_grant
 from reconciler.store.outbound import peers
 
@@ -42,7 +41,7 @@ class RemoteGrants:
         active = await self.renewer.database.run(peers.active_peers)
         for held in active:
             if self.next_at.get(held.name, now) <= now:
-                wait = ASK_EVERY * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+                wait = ASK_EVERY * (1 - JITTER + 2 * JITTER * jitter())
                 self.next_at[held.name] = now + wait
                 with about(peer=held.name):
                     await ask_grant(self.renewer, held)

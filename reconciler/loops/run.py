@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from reconciler.core.plan.guard import GuardOptions
 from reconciler.core.telemetry import SILENT, PassResult, Telemetry
 from reconciler.errors import Defect, InvalidManifests, MosaicError, Retry
 from reconciler.files import file_unusable
-from reconciler.loops.jobs import EXPIRE_EVERY, Job
+from reconciler.loops.jobs import EXPIRE_EVERY, Job, jitter
 from reconciler.process import end_running
 from reconciler.reconcile import ApplyOptions, Reading, apply, expire, read
 from reconciler.store.apply.provenance import last_applied
@@ -206,7 +205,7 @@ class Loop:
             self.due, self.failures = self.triggers.every, 0
             return
         backoff = GIT_BACKOFF if self.triggers.source.is_git else FOLDER_BACKOFF
-        retry = backoff.wait(self.failures, random.random())  # noqa: S311 - no secret
+        retry = backoff.wait(self.failures, jitter())
         self.due = timedelta() if after is After.AGAIN and not self.failures else retry
         self.failures += 1
 

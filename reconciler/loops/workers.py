@@ -19,7 +19,7 @@ from reconciler.store.audit import log as audit
 from reconciler.store.ending import expire_due
 from reconciler.store.issuance import crl, thefts
 from reconciler.store.issuance import revocation_queue as queue
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 
 if TYPE_CHECKING:
     from reconciler.enroll import Gateway
@@ -75,7 +75,7 @@ async def revoke_due(gateway: Gateway) -> bool:
         left = len(due) - len(done)
         _log.warning("%d serials are not revoked at the CA yet: %s", left, failed)
     if done:
-        await gateway.database.run(queue.record_revoked, done, _actor())
+        await gateway.database.run(queue.record_revoked, done, actor_of("worker"))
         _log.info("revoked at the CA: %d", len(done))
     if len(done) == queue.BATCH:
         return True
@@ -94,7 +94,7 @@ async def _revoke(gateway: Gateway, due: queue.Due) -> MosaicError | None:
 
 async def recover(gateway: Gateway) -> None:
     """Give up the attempts whose process has ended."""
-    if given_up := await gateway.database.run(queue.give_up_stale_intents, _actor()):
+    if given_up := await gateway.database.run(queue.give_up_stale_intents, actor_of("worker")):
         _log.warning("gave up %d signing attempts whose process has ended", given_up)
 
 
@@ -103,7 +103,7 @@ async def expire(gateway: Gateway) -> None:
 
     def move(tx: Tx) -> int:
         events = expire_due(tx)
-        audit.append(tx, _actor(), events)
+        audit.append(tx, actor_of("worker"), events)
         return len(events)
 
     if moved := await gateway.database.run(move):
@@ -116,19 +116,19 @@ async def refresh_crl(gateway: Gateway) -> None:
     issuers = await gateway.ca.intermediates()
     facts = await asyncio.to_thread(read_crl, der, issuers[0])  # 50 ms for 10,000 entries
     await gateway.database.run(crl.store_crl, facts, der)
-    for event in await gateway.database.run(queue.follow_list, facts, _actor()):
+    for event in await gateway.database.run(queue.follow_list, facts, actor_of("worker")):
         _log.warning(
             "%s: the certificate %s was revoked at the CA, and not by this gateway; it is ended",
             event.row.subject,
             event.serial,
         )
-    for serial in await gateway.database.run(queue.requeue_missing, facts, _actor()):
+    for serial in await gateway.database.run(queue.requeue_missing, facts, actor_of("worker")):
         _log.warning("the CA's list lacks the revoked serial %s: it is revoked again", serial)
 
 
 async def record_thefts(gateway: Gateway) -> None:
     """Record the theft signals that had to wait, and how often others came again."""
-    await gateway.database.run(thefts.record_due, _actor())
+    await gateway.database.run(thefts.record_due, actor_of("worker"))
 
 
 async def record_refusals(gateway: Gateway) -> None:
@@ -140,11 +140,7 @@ async def record_refusals(gateway: Gateway) -> None:
         {"code": code, "address": address, "count": count}
         for (code, address), count in sorted(counted.items())
     )
-    await gateway.database.run(audit.append, _actor(), [RequestsRefused(refused)])
+    await gateway.database.run(audit.append, actor_of("worker"), [RequestsRefused(refused)])
     gateway.refusals.subtract(counted)
     for key in [key for key, count in gateway.refusals.items() if count <= 0]:
         del gateway.refusals[key]
-
-
-def _actor() -> str:
-    return f"worker:{actor_name()}"

@@ -12,6 +12,7 @@ from reconciler.errors import InvalidManifests, Refused
 from reconciler.manifest.edit import edited
 from reconciler.manifest.load import load
 from reconciler.manifest.write import manifest_text
+from reconciler.operations.declare import file_name
 from reconciler.source.read import folder_of, read_source
 from reconciler.store.apply.provenance import Provenance
 from reconciler.store.apply.trust import TrustOptions, judge_trust, record_trust
@@ -110,10 +111,7 @@ def _edit(
         remedy = f"write its manifest, and apply; or {_restore(drift)}"
         raise _undeclarable(f"{drift.subject} has no manifest in the source", remedy)
     if manifest is None:
-        path = f"{row.name}.yaml"
-        if path.lower() in {each.lower() for each in files}:
-            path = f"{row.name}-{str(row.kind).lower()}.yaml"
-        return path, manifest_text(row.name, row.spec)
+        return file_name(row.name, row.kind, files), manifest_text(row.name, row.spec)
     applied = drift.row_state.digest if drift.row_state is not None else manifest.digest
     if manifest.digest != applied:
         raise Refused(

@@ -20,7 +20,7 @@ from reconciler.reconcile import ApplyOptions, TokenMinting
 from reconciler.source.read import folder_of
 from reconciler.store.apply.trust import TrustOptions
 from reconciler.store.issuance.tokens import mint
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 from reconciler.store.lookup import find_row, live_peer
 from reconciler.store.rollback_journal import recover_source
 from reconciler.store.views.grants import live_grant_id
@@ -90,7 +90,7 @@ def create_grant(
 
 def _mint_again(tx: Tx, name: str, minting: TokenMinting) -> Minted:
     grant = live_grant_id(tx, name)
-    return mint(tx, grant, minting.pepper, minting.life, f"user:{actor_name()}")
+    return mint(tx, grant, minting.pepper, minting.life, actor_of("user"))
 
 
 def _specs(

@@ -19,11 +19,11 @@ from reconciler.reconcile import ApplyOptions, PlanResult, applying
 from reconciler.source.read import folder_of, read_source
 from reconciler.store.apply.provenance import Provenance
 from reconciler.store.file_change import FileChange
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 from reconciler.store.lookup import find_row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from reconciler.core.model.spec import Declared, Desired
     from reconciler.core.setting_values import SourceSetting
@@ -85,9 +85,7 @@ def refuse_repository(setting: SourceSetting) -> None:
         )
 
 
-def declare(
-    source: Source, specs: Sequence[tuple[str, Spec]], *, folder: Path | None = None
-) -> NewManifests:
+def declare(source: Source, specs: Sequence[tuple[str, Spec]]) -> NewManifests:
     """Return the source with these objects in it, once all of it is valid.
 
     Raises:
@@ -95,13 +93,13 @@ def declare(
         NeedsEdit: `manifest_invalid`: only these objects are invalid.
         Refused: `name_taken`: the source declares one of them already.
     """
-    root = folder or Path(source.label)
+    root = Path(source.label)
     taken = {file.path for file in source.files}
     manifests: list[NewManifest] = []
     added: list[SourceFile] = []
     for name, spec in specs:
         kind = kind_of(spec)
-        path = _file_name(name, kind, taken)
+        path = file_name(name, kind, taken)
         taken.add(path)
         schemas = "../schemas" if (root.parent / "schemas").is_dir() else SCHEMAS_URL
         text = manifest_text(name, spec, schemas)
@@ -138,7 +136,7 @@ def apply_new_manifests(
         Retry: `lock_held`.
         Refused: by the guard; `name_taken`: a file is there, or a grant came to be meanwhile.
     """
-    by = Provenance(f"user:{actor_name()}", new.desired.label, managed=False)
+    by = Provenance(actor_of("user"), new.desired.label, managed=False)
     folders = (new.folder,) if write else ()
     chosen = replace(options, selection=new.selection, folders=folders)
     with applying(database, new.desired, by, chosen) as (done, files):
@@ -187,7 +185,8 @@ def refuse_held_peer(tx: Tx, name: str) -> None:
         )
 
 
-def _file_name(name: str, kind: Kind, taken: set[str]) -> str:
+def file_name(name: str, kind: Kind, taken: Iterable[str]) -> str:
+    """Return the path of a new manifest below its source, beside those that are taken."""
     plain = f"{name}.yaml"
     lower = {path.lower() for path in taken}  # names that differ only in case are refused
     return plain if plain not in lower else f"{name}-{str(kind).lower()}.yaml"

@@ -25,14 +25,13 @@ from reconciler.loops.jobs import Job, run_jobs
 from reconciler.loops.remote_grants import RemoteGrants
 from reconciler.loops.renewals import Renewals
 from reconciler.operations.backup.remembered_head import RememberedHead
+from reconciler.operations.gateway_files import read_pepper, read_roots, require_every_key
 from reconciler.operations.placement import places_in_home
-from reconciler.operations.roots import read_roots
-from reconciler.operations.secrets import read_pepper, require_every_key
 from reconciler.release import Releaser
 from reconciler.renew import Renewer
 from reconciler.store.async_database import AsyncDatabase
 from reconciler.store.db import Database
-from reconciler.store.locks import actor_name, application_name
+from reconciler.store.locks import actor_of, application_name
 from reconciler.store.rewrap import sealed_by_key
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def keeping(
     files: GatewayFiles, settings: Settings, gateway: Gateway, source: ConninfoSource
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
     """Return what keeps true what this gateway holds of others: certificates, and their folders."""
-    actor = f"worker:{actor_name()}"
+    actor = actor_of("worker")
     connector = GatewayConnector(settings.allow_addresses, settings.oid_arc, settings.peer_proxy)
     renewer = Renewer(gateway.database, files.keys, connector, actor)
     jobs = [Renewals(renewer, gateway.telemetry).job(), RemoteGrants(renewer).job()]

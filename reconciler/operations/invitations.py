@@ -9,8 +9,7 @@ from reconciler.config import Settings, require
 from reconciler.core.issuance.invitation import Invitation
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import fingerprint_of
-from reconciler.operations.roots import read_roots
-from reconciler.operations.secrets import read_pepper
+from reconciler.operations.gateway_files import read_pepper, read_roots
 from reconciler.reconcile import TokenMinting
 from reconciler.store.file_change import FileChange
 

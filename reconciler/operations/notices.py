@@ -9,7 +9,7 @@ from reconciler.config.notify import read_targets
 from reconciler.loops.conditions import Conditions
 from reconciler.loops.jobs import run_jobs
 from reconciler.loops.notices import Notices
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,5 +44,5 @@ async def sending_notices(
     """Return what sends notices and what watches, once the targets are known in the database."""
     notices = Notices(database, sender_of(settings), targets)
     await notices.register()
-    watch = Conditions(database, f"worker:{actor_name()}").jobs()
+    watch = Conditions(database, actor_of("worker")).jobs()
     return notices.run, lambda stop: run_jobs(watch, stop)

@@ -19,7 +19,7 @@ from reconciler.embedded.ports import free_ports, require_free
 from reconciler.embedded.stepca.config import move_listener, read_ca_config
 from reconciler.embedded.stepca.move import move_ends
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.operations.roots import read_roots
+from reconciler.operations.gateway_files import read_roots
 
 if TYPE_CHECKING:
     from reconciler.config import Settings

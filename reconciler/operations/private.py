@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     Task = Callable[[asyncio.Event], Awaitable[None]]
 
 MIN_TOKEN: Final = 16  # characters
-TOKEN_HINT: Final = "make one: openssl rand -hex 32"  # noqa: S105 - none
 
 _log = logging.getLogger(__name__)
 
@@ -110,20 +109,21 @@ def private_listener(settings: Settings, verb: str) -> Iterator[PrivateListener 
     Raises:
         NeedsEdit: `config_invalid`: an address that was set cannot be used, or the token.
     """
-    address, listener = settings.private_listen, None
-    if address is not None:
-        access = _access(address, settings)
-        try:
-            listener = PrivateListener(bind_private(address), access, Metrics(verb))
-        except NeedsEdit as error:
-            if not settings.assigned["private_listen"].stored:
-                raise
-            _log.warning("%s", error)
+    address = settings.private_listen
+    if address is None:
+        yield None
+        return
+    access = _access(address, settings)
     try:
-        yield listener
-    finally:
-        if listener is not None:
-            listener.socket.close()
+        socket = bind_private(address)
+    except NeedsEdit as error:
+        if not settings.assigned["private_listen"].stored:
+            raise
+        _log.warning("%s", error)
+        yield None
+        return
+    with closing(socket):
+        yield PrivateListener(socket, access, Metrics(verb))
 
 
 @contextmanager
@@ -133,15 +133,12 @@ def required_private_listener(settings: Settings, verb: str) -> Iterator[Private
     Raises:
         NeedsEdit: `config_invalid`: they say nothing, or the address or the token cannot be used.
     """
-    require(settings.private_listen, "private_listen")
     address = settings.private_listen
+    require(address, "private_listen")
     assert address is not None
     access = _access(address, settings)
-    listener = PrivateListener(bind_private(address), access, Metrics(verb))
-    try:
-        yield listener
-    finally:
-        listener.socket.close()
+    with closing(bind_private(address)) as socket:
+        yield PrivateListener(socket, access, Metrics(verb))
 
 
 def serving_authority(
@@ -180,9 +177,13 @@ def _read_token(path: Path) -> bytes:
         token = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not ASCII"
-        message = f"{path}: the token cannot be read: {reason}"
-        raise NeedsEdit("config_invalid", message, hint=TOKEN_HINT) from None
+        raise _no_token(path, f"the token cannot be read: {reason}") from None
     if len(token) < MIN_TOKEN or not token.isprintable() or " " in token:
-        message = f"{path}: expected one token of {MIN_TOKEN} characters or more, without a space"
-        raise NeedsEdit("config_invalid", message, hint=TOKEN_HINT)
+        raise _no_token(
+            path, f"expected one token of {MIN_TOKEN} characters or more, without a space"
+        )
     return token.encode()
+
+
+def _no_token(path: Path, message: str) -> NeedsEdit:
+    return NeedsEdit("config_invalid", f"{path}: {message}", hint="make one: openssl rand -hex 32")

@@ -10,7 +10,7 @@ from reconciler.manifest.edit import renamed
 from reconciler.manifest.load import load
 from reconciler.source.read import folder_of, read_source
 from reconciler.store.file_change import FileChange
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 from reconciler.store.rename import rename
 from reconciler.store.rollback_journal import locked_with_files, recover_source
 
@@ -57,7 +57,7 @@ def rename_object(
         suppress(_DryRun),
         locked_with_files(database, wait, folders, operation) as (tx, files),
     ):
-        rename(tx, kind, old, new, f"user:{actor_name()}")
+        rename(tx, kind, old, new, actor_of("user"))
         if dry_run:
             raise _DryRun
         files.extend(changes)

@@ -7,7 +7,7 @@ import os
 import socket
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
@@ -45,6 +45,11 @@ def actor_name() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
+
+
+def actor_of(part: Literal["user", "loop", "worker"]) -> str:
+    """Return who acts, as a record names it: a person, the loop or a worker of this process."""
+    return f"{part}:{actor_name()}"
 
 
 @contextmanager

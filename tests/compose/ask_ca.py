@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.config import load_settings, require
-from reconciler.operations.roots import read_roots
+from reconciler.operations.gateway_files import read_roots
 
 
 async def main() -> None:

@@ -1,4 +1,4 @@
-"""Read and verify the audit log."""
+"""Read and archive the audit log, and verify it."""
 
 from __future__ import annotations
 

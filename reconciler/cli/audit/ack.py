@@ -10,7 +10,7 @@ import click
 
 from reconciler.cli.shared.context import open_database, print_gateway, read_settings, verb
 from reconciler.store.issuance.thefts import acknowledge
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 
 
 @click.command(help=__doc__)
@@ -20,5 +20,5 @@ def command(seq: int) -> None:
     settings = read_settings()
     print_gateway(settings)
     with open_database(settings, "audit ack") as database, database.transaction() as tx:
-        changed = acknowledge(tx, seq, f"user:{actor_name()}")
+        changed = acknowledge(tx, seq, actor_of("user"))
     click.echo(f"record {seq} is acknowledged" if changed else f"record {seq} was already")

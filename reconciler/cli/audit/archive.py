@@ -28,7 +28,7 @@ from reconciler.core.model.text import counted
 from reconciler.core.model.times import rfc3339
 from reconciler.operations.audit.archive import archive_records
 from reconciler.store.audit.removal import records_before, require_owner
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -74,6 +74,6 @@ def command(file: str, before: int | datetime | timedelta, *, yes: bool) -> None
             err=True,
         )
         confirm(f"Move them out of the database, into {path}?", yes=yes)
-        archive = archive_records(database, chosen, path, f"user:{actor_name()}")
+        archive = archive_records(database, chosen, path, actor_of("user"))
     click.echo(f"moved {counted(chosen.count, 'record')} to {path}, {archive.sha256}")
     print_hint("keep the file: `mosaic federation audit verify --archive FILE` follows it")

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.audit.verify import refuse_broken, signature_of
-from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.audit.verify import refuse_break, signature_of
+from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.core.audit.checkpoint import Checkpoint
-from reconciler.core.privileges import Role
 from reconciler.crypto.sshsig import CHECKPOINT, sign
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.files import remedy, write_new
@@ -35,12 +34,9 @@ def command(file: Path | None, key: Path | None) -> None:
         raise click.UsageError("--sign-with: name a FILE to sign")
     if file is not None and not file.name:
         raise click.UsageError(f"FILE: expected the name of a file, got {str(file)!r}")
-    with (
-        open_database(read_settings(), "audit checkpoint", Role.READER) as database,
-        database.transaction() as tx,
-    ):
+    with read_transaction(read_settings(), "audit checkpoint") as tx:
         verification = verify(tx)
-    refuse_broken(verification)
+    refuse_break(verification.chain_break)
     if verification.last.seq == 0:
         raise Refused(
             "state_conflict",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.audit.stream import NONE, RecordList
-from reconciler.cli.shared.context import archive_option, open_database, read_settings, verb
+from reconciler.cli.shared.context import archive_option, read_settings, read_transaction, verb
 from reconciler.cli.shared.moments import MomentType, absolute
 from reconciler.cli.shared.output import list_output, show_list
 from reconciler.core.audit.chain import Record
@@ -19,7 +19,6 @@ from reconciler.core.audit.events import EVENT_TYPES
 from reconciler.core.audit.record_lines import document_of
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
-from reconciler.core.privileges import Role
 from reconciler.errors import NeedsEdit
 from reconciler.store.audit.archives import newest_archive
 from reconciler.store.audit.log import RecordFilter, newest
@@ -82,10 +81,7 @@ def command(
         raise click.UsageError("--limit and --follow exclude each other")
     if follow and archives:
         raise click.UsageError("--archive and --follow exclude each other")
-    with (
-        open_database(read_settings(), "audit list", Role.READER) as database,
-        database.transaction() as tx,
-    ):
+    with read_transaction(read_settings(), "audit list") as tx:
         moment = absolute(tx, since, "--since") if since is not None else None
         only = RecordFilter(kinds, moment, subject)
         plain = after is None and not follow and not archives

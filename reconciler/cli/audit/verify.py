@@ -27,7 +27,6 @@ from reconciler.store.roles.logins import audit_writers
 
 if TYPE_CHECKING:
     from reconciler.core.audit.chain import ChainBreak
-    from reconciler.core.audit.verification import Verification
 
 MAX_SIGNATURE = 64 * 1024  # octets
 
@@ -45,17 +44,17 @@ MAX_SIGNATURE = 64 * 1024  # octets
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(files: tuple[Path, ...], archives: tuple[Path, ...], output: str) -> None:
-    setting = read_settings()
-    checkpoints = [(file, *_read(file, setting.allowed_signers)) for file in files]
+    settings = read_settings()
+    checkpoints = [(file, *_read(file, settings.allowed_signers)) for file in files]
     known = [head for _, each, _ in checkpoints for head in each.heads]
     with (
-        open_database(setting, "audit verify", Role.READER) as database,
+        open_database(settings, "audit verify", Role.READER) as database,
         database.transaction(unlimited=True) as tx,
     ):
         archived = verify_archives(tx, archives, known) if archives else 0
         verification = verify(tx, known)
         writers = audit_writers(tx)
-    refuse_broken(verification)
+    refuse_break(verification.chain_break)
     archive = verification.archive
     for file, each, _ in checkpoints:
         if archive is not None and not archives and 1 < each.seq < archive.last.seq:
@@ -83,11 +82,6 @@ def command(files: tuple[Path, ...], archives: tuple[Path, ...], output: str) ->
         click.echo(f"{file}: seq {each.seq:,} is unchanged since {rfc3339(each.at)}; {signed}")
     click.echo(f"logins that can replace the log: {', '.join(writers.replacing)}")
     click.echo(f"logins that can append to it: {', '.join(writers.appending) or 'no others'}")
-
-
-def refuse_broken(verification: Verification) -> None:
-    """Raise `Refused` (`audit_broken`) for a log that does not verify."""
-    refuse_break(verification.chain_break)
 
 
 def refuse_break(chain_break: ChainBreak | None) -> None:

@@ -23,7 +23,6 @@ from reconciler.cli.shared.context import (
     read_settings,
     require_home,
     running_database,
-    settings_for_new_home,
     verb,
     yes_option,
 )
@@ -41,7 +40,7 @@ from reconciler.operations.backup.remembered_head import RememberedHead
 from reconciler.operations.backup.restore import restore_database, restore_home
 from reconciler.store.backup import control
 from reconciler.store.db import Database
-from reconciler.store.locks import actor_name, application_name
+from reconciler.store.locks import actor_of, application_name
 from reconciler.store.schema import require_current_in
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ class _Places:
 
 
 def _restore(archive: Archive, later: LaterRecords | None, places: _Places) -> Loaded:
-    settings = settings_for_new_home()
+    settings = read_settings(making_home=True)
     source = database_source(settings)
     if source is not None:
         print_gateway(settings)
@@ -157,7 +156,7 @@ def _report(archive: Archive, loaded: Loaded, later: LaterRecords | None) -> Non
 def _confirm(*, yes: bool) -> None:
     with _owner_transaction("restore --confirm") as tx:
         confirm("Let peers enroll, renew and use their certificates again?", yes=yes)
-        control.confirm(tx, _actor())
+        control.confirm(tx, actor_of("user"))
     click.echo("confirmed: the gateway serves its peers again")
 
 
@@ -173,7 +172,7 @@ def _adopt(*, yes: bool) -> None:
             )
         click.echo(reason, err=True)
         confirm("Use this database from now on, and void its open tokens?", yes=yes)
-        control.adopt(tx, _actor(), reason)
+        control.adopt(tx, actor_of("user"), reason)
     click.echo("adopted: the gateway answers 503 to its peers until you have done this:")
     print_hint("  apply the source: `mosaic federation apply`")
     print_hint("  then: `mosaic federation restore --confirm`")
@@ -191,7 +190,3 @@ def _owner_transaction(name: str) -> Iterator[Tx]:
     ):
         require_current_in(tx)
         yield tx
-
-
-def _actor() -> str:
-    return f"user:{actor_name()}"

@@ -7,17 +7,18 @@ offline afterwards, because nothing here needs it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.shared.context import read_settings, verb
+from reconciler.cli.shared.context import option_group, read_settings, verb
 from reconciler.config import require
-from reconciler.core.model.origin import address_of
+from reconciler.core.model.origin import address_of, address_text
 from reconciler.core.setting_values import read_listen
 from reconciler.crypto.certificates import fingerprint_of
-from reconciler.embedded.stepca.authority_files import CONFIG, CaPlan, write_ca
+from reconciler.embedded.stepca.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.stepca.config import read_ca_config
 from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.embedded.stepca.trial import try_settings
@@ -29,21 +30,45 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
 
 
+DEFAULT_URL: Final = "https://127.0.0.1:9000"
+
+
+@dataclass(frozen=True, slots=True)
+class CaOptions:
+    """Where the root's key goes, and where step-ca is to be found."""
+
+    root_key: str | None
+    seen_as: str | None
+    address: str | None
+    dns: tuple[str, ...]
+
+
+ca_options: Final = option_group(
+    "ca",
+    CaOptions,
+    click.option(
+        "--root-key",
+        metavar="FILE",
+        help="The folder for the root's key, which holds nothing else.",
+    ),
+    click.option(
+        "--seen-as",
+        metavar="DIR",
+        help="The path of DIR as step-ca sees it, for example in a container.",
+    ),
+    click.option("--address", metavar="HOST:PORT", help="The address that step-ca listens on."),
+    click.option(
+        "--dns", metavar="NAME", multiple=True, help="A name of step-ca's own certificate."
+    ),
+)
+
+
 @click.command(help=__doc__)
 @click.option(
     "--dir", "folder", metavar="DIR", help="The folder for step-ca's files; in a home, its ca/."
 )
-@click.option(
-    "--root-key", metavar="FILE", help="The folder for the root's key, which holds nothing else."
-)
 @click.option("--provisioners", metavar="DIR", help="The folder for the provisioners' keys.")
-@click.option(
-    "--seen-as",
-    metavar="DIR",
-    help="The path of DIR as step-ca sees it, for example in a container.",
-)
-@click.option("--address", metavar="HOST:PORT", help="The address that step-ca listens on.")
-@click.option("--dns", metavar="NAME", multiple=True, help="A name of step-ca's own certificate.")
+@ca_options
 @click.option("--public-url", metavar="URL", help="The URL under which peers reach the gateway.")
 @click.option(
     "--oid-arc",
@@ -53,11 +78,8 @@ if TYPE_CHECKING:
 @verb
 def command(
     folder: str | None,
-    root_key: str | None,
     provisioners: str | None,
-    seen_as: str | None,
-    address: str | None,
-    dns: tuple[str, ...],
+    ca: CaOptions,
     public_url: str | None,
     oid_arc: str | None,
 ) -> None:
@@ -67,20 +89,17 @@ def command(
             hint = "pass the CA's folder: --dir DIR"
             raise NeedsEdit("usage", "there is no gateway here", hint=hint)
         folder = str(settings.home.ca)
-    target = Path(folder).absolute()
-    provisioners = provisioners or (
-        str(settings.ca_provisioners) if settings.ca_provisioners else None
-    )
+    target, listen = Path(folder).absolute(), address_of(settings.ca_url or DEFAULT_URL)
+    provisioners_folder = provisioners or settings.ca_provisioners or target.parent / "provisioners"
     plan = CaPlan(
         folder=target,
-        root_key=Path(root_key or target.parent / "root-key" / "root_ca_key").absolute(),
-        provisioners=Path(provisioners or target.parent / "provisioners").absolute(),
+        root_key=Path(ca.root_key or target.parent / "root-key" / "root_ca_key").absolute(),
+        provisioners=Path(provisioners_folder).absolute(),
         public_url=require(settings.public_url, "public_url"),
-        address=address or _address(settings),
-        dns_names=dns
-        or (address_of(settings.ca_url)[0] if settings.ca_url else "127.0.0.1", "localhost"),
+        address=ca.address or address_text(listen),
+        dns_names=ca.dns or (listen[0], "localhost"),
         oid_arc=settings.oid_arc,
-        seen_as=seen_as,
+        seen_as=ca.seen_as,
     )
     _check_address(plan.address)
     made = _write(plan, settings)
@@ -116,11 +135,6 @@ def _write(plan: CaPlan, settings: Settings) -> bool:
             hint="check that its folders are writable: --dir, --root-key, --provisioners",
         ) from error
     return made
-
-
-def _address(settings: Settings) -> str:
-    host, port = address_of(settings.ca_url or "https://127.0.0.1:9000")
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _check_address(address: str) -> None:

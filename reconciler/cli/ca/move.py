@@ -17,7 +17,7 @@ import click
 
 from reconciler.cli.shared.context import open_database, read_settings, verb
 from reconciler.config.document import change_config, read_document
-from reconciler.core.model.origin import address_of, is_loopback, read_origin
+from reconciler.core.model.origin import address_of, address_text, is_loopback, read_origin
 from reconciler.core.model.text import printable, without_credentials
 from reconciler.core.model.times import rfc3339
 from reconciler.core.privileges import Role
@@ -117,5 +117,5 @@ def _change_home(home: Home, origin: str) -> None:
     own = read_listen(stored.get("listen", "0.0.0.0:1"))  # no address of its own
     if all(map(is_loopback, (host, old_host, own[0]))) and own[1] == old_port:
         local = "127.0.0.1" if host == "localhost" else host
-        changed["listen"] = f"[{local}]:{port}" if ":" in local else f"{local}:{port}"
+        changed["listen"] = address_text((local, port))
     change_config(home, changed)

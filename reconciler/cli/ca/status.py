@@ -27,8 +27,8 @@ from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca import upgrade
 from reconciler.embedded.stepca.config import read_ca_config
 from reconciler.errors import MosaicError, Refused
+from reconciler.operations.gateway_files import read_roots
 from reconciler.operations.placement import move_facts
-from reconciler.operations.roots import read_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,29 +10,19 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.shared.context import read_settings, require_home, verb
+from reconciler.cli.shared.context import database_location, read_settings, verb
 from reconciler.cli.shared.output import output_choice, print_document
-from reconciler.config import database_source
 from reconciler.core.privileges import OWNER
+from reconciler.store.connection.conninfo import parse_conninfo
 
 
 @click.command(help=__doc__)
 @output_choice("text", "json", "yaml", about="How it is printed; json is stable.")
 @verb
 def command(output: str) -> None:
-    settings = read_settings()
-    source = database_source(settings)
-    if source is None:
-        from reconciler.embedded.postgres.home_server import cluster_of
-        from reconciler.embedded.postgres.logins import login_url
-
-        home = require_home(settings)
-        url = login_url(home, cluster_of(home), OWNER)
-    else:
-        from reconciler.store.connection.conninfo import parse_conninfo
-
-        url = source if isinstance(source, str) else source()
-        parse_conninfo(url)
+    source = database_location(read_settings(), OWNER)
+    url = source if isinstance(source, str) else source()
+    parse_conninfo(url)
     if output != "text":
         print_document({"url": url}, output)
     else:

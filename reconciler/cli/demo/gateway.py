@@ -33,7 +33,7 @@ STOP_S: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
-class OutboundCertificate:
+class StoredCredential:
     """What the other gateway issued to us: the certificate's facts, and the key as stored."""
 
     facts: CertificateFacts
@@ -109,7 +109,7 @@ class DemoGateway:
 
         return load_settings({}, _environment(), self.folder.resolve())
 
-    def outbound_certificate(self, name: str) -> OutboundCertificate:
+    def outbound_certificate(self, name: str) -> StoredCredential:
         """Return the certificate and the sealed key of an outbound peer, read from its row."""
         # late: only the demo's process needs them, and only here
         from reconciler.core.privileges import Role
@@ -127,7 +127,7 @@ class DemoGateway:
             peer = certified(tx, name)
         assert peer.certificate is not None
         assert peer.sealed_key is not None
-        return OutboundCertificate(read_certificate(peer.certificate.pem), peer.sealed_key)
+        return StoredCredential(read_certificate(peer.certificate.pem), peer.sealed_key)
 
     def _typed(self, argv: tuple[str, ...]) -> None:
         click.echo(f"  {self.name}$ mosaic federation {shlex.join(argv)}")

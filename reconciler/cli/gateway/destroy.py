@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.shared.context import confirm, flag_given, verb, yes_option
+from reconciler.cli.shared.context import confirm, home_given, verb, yes_option
 from reconciler.cli.shared.input import working_directory
 from reconciler.config import load_settings
 from reconciler.config.document import read_document
@@ -26,7 +26,6 @@ from reconciler.config.home_ownership import require_own, trusted_homes
 from reconciler.core.model.text import counted, printable
 from reconciler.embedded.destroy import (
     Orphan,
-    data_directories_outside,
     destroy_home,
     orphans,
     remove_orphan,
@@ -35,7 +34,7 @@ from reconciler.embedded.destroy import (
     users_of,
 )
 from reconciler.embedded.folders import locked
-from reconciler.embedded.postgres.data_directory import size_of
+from reconciler.embedded.postgres.data_directory import data_directories_of, size_of
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def command(named: tuple[str, ...], *, all_orphans: bool, yes: bool) -> None:
 
 def _home() -> Home:
     """Return the home that is named, or the nearest one, whole or not."""
-    given = flag_given("home") or os.environ.get("MOSAIC_HOME")
+    given = home_given() or os.environ.get("MOSAIC_HOME")
     if not given:
         nearest = find_home(working_directory(), whole=False)
         if nearest is None:
@@ -110,7 +109,7 @@ def _describe(home: Home) -> None:
     """Tell what is going to be removed."""
     click.echo(f"this removes the gateway in {home.path} permanently:")
     _line(home.path, size_of(home.path), "keys, certificate authority, settings, logs")
-    for directory in data_directories_outside(home):
+    for directory in data_directories_of(home):
         _line(directory.path, size_of(directory.path), "its database")
     click.echo(f"  {_rows(home)}")
     for name, path in _files_elsewhere(home).items():

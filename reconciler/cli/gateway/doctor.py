@@ -36,8 +36,8 @@ from reconciler.embedded.stepca.install import require_step_ca, version_of
 from reconciler.embedded.supervise import gateway_runs
 from reconciler.errors import EXIT_FAILED, NeedsEdit, Refused
 from reconciler.manifest.load import load
+from reconciler.operations.gateway_files import read_pepper, require_every_key
 from reconciler.operations.placement import port_warning, public_url_facts
-from reconciler.operations.secrets import read_pepper, require_every_key
 from reconciler.source.git.environment import git_version
 from reconciler.source.read import read_source
 from reconciler.store.audit.log import verify

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import print_hint, settings_for_new_home, source_option, verb
+from reconciler.cli.shared.context import print_hint, read_settings, source_option, verb
 from reconciler.config import unstored_texts
 from reconciler.config.home import Home
 from reconciler.embedded.init import create_home
@@ -40,8 +40,12 @@ if TYPE_CHECKING:
 def command(
     public_url: str | None, listen: str | None, oid_arc: str | None, postgres_bin: str | None
 ) -> None:
-    settings = settings_for_new_home(
-        public_url=public_url, listen=listen, oid_arc=oid_arc, postgres_bin=postgres_bin
+    settings = read_settings(
+        making_home=True,
+        public_url=public_url,
+        listen=listen,
+        oid_arc=oid_arc,
+        postgres_bin=postgres_bin,
     )
     made = make_home(settings)
     if made is None:
@@ -67,7 +71,7 @@ def make_home(settings: Settings) -> Settings | None:
     if not create_home(home, unstored_texts(settings)):
         return None
     click.echo(f"made a gateway in {home.path}")
-    made = settings_for_new_home(home=str(home.path))
+    made = read_settings(making_home=True, home=str(home.path))
     if warning := port_warning(made):
         click.echo(f"  warning: {warning}", err=True)
     if find_step_ca() is None:

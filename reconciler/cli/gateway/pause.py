@@ -19,7 +19,7 @@ from reconciler.cli.shared.context import (
     verb,
     wait_lock,
 )
-from reconciler.store.locks import actor_name, locked
+from reconciler.store.locks import actor_of, locked
 from reconciler.store.loop_status import pause
 
 if TYPE_CHECKING:
@@ -34,6 +34,6 @@ def command(reason: str, wait: timedelta) -> None:
     settings = read_settings()
     print_gateway(settings)
     with open_database(settings, "pause") as database, locked(database, wait) as tx:
-        made = pause(tx, f"user:{actor_name()}", reason)
+        made = pause(tx, actor_of("user"), reason)
     click.echo(f"paused by {made.by}: {made.reason}")
     print_hint("  resume with: `mosaic federation resume`")

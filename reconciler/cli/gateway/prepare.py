@@ -18,6 +18,7 @@ from __future__ import annotations
 import secrets
 import sys
 from contextlib import redirect_stdout
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -34,11 +35,11 @@ from reconciler.core.privileges import COMMAND_LINE, Role
 from reconciler.credentials.gateway_secrets import PreparedFiles
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.plan_seal import make_key
-from reconciler.embedded.stepca.authority_files import CONFIG
+from reconciler.embedded.stepca.ca_files import CONFIG
 from reconciler.errors import MosaicError, NeedsEdit
 from reconciler.files import make_folder, private_folder, write_new
+from reconciler.operations.gateway_files import read_pepper
 from reconciler.operations.logins import write_login
-from reconciler.operations.secrets import read_pepper
 from reconciler.store.db import Database
 from reconciler.store.locks import application_name
 from reconciler.store.schema import revisions
@@ -52,25 +53,13 @@ PODS_CA_FOLDER, PODS_CA_ADDRESS = "/home/step", ":9000"
 
 @click.command(help=__doc__)
 @click.option("--ca-dir", metavar="DIR", required=True, help="The folder for step-ca's files.")
-@click.option(
-    "--root-key", metavar="FILE", help="The folder for the root's key, which holds nothing else."
-)
-@click.option(
-    "--seen-as",
-    metavar="DIR",
-    help="The path of DIR as step-ca sees it, for example in a container.",
-)
-@click.option("--address", metavar="HOST:PORT", help="The address that step-ca listens on.")
-@click.option("--dns", metavar="NAME", multiple=True, help="A name of step-ca's own certificate.")
+@ca_init.ca_options
 @db_roles.login_option
 @output_choice("text", KUBERNETES, about="What is printed; k8s-secrets prints every key.")
 @verb
 def command(
     ca_dir: str,
-    root_key: str | None,
-    seen_as: str | None,
-    address: str | None,
-    dns: tuple[str, ...],
+    ca: ca_init.CaOptions,
     folders: tuple[Path, ...],
     output: str,
 ) -> None:
@@ -78,7 +67,9 @@ def command(
     places = _places(settings, Path(ca_dir))
     as_secrets = output == KUBERNETES
     if as_secrets:
-        seen_as, address = seen_as or PODS_CA_FOLDER, address or PODS_CA_ADDRESS
+        ca = replace(
+            ca, seen_as=ca.seen_as or PODS_CA_FOLDER, address=ca.address or PODS_CA_ADDRESS
+        )
         folders = folders or tuple(Path(ca_dir).parent / "logins" / each for each in PODS_LOGINS)
     _refuse_lost(settings, places, may_be_away=as_secrets)
     with redirect_stdout(sys.stderr if as_secrets else sys.stdout):
@@ -86,11 +77,8 @@ def command(
         click.get_current_context().invoke(
             ca_init.command,
             folder=ca_dir,
-            root_key=root_key,
             provisioners=str(places["provisioners' keys"].parent),
-            seen_as=seen_as,
-            address=address,
-            dns=dns,
+            **asdict(ca),
         )
         make_folder(places["CA's root"].parent)
         write_new(places["CA's root"], (Path(ca_dir) / "root_ca.crt").read_bytes(), 0o444)

@@ -16,7 +16,7 @@ from reconciler.cli.shared.context import (
     verb,
     wait_lock,
 )
-from reconciler.store.locks import actor_name, locked
+from reconciler.store.locks import actor_of, locked
 from reconciler.store.loop_status import resume
 
 if TYPE_CHECKING:
@@ -30,5 +30,5 @@ def command(wait: timedelta) -> None:
     settings = read_settings()
     print_gateway(settings)
     with open_database(settings, "resume") as database, locked(database, wait) as tx:
-        resume(tx, f"user:{actor_name()}")
+        resume(tx, actor_of("user"))
     click.echo("the loops continue with their next pass")

@@ -29,7 +29,7 @@ from reconciler.loops.jobs import run_jobs
 from reconciler.loops.run import Loop
 from reconciler.loops.service_status import Work, report_service
 from reconciler.loops.triggers import PASS_EVERY, Triggers
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ def command(
             _listening(settings) as private,
             open_database(settings, "run", lasting=True) as database,
         ):
-            loop = Loop(database, triggers, f"loop:{actor_name()}", limits, signed)
+            loop = Loop(database, triggers, actor_of("loop"), limits, signed)
             if private is not None:
                 loop.telemetry = private.metrics
             tasks = checkpointing(settings, database.source)

@@ -18,8 +18,8 @@ from reconciler.cli.gateway.webhook import read_webhook, webhook_options
 from reconciler.cli.plan.options import signatures
 from reconciler.cli.shared.context import (
     long_running,
+    read_settings,
     require_home,
-    settings_for_new_home,
     source_of,
     source_option,
     workers_option,
@@ -39,7 +39,7 @@ from reconciler.operations.notices import sending_notices, usable_targets
 from reconciler.operations.placement import require_ports
 from reconciler.operations.private import private_listener, serving_authority, telemetry_of
 from reconciler.store.db import Database
-from reconciler.store.locks import actor_name, application_name
+from reconciler.store.locks import actor_of, application_name
 from reconciler.store.migrate import upgrade
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ def command(
     webhook: str | None,
     webhook_secret_file: str | None,
 ) -> None:
-    settings = settings_for_new_home(postgres_bin=postgres_bin, workers=workers)
+    settings = read_settings(making_home=True, postgres_bin=postgres_bin, workers=workers)
     if settings.home is None:
         make_home(settings)
-        settings = settings_for_new_home(postgres_bin=postgres_bin, workers=workers)
+        settings = read_settings(making_home=True, postgres_bin=postgres_bin, workers=workers)
     if not settings.embedded:
         raise NeedsEdit(
             "config_invalid",
@@ -93,7 +93,7 @@ async def _up(settings: Settings, webhook: Webhook | None) -> None:
         loop = Loop(
             database,
             triggers,
-            f"loop:{actor_name()}",
+            actor_of("loop"),
             signatures=signatures(settings),
             telemetry=telemetry,
         )

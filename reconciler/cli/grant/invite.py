@@ -22,7 +22,7 @@ from reconciler.cli.shared.output import output_option, print_document, print_in
 from reconciler.core.model.spec import Kind
 from reconciler.operations.invitations import invitation_issuer
 from reconciler.store.issuance.tokens import mint
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 from reconciler.store.views.grants import live_grant_id, show_grant
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def command(name: str, token_life: timedelta, output: str) -> None:
     print_gateway(settings)
     with open_database(settings, "grant invite") as database, database.transaction() as tx:
         pepper = issuer.minting.pepper
-        minted = mint(tx, live_grant_id(tx, name), pepper, token_life, f"user:{actor_name()}")
+        minted = mint(tx, live_grant_id(tx, name), pepper, token_life, actor_of("user"))
         grant = show_grant(tx, name)
     invitation = issuer.document(minted)
     if output != "table":

@@ -11,7 +11,7 @@ import click
 
 from reconciler.cli.shared.context import verb
 from reconciler.cli.shared.formatting import ORIGIN, end_of, hold_of, live_certificate, status_of
-from reconciler.cli.shared.listing import Listing, list_options
+from reconciler.cli.shared.listing import Listing, ListOptions, list_options
 from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.names import completing
 from reconciler.core.model.spec import Kind
@@ -65,14 +65,9 @@ def command(
     peers: tuple[str, ...],
     subjects: tuple[str, ...],
     ends_within: timedelta | None,
-    statuses: tuple[str, ...],
-    live: bool,
-    watch: bool,
-    output: str,
+    options: ListOptions,
 ) -> None:
-    only = GrantFilter("", statuses, peers, subjects, ends_within)
-    filtered = only != GrantFilter("", statuses)
-    listing = Listing(
-        "grant", COLUMNS, WIDE, output, statuses=statuses, filtered=filtered, live=live, watch=watch
-    )
+    only = GrantFilter("", options.statuses, peers, subjects, ends_within)
+    filtered = only != GrantFilter("", options.statuses)
+    listing = Listing("grant", COLUMNS, WIDE, options, filtered=filtered)
     listing.print(lambda tx: list_grants(tx, only))

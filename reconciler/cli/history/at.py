@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.shared.context import archive_option, open_database, read_settings, verb
+from reconciler.cli.shared.context import archive_option, read_settings, read_transaction, verb
 from reconciler.cli.shared.moments import MomentType, absolute
 from reconciler.cli.shared.output import output_option, print_document, show_list
 from reconciler.core.model.times import rfc3339
-from reconciler.core.privileges import Role
 from reconciler.operations.audit.archive_files import archived_records
 from reconciler.store.audit.moment import state_at
 
@@ -40,10 +39,7 @@ COLUMNS = (
 @output_option
 @verb
 def command(moment: datetime | timedelta, archives: tuple[Path, ...], output: str) -> None:
-    with (
-        open_database(read_settings(), "at", Role.READER) as database,
-        database.transaction() as tx,
-    ):
+    with read_transaction(read_settings(), "at") as tx:
         when = absolute(tx, moment, "TIME")
         archived = archived_records(tx, archives) if archives else None
         document = {"at": rfc3339(when), **state_at(tx, when, archived)}

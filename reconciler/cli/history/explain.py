@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.cli.history.records import commit_text, contract, record_line
-from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.history.records import as_json, commit_text, record_line
+from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.issuance.serials import parse_certificate
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
-from reconciler.core.privileges import Role
 from reconciler.store.audit.archives import newest_archive
 from reconciler.store.audit.queries import explain_grant, explain_peer, explain_serial
 
@@ -55,11 +54,8 @@ class _SubjectType(click.ParamType["str"]):
 @verb
 def command(words: tuple[str, ...], output: str) -> None:
     kind, it = _subject(words)
-    with (
-        open_database(read_settings(), "explain", Role.READER) as database,
-        database.transaction() as tx,
-    ):
-        stories: list[dict[str, Any]] = contract(READ[kind](tx, it))
+    with read_transaction(read_settings(), "explain") as tx:
+        stories: list[dict[str, Any]] = as_json(READ[kind](tx, it))
         archive = newest_archive(tx)
     for each in stories:
         begun = any(record["kind"].endswith(BEGINNINGS) for record in each["entries"])

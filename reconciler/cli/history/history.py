@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.history.records import commit_text, contract
+from reconciler.cli.history.records import as_json, commit_text
 from reconciler.cli.plan.options import IdentityType
-from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.cli.shared.output import list_output, show_list
-from reconciler.core.privileges import Role
 from reconciler.store.audit.archives import newest_archive
 from reconciler.store.audit.queries import history
 
@@ -44,11 +43,8 @@ COLUMNS = (
 @verb
 def command(subject: Identity | None, limit: int, output: str) -> None:
     wanted = f"{subject[0].lower()}/{subject[1]}" if subject is not None else None
-    with (
-        open_database(read_settings(), "history", Role.READER) as database,
-        database.transaction() as tx,
-    ):
-        rows = contract(history(tx, wanted, limit))
+    with read_transaction(read_settings(), "history") as tx:
+        rows = as_json(history(tx, wanted, limit))
         archive = newest_archive(tx) if len(rows) < limit else None
     if archive is not None:
         of_subject = f" --subject {wanted}" if wanted is not None else ""

@@ -13,13 +13,13 @@ from reconciler.core.model.times import rfc3339
 Row = Mapping[str, Any]
 
 
-def contract(value: object) -> Any:
+def as_json(value: object) -> Any:
     """Return a value as JSON has it: times RFC 3339, names camelCase."""
     match value:
         case dict():
-            return {_camel(name): contract(each) for name, each in value.items()}
+            return {_camel(name): as_json(each) for name, each in value.items()}
         case list() | tuple():
-            return [contract(each) for each in value]
+            return [as_json(each) for each in value]
         case datetime():
             return rfc3339(value)
         case UUID():

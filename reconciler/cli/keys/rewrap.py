@@ -14,7 +14,7 @@ from reconciler.cli.shared.summary import tallied
 from reconciler.config import require
 from reconciler.core.privileges import Role
 from reconciler.crypto.keyring import FileKeyring
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 from reconciler.store.rewrap import FIRST, rewrap_batch
 
 if TYPE_CHECKING:
@@ -34,6 +34,6 @@ def command() -> None:
     ):
         while after is not None:
             with database.transaction() as tx:
-                count, after = rewrap_batch(tx, keys, f"user:{actor_name()}", after)
+                count, after = rewrap_batch(tx, keys, actor_of("user"), after)
             tally.done += count
     click.echo(f"sealed again under {keys.primary}: {tally.done}")

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.cli.shared.output import list_output, show_list
 from reconciler.config import require
-from reconciler.core.privileges import Role
 from reconciler.crypto.keyring import FileKeyring
-from reconciler.operations.secrets import require_every_key
+from reconciler.operations.gateway_files import require_every_key
 from reconciler.store.rewrap import sealed_by_key
 
 if TYPE_CHECKING:
@@ -35,10 +34,7 @@ def command(output: str) -> None:
     settings = read_settings()
     folder = require(settings.keyring, "keyring")
     keys = FileKeyring.load(folder)
-    with (
-        open_database(settings, "keys status", Role.READER) as database,
-        database.transaction() as tx,
-    ):
+    with read_transaction(settings, "keys status") as tx:
         sealed = sealed_by_key(tx)
     show_list(key_rows(keys, sealed), COLUMNS, output, "there are no keys")
     require_every_key(keys, sealed, folder)

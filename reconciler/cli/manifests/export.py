@@ -9,11 +9,10 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.cli.shared.summary import tallied
 from reconciler.core.model.observed import ObservedGrant, ObservedPeer
 from reconciler.core.model.text import counted
-from reconciler.core.privileges import Role
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.files import remedy
 from reconciler.manifest.json_schema import SCHEMAS_URL
@@ -25,10 +24,7 @@ from reconciler.store.apply.observe import observe
 @click.argument("folder", metavar="[DIR]", required=False)
 @verb
 def command(folder: str | None) -> None:
-    with (
-        open_database(read_settings(), "export", Role.READER) as database,
-        database.transaction() as tx,
-    ):
+    with read_transaction(read_settings(), "export") as tx:
         observed = observe(tx)
     rows: list[ObservedPeer | ObservedGrant] = [row for row in observed.peers if not row.ended]
     rows += [row for row in observed.grants if not row.ended]

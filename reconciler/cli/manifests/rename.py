@@ -23,6 +23,7 @@ from reconciler.cli.shared.context import (
     verb,
     wait_lock,
 )
+from reconciler.core.model.spec import NAME_PATTERN
 from reconciler.errors import NeedsEdit
 from reconciler.operations.rename import refuse_repository, rename_object
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.core.model.spec import Identity
-
-LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 
 @click.command(help=__doc__)
@@ -44,7 +43,7 @@ LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 @verb
 def command(old: Identity, new: str, no_write: bool, dry_run: bool, wait: timedelta) -> None:
     kind, name = old
-    if not LABEL.fullmatch(new):
+    if not re.fullmatch(NAME_PATTERN, new):
         raise NeedsEdit(
             "value_invalid",
             f"got {new!r}, expected a name of a-z, 0-9 and -, up to 63 characters",

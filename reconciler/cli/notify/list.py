@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.cli.shared.formatting import away
 from reconciler.cli.shared.output import output_option, show_list
 from reconciler.config.notify import read_targets
 from reconciler.core.model.times import rfc3339
 from reconciler.core.notices.model import FILTERABLE
 from reconciler.core.notices.target import OF_COMMITS
-from reconciler.core.privileges import Role
 from reconciler.store.notices.targets import TargetState, states
 
 if TYPE_CHECKING:
@@ -63,10 +62,7 @@ COLUMNS = (
 def command(output: str) -> None:
     settings = read_settings()
     targets = {each.name: each for each in read_targets(settings)}
-    with (
-        open_database(settings, "notify list", Role.READER) as database,
-        database.transaction() as tx,
-    ):
+    with read_transaction(settings, "notify list") as tx:
         known = {each.name: each for each in states(tx)}
     rows = [_document(name, targets.get(name), known.get(name)) for name in sorted(targets | known)]
     show_list(rows, COLUMNS, output, "there are no targets; see docs/notices.md")

@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import open_database, read_settings, verb
+from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.config.notify import read_targets
 from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import json_text, printable
 from reconciler.core.notices.model import Item, Notice, NoticeEvent, NoticeState
-from reconciler.core.privileges import Role
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.operations.notices import sender_of
 from reconciler.store.apply.provenance import last_applied
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 
 if TYPE_CHECKING:
     from reconciler.config import Settings
@@ -64,10 +63,7 @@ def _commit(settings: Settings, given: str | None) -> str:
             message = f"--commit: got {printable(given)!r}, expected a full hash"
             raise NeedsEdit("usage", message, hint="git rev-parse HEAD")
         return given
-    with (
-        open_database(settings, "notify test", Role.READER) as database,
-        database.transaction() as tx,
-    ):
+    with read_transaction(settings, "notify test") as tx:
         applied = last_applied(tx).source_revision
     if applied is None:
         message = "nothing was applied from a commit yet, so there is none to show a status of"
@@ -86,5 +82,5 @@ def _document(commit: str | None) -> str:
         1,
         commit={"id": commit, "author": None, "subject": None} if commit is not None else None,
     )
-    document = notice.document(str(uuid.uuid4()), datetime.now(UTC), f"user:{actor_name()}")
+    document = notice.document(str(uuid.uuid4()), datetime.now(UTC), actor_of("user"))
     return json_text(document)

@@ -33,7 +33,7 @@ from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
 from reconciler.core.privileges import Role
 from reconciler.crypto.keyring import FileKeyring
-from reconciler.operations.add_peer import PeerAddition, name_from, require_clock
+from reconciler.operations.outbound_peer import PeerAddition, name_from, require_clock
 from reconciler.reconcile import ApplyOptions
 from reconciler.store.apply.trust import TrustOptions
 from reconciler.store.views.peers import show_peer

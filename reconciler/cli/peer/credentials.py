@@ -24,12 +24,12 @@ from reconciler.credentials.bundle import secret_document
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.errors import Refused
 from reconciler.release import Released, Releaser, release_files, release_to_folder
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECRET: Final = "k8s-secret"  # noqa: S105 - a format
+KUBERNETES: Final = "k8s-secret"
 
 
 def _words(
@@ -54,7 +54,7 @@ def _words(
     " and MOSAIC_CREDENTIALS.",
 )
 @output_choice(
-    "table", "json", "yaml", SECRET, about="How it is printed; only k8s-secret prints the key."
+    "table", "json", "yaml", KUBERNETES, about="How it is printed; only k8s-secret prints the key."
 )
 @click.option("--secret-name", metavar="NAME", help="The Secret's name; by default, mosaic-NAME.")
 @click.option("--namespace", metavar="NAME", help="The Secret's namespace.")
@@ -67,19 +67,19 @@ def command(
     secret_name: str | None,
     namespace: str | None,
 ) -> None:
-    if output == SECRET and (folder, hook) != (None, None):
+    if output == KUBERNETES and (folder, hook) != (None, None):
         raise click.UsageError("--output k8s-secret prints a Secret: it takes no --dir or --exec")
-    if output != SECRET and (secret_name, namespace) != (None, None):
+    if output != KUBERNETES and (secret_name, namespace) != (None, None):
         raise click.UsageError("--secret-name and --namespace are for --output k8s-secret")
-    if output != SECRET and not folder:
+    if output != KUBERNETES and not folder:
         raise click.UsageError("name a folder with --dir DIR, or use --output k8s-secret")
     settings = read_settings()
     keys = FileKeyring.load(require(settings.keyring, "keyring"))
     print_gateway(settings)
     with open_database(settings, "peer credentials", Role.GATEWAY) as database:
-        releaser = Releaser(database, keys, f"user:{actor_name()}", hook)
+        releaser = Releaser(database, keys, actor_of("user"), hook)
         if not folder:
-            files = release_files(releaser, name, SECRET)
+            files = release_files(releaser, name, KUBERNETES)
             print_document(
                 secret_document(files, secret_name or f"mosaic-{name}", namespace), "yaml"
             )

@@ -8,7 +8,7 @@ import click
 
 from reconciler.cli.shared.context import verb
 from reconciler.cli.shared.formatting import ORIGIN, Row, away, hold_of, status_of
-from reconciler.cli.shared.listing import Listing, list_options
+from reconciler.cli.shared.listing import Listing, ListOptions, list_options
 from reconciler.core.labels import Selector, read_selector
 from reconciler.core.model.states import PeerStatus
 from reconciler.store.views.peers import PeerFilter, list_peers
@@ -83,15 +83,9 @@ class SelectorType(click.ParamType[Selector]):
 )
 @list_options("peer", PeerStatus)
 @verb
-def command(
-    selector: Selector, statuses: tuple[str, ...], live: bool, watch: bool, output: str
-) -> None:
+def command(selector: Selector, options: ListOptions) -> None:
     def read(tx: Tx) -> list[PeerView]:
-        peers = list_peers(tx, PeerFilter(statuses=statuses))
+        peers = list_peers(tx, PeerFilter(statuses=options.statuses))
         return [each for each in peers if selector.selects(each.labels)]
 
-    filtered = bool(selector.requirements)
-    listing = Listing(
-        "peer", COLUMNS, WIDE, output, statuses=statuses, filtered=filtered, live=live, watch=watch
-    )
-    listing.print(read)
+    Listing("peer", COLUMNS, WIDE, options, filtered=bool(selector.requirements)).print(read)

@@ -30,7 +30,7 @@ def command(name: str, refresh: bool, output: str) -> None:
 
 def _refresh(name: str) -> None:
     # late: the clients of other gateways are not loaded to show a row
-    from reconciler.operations.refresh_peer import refresh_peer
+    from reconciler.operations.outbound_peer import refresh_peer
 
     settings = read_settings()
     with open_database(settings, "peer show", Role.GATEWAY) as database:

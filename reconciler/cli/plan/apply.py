@@ -19,18 +19,18 @@ from reconciler.cli.plan.display import (
     opened_reading,
     plan_output,
     show_plan,
+    show_progress,
     trust_verdict,
 )
 from reconciler.cli.plan.options import PlanOptions, plan_flags
 from reconciler.cli.plan.plan_file import SavedPlan, read_plan
-from reconciler.cli.plan.progress import show_progress
 from reconciler.cli.plan.refusals import ShownRefusal
 from reconciler.cli.shared.context import (
     can_ask,
     confirm,
+    flags_given,
     print_gateway,
     read_settings,
-    source_flags_given,
     source_of,
     source_option,
     token_life_option,
@@ -48,14 +48,7 @@ from reconciler.operations.invitations import (
     invitation_documents,
     invitation_issuer,
 )
-from reconciler.reconcile import (
-    ApplyOptions,
-    PlanResult,
-    Reading,
-    applying,
-    plan,
-    refuse_stale,
-)
+from reconciler.reconcile import ApplyOptions, PlanResult, Reading, applying, plan, refuse_stale
 from reconciler.store.audit.log import first_hash
 from reconciler.store.loop_status import paused
 from reconciler.store.rollback_journal import recover
@@ -67,7 +60,6 @@ if TYPE_CHECKING:
     from reconciler.core.model.spec import Desired
     from reconciler.core.plan.model import Plan
     from reconciler.core.setting_values import SourceSetting
-    from reconciler.reconcile import Reading
     from reconciler.store.db import Database
 
 
@@ -110,7 +102,7 @@ def command(
     if saved and (words := saved.options.words()):
         click.echo(f"with the options of the saved plan: {shlex.join(words)}", err=True)
     with (
-        summarised() as attempt,
+        summarised() as progress,
         opened_reading(settings, source, plan_options, "apply", records=True) as opened,
     ):
         database, reading = opened
@@ -127,7 +119,7 @@ def command(
         if not yes and (saved is None or plan_options.override_trust):
             approved = _approved(database, reading, options, output)
             options = replace(options, expect=saved.digest if saved else approved.digest)
-            attempt.planned = len(approved.changes)
+            progress.planned = len(approved.changes)
         with (
             show_progress("applying, or waiting for the lock"),
             applying(database, reading.desired, reading.by, options) as (done, files),
@@ -135,9 +127,9 @@ def command(
             if issuer is not None:
                 invitations, new_files = invitation_documents(issuer, done.minted, folder)
                 files.extend(new_files)
-            attempt.planned = len(done.plan.changes)
-            attempt.committing = True
-        attempt.committed = True
+            progress.planned = len(done.plan.changes)
+            progress.committing = True
+        progress.committed = True
     _print_result(done, reading.desired, invitations, output, shown=not yes and saved is None)
 
 
@@ -223,7 +215,7 @@ def _saved(path: str | None, plan_options: PlanOptions, settings: Settings) -> S
     saved, signer = read_plan(Path(path), settings)
     if signer is not None:
         click.echo(f"the plan is signed by {signer}", err=True)
-    if words := [*plan_options.selection_words(), *source_flags_given()]:
+    if words := [*plan_options.selection_words(), *flags_given("source", "ref", "path")]:
         raise NeedsEdit(
             "usage",
             f"{words[0]} cannot be combined with a saved plan, which has its own options",

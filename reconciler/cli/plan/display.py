@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
@@ -13,18 +14,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler.cli.plan.options import signatures
-from reconciler.cli.plan.progress import show_progress
-from reconciler.cli.plan.refusals import Attempt
+from reconciler.cli.plan.refusals import RefusalRecorder
 from reconciler.cli.plan.terminal import plan_lines
 from reconciler.cli.shared.context import home_given, open_database
 from reconciler.cli.shared.output import json_text, output_choice
-from reconciler.core.model.text import escaped
+from reconciler.core.model.text import escaped, printable
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.reconcile import read
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.apply.trust import judge_trust
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 from reconciler.store.rollback_journal import interrupted, recover_source
 
 if TYPE_CHECKING:
@@ -68,19 +68,19 @@ def opened_reading(
             f"{source.location} is a file, and a source must be a folder",
             hint="name the folder; --target kind/name narrows what is applied",
         )
-    attempt = Attempt(f"user:{actor_name()}", source.shown)
+    recorder = RefusalRecorder(actor_of("user"), source.shown)
     early: Reading | None = None
     if not source.is_git and not interrupted(source):
-        early = _read(settings, source, plan_options, attempt)
+        early = _read(settings, source, plan_options, recorder)
     with (
         open_database(settings, command) as database,
-        attempt.recording(database) if records else nullcontext(),
+        recorder.recording(database) if records else nullcontext(),
     ):
         if early is None:
             recover_source(database, source)
             with database.transaction() as tx:
                 applied = last_applied(tx)
-            early = _read(settings, source, plan_options, attempt, applied)
+            early = _read(settings, source, plan_options, recorder, applied)
         yield database, early
 
 
@@ -88,20 +88,20 @@ def _read(
     settings: Settings,
     source: SourceSetting,
     plan_options: PlanOptions,
-    attempt: Attempt,
+    recorder: RefusalRecorder,
     applied: Applied | None = None,
 ) -> Reading:
     signed = signatures(settings, required=plan_options.require_signed)
     with show_progress(f"reading {source.shown}"):
         return read(
             source,
-            attempt.actor,
+            recorder.actor,
             applied,
             signatures=signed,
             allow_rewind=plan_options.allow_rewind,
             override_trust=plan_options.override_trust,
             verify=plan_options.verify,
-            see=attempt.see,
+            see=recorder.see,
         )
 
 
@@ -155,3 +155,22 @@ def plan_output(function: F) -> F:
     """Add `--output text|json|markdown`."""
     about = "How it is printed; json is stable, markdown is for a pull request."
     return output_choice("text", "json", "markdown", about=about)(function)
+
+
+@contextmanager
+def show_progress(what: str) -> Iterator[None]:
+    """Show a line on a terminal while the block runs, and erase it afterwards."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    line = printable(f"{what} …", max(shutil.get_terminal_size().columns - 1, 20))
+    _draw(f"\r{line}")
+    try:
+        yield
+    finally:
+        _draw(f"\r{' ' * len(line)}\r")
+
+
+def _draw(text: str) -> None:
+    # as bytes: a return is not text, and would be escaped
+    click.echo(text.encode(sys.stderr.encoding, "replace"), nl=False, err=True)

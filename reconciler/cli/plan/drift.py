@@ -34,7 +34,7 @@ from reconciler.errors import EXIT_CHANGES, EXIT_FAILED, NeedsEdit, Refused
 from reconciler.operations.adopt import Adoption, carry_out, prepare
 from reconciler.store.apply.trust import TrustOptions
 from reconciler.store.drift.repair import drifted, revert
-from reconciler.store.locks import actor_name, locked
+from reconciler.store.locks import actor_of, locked
 from reconciler.store.rollback_journal import locked_with_files, recover_source
 
 if TYPE_CHECKING:
@@ -73,24 +73,24 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    gateway_settings = read_settings()
+    settings = read_settings()
     only = frozenset(objects) or None
     if reverting and adopting:
         raise NeedsEdit(
             "usage", "--revert and --adopt exclude each other", hint="choose one of them"
         )
     if reverting or adopting:
-        print_gateway(gateway_settings)
-    with open_database(gateway_settings, "drift") as database:
+        print_gateway(settings)
+    with open_database(settings, "drift") as database:
         if adopting:
-            recover_source(database, source_of(gateway_settings, None), wait)
+            recover_source(database, source_of(settings, None), wait)
         with database.transaction() as tx:
             drifts = drifted(tx, only)
         _show(drifts, output)
         if output == "text":
-            _show_next(gateway_settings.source, drifts, objects)
+            _show_next(settings.source, drifts, objects)
         if adopting and drifts:
-            prepared = prepare(source_of(gateway_settings, None), drifts)
+            prepared = prepare(source_of(settings, None), drifts)
             files = ", ".join(each.path for each in prepared.files)
             over = " over the rules of trust" if override_trust else ""
             confirm(f"Write {_count(drifts)} into {files}{over}?", yes=yes)
@@ -118,7 +118,7 @@ def _revert(
     """
     with locked(database, wait) as tx:
         now = _as_seen(tx, seen, only)
-        revert(tx, now, f"user:{actor_name()}")
+        revert(tx, now, actor_of("user"))
         # By key: a row that has its name back no longer has the name that the command line gave.
         seen_keys = {each.key for each in now}
         return [each for each in drifted(tx) if each.key in seen_keys]
@@ -137,7 +137,7 @@ def _adopt(
         Retry: `lock_held`. Refused: `plan_stale`: something else drifted, or a file has changed.
     """
     with locked_with_files(database, wait, [prepared.folder]) as (tx, files):
-        carry_out(tx, prepared, _as_seen(tx, *seen), f"user:{actor_name()}", trust)
+        carry_out(tx, prepared, _as_seen(tx, *seen), actor_of("user"), trust)
         files.extend(prepared.files)
 
 

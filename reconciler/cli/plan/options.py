@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.cli.shared.context import add_options, confirm, yes_option
+from reconciler.cli.shared.context import add_options, confirm, option_group, yes_option
 from reconciler.core.model.spec import Identity, Kind
 from reconciler.core.model.text import printable
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals
@@ -177,7 +177,30 @@ def signatures(settings: Settings, *, required: bool = False) -> SignatureSettin
     return SignatureSetting(*(str(each) if each is not None else None for each in files))
 
 
-_FLAGS: Final = (
+def _plan_options(
+    targets: tuple[Identity, ...],
+    excludes: tuple[Identity, ...],
+    max_removals: MaxRemovals | None,
+    allow_empty: bool,
+    refuse_widening: bool,
+    allow_rewind: bool,
+    override_trust: bool,
+    verify: bool,
+    require_signed: bool,
+) -> PlanOptions:
+    return PlanOptions(
+        Selection(frozenset(targets), frozenset(excludes)),
+        GuardOptions(max_removals, allow_empty=allow_empty, refuse_widening=refuse_widening),
+        allow_rewind=allow_rewind,
+        override_trust=override_trust,
+        require_signed=require_signed,
+        verify=verify,
+    )
+
+
+plan_flags: Final = option_group(
+    "plan_options",
+    _plan_options,
     click.option(
         "--target",
         "targets",
@@ -219,36 +242,6 @@ _FLAGS: Final = (
     click.option("--verify", is_flag=True, help="Parse every file, and do not use the cache."),
     signed_option,
 )
-
-
-def plan_flags(function: F) -> F:
-    """Add the flags, and hand them over as one `plan_options`."""
-
-    @functools.wraps(function)
-    def wrapped(
-        *args: Any,
-        targets: tuple[Identity, ...],
-        excludes: tuple[Identity, ...],
-        max_removals: MaxRemovals | None,
-        allow_empty: bool,
-        refuse_widening: bool,
-        allow_rewind: bool,
-        override_trust: bool,
-        verify: bool,
-        require_signed: bool,
-        **kwargs: Any,
-    ) -> Any:
-        plan_options = PlanOptions(
-            Selection(frozenset(targets), frozenset(excludes)),
-            GuardOptions(max_removals, allow_empty=allow_empty, refuse_widening=refuse_widening),
-            allow_rewind=allow_rewind,
-            override_trust=override_trust,
-            require_signed=require_signed,
-            verify=verify,
-        )
-        return function(*args, plan_options=plan_options, **kwargs)
-
-    return cast("F", add_options(wrapped, *_FLAGS))
 
 
 def _named(flag: str, identities: frozenset[Identity]) -> list[str]:

@@ -28,8 +28,8 @@ class ShownRefusal(click.exceptions.Exit):
 
 
 @dataclass(slots=True)
-class Attempt:
-    """An apply of a source by a person; `commit` is the one that was read, as it is."""
+class RefusalRecorder:
+    """Records why a person's apply of a source is refused; `commit` is the one that was read."""
 
     actor: str
     source: str

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -24,8 +26,9 @@ from reconciler.errors import NeedsEdit, Refused, Retry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from reconciler.config.home import Home
     from reconciler.store.connection.conninfo import ConninfoSource
-    from reconciler.store.db import Database
+    from reconciler.store.db import Database, Tx
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -65,6 +68,23 @@ def add_options(function: F, *options: Callable[[F], F]) -> F:
     return function
 
 
+def option_group(
+    name: str, make: Callable[..., object], *options: Callable[[F], F]
+) -> Callable[[F], F]:
+    """Return what adds options to a verb, which gets them as one value: what `make` returns."""
+    parameters = inspect.signature(make).parameters
+
+    def add(function: F) -> F:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            values = {each: kwargs.pop(each) for each in parameters}
+            return function(*args, **kwargs, **{name: make(**values)})
+
+        return add_options(cast("F", wrapped), *options)
+
+    return add
+
+
 def verb(function: F) -> F:
     """Add the options that every verb takes: `--home`, and those of the log."""
     return _home_option(log_options("warning", long_running=False)(function))
@@ -101,19 +121,13 @@ def _flag(name: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(name, f"_{flag}", expose_value=False, callback=remember, **attributes)
 
 
-def read_settings(**flags: str | None) -> Settings:
-    """Return the settings of this command; `flags` are the settings that are its own options."""
-    return _loaded(flags)
+def read_settings(*, making_home: bool = False, **flags: str | None) -> Settings:
+    """Return the settings of this command; `flags` are the settings that are its own options.
 
-
-def settings_for_new_home(**flags: str | None) -> Settings:
-    """Return the settings of a command that can create the home."""
-    return _loaded(flags, making_home=True)
-
-
-def _loaded(flags: dict[str, str | None], *, making_home: bool = False) -> Settings:
-    cwd = working_directory()
-    settings = load_settings(_given(flags), os.environ, cwd, making_home=making_home)
+    With `making_home`, the home may be one that the command has yet to create.
+    """
+    given = {name: text for name, text in (_flags() | flags).items() if text is not None}
+    settings = load_settings(given, os.environ, working_directory(), making_home=making_home)
     use_log_format(settings.log_format)
     return settings
 
@@ -198,8 +212,27 @@ def open_database(
                 remembered.require(current)
 
 
-def require_home(settings: Settings) -> Any:
-    """Return the home, or raise `home_missing`."""
+def database_location(settings: Settings, login: str) -> ConninfoSource:
+    """Return where the database is, whether or not it runs; in a home, by the URL of a login."""
+    source = database_source(settings)
+    if source is not None:
+        return source
+    from reconciler.embedded.postgres.home_server import cluster_of
+    from reconciler.embedded.postgres.logins import login_url
+
+    home = require_home(settings)
+    return login_url(home, cluster_of(home), login)
+
+
+@contextmanager
+def read_transaction(settings: Settings, name: str) -> Iterator[Tx]:
+    """Open a transaction of a command that only reads; raises as `open_database`."""
+    with open_database(settings, name, Role.READER) as database, database.transaction() as tx:
+        yield tx
+
+
+def require_home(settings: Settings) -> Home:
+    """Return the home, or raise `NeedsEdit` (`home_missing`)."""
     if settings.home is None:
         raise NeedsEdit(
             "home_missing",
@@ -274,22 +307,8 @@ def _flags() -> dict[str, str | None]:
     return flags
 
 
-def flag_given(name: str) -> str | None:
-    """Return the value of the flag of a setting, or None."""
-    return _flags().get(name)
-
-
 def flags_given(*names: str) -> list[str]:
     """Return the flags of these settings as words of a command line."""
     flags = _flags()
     pairs = [(f"--{each}", text) for each in names if (text := flags.get(each)) is not None]
     return [word for pair in pairs for word in pair]
-
-
-def source_flags_given() -> list[str]:
-    """Return the flags of this command that name the source."""
-    return [f"--{name}" for name in ("source", "ref", "path") if _flags().get(name) is not None]
-
-
-def _given(flags: dict[str, str | None]) -> dict[str, str]:
-    return {name: text for name, text in (_flags() | flags).items() if text is not None}

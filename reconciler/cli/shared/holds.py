@@ -17,7 +17,7 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.names import name_argument
 from reconciler.cli.shared.output import output_option, print_document
-from reconciler.store.locks import actor_name, locked
+from reconciler.store.locks import actor_of, locked
 from reconciler.store.views.grants import show_grant
 from reconciler.store.views.peers import show_peer
 
@@ -60,16 +60,16 @@ def change_hold(
 
     A `question` is asked first, once the name is known, and while nothing is locked.
     """
-    gateway = read_settings()
-    print_gateway(gateway)
+    settings = read_settings()
+    print_gateway(settings)
     show = show_grant if kind == "grant" else show_peer
-    with open_database(gateway, f"{kind} hold") as database:
+    with open_database(settings, f"{kind} hold") as database:
         if question:
             with database.transaction() as tx:
                 show(tx, name)
             confirm(question, yes=False)
         with locked(database, wait) as tx:
-            change(tx, f"user:{actor_name()}")
+            change(tx, actor_of("user"))
             view = show(tx, name)
     if output != "table":
         print_document(view.as_json(), output)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli.shared.context import open_database, read_settings
+from reconciler.cli.shared.context import (
+    open_database,
+    option_group,
+    read_settings,
+    read_transaction,
+)
 from reconciler.cli.shared.formatting import ended
 from reconciler.cli.shared.output import (
     document_text,
@@ -32,35 +37,38 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """The options of a list: which rows it has, and how it is printed."""
+
+    statuses: tuple[str, ...]
+    live: bool
+    watch: bool
+    output: str
+
+
 def list_options(kind: str, statuses: Iterable[str]) -> Callable[[F], F]:
-    """Return what adds `--status`, `--live`, `--watch` and `--output`."""
-
-    def add(function: F) -> F:
-        status = click.option(
-            "--status",
-            "statuses",
-            type=click.Choice([str(each) for each in statuses]),
-            multiple=True,
-            help=f"Only {kind}s of this status; may be given again.",
-        )
-        live = click.option("--live", is_flag=True, help="Show only those that have not ended.")
-        return status(live(watch_option(list_output(function))))
-
-    return add
+    """Return what adds `--status`, `--live`, `--watch` and `--output`, as one `options`."""
+    status = click.option(
+        "--status",
+        "statuses",
+        type=click.Choice([str(each) for each in statuses]),
+        multiple=True,
+        help=f"Only {kind}s of this status; may be given again.",
+    )
+    live = click.option("--live", is_flag=True, help="Show only those that have not ended.")
+    return option_group("options", ListOptions, status, live, watch_option, list_output)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list of one kind: its columns, and how it is printed."""
+    """A list of one kind: its columns, and its options; `filtered` by more than its status."""
 
     kind: str
     columns: Sequence[Column]
     wide: Sequence[Column]
-    output: str
-    statuses: tuple[str, ...] = field(kw_only=True)
-    filtered: bool = field(kw_only=True)  # by more than their status
-    live: bool = field(kw_only=True)
-    watch: bool = field(kw_only=True)
+    options: ListOptions
+    filtered: bool = field(kw_only=True)
 
     def print(self, read: Callable[[Tx], Sequence[GrantView] | Sequence[PeerView]]) -> None:
         """Print what a function reads, once or whenever it has changed."""
@@ -70,7 +78,7 @@ class Listing:
             nonlocal previous
             with database.transaction() as tx:
                 documents = self._sorted([each.as_json() for each in read(tx)])
-            if self.watch and at_terminal():
+            if self.options.watch and at_terminal():
                 redraw(self._lines(documents))
             else:
                 print_lines(self._news(documents, previous))
@@ -78,16 +86,16 @@ class Listing:
             return False
 
         name, settings = f"{self.kind} list", read_settings()
-        with open_database(settings, name, Role.READER, lasting=self.watch) as database:
-            if self.watch:
+        with open_database(settings, name, Role.READER, lasting=self.options.watch) as database:
+            if self.options.watch:
                 repeat(step)
             else:
                 step()
 
     def _sorted(self, documents: Documents) -> Documents:
-        if self.live:
+        if self.options.live:
             return [each for each in documents if not ended(each)]
-        if self.output in ("table", "wide"):
+        if self.options.output in ("table", "wide"):
             documents.sort(key=ended)  # live ones first; else by name and age
         return documents
 
@@ -96,22 +104,22 @@ class Listing:
         """What is said where nothing is listed."""
         if self.filtered:
             return f"no such {self.kind}"
-        status = " or ".join(self.statuses) or ("live" if self.live else "")
+        status = " or ".join(self.options.statuses) or ("live" if self.options.live else "")
         return f"no {self.kind} is {status}" if status else f"there are no {self.kind}s"
 
     def _lines(self, documents: Documents) -> list[str]:
-        return list_lines(documents, self.columns, self.output, self._none, self.wide)
+        return list_lines(documents, self.columns, self.options.output, self._none, self.wide)
 
     def _news(self, documents: Documents, previous: Documents | None) -> list[str]:
         """Return the lines of what has changed; at first, of all."""
-        streams = self.watch and self.output in ("json", "yaml")
+        streams = self.options.watch and self.options.output in ("json", "yaml")
         if previous is None and not streams:
             return self._lines(documents)
         before = {each["id"]: each for each in previous or ()}
         changed = [n for n, each in enumerate(documents) if before.get(each["id"]) != each]
-        if self.output == "yaml":
+        if self.options.output == "yaml":
             return [f"---\n{document_text(documents[n], 'yaml')}" for n in changed]
-        if self.output == "json":
+        if self.options.output == "json":
             return [json_line(documents[n]) for n in changed]
         lines = self._lines(documents)  # not at a terminal: a line each
         heading = len(lines) - len(documents) if documents else 0
@@ -122,9 +130,6 @@ def print_object(
     kind: str, read: Callable[[Tx, str], GrantView | PeerView], name: str, output: str
 ) -> None:
     """Print one object of a kind."""
-    with (
-        open_database(read_settings(), f"{kind} show", Role.READER) as database,
-        database.transaction() as tx,
-    ):
+    with read_transaction(read_settings(), f"{kind} show") as tx:
         document = read(tx, name).as_json()
     show_facts(document, output)

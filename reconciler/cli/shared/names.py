@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.cli.shared.context import read_settings, require_home
-from reconciler.config import database_source
+from reconciler.cli.shared.context import database_location, read_settings
 from reconciler.core.privileges import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.core.model.spec import Kind
-    from reconciler.store.connection.conninfo import ConninfoSource
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -41,27 +39,15 @@ def completing(
         names: list[str] = []
         if begun.startswith(before):
             with suppress(Exception), ctx.scope(cleanup=False):  # of the flags on the line
-                names = _names(_source(), kind, begun.removeprefix(before))
+                names = _names(kind, begun.removeprefix(before))
         return [CompletionItem(f"{before}{each}") for each in names]
 
     return complete
 
 
-def _source() -> ConninfoSource:
-    """Return where the database is, whether or not it runs."""
-    settings = read_settings()
-    source = database_source(settings)
-    if source is not None:
-        return source
-    from reconciler.embedded.postgres.home_server import cluster_of
-    from reconciler.embedded.postgres.logins import login_url
-
-    home = require_home(settings)
-    return login_url(home, cluster_of(home), Role.READER)
-
-
-def _names(source: ConninfoSource, kind: Kind, begun: str) -> list[str]:
+def _names(kind: Kind, begun: str) -> list[str]:
     """Return the names that begin so; none if the database does not answer in time."""
+    source = database_location(read_settings(), Role.READER)
     from reconciler.store.db import Database
     from reconciler.store.locks import application_name
     from reconciler.store.lookup import names_beginning

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.cli.shared.context import source_flags_given
+from reconciler.cli.shared.context import flags_given
 from reconciler.cli.shared.input import read_standard_octets
 from reconciler.core.model.text import printable
 from reconciler.core.setting_values import SourceSetting, is_url
@@ -53,7 +53,7 @@ def only_source(paths: tuple[str, ...]) -> bool:
     path = paths[0]
     if len(paths) > 1 or path == "-":
         return False
-    return is_url(path) or bool(source_flags_given()) or not _is_file(Path(path))
+    return is_url(path) or bool(flags_given("source", "ref", "path")) or not _is_file(Path(path))
 
 
 def read_paths(paths: tuple[str, ...]) -> PathFiles:

@@ -20,7 +20,7 @@ NO_ATTEMPT: Final = frozenset({"usage", "confirmation_needed", "declined"})
 
 
 @dataclass(slots=True)
-class Attempt:
+class ApplyProgress:
     """How far an apply has come: all of it is one transaction.
 
     `planned` is the number of changes, once it is known; `committing` is set when all is written
@@ -33,22 +33,22 @@ class Attempt:
 
 
 @contextmanager
-def summarised() -> Iterator[Attempt]:
+def summarised() -> Iterator[ApplyProgress]:
     """Say on standard error what an apply that fails within the block has left.
 
     Raises:
         Retry: `database_unavailable`, saying that nobody knows whether it was committed.
     """
-    attempt = Attempt()
+    progress = ApplyProgress()
     try:
-        yield attempt
+        yield progress
     except BaseException as error:
-        if attempt.committed or (isinstance(error, MosaicError) and error.code in NO_ATTEMPT):
+        if progress.committed or (isinstance(error, MosaicError) and error.code in NO_ATTEMPT):
             raise
-        if lost_at_commit(attempt, error):
+        if lost_at_commit(progress, error):
             _tell("everything, or nothing", _why(error), "nothing", "run again to find out")
             raise _unknown(error) from None
-        left = "every change" if attempt.planned is None else counted(attempt.planned, "change")
+        left = "every change" if progress.planned is None else counted(progress.planned, "change")
         _tell("nothing", _why(error), left, _then(error))
         raise
 
@@ -75,10 +75,10 @@ def tallied(noun: str, total: int | None = None, *, then: str = AGAIN) -> Iterat
         raise
 
 
-def lost_at_commit(attempt: Attempt, error: BaseException) -> bool:
+def lost_at_commit(progress: ApplyProgress, error: BaseException) -> bool:
     """Tell whether an error leaves it open if the changes are there."""
     refused = isinstance(error, MosaicError) and error.code != "database_unavailable"
-    return attempt.committing and not refused
+    return progress.committing and not refused
 
 
 def _unknown(error: BaseException) -> BaseException:

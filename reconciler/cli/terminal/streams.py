@@ -33,7 +33,7 @@ def open_streams() -> None:
         os.open(os.devnull, os.O_RDWR)
     codecs.register_error(ESCAPE, _escaped)
     if not sys.stdin:  # None where it was closed
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
+        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = _Output(1, sys.stdout)
     sys.stderr = _Errors(2, sys.stderr)
 
@@ -92,7 +92,7 @@ class _Stream(io.TextIOWrapper):
 
     def __init__(self, descriptor: int, stream: TextIO | None) -> None:
         super().__init__(
-            open(descriptor, "wb", closefd=False),  # noqa: SIM115 - it stays open
+            os.fdopen(descriptor, "wb", closefd=False),
             encoding=getattr(stream, "encoding", "utf-8"),
             errors=ESCAPE,
             line_buffering=descriptor == 2 or os.isatty(descriptor),  # as Python does

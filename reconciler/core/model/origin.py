@@ -73,8 +73,13 @@ def address_of(origin: str) -> Address:
 
 def origin_at(address: Address) -> str:
     """Return the https origin of host and port, unread."""
+    return f"https://{address_text(address)}"
+
+
+def address_text(address: Address) -> str:
+    """Return host and port as a URL has them: an IPv6 address in brackets."""
     host, port = address
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:

@@ -11,9 +11,10 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.issuance.crl_locations import CrlLocations, read_crl_locations, template_data
+from reconciler.core.model.origin import address_text
 from reconciler.crypto.ca_material import SIGNING, TEMPLATES
 from reconciler.embedded.folders import locked
-from reconciler.embedded.stepca.authority_files import CONFIG, LOCK, PUBLIC
+from reconciler.embedded.stepca.ca_files import CONFIG, LOCK, PUBLIC, json_bytes
 from reconciler.errors import OTHER_USER, NeedsEdit
 from reconciler.files import replace_file
 
@@ -76,8 +77,7 @@ def change_places(folder: Path, change: Callable[[CrlLocations], CrlLocations]) 
                 document["crl"]["idpURL"] = changed.list_url
                 for each in document["authority"]["provisioners"]:
                     each["options"]["x509"]["templateData"] = template_data(changed)
-                content = (json.dumps(document, indent=2) + "\n").encode()
-                replace_file(folder / CONFIG, content, PUBLIC)
+                replace_file(folder / CONFIG, json_bytes(document), PUBLIC)
             # last: what they read is in ca.json then, wherever this is killed
             for path, text in templates.items():
                 replace_file(path, text.encode(), PUBLIC)
@@ -96,14 +96,12 @@ def move_listener(folder: Path, address: Address) -> None:
     Raises:
         NeedsEdit: `config_invalid`: `ca.json` is not as `ca init` writes it, or cannot be written.
     """
-    host, port = address
-    text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    text = address_text(address)
     with locked(folder / LOCK, fcntl.LOCK_EX):
         document, _ = read_ca_config(folder)
-        if document.get("address") != text and host in document.get("dnsNames", ()):
+        if document.get("address") != text and address[0] in document.get("dnsNames", ()):
             document["address"] = text
-            content = (json.dumps(document, indent=2) + "\n").encode()
-            replace_file(folder / CONFIG, content, PUBLIC)
+            replace_file(folder / CONFIG, json_bytes(document), PUBLIC)
 
 
 def listen_host(folder: Path) -> str:

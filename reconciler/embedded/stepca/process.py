@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from reconciler.embedded import processes
 from reconciler.embedded.ports import free_ports, require_free
-from reconciler.embedded.stepca.authority_files import CONFIG
+from reconciler.embedded.stepca.ca_files import CONFIG
 from reconciler.errors import NeedsEdit, Retry
 
 if TYPE_CHECKING:

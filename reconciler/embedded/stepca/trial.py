@@ -29,7 +29,7 @@ from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key, private_key_pem
 from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.postgres.server import never
-from reconciler.embedded.stepca.authority_files import CaPlan, write_ca
+from reconciler.embedded.stepca.ca_files import CaPlan, write_ca
 from reconciler.embedded.stepca.process import StepCa
 from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.files import private_folder

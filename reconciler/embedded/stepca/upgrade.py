@@ -20,7 +20,7 @@ from reconciler.crypto.ca_material import (
     provisioner_config,
 )
 from reconciler.embedded.folders import locked
-from reconciler.embedded.stepca.authority_files import (
+from reconciler.embedded.stepca.ca_files import (
     CONFIG,
     LOCK,
     PUBLIC,

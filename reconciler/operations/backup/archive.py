@@ -191,10 +191,10 @@ def _read(file: IO[bytes], size: int, what: str) -> bytes:
 def _expect(file: IO[bytes], expected: bytes, what: str) -> None:
     content = _read(file, len(expected), what)
     if content != expected:
-        raise _differs(f"{what}: {_found(content)}")
+        raise _differs(f"{what}: {_described(content)}")
 
 
-def _found(header: bytes) -> str:
+def _described(header: bytes) -> str:
     """Return what stands in the place of what the manifest names."""
     try:
         info = tarfile.TarInfo.frombuf(header[:BLOCK], "utf-8", "replace")

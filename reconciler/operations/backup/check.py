@@ -21,10 +21,10 @@ from reconciler.errors import MosaicError, NeedsEdit, Refused
 from reconciler.files import private_folder, write_new
 from reconciler.operations.backup.archive import opened_archive
 from reconciler.operations.backup.files import PEPPER
-from reconciler.operations.secrets import parse_pepper, require_every_key
+from reconciler.operations.gateway_files import parse_pepper, require_every_key
 from reconciler.store.backup.load import load, require_known
 from reconciler.store.db import Database
-from reconciler.store.locks import actor_name, application_name
+from reconciler.store.locks import actor_of, application_name
 from reconciler.store.outbound.peers import sealed_keys
 from reconciler.store.rewrap import sealed_by_key
 
@@ -62,7 +62,7 @@ def check_backup(path: Path, named: NamedServer | None = None) -> CheckedBackup:
         _require_usable_files(archive)
         with _scratch_server(named) as (folder, url):
             database = Database(url, application_name("backup check"))
-            load(database, archive.manifest, archive.chunks, f"user:{actor_name()}")
+            load(database, archive.manifest, archive.chunks, actor_of("user"))
             keyring = _extract_keyring(archive, folder / "keys")
             with database.transaction() as tx:
                 sealed = _open_sealed(tx, keyring)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.config import require
 from reconciler.config.definitions import BY_NAME, NOT_IN_HOME
 from reconciler.core.backup.manifest import MAX_FILE, SETTINGS
-from reconciler.embedded.stepca.authority_files import CONFIG
+from reconciler.embedded.stepca.ca_files import CONFIG
 from reconciler.errors import Refused
 from reconciler.files import remedy
 

@@ -24,13 +24,13 @@ from reconciler.embedded.postgres import home_server as postgres
 from reconciler.embedded.postgres.account import server_account
 from reconciler.embedded.postgres.logins import require_logins
 from reconciler.embedded.postgres.programs import require_usable
-from reconciler.embedded.stepca.authority_files import CONFIG, PUBLIC, SECRET, json_bytes
+from reconciler.embedded.stepca.ca_files import CONFIG, PUBLIC, SECRET, json_bytes
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.files import make_folder, private_folder, write_new
 from reconciler.operations.backup.files import PEPPER, PLAN_KEY, ROOT, ROOT_KEY
 from reconciler.store.backup.load import load, require_empty, require_known
 from reconciler.store.db import Database
-from reconciler.store.locks import actor_name, application_name
+from reconciler.store.locks import actor_of, application_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,7 @@ def _fill(
     write_new(home.database_password, secrets.token_urlsafe(32).encode(), 0o400)
     with postgres.postgres(home) as url:
         database = Database(url, application_name("restore"))
-        loaded = load(database, archive.manifest, archive.chunks, _actor(), later)
+        loaded = load(database, archive.manifest, archive.chunks, actor_of("user"), later)
         with postgres.starting(home):
             require_logins(home, postgres.cluster_of(home))
     if not SourceSetting(settings["source"], settings.get("ref")).is_git:
@@ -227,7 +227,9 @@ def restore_database(
             f"{error.filename} cannot be written: {error.strerror}",
             hint="run the command as a user who may write there",
         ) from None
-    return load(database, archive.manifest, archive.chunks, _actor(), later, settle_s=SETTLE_S)
+    return load(
+        database, archive.manifest, archive.chunks, actor_of("user"), later, settle_s=SETTLE_S
+    )
 
 
 def _files_of_settings(
@@ -260,7 +262,3 @@ def _differs(path: Path, content: bytes) -> bool:
 
 def _last(name: str) -> str:
     return name.rpartition("/")[2]
-
-
-def _actor() -> str:
-    return f"user:{actor_name()}"

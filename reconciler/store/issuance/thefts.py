@@ -25,7 +25,7 @@ from reconciler.store import ending
 from reconciler.store.audit import log as audit
 from reconciler.store.audit.archives import newest_archive
 from reconciler.store.db import new_id
-from reconciler.store.locks import actor_name
+from reconciler.store.locks import actor_of
 
 if TYPE_CHECKING:
     from reconciler.core.issuance.policy import Denial, GrantFacts
@@ -149,7 +149,7 @@ def _no_signal(tx: Tx, seq: int) -> Refused:
 
 def _hold(tx: Tx, grant: GrantFacts, use: SecretUse) -> bool:
     """Suspend a grant that neither has ended nor is held; return whether it was."""
-    by, reason = f"worker:{actor_name()}", f"theft suspected of {use.secret}"
+    by, reason = actor_of("worker"), f"theft suspected of {use.secret}"
     if not ending.suspend_if_free(tx, grant.id, Hold(HoldKind.SUSPEND, by, tx.now(), reason)):
         return False
     audit.append(tx, by, [GrantSuspended(grant_ref(grant.id, grant.name), reason)])

@@ -21,7 +21,7 @@ FAST_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 SLOW_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
-class Kind(StrEnum):
+class MetricType(StrEnum):
     """The type of a metric."""
 
     COUNTER = "counter"
@@ -52,7 +52,7 @@ class Definition:
     """A metric; the values of labels in `initial` are there from the start, with zero."""
 
     name: str
-    kind: Kind
+    kind: MetricType
     part: Part
     meaning: str
     labels: tuple[str, ...] = ()
@@ -62,14 +62,14 @@ class Definition:
 
 BUILD_INFO: Final = Definition(
     "mosaic_build_info",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.PROCESS,
     "1, with the version of this program, the commit that it was built from, and its Python",
     ("version", "commit", "python"),
 )
 REQUESTS: Final = Definition(
     "mosaic_http_requests_total",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     Part.PROCESS,
     "HTTP requests that were answered, of both listeners; the route `pages` is all pages of the"
     " private one, and `other` a path that is unknown",
@@ -77,13 +77,13 @@ REQUESTS: Final = Definition(
 )
 REQUEST_DURATION: Final = Definition(
     "mosaic_http_request_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     Part.PROCESS,
     "the time from a request's head to the end of its answer",
 )
 ENROLLMENTS: Final = Definition(
     "mosaic_enrollments_total",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     Part.ENDPOINT,
     "requests to enroll by their outcome: `issued`, or the code of the problem",
     ("outcome",),
@@ -91,7 +91,7 @@ ENROLLMENTS: Final = Definition(
 )
 CA_DURATION: Final = Definition(
     "mosaic_ca_request_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     Part.ENDPOINT,
     "requests to step-ca: `sign`, `revoke`, `crl` and others; their outcome is `ok`, `refused`"
     " (4xx) or `unavailable`",
@@ -102,14 +102,14 @@ CA_DURATION: Final = Definition(
 )
 RENEWAL_FAILURES: Final = Definition(
     "mosaic_renewal_failures_total",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     Part.ENDPOINT,
     "renewals at an outbound peer that failed, by the code of the error",
     ("peer", "code"),
 )
 DECISIONS: Final = Definition(
     "mosaic_authority_decisions_total",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     Part.AUTHORITY,
     "answers of `/authorize`: `allowed`, or the code of the problem",
     ("code",),
@@ -117,7 +117,7 @@ DECISIONS: Final = Definition(
 )
 PASSES: Final = Definition(
     "mosaic_reconcile_passes_total",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     Part.LOOP,
     "passes of the loop: `applied`, `unchanged` or `failed`; `code` is that of the error",
     ("result", "code"),
@@ -125,29 +125,29 @@ PASSES: Final = Definition(
 )
 PASS_DURATION: Final = Definition(
     "mosaic_reconcile_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     Part.LOOP,
     "the duration of a pass of the loop",
     buckets=SLOW_S,
 )
 LAST_SUCCESS: Final = Definition(
     "mosaic_reconcile_last_success_timestamp_seconds",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.LOOP,
     "when a pass of this loop last succeeded; 0 until the first",
 )
 DATABASE_UP: Final = Definition(
     "mosaic_database_up",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.ROWS,
     "1 if the rows could be read; if 0, the metrics of rows are absent",
 )
 PAUSED: Final = Definition(
-    "mosaic_reconcile_paused", Kind.GAUGE, Part.ROWS, "1 while a person has paused the loops"
+    "mosaic_reconcile_paused", MetricType.GAUGE, Part.ROWS, "1 while a person has paused the loops"
 )
 GRANTS: Final = Definition(
     "mosaic_grants",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.ROWS,
     "grants by their status now",
     ("status",),
@@ -155,7 +155,7 @@ GRANTS: Final = Definition(
 )
 PEERS: Final = Definition(
     "mosaic_peers",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.ROWS,
     "peers by direction and status",
     ("direction", "status"),
@@ -163,56 +163,62 @@ PEERS: Final = Definition(
 )
 DRIFTED: Final = Definition(
     "mosaic_drifted_objects",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.ROWS,
     "objects that differ from what was last applied; `mosaic federation drift` lists them",
 )
 NOT_AFTER: Final = Definition(
     "mosaic_certificate_not_after_timestamp_seconds",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.ROWS,
     "when the certificate that an outbound peer issued to this gateway expires",
     ("peer",),
 )
 RENEW_AFTER: Final = Definition(
     "mosaic_certificate_renew_after_timestamp_seconds",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.ROWS,
     "when that certificate is due for renewal",
     ("peer",),
 )
 REVOCATIONS: Final = Definition(
     "mosaic_revocations_pending",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.ROWS,
     "certificates that are revoked here, and not at the CA yet",
 )
 OLDEST_REVOCATION: Final = Definition(
     "mosaic_revocation_oldest_seconds",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.ROWS,
     "the age of the oldest of them; 0 if there is none",
 )
 CRL_NEXT_UPDATE: Final = Definition(
     "mosaic_crl_next_update_timestamp_seconds",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.ROWS,
     "until when the stored revocation list is valid; absent if there is none",
 )
 AUDIT_HEAD: Final = Definition(
-    "mosaic_audit_head", Kind.GAUGE, Part.ROWS, "the number of the newest record of the audit log"
+    "mosaic_audit_head",
+    MetricType.GAUGE,
+    Part.ROWS,
+    "the number of the newest record of the audit log",
 )
-HOLDS: Final = Definition("mosaic_holds", Kind.GAUGE, Part.ROWS, "holds on grants and peers")
+HOLDS: Final = Definition("mosaic_holds", MetricType.GAUGE, Part.ROWS, "holds on grants and peers")
 ENDING: Final = Definition(
     "mosaic_grants_ending",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     Part.ROWS,
     "live grants that expire within that time; each count includes those of a shorter time",
     ("within",),
     tuple((f"{days}d",) for days in ENDS_WITHIN),
 )
 THEFT_SIGNALS: Final = Definition(
-    "mosaic_theft_signals", Kind.GAUGE, Part.ROWS, "signs of theft that nobody has acknowledged"
+    "mosaic_theft_signals",
+    MetricType.GAUGE,
+    Part.ROWS,
+    "signs of theft that nobody has acknowledged",
 )
 
 DEFINITIONS: Final = (

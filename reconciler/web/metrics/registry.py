@@ -21,7 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from reconciler.core.telemetry import PassResult, Telemetry
 from reconciler.packaged_files import built_commit
 from reconciler.web.metrics import definitions as defined
-from reconciler.web.metrics.definitions import DEFINITIONS, PARTS, Kind, Part
+from reconciler.web.metrics.definitions import DEFINITIONS, PARTS, MetricType, Part
 from reconciler.web.metrics.rows import RowCollector
 
 if TYPE_CHECKING:
@@ -128,11 +128,11 @@ def _instrument(definition: Definition, registry: CollectorRegistry) -> Instrume
     name, meaning, labels = definition.name, definition.meaning, definition.labels
     instrument: Instrument
     match definition.kind:
-        case Kind.COUNTER:
+        case MetricType.COUNTER:
             instrument = Counter(name, meaning, labels, registry=registry)
-        case Kind.GAUGE:
+        case MetricType.GAUGE:
             instrument = Gauge(name, meaning, labels, registry=registry)
-        case Kind.HISTOGRAM:
+        case MetricType.HISTOGRAM:
             buckets = definition.buckets
             instrument = Histogram(name, meaning, labels, registry=registry, buckets=buckets)
     for values in definition.initial:

@@ -46,8 +46,10 @@ class RowCollector(Collector):
 
     def __init__(self, database: Database, drift: DriftDetector) -> None:
         self._database = database
-        self._numbers = Reading(lambda: self._read(row_metrics))
-        self._drift = Reading(lambda: self._read(lambda tx: len(drift.drifted(tx))), earlier=True)
+        self._numbers = CachedValue(lambda: self._read(row_metrics))
+        self._drift = CachedValue(
+            lambda: self._read(lambda tx: len(drift.drifted(tx))), earlier=True
+        )
         self._collected: tuple[RowMetrics | None, int | None] = (None, None)
 
     async def refresh(self) -> None:
@@ -70,7 +72,7 @@ class RowCollector(Collector):
             return view(tx)
 
 
-class Reading(Generic[T]):
+class CachedValue(Generic[T]):
     """A value that is read at most every `READ_EVERY_S`, and seldom if that is costly.
 
     With `earlier`, the last value stands if the next one takes longer.

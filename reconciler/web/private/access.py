@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from reconciler.web.private.problems import HOST_UNKNOWN, PRIVATE_TOKEN, Denied
+from reconciler.web.private.problems import HOST_UNKNOWN, UNAUTHENTICATED, Denied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Access:
         expected = hashlib.sha256(self.token).digest()  # of one length, whatever is presented
         matches = [hmac.compare_digest(hashlib.sha256(p).digest(), expected) for p in presented]
         if not any(matches):
-            raise Denied(PRIVATE_TOKEN, "send the token of MOSAIC_PRIVATE_TOKEN_FILE as Bearer")
+            raise Denied(UNAUTHENTICATED, "send the token of MOSAIC_PRIVATE_TOKEN_FILE as Bearer")
 
     def _serves(self, name: str) -> bool:
         if name == "localhost" or name in self.hosts:

@@ -25,7 +25,7 @@ from reconciler.web.middleware import OTHER
 from reconciler.web.private.authorize import PATH as AUTHORIZE
 from reconciler.web.private.authorize import authorize, is_authorize
 from reconciler.web.private.pages.app import error_page, shows
-from reconciler.web.private.problems import HOST_UNKNOWN, PRIVATE_TOKEN, Denied, problem_of
+from reconciler.web.private.problems import HOST_UNKNOWN, UNAUTHENTICATED, Denied, problem_of
 from reconciler.web.problems import problem_response
 from reconciler.web.requests import trace_of
 
@@ -138,7 +138,7 @@ class PrivateApp:
         elif not isinstance(error, Denied):
             _log.error("unexpected", exc_info=error, extra={"code": problem.code})
         is_page = not is_authorize(scope["path"]) and scope["path"] not in ROUTES
-        asks = problem.code == PRIVATE_TOKEN and not is_authorize(scope["path"])
+        asks = problem.code == UNAUTHENTICATED and not is_authorize(scope["path"])
         challenge = CHALLENGE if asks else None
         here = problem.code != HOST_UNKNOWN  # no page under the name of another host
         if self.pages is not None and is_page and here and shows(scope):

@@ -10,12 +10,12 @@ from reconciler.errors import Retry
 from reconciler.web.problems import PublicProblem, public_problem
 
 CERTIFICATE_MISSING: Final = "certificate_missing"
-PRIVATE_TOKEN: Final = "private_token_invalid"  # noqa: S105 - the code of a problem
+UNAUTHENTICATED: Final = "private_token_invalid"
 HOST_UNKNOWN: Final = "host_unknown"
 
 PROBLEMS: Final[dict[str, tuple[int, str]]] = {  # status and title
     CERTIFICATE_MISSING: (401, "The request carries no client certificate"),
-    PRIVATE_TOKEN: (401, "The private listener's token is missing or wrong"),
+    UNAUTHENTICATED: (401, "The private listener's token is missing or wrong"),
     Reason.CERTIFICATE_UNKNOWN: (403, "This gateway has issued no such certificate"),
     Reason.PEER_ENDED: (403, "The peer is revoked"),
     Reason.GRANT_ENDED: (403, "The grant has ended"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from reconciler.core.model.origin import address_text
 from reconciler.core.setting_values import LOOPBACK, RateLimit, UnixPath
 from reconciler.embedded.ports import BACKLOG, listen_on
 from reconciler.errors import NeedsEdit
@@ -45,8 +46,7 @@ class PrivateSocket:
         """The address, as a person or a proxy's configuration names it."""
         if isinstance(self.address, UnixPath):
             return str(self.address)
-        host, port = self.socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"http://{address_text(self.socket.getsockname()[:2])}"
 
     def close(self) -> None:
         """Close it; a path is removed."""
@@ -126,7 +126,7 @@ def _protocols() -> Callable[..., asyncio.Protocol]:
 class _PlainProtocol(DeadlineProtocol):
     """The protocol of the endpoint for proxies, which keep a connection as long as they like."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clocks, but that of age."""
         super().connection_made(transport)
         if self._age_clock is not None:

@@ -60,8 +60,9 @@ class DeadlineProtocol(H11Protocol):
         self._write_clock: asyncio.TimerHandle | None = None
         self._age_clock: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clocks of the first head and of age."""
+        transport = cast("asyncio.Transport", transport)
         super().connection_made(transport)  # sets its client
         self.transport = cast("asyncio.Transport", JoinedTransport(transport, self.loop))
         self._admission.end_handshake()

@@ -18,7 +18,7 @@ from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.init import create_home
 from reconciler.embedded.postgres.home_server import postgres
 from reconciler.embedded.postgres.server import never
-from reconciler.embedded.stepca.authority_files import CONFIG, CaPlan, write_ca
+from reconciler.embedded.stepca.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.embedded.stepca.process import StepCa
 from reconciler.errors import MosaicError
@@ -116,7 +116,7 @@ def test_an_interrupted_ca_init_is_completed_with_the_same_keys(
         return real(path, content, mode)
 
     real = write_new
-    monkeypatch.setattr("reconciler.embedded.stepca.authority_files.write_new", die_after_three)
+    monkeypatch.setattr("reconciler.embedded.stepca.ca_files.write_new", die_after_three)
     with pytest.raises(KeyboardInterrupt):
         write_ca(plan)
     first = {path: path.read_bytes() for path in written}
@@ -159,7 +159,7 @@ def test_what_a_ca_init_left_that_was_killed_at_its_very_end_is_removed(
     plan = plan_in(tmp_path)
     with monkeypatch.context() as killed:
         killed.setattr(
-            "reconciler.embedded.stepca.authority_files.shutil.rmtree", lambda *_args, **_kw: None
+            "reconciler.embedded.stepca.ca_files.shutil.rmtree", lambda *_args, **_kw: None
         )
         write_ca(plan)
     assert (plan.folder / ".new" / "root_ca_key").exists()

@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-from reconciler.web.metrics.definitions import DEFINITIONS, Kind
+from reconciler.web.metrics.definitions import DEFINITIONS, MetricType
 from reconciler.web.metrics.registry import Metrics
 from tests.support.project.checkout import ROOT
 from tools import docs
@@ -27,7 +27,7 @@ SCHEMA: Final = json.loads((ROOT / "tests/compose/compose-spec.json").read_text(
 EXPOSED: Final = {
     f"{each.name}{suffix}"
     for each in DEFINITIONS
-    for suffix in (("_bucket", "_count", "_sum") if each.kind is Kind.HISTOGRAM else ("",))
+    for suffix in (("_bucket", "_count", "_sum") if each.kind is MetricType.HISTOGRAM else ("",))
 }
 
 

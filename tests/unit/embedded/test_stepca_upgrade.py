@@ -14,7 +14,7 @@ from reconciler.config import Settings
 from reconciler.crypto.ca_material import GATEWAY, PEERS, PROVISIONERS, REVOCATIONS
 from reconciler.crypto.certificates import CrlFacts
 from reconciler.crypto.ott import Provisioner
-from reconciler.embedded.stepca.authority_files import CaPlan, write_ca
+from reconciler.embedded.stepca.ca_files import CaPlan, write_ca
 from reconciler.embedded.stepca.upgrade import crl_differences, upgrade_ca
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from reconciler.cli.gateway.exposure import exposures
 from reconciler.config import Settings
 from reconciler.config.home import Home
-from reconciler.embedded.stepca.authority_files import CaPlan, write_ca
+from reconciler.embedded.stepca.ca_files import CaPlan, write_ca
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""`peer add`: an outbound peer with its manifest and row, and the enrollment with its gateway."""
+"""Outbound peers: one is added and enrolls with its gateway, or asks what became of its grant."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 from reconciler.clients.gateway.client import GatewayConnector
 from reconciler.clients.gateway.invitation_check import CheckReport, check_invitation, present_used
+from reconciler.config import require
 from reconciler.core.model.spec import Direction, Kind, PeerSpec
 from reconciler.core.plan.selection import Selection
+from reconciler.crypto.keyring import FileKeyring
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.join import Joiner, join
 from reconciler.manifest.load import load
@@ -24,10 +26,12 @@ from reconciler.operations.declare import (
     source_for_new,
 )
 from reconciler.reconcile import ApplyOptions, apply
+from reconciler.renew import Renewer, refresh_grant
 from reconciler.store.apply.provenance import Provenance
 from reconciler.store.async_database import AsyncDatabase
-from reconciler.store.locks import actor_name, application_name
+from reconciler.store.locks import actor_of, application_name
 from reconciler.store.lookup import live_peer
+from reconciler.store.outbound.peers import certified
 from reconciler.store.rollback_journal import recover_source
 
 if TYPE_CHECKING:
@@ -36,7 +40,6 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
     from reconciler.core.issuance.invitation import Invitation
     from reconciler.core.setting_values import SourceSetting
-    from reconciler.crypto.keyring import FileKeyring
     from reconciler.store.connection.conninfo import ConninfoSource
     from reconciler.store.db import Database
 
@@ -88,7 +91,7 @@ class PeerAddition:
                 self.report(f"wrote {new.folder / new.manifests[0].path}")
         elif live is None:
             self._require_useful_invitation()
-            provenance = Provenance(f"user:{actor_name()}", source.label, managed=False)
+            provenance = Provenance(actor_of("user"), source.label, managed=False)
             selection = Selection(only=frozenset({(Kind.PEER, self.name)}))
             options = replace(options, selection=selection)
             apply(self.database, load(source), provenance, options)
@@ -132,22 +135,44 @@ class PeerAddition:
 
     @asynccontextmanager
     async def _joiner(self, command: str) -> AsyncIterator[Joiner]:
-        settings = self.settings
-        database = AsyncDatabase(
-            self.client_keys, application_name(command), pool_size=2, lasting=False
-        )
-        try:
+        async with _opened_rows(self.client_keys, command) as database:
             yield Joiner(
                 database=database,
                 keys=self.keys,
-                connector=GatewayConnector(
-                    settings.allow_addresses, settings.oid_arc, settings.peer_proxy
-                ),
-                actor=f"user:{actor_name()}",
+                connector=_connector(self.settings),
+                actor=actor_of("user"),
                 report=self.report,
             )
-        finally:
-            await database.close()
+
+
+def refresh_peer(settings: Settings, database: Database, name: str) -> None:
+    """Ask the gateway of an outbound peer what became of its grant, and store what it says.
+
+    Raises:
+        MosaicError: `name_unknown`, `state_conflict`; what `refresh_grant` raises.
+    """
+    keys = FileKeyring.load(require(settings.keyring, "keyring"))
+
+    async def ask() -> None:
+        async with _opened_rows(database.source, "peer show") as rows:
+            peer = await rows.run(certified, name)
+            renewer = Renewer(rows, keys, _connector(settings), actor_of("user"))
+            await refresh_grant(renewer, peer)
+
+    asyncio.run(ask())
+
+
+def _connector(settings: Settings) -> GatewayConnector:
+    return GatewayConnector(settings.allow_addresses, settings.oid_arc, settings.peer_proxy)
+
+
+@asynccontextmanager
+async def _opened_rows(source: ConninfoSource, command: str) -> AsyncIterator[AsyncDatabase]:
+    database = AsyncDatabase(source, application_name(command), pool_size=2, lasting=False)
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 def require_clock(report: CheckReport) -> None:

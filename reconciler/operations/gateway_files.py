@@ -1,11 +1,12 @@
-"""The secrets of a gateway's files: that they are there, and that what is sealed can be opened."""
+"""What a gateway has in files: its sealing keys, the token pepper, the roots of its CA."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from reconciler.core.issuance.tokens import PEPPER_BYTES
-from reconciler.errors import NeedsEdit
+from reconciler.crypto.certificates import split_pem
+from reconciler.errors import OTHER_USER, NeedsEdit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,6 +56,25 @@ def parse_pepper(content: bytes, place: str) -> bytes:
     if len(pepper) != PEPPER_BYTES:
         raise _no_pepper(place, f"it has {len(pepper)} bytes, expected {PEPPER_BYTES}")
     return pepper
+
+
+def read_roots(path: Path) -> tuple[str, ...]:
+    """Return the PEM texts of a bundle of roots.
+
+    Raises:
+        NeedsEdit: `config_invalid`, naming the file.
+    """
+    try:
+        return split_pem(path.read_text())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise NeedsEdit(
+            "config_invalid",
+            f"{path}: the CA's roots cannot be read: {reason}",
+            hint=OTHER_USER
+            if isinstance(error, PermissionError)
+            else "restore it from a backup, or let MOSAIC_CA_ROOT name the bundle of the CA",
+        ) from None
 
 
 def _no_pepper(path: Path | str, message: str) -> NeedsEdit:

@@ -1,4 +1,4 @@
-"""Move old records of the audit log out of the database, into FILE.
+"""Move old records of the audit log from the database into a file.
 
 FILE gets the records before SEQ or DATE as JSON Lines, is read back and verified, and only then are
 the records removed. `audit verify --archive FILE` still follows them. Only the login that owns the

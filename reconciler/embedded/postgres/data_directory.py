@@ -143,7 +143,7 @@ def data_directories_of(home: Home) -> Iterator[DataDirectory]:
         own = _same_file(directory.link, home.database_place)
         if recorded and _link_count(directory) > 1 and not own:
             continue  # of a home that was moved away from here
-        if recorded and (own or named or _link_count(directory) == 1 or _names_none(home)):
+        if recorded and (own or named or _names_none(home) or _is_gone(directory)):
             yield directory
         elif named and not recorded:
             state = state_of(directory)
@@ -225,6 +225,10 @@ def _names(home: Home, directory: DataDirectory) -> bool:
         return os.fsdecode(home.database_place.read_bytes()).strip() == str(directory.server)
     except _ABSENT:
         return is_home(home.path) and directory.home == home
+
+
+def _is_gone(directory: DataDirectory) -> bool:
+    return state_of(directory) is HomeState.GONE
 
 
 def _names_none(home: Home) -> bool:

@@ -15,6 +15,7 @@ from reconciler.config.home import Home
 from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.init import create_home
 from reconciler.embedded.postgres.account import own_folder, server_account
+from reconciler.embedded.postgres.data_directory import DataDirectory
 from reconciler.embedded.postgres.home_server import cluster_of, postgres
 from reconciler.embedded.postgres.programs import server_binaries
 from reconciler.errors import NeedsEdit
@@ -164,12 +165,15 @@ def test_the_data_stay_where_they_are_when_the_folders_above_change_mode(folder:
 
 
 @as_root
-def test_a_home_that_was_deleted_by_hand_can_be_made_again(folder: Path) -> None:
+@pytest.mark.parametrize("linked", [True, False], ids=["linked", "on another file system"])
+def test_a_home_that_was_deleted_by_hand_can_be_made_again(folder: Path, linked: bool) -> None:
     parent = folder / "closed"
     parent.mkdir(mode=0o700)
     first = Home(parent / ".mosaic")
     create_home(first)
     left = cluster_of(first).base.parent
+    if not linked:
+        DataDirectory(left).link.unlink(missing_ok=True)
     shutil.rmtree(first.path)
 
     with made_home(parent) as again, postgres(again) as url:

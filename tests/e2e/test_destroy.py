@@ -58,6 +58,13 @@ def data_of(gateway: TestGateway) -> Path:
     return base if base.is_relative_to(gateway.home.path) else base.parent
 
 
+@pytest.fixture
+def data(gateway: TestGateway) -> Path:
+    """Make the gateway, and give the folder of its database."""
+    gateway.ok("init")
+    return data_of(gateway)
+
+
 def is_gone(gateway: TestGateway, data: Path) -> None:
     """Check that nothing is kept of a gateway but what people wrote."""
     assert sorted(gateway.cwd.iterdir()) in ([], [gateway.manifests])
@@ -75,11 +82,12 @@ def works_in(link: Path, folder: Path) -> bool:
         return False
 
 
-def test_destroy_stops_what_runs_and_leaves_the_manifests_alone(gateway: TestGateway) -> None:
-    gateway.ok("init")
+def test_destroy_stops_what_runs_and_leaves_the_manifests_alone(
+    gateway: TestGateway, data: Path
+) -> None:
     write(gateway.manifests, beta=peer_manifest(), tasks=grant_manifest("beta-tasks"))
     gateway.ok("apply", "--yes")
-    data, running = data_of(gateway), gateway.start_up()
+    running = gateway.start_up()
     gateway.enroll("beta-tasks")
 
     done = gateway.ok("destroy", "--yes")
@@ -92,16 +100,13 @@ def test_destroy_stops_what_runs_and_leaves_the_manifests_alone(gateway: TestGat
     is_gone(gateway, data)
 
 
-def test_destroy_asks_and_a_no_removes_nothing(gateway: TestGateway) -> None:
-    gateway.ok("init")
-
+def test_destroy_asks_and_a_no_removes_nothing(gateway: TestGateway, data: Path) -> None:
     assert_error(gateway("destroy"), 64, "--yes")
     declined = gateway.at_terminal("destroy", typed="n\n")
     assert declined.code == 1
-    assert str(data_of(gateway)) in declined.out
+    assert str(data) in declined.out
     gateway.ok("grant", "list")
 
-    data = data_of(gateway)
     assert gateway.at_terminal("destroy", typed="y\n").code == 0
     is_gone(gateway, data)
 
@@ -130,9 +135,8 @@ def test_destroy_of_what_is_no_home_is_refused_and_removes_nothing(tmp_path: Pat
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_gateway_is_destroyed_by_its_name_from_anywhere(gateway: TestGateway) -> None:
-    gateway.ok("init")
-    data, elsewhere = data_of(gateway), Command(gateway.cwd.parent)
+def test_a_gateway_is_destroyed_by_its_name_from_anywhere(gateway: TestGateway, data: Path) -> None:
+    elsewhere = Command(gateway.cwd.parent)
 
     refused = elsewhere("destroy", "--yes", "--home", str(gateway.cwd))
     assert_error(refused, 78, f"--home {gateway.home.path}")
@@ -145,9 +149,9 @@ def test_a_gateway_is_destroyed_by_its_name_from_anywhere(gateway: TestGateway) 
     "broken",
     ["mosaic.toml", "secrets", "ca", "run", "logs", "database-place", "postgres", "data", "lock"],
 )
-def test_a_broken_gateway_is_destroyed_all_the_same(gateway: TestGateway, broken: str) -> None:
-    gateway.ok("init")
-    data = data_of(gateway)
+def test_a_broken_gateway_is_destroyed_all_the_same(
+    gateway: TestGateway, data: Path, broken: str
+) -> None:
     lost = data / "server" / "data" if broken == "data" else gateway.home.path / broken
     if lost.is_dir():
         shutil.rmtree(lost)
@@ -160,13 +164,11 @@ def test_a_broken_gateway_is_destroyed_all_the_same(gateway: TestGateway, broken
 
 
 def test_a_gateway_with_unreadable_settings_and_a_broken_database_is_destroyed(
-    gateway: TestGateway,
+    gateway: TestGateway, data: Path
 ) -> None:
-    gateway.ok("init")
     gateway.home.config.write_text("listen = nowhere")
     control = cluster_of(gateway.home).data / "global" / "pg_control"
     control.write_bytes(b"\0" * control.stat().st_size)
-    data = data_of(gateway)
 
     done = gateway.ok("destroy", "--yes")
 
@@ -176,10 +178,8 @@ def test_a_gateway_with_unreadable_settings_and_a_broken_database_is_destroyed(
 
 @pytest.mark.parametrize("step", [1, 3, 100, 1000, 1020, 1040])
 def test_a_destroy_that_is_killed_anywhere_is_finished_by_the_next(
-    gateway: TestGateway, step: int
+    gateway: TestGateway, data: Path, step: int
 ) -> None:
-    gateway.ok("init")
-    data = data_of(gateway)
     argv = [sys.executable, "-c", KILLED, str(gateway.home.path), str(step)]
     assert subprocess.run(argv, check=False).returncode in (0, 9)
 
@@ -192,9 +192,7 @@ def test_a_destroy_that_is_killed_anywhere_is_finished_by_the_next(
     is_gone(gateway, data)
 
 
-def test_of_two_destroys_at_once_both_succeed(gateway: TestGateway) -> None:
-    gateway.ok("init")
-    data = data_of(gateway)
+def test_of_two_destroys_at_once_both_succeed(gateway: TestGateway, data: Path) -> None:
     both = [
         subprocess.Popen(
             [*COMMAND, "destroy", "--yes"],
@@ -226,9 +224,8 @@ def test_an_init_that_was_killed_is_destroyed(gateway: TestGateway) -> None:
     is_gone(gateway, data)
 
 
-def test_what_a_kill_left_running_is_stopped(gateway: TestGateway) -> None:
-    gateway.ok("init")
-    data, running = data_of(gateway), gateway.start_up()
+def test_what_a_kill_left_running_is_stopped(gateway: TestGateway, data: Path) -> None:
+    running = gateway.start_up()
     running.stop(signal.SIGKILL)
     assert gateway.processes()
 
@@ -238,10 +235,9 @@ def test_what_a_kill_left_running_is_stopped(gateway: TestGateway) -> None:
 
 
 def test_files_that_people_put_into_a_home_are_left_and_links_are_not_followed(
-    gateway: TestGateway,
+    gateway: TestGateway, data: Path
 ) -> None:
-    gateway.ok("init")
-    data, offline = data_of(gateway), gateway.cwd / "offline"
+    offline = gateway.cwd / "offline"
     (gateway.home.path / "root-key").rename(offline)
     (gateway.home.path / "root-key").symlink_to(offline)
     (gateway.home.path / "notes.txt").write_text("where the key is")
@@ -256,10 +252,10 @@ def test_files_that_people_put_into_a_home_are_left_and_links_are_not_followed(
     is_gone(gateway, data)
 
 
-def test_a_gateway_that_was_moved_is_destroyed_with_its_data(gateway: TestGateway) -> None:
-    gateway.ok("init")
-    data, moved = data_of(gateway), gateway.cwd / "moved"
-    gateway.home.path.rename(moved)
+def test_a_gateway_that_was_moved_is_destroyed_with_its_data(
+    gateway: TestGateway, data: Path
+) -> None:
+    gateway.home.path.rename(gateway.cwd / "moved")
 
     gateway.ok("destroy", "--yes", "--home", "moved")
 

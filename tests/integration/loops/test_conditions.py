@@ -44,18 +44,24 @@ def rows(database_url: str) -> Rows:
     return known
 
 
+def documents(rows: Rows) -> list[Any]:
+    """What each notice says."""
+    stored = rows.rows("SELECT document FROM federation_notices ORDER BY seq")
+    return [json.loads(each["document"])["data"] for each in stored]
+
+
 def notices(rows: Rows) -> list[tuple[str, str, str]]:
     """The event, the state and the first object of each notice."""
-    named = []
-    for row in rows.rows("SELECT document FROM federation_notices ORDER BY seq"):
-        data = json.loads(row["document"])["data"]
-        named.append((data["event"], data["state"], data["items"][0]["subject"]))
-    return named
+    return [(d["event"], d["state"], d["items"][0]["subject"]) for d in documents(rows)]
+
+
+def states(rows: Rows, first: int = 0) -> list[tuple[str, str]]:
+    """The event and the state of each notice, from a place on."""
+    return [(event, state) for event, state, _ in notices(rows)[first:]]
 
 
 def last(rows: Rows) -> Any:
-    statement = "SELECT document FROM federation_notices ORDER BY seq DESC LIMIT 1"
-    return json.loads(rows.one(statement))["data"]
+    return documents(rows)[-1]
 
 
 def look(rows: Rows, *watches: Conditions) -> None:
@@ -119,14 +125,14 @@ def test_drift_is_told_once_by_several_watches_and_so_is_its_repair(rows: Rows) 
     look(rows, *watches)
     look(rows, *watches)
     look(rows)
-    assert [each[:2] for each in notices(rows)[1:]] == [("drift", "begun")]
+    assert states(rows, 1) == [("drift", "begun")]
     assert last(rows)["count"] == 2
     assert last(rows)["items"][0]["effect"] == "narrows"
     assert "scope.maxRowsPerQuery 500 -> 9 NARROWS" in last(rows)["items"][0]["text"]
     rows.run("UPDATE federation_grants SET scope = jsonb_set(scope, '{maxRowsPerQuery}', '500')")
     look(rows, *watches)
     look(rows)
-    assert [each[:2] for each in notices(rows)[2:]] == [("drift", "over")]
+    assert states(rows, 2) == [("drift", "over")]
 
 
 def test_a_pause_is_told_after_a_day_and_its_end_if_it_was_told(rows: Rows) -> None:
@@ -149,6 +155,13 @@ def test_a_pause_is_told_after_a_day_and_its_end_if_it_was_told(rows: Rows) -> N
     with rows.database.transaction() as tx:
         resume(tx, "user:ada")
     assert notices(rows)[1:] == [("pause", "over", "reconciler")]
+
+
+def loop_over(rows: Rows, folder: Path, **manifests: str) -> tuple[Checkout, Loop]:
+    """Return a new repository, and a loop over its branch `main`."""
+    checkout = Checkout.make(folder / "repository", **manifests)
+    source = SourceSetting(checkout.url, "main", "manifests", cache=str(folder / "cache"))
+    return checkout, loop_of(rows, source)
 
 
 def loop_of(rows: Rows, source: SourceSetting, actor: str = "loop:a") -> Loop:
@@ -190,39 +203,31 @@ def test_what_may_pass_by_itself_is_told_after_a_minute(rows: Rows, tmp_path: Pa
 
 
 def test_a_forge_is_told_of_each_commit_from_its_reading_on(rows: Rows, tmp_path: Path) -> None:
-    checkout = Checkout.make(tmp_path / "repository", beta=peer_manifest(), one=grant_manifest("a"))
-    source = SourceSetting(checkout.url, "main", "manifests", cache=str(tmp_path / "cache"))
-    loop = loop_of(rows, source)
+    checkout, loop = loop_over(rows, tmp_path, beta=peer_manifest(), one=grant_manifest("a"))
     loop.one_pass()
-    assert [each[:2] for each in notices(rows)] == [("commit", "begun"), ("applied", "once")]
+    assert states(rows) == [("commit", "begun"), ("applied", "once")]
     assert last(rows)["commit"]["id"] == checkout.head
     checkout.write(one=grant_manifest("a") + "\n# a comment\n")
     checkout.commit("a comment")
     loop.one_pass()
     loop.one_pass()
-    assert [each[:2] for each in notices(rows)[2:]] == [("commit", "begun"), ("commit", "over")]
+    assert states(rows, 2) == [("commit", "begun"), ("commit", "over")]
     checkout.write(one=grant_manifest("a").replace("tasks", "taks"))
     checkout.commit("a slip")
     loop.one_pass()
     loop.one_pass()
-    assert [each[:2] for each in notices(rows)[4:]] == [("commit", "begun"), ("failing", "begun")]
+    assert states(rows, 4) == [("commit", "begun"), ("failing", "begun")]
     assert last(rows)["commit"]["subject"] == "a slip"
     checkout.write(one=grant_manifest("a"))
     checkout.commit("mended")
     loop.one_pass()
-    assert [each[:2] for each in notices(rows)[6:]] == [
-        ("commit", "begun"),
-        ("commit", "over"),
-        ("failing", "over"),
-    ]
+    assert states(rows, 6) == [("commit", "begun"), ("commit", "over"), ("failing", "over")]
 
 
 def test_a_commit_that_was_overtaken_is_superseded_and_one_that_failed_stays_so(
     rows: Rows, tmp_path: Path
 ) -> None:
-    checkout = Checkout.make(tmp_path / "repository", beta=peer_manifest(), one=grant_manifest("a"))
-    source = SourceSetting(checkout.url, "main", "manifests", cache=str(tmp_path / "cache"))
-    loop = loop_of(rows, source)
+    checkout, loop = loop_over(rows, tmp_path, beta=peer_manifest(), one=grant_manifest("a"))
     with rows.database.transaction() as tx:
         pause(tx, "user:ada", "a freeze")
     overtaken = [checkout.head]
@@ -233,7 +238,7 @@ def test_a_commit_that_was_overtaken_is_superseded_and_one_that_failed_stays_so(
     checkout.write(one="kind: [")
     failed = checkout.commit("a slip")
     loop.one_pass()
-    assert [each[:2] for each in notices(rows)] == [
+    assert states(rows) == [
         *(("commit", "begun"),) * 3,
         ("failing", "begun"),
     ]
@@ -243,11 +248,7 @@ def test_a_commit_that_was_overtaken_is_superseded_and_one_that_failed_stays_so(
     applied = checkout.commit("mended")
     before = len(notices(rows))
     loop.one_pass()
-    documents = [
-        json.loads(row["document"])["data"]
-        for row in rows.rows("SELECT document FROM federation_notices ORDER BY seq")
-    ][before:]
-    superseded = [each for each in documents if each["event"] == "superseded"]
+    superseded = [each for each in documents(rows)[before:] if each["event"] == "superseded"]
     assert sorted(each["commit"]["id"] for each in superseded) == sorted(overtaken)
     assert superseded[0]["items"][0]["text"] == f"the newer commit {applied[:12]} is applied"
     assert failed not in {each["commit"]["id"] for each in superseded}
@@ -257,16 +258,14 @@ def test_a_commit_that_was_overtaken_is_superseded_and_one_that_failed_stays_so(
 def test_a_commit_that_was_read_meanwhile_by_another_replica_stays_pending(
     rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkout = Checkout.make(tmp_path / "repository", beta=peer_manifest())
-    source = SourceSetting(checkout.url, "main", "manifests", cache=str(tmp_path / "cache"))
-    loop = loop_of(rows, source)
+    checkout, loop = loop_over(rows, tmp_path, beta=peer_manifest())
     loop.one_pass()
     checkout.write(one=grant_manifest("a"))
     older = checkout.commit("older")
     newer = Commit("f" * 40, "Ada <ada@alpha.example>", "newer", datetime.now(UTC))
 
     def record_late(tx: Tx, ended: Pass) -> None:
-        begin_commit(tx, "loop:b", source.shown, newer)
+        begin_commit(tx, "loop:b", loop.triggers.source.shown, newer)
         record_pass(tx, ended)
 
     monkeypatch.setattr("reconciler.loops.run.record_pass", record_late)
@@ -277,16 +276,14 @@ def test_a_commit_that_was_read_meanwhile_by_another_replica_stays_pending(
 
 def test_a_refusal_of_a_commit_is_told_for_that_commit(rows: Rows, tmp_path: Path) -> None:
     many = {f"g{number}": grant_manifest(f"g{number}") for number in range(8)}
-    checkout = Checkout.make(tmp_path / "repository", beta=peer_manifest(), **many)
-    source = SourceSetting(checkout.url, "main", "manifests", cache=str(tmp_path / "cache"))
-    loop = loop_of(rows, source)
+    checkout, loop = loop_over(rows, tmp_path, beta=peer_manifest(), **many)
     loop.one_pass()
     for name in many:
         (checkout.path / "manifests" / f"{name}.yaml").unlink()
     checkout.commit("gone")
     loop.one_pass()
     loop.one_pass()
-    assert [each[:2] for each in notices(rows)[2:]] == [("commit", "begun"), ("refused", "begun")]
+    assert states(rows, 2) == [("commit", "begun"), ("refused", "begun")]
     assert last(rows)["commit"]["id"] == checkout.head
     assert "(guard_removals)" in last(rows)["items"][0]["text"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.core.privileges import LOGINS
 from reconciler.web.app import make_app
-from tests.support.commands.in_process import Quick
+from tests.support.commands.in_process import Quick, shell
 from tests.support.database.cluster import new_database
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.gateways.grantor import Alpha, Trouble, url_of
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.embedded.postgres.server import Cluster
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path, database_url: str) -> Quick:
+    """A shell beside no source, with all that a gateway without a home needs set."""
+    return shell(tmp_path, database_url)
 
 
 @pytest.fixture(scope="session")

@@ -7,18 +7,10 @@ import subprocess
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.support.commands.in_process import Quick, shell
 from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    return shell(tmp_path, database_url)
+    from tests.support.commands.in_process import Quick
 
 
 def test_version_says_what_runs(mosaic: Quick) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -20,17 +21,14 @@ from reconciler.loops.jobs import run_jobs
 from reconciler.loops.run import GIT_BACKOFF, After, Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.db import Database
-from tests.support.commands.in_process import Quick, shell
 from tests.support.database.loop import while_running
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.ports import free_port
 from tests.support.repositories.repository import Checkout
 from tests.support.waiting import PATIENCE_S, wait_until
 
-
-@pytest.fixture
-def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    return shell(tmp_path, database_url)
+if TYPE_CHECKING:
+    from tests.support.commands.in_process import Quick
 
 
 @pytest.fixture

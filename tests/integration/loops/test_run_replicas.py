@@ -9,13 +9,10 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from reconciler.core.setting_values import SourceSetting
 from reconciler.loops.run import After, Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.db import Database
-from tests.support.commands.in_process import Quick, shell
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.waiting import PATIENCE_S, wait_until
 
@@ -23,10 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture
-def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    return shell(tmp_path, database_url)
+    from tests.support.commands.in_process import Quick
 
 
 def test_a_signal_lets_the_transaction_that_is_under_way_end(

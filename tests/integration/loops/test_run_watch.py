@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import COMMAND, write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.repositories.repository import Checkout
@@ -20,10 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture
-def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    return shell(tmp_path, database_url)
+    from tests.support.commands.in_process import Quick
 
 
 @contextmanager

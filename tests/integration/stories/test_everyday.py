@@ -18,7 +18,6 @@ from ruamel.yaml import YAML
 
 from reconciler.manifest.formatter import formatted
 from reconciler.manifest.load import specs_of
-from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.project.checkout import ROOT
@@ -27,6 +26,8 @@ from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.commands.in_process import Quick
 
 LONGEST_PATH: Final = 4095  # octets: PATH_MAX of Linux, less its end
 UGLY: Final = """\
@@ -68,11 +69,6 @@ spec:
           - list
     maxRowsPerQuery: 5
 """
-
-
-@pytest.fixture
-def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    return shell(tmp_path, database_url)
 
 
 @pytest.fixture

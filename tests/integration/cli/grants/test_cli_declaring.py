@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
-from tests.support.commands.in_process import GRANTED, Quick, shell
+from tests.support.commands.in_process import GRANTED, Quick
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LABELLED: Final = """
 apiVersion: federation.mosaicstack.dev/v1
@@ -25,11 +22,6 @@ kind: Peer
 metadata: {name: beta}
 spec: {direction: outbound, endpoint: "https://gateway.beta.example"}
 """
-
-
-@pytest.fixture
-def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    return shell(tmp_path, database_url)
 
 
 @pytest.mark.parametrize("options", [(), ("--no-write",)])

@@ -6,7 +6,6 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,17 +14,9 @@ from reconciler.core.setting_values import SourceSetting
 from reconciler.loops.run import After, Loop
 from reconciler.loops.triggers import Triggers
 from reconciler.store.locks import locked
-from tests.support.commands.in_process import GRANTED, SCOPE, Quick, invitation_of, shell
+from tests.support.commands.in_process import GRANTED, SCOPE, Quick, invitation_of
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    return shell(tmp_path, database_url)
 
 
 def counts(mosaic: Quick) -> tuple[int, int]:

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import pytest
-
 from reconciler.core.issuance.invitation import parse_invitation
-from tests.support.commands.in_process import PUBLIC_URL, Quick, invitation_of, shell
+from tests.support.commands.in_process import PUBLIC_URL, Quick, invitation_of
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    return shell(tmp_path, database_url)
 
 
 def test_a_new_invitation_voids_the_one_before(mosaic: Quick) -> None:

@@ -17,7 +17,6 @@ from reconciler.core.model.spec import (
     Kind,
     PeerSpec,
     SourceLocation,
-    canonical_json,
 )
 from reconciler.core.source import FileIndex
 from reconciler.errors import InvalidManifests
@@ -108,8 +107,8 @@ def entry_of(declared: AnyDeclared) -> Entry:
     kind, refers = (
         (Kind.PEER, str(spec.direction)) if isinstance(spec, PeerSpec) else (Kind.GRANT, spec.peer)
     )
-    text = canonical_json(spec.as_json())
-    return (str(kind), declared.name, declared.place.line, declared.digest, refers, text)
+    place = declared.place
+    return (str(kind), declared.name, place.line, declared.digest, refers, declared.text)
 
 
 def _consistent(entries: list[tuple[str, Entry]]) -> bool:

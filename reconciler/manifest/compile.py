@@ -9,15 +9,15 @@ from reconciler.core.model.spec import (
     Declared,
     Direction,
     GrantSpec,
+    Kind,
     PeerSpec,
     SourceLocation,
-    spec_digest,
 )
 from reconciler.core.model.times import parse_duration, parse_rfc3339
 
 if TYPE_CHECKING:
     from reconciler.manifest.models import GrantManifest, PeerManifest, ResourceModel, ScopeModel
-    from reconciler.manifest.reader import Document
+    from reconciler.manifest.yaml.reader import Document
 
 
 def peer_of(manifest: PeerManifest, document: Document) -> Declared[PeerSpec]:
@@ -30,7 +30,7 @@ def peer_of(manifest: PeerManifest, document: Document) -> Declared[PeerSpec]:
         labels=tuple(sorted(manifest.metadata.labels.items())),
         protect=declared.protect,
     )
-    return Declared(name, spec, _place(document), spec_digest(spec))
+    return Declared.of_spec(Kind.PEER, name, spec, _place(document))
 
 
 def grant_of(manifest: GrantManifest, document: Document) -> Declared[GrantSpec]:
@@ -45,7 +45,7 @@ def grant_of(manifest: GrantManifest, document: Document) -> Declared[GrantSpec]
         suspended=declared.suspended,
         protect=declared.protect,
     )
-    return Declared(name, spec, _place(document), spec_digest(spec))
+    return Declared.of_spec(Kind.GRANT, name, spec, _place(document))
 
 
 def scope_of(model: ScopeModel) -> Scope:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from reconciler.core.model.spec import Direction, Kind
 from reconciler.core.model.text import shown
 from reconciler.errors import Problem
-from reconciler.manifest.reader import Document, Path, path_text
 from reconciler.manifest.validation_errors import suggestion
+from reconciler.manifest.yaml.reader import Document, Path, path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -15,10 +15,10 @@ from reconciler.core.model.spec import DEFAULT_LIFETIME, GrantSpec, Identity, Ki
 from reconciler.core.model.times import format_duration
 from reconciler.errors import InvalidManifests, Refused
 from reconciler.manifest.load import FILE, Specs, specs_of
-from reconciler.manifest.reader import read_documents
 from reconciler.manifest.splice import deleted_entry, deleted_item, inserted, replaced
-from reconciler.manifest.syntax import Mapping, Node, Scalar, Sequence, Syntax, parse_syntax
 from reconciler.manifest.write import flow_text, plain_word, scalar_text, spec_document
+from reconciler.manifest.yaml.reader import read_documents
+from reconciler.manifest.yaml.syntax import Mapping, Node, Scalar, Sequence, Syntax, parse_syntax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Refused
 from reconciler.manifest.load import FILE, specs_of
-from reconciler.manifest.reader import BREAK, read_documents
-from reconciler.manifest.syntax import Mapping, Node, Scalar, Sequence, Syntax, parse_syntax
+from reconciler.manifest.yaml.reader import BREAK, read_documents
+from reconciler.manifest.yaml.syntax import Mapping, Node, Scalar, Sequence, Syntax, parse_syntax
 
 if TYPE_CHECKING:
-    from reconciler.manifest.syntax import SyntaxToken
+    from reconciler.manifest.yaml.syntax import SyntaxToken
 
 STEP: Final = 2  # columns of one level
 

@@ -15,8 +15,9 @@ from reconciler.garbage import uncollected
 from reconciler.manifest.compile import grant_of, peer_of, scope_of
 from reconciler.manifest.consistency import Declaration, duplicate_problems, peer_problems
 from reconciler.manifest.models import API_VERSION, MANIFESTS, PeerManifest, ScopeModel
-from reconciler.manifest.reader import Document, Path, path_text, read_documents
 from reconciler.manifest.validation_errors import explain, named_type, suggestion
+from reconciler.manifest.yaml.plain_reader import read_plain_documents
+from reconciler.manifest.yaml.reader import Document, Path, path_text, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -63,7 +64,8 @@ def read(source: Source) -> ParsedSource:
     objects: list[AnyDeclared] = []
     declarations: list[Declaration] = []
     for file in source.files:
-        for document in _read_file(file, problems):
+        documents = read_documents(file.path, file.content)
+        for document in _valid_documents(file, documents, problems):
             declared = _declared(document, problems)
             declarations.extend(_declarations(document))
             if declared is not None:
@@ -96,11 +98,13 @@ def declared_in(file: SourceFile) -> tuple[AnyDeclared, ...]:
     Raises:
         InvalidManifests: with every problem of the file.
     """
-    problems: list[Problem] = []
-    objects = [_declared(document, problems) for document in _read_file(file, problems)]
-    if problems:
-        raise InvalidManifests(problems)
-    return tuple(each for each in objects if each is not None)
+    for read_file in (read_plain_documents, read_documents):
+        problems: list[Problem] = []
+        documents = _valid_documents(file, read_file(file.path, file.content), problems)
+        objects = [_declared(document, problems) for document in documents]
+        if not problems:
+            return tuple(each for each in objects if each is not None)
+    raise InvalidManifests(problems)
 
 
 def specs_of(text: str, file: str = FILE) -> Specs:
@@ -134,8 +138,10 @@ def load_scope(text: str, label: str) -> Scope:
     return scope_of(model)
 
 
-def _read_file(file: SourceFile, problems: list[Problem]) -> Iterator[Document]:
-    documents = read_documents(file.path, file.content)
+def _valid_documents(
+    file: SourceFile, documents: list[Document], problems: list[Problem]
+) -> Iterator[Document]:
+    """Yield the documents whose values are worth judging."""
     if not documents:
         message = "the file holds no manifest"
         problems.append(Problem(file.path, 1, 1, "file.empty", "", message, EMPTY_HINT))

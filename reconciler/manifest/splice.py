@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.reader import BREAK
-from reconciler.manifest.syntax import Mapping, Scalar, Sequence
+from reconciler.manifest.yaml.reader import BREAK
+from reconciler.manifest.yaml.syntax import Mapping, Scalar, Sequence
 
 if TYPE_CHECKING:
-    from reconciler.manifest.syntax import Syntax, SyntaxToken
+    from reconciler.manifest.yaml.syntax import Syntax, SyntaxToken
 
 Collection = Mapping | Sequence
 Cut = tuple[int, int]

@@ -13,8 +13,8 @@ from reconciler.core.trust.rules import RULES_FILE, Rule, Rules, signer_name
 from reconciler.errors import InvalidManifests, Problem
 from reconciler.manifest.load import declared_in
 from reconciler.manifest.models import Model
-from reconciler.manifest.reader import path_text, read_documents
 from reconciler.manifest.validation_errors import explain
+from reconciler.manifest.yaml.reader import path_text, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.core.model.commits import History
     from reconciler.core.model.spec import Kind, Spec
     from reconciler.core.trust.claims import Claim, Lineage, Step
-    from reconciler.manifest.reader import Document, Path
+    from reconciler.manifest.yaml.reader import Document, Path
 
 Signer = Annotated[str, Field(min_length=1, max_length=255)]
 Glob = Annotated[str, Field(min_length=1, max_length=255)]

@@ -10,8 +10,8 @@ from reconciler.core.model.text import shown
 from reconciler.core.model.times import parse_rfc3339
 from reconciler.errors import Problem
 from reconciler.manifest.load import ParsedSource, read, references
-from reconciler.manifest.reader import path_text
 from reconciler.manifest.trust import rules_problems
+from reconciler.manifest.yaml.reader import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

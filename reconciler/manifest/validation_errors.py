@@ -13,14 +13,14 @@ from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import MAX_SHOWN, printable, shown
 from reconciler.errors import Problem
 from reconciler.manifest.models import PATTERN_MEANINGS
-from reconciler.manifest.reader import Path, path_text
+from reconciler.manifest.yaml.reader import Path, path_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from pydantic_core import ErrorDetails
 
-    from reconciler.manifest.reader import Document
+    from reconciler.manifest.yaml.reader import Document
 
 _EXPECTED: Final = {
     "string_type": "text",

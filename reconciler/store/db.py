@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 from psycopg import capabilities
@@ -28,12 +29,14 @@ from reconciler.store.connection.session import (
 from reconciler.store.connection.statements import Conflict, in_driver_form, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime, timedelta
     from uuid import UUID
 
     from reconciler.store.connection.conninfo import ConninfoSource
 
+
+T = TypeVar("T")
 
 STATEMENT_TIMEOUT_MS: Final = 60_000
 LOCK_TIMEOUT_MS: Final = 15_000
@@ -78,13 +81,13 @@ class Tx:
             ).fetchall()
             return rows
 
-    def stream(self, statement: str, /, **values: object) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a statement as tuples while the server sends them, all of one moment.
+    def stream(self, statement: str, /, **values: object) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a statement while the server sends them, all of one moment.
 
         It is no cursor of the server's: `statement_timestamp()` would move with each fetch.
         """
         chunked = capabilities.has_stream_chunked()  # libpq 17; those before it send single rows
-        with self.driver.cursor() as cursor:
+        with self.driver.cursor(row_factory=dict_row) as cursor:
             yield from cursor.stream(
                 in_driver_form(statement), values, size=STREAMED if chunked else 1
             )
@@ -123,6 +126,13 @@ class Tx:
 def as_json(rows: object) -> str:
     """Return rows as the text of one JSON parameter, for `jsonb_to_recordset`."""
     return json.dumps(rows, default=str, separators=(",", ":"))
+
+
+def parts_of(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield values in lists of at most `size`, for a statement each."""
+    remaining = iter(values)
+    while part := list(islice(remaining, size)):
+        yield part
 
 
 class Database:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from reconciler.core.model.text import shown
+
+_REMEMBERED: Final = 1024  # texts: many manifests have the same few times and durations
 
 _UNITS: Final = {
     "s": timedelta(seconds=1),
@@ -37,6 +40,7 @@ def rfc3339(at: datetime) -> str:
     return f"{in_utc.isoformat()[:-6]}Z"
 
 
+@lru_cache(_REMEMBERED)
 def parse_rfc3339(text: str) -> datetime:
     """Return the UTC time that `text` names (RFC 3339 5.6); raise `ValueError` otherwise.
 
@@ -76,6 +80,7 @@ def parse_moment(text: str) -> datetime | timedelta:
         ) from None
 
 
+@lru_cache(_REMEMBERED)
 def parse_duration(text: str) -> timedelta:
     """Return the duration of `text` (`90s`, `24h`, `1h30m`), units from large to small, each once.
 
@@ -87,6 +92,7 @@ def parse_duration(text: str) -> timedelta:
     return sum((int(count) * _UNITS[unit] for count, unit in parts), timedelta())
 
 
+@lru_cache(_REMEMBERED)
 def format_duration(duration: timedelta) -> str:
     """Return `duration` in its shortest exact form: `24h`, `7d`, `1h30m`; whole seconds.
 

@@ -91,19 +91,19 @@ def observe(tx: Tx, rows: RowCache | None = None) -> Observed:
     equal: list[EqualRow] = []
     peers: list[ObservedPeer] = []
     grants: list[ObservedGrant] = []
-    for kind, document in tx.stream(_OBSERVE, known=",".join(known)):
+    for row in tx.stream(_OBSERVE, known=",".join(known)):
+        kind, document = row["kind"], row["document"]
         if not kind:
             now = datetime.fromisoformat(document["now"])
             equal += [known[each] for each in document["known"].split(",") if each]
             continue
-        row = _peer(document) if kind == Kind.PEER else _grant(document)
-        found = rows.equal(row) if rows is not None else None
+        found = rows.equal(Kind(kind), document) if rows is not None else None
         if found is not None:
             equal.append(found)
-        elif isinstance(row, ObservedPeer):
-            peers.append(row)
+        elif kind == Kind.PEER:
+            peers.append(_peer(document))
         else:
-            grants.append(row)
+            grants.append(_grant(document))
     observed = Observed(
         now=now,
         peers=tuple(sorted(peers, key=attrgetter("name"))),

@@ -7,16 +7,18 @@ nothing. It is in the home's cache, is safe to delete, and is as trusted as the 
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from reconciler.core.model.observed import ObservedGrant, ObservedPeer
-from reconciler.core.model.spec import Kind, spec_digest
+from reconciler.core.model.spec import Kind, spec_text
+from reconciler.core.model.states import GrantStatus, PeerStatus
+from reconciler.core.model.times import format_duration, rfc3339
 from reconciler.files import read_values, write_values
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from reconciler.core.model.observed import Observed
     from reconciler.core.model.spec import Declared, Desired, S
@@ -29,6 +31,9 @@ _FILE: Final = "rows"
 FORMAT: Final = 2
 VERSION: Final = f"{metadata.version('mosaic-federation')}+{FORMAT}"
 
+_ENDED: Final = frozenset(
+    str(each) for statuses in (PeerStatus, GrantStatus) for each in statuses if each.ended
+)
 _UNKNOWN: Final = ("", "", 0, "", "")
 
 
@@ -64,26 +69,27 @@ class RowCache:
                     known[fingerprint] = EqualRow(kind, each.name, peer)
         return known
 
-    def equal(self, row: ObservedPeer | ObservedGrant) -> EqualRow | None:
+    def equal(self, kind: Kind, row: Mapping[str, Any]) -> EqualRow | None:
         """Return the object of a row that is what its manifest declares, with no more to say."""
-        kind = Kind.PEER if isinstance(row, ObservedPeer) else Kind.GRANT
         if not self._manifests:
             self._manifests[Kind.PEER] = {each.name: each for each in self._desired.peers}
             self._manifests[Kind.GRANT] = {each.name: each for each in self._desired.grants}
-        manifest = self._manifests[kind].get(row.name)
+        name: str = row["name"]
+        manifest = self._manifests[kind].get(name)
         if (
             manifest is None
-            or row.ended
-            or not row.managed
-            or row.hold is not None
-            or row.place != manifest.place
-            or row.digest != manifest.digest
-            or spec_digest(row.spec) != manifest.digest
+            or not row["managed"]
+            or row["hold"] is not None
+            or row["status"] in _ENDED
+            or row["source_path"] != manifest.place.path
+            or row["source_line"] != manifest.place.line
+            or row["spec_digest"] != manifest.digest
+            or _text_of(kind, row) != manifest.text
         ):
             return None
-        peer = row.spec.peer if isinstance(row, ObservedGrant) else ""
-        self._found[kind][row.name] = _cached(manifest, row.fingerprint, peer)
-        return EqualRow(kind, row.name, peer)
+        peer: str = row["peer"] if kind is Kind.GRANT else ""
+        self._found[kind][name] = _cached(manifest, row["fingerprint"], peer)
+        return EqualRow(kind, name, peer)
 
     def remember(self, observed: Observed, plan: Plan) -> None:
         """Remember the rows of which a plan of everything says nothing, beside those it knew."""
@@ -103,6 +109,34 @@ class RowCache:
         if not found and len(rows) == len(names):
             return rows
         return {name: found[name] if name in found else rows[name] for name in names}
+
+
+def _text_of(kind: Kind, row: Mapping[str, Any]) -> str:
+    """Return the canonical JSON of what columns say, if they are as we write them; else another.
+
+    No value is made of them: most rows are equal, and are not looked at again.
+    """
+    if kind is Kind.PEER:
+        return spec_text(
+            {
+                "direction": row["direction"],
+                "displayName": row["display_name"],
+                "endpoint": row["endpoint_url"],
+                "labels": row["labels"],
+                "protect": row["protect"],
+            }
+        )
+    return spec_text(
+        {
+            "peer": row["peer"],
+            "subjectUserId": row["subject_user_id"],
+            "expiresAt": rfc3339(datetime.fromisoformat(row["expires_at"])),
+            "suspended": row["suspended"],
+            "protect": row["protect"],
+            "scope": row["scope"],
+            "certificate": {"lifetime": format_duration(timedelta(seconds=row["lifetime_s"]))},
+        }
+    )
 
 
 def _peers(desired: Desired, observed: Observed, plan: Plan) -> dict[str, Cached]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 import pytest
@@ -17,10 +17,10 @@ from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from reconciler.core.model.observed import ObservedGrant, ObservedPeer
-    from reconciler.core.model.spec import Desired
+    from reconciler.core.model.spec import Desired, Kind
 
 HOLD: Final = """'{"kind": "KIND", "by": "x", "at": "2026-01-01T00:00:00Z", "reason": ""}'"""
 REVOKED: Final = "status = 'revoked', revoked_at = now(), revoked_reason = 'x'"
@@ -29,7 +29,7 @@ REVOKED: Final = "status = 'revoked', revoked_at = now(), revoked_reason = 'x'"
 class Remembered(RowCache):
     """What was known before, and nothing that is found equal when it is read."""
 
-    def equal(self, row: ObservedPeer | ObservedGrant) -> None:
+    def equal(self, kind: Kind, row: Mapping[str, Any]) -> None:
         return None
 
 

@@ -14,7 +14,7 @@ from reconciler.core.model.spec import GrantSpec, Kind, PeerSpec, kind_of
 from reconciler.manifest.edit import edited, renamed
 from reconciler.manifest.formatter import formatted
 from reconciler.manifest.load import specs_of
-from reconciler.manifest.reader import read_documents
+from reconciler.manifest.yaml.reader import read_documents
 from tests.support.manifests.strategies import grant_specs, peer_specs
 from tests.support.manifests.styles import files
 

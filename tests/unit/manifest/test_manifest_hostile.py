@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from reconciler.core.source import MAX_FILE
 from reconciler.errors import InvalidManifests
 from reconciler.manifest.load import load, load_scope
-from reconciler.manifest.reader import read_documents
+from reconciler.manifest.yaml.plain_reader import NAME, read_plain_documents
+from reconciler.manifest.yaml.reader import read_documents
 from tests.support.manifests.text import GRANT, PEER, loaded, problems, source
 from tests.support.waiting import PATIENCE_S
 
@@ -214,6 +215,7 @@ def test_an_anchor_in_an_empty_document_is_told() -> None:
 
 def judge(content: bytes) -> None:
     """Load what may be anything; only `InvalidManifests` may come of it."""
+    assert_same_without_places(content)
     try:
         load(source(a=content))
     except InvalidManifests as error:
@@ -221,6 +223,41 @@ def judge(content: bytes) -> None:
             assert each.line >= 1
             assert each.column >= 1
             assert str(each).isprintable()
+
+
+def assert_same_without_places(content: bytes) -> None:
+    """Fail if a file that is read without places would be refused, or read as something else."""
+    plain = read_plain_documents("a.yaml", content)
+    if plain:
+        documents = read_documents("a.yaml", content)
+        assert repr([each.value for each in plain]) == repr([each.value for each in documents])
+        assert not any(each.problems for each in documents)
+        marks = [(each, each.values[NAME]) for each in plain if NAME in each.values]
+        for each, mark in marks:
+            assert documents[plain.index(each)].values.get(NAME, mark) == mark
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(PEER.replace("beta", each) for each in ("&a beta", "*a", "!x beta", "!!str beta")),
+        *(PEER.replace("name", each) for each in ("&a name", "!x name", "[name]")),
+        PEER.replace("kind: Peer", "kind: Peer\nkind: Peer"),
+        PEER.replace("{name: beta}", "&a {name: beta}"),
+        PEER.replace("beta", "[" * 19 + "]" * 19),
+        PEER + "--- &a\n",
+        PEER + "---\n&a\n",
+        PEER.replace("beta", "{at: 12:30}"),
+    ],
+)
+def test_what_is_unusual_is_not_read_without_places(text: str) -> None:
+    assert read_plain_documents("a.yaml", text.encode()) == []
+
+
+@pytest.mark.parametrize("text", [PEER, GRANT, f"---\n{PEER}---\n---\n{GRANT}", f"\ufeff{PEER}"])
+def test_what_is_usual_is_read_without_places(text: str) -> None:
+    assert read_plain_documents("a.yaml", text.encode())
+    assert_same_without_places(text.encode())
 
 
 @given(st.binary(max_size=400))
@@ -281,3 +318,4 @@ def test_json_is_read_as_what_it_says(value: object) -> None:
     (document,) = read_documents("x", text.encode())
     if not document.problems:
         assert document.value == {"value": value}
+    assert_same_without_places(text.encode())

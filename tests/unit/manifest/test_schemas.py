@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from reconciler.errors import InvalidManifests
 from reconciler.manifest.json_schema import KINDS, json_schema
 from reconciler.manifest.load import load
-from reconciler.manifest.reader import read_documents
+from reconciler.manifest.yaml.reader import read_documents
 from reconciler.source.directory import read_directory
 from tests.support.manifests.text import GRANT, PEER, loaded
 from tests.support.project.checkout import ROOT

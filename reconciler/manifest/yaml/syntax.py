@@ -12,14 +12,13 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ruamel.yaml import YAML, events
-from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only public name
 from ruamel.yaml.error import YAMLError
 
-from reconciler.manifest.reader import BREAK
+from reconciler.manifest.yaml import events
+from reconciler.manifest.yaml.reader import BREAK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _COMMENT: Final = re.compile(r"#[^\n\r\x85\u2028\u2029]*")
 _MARKER: Final = re.compile(r"(?:---|\.\.\.)(?=\s|\Z)")
@@ -140,10 +139,10 @@ def parse_syntax(text: str) -> Syntax:
         ValueError: it has an anchor, an alias or a tag, or is not YAML.
     """
     try:
-        composer = _Composer(text, _events(CParser(text)))
+        composer = _Composer(text, _events(events.c_events(text)))
     except YAMLError:  # as `reader` does: the C parser is of YAML 1.1
         try:
-            composer = _Composer(text, YAML(typ="safe", pure=True).parse(text))
+            composer = _Composer(text, _events(events.pure_events(text)))
         except YAMLError as error:
             raise ValueError(str(getattr(error, "problem", error))) from None
     syntax = Syntax(text, list(_tokens(text, composer.scalars)), composer.roots)
@@ -155,9 +154,9 @@ def parse_syntax(text: str) -> Syntax:
     return syntax
 
 
-def _events(parser: Any) -> Iterator[Any]:
+def _events(next_event: Callable[[], Any]) -> Iterator[Any]:
     while True:
-        event = parser.get_event()
+        event = next_event()
         yield event
         if isinstance(event, events.StreamEndEvent):
             return

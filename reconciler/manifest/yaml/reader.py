@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ruamel.yaml import YAML, events
-from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only public name
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
 from reconciler.core.model.text import printable, shown
 from reconciler.errors import Problem
+from reconciler.manifest.yaml import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +41,8 @@ _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_PLAIN_WORD: Final = re.compile(r"[-+.~0-9A-Za-z]+", re.ASCII)  # what `_resolve` makes no text of
+_PLAIN_WORD: Final = re.compile(r"[-+.~0-9A-Za-z]+", re.ASCII)  # what `resolve` makes no text of
+_BEGIN_NUMBERS: Final = "-0123456789"
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,99})", re.ASCII)
 _FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?", re.ASCII)
 
@@ -98,7 +98,7 @@ def read_documents(file: str, content: bytes) -> list[Document]:
     reader = _Reader(file)
     try:
         reader.text = text = content.decode("utf-8-sig")
-        reader.read(CParser(text).get_event)
+        reader.read(events.c_events(text))
     except UnicodeDecodeError as error:
         at = _place(content, error.start)
         reader.refuse(at, "yaml.encoding", "the file is not UTF-8", "save it as UTF-8")
@@ -129,8 +129,7 @@ def _read_slowly(file: str, text: str) -> list[Document] | None:
         return None
     reader = _Reader(file, text)
     try:
-        events = YAML(typ="safe", pure=True).parse(text)
-        reader.read(partial(next, events))
+        reader.read(events.pure_events(text))
     except _Stop:
         pass
     except (YAMLError, ValueError):
@@ -168,7 +167,7 @@ class _Reader:
                 self._document = Document(self._file, text=self.text)
                 first = self._next()
                 value = self._node(first, (), 1)
-                if _is_empty(first) and not self._document.problems:
+                if is_empty(first) and not self._document.problems:
                     continue
                 self._document.value = value
                 self.documents.append(self._document)
@@ -198,7 +197,7 @@ class _Reader:
             self._document.broken.add(path)
             self._note(mark, "yaml.tag", f"the tag {printable(event.tag)} is not allowed", path)
         if isinstance(event, events.ScalarEvent):
-            return _resolve(event.value) if event.implicit[0] else event.value
+            return resolve(event.value) if event.implicit[0] else event.value
         if depth > MAX_DEPTH:
             message = f"nested deeper than {MAX_DEPTH}"
             self._stop(mark, "yaml.depth", message, "a manifest is far flatter", path)
@@ -246,17 +245,20 @@ class _Reader:
         self._document.problems.append(problem)
 
 
-def _is_empty(event: object) -> bool:
+def is_empty(event: object) -> bool:
+    """Tell whether a document that begins with this event has nothing in it."""
     return isinstance(event, events.ScalarEvent) and event.implicit[0] and not event.value
 
 
-def _resolve(text: str) -> Any:
+def resolve(text: str) -> Any:
     """Return the value of a plain scalar; what is not plainly a JSON value is text.
 
     `no`, `off`, `0777` and `12:30:45` are text, as YAML 1.2 has it.
     """
     if text in _WORDS:
         return _WORDS[text]
+    if text[0] not in _BEGIN_NUMBERS:
+        return text
     if _INTEGER.fullmatch(text):
         return int(text)
     if _FLOAT.fullmatch(text):

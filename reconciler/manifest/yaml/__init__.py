@@ -1,0 +1,1 @@
+"""YAML as it is written: its events, its values with or without their places, and its tokens."""

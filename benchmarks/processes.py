@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 ROUNDS: Final = 5
+# modules are compiled once, as they are where they were installed, and not by each command
+_ENVIRON: Final = {
+    name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+}
 MOSAIC: Final = (str(Path(sys.executable).with_name("mosaic")), "federation")
 
 
@@ -43,7 +47,7 @@ class Commands:
         with subprocess.Popen(
             argv,
             cwd=self.folder,
-            env={**os.environ, **self.environ},
+            env=_ENVIRON | dict(self.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         ) as process:

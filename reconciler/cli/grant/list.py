@@ -16,7 +16,7 @@ from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.names import completing
 from reconciler.core.model.spec import Kind
 from reconciler.core.model.states import GrantStatus
-from reconciler.store.views.grants import GrantFilter, list_grants
+from reconciler.store.views.grants import GrantFilter, stream_grants
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -70,4 +70,4 @@ def command(
     only = GrantFilter("", options.statuses, peers, subjects, ends_within)
     filtered = only != GrantFilter("", options.statuses)
     listing = Listing("grant", COLUMNS, WIDE, options, filtered=filtered)
-    listing.print(lambda tx: list_grants(tx, only))
+    listing.print(lambda tx: stream_grants(tx, only))

@@ -17,7 +17,7 @@ from reconciler.cli.plan.options import signatures
 from reconciler.cli.plan.refusals import RefusalRecorder
 from reconciler.cli.plan.terminal import plan_lines
 from reconciler.cli.shared.context import home_given, open_database
-from reconciler.cli.shared.output import json_text, output_choice
+from reconciler.cli.shared.output import json_text, output_choice, print_lines
 from reconciler.core.model.text import escaped, printable
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import NeedsEdit, Refused
@@ -146,9 +146,11 @@ def show_plan(result: PlanResult, desired: Desired, output: str, *, err: bool = 
         return
     stream = sys.stderr if err else sys.stdout
     colours = stream.isatty() and not os.environ.get("NO_COLOR")
-    for text, colour in plan_lines(result.plan, result.verdict, home_given()):
-        line = escaped(text)
-        click.echo(click.style(line, fg=colour) if colours and colour else line, err=err)
+    lines = (
+        click.style(escaped(text), fg=colour) if colours and colour else escaped(text)
+        for text, colour in plan_lines(result.plan, result.verdict, home_given())
+    )
+    print_lines(lines, err=err)
 
 
 def plan_output(function: F) -> F:

@@ -70,19 +70,18 @@ class Listing:
     options: ListOptions
     filtered: bool = field(kw_only=True)
 
-    def print(self, read: Callable[[Tx], Sequence[GrantView] | Sequence[PeerView]]) -> None:
+    def print(self, read: Callable[[Tx], Iterable[GrantView | PeerView]]) -> None:
         """Print what a function reads, once or whenever it has changed."""
         previous: Documents | None = None
 
         def step() -> bool:
             nonlocal previous
             with database.transaction() as tx:
-                documents = self._sorted([each.as_json() for each in read(tx)])
+                lines, previous = self._read(read(tx), previous)
             if self.options.watch and at_terminal():
-                redraw(self._lines(documents))
+                redraw(lines)
             else:
-                print_lines(self._news(documents, previous))
-            previous = documents
+                print_lines(lines)
             return False
 
         name, settings = f"{self.kind} list", read_settings()
@@ -92,12 +91,23 @@ class Listing:
             else:
                 step()
 
-    def _sorted(self, documents: Documents) -> Documents:
-        if self.options.live:
-            return [each for each in documents if not ended(each)]
+    def _read(
+        self, views: Iterable[GrantView | PeerView], previous: Documents | None
+    ) -> tuple[list[str], Documents | None]:
+        """Return the lines to print, and to `watch` the documents that they are of.
+
+        Of a long list its text takes a tenth of its documents' memory, so those are not kept.
+        """
+        documents = (each.as_json() for each in views)
+        listed = (each for each in documents if not (self.options.live and ended(each)))
+        if not self.options.watch and self.options.output not in ("table", "wide"):
+            return self._lines(listed), None
+        kept = list(listed)
         if self.options.output in ("table", "wide"):
-            documents.sort(key=ended)  # live ones first; else by name and age
-        return documents
+            kept.sort(key=ended)  # live ones first; else by name and age
+        if not self.options.watch or at_terminal():
+            return self._lines(kept), kept
+        return self._news(kept, previous), kept
 
     @property
     def _none(self) -> str:
@@ -107,7 +117,7 @@ class Listing:
         status = " or ".join(self.options.statuses) or ("live" if self.options.live else "")
         return f"no {self.kind} is {status}" if status else f"there are no {self.kind}s"
 
-    def _lines(self, documents: Documents) -> list[str]:
+    def _lines(self, documents: Iterable[dict[str, Any]]) -> list[str]:
         return list_lines(documents, self.columns, self.options.output, self._none, self.wide)
 
     def _news(self, documents: Documents, previous: Documents | None) -> list[str]:

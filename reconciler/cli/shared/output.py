@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import click
@@ -23,6 +24,7 @@ FIT: Final = Fit(
     least=("DATA", "ENDPOINT", "HELD", "DIRECTION", "CERTIFICATE EXPIRES", "SUBJECT"),
 )
 MAX_CELL: Final = 4096  # characters
+WRITTEN_AT_ONCE: Final = 1000  # lines
 
 
 def output_option(function: F) -> F:
@@ -85,14 +87,15 @@ def show_list(
     print_lines(list_lines(rows, columns, output, none))
 
 
-def print_lines(lines: Sequence[str]) -> None:
-    """Print lines, if there are any, in one write: one for each takes most of the time."""
-    if lines:
-        click.echo("\n".join(lines))
+def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
+    """Print lines, many in one write: one for each takes most of the time."""
+    remaining = iter(lines)
+    while part := list(islice(remaining, WRITTEN_AT_ONCE)):
+        click.echo("\n".join(part), err=err)
 
 
 def list_lines(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]],
     columns: Sequence[Column],
     output: str,
     none: str,
@@ -107,15 +110,30 @@ def list_lines(
             return [json_line(row) for row in rows]
         case "name":
             return [printable(columns[0][1](row), MAX_CELL) for row in rows]
-        case "table" | "wide" if rows:
-            every = [*columns, *(wide if output == "wide" else ())]
-            body = [[printable(text(row), MAX_CELL) for _, text in every] for row in rows]
-            width = terminal_width() if output == "table" else None
-            return table_lines([name for name, _ in every], body, width, FIT)
-        case "table" | "wide":
-            return [none]
-        case _:
-            return document_text(list(rows), output).splitlines()
+        case "json" | "yaml":
+            return _array(rows, output)
+    body = list(rows)
+    if not body:
+        return [none]
+    every = [*columns, *(wide if output == "wide" else ())]
+    cells = [[printable(text(row), MAX_CELL) for _, text in every] for row in body]
+    width = terminal_width() if output == "table" else None
+    return table_lines([name for name, _ in every], cells, width, FIT)
+
+
+def _array(rows: Iterable[Mapping[str, Any]], output: str) -> list[str]:
+    """Return a list of documents, row by row: as text they take a tenth of the memory."""
+    if output == "yaml":
+        entries = [document_text([row], output) for row in rows]
+        return entries or [document_text([], output)]
+    lines = ["["]
+    for row in rows:
+        entry = json_text([row]).removeprefix("[\n").removesuffix("\n]")
+        lines.append(f"{entry},")
+    if len(lines) == 1:
+        return [json_text([])]
+    lines[-1] = lines[-1].removesuffix(",")
+    return [*lines, "]"]
 
 
 def show_facts(facts: Mapping[str, Any], output: str) -> None:

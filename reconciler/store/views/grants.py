@@ -12,9 +12,10 @@ from reconciler.core.model.documents import CertificateView, GrantView
 from reconciler.core.model.states import GrantStatus
 from reconciler.errors import Refused
 from reconciler.store.apply.observe import hold_from, source_location
-from reconciler.store.views.lists import ALL, parameters, unknown
+from reconciler.store.views.lists import parameters, unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import timedelta
 
     from reconciler.store.db import Tx
@@ -70,22 +71,26 @@ def count_grants(tx: Tx, only: GrantFilter) -> int:
 
 
 def list_grants(
-    tx: Tx, only: GrantFilter, page: slice = ALL, certificates: int | None = None
+    tx: Tx, only: GrantFilter, page: slice, certificates: int | None = None
 ) -> list[GrantView]:
-    """Return the grants that a filter lets through, or a page of them, by name and age.
+    """Return a page of the grants that a filter lets through, by name and age.
 
     Each has all its `certificates`, or as many of the newest.
     """
-    which = _MATCHING
-    if page != ALL:  # the ids first, as OFFSET would gather the certificates of what it skips
-        ids = f"SELECT g.id {_FROM} {_MATCHING} {_ORDER} OFFSET :start LIMIT :count"
-        which = f"WHERE g.id IN ({ids})"
+    # the ids first, as OFFSET would gather the certificates of what it skips
+    ids = f"SELECT g.id {_FROM} {_MATCHING} {_ORDER} OFFSET :start LIMIT :count"
     rows = tx.rows(
-        f"{_SELECT} {which} {_ORDER}",
+        f"{_SELECT} WHERE g.id IN ({ids}) {_ORDER}",
         certificates=certificates,
         **parameters(only, page),
     )
     return [_view(row) for row in rows]
+
+
+def stream_grants(tx: Tx, only: GrantFilter) -> Iterator[GrantView]:
+    """Yield the grants that a filter lets through, by name and age, with all their certificates."""
+    statement = f"{_SELECT} {_MATCHING} {_ORDER}"
+    return map(_view, tx.stream(statement, certificates=None, **parameters(only)))
 
 
 def show_grant(

@@ -6,6 +6,7 @@ plan stale, and the transaction is rolled back.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit.event_base import RowRef, peer_ref
@@ -36,7 +37,7 @@ from reconciler.store.notices import conditions
 from reconciler.store.notices.outcomes import recover
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.core.audit.events import Event
     from reconciler.core.audit.row_events import GrantRevoked, PeerRevoked
@@ -80,20 +81,24 @@ def carry_out(
     create_peers(tx, plan.peer_changes(Action.CREATE, Action.REPLACE), ids, provenance)
     create_grants(tx, plan.grant_changes(Action.CREATE, Action.REPLACE), ids, provenance)
     changed = [change for change in plan.changes if change.action is not Action.REVOKE]
-    events: list[Event] = [
-        *revoked_grants,
-        *revoked_peers,
-        *(_change_event(change, provenance, ids) for change in changed),
-        *_record_bookkeeping(tx, plan, provenance),
-    ]
-    notifies = any(not isinstance(each, HoldReleased) for each in events)
+    bookkeeping = _record_bookkeeping(tx, plan, provenance)
+    notifies = changed or any(
+        not isinstance(each, HoldReleased)
+        for each in (*revoked_grants, *revoked_peers, *bookkeeping)
+    )
     if notifies and provenance.commit is not None:  # their notice tells that the commit is applied
         conditions.forget(tx, NoticeEvent.COMMIT, [provenance.commit.id])
     # conditions are locked in the order of `record_pass`
     recovered = recover(tx, provenance.actor) if recovers else []
-    last = audit.append(tx, provenance.actor, [*before, *recovered, *events])
+    events = chain(
+        *(before, recovered, revoked_grants, revoked_peers),
+        _change_events(changed, provenance, ids),
+        bookkeeping,
+    )
+    last = audit.append(tx, provenance.actor, events)
     if not plan.empty:
-        record_run(tx, plan, provenance, range(last - len(events) + 1, last + 1))
+        own = len(revoked_grants) + len(revoked_peers) + len(changed) + len(bookkeeping)
+        record_run(tx, plan, provenance, range(last - own + 1, last + 1))
 
 
 def _record_bookkeeping(tx: Tx, plan: Plan, provenance: Provenance) -> list[Event]:
@@ -186,24 +191,26 @@ def _bookkeeping_events(
     return events
 
 
-def _change_event(
-    change: AnyChange, provenance: Provenance, ids: NewIds
-) -> RowCreated | RowUpdated | RowReplaced:
-    """Return the event of a change that is no revocation, of the row that lives on."""
-    assert change.declared is not None
-    new_id = ids.get((change.kind, change.name))
-    old_id = change.row.id if change.row is not None else None
-    return _EVENTS[change.action](
-        RowRef(change.kind, str(new_id or old_id), change.name),
-        reason=change.reason,
-        digest=change.declared.digest,
-        spec=change.declared.spec.as_json(),
-        fields=tuple(field.as_json() for field in change.fields),
-        managed=provenance.managed,
-        replaces=str(old_id) if change.action is Action.REPLACE else None,
-        place=_place(change.declared.place),
-        origin=provenance.as_json(),
-    )
+def _change_events(
+    changes: Iterable[AnyChange], provenance: Provenance, ids: NewIds
+) -> Iterator[RowCreated | RowUpdated | RowReplaced]:
+    """Yield the event of each change that is no revocation, of the row that lives on."""
+    origin = provenance.as_json()
+    for change in changes:
+        assert change.declared is not None
+        new_id = ids.get((change.kind, change.name))
+        old_id = change.row.id if change.row is not None else None
+        yield _EVENTS[change.action](
+            RowRef(change.kind, str(new_id or old_id), change.name),
+            reason=change.reason,
+            digest=change.declared.digest,
+            spec=change.declared.spec.as_json(),
+            fields=tuple(field.as_json() for field in change.fields),
+            managed=provenance.managed,
+            replaces=str(old_id) if change.action is Action.REPLACE else None,
+            place=_place(change.declared.place),
+            origin=origin,
+        )
 
 
 def _place(place: SourceLocation) -> str:

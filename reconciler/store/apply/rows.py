@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.states import GrantStatus, HoldKind, live_grant_status
 from reconciler.errors import Refused
-from reconciler.store.db import as_json
+from reconciler.store.db import as_json, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
     NewIds = Mapping[tuple[Kind, str], UUID]  # of the rows that a plan creates
+
+
+CREATED_AT_ONCE: Final = 5_000  # grants: PostgreSQL takes no JSON above 256 MiB
 
 
 def update_peers(tx: Tx, changes: Sequence[PeerChange], provenance: Provenance) -> None:
@@ -108,8 +111,13 @@ def create_grants(
     tx: Tx, changes: Sequence[GrantChange], ids: NewIds, provenance: Provenance
 ) -> None:
     """Insert grants; raise `plan_stale` where the peer of one is gone."""
-    if not changes:
-        return
+    for part in parts_of(changes, CREATED_AT_ONCE):
+        _create_grants(tx, part, ids, provenance)
+
+
+def _create_grants(
+    tx: Tx, changes: Sequence[GrantChange], ids: NewIds, provenance: Provenance
+) -> None:
     rows = [
         _grant_row(change)
         | {

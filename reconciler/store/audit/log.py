@@ -16,20 +16,23 @@ from reconciler.core.audit.events import AuditArchived
 from reconciler.core.audit.fold import event_of
 from reconciler.core.audit.verification import Verification
 from reconciler.core.model.spec import canonical_json
+from reconciler.core.notices.collector import NoticeCollector, notices_of
 from reconciler.garbage import uncollected
 from reconciler.store.audit.archives import NOT_RECORDED, end_of, newest_archive, state_digest
-from reconciler.store.db import as_json
+from reconciler.store.db import as_json, parts_of
 from reconciler.store.notices import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.core.audit.archive import Archive
     from reconciler.core.audit.events import Event
+    from reconciler.core.notices.model import Notice
     from reconciler.store.db import Tx
 
 PAGE: Final = 2000  # records read at once
+APPENDED_AT_ONCE: Final = 5_000  # events: PostgreSQL takes no JSON above 256 MiB
 RECORD: Final = "seq, at, kind, actor, subject, body, prev, hash"
 PAGE_AFTER: Final = (
     f"SELECT {RECORD} FROM federation_audit_log"
@@ -57,29 +60,56 @@ appended AS MATERIALIZED (
 
 def parameters(actor: str, events: Sequence[Event]) -> dict[str, str]:
     """Return the parameters of `appending`; `actor` is who did what the events say."""
+    return _parameters(actor, events, notices_of(events, 1), len(events))
+
+
+def _parameters(
+    actor: str, events: Sequence[Event], notices: Iterable[Notice], last: int
+) -> dict[str, str]:
     return {
         "actor": actor,
-        "events": as_json([_as_json(each) for each in events]),
-        "notices": outbox.notices_json(actor, events),
+        "events": _events_json(events),
+        "notices": outbox.notices_json(actor, notices, last),
     }
 
 
-def _as_json(event: Event) -> dict[str, str]:
-    data = canonical_json(event.details())
-    return {"kind": event.kind, "subject": event.subject, "data": data}
+def _events_json(events: Iterable[Event]) -> str:
+    return as_json(
+        [
+            {
+                "kind": each.kind,
+                "subject": each.subject,
+                "data": canonical_json(each.details()),
+            }
+            for each in events
+        ]
+    )
 
 
+_APPEND_PART: Final = "SELECT federation_append_events(:actor, CAST(:events AS jsonb)) AS last"
 _APPEND: Final = f"WITH {appending()} SELECT last FROM appended"
 
 
-def append(tx: Tx, actor: str, events: Sequence[Event]) -> int:
+def append(tx: Tx, actor: str, events: Iterable[Event]) -> int:
     """Append the events, in order, with their notices, and return the number of the last.
 
-    This takes the last lock of the transaction.
+    This takes the last lock of the transaction. The events are taken a part at a time, as those of
+    a large apply are never there at once.
     """
-    if not events:
+    collector, count = NoticeCollector(), 0
+    part: list[Event] = []
+    for following in parts_of(events, APPENDED_AT_ONCE):
+        if part:
+            tx.one(_APPEND_PART, actor=actor, events=_events_json(part))
+        part = following
+        for event in part:
+            count += 1
+            collector.add(count, event)
+    if not part:
         return 0
-    last: int = tx.one(_APPEND, **parameters(actor, events))["last"]["seq"]
+    last: int = tx.one(_APPEND, **_parameters(actor, part, collector.notices(), count))["last"][
+        "seq"
+    ]
     return last
 
 

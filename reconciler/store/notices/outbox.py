@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.text import json_text
-from reconciler.core.notices.derive import notices_of
 from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from reconciler.core.audit.events import Event
+    from reconciler.core.notices.model import Notice
 
 # The number and the time of a record are known once it is appended: until then a mark stands for
 # each, which holds the notice's random id, so that no text of an event can be one. The lock of the
@@ -31,10 +30,10 @@ WRITTEN: Final = """
 _UNKNOWN: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def notices_json(actor: str, events: Sequence[Event]) -> str:
-    """Return the notices of events as `WRITTEN` takes them; `back` counts from the last record."""
+def notices_json(actor: str, notices: Iterable[Notice], last: int) -> str:
+    """Return notices as `WRITTEN` takes them; `back` counts from the `last` record."""
     rows = []
-    for notice in notices_of(events, 1 - len(events)):
+    for notice in notices:
         notice_id = str(uuid.uuid4())
         document = notice.document(notice_id, _UNKNOWN, actor)
         document["timestamp"] = f"time {notice_id}"
@@ -42,7 +41,7 @@ def notices_json(actor: str, events: Sequence[Event]) -> str:
         rows.append(
             {
                 "id": notice_id,
-                "back": -notice.seq,
+                "back": last - notice.seq,
                 "event": str(notice.event),
                 "document": json_text(document),
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -11,6 +12,7 @@ from reconciler.core.audit.certificate_events import PeerKeyStored, TokenMinted
 from reconciler.core.audit.chain import GENESIS, Head, chain
 from reconciler.core.audit.event_base import grant_ref, peer_ref
 from reconciler.core.audit.events import ReconcilerPaused
+from reconciler.core.audit.row_events import GrantRevoked
 from reconciler.core.privileges import Role
 from reconciler.store.audit import log as audit
 from tests.support.database.roles import rows_with_roles, session
@@ -41,6 +43,21 @@ def test_records_have_the_bytes_and_hashes_of_the_core(database_url: str) -> Non
     last = Head(written[0].seq, written[0].hash)
     expected += chain(last, written[1].at, f"user:{TEXT}", EVENTS, login=login)
     assert written == list(expected)
+
+
+def test_events_that_are_appended_in_parts_are_one_notice_of_the_last_record(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "APPENDED_AT_ONCE", 2)
+    rows = Rows(database_url)
+    events = [GrantRevoked(grant_ref(str(number), f"g{number}"), "x") for number in range(5)]
+    with rows.database.transaction() as tx:
+        last = audit.append(tx, "user:x", iter(events))
+        assert audit.verify(tx).last.seq == last
+        (notice,) = tx.rows("SELECT seq, document FROM federation_notices")
+    document = json.loads(notice["document"])["data"]
+    assert (document["count"], document["auditSeq"], notice["seq"]) == (5, last, last)
+    assert [each["subject"] for each in document["items"]] == [each.subject for each in events]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from reconciler.core.audit.event_base import RowRef, grant_ref
 from reconciler.core.audit.events import ConditionBegun, ConditionEnded, Event
 from reconciler.core.model.spec import Kind
 from reconciler.core.notices import derive
-from reconciler.core.notices.derive import notices_of
+from reconciler.core.notices.collector import notices_of
 from reconciler.core.notices.model import Item, Notice, NoticeEvent, NoticeState
 from reconciler.core.notices.render import render
 from reconciler.core.notices.signature import read_keys, signed_headers

@@ -143,7 +143,7 @@ class Checkpoints:
     def _verified(self, give_up: Callable[[], bool]) -> Checkpoint | None:
         while not give_up():
             with self.database.transaction() as tx:
-                cursor = self.cursor or beginning(tx)
+                cursor = beginning(tx, self.cursor)
                 page, now = cursor.read(tx), tx.now()
                 self._first = self._first or first_hash(tx)
             self.cursor = cursor

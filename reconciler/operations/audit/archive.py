@@ -22,7 +22,7 @@ from reconciler.files import file_beside, remedy
 from reconciler.operations.audit.archive_files import ArchiveFile
 from reconciler.store.audit.archives import archived_state
 from reconciler.store.audit.log import record_pages
-from reconciler.store.audit.removal import remove, serials_after
+from reconciler.store.audit.removal import remove, require_unchanged, serials_after
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +70,7 @@ def _write(database: Database, chosen: RecordRange, path: Path) -> bool:
             for page in record_pages(tx, last.seq, chosen.last.seq):
                 count, chain_break = check_records(last, page)
                 if chain_break is not None:
+                    require_unchanged(tx, chosen)
                     raise broken(chain_break)
                 file.writelines(map(line_of, page))
                 last = Head(page[count - 1].seq, page[count - 1].hash)

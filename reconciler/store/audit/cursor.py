@@ -82,9 +82,10 @@ def require_live(tx: Tx, seq: int) -> None:
         raise archive.refusal(f"audit list --archive FILE... --after {seq}")
 
 
-def beginning(tx: Tx) -> Cursor:
-    """Return the cursor before all records that are in the database."""
-    return Cursor(end_of(newest_archive(tx)))
+def beginning(tx: Tx, cursor: Cursor | None = None) -> Cursor:
+    """Return the cursor before all records that are in the database; one that is further stays."""
+    end = end_of(newest_archive(tx))
+    return cursor if cursor is not None and cursor.last.seq >= end.seq else Cursor(end)
 
 
 def cursor_at(tx: Tx, seq: int) -> Cursor | ChainBreak:

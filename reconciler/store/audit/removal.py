@@ -93,6 +93,20 @@ def records_before(tx: Tx, before: int | datetime) -> RecordRange:
     return RecordRange(previous, Head(row["seq"], bytes(row["hash"])), row["at"], log)
 
 
+def require_unchanged(tx: Tx, chosen: RecordRange) -> None:
+    """Raise where others have archived records since these were chosen.
+
+    Raises:
+        Refused: `state_conflict`.
+    """
+    if newest_archive(tx) != chosen.previous:
+        raise Refused(
+            "state_conflict",
+            "other records were archived meanwhile",
+            hint="nothing was removed; run the command again, with another file",
+        )
+
+
 def serials_after(tx: Tx, at: datetime) -> frozenset[str]:
     """Return the serials of the certificates that end after a moment."""
     rows = tx.rows("SELECT serial FROM federation_certificates WHERE not_after > :at", at=at)
@@ -106,12 +120,7 @@ def remove(tx: Tx, chosen: RecordRange, archive: Archive, state: AuditState, act
         Refused: `state_conflict`: others were archived meanwhile; `audit_broken`.
     """
     tx.run("LOCK TABLE federation_audit_archives IN SHARE ROW EXCLUSIVE MODE")  # not two at once
-    if newest_archive(tx) != chosen.previous:
-        raise Refused(
-            "state_conflict",
-            "other records were archived meanwhile",
-            hint="nothing was removed, and the file is not needed; run the command again",
-        )
+    require_unchanged(tx, chosen)
     if not audit.has_record(tx, archive.last):
         raise broken(ChainBreak(archive.last.seq, "it is not the one that was archived"))
     text = canonical_json(state.as_json())

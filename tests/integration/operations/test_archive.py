@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.core.audit.certificate_events import CertificateIssued, GrantEnrolled
 from reconciler.core.audit.event_base import grant_ref
+from reconciler.core.audit.events import ReconcilerPaused
 from reconciler.core.privileges import Role
-from reconciler.errors import MosaicError
+from reconciler.errors import MosaicError, Refused
+from reconciler.loops.checkpoints import Checkpoints
+from reconciler.operations.audit.archive import archive_records
 from reconciler.store.audit import log as audit
+from reconciler.store.audit.removal import records_before
 from reconciler.store.drift.detector import DriftDetector
+from reconciler.store.migrate import upgrade
 from reconciler.web.private.pages import documents
 from reconciler.web.private.pages.query import Query
 from tests.integration.operations.test_restore_database import elsewhere, with_provisioners
@@ -22,7 +28,7 @@ from tests.support.commands.killed import run_and_kill
 from tests.support.commands.process import write
 from tests.support.database.hand_changes import by_hand
 from tests.support.database.roles import rows_with_roles, session
-from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,6 +235,7 @@ def test_only_the_owner_can_archive_and_nobody_removes_a_record_that_no_archive_
 ) -> None:
     rows = rows_with_roles(database_url)
     mosaic = shell(tmp_path, database_url)
+    mosaic.variables["MOSAIC_STATE_DIR"] = str(tmp_path)
     for role in Role:
         with session(rows.url, role) as connection:
             for statement in (
@@ -237,12 +244,20 @@ def test_only_the_owner_can_archive_and_nobody_removes_a_record_that_no_archive_
             ):
                 with pytest.raises(Exception, match="permission denied"):
                     connection.execute(statement)
-    done = mosaic("audit", "archive", "a", "--before", "3")
+    words = ("audit", "archive", "a", "--before", "3")
+    url = f"{database_url}&options=-c%20role%3Dmosaic_operator"
+    done = mosaic(*words, "--yes", MOSAIC_DATABASE_URL=url)
+    assert (done.code, "only the owner of the tables can, mosaic" in done.err) == (78, True)
+    done = mosaic(*words)
     assert (done.code, "there is no terminal" in done.err) == (64, True)
     assert not (tmp_path / "a").exists()
-    archive(mosaic, "a", 2)
-    with pytest.raises(MosaicError, match="refused: record 2 is in no archive"):
-        rows.run("DELETE FROM federation_audit_log WHERE seq >= 2")
+    seen = (tmp_path / "audit-head").read_bytes()
+    archive(mosaic, "a", "0s")
+    mosaic.ok("audit", "verify")
+    (tmp_path / "audit-head").write_bytes(seen)  # as a process that has not run since then
+    mosaic.ok("audit", "verify")
+    with pytest.raises(MosaicError, match="refused: record 4 is in no archive"):
+        rows.run("DELETE FROM federation_audit_log")
     oldest = rows.one("SELECT oldest_migration FROM federation_control")
     assert oldest >= "0017", "an older program would take the log for a broken one"
 
@@ -304,3 +319,33 @@ def test_a_restored_log_begins_where_that_of_the_backup_does(
         "ends with record"
         in other("audit", "verify", "--archive", "old.jsonl", "--archive", "later.jsonl").err
     )
+
+
+def test_two_archives_at_once_and_a_checkpoint_between_lose_nothing(mosaic: Quick) -> None:
+    records = exported(mosaic)
+    checkpoints = Checkpoints(mosaic.rows.database, mosaic.cwd / "kept", None)
+    checkpoints.take(lambda: False)
+    with mosaic.rows.database.transaction() as tx:
+        ranges = [records_before(tx, seq) for seq in (4, 6)]
+    for chosen, name in zip(ranges, "ab", strict=True):
+        call = partial(archive_records, mosaic.rows.database, chosen, mosaic.cwd / name, "user:x")
+        if name == "a":
+            call()
+            continue
+        with pytest.raises(Refused, match="other records were archived meanwhile"):
+            call()
+    archive(mosaic, "c", "0s")
+    mosaic.ok("grant", "resume", "x")
+    checkpoints.take(lambda: False)
+    taken = [json.loads(each.read_text()) for each in sorted((mosaic.cwd / "kept").iterdir())]
+    assert [each["seq"] for each in taken] == [len(records), newest(mosaic)]
+    assert taken[0]["log"] == taken[1]["log"]
+    assert exported(mosaic, "--archive", "a", "--archive", "c")[: len(records)] == records
+
+
+def test_a_log_of_the_schema_before_archives_verifies(empty_database_url: str) -> None:
+    database = Rows(empty_database_url).database
+    upgrade(database, "0016")
+    with database.transaction() as tx:
+        audit.append(tx, "user:x", [ReconcilerPaused("x")])
+        assert audit.verify(tx).chain_break is None

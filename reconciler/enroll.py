@@ -209,7 +209,10 @@ async def _sign(gateway: Gateway, attempt: SigningAttempt, csr: VerifiedCsr) -> 
         gateway.grant_limits.note_failure(grant.id, time.monotonic())
     match answer:
         case SignedLeaf():
-            done = await gateway.database.run(issuing.finish, attempt, answer)  # (6)
+            done: IssuanceResponse | Denial | None  # (6)
+            done = await gateway.database.run(issuing.finish_unchanged, attempt, answer)
+            if done is None:
+                done = await gateway.database.run(issuing.finish, attempt, answer)
             if isinstance(done, Denial):
                 raise done.error
             return done

@@ -51,10 +51,11 @@ class PooledTx(Tx):
         """Run a statement and return its rows as tuples, in the order of its columns."""
         return self._run(statement, values=values, binary=True).tuples
 
-    def last_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
-        """Run the last statement of the transaction, commit, and return its first row, or None."""
+    def last_row(self, *statements: str, **values: object) -> dict[str, Any] | None:
+        """Run the last statements of the transaction, commit; return the last one's first row."""
         exchanges, self._lent.begun = self._lent.exchanges, True
-        statements = (statement, COMMIT) if exchanges.in_transaction else (statement,)
+        if exchanges.in_transaction:
+            statements = (*statements, COMMIT)
         answer: Answer = await_only(exchanges.run(statements, values))
         return next(iter(answer.rows()), None)
 

@@ -96,12 +96,14 @@ class Tx:
         """Run the only statement of a transaction that changes nothing; return its first row."""
         return self.row(statement, **values)
 
-    def last_row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
-        """Run the last statement of the transaction and return its first row, or None.
+    def last_row(self, *statements: str, **values: object) -> dict[str, Any] | None:
+        """Run the last statements of the transaction; return the first row of the last, or None.
 
-        A server's transaction is committed with it, so that its locks wait for no client.
+        A server's transaction is committed with them, so that its locks wait for no client.
         """
-        return self.row(statement, **values)
+        for statement in statements[:-1]:
+            self.run(statement, **values)
+        return self.row(statements[-1], **values)
 
     def run(self, statement: str, /, **values: object) -> int:
         """Run a statement and return how many rows it touched."""

@@ -32,7 +32,7 @@ MAX_ISSUED: Final = 3  # certificates of a grant; one more revokes the oldest
 class GrantFacts:
     """A grant as enrollment needs it; `status` as readers see it, `scope` as its canonical JSON.
 
-    `peer_pending`: its peer has never enrolled.
+    `peer_pending`: its peer has never enrolled. `version` is that of the row.
     """
 
     id: GrantId
@@ -46,6 +46,7 @@ class GrantFacts:
     lifetime: timedelta
     suspended: bool
     peer_pending: bool = False
+    version: str = ""
 
     def may_sign(self, now: datetime) -> bool:
         """Tell whether enough of the grant is left to sign for."""

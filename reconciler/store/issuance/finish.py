@@ -5,7 +5,7 @@ Rows are locked in the order of `store/ending`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.audit.certificate_events import (
@@ -23,6 +23,7 @@ from reconciler.store.audit import log as audit
 from reconciler.store.issuance import read as facts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -51,6 +52,18 @@ class SigningAttempt:
         return f"grant/{self.grant.name}"
 
 
+def finish_unchanged(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceResponse | None:
+    """Transaction 2 of an enrollment in one exchange, if nothing has to be judged anew.
+
+    That is if the grant is as transaction 1 read it, and has no other live certificate. Else
+    nothing is stored, and `finish` is for it.
+    """
+    if attempt.token_id is None:
+        return None
+    locks = facts.locks_of(attempt.grant)
+    return _store(tx, attempt, leaf, (*locks, _ISSUED_IF_UNCHANGED))
+
+
 def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceResponse | Denial:
     """Transaction 2: the certificate counts from its commit on, and never without it.
 
@@ -62,7 +75,24 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
     if refusal is not None:
         give_up(tx, attempt, "fenced", revoke=True)
         return refusal
-    grant, status, superseded = rows.grant, rows.grant.status, _supersede(tx, attempt, rows)
+    superseded = _supersede(tx, attempt, rows)
+    response = _store(tx, replace(attempt, grant=rows.grant), leaf, (_ISSUED,), superseded)
+    assert response is not None
+    return response
+
+
+def _store(
+    tx: Tx,
+    attempt: SigningAttempt,
+    leaf: SignedLeaf,
+    statements: Sequence[str],
+    superseded: Sequence[str] = (),
+) -> IssuanceResponse | None:
+    """End the transaction by statements that store the certificate; return the answer if they do.
+
+    Its grant is as the attempt has it.
+    """
+    grant, status = attempt.grant, attempt.grant.status
     events: list[Event] = [_issued_event(attempt, leaf, superseded)]
     if attempt.token_id is not None:
         status = enrolled_grant_status(suspended=grant.suspended)
@@ -70,11 +100,13 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
             row = grant_ref(grant.id, grant.name)
             events.append(GrantEnrolled(row, str(grant.status), str(status)))
     body = issued_text(leaf, grant, status)
-    tx.last_row(
-        _ISSUED,
+    stored = tx.last_row(
+        *statements,
         id=attempt.issuance_id,
         grant=grant.id,
+        version=grant.version,
         peer=grant.peer_id,
+        peer_name=grant.peer,
         token=attempt.token_id,
         status=str(status),
         certificate=leaf.certificate,
@@ -85,29 +117,54 @@ def finish(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceRespons
         not_after=leaf.facts.not_after,
         **audit.parameters(attempt.actor, events),
     )
-    return IssuanceResponse(body, attempt.serial)
+    return IssuanceResponse(body, attempt.serial) if stored is not None else None
 
 
-# One statement, for rows that are locked; the audit log's lock is the last that is waited for.
-_ISSUED: Final = f"""
-WITH peer AS (
+def _issued(fence: str) -> str:
+    """Return the statement that stores a certificate for the issuance that `fence` lets through.
+
+    The audit log's lock is the last that is waited for.
+    """
+    return f"""
+WITH {fence}, peer AS (
     UPDATE federation_peers SET status = 'active', activated_at = clock_timestamp()
     WHERE id = :peer AND status = 'pending' AND CAST(:token AS uuid) IS NOT NULL
+        AND EXISTS (SELECT FROM fence)
 ), enrolled AS (
     UPDATE federation_grants SET status = CAST(:status AS federation_grant_status),
         activated_at = coalesce(activated_at, clock_timestamp())
-    WHERE id = :grant AND CAST(:token AS uuid) IS NOT NULL
+    WHERE id = :grant AND CAST(:token AS uuid) IS NOT NULL AND EXISTS (SELECT FROM fence)
 ), spent AS (
-    UPDATE federation_enrollment_tokens SET status = 'spent' WHERE id = CAST(:token AS uuid)
+    UPDATE federation_enrollment_tokens SET status = 'spent'
+    WHERE id = CAST(:token AS uuid) AND EXISTS (SELECT FROM fence)
 ), stored AS (
     UPDATE federation_certificates SET status = 'issued', lease_until = NULL,
         cert_pem = :certificate, chain_pem = :chain, answer = :answer,
         fingerprint = :fingerprint, not_before = :not_before, not_after = :not_after,
         issued_at = clock_timestamp()
-    WHERE id = :id RETURNING id
+    WHERE id = (SELECT id FROM fence) RETURNING id
 ), {audit.appending("stored")}
 SELECT last FROM appended
 """
+
+
+_ISSUED: Final = _issued("fence AS (SELECT CAST(:id AS uuid) AS id)")  # for rows that are locked
+# With what `_fence` checks of rows that are read. The grant is locked by a statement before, so
+# that its version and the other certificates are what was waited for; here the token is locked,
+# and above the join, so after it, the issuance.
+_ISSUED_IF_UNCHANGED: Final = _issued(
+    f"""
+token AS (
+    SELECT status FROM federation_enrollment_tokens WHERE id = :token FOR NO KEY UPDATE
+), fence AS (
+    SELECT c.id FROM federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id
+        JOIN federation_certificates AS c ON c.grant_id = g.id CROSS JOIN token
+    WHERE g.id = :grant AND g.xmin::text = :version AND g.expires_at > clock_timestamp()
+        AND p.name = :peer_name AND token.status = 'claimed'
+        AND c.id = :id AND c.status = 'intent' AND NOT {facts.OTHERS}
+    FOR NO KEY UPDATE OF c
+)"""
+)
 
 
 def _supersede(tx: Tx, attempt: SigningAttempt, rows: facts.LockedIssuance) -> list[str]:
@@ -160,7 +217,7 @@ def _fence(rows: facts.LockedIssuance) -> Denial | None:
 
 
 def _issued_event(
-    attempt: SigningAttempt, leaf: SignedLeaf, superseded: list[str]
+    attempt: SigningAttempt, leaf: SignedLeaf, superseded: Sequence[str]
 ) -> CertificateIssued:
     return CertificateIssued(
         grant_ref(attempt.grant.id, attempt.grant.name),

@@ -22,7 +22,8 @@ _GRANT_COLUMNS: Final = """
     g.subject_user_id, g.scope, g.expires_at,
     CASE WHEN g.status IN ('pending', 'active', 'suspended')
         AND g.expires_at <= clock_timestamp() THEN 'expired' ELSE g.status::text END AS status,
-    extract(epoch FROM g.lifetime)::float8 AS lifetime_s, g.suspended, g.hold
+    extract(epoch FROM g.lifetime)::float8 AS lifetime_s, g.suspended, g.hold,
+    g.xmin::text AS version
 """
 _CLAIM_COLUMNS: Final = """
     t.id AS token_id, t.public_id, t.status AS token_status, t.expires_at AS token_expires_at,
@@ -36,6 +37,14 @@ _OF_GRANT: Final = f"{_GRANT_TABLES} WHERE g.id = :grant"
 # was waited for.
 _LOCK_PEER: Final = "SELECT FROM federation_peers WHERE id = :peer FOR NO KEY UPDATE"
 _LOCK_GRANT: Final = "SELECT FROM federation_grants WHERE id = :grant FOR NO KEY UPDATE"
+# Whether the grant `g` has live certificates besides `c`.
+OTHERS: Final = """EXISTS (SELECT FROM federation_certificates AS o
+    WHERE o.grant_id = g.id AND o.id <> c.id AND o.status IN ('intent', 'issued'))"""
+
+
+def locks_of(grant: GrantFacts) -> tuple[str, ...]:
+    """Return the locks before an enrollment is finished, which writes a pending peer too."""
+    return (_LOCK_PEER, _LOCK_GRANT) if grant.peer_pending else (_LOCK_GRANT,)
 
 
 def grant_facts(tx: Tx, grant_id: UUID, *, lock: bool = False) -> GrantFacts:
@@ -91,17 +100,15 @@ def locked_issuance(
 ) -> LockedIssuance:
     """Return an issuance with its grant and token, all three rows locked.
 
-    So is the peer's if it is pending, as it is written then, and comes before the grant's. The lock
-    of the issuance is taken above the join, and so after that of the token.
+    So is that of a peer which is pending. The lock of the issuance is taken above the join, and so
+    after that of the token.
     """
     row = tx.one(
-        *((_LOCK_PEER,) if grant.peer_pending else ()),
-        _LOCK_GRANT,
+        *locks_of(grant),
         "WITH token AS (SELECT status FROM federation_enrollment_tokens"
         "  WHERE id = CAST(:token AS uuid) FOR NO KEY UPDATE)"
         f" SELECT {_GRANT_COLUMNS}, token.status AS token_status, c.status AS issuance_status,"
-        "  EXISTS (SELECT FROM federation_certificates AS o WHERE o.grant_id = g.id"
-        "   AND o.id <> c.id AND o.status IN ('intent', 'issued')) AS others"
+        f" {OTHERS} AS others"
         f" FROM {_GRANT_TABLES}"
         " JOIN federation_certificates AS c ON c.grant_id = g.id LEFT JOIN token ON true"
         " WHERE g.id = :grant AND c.id = :id FOR NO KEY UPDATE OF c",
@@ -135,6 +142,7 @@ def _grant(row: dict[str, Any]) -> GrantFacts:
         lifetime=timedelta(seconds=row["lifetime_s"]),
         suspended=row["suspended"] or suspended_by_hold,
         peer_pending=row["peer_pending"],
+        version=row["version"],
     )
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import ssl
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from reconciler.crypto.certificates import read_crl
-from reconciler.crypto.csr import make_csr, read_csr
+from reconciler.crypto.csr import make_csr, parse_csr, read_csr
 from reconciler.crypto.keys import generate_key, private_key_pem
+from reconciler.enroll import enroll
 from reconciler.errors import Retry
 from reconciler.loops.workers import recover, refresh_crl, revoke_due
 from reconciler.store.audit.moment import state_at
+from reconciler.store.connection.exchange import Exchanges
 from reconciler.store.issuance import begin as enrollment
 from reconciler.store.issuance import tokens
 from tests.support.gateways.enrollee import (
@@ -35,11 +38,13 @@ from tests.support.gateways.web_server import Parts, Running, serving
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from reconciler.clients.step_ca.answers import GrantAnswer
     from reconciler.enroll import Gateway
+    from reconciler.store.connection.exchange import Answer
 
 ROUNDS, CLIENTS = 50, 50
 
@@ -119,6 +124,54 @@ def test_a_revocation_between_the_transactions_hands_out_nothing(
     run_workers_once(rows, own_authority)
     assert rows.one("SELECT status FROM federation_certificates") == "abandoned"
     wait_until(lambda: row["serial"] in crl_serials(rows, own_authority), "the list names it")
+
+
+def test_what_changes_while_the_ca_signs_is_in_the_answer(
+    rows: Rows, shared_authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchanges: list[Sequence[str]] = []
+    run = Exchanges.run
+
+    async def counted(of: Exchanges, statements: Sequence[str], values: Any, **more: Any) -> Answer:
+        exchanges.append(statements)
+        return await run(of, statements, values, **more)
+
+    def enroll_while(change: Callable[[], object], grant: str) -> dict[str, Any]:
+        async def story() -> str:
+            gateway = parts(rows, shared_authority).gateway()
+            sign = gateway.ca.sign_grant
+
+            async def sign_slowly(*of: Any) -> GrantAnswer:
+                answer = await sign(*of)
+                await asyncio.to_thread(change)
+                return answer
+
+            monkeypatch.setattr(gateway.ca, "sign_grant", sign_slowly)
+            token, csr = rows.invite(grant).spelled(), parse_csr(Enrollee().csr_pem())
+            exchanges.clear()
+            try:
+                return (await enroll(gateway, token, csr, "127.0.0.1")).body
+            finally:
+                await close(gateway)
+
+        answer: dict[str, Any] = json.loads(asyncio.run(story()))["grant"]
+        return answer
+
+    def apply(**changes: Any) -> object:
+        names = ("beta-tasks", "narrowed", "paused")
+        return rows.apply(peer_manifest(), *(grant_manifest(each, **changes) for each in names))
+
+    apply()
+    monkeypatch.setattr(Exchanges, "run", counted)
+    assert enroll_while(lambda: None, "beta-tasks")["scope"]["maxRowsPerQuery"] == 500
+    assert len(exchanges) == 4  # the token, transaction 1 in two, transaction 2
+    narrowed = enroll_while(lambda: apply(rows=7), "narrowed")
+    assert narrowed["scope"]["maxRowsPerQuery"] == 7
+    assert enroll_while(lambda: apply(suspended="true"), "paused")["status"] == "suspended"
+    assert rows.grant_status("paused") == "suspended"
+    assert enroll_while(apply, "beta-tasks")["status"] == "active"
+    ended = "SELECT count(*) FROM federation_certificates WHERE status = 'revoking'"
+    assert rows.one(ended) == 1  # the one before
 
 
 def test_a_lost_attempt_is_recovered_and_its_key_goes_on(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from reconciler.clients.http.channel import Channel
+from reconciler.clients.http.channel import HttpsChannel
 from reconciler.clients.http.connections import Timeouts
 from reconciler.clients.http.destination import DIRECT, find
 from reconciler.core.model.text import printable
@@ -82,7 +82,7 @@ class NoticeSender:
         try:
             origin = f"{url.scheme}://{url.netloc}"
             to = await find(origin, self.allow_addresses, TIMEOUTS, self.rules, what)
-            async with Channel(to, tls, TIMEOUTS) as channel:
+            async with HttpsChannel(to, tls, TIMEOUTS) as channel:
                 response = await channel.post(request.path or "/", request.headers, request.body)
         except NeedsEdit as error:
             if error.code != "invitation_invalid":

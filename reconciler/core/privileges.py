@@ -35,7 +35,7 @@ WRITING: Final = (Role.OPERATOR, Role.GATEWAY)
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class Rights:
     """What a role may write in a table: these columns, and rows that it may delete."""
 
     insert: tuple[str, ...] = ()
@@ -51,8 +51,8 @@ class Table:
     """
 
     hidden: Mapping[str, tuple[Role, ...]] = field(default_factory=dict)
-    operator: Access = Access()
-    gateway: Access = Access()
+    operator: Rights = Rights()
+    gateway: Rights = Rights()
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -64,15 +64,15 @@ _END: Final = _words("revoked_at revoked_reason")
 _PEER_SPEC: Final = _words("name direction display_name labels endpoint_url protect")
 _GRANT_SPEC: Final = _words("name peer_id subject_user_id scope suspended protect lifetime")
 # An UPDATE of one column is what locking a row takes. This one has a single possible value.
-_LOCK: Final = Access(update=("only_row",))
+_LOCK: Final = Rights(update=("only_row",))
 _NOTICE: Final = _words("id seq event document")
 # an UPDATE of a column, here too, is what locking a row takes
-_CONDITIONS: Final = Access(insert=_words("condition key facts"), update=("facts",), delete=True)
+_CONDITIONS: Final = Rights(insert=_words("condition key facts"), update=("facts",), delete=True)
 
 TABLES: Final[Mapping[str, Table]] = {
     "alembic_version": Table(),
     "federation_applied": Table(
-        operator=Access(
+        operator=Rights(
             update=_words(
                 "generation at actor source revision dirty rules paused source_revision prefix"
                 " rules_since overridden"
@@ -84,8 +84,8 @@ TABLES: Final[Mapping[str, Table]] = {
     "federation_audit_log": Table(),
     "federation_certificates": Table(
         hidden={"csr_pem": (Role.GATEWAY,)},
-        operator=Access(update=("status",)),  # to `revoking` alone: a trigger holds it to that
-        gateway=Access(
+        operator=Rights(update=("status",)),  # to `revoking` alone: a trigger holds it to that
+        gateway=Rights(
             insert=_words(
                 "id grant_id token_id predecessor_id serial spki_sha256 csr_pem lease_until"
             ),
@@ -97,26 +97,26 @@ TABLES: Final[Mapping[str, Table]] = {
     ),
     "federation_certificate_use": Table(),
     "federation_commits": Table(
-        operator=Access(insert=_words("id author subject authored_at signer"), update=("signer",))
+        operator=Rights(insert=_words("id author subject authored_at signer"), update=("signer",))
     ),
     "federation_conditions": Table(operator=_CONDITIONS, gateway=_CONDITIONS),
     "federation_control": Table(),
     "federation_crls": Table(
-        gateway=Access(
+        gateway=Rights(
             insert=_words("issuer_key_id der number this_update next_update"),
             update=_words("der number this_update next_update"),
         )
     ),
     "federation_enrollment_tokens": Table(
         hidden={"mac": (Role.GATEWAY,)},
-        operator=Access(
+        operator=Rights(
             insert=_words("id grant_id public_id mac expires_at created_by"),
             update=("status",),  # to `void` alone: a trigger holds it to that
         ),
-        gateway=Access(update=_words("status claimed_spki claimed_at unanswered")),
+        gateway=Rights(update=_words("status claimed_spki claimed_at unanswered")),
     ),
     "federation_grants": Table(
-        operator=Access(
+        operator=Rights(
             insert=(*_words("id hold expires_at"), *_GRANT_SPEC, *_SOURCE),
             update=(
                 *_words("status hold expires_at activated_at"),
@@ -125,13 +125,13 @@ TABLES: Final[Mapping[str, Table]] = {
                 *_END,
             ),
         ),
-        gateway=Access(update=_words("status activated_at")),
+        gateway=Rights(update=_words("status activated_at")),
     ),
     "federation_hand_changes": Table(),
-    "federation_keys": Table(gateway=Access(insert=_words("spki_sha256 grant_id"))),
+    "federation_keys": Table(gateway=Rights(insert=_words("spki_sha256 grant_id"))),
     "federation_moves": Table(),
     "federation_notice_targets": Table(
-        gateway=Access(
+        gateway=Rights(
             insert=_words("name kind events position"),
             update=_words(
                 "kind events position seen_at lease lease_until attempts next_attempt_at"
@@ -141,7 +141,7 @@ TABLES: Final[Mapping[str, Table]] = {
         )
     ),
     "federation_notices": Table(
-        operator=Access(insert=_NOTICE), gateway=Access(insert=_NOTICE, delete=True)
+        operator=Rights(insert=_NOTICE), gateway=Rights(insert=_NOTICE, delete=True)
     ),
     "federation_peers": Table(
         hidden={
@@ -150,11 +150,11 @@ TABLES: Final[Mapping[str, Table]] = {
             "csr_pem": (Role.GATEWAY,),
             "next_csr_pem": (Role.GATEWAY,),
         },
-        operator=Access(
+        operator=Rights(
             insert=("id", *_PEER_SPEC, *_SOURCE),
             update=(*_words("status hold"), *_PEER_SPEC, *_SOURCE, *_END),
         ),
-        gateway=Access(
+        gateway=Rights(
             update=_words(
                 "status activated_at cert_pem cert_chain_pem roots_pem csr_pem cert_serial"
                 " cert_fingerprint cert_not_before cert_not_after remote_grant client_key_pem"
@@ -164,10 +164,10 @@ TABLES: Final[Mapping[str, Table]] = {
         ),
     ),
     "federation_reconcile_runs": Table(
-        operator=Access(insert=_words("id actor source revision dirty digest summary"))
+        operator=Rights(insert=_words("id actor source revision dirty digest summary"))
     ),
     "federation_reconcilers": Table(
-        operator=Access(
+        operator=Rights(
             insert=_words(
                 "actor source revision every failing_since code message hint watch waits_for"
                 " next_at problems problem_count"
@@ -180,8 +180,8 @@ TABLES: Final[Mapping[str, Table]] = {
         )
     ),
     "federation_theft_signals": Table(
-        operator=Access(update=_words("acknowledged_at acknowledged_by")),
-        gateway=Access(
+        operator=Rights(update=_words("acknowledged_at acknowledged_by")),
+        gateway=Rights(
             insert=_words("id grant_id secret code spki_sha256 address"),
             update=_words("last_at repeats unrecorded counted_at seq recorded_at"),
         ),

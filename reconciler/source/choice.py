@@ -76,7 +76,7 @@ class Manifest:
     links: tuple[str, ...] = ()
 
 
-class Listing(Protocol):
+class SourceListing(Protocol):
     """The names of a folder or a tree, relative to its top, with `/`. Nothing is followed."""
 
     def entries(self) -> Iterable[ListedName]:
@@ -88,11 +88,11 @@ class Listing(Protocol):
     def target(self, name: str) -> str:
         """Return the text of a link."""
 
-    def around(self) -> tuple[Listing, str] | None:
+    def around(self) -> tuple[SourceListing, str] | None:
         """Return the repository that holds it, and its own place there, with a `/` at the end."""
 
 
-def follow(listing: Listing, name: str) -> LinkTarget:
+def follow(listing: SourceListing, name: str) -> LinkTarget:
     """Return where a name leads, by every link on the way, as a kernel walks it."""
     pending = deque(name.split("/"))
     at: list[str] = []
@@ -130,7 +130,7 @@ def _stray(target: str, hops: int) -> LinkFault | None:
 
 
 def choose(
-    listing: Listing, where: str, *, ignored: frozenset[str] = frozenset()
+    listing: SourceListing, where: str, *, ignored: frozenset[str] = frozenset()
 ) -> tuple[list[Manifest], list[Problem]]:
     """Return the manifests of a listing in order, and the problems that keep others out.
 
@@ -159,7 +159,7 @@ def counts(entry: ListedName) -> bool:
 
 
 def _judge(
-    listing: Listing, entry: ListedName, names: SeenNames, ignored: frozenset[str]
+    listing: SourceListing, entry: ListedName, names: SeenNames, ignored: frozenset[str]
 ) -> Manifest | Problem | None:
     name = entry.name
     if entry.kind is NameKind.SUBMODULE:
@@ -183,13 +183,13 @@ def _judge(
     return link_problem(name, reason)
 
 
-def _follow_unless(ignored: frozenset[str], listing: Listing, name: str) -> LinkTarget:
+def _follow_unless(ignored: frozenset[str], listing: SourceListing, name: str) -> LinkTarget:
     """Return where a name leads; a commit holds nothing at a place that git ignores."""
     end = follow(listing, name)
     return LinkTarget(LinkFault.MISSING, end.place, end.links) if end.place in ignored else end
 
 
-def _hides_a_folder(listing: Listing, name: str, ignored: frozenset[str]) -> bool:
+def _hides_a_folder(listing: SourceListing, name: str, ignored: frozenset[str]) -> bool:
     """Tell whether a link that is no manifest leads to a folder, or to where nobody can tell.
 
     A tree knows nothing beyond its repository. There the name decides: CLAUDE.md is a file.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reconciler.core.source import FileRecord, Stamp
-    from reconciler.source.choice import Listing
+    from reconciler.source.choice import SourceListing
 
 _BENEATH: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -138,7 +138,7 @@ class FolderListing:
         with self._above(name) as (folder, part):
             return _text(os.readlink(part, dir_fd=folder))
 
-    def around(self) -> tuple[Listing, str] | None:
+    def around(self) -> tuple[SourceListing, str] | None:
         """Return the repository that holds the folder; for a folder in none, the file system."""
         physical = os.path.realpath(self.root)
         above = repository_of(self.root) or "/"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from reconciler.clients.gateway.responses import read_answer, read_failure
-from reconciler.clients.http.channel import DEFAULT_TIMEOUTS, Channel, Response, wrong_answer
+from reconciler.clients.http.channel import DEFAULT_TIMEOUTS, HttpsChannel, Response, wrong_answer
 from reconciler.clients.http.destination import DIRECT, Destination, find, proxy_name
 from reconciler.core.issuance.contract import GrantDocument, IssuedDocument, TokenState
 from reconciler.core.issuance.invitation import API_PREFIX
@@ -72,7 +72,7 @@ class GatewayClient:
     def __init__(
         self,
         to: Destination,
-        channel: Channel,
+        channel: HttpsChannel,
         roots: tuple[str, ...],
         clock: Callable[[], datetime],
     ) -> None:
@@ -101,9 +101,9 @@ class GatewayClient:
                 `peer_wrong_answer`.
         """
         to = await find(base_url, allow_addresses, timeouts, rules)
-        async with Channel(to, _unverified(), timeouts) as first:
+        async with HttpsChannel(to, _unverified(), timeouts) as first:
             root = pick_pinned_root(_bundle(await first.send("GET", ROOTS_PATH)), pin)
-        async with Channel(to, _trusting(root), timeouts) as channel:
+        async with HttpsChannel(to, _trusting(root), timeouts) as channel:
             client = cls(to, channel, (root,), clock)
             await client._fetch_roots(root, pin)
             yield client

@@ -58,7 +58,7 @@ class Response:
             return None
 
 
-class Channel:
+class HttpsChannel:
     """Connections to one destination, which `tls` verifies, also through a proxy.
 
     An async context manager.

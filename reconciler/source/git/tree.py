@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.source import FileIndex, FileRecord
     from reconciler.errors import Problem
-    from reconciler.source.choice import Listing, Manifest
+    from reconciler.source.choice import Manifest, SourceListing
     from reconciler.source.git.command import Repository
 
 
@@ -86,7 +86,7 @@ class TreeListing:
             }
         return self._targets.get(name, "")
 
-    def around(self) -> tuple[Listing, str] | None:
+    def around(self) -> tuple[SourceListing, str] | None:
         """Return the whole commit; None for its root."""
         if not self.prefix:
             return None

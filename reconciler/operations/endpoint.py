@@ -15,6 +15,7 @@ from reconciler.config import database_source
 from reconciler.core.model.backoff import Backoff
 from reconciler.core.model.origin import address_of, is_loopback, server_names
 from reconciler.core.privileges import Role
+from reconciler.core.telemetry import SILENT
 from reconciler.embedded.postgres.home_server import cluster_of
 from reconciler.embedded.postgres.logins import login_url
 from reconciler.errors import MosaicError, Retry
@@ -50,11 +51,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerOrder:
-    """What a process of an endpoint is told when it starts: `level` is that of the log."""
+    """What a process of an endpoint is told when it starts: `level` is that of the log.
+
+    It reports its work if that is `measured`.
+    """
 
     settings: Settings
     former_urls: tuple[str, ...]
     level: str
+    measured: bool
 
 
 class Endpoint:
@@ -155,7 +160,8 @@ class Endpoint:
 
     def _command(self) -> Command:
         level = logging.getLevelName(logging.getLogger(log.ROOT).getEffectiveLevel()).lower()
-        order = WorkerOrder(self._settings, self._gateway.former_urls, level)
+        measured = self._gateway.telemetry is not SILENT
+        order = WorkerOrder(self._settings, self._gateway.former_urls, level, measured)
         # -P: no module of the working folder is imported
         return Command((sys.executable, "-P", "-m", PROGRAM), pickle.dumps(order))
 
@@ -178,7 +184,8 @@ async def serve_as_worker(order: WorkerOrder, end: socket.socket) -> None:
         if url is None:
             assert settings.home is not None
             url = login_url(settings.home, cluster_of(settings.home), Role.GATEWAY)
-        opening = opened_gateway(read_files(settings), settings, url, worker.telemetry)
+        telemetry = worker.telemetry if order.measured else SILENT
+        opening = opened_gateway(read_files(settings), settings, url, telemetry)
         async with opening as opened:
             gateway = replace(opened, former_urls=order.former_urls)
             limits = _limits(settings)

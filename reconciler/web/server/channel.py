@@ -6,6 +6,7 @@ Messages arrive whole and in order. Knows nothing of what they mean.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import socket
 from collections import deque
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Receive = Callable[[list[Any], socket.socket | None], None]
 
 MAX_MESSAGE: Final = 64 * 1024  # octets
-MAX_QUEUED: Final = 4096  # messages beyond those of the kernel, as a listening socket's backlog
+MAX_QUEUED: Final = 256  # messages, beyond those of the kernel, before a connection is refused
 RECEIVED: Final = 256  # messages, before the event loop serves others again
 
 
@@ -41,12 +42,13 @@ class Channel:
         self._loop.add_reader(end, self._read)
 
     def send(self, message: list[Any], connection: socket.socket | None = None) -> bool:
-        """Send a message, now or once there is room; return False if too many wait.
+        """Send a message, now or once there is room; return False if it cannot be sent.
 
-        The connection is the other end's from then on, and closed here.
+        The connection is the other end's from then on, and closed here; it is not sent if too many
+        messages wait.
         """
-        full = self._end.fileno() < 0 or len(self._queue) >= MAX_QUEUED
-        if full:
+        full = connection is not None and len(self._queue) >= MAX_QUEUED
+        if full or self._end.fileno() < 0:
             _close(connection)
             return False
         self._queue.append((json.dumps(message).encode(), connection))
@@ -77,9 +79,10 @@ class Channel:
             except BlockingIOError:
                 self._loop.add_writer(self._end, self._write)
                 return
-            except OSError:  # the other end has gone: `_read` tells of it
-                self._loop.remove_writer(self._end)
-                return
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS:  # unix(7): of connections on their way
+                    self._loop.remove_writer(self._end)
+                    return  # the other end has gone: `_read` tells of it
             self._queue.popleft()
             _close(connection)
         self._loop.remove_writer(self._end)

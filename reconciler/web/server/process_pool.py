@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(seconds=30))
 STEADY_S: Final = 30.0  # who has run for so long has started well
 LOOK_EVERY_S: Final = 15.0
-HUNG_S: Final = 30.0  # for an answer of its event loop; then it is killed
+HUNG_S: Final = 20.0  # for an answer of its event loop; then it is killed, and no watchdog ends all
 
 _log = logging.getLogger(__name__)
 
@@ -99,10 +99,8 @@ class ProcessPool:
                 await process.answer()
 
     def _process_of(self, bucket: str) -> WorkerProcess | None:
-        number = (
-            hash(bucket) % self._count
-        )  # seeded by Python: nobody can choose who is served by which
-        process = self._processes.get(number)
+        # Python seeds it for each process: nobody can choose addresses that share one
+        process = self._processes.get(hash(bucket) % self._count)
         if process is None or not process.ready.is_set():
             return None
         # who came while its process was away stays here as long as it has a connection

@@ -259,7 +259,7 @@ def pooled(
     monkeypatch.setattr(process_pool, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(process_pool, "HUNG_S", 1.0)
     monkeypatch.setattr(process_pool, "BACKOFF", Backoff(timedelta(), timedelta()))
-    order = WorkerOrder(load_settings({}, mosaic.variables, mosaic.cwd), (), "info")
+    order = WorkerOrder(load_settings({}, mosaic.variables, mosaic.cwd), (), "info", measured=False)
     command = Command((sys.executable, "-P", "-m", PROGRAM), pickle.dumps(order))
     pools: list[ProcessPool] = []
 

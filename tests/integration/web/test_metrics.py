@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.core.privileges import Role
 from reconciler.core.telemetry import CaOutcome, PassResult
@@ -20,13 +18,11 @@ from reconciler.store.views.metrics import row_metrics
 from reconciler.web.metrics import rows as readings
 from reconciler.web.metrics.definitions import DEFINITIONS, PARTS, Part
 from reconciler.web.metrics.registry import Metrics
-from reconciler.web.private.access import Access
 from tests.support.commands.in_process import Quick
 from tests.support.database.roles import rows_with_roles
-from tests.support.gateways.certified import certify, make_certificate
-from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
-from tests.support.gateways.private_server import serving_private
-from tests.support.gateways.web_server import Parts, serving
+from tests.support.gateways.certified import certify
+from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
+from tests.support.metrics import read, samples, value
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -34,11 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.store.db import Tx
-    from tests.support.gateways.step_ca import Authority
 
-    Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
-
-TOKEN: Final = "0123456789abcdef"
 VERBS: Final = sorted(PARTS)
 TIMES: Final = ("not_after", "renew_after")
 OUTBOUND: Final = """
@@ -57,23 +49,6 @@ _CRL: Final = """
 INSERT INTO federation_crls (issuer_key_id, der, number, this_update, next_update)
 VALUES ('old', '', 2, '2030-01-01Z', '2030-02-01Z'), ('new', '', 1, '2030-01-02Z', '2030-01-03Z')
 """
-
-
-def samples(text: bytes | str) -> Samples:
-    """Return the value of each series, by name and labels."""
-    series: Samples = {}
-    for family in text_string_to_metric_families(text if isinstance(text, str) else text.decode()):
-        for each in family.samples:
-            series.setdefault(each.name, {})[tuple(sorted(each.labels.items()))] = each.value
-    return series
-
-
-def read(metrics: Metrics) -> Samples:
-    return samples(asyncio.run(metrics.text()))
-
-
-def value(series: Samples, name: str, **labels: str) -> float | None:
-    return series.get(name, {}).get(tuple(sorted(labels.items())))
 
 
 def metrics_of(rows: Rows, verb: str = "serve") -> Metrics:
@@ -257,69 +232,3 @@ def test_a_database_that_hangs_holds_up_no_scrape_and_is_asked_once(
     while calls.acquire(blocking=False):
         count += 1
     assert count == 2  # for the numbers and for drift
-
-
-def test_the_endpoint_counts_routes_without_what_clients_choose_and_enrollments_and_the_ca(
-    database_url: str, shared_authority: Authority
-) -> None:
-    rows, metrics = Rows(database_url), Metrics("serve")
-    rows.apply(peer_manifest(), grant_manifest("beta-tasks"))
-    parts = Parts(
-        rows.url,
-        shared_authority.roots,
-        partial(shared_authority.client, metrics),
-        telemetry=metrics,
-    )
-    token = rows.invite("beta-tasks")
-    with serving(parts) as running, running.client() as client:
-        assert Enrollee().enroll(client, token).status_code == 201
-        assert Enrollee().enroll(client, token).status_code == 410
-        assert client.post("/federation/v1/enroll", json={}).status_code == 400
-        client.get("/federation/v1/ca/crl/abcdef")
-        client.get("/secret/path")
-    series = read(metrics)
-    routes = {dict(labels)["route"] for labels in series["mosaic_http_requests_total"]}
-    assert routes == {"/federation/v1/enroll", "/federation/v1/ca/crl/{issuer}", "other"}
-    enroll = "/federation/v1/enroll"
-    for status in ("201", "410", "400"):
-        assert value(series, "mosaic_http_requests_total", route=enroll, status=status) == 1
-    assert value(series, "mosaic_http_request_duration_seconds_count") == 5
-    for outcome in ("issued", "token_spent", "request_malformed"):
-        assert value(series, "mosaic_enrollments_total", outcome=outcome) == 1
-    count = "mosaic_ca_request_duration_seconds_count"
-    assert value(series, count, call="sign", outcome="ok") == 2  # one is the server's own
-
-
-def test_authorize_counts_its_decisions_by_code(rows: Rows) -> None:
-    certificate = certify(rows, "beta-tasks")
-    with serving_private(rows.url) as running, running.client() as client:
-        for headers in (certificate.headers(), make_certificate().headers(), {}):
-            client.get("/authorize/x", headers=headers)
-        client.get("/authorize")
-        client.get("/livez")
-        client.get("/anything")
-        series = samples(client.get("/metrics").text)
-    decisions = "mosaic_authority_decisions_total"
-    assert {dict(labels)["code"]: count for labels, count in series[decisions].items()} == {
-        "allowed": 1,
-        "certificate_unknown": 1,
-        "certificate_missing": 2,
-    }
-    requests = "mosaic_http_requests_total"
-    assert value(series, requests, route="/authorize", status="401") == 2
-    assert value(series, requests, route="/livez", status="200") == 1
-    assert value(series, requests, route="other", status="404") == 1
-
-
-def test_metrics_ask_for_the_token_and_a_host_of_ours_and_are_only_read(database_url: str) -> None:
-    access = Access(TOKEN.encode())
-    bearer = {"Authorization": f"Bearer {TOKEN}"}
-    with serving_private(database_url, access) as running, running.client() as client:
-        assert client.get("/metrics").status_code == 401
-        assert client.get("/metrics", headers=bearer | {"Host": "a.example"}).status_code == 421
-        assert client.post("/metrics", headers=bearer).status_code == 405
-        assert client.get("/metrics/", headers=bearer).status_code == 404
-        answer = client.get("/metrics", headers=bearer)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert answer.headers["cache-control"] == "no-store"

@@ -152,12 +152,6 @@ def test_another_method_answers_405_and_says_which_are_allowed(
     assert set(response.headers["allow"].split(", ")) == allowed
 
 
-def test_a_head_answers_as_the_get_without_its_body(client: httpx.Client) -> None:
-    response = client.head(f"{API}/ca/roots")
-    assert (response.status_code, response.content) == (200, b"")
-    assert client.head(f"{API}/nothing").status_code == 404
-
-
 def test_every_bad_token_gets_one_identical_401(client: httpx.Client) -> None:
     unknown = new_token(bytes(PUBLIC_ID_RANDOM_BYTES), bytes(SECRET_RANDOM_BYTES)).spelled()
     tried = [
@@ -187,23 +181,6 @@ def test_every_bad_proof_gets_one_identical_401(client: httpx.Client) -> None:
     assert len(answers) == 1
 
 
-def test_the_page_says_what_to_type_and_echoes_nothing(client: httpx.Client) -> None:
-    response = client.get(f"{API}/enroll?token=mosf1_secret", headers={"referer": "https://evil"})
-    assert response.status_code == 200
-    assert response.headers["content-type"].startswith("text/html")
-    assert "default-src 'none'" in response.headers["content-security-policy"]
-    assert response.headers["cache-control"] == "no-store"
-    assert "mosaic federation peer add '&lt;the whole invitation&gt;'" in response.text
-    for absent in ("mosf1_secret", "evil", "<script", "src=", "href="):
-        assert absent not in response.text
-
-
-def test_the_roots_are_the_pinned_ones(client: httpx.Client, web_parts: Parts) -> None:
-    response = client.get(f"{API}/ca/roots")
-    assert response.headers["content-type"] == "application/pem-certificate-chain"
-    assert response.text.split() == "".join(web_parts.roots).split()
-
-
 def test_the_revocation_list_comes_from_the_database(
     client: httpx.Client, web_parts: Parts
 ) -> None:
@@ -231,11 +208,6 @@ def test_the_revocation_list_comes_from_the_database(
     assert client.get(f"{API}/ca/crl/ab12").content == b"old issuer"
     for path in ("AB12", "mosf1_secret", "a" * 65):
         problem(client.get(f"{API}/ca/crl/{path}"), 404, "not_found")
-
-
-def test_probes_answer_while_all_is_well(client: httpx.Client) -> None:
-    assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"status": "ready"}
 
 
 def test_without_its_database_the_process_is_alive_and_not_ready(web_parts: Parts) -> None:

@@ -7,8 +7,6 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -16,11 +14,10 @@ import pytest
 
 from reconciler.loops import folder_watch as watching
 from reconciler.loops.folder_watch import FolderWatch
-from reconciler.source.folder_state import shared_file_system, take_snapshot
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 NEVER: Final = timedelta(days=1)  # so only a change ends the wait
@@ -215,53 +212,6 @@ def test_what_is_watched_anew_is_told(
     assert caplog.messages == ([f"{source}: {text}"] if text else [])
 
 
-def test_what_changes_nothing_that_is_read_starts_no_pass(tmp_path: Path) -> None:
-    source = plain(tmp_path)
-    before = take_snapshot(source)
-    save(source, "swap", ".a.yaml.swp")
-    save(source / ".git", "x", "index.lock")
-    save(source, "words", "README.md")
-    assert take_snapshot(source) == before
-    save(source, "b")
-    assert take_snapshot(source).digest != before.digest
-
-
-def test_a_link_out_of_the_source_is_neither_walked_nor_watched(tmp_path: Path) -> None:
-    source = plain(tmp_path)
-    (source / "everything").symlink_to("/")
-    (source / "round").symlink_to(".")
-    assert [each.path for each in take_snapshot(source).folders] == [str(source)]
-
-
-def test_a_folder_that_a_link_leads_to_is_walked_though_the_link_is_met_first(
-    tmp_path: Path,
-) -> None:
-    source = plain(tmp_path)
-    save(source / "sub", "b", "b.yaml")
-    (source / "a-link.yaml").symlink_to("sub/b.yaml")
-    before = take_snapshot(source)
-    save(source / "sub", "c", "c.yaml")
-    assert take_snapshot(source).digest != before.digest
-
-
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [("nfs4", "nfs4"), ("fuse.sshfs", "fuse.sshfs"), ("9p", "9p"), ("ext4", None), ("xfs", None)],
-)
-def test_file_systems_that_others_write_to_are_known(
-    tmp_path: Path, kind: str, text: str | None
-) -> None:
-    source = plain(tmp_path / "a b")
-    point = str(source).replace(" ", "\\040")
-    listing = tmp_path / "mountinfo"
-    listing.write_text(
-        "27 1 254:0 / / rw - ext4 /dev/vda rw\n"
-        f"28 27 0:9 / {tmp_path} rw shared:1 - tmpfs tmpfs rw\n"
-        f"29 28 0:40 / {point} rw - {kind} there rw\n"
-    )
-    assert shared_file_system(take_snapshot(source), str(listing)) == text
-
-
 def test_a_folder_that_takes_long_to_look_at_is_looked_at_more_seldom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,67 +250,3 @@ def test_changes_without_events_are_noticed_and_told(
     assert caplog.messages == [
         f"{source}: compared every 2s, without events: it has changed without an event"
     ]
-
-
-def namespaces() -> bool:
-    """Whether this machine lets us make namespaces, in which limits and mounts are ours."""
-    done = subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False)
-    return done.returncode == 0
-
-
-@contextmanager
-def watcher(source: Path, first: str = "true") -> Iterator[subprocess.Popen[str]]:
-    """Watch in namespaces of its own, in which `first` is run before."""
-    command = f'{first} && exec "$0" -m tests.support.watching "$1"'
-    process = subprocess.Popen(
-        ["unshare", "-Urm", "sh", "-c", command, sys.executable, str(source)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().rstrip("\n")
-
-
-needs_namespaces = pytest.mark.skipif(not namespaces(), reason="no namespaces may be made here")
-
-
-@needs_namespaces
-@pytest.mark.parametrize(
-    ("limit", "why"),
-    [
-        ("max_inotify_instances", "Too many open files (os error 24)"),
-        ("max_inotify_watches", "OS file watch limit reached"),
-    ],
-)
-def test_where_the_kernel_gives_no_watch_changes_are_polled_and_it_is_told(
-    tmp_path: Path, limit: str, why: str
-) -> None:
-    source = plain(tmp_path)
-    with watcher(source, f"echo 0 >/proc/sys/user/{limit}") as process:
-        begun = line(process)
-        assert begun.startswith("begun: ")
-        assert why in begun
-        save(source, "polled")
-        assert line(process) == "changed"
-
-
-@needs_namespaces
-def test_what_is_mounted_over_the_folder_is_seen_and_what_changes_there(tmp_path: Path) -> None:
-    source, other = plain(tmp_path), tmp_path / "other"
-    save(other, "mounted")
-    with watcher(source) as process:
-        assert line(process) == "begun: events"
-        enter = ["nsenter", "-t", str(process.pid), "-U", "-m", "--preserve-credentials"]
-        subprocess.run([*enter, "mount", "--bind", str(other), str(source)], check=True)
-        assert line(process) == f"{source}: the folder was replaced; the new one is watched"
-        assert line(process) == "changed"
-        save(other, "later")
-        assert line(process) == "changed"

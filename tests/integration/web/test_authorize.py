@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import socket
 from base64 import b64encode
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from reconciler.web.private.access import Access
 from tests.support.gateways.certified import Certified, certify, make_certificate
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
-from tests.support.gateways.private_server import PrivateRunning, serving_private
-from tests.support.waiting import PATIENCE_S
+from tests.support.gateways.private_server import (
+    PrivateRunning,
+    assert_problem,
+    raw_answer,
+    serving_private,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,18 +62,6 @@ def private(rows: Rows) -> Iterator[PrivateRunning]:
 def client(private: PrivateRunning) -> Iterator[httpx.Client]:
     with private.client() as made:
         yield made
-
-
-def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
-    assert (answer.status_code, answer.headers["content-type"]) == (
-        status,
-        "application/problem+json",
-    )
-    problem = answer.json()
-    assert (problem["status"], problem["code"]) == (status, code)
-    assert problem["correlationId"] == answer.headers["x-correlation-id"]
-    assert answer.headers["cache-control"] == "no-store"
-    assert not [name for name in answer.headers if name.startswith("x-mosaic-")]
 
 
 @pytest.mark.parametrize("header", HEADERS)
@@ -241,84 +230,6 @@ def test_a_certificate_with_the_serial_of_another_is_unknown(
     assert_problem(client.get("/authorize", headers=other.headers()), 403, "certificate_unknown")
 
 
-def test_the_token_is_asked_for_in_each_of_its_places(rows: Rows, certificate: Certified) -> None:
-    access = Access(b"correct-horse-battery")
-    with serving_private(rows.url, access) as running, running.client() as client:
-        cert = certificate.headers()
-        for headers in (
-            {"Authorization": "Bearer correct-horse-battery"},
-            {"Authorization": "bearer  correct-horse-battery"},
-            {"Authorization": "Basic YW55Ym9keTpjb3JyZWN0LWhvcnNlLWJhdHRlcnk="},
-            {"X-Mosaic-Token": "correct-horse-battery"},
-            {"Authorization": "Bearer a-clients-own", "X-Mosaic-Token": "correct-horse-battery"},
-        ):
-            answer = client.get("/authorize/x", headers=cert | headers)
-            assert answer.status_code == 200, headers
-        for headers in (
-            {},
-            {"Authorization": "Bearer correct-horse-batter"},
-            {"Authorization": "Bearer"},
-            {"Authorization": "correct-horse-battery"},
-            {"Authorization": "Basic Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5Og=="},  # as the user
-            {"Authorization": "Basic !!"},
-            {"Authorization": "Bearer é"},
-            {"X-Mosaic-Token": ""},
-            {"X-Mosaic-Token": "Bearer correct-horse-battery"},
-        ):
-            named = {**cert, **headers}
-            sent = [(n.encode(), v.encode("latin-1")) for n, v in named.items()]
-            answer = client.get("/authorize", headers=sent)
-            assert_problem(answer, 401, "private_token_invalid")
-            assert "www-authenticate" not in answer.headers
-        for probe in ("/livez", "/readyz"):
-            assert client.get(probe).status_code == 200
-        answer = client.get("/metrics", headers={"X-Mosaic-Token": "correct-horse-battery"})
-        assert_problem(answer, 401, "private_token_invalid")
-        assert answer.headers["www-authenticate"].startswith("Basic ")
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        *("evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "", "[::1"),
-        *("2130706433x", "localhost:x", "127.0.0.1:80:80", "mosaic.internal.", "[evil]"),
-    ],
-)
-def test_another_host_is_421_and_authorize_and_probes_check_none(
-    client: httpx.Client, certificate: Certified, host: str
-) -> None:
-    named = {"Host": host}
-    assert_problem(client.get("/", headers=named), 421, "host_unknown")
-    assert client.get("/readyz", headers=named).status_code == 200
-    assert client.get("/livez", headers=named).status_code == 200
-    headers = certificate.headers() | named
-    assert client.get("/authorize", headers=headers).status_code == 200
-
-
-def test_an_address_localhost_and_a_host_of_the_settings_are_served(rows: Rows) -> None:
-    access = Access(hosts=frozenset({"mosaic.internal"}))
-    with serving_private(rows.url, access) as running, running.client() as client:
-        for host in ("127.0.0.1", "10.1.2.3:80", "[::1]:1", "localhost", "MOSAIC.internal:1"):
-            assert_problem(client.get("/x", headers={"Host": host}), 404, "not_found")
-        for target in (
-            *("/authorized", "/authorize%3Ftype=x", "//authorize", "/x/../authorize", "*"),
-            *("http://127.0.0.1/authorize", "/Authorize", "/livez/", "/readyz/../authorize"),
-        ):
-            head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-            assert raw(running.port, head.encode()).startswith(b"HTTP/1.1 404 "), target
-
-
-def raw(port: int, sent: bytes) -> bytes:
-    """Return what a server answers to bytes that no HTTP client would send."""
-    answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
-        connection.sendall(sent)
-        with suppress(ConnectionResetError):
-            while part := connection.recv(65536):
-                answer += part
-    return answer
-
-
 def test_what_a_proxy_would_never_send_is_no_2xx(
     private: PrivateRunning, certificate: Certified
 ) -> None:
@@ -338,7 +249,7 @@ def test_what_a_proxy_would_never_send_is_no_2xx(
         b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n" + own,
     ):
         head = b"GET /authorize HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + headers + b"\r\n"
-        answer = raw(private.port, head)
+        answer = raw_answer(private.port, head)
         assert answer.startswith(b"HTTP/1.1 4"), (headers, answer)
         assert b" 200 " not in answer
 

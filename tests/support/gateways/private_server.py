@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,3 +85,27 @@ def serving_private(
                 stopped.set()
 
     return beside(run, PrivateRunning.stop)
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
+    """Check that an answer is a problem, whole, and hands nothing out."""
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        status,
+        "application/problem+json",
+    )
+    problem = answer.json()
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["correlationId"] == answer.headers["x-correlation-id"]
+    assert answer.headers["cache-control"] == "no-store"
+    assert not [name for name in answer.headers if name.startswith("x-mosaic-")]
+
+
+def raw_answer(port: int, sent: bytes) -> bytes:
+    """Return what a server answers to bytes that no HTTP client would send."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+        connection.sendall(sent)
+        with suppress(ConnectionResetError):
+            while part := connection.recv(65536):
+                answer += part
+    return answer

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ENROLLMENTS: Final = 160
 CLIENTS: Final = 8
+MANY_CLIENTS: Final = 16  # so that processes which share them by address have several each
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,16 @@ class Post:
 
 def figures() -> list[Figure]:
     """Return the figures of this subject."""
-    with gateway(2, MOSAIC_RATE_LIMIT="0") as running:
-        names = [f"grant-{number}" for number in range(ENROLLMENTS * (ROUNDS + 1) * 4)]
+    with gateway(2, {"MOSAIC_WORKERS": "2"}, MOSAIC_RATE_LIMIT="0") as running:
+        names = [f"grant-{number}" for number in range(ENROLLMENTS * (ROUNDS + 1) * 6)]
         running.rows.apply(peer_manifest(), *(grant_manifest(each) for each in names))
         fresh = iter(names)
 
         def enrollments() -> list[Post]:
             return _enrollments(running, list(islice(fresh, ENROLLMENTS)))
 
-        one, two = ([each.port for each in running.endpoints[:count]] for count in (1, 2))
+        first, second, shared = ([each.port] for each in running.endpoints)
+        one, two = first, first + second
         costs: list[Cost] = []
         against_signing = compare(
             f"{ENROLLMENTS} enrollments, {CLIENTS} clients",
@@ -82,9 +84,17 @@ def figures() -> list[Figure]:
             lambda posts: asyncio.run(send(running.roots, one, posts)),
             enrollments,
         )
+        with_workers = compare(
+            f"{ENROLLMENTS} enrollments, {MANY_CLIENTS} clients, --workers 2",
+            lambda posts: asyncio.run(send(running.roots, shared, posts, MANY_CLIENTS)),
+            "one process",
+            lambda posts: asyncio.run(send(running.roots, one, posts, MANY_CLIENTS)),
+            enrollments,
+        )
     return [
         replace(against_signing, name=f"{against_signing.name}: {Cost.median(costs)}"),
         with_two,
+        with_workers,
     ]
 
 
@@ -140,8 +150,13 @@ def _signing(running: Gateway) -> Post:
     return Post("/1.0/sign", {"csr": csr.pem, "ott": ott, "notAfter": ends})
 
 
-async def send(roots: tuple[str, ...], ports: list[int], posts: list[Post]) -> list[float]:
-    """Send each request once, and return how long each took; a client keeps its connection."""
+async def send(
+    roots: tuple[str, ...], ports: list[int], posts: list[Post], clients: int = CLIENTS
+) -> list[float]:
+    """Send each request once, and return how long each took.
+
+    A client has an address of its own, and keeps its connection.
+    """
     assert posts
     context = ssl.create_default_context(cadata="".join(roots))
     left = [each.octets() for each in posts]
@@ -149,7 +164,9 @@ async def send(roots: tuple[str, ...], ports: list[int], posts: list[Post]) -> l
 
     async def client(number: int) -> None:
         port = ports[number % len(ports)]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        own = (f"127.0.1.{number + 1}", 0)
+        opening = asyncio.open_connection("127.0.0.1", port, ssl=context, local_addr=own)
+        reader, writer = await opening
         while left:
             request, began_s = left.pop(), time.perf_counter()
             writer.write(request)
@@ -163,5 +180,5 @@ async def send(roots: tuple[str, ...], ports: list[int], posts: list[Post]) -> l
             latencies_s.append(time.perf_counter() - began_s)
         writer.close()
 
-    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+    await asyncio.gather(*(client(number) for number in range(clients)))
     return latencies_s

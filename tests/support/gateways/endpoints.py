@@ -50,14 +50,20 @@ class Endpoint:
 
     @property
     def cpu_s(self) -> float:
-        """The time that the process has computed."""
-        user, system = Path(f"/proc/{self.process.pid}/stat").read_text().split()[13:15]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        """The time that the process has computed, with those that share its endpoint."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return sum(map(_cpu_s, [str(pid), *children]))
 
     @property
     def log_kib(self) -> float:
         """What it has logged."""
         return self.log.stat().st_size / 1024
+
+
+def _cpu_s(pid: str) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().split()[13:15]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -74,20 +80,24 @@ class Gateway:
 
 
 @contextmanager
-def gateway(endpoints: int, **settings: str) -> Iterator[Gateway]:
-    """Run a gateway until the block ends; each endpoint must then end with 0."""
+def gateway(endpoints: int, *others: dict[str, str], **settings: str) -> Iterator[Gateway]:
+    """Run a gateway until the block ends; each endpoint must then end with 0.
+
+    `others` are the settings of further endpoints.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mosaic-serve-")))
         folder.chmod(0o755)  # as root, the database server runs as another account
         rows = Rows(stack.enter_context(database(folder)))
-        ports = tuple(free_port() for _ in range(endpoints))
+        own = (*({} for _ in range(endpoints)), *others)
+        ports = tuple(free_port() for _ in own)
         (folder / "ca").mkdir()
         url = f"https://127.0.0.1:{ports[0]}"
         ca = stack.enter_context(authority(folder / "ca", url))
         environ = _settings(folder, rows.url, url, ca) | settings
         running = tuple(
-            stack.enter_context(_serve(folder / f"serve-{port}.log", port, environ))
-            for port in ports
+            stack.enter_context(_serve(folder / f"serve-{port}.log", port, environ | each))
+            for port, each in zip(ports, own, strict=True)
         )
         yield Gateway(rows, ca, running)
 

@@ -33,12 +33,6 @@ class CertificateView(JsonDocument):
     not_after: datetime
     use: Use | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the document; `use` is that of a grant's certificates alone."""
-        document = document_of(self)
-        del document["use"]
-        return document
-
 
 @dataclass(frozen=True, slots=True)
 class GrantView:
@@ -64,10 +58,7 @@ class GrantView:
 
     def as_json(self) -> dict[str, Any]:
         """Return the document."""
-        return document_of(self) | {
-            "hold": hold_json(self.hold),
-            "certificates": [document_of(each) for each in self.certificates],
-        }
+        return document_of(self) | {"hold": hold_json(self.hold)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +75,11 @@ class RemoteView:
     def as_json(self) -> dict[str, Any]:
         """Return what the document of an outbound peer has besides."""
         fields = ("id", "name", "subjectUserId", "scope", "status", "expiresAt")
-        grant = self.grant
+        grant, certificate = self.grant, json_value(self.certificate)
+        if certificate is not None:
+            del certificate["use"]  # what a grantor's own certificates have
         return {
-            "certificate": json_value(self.certificate),
+            "certificate": certificate,
             "grant": {each: grant.get(each) for each in fields} if grant is not None else None,
             "withdrawn": self.withdrawn,
         }

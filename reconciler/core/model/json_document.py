@@ -6,12 +6,16 @@ from dataclasses import Field, fields
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from reconciler.core.model.times import rfc3339
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+
+# most of the values of a long list
+_PLAIN: Final = frozenset((str, int, float, bool, dict, list, type(None)))
 
 
 class JsonDocument:
@@ -27,18 +31,22 @@ class JsonDocument:
 
 def document_of(value: DataclassInstance) -> dict[str, Any]:
     """Return the document of all fields of a dataclass."""
-    return {key: json_value(getattr(value, name)) for name, key in _keys(type(value))}
+    document = {}
+    for name, key in _keys(type(value)):
+        field = getattr(value, name)
+        document[key] = field if type(field) in _PLAIN else json_value(field)
+    return document
 
 
 def json_value(value: object) -> Any:
     """Return the JSON form of the value of a field; what has none of its own stays as it is."""
     match value:
-        case JsonDocument():
-            return value.as_json()
         case datetime():
             return rfc3339(value)
         case StrEnum():
             return str(value)
+        case JsonDocument():
+            return value.as_json()
         case tuple():
             return [json_value(each) for each in value]
         case _:

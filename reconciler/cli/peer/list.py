@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,6 +16,9 @@ from reconciler.store.views.peers import PeerFilter, list_peers
 if TYPE_CHECKING:
     from reconciler.core.model.documents import PeerView
     from reconciler.store.db import Tx
+
+
+MAX_GRANTS: Final = 5  # of a peer in a table; `-o json` has all
 
 
 def _certificate_ends(row: Row) -> str:
@@ -32,6 +35,12 @@ def _grants(row: Row) -> list[str]:
     return [str(remote_grant["name"])] if remote_grant is not None else list(row["grants"])
 
 
+def _some(names: list[str]) -> str:
+    """Return names as a line that somebody can read: the first ones, and how many there are."""
+    more = len(names) - MAX_GRANTS
+    return ", ".join(names[:MAX_GRANTS]) + (f", and {more:,} more" if more > 0 else "")
+
+
 def _withdrawn(row: Row) -> str:
     """Return what an outbound peer's gateway took back of its grant, or `-`."""
     withdrawn = row.get("withdrawn")
@@ -44,7 +53,7 @@ COLUMNS = (
     ("OVER THERE", _withdrawn),
     ("DIRECTION", lambda row: row["direction"]),
     ("ENDPOINT", lambda row: row["endpoint"] or "-"),
-    ("GRANTS", lambda row: ", ".join(_grants(row)) or "-"),
+    ("GRANTS", lambda row: _some(_grants(row)) or "-"),
     ("CERTIFICATE EXPIRES", _certificate_ends),
     ("HELD", hold_of),
 )

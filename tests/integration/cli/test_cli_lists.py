@@ -77,6 +77,15 @@ def test_wide_has_more_columns_and_leaves_none_out(mosaic: Quick) -> None:
     assert "manifests/acme.yaml" in wide or "acme.yaml:" in wide
 
 
+def test_a_peer_with_many_grants_has_the_first_in_its_row_and_the_number_of_the_others(
+    mosaic: Quick,
+) -> None:
+    mosaic.rows.apply(peer_manifest(), *(grant_manifest(f"g{number}") for number in range(7)))
+    assert "g0, g1, g2, g3, g4, and 2 more\n" in mosaic.ok("peer", "list").out
+    (beta,) = (each for each in mosaic.document("peer", "list") if each["name"] == "beta")
+    assert len([each for each in beta["grants"] if each.startswith("g")]) == 7
+
+
 def test_a_watched_list_appends_what_changes_and_ends_with_0(mosaic: Quick) -> None:
     with following(mosaic, "grant", "list", "--watch", "-o", "jsonl") as started:
         started.wait_for('"name": "two"')

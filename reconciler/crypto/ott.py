@@ -46,9 +46,10 @@ class Provisioner:
             document = json.loads(path.read_text())
             return cls(document["name"], document["kid"], ECKey.import_key(document["jwk"]))
         except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
+            reason = getattr(error, "strerror", None) or "it is not a JWK that `ca init` wrote"
             raise NeedsEdit(
                 "config_invalid",
-                f"{path} is not the key of a provisioner: {type(error).__name__}",
+                f"{path} cannot be used as the key of a provisioner: {reason}",
                 hint="restore it from a backup; `ca init` writes it only for a new CA",
             ) from None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 from contextlib import contextmanager, suppress
@@ -222,6 +223,8 @@ def last_lines(log: Path, before: int) -> str:
     lines = [line.strip() for line in written.strip().splitlines()]
     errors = [line for line in lines[:-SHOWN_LINES] if _ERROR.search(line)]
     shown = [*errors[-SHOWN_LINES:], *lines[-SHOWN_LINES:]]
+    if not shown and shutil.disk_usage(log.parent).free == 0:
+        return f"it wrote nothing, as no space is left in {log.parent}"
     return " / ".join(shown) or "it wrote nothing"
 
 

@@ -66,8 +66,12 @@ def sole_gateway(home: Home) -> Iterator[None]:
                 f"a gateway runs in {home.path} already (pid {pid})",
                 hint=f"use it, or stop it first: Ctrl-C in its terminal{stop}",
             ) from None
-        os.truncate(lock, 0)
-        os.write(lock, f"{identify(os.getpid())}\n{_folder_id(home)}\n".encode())
+        try:
+            os.truncate(lock, 0)
+            os.write(lock, f"{identify(os.getpid())}\n{_folder_id(home)}\n".encode())
+        except OSError as error:
+            error.filename = str(home.run)  # a descriptor has no name
+            raise
         yield
 
 

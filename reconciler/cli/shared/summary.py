@@ -98,6 +98,8 @@ def _why(error: BaseException) -> str:
         return "an unexpected error" if error.code == "internal" else title[0].lower() + title[1:]
     if isinstance(error, click.exceptions.Exit):
         return "the guard refuses it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     interrupted = isinstance(error, (KeyboardInterrupt, click.Abort))
     return "interrupted" if interrupted else type(error).__name__
 

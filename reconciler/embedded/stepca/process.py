@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from reconciler.embedded import processes
 from reconciler.embedded.ports import free_ports, require_free
 from reconciler.embedded.stepca.ca_files import CONFIG
-from reconciler.errors import NeedsEdit, Retry
+from reconciler.errors import MosaicError, NeedsEdit, Retry
 
 if TYPE_CHECKING:
     import subprocess
@@ -47,7 +47,7 @@ class StepCa:
         """Start it, after ending one that was left behind, and wait until it answers.
 
         Raises:
-            NeedsEdit: `config_invalid`: its port is taken.
+            NeedsEdit: `config_invalid`: its port is taken, or its root is not its own.
             Retry: `child_failed`, with what it wrote last, or where `give_up` said so.
         """
         self.require_port()
@@ -57,15 +57,18 @@ class StepCa:
             [self._binary, self._folder / CONFIG], log=self._log, cwd=self._folder
         )
         until = time.monotonic() + READY_S
-        while not self.answers():
-            if self._child.poll() is not None or time.monotonic() > until or give_up():
-                self.stop()
-                raise Retry(
-                    "child_failed",
-                    f"step-ca did not start: {processes.last_lines(self._log, before)}",
-                    hint=f"see {self._log}",
-                )
-            time.sleep(POLL_S)
+        try:
+            while not self.answers():
+                if self._child.poll() is not None or time.monotonic() > until or give_up():
+                    raise Retry(
+                        "child_failed",
+                        f"step-ca did not start: {processes.last_lines(self._log, before)}",
+                        hint=f"see {self._log}",
+                    )
+                time.sleep(POLL_S)
+        except MosaicError:
+            self.stop()
+            raise
 
     def require_port(self) -> None:
         """Refuse a port that somebody else has, once a step-ca that was left behind is ended.
@@ -104,18 +107,33 @@ class StepCa:
             self._child = None
 
     def answers(self) -> bool:
-        """Ask it for its health, trusting its own root alone."""
+        """Ask it for its health, trusting its own root alone.
+
+        Raises:
+            NeedsEdit: `config_invalid`: its certificate does not lead to that root.
+        """
         try:
             with closing(self._connection()) as connection:
                 connection.request("GET", "/health")
                 return connection.getresponse().status == 200
+        except ssl.SSLCertVerificationError as error:
+            raise NeedsEdit(
+                "config_invalid",
+                f"{self._root}: the certificate of step-ca does not lead to this root:"
+                f" {error.verify_message}",
+                hint="restore root, intermediate and its key together, from one backup of the home",
+            ) from None
         except (OSError, http.client.HTTPException):
             return False
 
     def _connection(self) -> http.client.HTTPSConnection:
         host, port = self._address()
-        trust = ssl.create_default_context(cafile=str(self._folder / "root_ca.crt"))
+        trust = ssl.create_default_context(cafile=str(self._root))
         return http.client.HTTPSConnection(host, port, timeout=2, context=trust)
+
+    @property
+    def _root(self) -> Path:
+        return self._folder / "root_ca.crt"
 
     def _address(self) -> Address:
         """Return where `ca.json` says that it listens.

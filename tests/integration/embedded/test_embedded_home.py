@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.config.home import Home, find_home
+from reconciler.crypto.ca_material import new_ca
 from reconciler.embedded import processes
 from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.init import create_home
@@ -21,7 +23,7 @@ from reconciler.embedded.postgres.server import never
 from reconciler.embedded.stepca.ca_files import CONFIG, CaPlan, write_ca
 from reconciler.embedded.stepca.install import find_step_ca
 from reconciler.embedded.stepca.process import StepCa
-from reconciler.errors import MosaicError
+from reconciler.errors import MosaicError, NeedsEdit
 from reconciler.files import write_new
 from reconciler.store.connection import probe
 from tests.support.gateways.home import made_home, open_folder
@@ -143,6 +145,23 @@ def test_a_step_ca_that_was_left_behind_is_ended_before_a_new_one_starts(home: H
     assert left.alive() is False
     taking_over.stop()
     left.stop()
+
+
+def test_a_step_ca_under_another_root_is_told_at_once_and_stopped(home: Home) -> None:
+    binary = find_step_ca()
+    assert binary is not None
+    root, step_ca = home.ca / "root_ca.crt", StepCa(home, binary)
+    own, mode = root.read_bytes(), root.stat().st_mode
+    root.chmod(0o600)
+    root.write_text(new_ca("Other", datetime.now(UTC)).root)
+    try:
+        with pytest.raises(NeedsEdit, match="does not lead to this root: ") as caught:
+            step_ca.start(never)
+    finally:
+        root.write_bytes(own)
+        root.chmod(mode)
+    assert str(root) in caught.value.message
+    assert processes.working_in(home.ca, "step-ca") == []
 
 
 def test_a_home_is_found_from_below_as_git_finds_a_repository(home: Home) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from reconciler.embedded import processes
@@ -71,3 +73,12 @@ def test_an_error_quotes_the_cause_before_the_last_lines(tmp_path: Path) -> None
     assert quoted.split(" / ") == INITDB.splitlines()
     log.write_text("1\n2\n3\nLOG:  ready\n")
     assert processes.last_lines(log, 0) == "2 / 3 / LOG:  ready"
+
+
+def test_an_error_says_that_no_space_was_left_for_a_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "postgres.log"
+    assert processes.last_lines(log, 0) == "it wrote nothing"
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    assert processes.last_lines(log, 0) == f"it wrote nothing, as no space is left in {tmp_path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.config.home import Home
 from reconciler.embedded import processes
 from reconciler.embedded.processes import Identity
+from reconciler.embedded.supervise import sole_gateway
 from reconciler.errors import NeedsEdit, Retry
 from tests.support.waiting import PATIENCE_S, wait_until
 
@@ -117,3 +120,18 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "12", "x 1 boot", "1 2 3 4"])
 def test_a_record_cut_short_names_nobody(text: str) -> None:
     assert Identity.parse(text) is None
+
+
+def test_a_lock_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    home.run.mkdir()
+
+    def write(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(OSError, match="No space left") as caught, sole_gateway(home):
+        pass
+    assert caught.value.filename == str(home.run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import shutil
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.cli.shared.summary import summarised
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import COMMAND, write
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
@@ -180,6 +182,12 @@ def test_every_failure_has_a_summary_wherever_it_comes_from(mosaic: Quick) -> No
         assert item.endswith("Not attempted: every change.")
         assert "  nothing was changed\n" in done.err
     assert "Summary" not in mosaic("apply", "m/tasks.yaml").err  # nothing was attempted
+
+
+def test_a_summary_names_a_fault_of_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="Read-only"), summarised():
+        raise OSError(errno.EROFS, "Read-only file system")
+    assert "Failed: Read-only file system. Not attempted" in capsys.readouterr().err
 
 
 def test_a_connection_that_is_lost_at_the_commit_leaves_it_open_what_is_done(

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.shared.context import (
-    confirm,
     open_database,
     print_gateway,
     print_hint,
@@ -24,6 +23,7 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.input import working_directory
 from reconciler.cli.shared.moments import MomentType, absolute
+from reconciler.cli.terminal.confirmation import confirm
 from reconciler.core.model.text import counted
 from reconciler.core.model.times import rfc3339
 from reconciler.operations.audit.archive import archive_records

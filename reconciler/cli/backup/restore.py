@@ -17,7 +17,6 @@ import click
 
 from reconciler.cli.backup.backup import backup_path
 from reconciler.cli.shared.context import (
-    confirm,
     print_gateway,
     print_hint,
     read_settings,
@@ -27,6 +26,7 @@ from reconciler.cli.shared.context import (
     yes_option,
 )
 from reconciler.cli.shared.input import working_directory
+from reconciler.cli.terminal.confirmation import confirm
 from reconciler.config import database_source
 from reconciler.config.home import Home
 from reconciler.core.backup.export import read_export

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.shared.context import confirm, home_given, verb, yes_option
+from reconciler.cli.shared.context import home_given, verb, yes_option
 from reconciler.cli.shared.input import working_directory
+from reconciler.cli.terminal.confirmation import confirm
 from reconciler.config import load_settings
 from reconciler.config.document import read_document
 from reconciler.config.home import NAME, Home, find_home, is_home

@@ -8,13 +8,13 @@ from __future__ import annotations
 import click
 
 from reconciler.cli.shared.context import (
-    confirm,
     open_database,
     print_gateway,
     read_settings,
     verb,
     yes_option,
 )
+from reconciler.cli.terminal.confirmation import confirm
 from reconciler.config import require
 from reconciler.core.model.text import counted
 from reconciler.core.privileges import Role

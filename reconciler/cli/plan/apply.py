@@ -26,8 +26,6 @@ from reconciler.cli.plan.options import PlanOptions, plan_flags
 from reconciler.cli.plan.plan_file import SavedPlan, read_plan
 from reconciler.cli.plan.refusals import ShownRefusal
 from reconciler.cli.shared.context import (
-    can_ask,
-    confirm,
     flags_given,
     print_gateway,
     read_settings,
@@ -40,6 +38,7 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.output import json_text
 from reconciler.cli.shared.summary import summarised
+from reconciler.cli.terminal.confirmation import can_ask, confirm
 from reconciler.core.plan.guard import refusal_of, refuse_if_guarded
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import EXIT_REFUSED, NeedsEdit

@@ -13,7 +13,6 @@ import click
 
 from reconciler.cli.plan.options import IdentityType, override_option
 from reconciler.cli.shared.context import (
-    confirm,
     flags_given,
     open_database,
     print_gateway,
@@ -27,6 +26,7 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.invocation import invocation
 from reconciler.cli.shared.output import json_text, output_choice
+from reconciler.cli.terminal.confirmation import confirm
 from reconciler.core.drift.model import DriftKind
 from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339

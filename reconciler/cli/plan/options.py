@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.cli.shared.context import add_options, confirm, option_group, yes_option
+from reconciler.cli.shared.context import add_options, option_group, yes_option
+from reconciler.cli.terminal.confirmation import confirm
 from reconciler.core.model.spec import Identity, Kind
 from reconciler.core.model.text import printable
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals

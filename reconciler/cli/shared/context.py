@@ -1,11 +1,10 @@
-"""What verbs share: common options, the settings, the database, and the confirmation."""
+"""What verbs share: common options, the settings and the database."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import os
-import sys
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from reconciler.cli.shared.input import read_line, working_directory
+from reconciler.cli.shared.input import working_directory
 from reconciler.cli.shared.invocation import with_home
 from reconciler.cli.shared.moments import DURATION, DurationType
 from reconciler.cli.terminal.log_options import log_options, use_log_format
@@ -21,7 +20,7 @@ from reconciler.config import FIND_HOME, Settings, database_source, load_setting
 from reconciler.core.model.times import format_duration
 from reconciler.core.privileges import Role
 from reconciler.core.setting_values import SourceSetting, is_url
-from reconciler.errors import NeedsEdit, Refused, Retry
+from reconciler.errors import NeedsEdit, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -252,43 +251,6 @@ def print_gateway(settings: Settings) -> None:
 
         gateway = str(address_of(settings.database_url))
     click.echo(f"acting on {gateway}", err=True)
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask before a change that cannot be undone.
-
-    Raises:
-        NeedsEdit: `confirmation_needed`: there is no terminal.
-        Refused: `declined`: the answer is no.
-    """
-    if yes:
-        return
-    if not can_ask():
-        raise NeedsEdit(
-            "confirmation_needed",
-            "there is no terminal for the confirmation",
-            hint="pass --yes to continue without confirmation",
-        )
-    if not _agrees(question):
-        raise Refused("declined", "cancelled", hint="nothing was changed")
-
-
-def _agrees(question: str) -> bool:
-    """Ask until the answer is yes or no. Enter alone is no."""
-    while True:
-        click.echo(f"{question} [y/N]: ", nl=False, err=True)
-        line = read_line()
-        if not line:
-            raise click.Abort
-        answer = line.strip().lower()
-        if answer in ("", "n", "no", "y", "yes"):
-            return answer in ("y", "yes")
-        click.echo("Error: answer yes or no", err=True)
-
-
-def can_ask() -> bool:
-    """Return whether a person can answer a question."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def print_hint(text: str) -> None:

@@ -8,7 +8,6 @@ import click
 
 from reconciler.cli.shared.context import (
     add_options,
-    confirm,
     open_database,
     print_gateway,
     read_settings,
@@ -17,6 +16,7 @@ from reconciler.cli.shared.context import (
 )
 from reconciler.cli.shared.names import name_argument
 from reconciler.cli.shared.output import output_option, print_document
+from reconciler.cli.terminal.confirmation import confirm
 from reconciler.store.locks import actor_of, locked
 from reconciler.store.views.grants import show_grant
 from reconciler.store.views.peers import show_peer

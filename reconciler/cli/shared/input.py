@@ -6,8 +6,6 @@ The one place that knows what may be handed over: bytes that are no UTF-8, or to
 from __future__ import annotations
 
 import os
-import select
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_INPUT: Final = 4 * 1024 * 1024  # octets of standard input, or of a file that an option names
-MAX_LINE: Final = 4096  # octets: a terminal has no longer line, termios(3)
 
 
 def is_text(word: str) -> bool:
@@ -90,26 +87,6 @@ def read_standard_octets(name: str) -> bytes:
         return stream.read(MAX_INPUT + 1) if stream else sys.stdin.read(MAX_INPUT + 1).encode()
     except OSError as error:
         raise _unreadable(f"{name}: standard input", error.strerror) from None
-
-
-def read_line() -> str:
-    """Return the next line that is typed at the terminal, or an empty text at its end.
-
-    `input` loses a signal that arrives after Python last looked for one and before the read blocks:
-    it waits for Enter. Here the signal's number is in a pipe by then, and `select` returns at once.
-    """
-    terminal = sys.stdin.fileno()
-    numbers, writer = os.pipe()
-    os.set_blocking(writer, False)
-    former = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    try:
-        while terminal not in select.select([terminal, numbers], [], [])[0]:
-            os.read(numbers, 1)  # of a signal whose handler raised nothing
-        return os.read(terminal, MAX_LINE).decode(errors="replace")
-    finally:
-        signal.set_wakeup_fd(former)
-        os.close(numbers)
-        os.close(writer)
 
 
 def read_text_file(name: str, path: Path) -> str:

@@ -23,7 +23,7 @@ PRESSES: Final = 1000  # `input` alone loses one in a hundred
 # asks for ever, and prints how each question ended
 PROGRAM: Final = """
 import click
-from reconciler.cli.shared.context import confirm
+from reconciler.cli.terminal.confirmation import confirm
 from reconciler.errors import Refused
 while True:
     try:

@@ -13,7 +13,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from reconciler.errors import Refused
+from reconciler.errors import NeedsEdit, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -154,6 +154,18 @@ def file_unusable(error: OSError) -> Refused | None:
         return None
     name = f"{str(place)[:255]!r}: " if place is not None else ""
     return Refused("file_unusable", f"{name}{error.strerror}", hint=remedy(error))
+
+
+def unwritable(path: object, error: OSError) -> NeedsEdit:
+    """Return the error of a path that a person has named and that cannot be written."""
+    message = f"{path} cannot be written: {error.strerror}"
+    return NeedsEdit("value_invalid", message, hint=remedy(error))
+
+
+def unusable(path: object, error: OSError, done: str) -> Refused:
+    """Return the refusal of a file that cannot be `done`: `read` or `written`."""
+    message = f"{path} cannot be {done}: {error.strerror}"
+    return Refused("file_unusable", message, hint=remedy(error))
 
 
 def remedy(error: OSError) -> str:

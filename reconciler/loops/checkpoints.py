@@ -18,7 +18,7 @@ from reconciler.core.audit.chain import broken
 from reconciler.core.audit.checkpoint import FILE_NAME, Checkpoint
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import MosaicError, Refused
-from reconciler.files import remedy, write_new
+from reconciler.files import unusable, write_new
 from reconciler.hook import BOUNDS, run_hook
 from reconciler.loops.jobs import Job, run_jobs
 from reconciler.process import Bounds
@@ -163,8 +163,7 @@ class Checkpoints:
                 self.folder.mkdir(exist_ok=True)
                 write_new(path, text)  # again changes nothing
             except OSError as error:
-                message = f"{path} cannot be written: {error.strerror}"
-                raise Refused("file_unusable", message, hint=remedy(error)) from None
+                raise unusable(path, error, "written") from None
             variables["MOSAIC_CHECKPOINT"] = str(path)
         if self.command is not None:
             failure = run_hook(self.command, variables, text, self.bounds)

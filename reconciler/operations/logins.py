@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.privileges import LOGINS
 from reconciler.errors import NeedsEdit
-from reconciler.files import remedy, replace_file
+from reconciler.files import replace_file, unwritable
 from reconciler.store.connection.conninfo import parse_conninfo, with_login
 from reconciler.store.roles.making import require_own_login, set_login
 
@@ -59,7 +59,5 @@ def write_login(owner_url: str, folder: Path) -> str:
         if after != before:
             replace_file(file, after.encode(), 0o400)
     except OSError as error:
-        raise NeedsEdit(
-            "value_invalid", f"{file} cannot be written: {error.strerror}", hint=remedy(error)
-        ) from None
+        raise unwritable(file, error) from None
     return password

@@ -14,8 +14,8 @@ from reconciler.cli.audit.verify import refuse_break, signature_of
 from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.core.audit.checkpoint import Checkpoint
 from reconciler.crypto.sshsig import CHECKPOINT, sign
-from reconciler.errors import NeedsEdit, Refused
-from reconciler.files import remedy, write_new
+from reconciler.errors import Refused
+from reconciler.files import unwritable, write_new
 from reconciler.store.audit.log import verify
 
 
@@ -57,10 +57,6 @@ def _write(path: Path, content: bytes) -> None:
     try:
         written = write_new(path, content)
     except OSError as error:
-        raise NeedsEdit(
-            "value_invalid",
-            f"{path} cannot be written: {error.strerror}",
-            hint=remedy(error),
-        ) from None
+        raise unwritable(path, error) from None
     if not written:
         raise Refused("name_taken", f"{path} exists already", hint="name a new file")

@@ -13,8 +13,8 @@ from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.cli.shared.summary import tallied
 from reconciler.core.model.observed import ObservedGrant, ObservedPeer
 from reconciler.core.model.text import counted
-from reconciler.errors import NeedsEdit, Refused
-from reconciler.files import remedy
+from reconciler.errors import Refused
+from reconciler.files import unwritable
 from reconciler.manifest.json_schema import SCHEMAS_URL
 from reconciler.manifest.write import manifest_text, write_manifest
 from reconciler.store.apply.observe import observe
@@ -43,10 +43,6 @@ def command(folder: str | None) -> None:
             try:
                 write_manifest(path, text)
             except OSError as error:
-                raise NeedsEdit(
-                    "value_invalid",
-                    f"{path} cannot be written: {error.strerror}",
-                    hint=remedy(error),
-                ) from None
+                raise unwritable(path, error) from None
             tally.done += 1
     click.echo(f"wrote {counted(len(texts), 'manifest')} into {target}")

@@ -22,7 +22,7 @@ from reconciler.crypto.plan_seal import (
     with_seal,
 )
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.files import remedy, write_output
+from reconciler.files import remedy, unwritable, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,11 +99,7 @@ def save_plan(
     try:
         write_output(path, with_seal(content, seal(content)))
     except OSError as error:
-        raise NeedsEdit(
-            "value_invalid",
-            f"--save: {str(path)!r} cannot be written: {error.strerror}",
-            hint=remedy(error),
-        ) from None
+        raise unwritable(f"--save: {str(path)!r}", error) from None
 
 
 def plan_sealer(settings: Settings, sign_key: Path | None) -> Callable[[bytes], str]:

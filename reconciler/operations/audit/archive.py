@@ -18,7 +18,7 @@ from reconciler.core.audit.fold import extend
 from reconciler.core.audit.record_lines import line_of
 from reconciler.core.audit.state import AuditState
 from reconciler.errors import Refused
-from reconciler.files import file_beside, remedy
+from reconciler.files import file_beside, unusable
 from reconciler.operations.audit.archive_files import ArchiveFile
 from reconciler.store.audit.archives import archived_state
 from reconciler.store.audit.log import record_pages
@@ -77,8 +77,7 @@ def _write(database: Database, chosen: RecordRange, path: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}"
-        raise Refused("file_unusable", message, hint=remedy(error)) from None
+        raise unusable(path, error, "written") from None
     return True
 
 

@@ -18,7 +18,7 @@ from reconciler.core.audit.chain import (
 )
 from reconciler.core.audit.record_lines import record_of
 from reconciler.errors import Refused
-from reconciler.files import remedy
+from reconciler.files import unusable
 from reconciler.store.audit.archives import all_archives
 from reconciler.store.audit.cursor import Cursor
 from reconciler.store.audit.log import OTHER_HASH, PAGE, first_hash, has_record
@@ -88,14 +88,14 @@ class ArchiveFile:
                 return file
             file.close()
         except OSError as error:
-            raise self._unreadable(error) from None
+            raise unusable(self.path, error, "read") from None
         raise Refused("file_unusable", f"{self.path} is not a regular file", hint="name a file")
 
     def _line(self, file: IO[bytes]) -> bytes:
         try:
             return file.readline(MAX_LINE + 1)
         except OSError as error:
-            raise self._unreadable(error) from None
+            raise unusable(self.path, error, "read") from None
 
     def _record(self, line: bytes, number: int) -> Record:
         whole = line.endswith(b"\n") and len(line) <= MAX_LINE
@@ -104,10 +104,6 @@ class ArchiveFile:
         except ValueError as error:
             reason = error if whole else "it is cut off"
             raise self.broken(f"is no archive of an audit log: line {number}: {reason}") from None
-
-    def _unreadable(self, error: OSError) -> Refused:
-        message = f"{self.path} cannot be read: {error.strerror}"
-        return Refused("file_unusable", message, hint=remedy(error))
 
 
 def archived_records(tx: Tx, paths: Sequence[Path]) -> Iterator[Record]:

@@ -28,7 +28,7 @@ from reconciler.core.backup.manifest import (
 )
 from reconciler.core.model.text import shown
 from reconciler.errors import Refused
-from reconciler.files import remedy
+from reconciler.files import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -123,9 +123,7 @@ def opened_archive(path: Path) -> Iterator[Archive]:
                 raise Refused("file_unusable", f"{path} is not a regular file", hint="name a file")
             archive = _verified(file)
         except OSError as error:
-            raise Refused(
-                "file_unusable", f"{path} cannot be read: {error.strerror}", hint=remedy(error)
-            ) from None
+            raise unusable(path, error, "read") from None
         yield archive
 
 

@@ -21,14 +21,13 @@ from typing import IO, TYPE_CHECKING, Final
 from reconciler.config import require
 from reconciler.core.backup.manifest import BackupManifest, DatabaseState, Member, TableRows
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.files import file_beside, remedy
+from reconciler.files import file_beside, unusable
 from reconciler.operations.backup.archive import CHUNK, write_archive
 from reconciler.operations.backup.files import (
     VARIABLES,
     files_of,
     read_file,
     sealing_keys,
-    unreadable,
     variables,
 )
 from reconciler.store.backup.tables import copy_out, database_state, tables
@@ -123,9 +122,7 @@ def create_backup(
     except FileExistsError:
         raise existing(path) from None
     except OSError as error:
-        raise Refused(
-            "file_unusable", f"{path} cannot be written: {error.strerror}", hint=remedy(error)
-        ) from None
+        raise unusable(path, error, "written") from None
     return manifest
 
 
@@ -165,7 +162,7 @@ def _contents(settings: Settings, ca: CaFolder | None) -> dict[str, bytes]:
     try:
         return {name: read_file(path) for name, path in files_of(settings, ca).items()}
     except OSError as error:
-        raise unreadable(error) from None
+        raise unusable(error.filename, error, "read") from None
 
 
 @contextmanager

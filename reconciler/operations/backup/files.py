@@ -12,7 +12,7 @@ from reconciler.config.definitions import BY_NAME, NOT_IN_HOME
 from reconciler.core.backup.manifest import MAX_FILE, SETTINGS
 from reconciler.embedded.stepca.ca_files import CONFIG
 from reconciler.errors import Refused
-from reconciler.files import remedy
+from reconciler.files import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def sealing_keys(folder: Path) -> dict[str, bytes]:
                 if path.name == "primary":
                     raise
     except OSError as error:
-        raise unreadable(error) from None
+        raise unusable(error.filename, error, "read") from None
     return content
 
 
@@ -106,12 +106,6 @@ def read_file(path: Path) -> bytes:
     if len(content) > MAX_FILE:
         raise Refused("file_unusable", f"{path} has more than {MAX_FILE:,} octets")
     return content
-
-
-def unreadable(error: OSError) -> Refused:
-    """Return the refusal of a backup that lacks a file."""
-    message = f"{error.filename} cannot be read: {error.strerror}"
-    return Refused("file_unusable", message, hint=remedy(error))
 
 
 def variables(settings: Settings) -> bytes:

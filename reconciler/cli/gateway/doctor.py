@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from reconciler.cli.ca.status import ca_facts
-from reconciler.cli.gateway.exposure import exposures
-from reconciler.cli.gateway.finding import FAILED, OK, SKIPPED, WARNING, Examination, Finding
+from reconciler.cli.gateway.doctor_checks import (
+    FAILED,
+    OK,
+    SKIPPED,
+    WARNING,
+    Examination,
+    Finding,
+    exposures,
+)
 from reconciler.cli.gateway.health import ask_ready
 from reconciler.cli.shared.context import (
     open_database,

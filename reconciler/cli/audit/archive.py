@@ -1,8 +1,9 @@
 """Move old records of the audit log from the database into a file.
 
-FILE gets the records before SEQ or DATE as JSON Lines, is read back and verified, and only then are
-the records removed. `audit verify --archive FILE` still follows them. Only the login that owns the
-tables can do this. If it is interrupted, run the same command again.
+FILE gets the records before SEQ or DATE as JSON Lines, and the texts of certificates that had ended
+by then and are revoked. It is read back and verified, and only then are they removed. `audit verify
+--archive FILE` still follows the records. Only the login that owns the tables can do this. If it is
+interrupted, run the same command again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from reconciler.cli.terminal.confirmation import confirm
 from reconciler.core.model.text import counted
 from reconciler.core.model.times import rfc3339
 from reconciler.operations.audit.archive import archive_records
+from reconciler.store.audit.certificates import count_over
 from reconciler.store.audit.removal import records_before, require_owner
 from reconciler.store.locks import actor_of
 
@@ -68,11 +70,15 @@ def command(file: str, before: int | datetime | timedelta, *, yes: bool) -> None
             require_owner(tx)
             first_to_stay = before if isinstance(before, int) else absolute(tx, before, "--before")
             chosen = records_before(tx, first_to_stay)
+            certificates = count_over(tx, chosen.at)
         first, last = chosen.after.seq + 1, chosen.last.seq
         click.echo(
             f"{counted(chosen.count, 'record')}: {first:,} to {last:,}, until {rfc3339(chosen.at)}",
             err=True,
         )
+        if certificates:
+            what = counted(certificates, "certificate")
+            click.echo(f"the texts of {what} that had ended by then, and are revoked", err=True)
         confirm(f"Move them out of the database, into {path}?", yes=yes)
         archive = archive_records(database, chosen, path, actor_of("user"))
     click.echo(f"moved {counted(chosen.count, 'record')} to {path}, {archive.sha256}")

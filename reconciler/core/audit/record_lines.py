@@ -1,7 +1,7 @@
 """A record as a line of JSON: its columns, its `data` and `login`, `prev` and `hash` in hex.
 
 So an export of the log and an archive of it are one format. The body is left out unless it is
-spelled in another way than ours.
+spelled in another way than ours. An archive may have lines of certificates after its records.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from reconciler.core.audit.chain import Record
 from reconciler.core.model.spec import canonical_json
 from reconciler.core.model.times import parse_rfc3339, rfc3339
 
+CERTIFICATE: Final = "certificate"
+_CERTIFICATE: Final = f'{{"{CERTIFICATE}": '
 _OF_BODY: Final = ("seq", "at", "kind", "actor", "login", "subject", "data")
 
 
@@ -39,6 +41,26 @@ def line_of(record: Record) -> bytes:
     if _body_of(document) != record.body:
         document["body"] = record.body
     return f"{json.dumps(document)}\n".encode()
+
+
+def certificate_line(document: dict[str, Any]) -> bytes:
+    """Return the line of a certificate that an archive has after its records."""
+    return f"{json.dumps({CERTIFICATE: document})}\n".encode()
+
+
+def is_certificate(line: str | bytes) -> bool:
+    """Tell whether a line is of a certificate, and no record."""
+    return line[: len(_CERTIFICATE)] in (_CERTIFICATE, _CERTIFICATE.encode())
+
+
+def certificate_of(line: bytes) -> dict[str, Any]:
+    """Return the certificate of a line; raise `ValueError` if it is none."""
+    document = json.loads(line)[CERTIFICATE]
+    if not isinstance(document, dict) or not all(
+        isinstance(each, str) for each in document.values()
+    ):
+        raise ValueError("it is not a certificate")
+    return document
 
 
 def record_of(line: str | bytes) -> Record:

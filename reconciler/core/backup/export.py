@@ -13,7 +13,7 @@ from reconciler.core.audit.certificate_events import (
 )
 from reconciler.core.audit.chain import Head, check_record
 from reconciler.core.audit.events import parse_event
-from reconciler.core.audit.record_lines import record_of
+from reconciler.core.audit.record_lines import is_certificate, record_of
 from reconciler.core.audit.row_events import (
     GrantResumed,
     GrantRevoked,
@@ -61,7 +61,7 @@ def read_export(lines: Iterable[str], head: Head) -> LaterRecords:
     """
     later = LaterRecords(head)
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        if not line.strip() or is_certificate(line):
             continue
         try:
             record = record_of(line)

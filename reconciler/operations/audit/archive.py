@@ -1,8 +1,9 @@
-"""Records of the audit log, moved from the database to a file.
+"""Records of the audit log, and what is over of certificates, moved from the database to a file.
 
-(1) write the records to a file beside its place, sync it, and give it its name
+(1) write the records to a file beside its place, and then the texts of certificates that had ended
+    by the last of them, and are revoked at the CA; sync it, and give it its name
 (2) read the file back: verify each record, and fold what they say of rows and certificates
-(3) one transaction: remember the archive and that state, remove the records, record it
+(3) one transaction: remove these texts and records, remember the archive and that state, record it
 
 Whatever ends this process, each record is in the database or in a file that is whole. If it was
 killed between (1) and (3), the same command continues with the file that is there.
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.audit.archive import Archive
 from reconciler.core.audit.chain import Head, broken, check_records
 from reconciler.core.audit.fold import extend
-from reconciler.core.audit.record_lines import line_of
+from reconciler.core.audit.record_lines import certificate_line, line_of
 from reconciler.core.audit.state import AuditState
 from reconciler.errors import Refused
 from reconciler.files import file_beside, unusable
 from reconciler.operations.audit.archive_files import ArchiveFile
 from reconciler.store.audit.archives import archived_state
+from reconciler.store.audit.certificates import certificate_pages, remove_texts
 from reconciler.store.audit.log import record_pages
 from reconciler.store.audit.removal import remove, require_unchanged, serials_after
 
@@ -58,6 +60,8 @@ def archive_records(database: Database, chosen: RecordRange, path: Path, actor: 
         chosen.after.seq + 1, file.last, chosen.log, chosen.at, path.name, file.digest
     )
     with database.transaction(unlimited=True) as tx:
+        for certificates in file.certificates():
+            remove_texts(tx, chosen.at, certificates)
         remove(tx, chosen, archive, state, actor)  # (3)
     return archive
 
@@ -74,6 +78,8 @@ def _write(database: Database, chosen: RecordRange, path: Path) -> bool:
                     raise broken(chain_break)
                 file.writelines(map(line_of, page))
                 last = Head(page[count - 1].seq, page[count - 1].hash)
+            for certificates in certificate_pages(tx, chosen.at):
+                file.writelines(map(certificate_line, certificates))
     except FileExistsError:
         return False
     except OSError as error:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit.chain import (
     GENESIS,
@@ -16,10 +16,11 @@ from reconciler.core.audit.chain import (
     broken,
     check_records,
 )
-from reconciler.core.audit.record_lines import record_of
+from reconciler.core.audit.record_lines import certificate_of, is_certificate, record_of
 from reconciler.errors import Refused
 from reconciler.files import unusable
 from reconciler.store.audit.archives import all_archives
+from reconciler.store.audit.certificates import PAGE as CERTIFICATES
 from reconciler.store.audit.cursor import Cursor
 from reconciler.store.audit.log import OTHER_HASH, PAGE, first_hash, has_record
 
@@ -66,13 +67,29 @@ class ArchiveFile:
                 for line in lines:
                     self._sum.update(line)
                     number += 1
-                    page.append(self._record(line, number))
+                    if not is_certificate(line):
+                        page.append(self._record(line, number))
                 count, chain_break = check_records(self.last, page)
                 if count:
                     self.last = Head(page[count - 1].seq, page[count - 1].hash)
                 if chain_break is not None:
                     raise self.broken(f"breaks at seq {chain_break.seq}: {chain_break.reason}")
-                yield page
+                if page:
+                    yield page
+
+    def certificates(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield the certificates that it has after its records, so many at once.
+
+        Raises:
+            Refused: `audit_broken`: a line is none; `file_unusable`.
+        """
+        with self._opened() as file:
+            lines = filter(is_certificate, iter(lambda: self._line(file), b""))
+            while some := list(islice(lines, CERTIFICATES)):
+                try:
+                    yield [certificate_of(line) for line in some]
+                except ValueError as error:
+                    raise self.broken(f"is no archive of an audit log: {error}") from None
 
     def broken(self, reason: str) -> Refused:
         """Return the error of a file that does not verify."""

@@ -12,6 +12,7 @@ import pytest
 from reconciler.core.audit.certificate_events import CertificateIssued, GrantEnrolled
 from reconciler.core.audit.event_base import grant_ref
 from reconciler.core.audit.events import ReconcilerPaused
+from reconciler.core.audit.record_lines import certificate_line
 from reconciler.core.privileges import Role
 from reconciler.errors import MosaicError, Refused
 from reconciler.loops.checkpoints import Checkpoints
@@ -311,6 +312,9 @@ def test_a_restored_log_begins_where_that_of_the_backup_does(
     mosaic.ok("grant", "resume", "x")
     archive(mosaic, "later.jsonl", newest(mosaic) + 1)
 
+    with (mosaic.cwd / "later.jsonl").open("ab") as file:  # as archives end
+        file.write(certificate_line({"serial": "1f"}))
+
     other = elsewhere(mosaic, empty_database_url)
     other.ok("restore", "a.backup", "--audit", "later.jsonl")
     assert other.document("drift") == drift
@@ -349,3 +353,39 @@ def test_a_log_of_the_schema_before_archives_verifies(empty_database_url: str) -
     with database.transaction() as tx:
         audit.append(tx, "user:x", [ReconcilerPaused("x")])
         assert audit.verify(tx).chain_break is None
+
+
+def test_the_texts_of_certificates_that_are_over_move_and_all_else_of_them_stays(
+    mosaic: Quick,
+) -> None:
+    for name in ("y2", "z2"):
+        write(mosaic.cwd / "manifests", **{name: grant_manifest(name)})
+    mosaic.ok("apply", "--yes")
+    for name in ("y2", "z2"):
+        enroll(mosaic, name)
+    revoked = "status = 'revoking' WHERE grant_id = (SELECT id FROM federation_grants WHERE name ="
+    mosaic.rows.run(f"UPDATE federation_certificates SET {revoked} 'y2')")
+    mosaic.rows.run(
+        "UPDATE federation_certificates SET status = 'revoked', revoked_at = now(),"
+        " not_before = now() - interval '3 days', not_after = now() - interval '2 days'"
+        " WHERE status = 'revoking'"
+    )
+    texts = ("csr_pem", "cert_pem", "chain_pem", "answer")
+    every = "SELECT * FROM federation_certificates ORDER BY serial"
+    before, shown = mosaic.rows.rows(every), mosaic.document("grant", "show", "y2")
+    (over,) = (row for row in before if row["status"] == "revoked")
+    others = [row for row in before if row is not over]
+
+    noted = mosaic.rows.one("SELECT count(*) FROM federation_hand_changes")
+    done = mosaic.ok("audit", "archive", "old.jsonl", "--before", "0s", "--yes")
+    assert mosaic.rows.one("SELECT count(*) FROM federation_hand_changes") == noted
+    assert "the texts of 1 certificate that had ended by then, and are revoked" in done.err
+    after = mosaic.rows.rows(every)
+    assert [row for row in after if row["id"] != over["id"]] == others
+    assert over | dict.fromkeys(texts, "") in after
+    last = json.loads((mosaic.cwd / "old.jsonl").read_text().splitlines()[-1])
+    assert last["certificate"] == {name: over[name] for name in ("serial", "fingerprint", *texts)}
+    assert mosaic.document("grant", "show", "y2") == shown
+    mosaic.ok("explain", "serial", over["serial"])
+    mosaic.ok("audit", "verify", "--archive", "old.jsonl")
+    assert len(exported(mosaic, "--archive", "old.jsonl")) == newest(mosaic)

@@ -23,7 +23,7 @@ from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.migrate import upgrade
 from reconciler.web.private.pages import documents
 from reconciler.web.private.pages.query import Query
-from tests.integration.operations.test_restore_database import elsewhere, with_provisioners
+from tests.support.commands.elsewhere import elsewhere, with_provisioners
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.killed import run_and_kill
 from tests.support.commands.process import write

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.model.spec import Direction, Kind
 from reconciler.core.model.text import shown
-from reconciler.errors import Problem
 from reconciler.manifest.validation_errors import suggestion
-from reconciler.manifest.yaml.reader import Document, Path, path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from reconciler.errors import Problem
+    from reconciler.manifest.yaml.reader import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def duplicate_problems(declarations: Iterable[Declaration]) -> Iterator[Problem]
         line, _ = first.document.mark(("metadata", "name"))
         place = f"{first.document.file}:{line}"
         message = f"{each.kind} {shown(each.name)} is declared already, at {place}"
-        yield _problem(each, ("metadata", "name"), "name.duplicate", message, "rename it")
+        yield each.document.problem(("metadata", "name"), "name.duplicate", message, "rename it")
 
 
 def peer_problems(
@@ -73,17 +74,4 @@ def peer_problems(
             severity = "warning"
             message = f"there is no Peer {shown(peer)} in what was read"
             hint = "validate the folder of all manifests to check it"
-        yield _problem(each, ("spec", "peer"), "grant.peer", message, hint, severity)
-
-
-def _problem(
-    declaration: Declaration,
-    path: Path,
-    code: str,
-    message: str,
-    hint: str,
-    severity: str = "error",
-) -> Problem:
-    document = declaration.document
-    mark = document.mark(path)
-    return Problem(document.file, *mark, code, path_text(path), message, hint, severity)
+        yield each.document.problem(("spec", "peer"), "grant.peer", message, hint, severity)

@@ -17,7 +17,7 @@ from reconciler.manifest.consistency import Declaration, duplicate_problems, pee
 from reconciler.manifest.models import API_VERSION, MANIFESTS, PeerManifest, ScopeModel
 from reconciler.manifest.validation_errors import explain, named_type, suggestion
 from reconciler.manifest.yaml.plain_reader import read_plain_documents
-from reconciler.manifest.yaml.reader import Document, Path, path_text, read_documents
+from reconciler.manifest.yaml.reader import Document, Path, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -180,12 +180,9 @@ def _declared(document: Document, problems: list[Problem]) -> AnyDeclared | None
         return None
     if isinstance(manifest, PeerManifest):
         if manifest.spec.direction == "outbound" and not manifest.spec.endpoint:
-            at = document.mark(("spec",))
-            message = "an outbound peer needs an endpoint"
-            hint = "add endpoint: https://…"
-            problems.append(
-                Problem(document.file, *at, "peer.endpoint", "spec.endpoint", message, hint)
-            )
+            message, hint = "an outbound peer needs an endpoint", "add endpoint: https://…"
+            problem = document.problem(("spec", "endpoint"), "peer.endpoint", message, hint)
+            problems.append(problem)
         return peer_of(manifest, document)
     problems.extend(_duplicate_types(document, ("spec", "scope")))
     return grant_of(manifest, document)
@@ -193,21 +190,19 @@ def _declared(document: Document, problems: list[Problem]) -> AnyDeclared | None
 
 def _unknown_kind(document: Document, kind: object) -> Problem:
     if not isinstance(document.value, dict):
-        at = document.mark(())
         message = f"got {named_type(document.value)}, expected a manifest"
         hint = f"begin with apiVersion: {API_VERSION} and kind: Peer or Grant"
-        return Problem(document.file, *at, "field.type", "", message, hint)
+        return document.problem((), "field.type", message, hint)
     if kind is None:
         at = document.mark(())
         return Problem(document.file, *at, "field.missing", "kind", '"kind" is required', "add it")
-    at = document.mark(("kind",))
     if isinstance(kind, dict | list):
         message, hint = f"got {named_type(kind)}, expected one of {', '.join(MANIFESTS)}", ""
     else:
         word = kind if isinstance(kind, str) else document.written(("kind",))
         message = f"{shown(word)} is not one of {', '.join(MANIFESTS)}"
         hint = suggestion(word, MANIFESTS)
-    return Problem(document.file, *at, "field.value", "kind", message, hint)
+    return document.problem(("kind",), "field.value", message, hint)
 
 
 def _duplicate_types(document: Document, scope: tuple[str, ...]) -> Iterator[Problem]:
@@ -221,14 +216,8 @@ def _duplicate_types(document: Document, scope: tuple[str, ...]) -> Iterator[Pro
             continue
         if kind in seen:
             path: Path = (*scope, "resources", index, "type")
-            yield Problem(
-                document.file,
-                *document.mark(path),
-                "scope.duplicate_type",
-                path_text(path),
-                f"the type {shown(kind)} is listed twice",
-                "merge the two",
-            )
+            message = f"the type {shown(kind)} is listed twice"
+            yield document.problem(path, "scope.duplicate_type", message, "merge the two")
         seen.add(kind)
 
 

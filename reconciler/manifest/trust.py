@@ -14,7 +14,7 @@ from reconciler.errors import InvalidManifests, Problem
 from reconciler.manifest.load import declared_in
 from reconciler.manifest.models import Model
 from reconciler.manifest.validation_errors import explain
-from reconciler.manifest.yaml.reader import path_text, read_documents
+from reconciler.manifest.yaml.reader import read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,5 +134,4 @@ def _unreachable(model: TrustRules, document: Document) -> Iterator[Problem]:
         if count > len(_names(signers)):
             message = f"got {count}, and there are {len(_names(signers))} signers"
             hint = "add signers, or require fewer"
-            mark = document.mark(path)
-            yield Problem(document.file, *mark, "trust.quorum", path_text(path), message, hint)
+            yield document.problem(path, "trust.quorum", message, hint)

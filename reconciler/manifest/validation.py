@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 from reconciler.core.model.spec import Direction, Kind
 from reconciler.core.model.text import shown
 from reconciler.core.model.times import parse_rfc3339
-from reconciler.errors import Problem
 from reconciler.manifest.load import ParsedSource, read, references
 from reconciler.manifest.trust import rules_problems
-from reconciler.manifest.yaml.reader import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from reconciler.core.source import Source, SourceFile
-
-_EXPIRES_AT = ("spec", "expiresAt")
+    from reconciler.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +72,7 @@ def _expired(reading: ParsedSource, now: datetime) -> Iterator[Problem]:
         except ValueError:
             continue  # that is a problem of its own
         if passed:
-            yield Problem(
-                each.document.file,
-                *each.document.mark(_EXPIRES_AT),
-                "grant.expired",
-                path_text(_EXPIRES_AT),
-                f"{shown(text)} has passed: the grant will not be created",
-                "write a later time, or remove the manifest",
-                "warning",
-            )
+            message = f"{shown(text)} has passed: the grant will not be created"
+            hint = "write a later time, or remove the manifest"
+            path = ("spec", "expiresAt")
+            yield each.document.problem(path, "grant.expired", message, hint, "warning")

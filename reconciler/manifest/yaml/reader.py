@@ -68,6 +68,12 @@ class Document:
             path = path[:-1]
         return self.values.get(path, (1, 1))
 
+    def problem(
+        self, path: Path, code: str, message: str, hint: str = "", severity: str = "error"
+    ) -> Problem:
+        """Return a problem of the value at `path`."""
+        return Problem(self.file, *self.mark(path), code, path_text(path), message, hint, severity)
+
     def written(self, path: Path) -> str:
         """Return a null, boolean or number at `path` as it stands there; empty for no text."""
         if path not in self.values:

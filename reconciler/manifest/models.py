@@ -75,17 +75,19 @@ PATTERN_MEANINGS: Final[dict[str, str]] = {
 
 
 @lru_cache(_REMEMBERED)
+def _invalid(reason: str) -> PydanticCustomError:
+    return PydanticCustomError("field.value", "{reason}", {"reason": reason})
+
+
 def _time(text: str) -> str:
     try:
         parse_rfc3339(text)
     except ValueError as error:
-        raise PydanticCustomError("field.value", "{reason}", {"reason": str(error)}) from None
+        raise _invalid(str(error)) from None
     if not "2000" <= text[:4] <= "9000":
-        reason = f"got the year {text[:4]}, expected 2000 to 9000"
-        raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
+        raise _invalid(f"got the year {text[:4]}, expected 2000 to 9000")
     if not re.fullmatch(EXPIRES_PATTERN, text):
-        reason = f"got {shown(text)}, whose offset is none of RFC 3339: 00:00 to 23:59"
-        raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
+        raise _invalid(f"got {shown(text)}, whose offset is none of RFC 3339: 00:00 to 23:59")
     return text
 
 
@@ -94,14 +96,12 @@ def _lifetime(text: str) -> str:
     try:
         duration = parse_duration(text)
     except ValueError as error:
-        raise PydanticCustomError("field.value", "{reason}", {"reason": str(error)}) from None
+        raise _invalid(str(error)) from None
     if not MIN_LIFETIME <= duration <= MAX_LIFETIME:
         allowed = f"{format_duration(MIN_LIFETIME)} to {format_duration(MAX_LIFETIME)}"
-        reason = f"got {shown(text)}, expected {allowed}"
-        raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
+        raise _invalid(f"got {shown(text)}, expected {allowed}")
     if not re.fullmatch(LIFETIME_PATTERN, text):
-        reason = f"got {shown(text)}, expected it as {format_duration(duration)}"
-        raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
+        raise _invalid(f"got {shown(text)}, expected it as {format_duration(duration)}")
     return text
 
 
@@ -112,16 +112,14 @@ def _host(url: str) -> str:
     except ValueError:
         known = False
     if not known:
-        reason = f"{shown(url)} is not a URL with a host"
-        raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
+        raise _invalid(f"{shown(url)} is not a URL with a host")
     return url
 
 
 def _unique(values: list[str]) -> list[str]:
     for index, value in enumerate(values):  # at most 256
         if value in values[:index]:
-            reason = f"{shown(value)} is listed twice"
-            raise PydanticCustomError("field.value", "{reason}", {"reason": reason})
+            raise _invalid(f"{shown(value)} is listed twice")
     return values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.cli.shared.invocation import on_home
@@ -140,7 +141,12 @@ def _quoted(value: Any) -> str:
         case list():
             return f"[{', '.join(_first([_quoted(each) for each in value]))}]"
         case _:
-            return printable(json.dumps(value, ensure_ascii=False), MAX_VALUE)
+            return _scalar(value)
+
+
+@lru_cache(1024, typed=True)  # of a first apply, most changes have the same values
+def _scalar(value: object) -> str:
+    return printable(json.dumps(value, ensure_ascii=False), MAX_VALUE)
 
 
 def _note(note: Note, home: str | None) -> str:

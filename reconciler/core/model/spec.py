@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from reconciler.core.model.json_document import JsonDocument
-from reconciler.core.model.scope import Scope, scope_from_json
+from reconciler.core.model.scope import Scope, scope_from_json, shared
 from reconciler.core.model.times import format_duration, parse_duration, parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def spec_from_json(kind: Kind, document: dict[str, Any]) -> Spec:
         peer=document["peer"],
         subject_user_id=document["subjectUserId"],
         expires_at=parse_rfc3339(document["expiresAt"]),
-        scope=scope_from_json(document["scope"]),
+        scope=shared(scope_from_json(document["scope"])),
         lifetime=parse_duration(document["certificate"]["lifetime"]),
         suspended=document["suspended"],
         protect=document["protect"],

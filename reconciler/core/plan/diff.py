@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.core.model.scope import (
+    REMEMBERED,
     RESOURCE_TYPES,
     VERBS,
     Effect,
@@ -170,11 +172,19 @@ def _declared_by_grant(spec: GrantSpec) -> Iterator[FieldChange]:
         yield FieldChange("suspended", None, True, Effect.NARROWS)
     if spec.protect:
         yield FieldChange("protect", None, True, Effect.NEUTRAL)
-    for resource in spec.scope.resources:
-        effect = compare_resources(None, resource)
-        yield FieldChange(f"scope.resources[{resource.type}]", None, resource.as_json(), effect)
-    rows = spec.scope.max_rows_per_query
-    yield FieldChange("scope.maxRowsPerQuery", None, rows, Effect.WIDENS)
+    yield from _declared_by_scope(spec.scope)
     if spec.lifetime != DEFAULT_LIFETIME:
         lifetime = format_duration(spec.lifetime)
         yield FieldChange("certificate.lifetime", None, lifetime, Effect.NEUTRAL)
+
+
+@lru_cache(REMEMBERED)
+def _declared_by_scope(scope: Scope) -> tuple[FieldChange, ...]:
+    resources = [
+        FieldChange(
+            f"scope.resources[{each.type}]", None, each.as_json(), compare_resources(None, each)
+        )
+        for each in scope.resources
+    ]
+    rows = scope.max_rows_per_query
+    return (*resources, FieldChange("scope.maxRowsPerQuery", None, rows, Effect.WIDENS))

@@ -98,10 +98,8 @@ def test_an_end_is_told_at_30_7_and_1_days_and_when_it_is_moved(rows: Rows) -> N
     declare(3)
     declare(300)
     endings = [each for each in notices(rows) if each[0] == "ending"]
-    assert endings == [
-        *(("ending", "begun", "grant/one"),) * 3,
-        *(("ending", "over", "grant/one"),) * 2,
-    ]
+    begun, over = (("ending", state, "grant/one") for state in ("begun", "over"))
+    assert endings == [*[begun] * 3, *[over] * 2]
     assert "expires at" in last(rows)["items"][0]["text"]
 
 
@@ -142,12 +140,8 @@ def test_a_pause_is_told_after_a_day_and_its_end_if_it_was_told(rows: Rows) -> N
         pause(tx, "user:ada", "a migration")
     look(rows)
     assert notices(rows) == []
-    earlier = f"{datetime.now(UTC) - timedelta(hours=25):%Y-%m-%dT%H:%M:%SZ}"
-    rows.run(
-        "UPDATE federation_applied"
-        " SET paused = jsonb_set(paused, '{at}', to_jsonb(CAST(:at AS text)))",
-        at=earlier,
-    )
+    moved = "jsonb_set(paused, '{at}', to_jsonb(CAST(:at AS text)))"
+    rows.run(f"UPDATE federation_applied SET paused = {moved}", at=in_days(-25 / 24))
     look(rows)
     look(rows)
     assert notices(rows) == [("pause", "begun", "reconciler")]
@@ -185,8 +179,7 @@ def test_failing_is_told_once_by_two_replicas_and_recovered_once_neither_fails(
     one.one_pass()
     assert notices(rows)[2:] == []  # the other still fails
     two.one_pass()
-    again = loop_of(rows, SourceSetting(str(tmp_path)), "loop:c")
-    again.one_pass()
+    loop_of(rows, SourceSetting(str(tmp_path)), "loop:c").one_pass()
     assert notices(rows)[2:] == [("failing", "over", "reconciler")]
     assert last(rows)["title"] == "Recovered: the source is applied again"
 
@@ -238,10 +231,7 @@ def test_a_commit_that_was_overtaken_is_superseded_and_one_that_failed_stays_so(
     checkout.write(one="kind: [")
     failed = checkout.commit("a slip")
     loop.one_pass()
-    assert states(rows) == [
-        *(("commit", "begun"),) * 3,
-        ("failing", "begun"),
-    ]
+    assert states(rows) == [*(("commit", "begun"),) * 3, ("failing", "begun")]
     with rows.database.transaction() as tx:
         resume(tx, "user:ada")
     checkout.write(one=grant_manifest("a", rows=9))

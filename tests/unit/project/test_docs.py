@@ -1,4 +1,4 @@
-"""The documentation: of one mind with the code, and with itself."""
+"""The documentation: of one mind with the code, with the tests and pictures, and with itself."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from reconciler.errors import EXIT_MEANINGS
 from reconciler.web.openapi import CALLS
 from tests.support.project.checkout import ROOT
 from tools import docs
+from tools.pictures import IMAGES, MAX_SIZE, PICTURES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+THREATS: Final = ROOT / "docs" / "threats.md"
 PAGES: Final = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 
+_TEST: Final = re.compile(r"^(?:    )?(?:async )?def (test_\w+)\(", re.MULTILINE)
 _LINK: Final = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 _ELSEWHERE: Final = re.compile(r"(?<![\w.])/(?:work|root|tmp|home)/")
 
@@ -120,3 +123,46 @@ def test_the_tool_says_what_is_stale_and_exits_with_1(tmp_path: Path) -> None:
     assert completed.returncode == 1
     assert "+| 0 | done, or nothing to do |" in completed.stderr
     assert "make docs" in completed.stderr
+
+
+def test_the_tests_that_the_page_of_threats_names_exist() -> None:
+    files = (ROOT / "tests").rglob("test_*.py")
+    known = {name for file in files for name in _TEST.findall(file.read_text(encoding="utf-8"))}
+    named = re.findall(r"`(test_\w+)`", THREATS.read_text(encoding="utf-8"))
+    assert len(named) > 50
+    assert set(named) - known == set()
+
+
+def test_each_threat_has_a_mechanism_and_a_test() -> None:
+    for line in THREATS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("|") and not line.startswith(("|--", "| they try", "| it tries")):
+            threat, mechanism, tests = (cell.strip() for cell in line.strip("|").split(" | "))
+            assert threat, line
+            assert mechanism, line
+            assert re.fullmatch(r"(`test_\w+` ?)+", tests), line
+
+
+def test_each_line_of_security_leads_to_a_threat() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    defended = text.partition("## What is defended")[2].partition("## What is not")[0]
+    rows = [line for line in defended.splitlines() if line.startswith("| ")]
+    limits = re.findall(
+        r"^- .*?(?=^- |\n\n)", text.partition("## What is not")[2], re.MULTILINE | re.DOTALL
+    )
+    assert len(rows) > 5
+    assert len(limits) > 3
+    for each in (*rows[1:], *limits):  # the first is the head of the table
+        assert "(docs/threats.md#" in each, each
+
+
+def test_the_readme_shows_the_pictures_that_are_taken_and_no_others() -> None:
+    shown = re.findall(r"!\[[^]]{20,}\]\((docs/images/[^)]+)\)", (ROOT / "README.md").read_text())
+    assert shown == [f"docs/images/{name}" for name, *_ in PICTURES]
+    assert {each.name for each in IMAGES.iterdir()} == {name for name, *_ in PICTURES}
+
+
+def test_each_picture_is_a_small_png() -> None:
+    for name, *_ in PICTURES:
+        content = (IMAGES / name).read_bytes()
+        assert content.startswith(b"\x89PNG\r\n")
+        assert len(content) < MAX_SIZE

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from reconciler.operations.endpoint import PROGRAM
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.gateways.gateway import TestGateway, gateway_folder
@@ -38,12 +39,17 @@ def everything(gateway: TestGateway) -> Any:
     return (gateway.document("grant", "list"), gateway.document("peer", "list"))
 
 
+def worker_processes(gateway: TestGateway) -> list[int]:
+    return [pid for pid, line in gateway.processes().items() if PROGRAM in line]
+
+
 def test_after_a_kill_up_works_and_everything_is_still_there(gamma: TestGateway) -> None:
-    first = gamma.start_up()
+    first = gamma.start_up(MOSAIC_WORKERS="2")
     gamma.enroll("one")
     before = everything(gamma)
     first.stop(signal.SIGKILL)
     assert gamma.child("postgres"), "it was left behind"
+    wait_until(lambda: not worker_processes(gamma), "who shared its endpoint ends by itself")
     assert everything(gamma) == before, "commands work with what a kill left behind"
 
     with gamma.up():
@@ -70,7 +76,8 @@ def test_after_a_kill_of_all_of_it_up_works(gamma: TestGateway) -> None:
 
 
 def test_ctrl_c_ends_all_of_it_in_time_whatever_its_clients_do(gamma: TestGateway) -> None:
-    running = gamma.start_up()
+    running = gamma.start_up(MOSAIC_WORKERS="2")
+    assert len(worker_processes(gamma)) == 1
     parts = urlsplit(gamma.public_url)
     assert parts.hostname is not None
     with (

@@ -10,7 +10,6 @@ import asyncio
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,7 @@ from reconciler.web.private.access import Access
 from reconciler.web.private.app import PrivateApp
 from reconciler.web.private.server import bind_private, serve_private
 from tests.support.gateways.certified import Certified, certify
-from tests.support.gateways.endpoints import database
+from tests.support.gateways.endpoints import scratch_database
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
@@ -41,22 +40,19 @@ MAX_TAIL: Final = 20  # times the median, at the 99th percentile
 
 def figures() -> list[Figure]:
     """Return the figures of this subject."""
-    with tempfile.TemporaryDirectory(prefix="mosaic-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # as root, the database server runs as another account
-        with database(folder) as url:
-            rows = Rows(url)
-            names = [f"grant-{number}" for number in range(CERTIFICATES)]
-            rows.apply(peer_manifest(), *(grant_manifest(each) for each in names))
-            certificates = [certify(rows, each) for each in names]
-            with _serving("check", url) as check, _serving("constant", url) as constant:
-                figure = compare(
-                    f"{CHECKS:,} checks, {CLIENTS} clients",
-                    check.serve,
-                    "a constant answer and SELECT 1",
-                    constant.serve,
-                    lambda: [_request(each) for each in certificates],
-                )
+    with scratch_database() as (_, url):
+        rows = Rows(url)
+        names = [f"grant-{number}" for number in range(CERTIFICATES)]
+        rows.apply(peer_manifest(), *(grant_manifest(each) for each in names))
+        certificates = [certify(rows, each) for each in names]
+        with _serving("check", url) as check, _serving("constant", url) as constant:
+            figure = compare(
+                f"{CHECKS:,} checks, {CLIENTS} clients",
+                check.serve,
+                "a constant answer and SELECT 1",
+                constant.serve,
+                lambda: [_request(each) for each in certificates],
+            )
     tail = statistics.median(check.tails)
     assert tail < MAX_TAIL, f"the 99th percentile is {tail:.1f} times the median"
     cpu = statistics.median(

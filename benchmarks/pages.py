@@ -5,10 +5,8 @@ Each must be there within a second.
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.measure import Figure, compare
@@ -17,7 +15,7 @@ from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.views.status import status
 from reconciler.web.private.pages import documents
 from reconciler.web.private.pages.query import Query
-from tests.support.gateways.endpoints import database
+from tests.support.gateways.endpoints import scratch_database
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.gateways.private_server import serving_private
 
@@ -101,11 +99,8 @@ def _get(client: httpx.Client, path: str) -> None:
 @contextmanager
 def _gateway() -> Iterator[tuple[str, httpx.Client]]:
     """Serve the pages of a database with the grants until the block ends."""
-    with tempfile.TemporaryDirectory(prefix="mosaic-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # as root, the database server runs as another account
-        with database(folder) as url:
-            manifests = (grant_manifest(f"grant-{number}") for number in range(GRANTS))
-            Rows(url).apply(peer_manifest(), *manifests)
-            with serving_private(url) as running, running.client() as client:
-                yield url, client
+    with scratch_database() as (_, url):
+        manifests = (grant_manifest(f"grant-{number}") for number in range(GRANTS))
+        Rows(url).apply(peer_manifest(), *manifests)
+        with serving_private(url) as running, running.client() as client:
+            yield url, client

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.manifests import GRANT, PEER
 from benchmarks.processes import Commands, Usage, pair
 from benchmarks.revocations import certificates_of
-from tests.support.gateways.endpoints import database
+from tests.support.gateways.endpoints import scratch_database
 from tests.support.gateways.enrollee import Rows
 
 if TYPE_CHECKING:
@@ -47,18 +46,15 @@ def make_source(folder: Path, grants: int) -> None:
 @contextmanager
 def gateway(grants: int, *, applied: bool = True) -> Iterator[Commands]:
     """Give commands beside an applied source, `manifests`, with a home for the caches."""
-    with tempfile.TemporaryDirectory(prefix="mosaic-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # as root, the database server runs as another account
-        with database(folder) as url:
-            home = folder / "work" / ".mosaic"
-            home.mkdir(0o700, parents=True)
-            (home / "mosaic.toml").write_text("")
-            make_source(folder / "work" / "manifests", grants)
-            commands = Commands(home.parent, {"MOSAIC_DATABASE_URL": url})
-            if applied:
-                commands.mosaic("apply", "--yes", "manifests")
-            yield commands
+    with scratch_database() as (folder, url):
+        home = folder / "work" / ".mosaic"
+        home.mkdir(0o700, parents=True)
+        (home / "mosaic.toml").write_text("")
+        make_source(folder / "work" / "manifests", grants)
+        commands = Commands(home.parent, {"MOSAIC_DATABASE_URL": url})
+        if applied:
+            commands.mosaic("apply", "--yes", "manifests")
+        yield commands
 
 
 def make_warm(commands: Commands) -> None:

@@ -7,17 +7,15 @@ of large tables that were read without an index, for the work of all kinds toget
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.store.issuance.revocation_queue import claim_revocations
 from reconciler.store.views.grants import show_grant
-from tests.support.gateways.endpoints import database
+from tests.support.gateways.endpoints import scratch_database
 from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
 from tests.support.gateways.step_ca import authority
 from tests.support.gateways.web_server import Parts, serving
@@ -108,18 +106,14 @@ def figures() -> Iterator[Growth]:
 
 @contextmanager
 def _running() -> Iterator[tuple[Rows, httpx.Client]]:
-    with tempfile.TemporaryDirectory(prefix="mosaic-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # as root, the database server runs as another account
-        (folder / "ca").mkdir()
-        with database(folder) as url, authority(folder / "ca") as ca:
-            rows = Rows(url)
-            owners = [grant_manifest(f"old-{number}") for number in range(OWNERS)]
-            new = [grant_manifest(f"new-{number}") for number in range(4 * TIMES)]
-            rows.apply(peer_manifest(), *owners, *new)
-            parts = Parts(url, ca.roots, ca.client)
-            with serving(parts) as running, running.client() as client:
-                yield rows, client
+    with scratch_database() as (folder, url), authority(folder / "ca") as ca:
+        rows = Rows(url)
+        owners = [grant_manifest(f"old-{number}") for number in range(OWNERS)]
+        new = [grant_manifest(f"new-{number}") for number in range(4 * TIMES)]
+        rows.apply(peer_manifest(), *owners, *new)
+        parts = Parts(url, ca.roots, ca.client)
+        with serving(parts) as running, running.client() as client:
+            yield rows, client
 
 
 def _grow(rows: Rows, first: int, last: int) -> int:

@@ -8,7 +8,6 @@ revoked half-way. The machine's own bytes are counted: those of step-ca's proces
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals
 from reconciler.loops.workers import run_workers
 from reconciler.reconcile import ApplyOptions
-from tests.support.gateways.endpoints import database
+from tests.support.gateways.endpoints import scratch_database
 from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
 from tests.support.gateways.step_ca import authority
 from tests.support.gateways.web_server import Parts, Running, serving
@@ -73,15 +72,11 @@ class Line:
 
 def figures() -> Iterator[Line]:
     """Yield the lines of this subject; fail where something waits too long."""
-    with tempfile.TemporaryDirectory(prefix="mosaic-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # as root, the database server runs as another account
-        (folder / "ca").mkdir()
-        with database(folder) as url, authority(folder / "ca", period="30s") as ca:
-            rows = Rows(url)
-            parts = Parts(url, ca.roots, ca.client)
-            with serving(parts) as running, running.client() as client:
-                yield from _measure(rows, parts, running, client, ca)
+    with scratch_database() as (folder, url), authority(folder / "ca", period="30s") as ca:
+        rows = Rows(url)
+        parts = Parts(url, ca.roots, ca.client)
+        with serving(parts) as running, running.client() as client:
+            yield from _measure(rows, parts, running, client, ca)
 
 
 def certificates_of(chosen: str) -> str:

@@ -91,7 +91,6 @@ def gateway(endpoints: int, *others: dict[str, str], **settings: str) -> Iterato
         rows = Rows(stack.enter_context(database(folder)))
         own = (*({} for _ in range(endpoints)), *others)
         ports = tuple(free_port() for _ in own)
-        (folder / "ca").mkdir()
         url = f"https://127.0.0.1:{ports[0]}"
         ca = stack.enter_context(authority(folder / "ca", url))
         environ = _settings(folder, rows.url, url, ca) | settings
@@ -141,3 +140,13 @@ def database(folder: Path) -> Iterator[str]:
     with running_cluster(folder) as cluster:
         upgrade(Database(cluster.url(), "tests"))
         yield cluster.url()
+
+
+@contextmanager
+def scratch_database() -> Iterator[tuple[Path, str]]:
+    """Run such a database in a temporary folder; give both."""
+    with tempfile.TemporaryDirectory(prefix="mosaic-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # as root, the database server runs as another account
+        with database(folder) as url:
+            yield folder, url

@@ -100,6 +100,7 @@ def authority(
 
     It makes its list every `period`, each `valid` for so long.
     """
+    folder.mkdir(exist_ok=True)
     material = new_ca("Test", datetime.now(UTC))
     address = f"127.0.0.1:{free_port()}"
     placement = CaPlacement(

@@ -135,7 +135,7 @@ async def _serve(kind: str, url: str) -> None:
 def _constant(reader: Reader) -> ASGIApp:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"15")]
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - of ASGI
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await reader.rows("SELECT 1")
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"holds": true}'})

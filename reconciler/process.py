@@ -97,7 +97,7 @@ def run_process(
 
 def _file_of(content: bytes) -> BinaryIO:
     """Return a file in memory, which needs no folder that can be written to."""
-    file = open(os.memfd_create("stdin"), "w+b")  # noqa: PTH123, SIM115 - it has no path
+    file = os.fdopen(os.memfd_create("stdin"), "w+b")
     file.write(content)
     file.seek(0)
     return file

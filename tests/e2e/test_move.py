@@ -186,11 +186,10 @@ def test_every_live_certificate_holds_at_every_step_of_a_move(
         mover.all_hold(tmp_path, old, new)
         gateway.ok("grant", "revoke", "three", "--reason", "moved", "--yes")
         revoked = mover.live.pop("three")
-        for url in (old, new):
-            wait_until(
-                lambda url=url: "revoked" in mover.judge(tmp_path, url, revoked),  # type: ignore[misc]  # a default argument
-                f"revoked by the list at {url}",
-            )
+        wait_until(
+            lambda: all("revoked" in mover.judge(tmp_path, url, revoked) for url in (old, new)),
+            "revoked by the lists at both URLs",
+        )
         mover.all_hold(tmp_path, old, new)
         (result,) = (
             f for f in gateway("doctor", "--output", "json").document if "a move is" in f["detail"]

@@ -146,7 +146,7 @@ def _sqlstate(message: str, conninfo: str) -> str | None:
 def _ask_sqlstate(conninfo: str) -> str | None:
     """Connect once more, and read the refusal in libpq's trace of its protocol."""
     deadline = time.monotonic() + DIAGNOSIS_S
-    with open(os.memfd_create("libpq-trace"), "rb") as trace:  # noqa: PTH123 - it has no path
+    with os.fdopen(os.memfd_create("libpq-trace"), "rb") as trace:
         connection = pq.PGconn.connect_start(conninfo.encode())
         try:
             if connection.status == pq.ConnStatus.BAD:

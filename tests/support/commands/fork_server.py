@@ -167,7 +167,7 @@ def _forked(request: Any, descriptors: list[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(environ)
     tempfile.tempdir = None
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, open until the end
+    sys.stdin = os.fdopen(0, closefd=False)
     return [*arguments]
 
 

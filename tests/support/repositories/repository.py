@@ -35,10 +35,10 @@ class Checkout:
     def url(self) -> str:
         return f"file://{self.path}"
 
-    def git(self, *args: str, input: bytes | None = None) -> str:  # noqa: A002 - as subprocess
+    def git(self, *args: str, content: bytes | None = None) -> str:
         who = ("-c", "user.name=Ada Lovelace", "-c", "user.email=ada@alpha.example")
         done = subprocess.run(
-            ["git", *who, *args], cwd=self.path, input=input, capture_output=True, check=False
+            ["git", *who, *args], cwd=self.path, input=content, capture_output=True, check=False
         )
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode().strip()
@@ -62,7 +62,7 @@ class Checkout:
 
     def object(self, kind: str, content: bytes) -> str:
         """Store an object as it is, however wrong; return its hash."""
-        return self.git("hash-object", "-w", "-t", kind, "--literally", "--stdin", input=content)
+        return self.git("hash-object", "-w", "-t", kind, "--literally", "--stdin", content=content)
 
     def tree(self, *entries: tuple[str, bytes, str]) -> str:
         """Store a tree of (mode, name, hash), in that order, whatever git would say to it."""

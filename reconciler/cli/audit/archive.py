@@ -28,7 +28,7 @@ from reconciler.cli.terminal.confirmation import confirm
 from reconciler.core.model.text import counted
 from reconciler.core.model.times import rfc3339
 from reconciler.operations.audit.archive import archive_records
-from reconciler.store.audit.certificates import count_over
+from reconciler.store.audit.certificates import count_ended
 from reconciler.store.audit.removal import records_before, require_owner
 from reconciler.store.locks import actor_of
 
@@ -69,17 +69,15 @@ def command(file: str, before: int | datetime | timedelta, *, yes: bool) -> None
         with database.transaction() as tx:
             require_owner(tx)
             first_to_stay = before if isinstance(before, int) else absolute(tx, before, "--before")
-            chosen = records_before(tx, first_to_stay)
-            certificates = count_over(tx, chosen.at)
-        first, last = chosen.after.seq + 1, chosen.last.seq
-        click.echo(
-            f"{counted(chosen.count, 'record')}: {first:,} to {last:,}, until {rfc3339(chosen.at)}",
-            err=True,
-        )
+            selection = records_before(tx, first_to_stay)
+            certificates = count_ended(tx, selection.at)
+        records = counted(selection.count, "record")
+        numbers = f"{selection.after.seq + 1:,} to {selection.last.seq:,}"
+        click.echo(f"{records}: {numbers}, until {rfc3339(selection.at)}", err=True)
         if certificates:
             what = counted(certificates, "certificate")
             click.echo(f"the texts of {what} that had ended by then, and are revoked", err=True)
         confirm(f"Move them out of the database, into {path}?", yes=yes)
-        archive = archive_records(database, chosen, path, actor_of("user"))
-    click.echo(f"moved {counted(chosen.count, 'record')} to {path}, {archive.sha256}")
+        archive = archive_records(database, selection, path, actor_of("user"))
+    click.echo(f"moved {records} to {path}, {archive.sha256}")
     print_hint("keep the file: `mosaic federation audit verify --archive FILE` follows it")

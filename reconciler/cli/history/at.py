@@ -46,7 +46,7 @@ def command(moment: datetime | timedelta, archives: tuple[Path, ...], output: st
     if output != "table":
         print_document(document, output)
         return
-    click.echo(f"at {document['at']}; {document['seq']:,} records verified", err=True)
+    click.echo(f"at {document['at']}; verified up to record {document['seq']:,}", err=True)
     for kind in document["unread"]:
         click.echo(
             f"{kind}: records of an earlier version, which name no row, are left out", err=True

@@ -1,4 +1,4 @@
-"""Records of the audit log, and what is over of certificates, moved from the database to a file.
+"""Records of the audit log and texts of ended certificates, moved from the database to a file.
 
 (1) write the records to a file beside its place, and then the texts of certificates that had ended
     by the last of them, and are revoked at the CA; sync it, and give it its name
@@ -35,50 +35,50 @@ if TYPE_CHECKING:
 FORGET_EVERY: Final = 50  # pages: the serials of millions of records would need much memory
 
 
-def archive_records(database: Database, chosen: RecordRange, path: Path, actor: str) -> Archive:
-    """Move the chosen records to a file, which is new, or has them already.
+def archive_records(database: Database, selection: RecordRange, path: Path, actor: str) -> Archive:
+    """Move records to a file, which is new, or has them already.
 
     Raises:
         Refused: `file_unusable`, `audit_broken`; `state_conflict`: others were archived meanwhile.
     """
-    exists = not _write(database, chosen, path)  # (1)
+    exists = not _write(database, selection, path)  # (1)
     try:
         file = ArchiveFile(path)
-        state = _folded(database, chosen, file)  # (2)
+        state = _folded(database, selection, file)  # (2)
     except Refused as error:
         if not exists:
             raise
         hint = "nothing was changed; name another file"
         raise Refused("file_unusable", f"{path} exists: {error.message}", hint=hint) from error
-    if file.last != chosen.last:
+    if file.last != selection.last:
         raise Refused(
             "file_unusable",
-            f"{path} exists, and ends with record {file.last.seq:,}, expected {chosen.last.seq:,}",
+            f"{path} exists, with records to {file.last.seq:,}, expected {selection.last.seq:,}",
             hint=f"name another file, or archive what it has: --before {file.last.seq + 1}",
         )
     archive = Archive(
-        chosen.after.seq + 1, file.last, chosen.log, chosen.at, path.name, file.digest
+        selection.after.seq + 1, file.last, selection.log, selection.at, path.name, file.digest
     )
     with database.transaction(unlimited=True) as tx:
         for certificates in file.certificates():
-            remove_texts(tx, chosen.at, certificates)
-        remove(tx, chosen, archive, state, actor)  # (3)
+            remove_texts(tx, selection.at, certificates)
+        remove(tx, selection, archive, state, actor)  # (3)
     return archive
 
 
-def _write(database: Database, chosen: RecordRange, path: Path) -> bool:
+def _write(database: Database, selection: RecordRange, path: Path) -> bool:
     """Write the records; if the file exists, return False and change nothing."""
     try:
         with file_beside(path) as file, database.transaction(unlimited=True) as tx:
-            last = chosen.after
-            for page in record_pages(tx, last.seq, chosen.last.seq):
+            last = selection.after
+            for page in record_pages(tx, last.seq, selection.last.seq):
                 count, chain_break = check_records(last, page)
                 if chain_break is not None:
-                    require_unchanged(tx, chosen)
+                    require_unchanged(tx, selection)
                     raise broken(chain_break)
                 file.writelines(map(line_of, page))
                 last = Head(page[count - 1].seq, page[count - 1].hash)
-            for certificates in certificate_pages(tx, chosen.at):
+            for certificates in certificate_pages(tx, selection.at):
                 file.writelines(map(certificate_line, certificates))
     except FileExistsError:
         return False
@@ -87,15 +87,15 @@ def _write(database: Database, chosen: RecordRange, path: Path) -> bool:
     return True
 
 
-def _folded(database: Database, chosen: RecordRange, file: ArchiveFile) -> AuditState:
+def _folded(database: Database, selection: RecordRange, file: ArchiveFile) -> AuditState:
     """Return what all records up to the end of the file say, of what has not ended by then."""
     with database.transaction() as tx:
-        previous = chosen.previous
+        previous = selection.previous
         state = archived_state(tx, previous) if previous is not None else AuditState()
-        serials = serials_after(tx, chosen.at)
-    for count, page in enumerate(file.pages(chosen.after), 1):
+        serials = serials_after(tx, selection.at)
+    for count, page in enumerate(file.pages(selection.after), 1):
         extend(state, page)
         if count % FORGET_EVERY == 0:
-            state.forget_ended(serials, chosen.at)
-    state.forget_ended(serials, chosen.at)
+            state.forget_ended(serials, selection.at)
+    state.forget_ended(serials, selection.at)
     return state

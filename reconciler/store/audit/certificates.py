@@ -1,7 +1,6 @@
-"""The texts of certificates that are of no use any more, on their way into an archive.
+"""The texts of certificates that have ended and are revoked at the CA, on their way to an archive.
 
-A row keeps its serial, its fingerprint, its key and its times: what the texts are read for is over
-once the certificate has ended and is revoked at the CA.
+Nothing reads them any more. A row keeps its serial, its fingerprint, its key and its times.
 """
 
 from __future__ import annotations
@@ -18,26 +17,26 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 PAGE: Final = 1000  # rows
-_OVER: Final = "status = 'revoked' AND not_after < :at AND answer <> ''"
+_ENDED: Final = "status = 'revoked' AND not_after < :at AND answer <> ''"
 _TEXTS: Final = f"""
 SELECT serial, fingerprint, csr_pem, cert_pem, chain_pem, answer FROM federation_certificates
-WHERE {_OVER} AND serial > :after ORDER BY serial LIMIT :page
+WHERE {_ENDED} AND serial > :after ORDER BY serial LIMIT :page
 """
-# by the texts too: those that the file has are removed, and no others
+# compared by the texts too: only what the file has is removed
 _REMOVE: Final = f"""
 WITH filed AS (SELECT * FROM jsonb_to_recordset(CAST(:documents AS jsonb)) AS f (serial text,
         fingerprint text, csr_pem text, cert_pem text, chain_pem text, answer text)),
     locked AS (SELECT c.id FROM federation_certificates AS c JOIN filed AS f USING (serial,
-        fingerprint, csr_pem, cert_pem, chain_pem, answer) WHERE {_OVER}
+        fingerprint, csr_pem, cert_pem, chain_pem, answer) WHERE {_ENDED}
         ORDER BY c.id FOR NO KEY UPDATE OF c)
 UPDATE federation_certificates AS c SET csr_pem = '', cert_pem = '', chain_pem = '', answer = ''
 FROM locked WHERE c.id = locked.id
 """
 
 
-def count_over(tx: Tx, at: datetime) -> int:
+def count_ended(tx: Tx, at: datetime) -> int:
     """Return how many certificates have texts, had ended by a moment, and are revoked at the CA."""
-    statement = f"SELECT count(*) AS count FROM federation_certificates WHERE {_OVER}"
+    statement = f"SELECT count(*) AS count FROM federation_certificates WHERE {_ENDED}"
     count: int = tx.one(statement, at=at)["count"]
     return count
 

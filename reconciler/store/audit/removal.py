@@ -93,13 +93,13 @@ def records_before(tx: Tx, before: int | datetime) -> RecordRange:
     return RecordRange(previous, Head(row["seq"], bytes(row["hash"])), row["at"], log)
 
 
-def require_unchanged(tx: Tx, chosen: RecordRange) -> None:
-    """Raise where others have archived records since these were chosen.
+def require_unchanged(tx: Tx, selection: RecordRange) -> None:
+    """Raise where others have archived records since these were selection.
 
     Raises:
         Refused: `state_conflict`.
     """
-    if newest_archive(tx) != chosen.previous:
+    if newest_archive(tx) != selection.previous:
         raise Refused(
             "state_conflict",
             "other records were archived meanwhile",
@@ -113,14 +113,14 @@ def serials_after(tx: Tx, at: datetime) -> frozenset[str]:
     return frozenset(row["serial"] for row in rows)
 
 
-def remove(tx: Tx, chosen: RecordRange, archive: Archive, state: AuditState, actor: str) -> None:
+def remove(tx: Tx, selection: RecordRange, archive: Archive, state: AuditState, actor: str) -> None:
     """Remove the records of an archive, and append the record of that.
 
     Raises:
         Refused: `state_conflict`: others were archived meanwhile; `audit_broken`.
     """
     tx.run("LOCK TABLE federation_audit_archives IN SHARE ROW EXCLUSIVE MODE")  # not two at once
-    require_unchanged(tx, chosen)
+    require_unchanged(tx, selection)
     if not audit.has_record(tx, archive.last):
         raise broken(ChainBreak(archive.last.seq, "it is not the one that was archived"))
     text = canonical_json(state.as_json())
@@ -143,8 +143,8 @@ def remove(tx: Tx, chosen: RecordRange, archive: Archive, state: AuditState, act
         first=archive.first,
         last=archive.last.seq,
     )
-    if removed != chosen.count:
-        reason = f"{removed:,} records were there, the archive has {chosen.count:,}"
+    if removed != selection.count:
+        reason = f"{removed:,} records were there, the archive has {selection.count:,}"
         raise broken(ChainBreak(archive.first, reason))
     tx.run(
         "UPDATE federation_control SET oldest_migration = greatest(oldest_migration, :oldest)",

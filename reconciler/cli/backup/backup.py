@@ -98,7 +98,7 @@ def _check(path: Path) -> None:
 def _postgres() -> NamedServer | None:
     try:
         return read_settings().postgres_bin
-    except NeedsEdit:
+    except NeedsEdit:  # a backup is checked on a machine that has no gateway too
         return None
 
 

@@ -86,7 +86,7 @@ def _runs_on(settings: Settings, places: CrlLocations) -> bool:
     """Tell whether the CA runs, and on these places."""
     try:
         return asyncio.run(ask_places(settings)) == places
-    except MosaicError:
+    except MosaicError:  # one that does not run reads its new ca.json when it starts
         return False
 
 

@@ -135,7 +135,7 @@ def source_of_path(path: str) -> SourceSetting:
     """Return the source that a command's PATH names, regardless of the settings."""
     try:
         cache = read_settings().cache
-    except NeedsEdit:
+    except NeedsEdit:  # a PATH is read without any settings
         cache = None
     return _source_at(path, cache)
 

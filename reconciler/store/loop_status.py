@@ -14,12 +14,6 @@ from reconciler.errors import InvalidManifests, Refused, Retry
 from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
 from reconciler.store.notices import conditions
-from reconciler.store.notices.outcomes import (
-    SILENT_AFTER,
-    begin_failure,
-    recover,
-    settle_commits,
-)
 
 if TYPE_CHECKING:
     from reconciler.core.audit.events import ConditionBegun, ConditionEnded
@@ -144,20 +138,22 @@ def _failing(tx: Tx, ended: Pass) -> list[ConditionBegun]:
         )
         if row is None:
             return []
-    return begin_failure(tx, ended.source, failure, ended.commit)
+    return conditions.begin_failure(tx, ended.source, failure, ended.commit)
 
 
 def _recovered(tx: Tx, ended: Pass) -> list[ConditionEnded]:
     commit = ended.commit
-    settled = settle_commits(tx, commit, ended.commit_read_at) if commit is not None else []
-    return [*settled, *recover(tx, ended.actor)]
+    settled = (
+        conditions.settle_commits(tx, commit, ended.commit_read_at) if commit is not None else []
+    )
+    return [*settled, *conditions.recover(tx, ended.actor)]
 
 
 def record_refusal(
     tx: Tx, actor: str, source: str, refusal: Refused, commit: Commit | None
 ) -> None:
     """Record that an apply of a person was refused; again, it is recorded once."""
-    audit.append(tx, actor, begin_failure(tx, source, refusal, commit))
+    audit.append(tx, actor, conditions.begin_failure(tx, source, refusal, commit))
 
 
 def record_stop(tx: Tx, actor: str) -> None:
@@ -175,7 +171,7 @@ def passes(tx: Tx) -> list[dict[str, Any]]:
         " next_at, problems, problem_count,"
         " clock_timestamp() > at + greatest(3 * every, CAST(:silent AS interval)) AS silent"
         " FROM federation_reconcilers ORDER BY at DESC, actor",
-        silent=SILENT_AFTER,
+        silent=conditions.SILENT_AFTER,
     )
 
 

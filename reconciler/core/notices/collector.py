@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.text import counted
-from reconciler.core.notices.changes import shown_text
-from reconciler.core.notices.conditions import condition_title
 from reconciler.core.notices.derive import part_of
 from reconciler.core.notices.model import MAX_ITEMS, Item, Notice, NoticeEvent, NoticeState
+from reconciler.core.notices.wording import condition_title, shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.audit import certificate_events, row_events
 from reconciler.core.audit.events import ConditionBegun, ConditionEnded
 from reconciler.core.model.times import rfc3339
-from reconciler.core.notices.changes import changes_text, effect_of, shown_fields, shown_text
-from reconciler.core.notices.conditions import condition_items
 from reconciler.core.notices.model import ONE_COMMIT, Item, NoticeEvent, NoticeState
+from reconciler.core.notices.wording import (
+    changes_text,
+    condition_items,
+    effect_of,
+    shown_fields,
+    shown_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

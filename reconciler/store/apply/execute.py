@@ -34,7 +34,6 @@ from reconciler.store.apply.rows import (
 from reconciler.store.audit import log as audit
 from reconciler.store.db import new_id
 from reconciler.store.notices import conditions
-from reconciler.store.notices.outcomes import recover
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -89,7 +88,7 @@ def carry_out(
     if notifies and provenance.commit is not None:  # their notice tells that the commit is applied
         conditions.forget(tx, NoticeEvent.COMMIT, [provenance.commit.id])
     # conditions are locked in the order of `record_pass`
-    recovered = recover(tx, provenance.actor) if recovers else []
+    recovered = conditions.recover(tx, provenance.actor) if recovers else []
     events = chain(
         *(before, recovered, revoked_grants, revoked_peers),
         _change_events(changed, provenance, ids),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.times import parse_rfc3339, rfc3339
-from reconciler.core.notices.conditions import PAUSE_AGE, days_left
 from reconciler.core.notices.model import MAX_FIELDS, NoticeEvent
+from reconciler.core.notices.wording import PAUSE_AGE, days_left
 from reconciler.store.notices import conditions
 
 if TYPE_CHECKING:

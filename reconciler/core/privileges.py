@@ -1,6 +1,6 @@
 """The database's roles, and what each may do with each table, view and function: the one table.
 
-Nothing is open that is not named here. `store/roles.py` makes the database so, and a test tries
+Nothing is open that is not named here. `store/roles/making.py` makes the database so, and a test tries
 every verb as every role.
 """
 

@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 
 
 def test_the_folder_of_a_peer_appears_and_goes_with_it(pair: Pair) -> None:
-    invitation = pair.create("kept-folder")
+    invitation = pair.create("credentials-folder")
     with gateway_folder("gamma") as gamma:
         gamma.ok("init")
-        kept = gamma.cwd / "credentials"
+        folder = gamma.cwd / "credentials"
         hook = f"touch {gamma.cwd / 'reloaded'}"
-        with gamma.up(MOSAIC_CREDENTIALS_DIR=str(kept), MOSAIC_CREDENTIALS_EXEC=hook):
+        with gamma.up(MOSAIC_CREDENTIALS_DIR=str(folder), MOSAIC_CREDENTIALS_EXEC=hook):
             gamma.ok("peer", "add", invitation, "--name", "alpha")
-            wait_until((kept / "alpha" / "grant.json").exists, "its folder is written")
-            document = json.loads((kept / "alpha" / "grant.json").read_text())
+            wait_until((folder / "alpha" / "grant.json").exists, "its folder is written")
+            document = json.loads((folder / "alpha" / "grant.json").read_text())
             shown = gamma.document("peer", "show", "alpha")
             assert document["certificate"] == shown["certificate"]
             wait_until((gamma.cwd / "reloaded").exists, "the hook has run")
             assert gamma.document("status")["outbound"] == []
 
-            pair.alpha.ok("grant", "suspend", "kept-folder")
+            pair.alpha.ok("grant", "suspend", "credentials-folder")
             refreshed = gamma.document("peer", "show", "alpha", "--refresh")
             assert refreshed["withdrawn"]["what"] == "suspended"
-            assert (kept / "alpha" / "tls.key").exists(), "a suspended grant may be resumed"
+            assert (folder / "alpha" / "tls.key").exists(), "a suspended grant may be resumed"
 
-            pair.alpha.ok("grant", "revoke", "kept-folder", "--yes")
+            pair.alpha.ok("grant", "revoke", "credentials-folder", "--yes")
             gamma.ok("peer", "show", "alpha", "--refresh")
-            wait_until(lambda: not (kept / "alpha").exists(), "its folder is removed")
+            wait_until(lambda: not (folder / "alpha").exists(), "its folder is removed")

@@ -1,7 +1,7 @@
 """The database's roles, and what each may do with each table, view and function: the one table.
 
-Nothing is open that is not named here. `store/roles/making.py` makes the database so, and a test tries
-every verb as every role.
+Nothing is open that is not named here. `store/roles/making.py` makes the database so, and a
+test tries every verb as every role.
 """
 
 from __future__ import annotations

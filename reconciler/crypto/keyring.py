@@ -94,11 +94,12 @@ class FileKeyring:
             raise _invalid(f"{folder / 'primary'} names the key {named}, which is not there")
         return cls(keys, primary)
 
-    def wrap(self, data_key: bytes, context: bytes) -> bytes:
-        """Return `data_key` wrapped under the primary key and bound to `context`."""
+    def wrap(self, data_key: bytes, context: bytes) -> tuple[str, bytes]:
+        """Return the id of the primary key, and `data_key` wrapped by it, bound to `context`."""
         salt, nonce = os.urandom(_SALT), os.urandom(_NONCE)
         wrapping, commitment = _derive(self._keys[self._primary], salt, context)
-        return salt + commitment + nonce + AESGCM(wrapping).encrypt(nonce, data_key, context)
+        box = AESGCM(wrapping).encrypt(nonce, data_key, context)
+        return self._primary, salt + commitment + nonce + box
 
     def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
         """Return the data key that the key `key_id` wrapped for `context`.
@@ -118,6 +119,33 @@ class FileKeyring:
             return AESGCM(wrapping).decrypt(nonce, rest[_COMMITMENT + _NONCE :], context)
         except (InvalidTag, ValueError):  # ValueError: cut so short that the nonce is none
             raise _invalid(f"a data key wrapped under {key_id!r} was altered") from None
+
+
+class KeyringFolder:
+    """The keyring of a folder as it is at each use, for a process that outlives a rotation.
+
+    One that went on with what it had read would seal with a key that has been retired since.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def primary(self) -> str:
+        """The id of the key that wraps from now on."""
+        return FileKeyring.load(self._folder).primary
+
+    def wrap(self, data_key: bytes, context: bytes) -> tuple[str, bytes]:
+        """Return the id of the primary key, and `data_key` wrapped by it, bound to `context`."""
+        return FileKeyring.load(self._folder).wrap(data_key, context)
+
+    def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
+        """Return the data key that the key `key_id` wrapped for `context`.
+
+        Raises:
+            NeedsEdit: `keyring_invalid`: as `FileKeyring.load` and `FileKeyring.unwrap`.
+        """
+        return FileKeyring.load(self._folder).unwrap(key_id, wrapped, context)
 
 
 def add_key(folder: Path) -> str:

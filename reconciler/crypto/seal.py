@@ -35,8 +35,8 @@ class KeyWrapper(Protocol):
     def primary(self) -> str:
         """The id of the key that wraps from now on."""
 
-    def wrap(self, data_key: bytes, context: bytes) -> bytes:
-        """Return `data_key` wrapped under the primary key and bound to `context`."""
+    def wrap(self, data_key: bytes, context: bytes) -> tuple[str, bytes]:
+        """Return the id of the primary key, and `data_key` wrapped by it, bound to `context`."""
 
     def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
         """Return the data key; raise `NeedsEdit` (`keyring_invalid`) where it cannot."""
@@ -63,8 +63,8 @@ def seal(value: bytes, context: SealContext, keys: KeyWrapper) -> bytes:
     """Return `value` sealed for its place."""
     data_key = AESGCM.generate_key(DATA_KEY_BYTES * 8)
     bound = context.as_bytes()
-    wrapped = keys.wrap(data_key, bound)
-    key_id = keys.primary.encode()
+    primary, wrapped = keys.wrap(data_key, bound)
+    key_id = primary.encode()
     nonce = os.urandom(NONCE_BYTES)
     head = MAGIC + bytes([len(key_id)]) + key_id + len(wrapped).to_bytes(2, "big") + wrapped
     return head + nonce + AESGCM(data_key).encrypt(nonce, value, head + bound)

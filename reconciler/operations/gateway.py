@@ -14,7 +14,7 @@ from reconciler.clients.step_ca.client import CaClient
 from reconciler.config import require
 from reconciler.core.model.backoff import Backoff
 from reconciler.crypto.ca_material import GATEWAY, PEERS, REVOCATIONS
-from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.keyring import FileKeyring, KeyringFolder
 from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca.move import continue_move
 from reconciler.embedded.stepca.upgrade import upgrade_ca
@@ -148,11 +148,12 @@ def keeping(
     """Return what keeps true what this gateway holds of others: certificates, and their folders."""
     actor = actor_of("worker")
     connector = GatewayConnector(settings.allow_addresses, settings.oid_arc, settings.peer_proxy)
-    renewer = Renewer(gateway.database, files.keys, connector, actor)
+    keys = KeyringFolder(files.keyring)
+    renewer = Renewer(gateway.database, keys, connector, actor)
     jobs = [Renewals(renewer, gateway.telemetry).job(), RemoteGrants(renewer).job()]
     if settings.credentials_dir is not None:
         rows = Database(source, application_name("credentials"), lasting=True)
-        releaser = Releaser(rows, files.keys, actor, settings.credentials_exec, retries_hook=True)
+        releaser = Releaser(rows, keys, actor, settings.credentials_exec, retries_hook=True)
         jobs.append(Credentials(gateway.database, releaser, settings.credentials_dir).job())
     return lambda stop: run_jobs(jobs, stop)
 

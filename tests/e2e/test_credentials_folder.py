@@ -19,6 +19,9 @@ def test_the_folder_of_a_peer_appears_and_goes_with_it(pair: Pair) -> None:
         folder = gamma.cwd / "credentials"
         hook = f"touch {gamma.cwd / 'reloaded'}"
         with gamma.up(MOSAIC_CREDENTIALS_DIR=str(folder), MOSAIC_CREDENTIALS_EXEC=hook):
+            (old,) = (each["id"] for each in gamma.document("keys", "status"))
+            gamma.ok("keys", "rotate")  # `up` goes on with the keyring as it is now
+            gamma.ok("keys", "retire", old, "--yes")
             gamma.ok("peer", "add", invitation, "--name", "alpha")
             wait_until((folder / "alpha" / "grant.json").exists, "its folder is written")
             document = json.loads((folder / "alpha" / "grant.json").read_text())

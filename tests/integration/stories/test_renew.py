@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.core.model.states import PeerStatus
 from reconciler.crypto.certificates import read_certificate
-from reconciler.crypto.keyring import FileKeyring, add_key, make_primary
+from reconciler.crypto.keyring import add_key, make_primary, remove_key
 from reconciler.crypto.keys import spki_sha256
 from reconciler.errors import MosaicError
 from reconciler.loops.renewals import Renewals
@@ -156,11 +156,11 @@ def test_a_next_key_is_sealed_rewrapped_and_erased_with_its_peer(
     pass_once(joined)
     old = joined.keys.primary
     make_primary(tmp_path / "keys", add_key(tmp_path / "keys"))
-    joined.keys = FileKeyring.load(tmp_path / "keys")
     with joined.rows.database.transaction() as tx:
         assert sealed_by_key(tx) == {old: 2}
         rewrap_batch(tx, joined.keys, "user:tests", FIRST)
         assert sealed_by_key(tx) == {joined.keys.primary: 2}
+    remove_key(tmp_path / "keys", old)
     joined.renew()
     alpha.trouble.refuse = 1
     joined.rows.run(AGED)

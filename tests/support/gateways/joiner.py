@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.clients.gateway.client import GatewayConnector, utc_now
 from reconciler.core.setting_values import LOOPBACK
-from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.keyring import FileKeyring, KeyringFolder
 from reconciler.crypto.keys import load_private_key
 from reconciler.crypto.seal import unseal
 from reconciler.errors import MosaicError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.issuance.invitation import Invitation
     from reconciler.crypto.keys import PrivateKey
+    from reconciler.crypto.seal import KeyWrapper
     from reconciler.store.outbound.peers import Outbound
 
 OUTBOUND = """
@@ -52,7 +53,7 @@ class Beta:
     """The side that joins."""
 
     rows: Rows
-    keys: FileKeyring
+    keys: KeyWrapper
 
     def run(
         self,
@@ -103,4 +104,5 @@ def beta_of(database_url: str, keys: Path, endpoint: str) -> Beta:
     """Declare the outbound peer `alpha` in a migrated database."""
     rows = Rows(database_url)
     rows.apply(OUTBOUND.format(endpoint=endpoint))
-    return Beta(rows, FileKeyring.create(keys))
+    FileKeyring.create(keys)
+    return Beta(rows, KeyringFolder(keys))

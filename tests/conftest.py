@@ -16,6 +16,7 @@ from reconciler.store.db import Database
 from reconciler.store.migrate import upgrade
 from tests.support.commands.fork_server import fork_server
 from tests.support.database.cluster import new_database, running_cluster
+from tests.support.database.folder import database_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ def stop_fork_server() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Cluster]:
     """Run a PostgreSQL server: fast, because no test claims that it survives a power cut."""
-    with tempfile.TemporaryDirectory(prefix="mosaic-pg-") as name:
+    with tempfile.TemporaryDirectory(prefix="mosaic-pg-", dir=database_folder()) as name:
         folder = Path(name)
         folder.chmod(0o755)  # as root, the server runs as another account
         with running_cluster(folder, durable=False) as cluster:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -46,8 +47,11 @@ with reserved(home, lambda: None):
 
 @pytest.fixture
 def gateway() -> Iterator[TestGateway]:
-    """Give a folder that other accounts cannot enter: as root, the data lie in /var/lib."""
-    with gateway_folder("zeta") as made:
+    """Give a folder that other accounts cannot enter: as root, the data lie in /var/lib.
+
+    It is on the disk: what tells a home from its copy is a link to it from there.
+    """
+    with gateway_folder("zeta", tempfile.gettempdir()) as made:
         made.cwd.chmod(0o700)
         yield made
 

@@ -15,6 +15,7 @@ import psycopg
 from reconciler.embedded import processes
 from reconciler.embedded.postgres.account import server_account
 from reconciler.embedded.postgres.programs import server_binaries
+from tests.support.database.folder import database_folder
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S, wait_until
 
@@ -123,7 +124,7 @@ def database_server(binaries: Path | None = None) -> Iterator[DatabaseServer]:
     It is the wheel's, unless another one's programs are named.
     """
     account = server_account()
-    with tempfile.TemporaryDirectory(prefix="mosaic-pg-") as name:
+    with tempfile.TemporaryDirectory(prefix="mosaic-pg-", dir=database_folder()) as name:
         folder = Path(name)
         folder.chmod(0o755)
         if account is not None:

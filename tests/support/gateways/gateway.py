@@ -26,6 +26,7 @@ from reconciler.embedded.postgres.account import server_account
 from reconciler.embedded.postgres.home_server import cluster_of, postgres
 from reconciler.embedded.postgres.programs import server_binaries
 from tests.support.commands.process import COMMAND, Command
+from tests.support.database.folder import database_folder
 from tests.support.gateways.enrollee import API, Enrollee
 from tests.support.waiting import PATIENCE_S, POLL_S, wait_until
 
@@ -43,9 +44,11 @@ def psql(url: str, statement: str) -> str:
 
 
 @contextmanager
-def gateway_folder(name: str) -> Iterator[TestGateway]:
+def gateway_folder(name: str, folder: str | None = None) -> Iterator[TestGateway]:
     """Give a gateway's folder that other accounts may enter; end what is left in it."""
-    with tempfile.TemporaryDirectory(prefix="mosaic-e2e-", ignore_cleanup_errors=True) as parent:
+    with tempfile.TemporaryDirectory(
+        prefix="mosaic-e2e-", dir=folder or database_folder(), ignore_cleanup_errors=True
+    ) as parent:
         Path(parent).chmod(0o755)  # as root, PostgreSQL runs as another account
         gateway = TestGateway(Path(parent) / name)
         gateway.cwd.mkdir()

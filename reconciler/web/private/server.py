@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import stat
 from contextlib import suppress
@@ -14,6 +15,7 @@ from reconciler.core.model.origin import address_text
 from reconciler.core.setting_values import LOOPBACK, RateLimit, UnixPath
 from reconciler.embedded.ports import BACKLOG, listen_on
 from reconciler.errors import NeedsEdit
+from reconciler.files import remedy
 from reconciler.web.limits import Limits, capacity_of, raise_descriptor_limit
 from reconciler.web.server.http import DeadlineProtocol
 from reconciler.web.server.plain import serve_plain, server_config
@@ -69,7 +71,9 @@ def bind_private(address: Address | UnixPath) -> PrivateSocket:
     except OSError as error:
         reason = error.strerror or error
         message = f"{PURPOSE} cannot listen on {address}: {reason}"
-        raise NeedsEdit("config_invalid", message, hint=HINT) from None
+        setting = "private_listen (MOSAIC_PRIVATE_LISTEN)"
+        hint = HINT if error.errno == errno.EADDRINUSE else f"{remedy(error)}: {setting}"
+        raise NeedsEdit("config_invalid", message, hint=hint) from None
 
 
 def _bind_path(path: str) -> socket.socket:

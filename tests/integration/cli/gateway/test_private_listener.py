@@ -174,7 +174,11 @@ def test_authority_goes_on_though_nobody_reads_what_it_prints(mosaic: Quick) -> 
         ("192.0.2.1:8500", "good", "cannot listen on 192.0.2.1 port 8500"),
         ("127.0.0.1", None, "MOSAIC_PRIVATE_LISTEN: got '127.0.0.1': expected host:port"),
         ("unix:", None, "MOSAIC_PRIVATE_LISTEN: got 'unix:': expected a path"),
-        ("unix:/proc/missing/private.sock", None, "private.sock: No such file or directory"),
+        (
+            "unix:/proc/missing/private.sock",
+            None,
+            "private.sock: No such file or directory\n  name a path in an existing folder: private",
+        ),
         ("unix:good", None, "good: Address already in use"),  # a file that is no socket
         (f"unix:{'a' * 200}", None, "AF_UNIX path too long"),
     ],

@@ -10,6 +10,7 @@ never learn why the database refuses it, and a password that was rotated could n
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -119,7 +120,7 @@ class Pool:
     async def _take(self) -> Lent:
         while self._idle:
             lent = self._idle.pop()
-            if time.monotonic() - lent.opened_s < MAX_AGE_S and not lent.connection.closed:
+            if time.monotonic() - lent.opened_s < MAX_AGE_S and _is_silent(lent.connection):
                 return replace(lent, fresh=False, begun=False)
             await lent.connection.close()
         connection = await self._connector.open_async()
@@ -187,3 +188,16 @@ class Pool:
         idle, self._idle = self._idle, []
         for lent in idle:
             await lent.connection.close()
+
+
+def _is_silent(connection: psycopg.AsyncConnection) -> bool:
+    """Tell whether an idle connection is open, and the server has not said that it ends it.
+
+    A transaction that is one exchange cannot tell a connection that was dead before from one that
+    was lost with the answer, after which it must not be run again.
+    """
+    if connection.closed:
+        return False
+    heard = select.poll()
+    heard.register(connection.fileno(), select.POLLIN)
+    return not heard.poll(0)

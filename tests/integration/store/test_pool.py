@@ -93,3 +93,24 @@ def test_a_session_that_the_server_ends_is_told_with_the_servers_reason(database
             await database.close()
 
     asyncio.run(story())
+
+
+def test_a_write_in_one_exchange_meets_no_session_that_the_server_has_ended(
+    database_url: str,
+) -> None:
+    def pid(tx: Tx) -> int:
+        row = tx.last_row("SELECT pg_backend_pid() AS pid")
+        assert row is not None
+        return int(row["pid"])
+
+    async def story() -> None:
+        database = AsyncDatabase(database_url, "tests", pool_size=1)
+        try:
+            ended = await database.run(pid)
+            with psycopg.connect(database_url, autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 60000)", [ended])
+            assert await database.run(pid) != ended
+        finally:
+            await database.close()
+
+    asyncio.run(story())

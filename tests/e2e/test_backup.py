@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.core.issuance.tokens import Token
 
 GRANTS = {name: grant_manifest(name) for name in ("kept", "revoked", "waiting", "busy")}
+INTENTS = "SELECT count(*) FROM federation_certificates WHERE status = 'intent'"
 
 
 class Lost:
@@ -46,34 +47,37 @@ class Lost:
             issued = self._enroll(client, "kept", self.kept)
             self.certificate = certificate_field(issued["certificate"])
             self._enroll(client, "revoked", self.revoked)
-            url = gateway.document("grant", "invite", "waiting")["invitation"]["url"]
-            self.token = parse_invitation(url).token
+            self.token = self._token("waiting")
             self._back_up_while_a_certificate_is_signed(client)
             gateway.ok("grant", "revoke", "revoked", "--yes", "--reason", "left the company")
             lines = gateway.ok("audit", "list", "--after", "3", "--output", "jsonl").out
         (gateway.cwd / "audit.jsonl").write_text(lines)
 
-    def _enroll(self, client: httpx.Client, grant: str, peer: Enrollee) -> Any:
+    def _token(self, grant: str) -> Token:
         url = self.gateway.document("grant", "invite", grant)["invitation"]["url"]
-        answer = peer.enroll(client, parse_invitation(url).token)
+        return parse_invitation(url).token
+
+    def _enroll(self, client: httpx.Client, grant: str, peer: Enrollee) -> Any:
+        answer = peer.enroll(client, self._token(grant))
         assert answer.status_code == 201, answer.text
         return answer.json()
 
     def _back_up_while_a_certificate_is_signed(self, client: httpx.Client) -> None:
-        ca, signed = self.gateway.child("step-ca"), list[Any]()
-        busy = threading.Thread(
-            target=lambda: signed.append(self._enroll(client, "busy", self.busy))
-        )
-        os.kill(ca, signal.SIGSTOP)
-        try:
-            busy.start()
-            intents = "SELECT count(*) FROM federation_certificates WHERE status = 'intent'"
-            wait_until(lambda: self.gateway.sql(intents) == "1", "the CA is asked")
-            self.gateway.ok("backup", self.backup)
-        finally:
-            os.kill(ca, signal.SIGCONT)
-            busy.join()
-        self.serial = signed[0]["serial"]
+        """Do so again if the backup took longer than the gateway waits for its CA."""
+        token, answers = self._token("busy"), list[httpx.Response]()
+        while not answers or answers[-1].status_code == 503:
+            busy = threading.Thread(target=lambda: answers.append(self.busy.enroll(client, token)))
+            ca = self.gateway.child("step-ca")
+            os.kill(ca, signal.SIGSTOP)
+            try:
+                busy.start()
+                wait_until(lambda: self.gateway.sql(INTENTS) == "1", "the CA is asked")
+                self.gateway.ok("backup", self.backup, "--force")
+            finally:
+                os.kill(ca, signal.SIGCONT)
+                busy.join()
+        assert answers[-1].status_code == 201, answers[-1].text
+        self.serial = answers[-1].json()["serial"]
 
 
 def certificate_field(pem: str) -> str:

@@ -35,7 +35,7 @@ def _grants(row: Row) -> list[str]:
     return [str(remote_grant["name"])] if remote_grant is not None else list(row["grants"])
 
 
-def _some(names: list[str]) -> str:
+def _name_list(names: list[str]) -> str:
     """Return names as a line that somebody can read: the first ones, and how many there are."""
     more = len(names) - MAX_GRANTS
     return ", ".join(names[:MAX_GRANTS]) + (f", and {more:,} more" if more > 0 else "")
@@ -53,7 +53,7 @@ COLUMNS = (
     ("OVER THERE", _withdrawn),
     ("DIRECTION", lambda row: row["direction"]),
     ("ENDPOINT", lambda row: row["endpoint"] or "-"),
-    ("GRANTS", lambda row: _some(_grants(row)) or "-"),
+    ("GRANTS", lambda row: _name_list(_grants(row)) or "-"),
     ("CERTIFICATE EXPIRES", _certificate_ends),
     ("HELD", hold_of),
 )

@@ -259,6 +259,7 @@ def _command(cluster: Cluster) -> list[str | Path]:
         f"unix_socket_directories={cluster.sockets}",
         "unix_socket_permissions=0700",
         "max_connections=100",
+        "dynamic_shared_memory_type=mmap",  # in the data folder: none is left by a killed server
         "timezone=UTC",
         "log_timezone=UTC",
         "log_error_verbosity=terse",  # a DETAIL line prints the row

@@ -148,6 +148,15 @@ def test_no_tcp_port_is_open(home: Home) -> None:
     assert not {f"socket:[{inode}]" for inode in listening} & inodes
 
 
+def test_no_memory_outlives_a_server_that_is_killed(home: Home) -> None:
+    with postgres(home):
+        running = clusters.running(cluster_of(home))
+        assert running is not None
+        mapped = Path(f"/proc/{running.pid}/maps").read_text()
+
+    assert "/dev/shm/PostgreSQL." not in mapped
+
+
 def test_two_homes_side_by_side_are_two_servers(home: Home) -> None:
     with (
         open_folder() as folder,

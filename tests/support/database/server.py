@@ -70,6 +70,7 @@ class DatabaseServer:
             "port": str(self.port),
             "unix_socket_directories": str(self.folder),
             "fsync": "off",
+            "dynamic_shared_memory_type": "mmap",  # in its folder, if it is killed too
             "log_error_verbosity": "terse",
             **self.settings,
         }

@@ -23,7 +23,7 @@ from reconciler.core.plan.guard import GuardOptions, Verdict, judge, refuse_if_g
 from reconciler.core.plan.model import Action
 from reconciler.core.plan.selection import Selection, narrowed_plan
 from reconciler.errors import Refused
-from reconciler.garbage import uncollected
+from reconciler.gc_pause import uncollected
 from reconciler.manifest.cache import ManifestCache
 from reconciler.source.read import read_source
 from reconciler.store.apply.observe import observe

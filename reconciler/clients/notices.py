@@ -19,7 +19,7 @@ from reconciler.clients.http.channel import HttpsChannel
 from reconciler.clients.http.connections import Timeouts
 from reconciler.clients.http.destination import DIRECT, find
 from reconciler.core.model.text import printable
-from reconciler.core.notices.forge import is_same_status
+from reconciler.core.notices.commit_status import is_same_status
 from reconciler.core.notices.render import render
 from reconciler.core.notices.signature import read_keys
 from reconciler.core.notices.target import Secrets, Target

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.clients.notices import NoticeSender, TargetAnswer, describe
 from reconciler.core.model.text import counted
-from reconciler.core.notices.forge import REFUSALS
+from reconciler.core.notices.commit_status import REFUSALS
 from reconciler.errors import MosaicError
 from reconciler.loops.jobs import Job, Stopped, jitter, run_jobs, run_unless
+from reconciler.store.notices import retention
 from reconciler.store.notices import targets as store
 
 if TYPE_CHECKING:
@@ -60,12 +61,12 @@ class Notices:
     async def expire(self) -> None:
         """Note which targets there are, and give up what they did not take in time."""
         await self.register()
-        for lost in await self.database.run(store.expire):
+        for lost in await self.database.run(retention.expire):
             _log.error(
                 "notices to %s: gave up %s that it did not take within %d days",
                 lost.target,
                 counted(lost.count, "notice"),
-                store.RETENTION.days,
+                retention.RETENTION.days,
             )
 
     async def register(self) -> None:

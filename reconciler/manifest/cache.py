@@ -21,7 +21,7 @@ from reconciler.core.model.spec import (
 from reconciler.core.source import FileIndex
 from reconciler.errors import InvalidManifests
 from reconciler.files import read_values, write_values
-from reconciler.garbage import uncollected
+from reconciler.gc_pause import uncollected
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from reconciler.core.model.spec import Desired, Identity, PeerSpec, Spec, kind_o
 from reconciler.core.model.text import shown
 from reconciler.core.source import SourceFile
 from reconciler.errors import InvalidManifests, Problem
-from reconciler.garbage import uncollected
+from reconciler.gc_pause import uncollected
 from reconciler.manifest.compile import grant_of, peer_of, scope_of
 from reconciler.manifest.consistency import Declaration, duplicate_problems, peer_problems
 from reconciler.manifest.models import API_VERSION, MANIFESTS, PeerManifest, ScopeModel

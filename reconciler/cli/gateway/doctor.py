@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from reconciler.cli.ca.status import ca_facts
-from reconciler.cli.gateway.doctor_checks import (
+from reconciler.cli.gateway.examination import (
     FAILED,
     OK,
     SKIPPED,

@@ -15,7 +15,7 @@ import click
 
 from reconciler.cli.plan.options import signatures
 from reconciler.cli.plan.refusals import RefusalRecorder
-from reconciler.cli.plan.terminal import plan_lines
+from reconciler.cli.plan.text import plan_lines
 from reconciler.cli.shared.context import home_given, open_database
 from reconciler.cli.shared.output import json_text, output_choice, print_lines
 from reconciler.core.model.text import escaped, printable

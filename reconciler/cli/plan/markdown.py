@@ -10,7 +10,7 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from reconciler.cli.plan.terminal import SIGNS, certificates, ends, field_text, guard_line, sums
+from reconciler.cli.plan.text import SIGNS, certificates, ends, field_text, guard_line, sums
 from reconciler.core.model.text import counted, printable
 from reconciler.core.plan.guard import widens
 from reconciler.core.plan.model import Action, Impact

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from reconciler.core.model.text import printable
-from reconciler.garbage import uncollected
+from reconciler.gc_pause import uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

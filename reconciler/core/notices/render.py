@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from reconciler.core.notices.bodies import slack_body, teams_body
-from reconciler.core.notices.forge import status_request
+from reconciler.core.notices.commit_status import status_request
 from reconciler.core.notices.signature import signed_headers
 from reconciler.core.notices.target import Request, Secrets, Target, TargetKind
 
@@ -40,5 +40,7 @@ def render(target: Target, secrets: Secrets, document: str, now: datetime) -> Re
             return Request(path, dict(_JSON), json.dumps(slack_body(data)).encode())
         case TargetKind.TEAMS:
             return Request(path, dict(_JSON), json.dumps(teams_body(data)).encode())
-        case _:
+        case TargetKind.GITEA | TargetKind.GITHUB | TargetKind.GITLAB:
             return status_request(target, url.path.rstrip("/"), data, secrets.token)
+        case _:
+            assert_never(target.kind)

@@ -17,7 +17,7 @@ from reconciler.core.audit.fold import event_of
 from reconciler.core.audit.verification import Verification
 from reconciler.core.model.spec import canonical_json
 from reconciler.core.notices.collector import NoticeCollector, notices_of
-from reconciler.garbage import uncollected
+from reconciler.gc_pause import uncollected
 from reconciler.store.audit.archives import NOT_RECORDED, end_of, newest_archive, state_digest
 from reconciler.store.db import as_json, parts_of
 from reconciler.store.notices import outbox

@@ -16,7 +16,7 @@ from reconciler.core.audit.fold import extend
 from reconciler.core.audit.state import AuditState
 from reconciler.core.drift.detection import find_drift, live_subject
 from reconciler.errors import Retry
-from reconciler.garbage import uncollected
+from reconciler.gc_pause import uncollected
 from reconciler.store.audit import log as audit
 from reconciler.store.audit.archives import archived_state, end_of, newest_archive
 from reconciler.store.drift import evidence

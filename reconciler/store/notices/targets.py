@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.model.backoff import Backoff
+from reconciler.store.notices.retention import RETENTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 LEASE: Final = timedelta(seconds=60)  # longer than one request may take
-RETENTION: Final = timedelta(days=7)  # of an undelivered notice, and of a target that is not named
 FIRST_AGE: Final = timedelta(minutes=15)  # of the oldest notice that a new target is sent
 SEEN_EVERY: Final = timedelta(hours=1)
 RETRY: Final = Backoff(timedelta(seconds=5), timedelta(minutes=10))
@@ -38,14 +38,6 @@ class Delivery:
     id: str
     document: str
     attempts: int  # earlier ones of this notice
-
-
-@dataclass(frozen=True, slots=True)
-class GivenUp:
-    """How many notices a target never got."""
-
-    target: str
-    count: int
 
 
 def register(tx: Tx, name: str, kind: str, events: Sequence[str]) -> None:
@@ -173,34 +165,6 @@ def wait_after(attempts: int, retry_after: timedelta | None, jitter: float) -> t
     if retry_after is None:
         return wait
     return max(wait, min(retry_after, MAX_RETRY_AFTER))
-
-
-def expire(tx: Tx) -> list[GivenUp]:
-    """Give up notices that are too old, remove them, and forget targets that nobody names.
-
-    Return how many each target never got.
-    """
-    rows = tx.rows(
-        "WITH old AS (SELECT t.name, count(*) AS count, max(n.seq) AS seq"
-        "   FROM federation_notice_targets AS t JOIN federation_notices AS n"
-        "   ON n.seq > t.position AND n.event = ANY(t.events)"
-        "   AND n.at < clock_timestamp() - CAST(:retention AS interval) GROUP BY t.name)"
-        " UPDATE federation_notice_targets AS t SET position = greatest(position, old.seq),"
-        " attempts = 0, given_up = given_up + old.count, given_up_at = clock_timestamp()"
-        " FROM old WHERE t.name = old.name RETURNING t.name AS target, old.count",
-        retention=RETENTION,
-    )
-    tx.run(
-        "DELETE FROM federation_notices"
-        " WHERE at < clock_timestamp() - CAST(:retention AS interval)",
-        retention=RETENTION,
-    )
-    tx.run(
-        "DELETE FROM federation_notice_targets"
-        " WHERE seen_at < clock_timestamp() - CAST(:retention AS interval)",
-        retention=RETENTION,
-    )
-    return [GivenUp(**row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

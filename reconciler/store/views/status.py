@@ -10,7 +10,8 @@ from reconciler.store.apply.observe import hold_from
 from reconciler.store.backup.control import unconfirmed
 from reconciler.store.drift.repair import drifted
 from reconciler.store.loop_status import passes, paused
-from reconciler.store.notices import targets
+from reconciler.store.notices.retention import RETENTION
+from reconciler.store.notices.targets import states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,8 +146,8 @@ def reconcilers(tx: Tx) -> tuple[documents.ReconcilerStatus, ...]:
 
 def _notice_troubles(tx: Tx) -> Iterator[documents.NoticeTrouble]:
     """Yield the targets that do not take notices, and those that lost some in the last days."""
-    since = tx.now() - targets.RETENTION
-    for each in targets.states(tx):
+    since = tx.now() - RETENTION
+    for each in states(tx):
         lost = each.given_up if each.given_up_at is not None and each.given_up_at > since else 0
         if each.attempts or lost:
             failing = each.attempts > 0

@@ -22,7 +22,7 @@ from reconciler.core.telemetry import PassResult, Telemetry
 from reconciler.packaged_files import built_commit
 from reconciler.web.metrics import definitions as defined
 from reconciler.web.metrics.definitions import DEFINITIONS, PARTS, MetricType, Part
-from reconciler.web.metrics.rows import RowCollector
+from reconciler.web.metrics.row_collector import RowCollector
 
 if TYPE_CHECKING:
     from reconciler.core.telemetry import CaOutcome

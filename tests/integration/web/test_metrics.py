@@ -15,7 +15,7 @@ from reconciler.errors import Retry
 from reconciler.store.db import Database
 from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.views.metrics import row_metrics
-from reconciler.web.metrics import rows as readings
+from reconciler.web.metrics import row_collector as readings
 from reconciler.web.metrics.definitions import DEFINITIONS, PARTS, Part
 from reconciler.web.metrics.registry import Metrics
 from tests.support.commands.in_process import Quick

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.cli.gateway.doctor_checks import exposures
+from reconciler.cli.gateway.examination import exposures
 from reconciler.config import Settings
 from reconciler.config.home import Home
 from reconciler.embedded.stepca.ca_files import CaPlan, write_ca

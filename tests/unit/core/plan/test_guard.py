@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.cli.plan.terminal import guard_line
+from reconciler.cli.plan.text import guard_line
 from reconciler.core.model.observed import Observed
 from reconciler.core.model.scope import Resource, ResourceType, Scope, Verb
 from reconciler.core.model.spec import (

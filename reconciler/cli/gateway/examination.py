@@ -1,4 +1,4 @@
-"""The checks of `doctor`: what a check finds, and what of the CA is in reach that need not be."""
+"""An examination of a gateway by `doctor`: its findings, and what is exposed of its CA."""
 
 from __future__ import annotations
 

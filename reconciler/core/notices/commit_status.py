@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, assert_never
 from urllib.parse import quote
 
 from reconciler.core.model.text import printable
@@ -65,10 +65,14 @@ def status_request(
         case TargetKind.GITEA:
             path = f"{base}/api/v1/repos/{quote(target.repository)}/statuses/{sha}"
             headers = {"Authorization": f"token {token}"}
-        case _:
+        case TargetKind.GITLAB:
             path = f"{base}/api/v4/projects/{quote(target.repository, safe='')}/statuses/{sha}"
             headers = {"PRIVATE-TOKEN": token}
             body["state"] = "failed" if state == "failure" else state
+        case TargetKind.JSON | TargetKind.SLACK | TargetKind.TEAMS:
+            return None  # they show no commit
+        case _:
+            assert_never(target.kind)
     content = json.dumps(body).encode()
     return Request(path, {"Content-Type": "application/json", **headers}, content)
 

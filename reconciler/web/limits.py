@@ -17,7 +17,7 @@ from reconciler.core.rate_limit import RateLimiter
 from reconciler.core.setting_values import LOOPBACK, RateLimit
 from reconciler.errors import Retry
 from reconciler.web.client_address import bucket_of, is_one_of
-from reconciler.web.refusal_log import Reason, RefusalLog
+from reconciler.web.refusal_log import RefusalLog, RefusalReason
 from reconciler.web.turns import Turns
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Admission:
         """Say how the connection is ended if its place goes to another client."""
 
         def evict() -> None:
-            self._refusals.count(Reason.EVICTED, self.client)
+            self._refusals.count(RefusalReason.EVICTED, self.client)
             hang_up()
 
         self._connection.evict = self._handshake.evict = evict
@@ -184,12 +184,12 @@ class Limits:
         limited = None if is_one_of(address, self._trusted) else client
         connection = self._connections.take(limited)
         if connection is None:
-            self.refusals.count(Reason.CONNECTIONS, client)
+            self.refusals.count(RefusalReason.CONNECTIONS, client)
             return None
         handshake = self._handshakes.take(limited)
         if handshake is None:
             connection.give_back()
-            self.refusals.count(Reason.HANDSHAKES, client)
+            self.refusals.count(RefusalReason.HANDSHAKES, client)
             return None
         return Admission(client, connection, handshake, self.refusals)
 
@@ -200,7 +200,7 @@ class Limits:
             return True
         if not self._connection_rate.wait_s(client, time.monotonic()):
             return True
-        self.refusals.count(Reason.CONNECTION_RATE, client)
+        self.refusals.count(RefusalReason.CONNECTION_RATE, client)
         return False
 
     def holds_connection(self, client: str) -> bool:
@@ -219,7 +219,7 @@ class Limits:
         """
         client = bucket_of(address)
         if wait_s := self._request_rate.wait_s(client, time.monotonic()):
-            self.refusals.count(Reason.REQUEST_RATE, client)
+            self.refusals.count(RefusalReason.REQUEST_RATE, client)
             raise Retry(
                 "rate_limited",
                 "too many requests from this address",
@@ -235,7 +235,7 @@ class Limits:
         client = bucket_of(address)
         lease = self._requests.take(None if is_one_of(address, self._trusted) else client)
         if lease is None:
-            self.refusals.count(Reason.REQUESTS, client)
+            self.refusals.count(RefusalReason.REQUESTS, client)
             raise Retry("unavailable", "too many requests in flight")
         return lease
 

@@ -23,7 +23,7 @@ _OTHERS: Final = "others"
 _log = logging.getLogger(__name__)
 
 
-class Reason(StrEnum):
+class RefusalReason(StrEnum):
     """Why something was refused or ended, as the warning says it."""
 
     CONNECTIONS = "connections above the limit"
@@ -42,12 +42,12 @@ class RefusalLog:
     """Counts refusals, and warns of them once a minute as long as there are any."""
 
     def __init__(self) -> None:
-        self._counts: dict[Reason, Counter[str]] = {}
+        self._counts: dict[RefusalReason, Counter[str]] = {}
         self._since_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._lines = RateLimiter(LINES)
 
-    def count(self, reason: Reason, client: str) -> None:
+    def count(self, reason: RefusalReason, client: str) -> None:
         """Count one refusal; only within an event loop, which warns of it."""
         clients = self._counts.setdefault(reason, Counter())
         clients[client if client in clients or len(clients) < MAX_CLIENTS else _OTHERS] += 1
@@ -59,7 +59,7 @@ class RefusalLog:
         """Tell whether a line of this kind may be logged for its own; else it is counted."""
         if self._lines.wait_s(kind, time.monotonic()) == 0:
             return True
-        self.count(Reason.NOT_LOGGED, client)
+        self.count(RefusalReason.NOT_LOGGED, client)
         return False
 
     def close(self) -> None:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from reconciler.config import Settings
     from reconciler.core.backup.export import LaterRecords
-    from reconciler.operations.backup.archive import Archive
+    from reconciler.operations.backup.archive import BackupArchive
     from reconciler.store.backup.load import Loaded
     from reconciler.store.db import Tx
 
@@ -101,7 +101,7 @@ class _Places:
         self.seen_as = seen_as
 
 
-def _restore(archive: Archive, later: LaterRecords | None, places: _Places) -> Loaded:
+def _restore(archive: BackupArchive, later: LaterRecords | None, places: _Places) -> Loaded:
     settings = read_settings(making_home=True)
     source = database_source(settings)
     if source is not None:
@@ -119,7 +119,7 @@ def _restore(archive: Archive, later: LaterRecords | None, places: _Places) -> L
     return restore_home(archive, home, later)
 
 
-def _later(archive: Archive, export: str | None) -> LaterRecords | None:
+def _later(archive: BackupArchive, export: str | None) -> LaterRecords | None:
     if export is None:
         return None
     path = Path(working_directory() / export)
@@ -137,7 +137,7 @@ def _later(archive: Archive, export: str | None) -> LaterRecords | None:
         ) from None
 
 
-def _report(archive: Archive, loaded: Loaded, later: LaterRecords | None) -> None:
+def _report(archive: BackupArchive, loaded: Loaded, later: LaterRecords | None) -> None:
     state, taken = archive.manifest.database, loaded.taken
     click.echo(f"restored the gateway of {rfc3339(state.at)}, audit record {state.audit.seq}")
     click.echo(f"  void: {counted(taken.tokens, 'open token')}")

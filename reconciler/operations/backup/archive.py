@@ -83,7 +83,7 @@ def _sum_of(text: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class BackupArchive:
     """An archive that is open and whole: each octet of it is what its manifest says."""
 
     file: IO[bytes]
@@ -108,7 +108,7 @@ class Archive:
 
 
 @contextmanager
-def opened_archive(path: Path) -> Iterator[Archive]:
+def opened_archive(path: Path) -> Iterator[BackupArchive]:
     """Open an archive, once every sum has been verified.
 
     Raises:
@@ -127,7 +127,7 @@ def opened_archive(path: Path) -> Iterator[Archive]:
         yield archive
 
 
-def _verified(file: IO[bytes]) -> Archive:
+def _verified(file: IO[bytes]) -> BackupArchive:
     text = _read_manifest(file)
     try:
         manifest = BackupManifest.parse(text)
@@ -151,7 +151,7 @@ def _verified(file: IO[bytes]) -> Archive:
     _expect(file, _padding(len(digest)) + END, "the end of the archive")
     if file.read(1):
         raise _differs("something follows the end of the archive")
-    return Archive(file, manifest, offsets)
+    return BackupArchive(file, manifest, offsets)
 
 
 def _read_manifest(file: IO[bytes]) -> bytes:

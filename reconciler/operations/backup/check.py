@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from reconciler.config.home import NamedServer
     from reconciler.core.backup.manifest import BackupManifest
-    from reconciler.operations.backup.archive import Archive
+    from reconciler.operations.backup.archive import BackupArchive
     from reconciler.store.db import Tx
 
 PREFIX: Final = "mosaic-check-"
@@ -70,7 +70,7 @@ def check_backup(path: Path, named: NamedServer | None = None) -> CheckedBackup:
         return CheckedBackup(archive.manifest, rows, sealed)
 
 
-def _extract_keyring(archive: Archive, folder: Path) -> Path:
+def _extract_keyring(archive: BackupArchive, folder: Path) -> Path:
     private_folder(folder)
     for name in archive.manifest.files("keys"):
         write_new(folder / name.rpartition("/")[2], archive.content(name), 0o400)
@@ -92,7 +92,7 @@ def _open_sealed(tx: Tx, folder: Path) -> int:
     return len(sealed)
 
 
-def _require_usable_files(archive: Archive) -> None:
+def _require_usable_files(archive: BackupArchive) -> None:
     """Refuse a token pepper that is none, and a CA whose key is not that of its certificate."""
     try:
         parse_pepper(archive.content(PEPPER), PEPPER)

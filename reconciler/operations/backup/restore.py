@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from reconciler.config import Settings
     from reconciler.core.backup.export import LaterRecords
-    from reconciler.operations.backup.archive import Archive
+    from reconciler.operations.backup.archive import BackupArchive
     from reconciler.operations.backup.files import CaFolder
     from reconciler.store.backup.load import Loaded
     from reconciler.store.connection.conninfo import ConninfoSource
@@ -49,7 +49,7 @@ SETTLE_S: Final = 1.5
 PLACES: Final = ("keyring", "token_pepper_file", "plan_key_file", "ca_provisioners")
 
 
-def restore_home(archive: Archive, home: Home, later: LaterRecords | None) -> Loaded:
+def restore_home(archive: BackupArchive, home: Home, later: LaterRecords | None) -> Loaded:
     """Make a home of a backup.
 
     Raises:
@@ -80,7 +80,7 @@ def restore_home(archive: Archive, home: Home, later: LaterRecords | None) -> Lo
 
 
 def _fill(
-    archive: Archive, home: Home, settings: dict[str, str], later: LaterRecords | None
+    archive: BackupArchive, home: Home, settings: dict[str, str], later: LaterRecords | None
 ) -> Loaded:
     write_new(home.path / ".gitignore", b"*\n", 0o644)
     for path, content, mode in _files_of_home(archive, home):
@@ -99,7 +99,7 @@ def _fill(
     return loaded
 
 
-def _settings(archive: Archive) -> dict[str, str]:
+def _settings(archive: BackupArchive) -> dict[str, str]:
     if SETTINGS not in archive.manifest.files("settings"):
         raise Refused(
             "backup_invalid",
@@ -145,7 +145,7 @@ def _again(home: Home) -> str:
     return f"remove the rest: `mosaic federation destroy --home {where}`"
 
 
-def _files_of_home(archive: Archive, home: Home) -> Iterator[tuple[Path, bytes, int]]:
+def _files_of_home(archive: BackupArchive, home: Home) -> Iterator[tuple[Path, bytes, int]]:
     for name in archive.manifest.files("keys"):
         yield home.keys / _last(name), archive.content(name), SECRET
     for name, path in ((PEPPER, home.token_pepper), (ROOT_KEY, home.ca_root_key)):
@@ -158,7 +158,9 @@ def _files_of_home(archive: Archive, home: Home) -> Iterator[tuple[Path, bytes, 
     yield from _files_of_ca(archive, home.ca, str(home.ca))
 
 
-def _files_of_ca(archive: Archive, folder: Path, seen_as: str) -> Iterator[tuple[Path, bytes, int]]:
+def _files_of_ca(
+    archive: BackupArchive, folder: Path, seen_as: str
+) -> Iterator[tuple[Path, bytes, int]]:
     """Yield the files of a CA's folder, `ca.json` last, with the paths that it has there."""
     names = archive.manifest.files("ca")
     for name in sorted(names, key=lambda name: name == f"ca/{CONFIG}"):
@@ -190,7 +192,7 @@ def _moved(content: bytes, folder: str) -> bytes:
 
 
 def restore_database(
-    archive: Archive,
+    archive: BackupArchive,
     settings: Settings,
     source: ConninfoSource,
     ca: CaFolder | None,
@@ -233,7 +235,7 @@ def restore_database(
 
 
 def _files_of_settings(
-    archive: Archive, settings: Settings, ca: CaFolder | None, seen_as: str | None
+    archive: BackupArchive, settings: Settings, ca: CaFolder | None, seen_as: str | None
 ) -> Iterator[tuple[Path, bytes, int]]:
     keyring = require(settings.keyring, "keyring")
     for name in archive.manifest.files("keys"):

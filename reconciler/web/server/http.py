@@ -11,7 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.errors import Refused
 from reconciler.web.problems import problem_response, public_problem
-from reconciler.web.refusal_log import Reason
+from reconciler.web.refusal_log import RefusalReason
 from reconciler.web.server.joined_transport import JoinedTransport
 from reconciler.web.server.message_syntax import (
     MAX_FIELDS,
@@ -96,7 +96,7 @@ class DeadlineProtocol(H11Protocol):
         super().pause_writing()
         if self._write_clock is None:
             self._write_clock = self.loop.call_later(
-                WRITE_DEADLINE_S, self._hang_up, Reason.UNREAD_ANSWER
+                WRITE_DEADLINE_S, self._hang_up, RefusalReason.UNREAD_ANSWER
             )
 
     def resume_writing(self) -> None:
@@ -108,7 +108,7 @@ class DeadlineProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words are not ours
         """Answer what is not HTTP/1.1 with a problem, if an answer is still possible, and close."""
-        self._limits.refusals.count(Reason.SYNTAX, self._admission.client)
+        self._limits.refusals.count(RefusalReason.SYNTAX, self._admission.client)
         # As `connection_lost` of uvicorn 0.54.0 tells a request that its body will not come.
         if (cycle := self._serving()) is not None:
             cycle.disconnected = True
@@ -145,7 +145,9 @@ class DeadlineProtocol(H11Protocol):
         return None if cycle is None or cycle.response_complete else cycle
 
     def _start_head_clock(self) -> None:
-        self._head_clock = self.loop.call_later(HEAD_DEADLINE_S, self._hang_up, Reason.SLOW_REQUEST)
+        self._head_clock = self.loop.call_later(
+            HEAD_DEADLINE_S, self._hang_up, RefusalReason.SLOW_REQUEST
+        )
 
     def _stop_head_clock(self) -> None:
         if self._head_clock is not None:
@@ -160,6 +162,6 @@ class DeadlineProtocol(H11Protocol):
         if not self.transport.is_closing():
             self.shutdown()  # of uvicorn 0.54.0: at once if idle, else with the answer
 
-    def _hang_up(self, reason: Reason) -> None:
+    def _hang_up(self, reason: RefusalReason) -> None:
         self._limits.refusals.count(reason, self._admission.client)
         self.transport.abort()

@@ -18,7 +18,7 @@ from reconciler.core.model.backoff import Backoff
 from reconciler.errors import Retry
 from reconciler.loops.jobs import first_of, sleep_unless
 from reconciler.web.client_address import bucket_of
-from reconciler.web.refusal_log import Reason
+from reconciler.web.refusal_log import RefusalReason
 from reconciler.web.server.work_report import count_reported
 from reconciler.web.server.worker_process import WorkerProcess
 
@@ -75,7 +75,7 @@ class ProcessPool:
         if not self._limits.allows_connection(address):
             connection.close()
         elif not process.give(connection, address, client):
-            self._limits.refusals.count(Reason.CONNECTIONS, bucket)
+            self._limits.refusals.count(RefusalReason.CONNECTIONS, bucket)
         return True
 
     async def require_ready(self) -> None:

@@ -19,7 +19,7 @@ from reconciler.web.limits import (
     connection_rate,
     raise_descriptor_limit,
 )
-from reconciler.web.refusal_log import Reason, RefusalLog
+from reconciler.web.refusal_log import RefusalLog, RefusalReason
 from reconciler.web.turns import Turns
 
 
@@ -101,8 +101,10 @@ def test_a_flood_of_refusals_is_one_warning(
     async def run() -> None:
         refusals = RefusalLog()
         for number in range(10_000):
-            refusals.count(Reason.CONNECTIONS, f"192.0.{number % 5_000 // 250}.{number % 250}")
-            refusals.count(Reason.SYNTAX, "192.0.2.1")
+            refusals.count(
+                RefusalReason.CONNECTIONS, f"192.0.{number % 5_000 // 250}.{number % 250}"
+            )
+            refusals.count(RefusalReason.SYNTAX, "192.0.2.1")
         refusals.close()
         refusals.close()
 

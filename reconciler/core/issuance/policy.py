@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from reconciler.core.model.states import GrantStatus
     from reconciler.errors import MosaicError
 
-LEASE: Final = timedelta(seconds=30)  # of an attempt; longer than a call to the CA may take
+# Of an attempt, and of a queued revocation; longer than a call to the CA may take.
+LEASE: Final = timedelta(seconds=30)
 MIN_LEFT: Final = timedelta(minutes=1)  # of a grant's life, to be worth a certificate
 RENEWAL_GRACE: Final = timedelta(days=30)  # past notAfter, the old key still proves itself
 MAX_ISSUED: Final = 3  # certificates of a grant; one more revokes the oldest

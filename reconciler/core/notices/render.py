@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from reconciler.core.notices.bodies import slack_body, teams_body
+from reconciler.core.notices.chat_bodies import slack_body, teams_body
 from reconciler.core.notices.commit_status import status_request
 from reconciler.core.notices.signature import signed_headers
 from reconciler.core.notices.target import Request, Secrets, Target, TargetKind

@@ -11,7 +11,7 @@ from reconciler.core.model.text import printable
 from reconciler.core.setting_values import is_url
 from reconciler.core.source import FileIndex, Source
 from reconciler.source.git.history import read_commit, relation
-from reconciler.source.git.lineage import Lineage
+from reconciler.source.git.lineage import GitLineage
 from reconciler.source.git.remote import Remote
 from reconciler.source.git.signatures import read_commits
 from reconciler.source.git.tree import checked_path, list_tree, read_rules, read_tree
@@ -58,7 +58,7 @@ def read_repository(
         links = _links(read.manifests, listing.prefix)
         commits = _with_linked(commits, links)
         known_applied = applied if known else None
-        lineage = Lineage(
+        lineage = GitLineage(
             repository, tip, listing.prefix, known_applied, commits, signatures, links
         )
     rules = read_rules(repository, tip)

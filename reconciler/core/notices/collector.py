@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.text import counted
-from reconciler.core.notices.derive import part_of
+from reconciler.core.notices.derive import contribution_of
 from reconciler.core.notices.model import MAX_ITEMS, Item, Notice, NoticeEvent, NoticeState
 from reconciler.core.notices.wording import condition_title, shown_text
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.audit.event_base import Json
     from reconciler.core.audit.events import Event
-    from reconciler.core.notices.derive import Part
+    from reconciler.core.notices.derive import Contribution
 
 _VERBS: Final = ("added", "changed", "replaced", "removed", "reverted", "adopted")
 _EFFECTS: Final = ("widens", "narrows")
@@ -46,7 +46,7 @@ class NoticeCollector:
 
     def add(self, seq: int, event: Event) -> None:
         """Take the event of the next record."""
-        part = part_of(event)
+        part = contribution_of(event)
         if part is not None:
             group = self._groups.setdefault((part.event, part.state, part.commit), _Group())
             group.add(seq, part)
@@ -68,9 +68,9 @@ class _Group:
     verbs: Counter[str] = field(default_factory=Counter)
     effects: Counter[str | None] = field(default_factory=Counter)
     origin: Json | None = None
-    ranks: tuple[list[Part], ...] = field(default_factory=lambda: ([], [], []))
+    ranks: tuple[list[Contribution], ...] = field(default_factory=lambda: ([], [], []))
 
-    def add(self, seq: int, part: Part) -> None:
+    def add(self, seq: int, part: Contribution) -> None:
         self.seq = seq
         self.count += part.count
         self.verbs[part.verb] += 1
@@ -111,7 +111,7 @@ def _notice(event: NoticeEvent, state: NoticeState, group: _Group) -> Notice:
     )
 
 
-def _rank(part: Part) -> int:
+def _rank(part: Contribution) -> int:
     return {"widens": 0, "mixed": 0, "narrows": 1}.get(part.effect or "", 2)
 
 

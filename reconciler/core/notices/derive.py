@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Contribution:
     """What one event contributes: to which notice, what it does to authority, and its items.
 
     `items` makes them: of a large transaction only the first ones are shown.
@@ -51,14 +51,14 @@ class Part:
         return str(self.origin["commit"]["id"])
 
 
-def part_of(event: Event) -> Part | None:
+def contribution_of(event: Event) -> Contribution | None:
     """Return what an event contributes, or None if it is not told."""
     reader = _READERS.get(type(event))
     return reader(event) if reader is not None else None
 
 
-def _declared(verb: str) -> Callable[[Any], Part | None]:
-    def read(event: Any) -> Part | None:
+def _declared(verb: str) -> Callable[[Any], Contribution | None]:
+    def read(event: Any) -> Contribution | None:
         if event.origin is None:
             return None
         granted = verb in ("added", "replaced") and event.kind.startswith("grant.")
@@ -73,7 +73,9 @@ def _declared(verb: str) -> Callable[[Any], Part | None]:
             fields = () if granted else shown_fields(event.fields)
             return (Item(_subject(event), shown_text(f"{verb}: {what}"), effect, fields),)
 
-        return Part(NoticeEvent.APPLIED, NoticeState.ONCE, items, 1, verb, effect, event.origin)
+        return Contribution(
+            NoticeEvent.APPLIED, NoticeState.ONCE, items, 1, verb, effect, event.origin
+        )
 
     return read
 
@@ -88,69 +90,69 @@ def _granted(spec: Json) -> str:
     )
 
 
-def _adopted(event: row_events.RowAdopted) -> Part | None:
+def _adopted(event: row_events.RowAdopted) -> Contribution | None:
     text = f"managed by git from now on ({event.place})"
     part = _one(NoticeEvent.APPLIED, NoticeState.ONCE, event, text)
     return replace(part, verb="adopted", origin=event.origin)
 
 
-def _revoked(event: row_events.GrantRevoked | row_events.PeerRevoked) -> Part:
+def _revoked(event: row_events.GrantRevoked | row_events.PeerRevoked) -> Contribution:
     if event.origin is None:
         return _narrowed(NoticeEvent.REVOKED, event, f"revoked: {event.reason}")
     part = _narrowed(NoticeEvent.APPLIED, event, f"removed: {event.reason}")
     return replace(part, verb="removed", origin=event.origin)
 
 
-def _revoked_elsewhere(event: certificate_events.CertificateRevokedElsewhere) -> Part:
+def _revoked_elsewhere(event: certificate_events.CertificateRevokedElsewhere) -> Contribution:
     text = f"the certificate {event.serial} was revoked at the CA, and not by this gateway"
     return _narrowed(NoticeEvent.REVOKED, event, text)
 
 
-def _expired(event: row_events.GrantExpired) -> Part:
+def _expired(event: row_events.GrantExpired) -> Contribution:
     return _one(NoticeEvent.ENDING, NoticeState.OVER, event, "expired")
 
 
-def _issued(event: certificate_events.CertificateIssued) -> Part | None:
+def _issued(event: certificate_events.CertificateIssued) -> Contribution | None:
     if event.renews is not None:
         return None
     text = f"the peer enrolled: certificate {event.serial}, until {rfc3339(event.not_after)}"
     return _one(NoticeEvent.ENROLLED, NoticeState.ONCE, event, text)
 
 
-def _enrolled(event: certificate_events.PeerEnrolled) -> Part:
+def _enrolled(event: certificate_events.PeerEnrolled) -> Contribution:
     text = f"we enrolled: certificate {event.serial}, until {rfc3339(event.not_after)}"
     return _one(NoticeEvent.ENROLLED, NoticeState.ONCE, event, text)
 
 
-def _theft(event: certificate_events.TheftSuspected) -> Part:
+def _theft(event: certificate_events.TheftSuspected) -> Contribution:
     secret = f"certificate {event.certificate}" if event.certificate else f"token {event.token}"
     text = f"{secret} was used from {event.address} with a key that is not its own ({event.code})"
     return _one(NoticeEvent.THEFT, NoticeState.BEGUN, event, text)
 
 
-def _acknowledged(event: certificate_events.TheftAcknowledged) -> Part:
+def _acknowledged(event: certificate_events.TheftAcknowledged) -> Contribution:
     text = f"{event.secret}: the signal of record {event.record} was acknowledged"
     return _one(NoticeEvent.THEFT, NoticeState.OVER, event, text)
 
 
-def _withdrawn(event: certificate_events.PeerGrantWithdrawn) -> Part:
+def _withdrawn(event: certificate_events.PeerGrantWithdrawn) -> Contribution:
     text = f"the other side {event.what} the grant that it gave us"
     return _one(NoticeEvent.WITHDRAWN, NoticeState.BEGUN, event, text)
 
 
-def _restored(event: certificate_events.PeerGrantRestored) -> Part:
+def _restored(event: certificate_events.PeerGrantRestored) -> Contribution:
     text = "the grant that the other side gave us holds again"
     return _one(NoticeEvent.WITHDRAWN, NoticeState.OVER, event, text)
 
 
-def _condition(event: ConditionBegun | ConditionEnded) -> Part:
+def _condition(event: ConditionBegun | ConditionEnded) -> Contribution:
     state = NoticeState.BEGUN if isinstance(event, ConditionBegun) else NoticeState.OVER
     named = NoticeEvent(event.condition)
     if any("supersededBy" in each for each in event.items):
         named = NoticeEvent.SUPERSEDED
     commit = next((each["commit"] for each in event.items if each.get("commit")), None)
     source = next((each["source"] for each in event.items if each.get("source")), None)
-    return Part(
+    return Contribution(
         named,
         state,
         lambda: condition_items(named, state, event.items),
@@ -159,12 +161,12 @@ def _condition(event: ConditionBegun | ConditionEnded) -> Part:
     )
 
 
-def _one(event: NoticeEvent, state: NoticeState, of: RowEvent, text: str) -> Part:
-    return Part(event, state, lambda: (Item(_subject(of), shown_text(text)),))
+def _one(event: NoticeEvent, state: NoticeState, of: RowEvent, text: str) -> Contribution:
+    return Contribution(event, state, lambda: (Item(_subject(of), shown_text(text)),))
 
 
-def _narrowed(event: NoticeEvent, of: RowEvent, text: str) -> Part:
-    return Part(
+def _narrowed(event: NoticeEvent, of: RowEvent, text: str) -> Contribution:
+    return Contribution(
         event,
         NoticeState.ONCE,
         lambda: (Item(_subject(of), shown_text(text), "narrows"),),
@@ -176,7 +178,7 @@ def _subject(event: RowEvent) -> str:
     return shown_text(event.subject)
 
 
-_READERS: Final[dict[type[Event], Callable[[Any], Part | None]]] = {
+_READERS: Final[dict[type[Event], Callable[[Any], Contribution | None]]] = {
     row_events.RowCreated: _declared("added"),
     row_events.RowUpdated: _declared("changed"),
     row_events.RowReplaced: _declared("replaced"),

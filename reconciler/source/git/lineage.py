@@ -39,7 +39,7 @@ class _Diff:
 
 
 @dataclass(slots=True)
-class Lineage:
+class GitLineage:
     """The commits of a repository from `tip` back; `since` is where the rules began to hold.
 
     `commits` are those that `applied` lacks, as they were read. `links` are the links on the way to

@@ -14,7 +14,7 @@ from reconciler.config.environment import read_environment
 from reconciler.config.home import NAME, Home, NamedServer, find_home
 from reconciler.config.home_ownership import require_own, trusted_homes
 from reconciler.core import setting_values as values
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.core.model.text import without_credentials
 from reconciler.core.setting_values import (
     DEFAULT_RATE_LIMIT,

@@ -23,7 +23,7 @@ from reconciler.config.document import read_document
 from reconciler.config.home import TAG_TEXT
 from reconciler.config.settings import PLAN_KEY
 from reconciler.core.issuance.tokens import PEPPER_BYTES
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.core.model.origin import address_of, address_text, origin_at, read_origin
 from reconciler.core.setting_values import SourceSetting, read_listen
 from reconciler.crypto.keyring import FileKeyring

@@ -23,7 +23,7 @@ from reconciler.hook import BOUNDS, run_hook
 from reconciler.loops.jobs import Job, run_jobs
 from reconciler.process import Bounds
 from reconciler.store.audit.cursor import beginning
-from reconciler.store.audit.log import first_hash
+from reconciler.store.audit.position import first_hash
 from reconciler.store.db import Database
 from reconciler.store.locks import application_name
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.loops.jobs import Job
 from reconciler.store.audit import log as audit
+from reconciler.store.audit import position
 from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.notices.watch import (
     DriftMarks,
@@ -86,9 +87,9 @@ def _drift(tx: Tx, actor: str, seen: frozenset[str], detector: DriftDetector) ->
     """
     if not only_watcher(tx):
         return seen
-    before = audit.head(tx)
+    before = position.head(tx)
     drifts = detector.drifted(tx)
-    if audit.head(tx) != before:
+    if position.head(tx) != before:
         unsure = frozenset(each.key for each in drifts) - seen
         drifts = tuple(each for each in drifts if each.key in seen)
     else:

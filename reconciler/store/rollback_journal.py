@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.audit.chain import Head
 from reconciler.errors import MosaicError, Refused
 from reconciler.files import replace_file, sync_folder
-from reconciler.store.audit import log as audit
+from reconciler.store.audit import position
 from reconciler.store.locks import DEFAULT_WAIT, locked
 
 if TYPE_CHECKING:
@@ -175,11 +175,11 @@ def locked_with_files(
     try:
         with locked(database, wait) as tx:
             _refuse_interrupted(tx, folders)
-            before = audit.head(tx)
+            before = position.head(tx)
             changes: Files = []
             yield tx, changes
             if changes:
-                journal = _begin(operation, changes, before, audit.head(tx))
+                journal = _begin(operation, changes, before, position.head(tx))
                 _put_in_place(journal, changes)
     except BaseException:
         if journal is not None:  # only the audit log can tell whether it was committed
@@ -252,11 +252,11 @@ def _recover(tx: Tx, folder: Path) -> list[Finished | None]:
         journal = _read(path)
         if journal is None:
             path.unlink(missing_ok=True)
-        elif audit.has_record(tx, journal.after):
+        elif position.has_record(tx, journal.after):
             journal.remove()
             paths = tuple(each.path for each in journal.files)
             recovered.append(Finished(journal.operation, paths))
-        elif audit.has_record(tx, journal.before):
+        elif position.has_record(tx, journal.before):
             journal.undo()
             journal.remove()
             recovered.append(None)

@@ -9,7 +9,8 @@ from typing import Any, Final
 import pytest
 
 from reconciler.core.issuance.invitation import parse_invitation
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC, grant_id_oid, subject_user_id_oid
+from reconciler.core.issuance.x509 import grant_id_oid, subject_user_id_oid
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key

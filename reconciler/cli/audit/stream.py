@@ -21,7 +21,7 @@ from reconciler.errors import Refused
 from reconciler.operations.audit.archive_files import records_from
 from reconciler.store.audit.archives import end_of, newest_archive
 from reconciler.store.audit.cursor import cursor_at
-from reconciler.store.audit.log import head
+from reconciler.store.audit.position import head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -21,7 +21,8 @@ from reconciler.cli.demo.service import call_service, demo_service
 from reconciler.cli.shared.signals import interruptible, uninterruptible
 from reconciler.config.home import NAME, Home
 from reconciler.core.issuance.invitation import parse_invitation
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC, grant_id_oid, subject_user_id_oid
+from reconciler.core.issuance.x509 import grant_id_oid, subject_user_id_oid
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.embedded.destroy import destroy_home, reserved
 from reconciler.embedded.folders import remove
 from reconciler.embedded.scratch import abandoned_scratch, keep_scratch, make_scratch

@@ -48,7 +48,7 @@ from reconciler.operations.invitations import (
     invitation_issuer,
 )
 from reconciler.reconcile import ApplyOptions, PlanResult, Reading, applying, plan, refuse_stale
-from reconciler.store.audit.log import first_hash
+from reconciler.store.audit.position import first_hash
 from reconciler.store.loop_status import paused
 from reconciler.store.rollback_journal import recover
 

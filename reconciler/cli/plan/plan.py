@@ -19,7 +19,7 @@ from reconciler.core.plan.guard import refuse_if_guarded
 from reconciler.core.plan.json import plan_as_json
 from reconciler.errors import EXIT_CHANGES, EXIT_REFUSED, NeedsEdit
 from reconciler.reconcile import plan
-from reconciler.store.audit.log import first_hash
+from reconciler.store.audit.position import first_hash
 
 
 @click.command(help=__doc__)
@@ -53,7 +53,7 @@ def command(
         with opened.transaction() as tx:
             result = plan(tx, desired, plan_options.limits, plan_options.selection)
             verdict = trust_verdict(tx, result.plan, reading)
-            log = first_hash(tx)
+            log = first_hash(tx) if save is not None else None
     show_plan(result, desired, output)
     if not result.verdict.allowed and save is not None:
         click.echo(f"{save} is not written: the plan is refused", err=True)

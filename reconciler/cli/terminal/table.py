@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
-from wcwidth import iter_graphemes, wcswidth
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -71,7 +69,11 @@ def terminal_width() -> int | None:
 
 def cells_of(text: str) -> int:
     """Return how many cells of a terminal a text takes (UAX 11), none of it a control."""
-    return len(text) if text.isascii() else wcswidth(text)
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth  # late, as below: hardly any text needs it
+
+    return wcswidth(text)
 
 
 def clip(text: str, width: int) -> str:
@@ -79,11 +81,17 @@ def clip(text: str, width: int) -> str:
     if cells_of(text) <= width:
         return text
     part = ""
-    for each in iter_graphemes(text):
+    for each in _graphemes(text):
         if cells_of(part + each) >= width:
             break
         part += each
     return f"{part}…"
+
+
+def _graphemes(text: str) -> list[str]:
+    from wcwidth import iter_graphemes
+
+    return list(iter_graphemes(text))
 
 
 def _natural(cells: list[list[str]], fit: Fit) -> tuple[list[int], list[int]]:
@@ -149,13 +157,13 @@ def _wrapped(text: str, size: int) -> list[str]:
             continue
         if lines[-1]:
             lines.append("")
-        for each in iter_graphemes(word):
+        for each in _graphemes(word):
             if cells_of(lines[-1]) + cells_of(each) > size:
                 lines.append("")
             lines[-1] += each
     if len(lines) > MAX_LINES:
         last = lines[MAX_LINES - 1]
         while cells_of(last) >= size:
-            last = "".join([*iter_graphemes(last)][:-1])
+            last = "".join(_graphemes(last)[:-1])
         return [*lines[: MAX_LINES - 1], f"{last}…"]
     return lines

@@ -18,7 +18,7 @@ from reconciler.clients.http.channel import DEFAULT_TIMEOUTS, HttpsChannel, Resp
 from reconciler.clients.http.destination import DIRECT, Destination, find, proxy_name
 from reconciler.core.issuance.contract import GrantDocument, IssuedDocument, TokenState
 from reconciler.core.issuance.invitation import API_PREFIX
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.core.setting_values import ProxyRules
 from reconciler.crypto.certificates import fingerprint_of, pick_pinned_root, split_pem
 from reconciler.crypto.csr import digest_of_pem

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.issuance.crl_locations import names_agree
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.errors import Refused, Retry
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-DEFAULT_OID_ARC: Final = "1.3.6.1.4.1.99999"
 OID_CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"  # RFC 5280 4.2.1.12
 
 MIN_RSA_BITS: Final = 3072

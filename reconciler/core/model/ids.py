@@ -12,6 +12,8 @@ PeerId = NewType("PeerId", uuid.UUID)
 GrantId = NewType("GrantId", uuid.UUID)
 IssuanceId = NewType("IssuanceId", uuid.UUID)
 
+DEFAULT_OID_ARC: Final = "1.3.6.1.4.1.99999"  # of the otherNames that carry ids
+
 UUID7_RANDOM_BYTES: Final = 10
 SERIAL_RANDOM_BYTES: Final = 20
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.issuance.crl_locations import crl_url_at
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.crypto.ca_material import CaPlacement, ca_config, new_ca
 from reconciler.embedded.folders import locked
 from reconciler.files import private_folder, write_new

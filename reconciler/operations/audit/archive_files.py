@@ -22,7 +22,8 @@ from reconciler.files import unusable
 from reconciler.store.audit.archives import all_archives
 from reconciler.store.audit.certificates import PAGE as CERTIFICATES
 from reconciler.store.audit.cursor import Cursor
-from reconciler.store.audit.log import OTHER_HASH, PAGE, first_hash, has_record
+from reconciler.store.audit.log import OTHER_HASH, PAGE
+from reconciler.store.audit.position import first_hash, has_record
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence

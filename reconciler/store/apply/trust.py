@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.core.audit.events import TrustOverridden
 from reconciler.core.model.times import rfc3339
 from reconciler.core.trust.bypass import Applying, RulesInForce, refuse_bypass
 from reconciler.core.trust.widening import refuse_unsigned_widenings
 from reconciler.errors import EXIT_UNTRUSTED, Refused
 from reconciler.store.apply.provenance import last_applied
-from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
@@ -76,6 +74,10 @@ def record_trust(tx: Tx, by: Provenance, reason: str, *, trusted: bool) -> None:
         "source": by.source,
         "revision": by.revision,
     }
+    # late: a plan imports nothing that only an apply needs
+    from reconciler.core.audit.events import TrustOverridden  # noqa: PLC0415 - as above
+    from reconciler.store.audit import log as audit  # noqa: PLC0415 - as above
+
     tx.run(
         "UPDATE federation_applied SET overridden = CAST(:overridden AS jsonb)",
         overridden=as_json(overridden),

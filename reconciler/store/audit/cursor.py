@@ -13,7 +13,8 @@ from reconciler.core.audit.chain import (
     record_hash,
 )
 from reconciler.store.audit.archives import end_of, newest_archive
-from reconciler.store.audit.log import PAGE, PAGE_AFTER, RECORD, has_record
+from reconciler.store.audit.log import PAGE, PAGE_AFTER, RECORD
+from reconciler.store.audit.position import has_record
 
 if TYPE_CHECKING:
     from reconciler.store.db import Tx

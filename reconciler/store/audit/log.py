@@ -113,38 +113,6 @@ def append(tx: Tx, actor: str, events: Iterable[Event]) -> int:
     return last
 
 
-def head(tx: Tx) -> Head:
-    """Return the newest record, with those of this transaction."""
-    row = tx.one("SELECT seq, hash FROM federation_audit_head")
-    return Head(row["seq"], row["hash"])
-
-
-def first_hash(tx: Tx) -> str | None:
-    """Return the hash of the first record, by which a log is known; None where it has none yet."""
-    row = tx.row(
-        "SELECT encode(hash, 'hex') AS hash FROM federation_audit_log WHERE seq = 1"
-        " UNION ALL (SELECT encode(log_hash, 'hex') FROM federation_audit_archives LIMIT 1)"
-    )
-    return f"sha256:{row['hash']}" if row is not None else None
-
-
-def has_record(tx: Tx, record: Head) -> bool:
-    """Tell whether the log has a record, or ends an archive with it.
-
-    Every log has the one before its first.
-    """
-    if record == Head(0, GENESIS):
-        return True
-    row = tx.row(
-        "SELECT 1 FROM federation_audit_log WHERE seq = :seq AND hash = :hash"
-        " UNION ALL SELECT 1 FROM federation_audit_archives"
-        " WHERE last_seq = :seq AND last_hash = :hash",
-        seq=record.seq,
-        hash=record.hash,
-    )
-    return row is not None
-
-
 @uncollected()
 def verify(tx: Tx, known: Sequence[Head] = ()) -> Verification:
     """Return how far the log verifies, from the end of its newest archive on.

@@ -12,6 +12,7 @@ from reconciler.core.model.times import rfc3339
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.store.audit import log as audit
 from reconciler.store.audit.archives import end_of, newest_archive
+from reconciler.store.audit.position import first_hash, has_record
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -89,7 +90,7 @@ def records_before(tx: Tx, before: int | datetime) -> RecordRange:
             f"the database has no audit record before {shown}",
             hint="nothing was changed; `mosaic federation audit list` shows the records",
         )
-    log = bytes.fromhex((audit.first_hash(tx) or "").removeprefix("sha256:"))
+    log = bytes.fromhex((first_hash(tx) or "").removeprefix("sha256:"))
     return RecordRange(previous, Head(row["seq"], bytes(row["hash"])), row["at"], log)
 
 
@@ -121,7 +122,7 @@ def remove(tx: Tx, selection: RecordRange, archive: Archive, state: AuditState, 
     """
     tx.run("LOCK TABLE federation_audit_archives IN SHARE ROW EXCLUSIVE MODE")  # not two at once
     require_unchanged(tx, selection)
-    if not audit.has_record(tx, archive.last):
+    if not has_record(tx, archive.last):
         raise broken(ChainBreak(archive.last.seq, "it is not the one that was archived"))
     text = canonical_json(state.as_json())
     tx.run("UPDATE federation_audit_archives SET state = NULL WHERE state IS NOT NULL")

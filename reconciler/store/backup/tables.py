@@ -13,7 +13,7 @@ from psycopg import sql
 
 from reconciler.core.backup.manifest import DatabaseState, TableRows
 from reconciler.errors import Refused
-from reconciler.store.audit import log as audit
+from reconciler.store.audit import position
 from reconciler.store.schema import revisions
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def database_state(tx: Tx) -> DatabaseState:
         migration=revisions(tx).current or "",
         system_identifier=row["system_identifier"],
         epoch=row["epoch"],
-        audit=audit.head(tx),
+        audit=position.head(tx),
         at=row["at"],
     )
 

@@ -17,7 +17,7 @@ from reconciler.core.audit.state import AuditState
 from reconciler.core.drift.detection import find_drift, live_subject
 from reconciler.errors import Retry
 from reconciler.gc_pause import uncollected
-from reconciler.store.audit import log as audit
+from reconciler.store.audit import position
 from reconciler.store.audit.archives import archived_state, end_of, newest_archive
 from reconciler.store.drift import evidence
 
@@ -82,11 +82,11 @@ class DriftDetector:
         if the log has grown meanwhile, what has changed is read again.
         """
         for _ in range(MAX_TRIES):
-            before, archive = audit.head(tx), newest_archive(tx)
+            before, archive = position.head(tx), newest_archive(tx)
             drifts = self._look(tx, archive)
             if newest_archive(tx) != archive:
                 self._forget()  # records may have left the log unread
-            elif audit.head(tx) == before:
+            elif position.head(tx) == before:
                 break
         return drifts
 
@@ -143,7 +143,7 @@ class DriftDetector:
 
     def _log_is_as_read(self, tx: Tx) -> bool:
         """Tell whether the log still has what was read of it; changes of old records show late."""
-        if not audit.has_record(tx, self._head):
+        if not position.has_record(tx, self._head):
             return False
         if time.monotonic() - self._log_marked_s < LOG_AGAIN_S:
             return True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.core.model.origin import read_origin
 from reconciler.core.setting_values import read_oid_arc
 from reconciler.embedded import processes

@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from reconciler.core.issuance.invitation import Invitation
 from reconciler.core.issuance.tokens import new_token
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.core.model.states import PeerStatus
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.ca_material import new_ca

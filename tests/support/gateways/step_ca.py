@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from reconciler.clients.step_ca.client import CaClient
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.crypto.ca_material import (
     PROVISIONERS,

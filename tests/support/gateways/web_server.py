@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 
-from reconciler.core.issuance.x509 import DEFAULT_OID_ARC
+from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.core.model.origin import server_names
 from reconciler.core.setting_values import RateLimit
 from reconciler.core.telemetry import SILENT, Telemetry

@@ -136,7 +136,13 @@ def _nothing_listed() -> list[str]:
 class Model(BaseModel):
     """What all models share: nothing unknown, nothing coerced, nothing changed afterwards."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        alias_generator=to_camel,
+        defer_build=True,  # each that is used, once, with those within it
+    )
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, json_schema_extra=ONE_LINE)]
@@ -272,7 +278,9 @@ class GrantSpecModel(Model):
         default=False, description="Cannot be removed until a commit has set it false."
     )
     scope: ScopeModel
-    certificate: CertificateModel = CertificateModel()
+    certificate: CertificateModel = Field(
+        default_factory=CertificateModel, json_schema_extra={"default": {"lifetime": "24h"}}
+    )
 
 
 class PeerManifest(Model):

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.issuance.tokens import DEFAULT_TOKEN_LIFE
 from reconciler.core.model.commits import refuse_rewind
-from reconciler.core.model.spec import Desired
 from reconciler.core.plan.guard import GuardOptions, Verdict, judge, refuse_if_guarded
 from reconciler.core.plan.model import Action
 from reconciler.core.plan.selection import Selection, narrowed_plan
@@ -26,7 +25,7 @@ from reconciler.errors import Refused
 from reconciler.gc_pause import uncollected
 from reconciler.manifest.cache import ManifestCache
 from reconciler.source.read import read_source
-from reconciler.store.apply.observe import observe
+from reconciler.store.apply.observe import NOTHING, observe
 from reconciler.store.apply.provenance import (
     Applied,
     Provenance,
@@ -34,7 +33,6 @@ from reconciler.store.apply.provenance import (
     record_applied,
     record_commit,
 )
-from reconciler.store.apply.row_cache import RowCache
 from reconciler.store.apply.trust import TrustOptions, judge_trust, record_trust
 from reconciler.store.locks import DEFAULT_WAIT
 from reconciler.store.rollback_journal import folders_of, locked_with_files
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.core.model.commits import Commit
+    from reconciler.core.model.spec import Desired
     from reconciler.core.plan.model import Plan
     from reconciler.core.setting_values import SignatureSetting, SourceSetting
     from reconciler.core.source import Source
@@ -179,10 +178,8 @@ def plan(
     tx: Tx, desired: Desired, limits: GuardOptions, selection: Selection = EVERYTHING
 ) -> PlanResult:
     """Return what an apply would do now, and whether it may."""
-    rows = RowCache(desired if selection.whole else Desired())
-    observed = observe(tx, rows)
+    observed = observe(tx, desired if selection.whole else NOTHING)
     narrowed = narrowed_plan(desired, observed, selection)
-    rows.remember(observed, narrowed)
     return PlanResult(narrowed, judge(narrowed, limits))
 
 

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 _FILE: Final = "manifests"
 # Raise it when a file is parsed into other values, or an entry has another form: what an earlier
 # build of the same version has cached is then parsed again. A test holds the digest of the entries.
-FORMAT: Final = 2
+FORMAT: Final = 3
 VERSION: Final = f"{metadata.version('mosaic-federation')}+{FORMAT}"
 
 # kind, name, line, digest of the spec, what it refers to (of a grant the peer, of a peer the
-# direction), and the spec as JSON
-Entry = tuple[str, str, int, str, str, str]
+# direction), the spec as JSON, and the key of a row that is as it declares
+Entry = tuple[str, str, int, str, str, str, str]
 
 
 class ManifestCache:
@@ -72,7 +72,7 @@ class ManifestCache:
             return _parse(source)
         if self._folder is not None:
             self._remember(self._folder, source, declared)
-        return _desired(source, entries, self._folder)
+        return _desired(source, entries)
 
     def _entries(self, file: SourceFile) -> tuple[Entry, ...]:
         known = self._declared.get(file.digest)
@@ -108,7 +108,8 @@ def entry_of(declared: AnyDeclared) -> Entry:
         (Kind.PEER, str(spec.direction)) if isinstance(spec, PeerSpec) else (Kind.GRANT, spec.peer)
     )
     place = declared.place
-    return (str(kind), declared.name, place.line, declared.digest, refers, declared.text)
+    name, line, digest, text = declared.name, place.line, declared.digest, declared.text
+    return (str(kind), name, line, digest, refers, text, declared.row_key)
 
 
 def _consistent(entries: list[tuple[str, Entry]]) -> bool:
@@ -121,18 +122,20 @@ def _consistent(entries: list[tuple[str, Entry]]) -> bool:
     return len(identities) == len(entries) and peers <= inbound
 
 
-def _desired(source: Source, entries: list[tuple[str, Entry]], folder: Path | None) -> Desired:
+def _desired(source: Source, entries: list[tuple[str, Entry]]) -> Desired:
     peers: list[Declared[Any]] = []
     grants: list[Declared[Any]] = []
-    for path, (kind, name, line, digest, _, text) in sorted(entries, key=lambda each: each[1][1]):
-        of_kind = (Kind.PEER, peers) if kind == Kind.PEER else (Kind.GRANT, grants)
+    for path, entry in sorted(entries, key=lambda each: each[1][1]):
+        name, line, digest, _, text, row_key = entry[1:]
+        kind, of_kind = (Kind.PEER, peers) if entry[0] == Kind.PEER else (Kind.GRANT, grants)
         place = SourceLocation(path, line)
-        of_kind[1].append(Declared.of_text(of_kind[0], name, place, digest, text))
+        of_kind.append(
+            Declared.of_text(kind, name, place, digest=digest, row_key=row_key, text=text)
+        )
     return Desired(
         peers=tuple(peers),
         grants=tuple(grants),
         commit=source.commit,
         dirty=source.dirty,
         label=source.label,
-        cache=str(folder) if folder is not None else None,
     )

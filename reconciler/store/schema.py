@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # oldest first; a test holds files to it
 MIGRATIONS: Final = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"),
-    *("0012", "0013", "0014", "0015", "0016", "0017"),
+    *("0012", "0013", "0014", "0015", "0016", "0017", "0018"),
 )
 HEAD: Final = MIGRATIONS[-1]
 
@@ -155,7 +155,13 @@ def differences(tx: Tx) -> tuple[str, ...]:
         " WHERE to_regprocedure(name) IS NULL",
         names=list(EXPECTED_FUNCTIONS),
     )
+    written = tx.rows(
+        "SELECT attrelid::regclass::text AS name FROM pg_attribute JOIN pg_class AS c"
+        " ON c.oid = attrelid WHERE attname = 'row_digest' AND attgenerated = '' AND relkind = 'r'"
+        " AND attrelid::regclass::text LIKE 'federation_%' ORDER BY name"
+    )
     return (
+        *(f"the column row_digest of {row['name']} is not generated" for row in written),
         *(f"the function {row['name']} is missing" for row in lost),
         *(f"the trigger {name} is missing" for name in missing),
         *(f"the trigger {name} is disabled" for name in off),

@@ -68,8 +68,7 @@ class _ObservedRow:
     """The live row of its name, or an ended one under a hold.
 
     A row's `spec` is what its columns say, `digest` what was stored beside them when they were
-    written: a change by hand sets the two apart. `fingerprint` is the digest of all columns that
-    are read.
+    written: a change by hand sets the two apart.
     """
 
     name: str
@@ -81,7 +80,6 @@ class _ObservedRow:
     hold: Hold | None = None
     certificates: tuple[LiveCertificate, ...] = ()
     by_hand: ByHand | None = None
-    fingerprint: str = ""
 
     @property
     def ended(self) -> bool:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from reconciler.core.model.json_document import JsonDocument
+from reconciler.core.model.row_digest import grant_row_digest, peer_row_digest
 from reconciler.core.model.scope import Scope, scope_from_json, shared
 from reconciler.core.model.times import format_duration, parse_duration, parse_rfc3339, rfc3339
 
@@ -162,13 +163,16 @@ def check_spec(kind: Kind, document: dict[str, Any]) -> None:
         raise TypeError("a value of the spec is of another type")
 
 
-def spec_text(document: dict[str, Any]) -> str:
-    """Return the canonical JSON of a spec's document in a tenth of the time of `canonical_json`."""
-    return _spec_encoder()(document).decode()
+def plain_json(value: object) -> str:
+    """Return what `canonical_json` does, in a tenth of its time, of plain values alone.
+
+    They are text that UTF-8 can have, whole numbers, booleans, None, and lists and maps of these.
+    """
+    return _encoder()(value).decode()
 
 
 @cache
-def _spec_encoder() -> Callable[[object], bytes]:
+def _encoder() -> Callable[[object], bytes]:
     import msgspec  # noqa: PLC0415 - late: only what reads specs in numbers needs it
 
     return msgspec.json.Encoder(order="sorted").encode
@@ -176,7 +180,7 @@ def _spec_encoder() -> Callable[[object], bytes]:
 
 def spec_digest(spec: Spec) -> str:
     """Return the digest of what `spec` declares: equal for specs that mean the same."""
-    return _digest_of_text(spec_text(spec.as_json()))
+    return _digest_of_text(plain_json(spec.as_json()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,20 +195,40 @@ class Declared(Generic[S]):
     place: SourceLocation
     digest: str
     _text: tuple[Kind, str] | None = field(default=None, repr=False, compare=False)
+    _row_key: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of_spec(cls, kind: Kind, name: str, spec: S, place: SourceLocation) -> Self:
         """Return what a manifest declares, with its digest."""
-        text = spec_text(spec.as_json())
+        text = plain_json(spec.as_json())
         return cls(name, spec, place, _digest_of_text(text), (kind, text))
 
     @property
     def text(self) -> str:
         """The canonical JSON of the spec."""
-        return self._text[1] if self._text is not None else spec_text(self.spec.as_json())
+        return self._text[1] if self._text is not None else plain_json(self.spec.as_json())
+
+    @property
+    def row_key(self) -> str:
+        """What a row has that is as this declares: its digest and, of a grant, its peer's name."""
+        if self._row_key is not None:
+            return self._row_key
+        spec: Spec = self.spec
+        if isinstance(spec, PeerSpec):
+            return peer_row_digest(self.name, self.digest, spec)
+        return f"{grant_row_digest(self.name, self.digest, spec)} {spec.peer}"
 
     @classmethod
-    def of_text(cls, kind: Kind, name: str, place: SourceLocation, digest: str, text: str) -> Self:
+    def of_text(
+        cls,
+        kind: Kind,
+        name: str,
+        place: SourceLocation,
+        *,
+        digest: str,
+        row_key: str,
+        text: str,
+    ) -> Self:
         """Return what a manifest declares whose spec is the JSON `text`, as `as_json` wrote it."""
         declared = object.__new__(cls)
         initialize = object.__setattr__
@@ -212,6 +236,7 @@ class Declared(Generic[S]):
         initialize(declared, "place", place)
         initialize(declared, "digest", digest)
         initialize(declared, "_text", (kind, text))
+        initialize(declared, "_row_key", row_key)
         return declared
 
     if not TYPE_CHECKING:  # of a value that has not been set, which no type checker sees
@@ -231,17 +256,13 @@ AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """All that a source declares, sorted by name; no two of a kind share a name.
-
-    `cache` is the folder of what is remembered of it, None where nothing is to be.
-    """
+    """All that a source declares, sorted by name; no two of a kind share a name."""
 
     peers: tuple[Declared[PeerSpec], ...] = ()
     grants: tuple[Declared[GrantSpec], ...] = ()
     commit: Commit | None = None
     dirty: bool = False
     label: str = field(default="", compare=False)
-    cache: str | None = field(default=None, compare=False)
 
     @property
     def revision(self) -> str | None:

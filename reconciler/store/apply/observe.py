@@ -17,31 +17,42 @@ from reconciler.core.model.observed import (
     ObservedPeer,
 )
 from reconciler.core.model.scope import scope_from_json
-from reconciler.core.model.spec import Direction, GrantSpec, Kind, PeerSpec, SourceLocation
+from reconciler.core.model.spec import (
+    Desired,
+    Direction,
+    GrantSpec,
+    Kind,
+    PeerSpec,
+    SourceLocation,
+)
 from reconciler.core.model.states import GrantStatus, PeerStatus
+from reconciler.store.db import as_json
 
 if TYPE_CHECKING:
-    from reconciler.store.apply.row_cache import EqualRow, RowCache
+    from collections.abc import Iterable
+
+    from reconciler.core.model.spec import Declared
     from reconciler.store.db import Tx
 
+NOTHING: Final = Desired()  # so all rows are kept
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+
 # Live rows, and ended ones whose name an operator holds. What has ended without a hold is history.
-# Each has the digest of all its columns that a plan reads. Those that :known has are counted as
-# equal by that alone, and nothing else of them is read: the digest is of the row as it is now, for
-# what stands in its spec_digest is no proof of what its columns say.
+# Of a live row that is what its manifest declares, and where that stands, only the name is read.
+# This is known by its row_digest, which is of its columns as they are now: what stands in its
+# spec_digest is no proof of what they say.
 _OBSERVE: Final = """
 WITH peer_rows AS MATERIALIZED (
-    SELECT id, fingerprint, fingerprint = ANY (string_to_array(:known, ',')) AS known
-    FROM (SELECT id, encode(sha256(convert_to(ROW(id, name, direction, display_name, endpoint_url,
-            labels, protect, status, hold, managed, spec_digest, source_path, source_line)::text,
-            'UTF8')), 'hex') AS fingerprint
-        FROM federation_peers WHERE status <> 'revoked' OR hold IS NOT NULL) AS digested
+    SELECT id, name, status <> 'revoked' AND coalesce(
+        encode(row_digest, 'hex') || ' ' || source_line || ' ' || source_path
+            IN (SELECT jsonb_array_elements_text(CAST(:peers AS jsonb))), false) AS equal
+    FROM federation_peers WHERE status <> 'revoked' OR hold IS NOT NULL
 ), grant_rows AS MATERIALIZED (
-    SELECT id, fingerprint, fingerprint = ANY (string_to_array(:known, ',')) AS known
-    FROM (SELECT id, encode(sha256(convert_to(ROW(id, name, peer_id, subject_user_id, scope,
-            status_now IN ('revoked', 'expired'), suspended, protect, hold, lifetime, expires_at,
-            managed, spec_digest, source_path, source_line)::text, 'UTF8')), 'hex') AS fingerprint
-        FROM federation_grants_now
-        WHERE status_now NOT IN ('revoked', 'expired') OR hold ->> 'kind' = 'revoke') AS digested
+    SELECT g.id, g.name, p.name AS peer, g.status_now NOT IN ('revoked', 'expired') AND coalesce(
+        encode(g.row_digest, 'hex') || ' ' || p.name || ' ' || g.source_line || ' ' || g.source_path
+            IN (SELECT jsonb_array_elements_text(CAST(:grants AS jsonb))), false) AS equal
+    FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id
+    WHERE g.status_now NOT IN ('revoked', 'expired') OR g.hold ->> 'kind' = 'revoke'
 ), live AS (
     SELECT certificates.grant_id, jsonb_agg(jsonb_build_object(
         'serial', certificates.serial, 'not_after', certificates.not_after)
@@ -56,67 +67,76 @@ WITH peer_rows AS MATERIALIZED (
     FROM federation_hand_changes WHERE of_table <> 'federation_certificates'
     ORDER BY row_id, id DESC
 ), peers AS (
-    SELECT p.id, name, direction, display_name, endpoint_url, labels, protect, status, hold,
-        managed, spec_digest, source_path, source_line, revision, by_hand, fingerprint,
+    SELECT p.id, p.name, direction, display_name, endpoint_url, labels, protect, status, hold,
+        managed, spec_digest, source_path, source_line, revision, by_hand,
         CASE WHEN cert_not_after > statement_timestamp() THEN cert_serial END AS cert_serial,
         cert_not_after
     FROM peer_rows JOIN federation_peers AS p USING (id) LEFT JOIN hands ON row_id = p.id
-    WHERE NOT known
+    WHERE NOT equal
 ), grants AS (
     SELECT g.id, g.name, g.peer_id, p.name AS peer, g.subject_user_id, g.scope,
         g.status_now AS status, g.suspended, g.protect, g.hold,
         extract(epoch FROM g.lifetime) AS lifetime_s, g.expires_at, g.managed, g.spec_digest,
-        g.source_path, g.source_line, g.revision, live.certificates, by_hand, fingerprint
+        g.source_path, g.source_line, g.revision, live.certificates, by_hand
     FROM grant_rows JOIN federation_grants_now AS g USING (id)
     JOIN federation_peers AS p ON p.id = g.peer_id
     LEFT JOIN live ON live.grant_id = g.id
     LEFT JOIN hands ON row_id = g.id
-    WHERE NOT known
+    WHERE NOT equal
 )
-SELECT '' AS kind, jsonb_build_object('now', statement_timestamp(), 'known', coalesce(
-    (SELECT string_agg(fingerprint, ',')
-       FROM (TABLE peer_rows UNION ALL TABLE grant_rows) AS rows WHERE known), '')) AS document
+SELECT '' AS kind, jsonb_build_object('now', statement_timestamp(),
+    'peers', coalesce((SELECT string_agg(name, ',') FROM peer_rows WHERE equal), ''),
+    'grants', coalesce((SELECT string_agg(name, ',') FROM grant_rows WHERE equal), ''),
+    'peers_of_grants', coalesce(
+        (SELECT string_agg(DISTINCT peer, ',') FROM grant_rows WHERE equal), '')) AS document
 UNION ALL SELECT 'Peer', to_jsonb(peers) FROM peers
 UNION ALL SELECT 'Grant', to_jsonb(grants) FROM grants
 """
 
 
-def observe(tx: Tx, rows: RowCache | None = None) -> Observed:
-    """Return the snapshot that a plan needs, without the rows that `rows` finds equal.
+def observe(tx: Tx, desired: Desired = NOTHING) -> Observed:
+    """Return the snapshot that a plan needs, without the rows that are what `desired` declares.
 
-    They are known by fingerprint, or found so when they are read. All are kept where those that are
-    equal could matter to the others: the peer of a grant, another row of the same name.
+    All are kept where those that are equal could matter to the others: the peer of a grant, another
+    row of the same name.
     """
-    known = rows.known() if rows is not None else {}
-    equal: list[EqualRow] = []
+    equal_peers, equal_grants, peers_of_grants = _NO_NAMES, _NO_NAMES, _NO_NAMES
     peers: list[ObservedPeer] = []
     grants: list[ObservedGrant] = []
-    for row in tx.stream(_OBSERVE, known=",".join(known)):
+    keys = {"peers": _keys(desired.peers), "grants": _keys(desired.grants)}
+    for row in tx.stream(_OBSERVE, **keys):
         kind, document = row["kind"], row["document"]
         if not kind:
             now = datetime.fromisoformat(document["now"])
-            equal += [known[each] for each in document["known"].split(",") if each]
-            continue
-        found = rows.equal(Kind(kind), document) if rows is not None else None
-        if found is not None:
-            equal.append(found)
+            equal_peers, equal_grants = _names(document["peers"]), _names(document["grants"])
+            peers_of_grants = _names(document["peers_of_grants"])
         elif kind == Kind.PEER:
             peers.append(_peer(document))
         else:
             grants.append(_grant(document))
-    observed = Observed(
+    alone = (
+        equal_peers >= peers_of_grants
+        and equal_peers.isdisjoint(each.name for each in peers)
+        and equal_grants.isdisjoint(each.name for each in grants)
+    )
+    if not alone:
+        return observe(tx)
+    return Observed(
         now=now,
         peers=tuple(sorted(peers, key=attrgetter("name"))),
         grants=tuple(sorted(grants, key=attrgetter("name"))),
-        equal_peers=frozenset(each.name for each in equal if each.kind is Kind.PEER),
-        equal_grants=frozenset(each.name for each in equal if each.kind is Kind.GRANT),
+        equal_peers=equal_peers,
+        equal_grants=equal_grants,
     )
-    alone = (
-        observed.equal_peers.issuperset(each.peer for each in equal if each.peer)
-        and observed.equal_peers.isdisjoint(each.name for each in peers)
-        and observed.equal_grants.isdisjoint(each.name for each in grants)
-    )
-    return observed if alone else observe(tx)
+
+
+def _keys(manifests: Iterable[Declared[Any]]) -> str:
+    """Return what the rows have that are as manifests declare, as JSON."""
+    return as_json([f"{each.row_key} {each.place.line} {each.place.path}" for each in manifests])
+
+
+def _names(joined: str) -> frozenset[str]:
+    return frozenset(joined.split(",")) if joined else _NO_NAMES
 
 
 def hold_from(document: dict[str, str] | None) -> Hold | None:
@@ -200,5 +220,4 @@ def _common(row: dict[str, Any]) -> dict[str, Any]:
         "revision": row["revision"],
         "hold": hold_from(row["hold"]),
         "by_hand": by_hand_from(row["by_hand"]),
-        "fingerprint": row["fingerprint"],
     }

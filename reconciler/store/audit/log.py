@@ -15,11 +15,11 @@ from reconciler.core.audit.chain import (
 from reconciler.core.audit.events import AuditArchived
 from reconciler.core.audit.fold import event_of
 from reconciler.core.audit.verification import Verification
-from reconciler.core.model.spec import canonical_json
+from reconciler.core.model.spec import plain_json
 from reconciler.core.notices.collector import NoticeCollector, notices_of
 from reconciler.gc_pause import uncollected
 from reconciler.store.audit.archives import NOT_RECORDED, end_of, newest_archive, state_digest
-from reconciler.store.db import as_json, parts_of
+from reconciler.store.db import parts_of
 from reconciler.store.notices import outbox
 
 if TYPE_CHECKING:
@@ -74,13 +74,9 @@ def _parameters(
 
 
 def _events_json(events: Iterable[Event]) -> str:
-    return as_json(
+    return plain_json(
         [
-            {
-                "kind": each.kind,
-                "subject": each.subject,
-                "data": canonical_json(each.details()),
-            }
+            {"kind": each.kind, "subject": each.subject, "data": plain_json(each.details())}
             for each in events
         ]
     )

@@ -1,0 +1,76 @@
+"""The digest of a row that is what its manifest declares: of all columns that a plan compares.
+
+PostgreSQL computes the same of every row as it is written (migration 0018, `row_digest`), so a row
+that is equal to its manifest is found without being read. A test holds both together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.core.model.scope import REMEMBERED, Scope
+
+if TYPE_CHECKING:
+    from reconciler.core.model.spec import GrantSpec, PeerSpec
+
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # of PostgreSQL's timestamptz
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MANAGED: Final = "true"
+_HOLD: Final = None
+_ENDED: Final = "false"
+
+
+def peer_row_digest(name: str, digest: str, spec: PeerSpec) -> str:
+    """Return the digest of a peer's live row, in hex; `digest` is that of the spec."""
+    return _digest(
+        *(name, digest, _MANAGED, _HOLD, _ENDED, _boolean(spec.protect)),
+        *(str(spec.direction), spec.display_name, spec.endpoint, jsonb_text(dict(spec.labels))),
+    )
+
+
+def grant_row_digest(name: str, digest: str, spec: GrantSpec) -> str:
+    """Return the digest of a grant's live row, in hex, as `peer_row_digest`; not of its peer."""
+    return _digest(
+        *(name, digest, _MANAGED, _HOLD, _ENDED, _boolean(spec.protect)),
+        *(spec.subject_user_id, _scope_text(spec.scope), _boolean(spec.suspended)),
+        f"{spec.lifetime.total_seconds():.6f}",
+        # as `timestamptz_send` has it
+        format((spec.expires_at - _EPOCH) // _MICROSECOND & 0xFFFF_FFFF_FFFF_FFFF, "016x"),
+    )
+
+
+def jsonb_text(value: Any) -> str:
+    """Return a JSON value as PostgreSQL prints a `jsonb`: of two keys, the shorter is first."""
+    match value:
+        case dict():
+            members = sorted(value.items(), key=lambda each: (len(each[0].encode()), each[0]))
+            return f"{{{', '.join(f'{jsonb_text(key)}: {jsonb_text(of)}' for key, of in members)}}}"
+        case list():
+            return f"[{', '.join(map(jsonb_text, value))}]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+@lru_cache(REMEMBERED)
+def _scope_text(scope: Scope) -> str:
+    return jsonb_text(scope.as_json())
+
+
+def _digest(*columns: str | None) -> str:
+    return hashlib.sha256(",".join(map(_quoted, columns)).encode()).hexdigest()
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _quoted(text: str | None) -> str:
+    """Return what `quote_nullable` of PostgreSQL returns: quoted, no two rows read alike."""
+    if text is None:
+        return "NULL"
+    quoted = text.replace("'", "''")
+    return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in text else f"'{quoted}'"

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core.model.scope import RESOURCE_TYPES, Resource, ResourceType, Scope, Verb
+from reconciler.core.model.scope import (
+    RESOURCE_TYPES,
+    Resource,
+    ResourceType,
+    Scope,
+    Verb,
+    shared,
+)
 from reconciler.core.model.spec import (
     Declared,
     Direction,
@@ -40,7 +47,7 @@ def grant_of(manifest: GrantManifest, document: Document) -> Declared[GrantSpec]
         peer=declared.peer,
         subject_user_id=declared.subject_user_id,
         expires_at=parse_rfc3339(declared.expires_at),
-        scope=scope_of(declared.scope),
+        scope=shared(scope_of(declared.scope)),
         lifetime=parse_duration(declared.certificate.lifetime),
         suspended=declared.suspended,
         protect=declared.protect,

@@ -42,8 +42,9 @@ def plan_lines(plan: Plan, verdict: Verdict, home: str | None = None) -> Iterato
 
     `home` is the flag that the command was given: what a note says to type acts on that home.
     """
+    texts: dict[int, str] = {}
     for change in plan.changes:
-        yield from _change(change)
+        yield from _change(change, texts)
     for note in plan.notes:
         yield _note(note, home), None
     yield sums(plan), None
@@ -53,7 +54,8 @@ def plan_lines(plan: Plan, verdict: Verdict, home: str | None = None) -> Iterato
         yield f"  {refusal.hint}", None
 
 
-def _change(change: AnyChange) -> Iterator[Line]:
+def _change(change: AnyChange, texts: dict[int, str]) -> Iterator[Line]:
+    """Yield the lines of a change; `texts` are those of fields that changes share, by identity."""
     colour = COLOURS[change.action]
     name = f"{SIGNS[change.action]} {change.kind.subject(change.name)}"
     place = f"{change.place.path}:{change.place.line}" if change.place is not None else ""
@@ -64,7 +66,10 @@ def _change(change: AnyChange) -> Iterator[Line]:
     yield f"  {name:<{NAME_WIDTH}} {printable(fact, 400):<{REASON_WIDTH}}  {more}".rstrip(), colour
     sign = "+" if change.action is Action.CREATE else "~"
     for field in change.fields:
-        yield f"      {sign} {field_text(field, change.action)}".rstrip(), colour
+        text = texts.get(id(field)) or field_text(field, change.action)
+        if change.action is Action.CREATE and isinstance(field.new, dict):
+            texts[id(field)] = text
+        yield f"      {sign} {text}".rstrip(), colour
     for each in certificates(change):
         yield f"      ! {each}", "red"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from reconciler.core.model.json_document import camel_case, json_value
@@ -17,6 +18,8 @@ from reconciler.core.model.times import parse_rfc3339
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from _typeshed import DataclassInstance
 
 Json = Mapping[str, Any]
 
@@ -104,14 +107,23 @@ class GatewayEvent:
         return cls(**(_read(cls, details) | {"subject": subject}))
 
 
-def _written(event: RowEvent | GatewayEvent) -> dict[str, Any]:
+def _written(event: DataclassInstance) -> dict[str, Any]:
     details = {}
-    for each in fields(event):
-        value = getattr(event, each.name)
-        if each.name in _COLUMNS or (value is None and "omitted" in each.metadata):
-            continue
-        details[_key(each.name, each.metadata)] = json_value(value)
+    for name, key, omitted in _fields_written(type(event)):
+        value = getattr(event, name)
+        if value is not None or not omitted:
+            details[key] = json_value(value)
     return details
+
+
+@cache
+def _fields_written(event_type: type[DataclassInstance]) -> tuple[tuple[str, str, bool], ...]:
+    """Return the name of each detail, its key, and whether it is left out where it is None."""
+    return tuple(
+        (each.name, _key(each.name, each.metadata), "omitted" in each.metadata)
+        for each in fields(event_type)
+        if each.name not in _COLUMNS
+    )
 
 
 def _read(event_type: type[RowEvent | GatewayEvent], details: Json) -> dict[str, Any]:

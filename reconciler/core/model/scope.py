@@ -6,7 +6,7 @@ the other lets through too. Comparison never looks at the text it was written in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -114,18 +114,26 @@ class Scope:
 
     resources: tuple[Resource, ...]
     max_rows_per_query: int
+    _document: dict[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     def resource(self, wanted: ResourceType) -> Resource | None:
         """Return the resource of the type, or None where the scope has none."""
         return next((each for each in self.resources if each.type is wanted), None)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the canonical JSON form; equal scopes have equal forms."""
+        """Return the canonical JSON form, made once: nobody may change it.
+
+        Equal scopes have equal forms.
+        """
+        if self._document is not None:
+            return self._document
         ordered = sorted(self.resources, key=lambda resource: RESOURCE_TYPES.index(resource.type))
-        return {
+        document = {
             "resources": [resource.as_json() for resource in ordered],
             "maxRowsPerQuery": self.max_rows_per_query,
         }
+        object.__setattr__(self, "_document", document)
+        return document
 
 
 @lru_cache(REMEMBERED)

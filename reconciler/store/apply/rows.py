@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.core.model.spec import plain_json
 from reconciler.core.model.states import GrantStatus, HoldKind, live_grant_status
 from reconciler.errors import Refused
 from reconciler.store.db import as_json, parts_of
@@ -139,7 +140,7 @@ def _create_grants(
         " line integer, hold jsonb)"
         " JOIN federation_peers AS p ON p.name = r.peer AND p.status <> 'revoked'"
         " AND p.direction = 'inbound'",
-        rows=as_json(rows),
+        rows=plain_json(rows),
         revision=provenance.revision,
         managed=provenance.managed,
     )

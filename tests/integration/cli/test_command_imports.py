@@ -21,11 +21,25 @@ from tests.support.waiting import PATIENCE_S
 UNUSED: Final = (
     *("uvicorn", "starlette", "httpx", "watchfiles", "sqlalchemy", "alembic", "prometheus_client"),
 )
+OF_A_CHANGE: Final = (
+    *("pydantic", "ruamel.yaml", "msgspec", "wcwidth", "reconciler.core.audit.events"),
+    *("reconciler.core.notices.derive", "reconciler.store.audit.log"),
+)
 _START: Final = """
 import os, sys
 from reconciler.cli.start import main
 main()
 os.write(2, " ".join(sys.modules).encode())
+"""
+_LOOKING: Final = """
+import atexit, importlib.metadata, os, sys
+atexit.register(lambda: os.write(2, " ".join(sys.modules).encode()))
+def entry_points(**_):
+    sys.modules["looked"] = sys
+    return ()
+importlib.metadata.entry_points = entry_points
+from reconciler.cli.start import main
+main()
 """
 _RUNNER: Final = """
 import sys
@@ -56,8 +70,29 @@ def mosaic(tmp_path: Path, database_url: str) -> Quick:
 def test_a_command_loads_no_web_server_no_http_client_and_no_watch(
     mosaic: Quick, arguments: tuple[str, ...]
 ) -> None:
+    loaded = loaded_by(mosaic, _RUNNER, *arguments)
+    assert "psycopg" in loaded or arguments == ("validate",)
+    assert [name for name in UNUSED if name in loaded] == []
+
+
+def test_a_plan_without_changes_loads_nothing_that_parses_or_writes(mosaic: Quick) -> None:
+    home = mosaic.cwd / ".mosaic"  # for its cache
+    home.mkdir(0o700)
+    (home / "mosaic.toml").write_text("")
+    mosaic("apply", "--yes")
+    loaded = loaded_by(mosaic, _RUNNER, "plan")
+    assert [name for name in OF_A_CHANGE if name in loaded] == []
+
+
+def test_no_plugin_of_pydantic_is_looked_for(mosaic: Quick) -> None:
+    loaded = loaded_by(mosaic, _LOOKING, "federation", "validate")
+    assert "looked" not in loaded
+    assert "reconciler.manifest.models" in loaded
+
+
+def loaded_by(mosaic: Quick, script: str, *arguments: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _RUNNER, *arguments],
+        [sys.executable, "-c", script, *arguments],
         cwd=mosaic.cwd,
         env=mosaic.environ({}),
         capture_output=True,
@@ -66,9 +101,7 @@ def test_a_command_loads_no_web_server_no_http_client_and_no_watch(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    loaded = done.stderr.splitlines()[-1].split()
-    assert "psycopg" in loaded or arguments == ("validate",)
-    assert [name for name in UNUSED if name in loaded] == []
+    return done.stderr.splitlines()[-1].split()
 
 
 def start(

@@ -87,8 +87,8 @@ WITH peer_rows AS MATERIALIZED (
 SELECT '' AS kind, jsonb_build_object('now', statement_timestamp(),
     'peers', coalesce((SELECT string_agg(name, ',') FROM peer_rows WHERE equal), ''),
     'grants', coalesce((SELECT string_agg(name, ',') FROM grant_rows WHERE equal), ''),
-    'peers_of_grants', coalesce(
-        (SELECT string_agg(DISTINCT peer, ',') FROM grant_rows WHERE equal), '')) AS document
+    'peers_of_grants', coalesce((SELECT string_agg(peer, ',')
+        FROM (SELECT DISTINCT peer FROM grant_rows WHERE equal) AS of_equal), '')) AS document
 UNION ALL SELECT 'Peer', to_jsonb(peers) FROM peers
 UNION ALL SELECT 'Grant', to_jsonb(grants) FROM grants
 """

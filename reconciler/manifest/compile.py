@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from reconciler.core.model.scope import (
+    REMEMBERED,
     RESOURCE_TYPES,
     Resource,
     ResourceType,
@@ -25,6 +27,9 @@ from reconciler.core.model.times import parse_duration, parse_rfc3339
 if TYPE_CHECKING:
     from reconciler.manifest.models import GrantManifest, PeerManifest, ResourceModel, ScopeModel
     from reconciler.manifest.yaml.reader import Document
+
+    # the type, its verbs, the teams (None for all) and whether the subject's own items are visible
+    _PlainResource = tuple[str, tuple[str, ...], tuple[str, ...] | None, bool]
 
 
 def peer_of(manifest: PeerManifest, document: Document) -> Declared[PeerSpec]:
@@ -47,7 +52,7 @@ def grant_of(manifest: GrantManifest, document: Document) -> Declared[GrantSpec]
         peer=declared.peer,
         subject_user_id=declared.subject_user_id,
         expires_at=parse_rfc3339(declared.expires_at),
-        scope=shared(scope_of(declared.scope)),
+        scope=scope_of(declared.scope),
         lifetime=parse_duration(declared.certificate.lifetime),
         suspended=declared.suspended,
         protect=declared.protect,
@@ -56,21 +61,32 @@ def grant_of(manifest: GrantManifest, document: Document) -> Declared[GrantSpec]
 
 
 def scope_of(model: ScopeModel) -> Scope:
-    """Return the scope of a model, its resources in the order of their types."""
-    resources = sorted(
-        map(_resource_of, model.resources), key=lambda each: RESOURCE_TYPES.index(each.type)
-    )
-    return Scope(tuple(resources), model.max_rows_per_query)
+    """Return the scope of a model, its resources in the order of their types.
+
+    Many grants have the same few scopes, and equal models have one value.
+    """
+    return _scope(tuple(map(_plain_resource, model.resources)), model.max_rows_per_query)
 
 
-def _resource_of(model: ResourceModel) -> Resource:
-    all_teams = "teams" not in model.filter.model_fields_set
-    return Resource(
-        type=ResourceType(model.type),
-        verbs=frozenset(Verb(verb) for verb in model.verbs),
-        teams=None if all_teams else frozenset(model.filter.teams),
-        personal=model.filter.personal,
-    )
+def _plain_resource(model: ResourceModel) -> _PlainResource:
+    filtered = model.filter
+    teams = tuple(filtered.teams) if "teams" in filtered.model_fields_set else None
+    return (model.type, tuple(model.verbs), teams, filtered.personal)
+
+
+@lru_cache(REMEMBERED)
+def _scope(resources: tuple[_PlainResource, ...], max_rows: int) -> Scope:
+    compiled = [
+        Resource(
+            type=ResourceType(kind),
+            verbs=frozenset(map(Verb, verbs)),
+            teams=None if teams is None else frozenset(teams),
+            personal=personal,
+        )
+        for kind, verbs, teams, personal in resources
+    ]
+    compiled.sort(key=lambda each: RESOURCE_TYPES.index(each.type))
+    return shared(Scope(tuple(compiled), max_rows))
 
 
 def _place(document: Document) -> SourceLocation:

@@ -19,27 +19,26 @@ if TYPE_CHECKING:
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # of PostgreSQL's timestamptz
 _MICROSECOND: Final = timedelta(microseconds=1)
-_MANAGED: Final = "true"
-_HOLD: Final = None
-_ENDED: Final = "false"
+_LIVE: Final = "'true',NULL,'false'"  # managed, under no hold, not ended
 
 
 def peer_row_digest(name: str, digest: str, spec: PeerSpec) -> str:
     """Return the digest of a peer's live row, in hex; `digest` is that of the spec."""
     return _digest(
-        *(name, digest, _MANAGED, _HOLD, _ENDED, _boolean(spec.protect)),
-        *(str(spec.direction), spec.display_name, spec.endpoint, jsonb_text(dict(spec.labels))),
+        f"{_quoted(name)},'{digest}',{_LIVE},{_boolean(spec.protect)},'{spec.direction}'"
+        f",{_quoted(spec.display_name)},{_quoted(spec.endpoint)}"
+        f",{_quoted(jsonb_text(dict(spec.labels)))}"
     )
 
 
 def grant_row_digest(name: str, digest: str, spec: GrantSpec) -> str:
     """Return the digest of a grant's live row, in hex, as `peer_row_digest`; not of its peer."""
+    # as `timestamptz_send` has it
+    ends = (spec.expires_at - _EPOCH) // _MICROSECOND & 0xFFFF_FFFF_FFFF_FFFF
     return _digest(
-        *(name, digest, _MANAGED, _HOLD, _ENDED, _boolean(spec.protect)),
-        *(spec.subject_user_id, _scope_text(spec.scope), _boolean(spec.suspended)),
-        f"{spec.lifetime.total_seconds():.6f}",
-        # as `timestamptz_send` has it
-        format((spec.expires_at - _EPOCH) // _MICROSECOND & 0xFFFF_FFFF_FFFF_FFFF, "016x"),
+        f"{_quoted(name)},'{digest}',{_LIVE},{_boolean(spec.protect)}"
+        f",{_quoted(spec.subject_user_id)},{_quoted(_scope_text(spec.scope))}"
+        f",{_boolean(spec.suspended)},'{spec.lifetime.total_seconds():.6f}','{ends:016x}'"
     )
 
 
@@ -60,12 +59,12 @@ def _scope_text(scope: Scope) -> str:
     return jsonb_text(scope.as_json())
 
 
-def _digest(*columns: str | None) -> str:
-    return hashlib.sha256(",".join(map(_quoted, columns)).encode()).hexdigest()
+def _digest(columns: str) -> str:
+    return hashlib.sha256(columns.encode()).hexdigest()
 
 
 def _boolean(value: bool) -> str:
-    return "true" if value else "false"
+    return "'true'" if value else "'false'"
 
 
 def _quoted(text: str | None) -> str:

@@ -29,7 +29,8 @@ class _Unusual(Exception):
 def read_plain_documents(file: str, content: bytes) -> list[Document]:
     """Return the documents of a file with the place of their `NAME` alone; none if in doubt."""
     try:
-        text = content.decode("utf-8-sig")
+        # the codec `utf-8-sig` takes 30 times as long
+        text = content.decode().removeprefix("\ufeff")
         return list(_PlainReader(events.c_events(text)).documents(file, text))
     except (UnicodeDecodeError, YAMLError, _Unusual):
         return []

@@ -164,11 +164,14 @@ def check_spec(kind: Kind, document: dict[str, Any]) -> None:
 
 
 def plain_json(value: object) -> str:
-    """Return what `canonical_json` does, in a tenth of its time, of plain values alone.
+    """Return what `canonical_json` does, in a tenth of its time, of a value without floats.
 
-    They are text that UTF-8 can have, whole numbers, booleans, None, and lists and maps of these.
+    A float may be spelled in another way.
     """
-    return _encoder()(value).decode()
+    try:
+        return _encoder()(value).decode()
+    except (OverflowError, TypeError, ValueError):  # such as a number of more than 64 bits
+        return canonical_json(value)
 
 
 @cache

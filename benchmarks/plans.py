@@ -45,7 +45,7 @@ def make_source(folder: Path, grants: int) -> None:
 
 @contextmanager
 def gateway(grants: int, *, applied: bool = True) -> Iterator[Commands]:
-    """Give commands beside an applied source, `manifests`, with a home for the caches."""
+    """Give commands beside an applied source, `manifests`, with a home for the cache."""
     with scratch_database() as (folder, url):
         home = folder / "work" / ".mosaic"
         home.mkdir(0o700, parents=True)

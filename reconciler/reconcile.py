@@ -149,7 +149,7 @@ def read(
         from reconciler.manifest.trust import parse_rules
 
         parse_rules(history.rules)  # what would hold from the next apply on
-    desired = cache.load(source)  # (4)
+    desired = replace(cache.load(source), verifies=verify)  # (4)
     by = Provenance(actor, source.label, source.commit, source.dirty)
     if history is not None:
         by = replace(by, is_git=True, rules=history.rules, prefix=history.prefix)

@@ -1,9 +1,8 @@
-"""Each row of a peer and of a grant has the digest of what a plan reads of it.
+"""Each row of a peer and of a grant has a digest, which PostgreSQL computes as it is written.
 
-PostgreSQL computes it with each write, whoever writes, so that a plan finds the rows that are what
-their manifests declare without reading them. It is of the columns as they are: `spec_digest` is
-what we stored. The same is computed by reconciler/core/model/row_digest.py, and a test holds both
-together.
+So a plan need not read the rows that are what their manifests declare. It is of the columns as they
+are, whoever wrote them: `spec_digest` is what we stored. reconciler/core/model/row_digest.py
+computes the same, and a test holds both together.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ down_revision = "0017"
 branch_labels = None
 depends_on = None
 
-# A generated column takes only what no setting of a session changes: so a time in its binary form,
-# and a status by what it is equal to. Quoted, no two rows read alike. Where a manifest stands and a
-# grant's peer, by its name, are compared beside it.
+# A generated column may not depend on the settings of a session, so a time is in its binary form
+# and a status is a comparison. Values are quoted, so that no two rows read alike. The place of the
+# manifest and the peer of a grant are compared beside the digest.
 COLUMN = """
 ALTER TABLE {table} ADD COLUMN row_digest bytea NOT NULL GENERATED ALWAYS AS (
     sha256(decode(replace({columns}, '\\', '\\\\'), 'escape'))) STORED;

@@ -38,7 +38,7 @@ FORMAT: Final = 3
 VERSION: Final = f"{metadata.version('mosaic-federation')}+{FORMAT}"
 
 # kind, name, line, digest of the spec, what it refers to (of a grant the peer, of a peer the
-# direction), the spec as JSON, and the key of a row that is as it declares
+# direction), the spec as JSON, and the `row_key`
 Entry = tuple[str, str, int, str, str, str, str]
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from reconciler.manifest.models import GrantManifest, PeerManifest, ResourceModel, ScopeModel
     from reconciler.manifest.yaml.reader import Document
 
-    # the type, its verbs, the teams (None for all) and whether the subject's own items are visible
-    _PlainResource = tuple[str, tuple[str, ...], tuple[str, ...] | None, bool]
+    # type, verbs, teams (None: all), personal
+    _ResourceKey = tuple[str, tuple[str, ...], tuple[str, ...] | None, bool]
 
 
 def peer_of(manifest: PeerManifest, document: Document) -> Declared[PeerSpec]:
@@ -65,25 +65,25 @@ def scope_of(model: ScopeModel) -> Scope:
 
     Many grants have the same few scopes, and equal models have one value.
     """
-    return _scope(tuple(map(_plain_resource, model.resources)), model.max_rows_per_query)
+    return _scope(tuple(map(_resource_key, model.resources)), model.max_rows_per_query)
 
 
-def _plain_resource(model: ResourceModel) -> _PlainResource:
-    filtered = model.filter
-    teams = tuple(filtered.teams) if "teams" in filtered.model_fields_set else None
-    return (model.type, tuple(model.verbs), teams, filtered.personal)
+def _resource_key(model: ResourceModel) -> _ResourceKey:
+    row_filter = model.filter
+    teams = tuple(row_filter.teams) if "teams" in row_filter.model_fields_set else None
+    return (model.type, tuple(model.verbs), teams, row_filter.personal)
 
 
 @lru_cache(REMEMBERED)
-def _scope(resources: tuple[_PlainResource, ...], max_rows: int) -> Scope:
+def _scope(resources: tuple[_ResourceKey, ...], max_rows: int) -> Scope:
     compiled = [
         Resource(
-            type=ResourceType(kind),
+            type=ResourceType(resource_type),
             verbs=frozenset(map(Verb, verbs)),
             teams=None if teams is None else frozenset(teams),
             personal=personal,
         )
-        for kind, verbs, teams, personal in resources
+        for resource_type, verbs, teams, personal in resources
     ]
     compiled.sort(key=lambda each: RESOURCE_TYPES.index(each.type))
     return shared(Scope(tuple(compiled), max_rows))

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
+from pydantic.plugin import _loader
 from pydantic_core import PydanticCustomError
 
 from reconciler.core.model.scope import MAX_ROWS_LIMIT, RESOURCE_TYPES
 from reconciler.core.model.spec import (
+    DEFAULT_LIFETIME,
     MAX_LIFETIME,
     MIN_LIFETIME,
     NAME_PATTERN,
@@ -20,6 +22,9 @@ from reconciler.core.model.spec import (
 )
 from reconciler.core.model.text import shown
 from reconciler.core.model.times import format_duration, parse_duration, parse_rfc3339
+
+# else it would search every installed package for plugins, which see what manifests say
+_loader._plugins = {}  # noqa: SLF001 - there is no public name but a variable, which others inherit
 
 API_VERSION: Final = "federation.mosaicstack.dev/v1"
 
@@ -63,6 +68,7 @@ LIFETIME_PATTERN: Final = (
 # `$` is before a last line break too, for some that read a JSON Schema (Python's `re`)
 ONE_LINE: Final[dict[str, JsonValue]] = {"not": {"pattern": "\n"}}
 
+_LIFETIME: Final = format_duration(DEFAULT_LIFETIME)
 _REMEMBERED: Final = 1024  # texts: many manifests have the same few times and durations
 
 PATTERN_MEANINGS: Final[dict[str, str]] = {
@@ -141,7 +147,7 @@ class Model(BaseModel):
         strict=True,
         frozen=True,
         alias_generator=to_camel,
-        defer_build=True,  # each that is used, once, with those within it
+        defer_build=True,  # a model is built at its first use: most commands use none
     )
 
 
@@ -213,7 +219,7 @@ class CertificateModel(Model):
         str,
         AfterValidator(_lifetime),
         Field(json_schema_extra={"pattern": LIFETIME_PATTERN, **ONE_LINE}),
-    ] = Field(default="24h", description="From 5m to 7d; never past expiresAt.")
+    ] = Field(default=_LIFETIME, description="From 5m to 7d; never past expiresAt.")
 
 
 class MetadataModel(Model):
@@ -278,8 +284,9 @@ class GrantSpecModel(Model):
         default=False, description="Cannot be removed until a commit has set it false."
     )
     scope: ScopeModel
+    # a factory: an instance here would build its model at import
     certificate: CertificateModel = Field(
-        default_factory=CertificateModel, json_schema_extra={"default": {"lifetime": "24h"}}
+        default_factory=CertificateModel, json_schema_extra={"default": {"lifetime": _LIFETIME}}
     )
 
 

@@ -17,7 +17,7 @@ from reconciler.core.authority.decision import (
 )
 from reconciler.core.model.states import GrantStatus, IssuanceStatus, PeerStatus
 from reconciler.core.model.times import rfc3339
-from reconciler.store.backup.same_database import unconfirmed
+from reconciler.store.backup.database_identity import unconfirmed
 from reconciler.store.connection.reader import DEADLINE_S
 from reconciler.store.db import as_json
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import MosaicError, NeedsEdit, Refused
+from reconciler.store.row_digests import digest_differences
 
 if TYPE_CHECKING:
     from reconciler.store.db import Database, Tx
@@ -136,7 +137,7 @@ def unknown_migration(current: str) -> MosaicError:
 
 
 def differences(tx: Tx) -> tuple[str, ...]:
-    """Return what the database lacks of the invariants: triggers off, constraints not checked."""
+    """Return what the database lacks of its rules: constraints, triggers, functions, digests."""
     triggers = {
         row["tgname"]: row["tgenabled"]
         for row in tx.rows(
@@ -155,13 +156,8 @@ def differences(tx: Tx) -> tuple[str, ...]:
         " WHERE to_regprocedure(name) IS NULL",
         names=list(EXPECTED_FUNCTIONS),
     )
-    written = tx.rows(
-        "SELECT attrelid::regclass::text AS name FROM pg_attribute JOIN pg_class AS c"
-        " ON c.oid = attrelid WHERE attname = 'row_digest' AND attgenerated = '' AND relkind = 'r'"
-        " AND attrelid::regclass::text LIKE 'federation_%' ORDER BY name"
-    )
     return (
-        *(f"the column row_digest of {row['name']} is not generated" for row in written),
+        *digest_differences(tx),
         *(f"the function {row['name']} is missing" for row in lost),
         *(f"the trigger {name} is missing" for name in missing),
         *(f"the trigger {name} is disabled" for name in off),

@@ -20,7 +20,7 @@ from reconciler import enroll as stories
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.crypto.csr import parse_csr
 from reconciler.errors import Refused, Retry
-from reconciler.store.backup.same_database import refuse_if_restored
+from reconciler.store.backup.database_identity import refuse_if_restored
 from reconciler.store.issuance.crl import newest_crl
 from reconciler.store.schema import require_current_in
 from reconciler.web.invitation_page import ENROLL_PAGE, PAGE_HEADERS

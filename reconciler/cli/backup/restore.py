@@ -39,7 +39,7 @@ from reconciler.operations.backup.files import ca_of
 from reconciler.operations.backup.remembered_head import RememberedHead
 from reconciler.operations.backup.restore import restore_database, restore_home
 from reconciler.store.backup import control
-from reconciler.store.backup.same_database import replaced
+from reconciler.store.backup.database_identity import replaced
 from reconciler.store.db import Database
 from reconciler.store.locks import actor_of, application_name
 from reconciler.store.schema import require_current_in

@@ -1,7 +1,7 @@
 """Check that the schema is current and its rules are in force.
 
-The rules are the constraints, the triggers and, where `db roles` made them, the rights of the
-roles.
+The rules are the constraints, the triggers, the digests of rows and, where `db roles` made them,
+the rights of the roles.
 """
 
 from __future__ import annotations
@@ -39,5 +39,6 @@ def command(output: str) -> None:
             " roles, a backup the rest",
         )
     if output == "text":
-        rules = "constraints, triggers and roles" if made else "constraints and triggers"
+        words = ["constraints", "triggers", "digests", *(["roles"] if made else [])]
+        rules = f"{', '.join(words[:-1])} and {words[-1]}"
         click.echo(f"the schema is current, and its {rules} are in force")

@@ -48,7 +48,7 @@ from reconciler.operations.placement import port_warning, public_url_facts
 from reconciler.source.git.environment import git_version
 from reconciler.source.read import read_source
 from reconciler.store.audit.log import verify
-from reconciler.store.backup.same_database import refuse_if_restored
+from reconciler.store.backup.database_identity import refuse_if_restored
 from reconciler.store.rewrap import sealed_by_key
 from reconciler.store.roles.catalog import differences_if_made
 from reconciler.store.roles.logins import excess_of_session

@@ -240,7 +240,11 @@ plan_flags: Final = option_group(
         help="Allow a commit that does not follow the applied one, once.",
     ),
     override_option,
-    click.option("--verify", is_flag=True, help="Parse every file, and do not use the cache."),
+    click.option(
+        "--verify",
+        is_flag=True,
+        help="Parse every file and compute every digest; do not use the cache.",
+    ),
     signed_option,
 )
 

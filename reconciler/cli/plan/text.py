@@ -42,7 +42,7 @@ def plan_lines(plan: Plan, verdict: Verdict, home: str | None = None) -> Iterato
 
     `home` is the flag that the command was given: what a note says to type acts on that home.
     """
-    texts: dict[int, str] = {}
+    texts: dict[int, str] = {}  # by id: a dict has no hash, and the plan keeps its fields alive
     for change in plan.changes:
         yield from _change(change, texts)
     for note in plan.notes:
@@ -55,7 +55,7 @@ def plan_lines(plan: Plan, verdict: Verdict, home: str | None = None) -> Iterato
 
 
 def _change(change: AnyChange, texts: dict[int, str]) -> Iterator[Line]:
-    """Yield the lines of a change; `texts` are those of fields that changes share, by identity."""
+    """Yield the lines of a change; `texts` has the text of fields that changes share, by id."""
     colour = COLOURS[change.action]
     name = f"{SIGNS[change.action]} {change.kind.subject(change.name)}"
     place = f"{change.place.path}:{change.place.line}" if change.place is not None else ""

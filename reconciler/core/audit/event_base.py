@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from reconciler.core.model.json_document import camel_case, json_value
 from reconciler.core.model.observed import Hold
-from reconciler.core.model.spec import Kind
+from reconciler.core.model.spec import Kind, canonical_json
 from reconciler.core.model.times import parse_rfc3339
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ class RowEvent:
         """Return the details that the body carries, as JSON values."""
         return {"id": self.row.id} | _written(self)
 
+    def details_json(self) -> str:
+        """Return the canonical JSON of the details."""
+        return canonical_json(self.details())
+
     @classmethod
     def parse(cls, subject: str, details: Json) -> Self:
         """Return the event of a record; raise `KeyError` where it lacks a detail."""
@@ -100,6 +104,10 @@ class GatewayEvent:
     def details(self) -> dict[str, Any]:
         """Return the details that the body carries, as JSON values."""
         return _written(self)
+
+    def details_json(self) -> str:
+        """Return the canonical JSON of the details."""
+        return canonical_json(self.details())
 
     @classmethod
     def parse(cls, subject: str, details: Json) -> Self:

@@ -15,6 +15,7 @@ from reconciler.core.audit.event_base import (
     RowEvent,
     peer_ref,
 )
+from reconciler.core.model.spec import plain_json
 
 if TYPE_CHECKING:
     from reconciler.core.model.observed import Hold
@@ -32,6 +33,10 @@ class _Declared(RowEvent):
     replaces: str | None = None
     place: str | None = field(default=None, metadata=OMITTED)
     origin: Json | None = field(default=None, metadata=ORIGIN)
+
+    def details_json(self) -> str:
+        """Return the canonical JSON of the details, which have no float: an apply has thousands."""
+        return plain_json(self.details())
 
 
 class RowCreated(_Declared):

@@ -118,9 +118,8 @@ class ObservedGrant(_ObservedRow):
 class Observed:
     """One snapshot of the rows that a plan needs, sorted by name, with the database's clock.
 
-    `equal_peers` and `equal_grants` name those whose rows a plan has found to be what their
-    manifests declare, live and managed, with nothing to say of them, and which are as they were.
-    Their rows were not read.
+    `equal_peers` and `equal_grants` name the live rows that are what their manifests declare, of
+    which nothing else was read.
     """
 
     now: datetime

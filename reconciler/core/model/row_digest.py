@@ -1,7 +1,8 @@
-"""The digest of a row that is what its manifest declares: of all columns that a plan compares.
+"""The digest that a row has if it is what its manifest declares.
 
-PostgreSQL computes the same of every row as it is written (migration 0018, `row_digest`), so a row
-that is equal to its manifest is found without being read. A test holds both together.
+It is of what a plan compares, but for the place of the manifest and the peer of a grant, which are
+compared beside it. PostgreSQL computes it as a row is written (migration 0018), so that a plan need
+not read the rows that are equal. A test holds both together.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ _LIVE: Final = "'true',NULL,'false'"  # managed, under no hold, not ended
 def peer_row_digest(name: str, digest: str, spec: PeerSpec) -> str:
     """Return the digest of a peer's live row, in hex; `digest` is that of the spec."""
     return _digest(
-        f"{_quoted(name)},'{digest}',{_LIVE},{_boolean(spec.protect)},'{spec.direction}'"
-        f",{_quoted(spec.display_name)},{_quoted(spec.endpoint)}"
-        f",{_quoted(jsonb_text(dict(spec.labels)))}"
+        f"{_quote_nullable(name)},'{digest}',{_LIVE},{_boolean(spec.protect)},'{spec.direction}'"
+        f",{_quote_nullable(spec.display_name)},{_quote_nullable(spec.endpoint)}"
+        f",{_quote_nullable(jsonb_text(dict(spec.labels)))}"
     )
 
 
 def grant_row_digest(name: str, digest: str, spec: GrantSpec) -> str:
     """Return the digest of a grant's live row, in hex, as `peer_row_digest`; not of its peer."""
-    # as `timestamptz_send` has it
-    ends = (spec.expires_at - _EPOCH) // _MICROSECOND & 0xFFFF_FFFF_FFFF_FFFF
+    # microseconds since 2000, as `timestamptz_send` writes them
+    expires_at = (spec.expires_at - _EPOCH) // _MICROSECOND & 0xFFFF_FFFF_FFFF_FFFF
     return _digest(
-        f"{_quoted(name)},'{digest}',{_LIVE},{_boolean(spec.protect)}"
-        f",{_quoted(spec.subject_user_id)},{_quoted(_scope_text(spec.scope))}"
-        f",{_boolean(spec.suspended)},'{spec.lifetime.total_seconds():.6f}','{ends:016x}'"
+        f"{_quote_nullable(name)},'{digest}',{_LIVE},{_boolean(spec.protect)}"
+        f",{_quote_nullable(spec.subject_user_id)},{_quote_nullable(_scope_text(spec.scope))}"
+        f",{_boolean(spec.suspended)},'{spec.lifetime.total_seconds():.6f}','{expires_at:016x}'"
     )
 
 
@@ -67,8 +68,8 @@ def _boolean(value: bool) -> str:
     return "'true'" if value else "'false'"
 
 
-def _quoted(text: str | None) -> str:
-    """Return what `quote_nullable` of PostgreSQL returns: quoted, no two rows read alike."""
+def _quote_nullable(text: str | None) -> str:
+    """Return a text as PostgreSQL's `quote_nullable` does: quoted, no two rows read alike."""
     if text is None:
         return "NULL"
     quoted = text.replace("'", "''")

@@ -164,19 +164,19 @@ def check_spec(kind: Kind, document: dict[str, Any]) -> None:
 
 
 def plain_json(value: object) -> str:
-    """Return what `canonical_json` does, in a tenth of its time, of a value without floats.
+    """Return the canonical JSON of a value without floats, in a tenth of `canonical_json`'s time.
 
-    A float may be spelled in another way.
+    msgspec may write a float in another way.
     """
     try:
         return _encoder()(value).decode()
-    except (OverflowError, TypeError, ValueError):  # such as a number of more than 64 bits
+    except (OverflowError, TypeError, ValueError):  # more than 64 bits, half of a surrogate pair
         return canonical_json(value)
 
 
 @cache
 def _encoder() -> Callable[[object], bytes]:
-    import msgspec  # noqa: PLC0415 - late: only what reads specs in numbers needs it
+    import msgspec  # noqa: PLC0415 - late: a plan without changes encodes nothing
 
     return msgspec.json.Encoder(order="sorted").encode
 
@@ -213,7 +213,7 @@ class Declared(Generic[S]):
 
     @property
     def row_key(self) -> str:
-        """What a row has that is as this declares: its digest and, of a grant, its peer's name."""
+        """The digest that an equal row has and, of a grant, the name of its peer."""
         if self._row_key is not None:
             return self._row_key
         spec: Spec = self.spec
@@ -259,13 +259,17 @@ AnyDeclared = Declared[PeerSpec] | Declared[GrantSpec]
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """All that a source declares, sorted by name; no two of a kind share a name."""
+    """All that a source declares, sorted by name; no two of a kind share a name.
+
+    `verifies` asks that rows be compared by what is computed from their columns now.
+    """
 
     peers: tuple[Declared[PeerSpec], ...] = ()
     grants: tuple[Declared[GrantSpec], ...] = ()
     commit: Commit | None = None
     dirty: bool = False
     label: str = field(default="", compare=False)
+    verifies: bool = field(default=False, compare=False)
 
     @property
     def revision(self) -> str | None:

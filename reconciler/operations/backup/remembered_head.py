@@ -17,7 +17,7 @@ from reconciler.core.model.spec import canonical_json
 from reconciler.errors import Retry
 from reconciler.files import replace_file
 from reconciler.loops.jobs import sleep_unless
-from reconciler.store.backup.same_database import SeenHead, require_same_database
+from reconciler.store.backup.database_identity import SeenHead, require_same_database
 from reconciler.store.schema import require_current_in
 
 if TYPE_CHECKING:

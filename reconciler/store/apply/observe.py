@@ -27,6 +27,7 @@ from reconciler.core.model.spec import (
 )
 from reconciler.core.model.states import GrantStatus, PeerStatus
 from reconciler.store.db import as_json
+from reconciler.store.row_digests import COMPUTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,24 +35,30 @@ if TYPE_CHECKING:
     from reconciler.core.model.spec import Declared
     from reconciler.store.db import Tx
 
-NOTHING: Final = Desired()  # so all rows are kept
+NOTHING: Final = Desired()  # declares nothing, so every row is read
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 
 # Live rows, and ended ones whose name an operator holds. What has ended without a hold is history.
 # Of a live row that is what its manifest declares, and where that stands, only the name is read.
-# This is known by its row_digest, which is of its columns as they are now: what stands in its
-# spec_digest is no proof of what they say.
+# This is known by its row_digest, which PostgreSQL computes from the columns as they are: what
+# stands in spec_digest is no proof of what they say. A column that is generated no more is none.
 _OBSERVE: Final = """
-WITH peer_rows AS MATERIALIZED (
-    SELECT id, name, status <> 'revoked' AND coalesce(
-        encode(row_digest, 'hex') || ' ' || source_line || ' ' || source_path
+WITH generated AS MATERIALIZED (
+    SELECT count(*) = 2 AS both FROM pg_attribute
+    WHERE attrelid IN ('federation_peers'::regclass, 'federation_grants'::regclass)
+        AND attname = 'row_digest' AND attgenerated = 's'
+), peer_rows AS MATERIALIZED (
+    SELECT id, name, (TABLE generated) AND status <> 'revoked' AND coalesce(
+        encode({peer_digest}, 'hex') || ' ' || source_line || ' ' || source_path
             IN (SELECT jsonb_array_elements_text(CAST(:peers AS jsonb))), false) AS equal
     FROM federation_peers WHERE status <> 'revoked' OR hold IS NOT NULL
 ), grant_rows AS MATERIALIZED (
-    SELECT g.id, g.name, p.name AS peer, g.status_now NOT IN ('revoked', 'expired') AND coalesce(
-        encode(g.row_digest, 'hex') || ' ' || p.name || ' ' || g.source_line || ' ' || g.source_path
+    SELECT g.id, g.name, p.name AS peer, (TABLE generated)
+        AND g.status_now NOT IN ('revoked', 'expired') AND coalesce(
+        encode(g.digest, 'hex') || ' ' || p.name || ' ' || g.source_line || ' ' || g.source_path
             IN (SELECT jsonb_array_elements_text(CAST(:grants AS jsonb))), false) AS equal
-    FROM federation_grants_now AS g JOIN federation_peers AS p ON p.id = g.peer_id
+    FROM (SELECT *, {grant_digest} AS digest FROM federation_grants_now) AS g
+    JOIN federation_peers AS p ON p.id = g.peer_id
     WHERE g.status_now NOT IN ('revoked', 'expired') OR g.hold ->> 'kind' = 'revoke'
 ), live AS (
     SELECT certificates.grant_id, jsonb_agg(jsonb_build_object(
@@ -92,19 +99,23 @@ SELECT '' AS kind, jsonb_build_object('now', statement_timestamp(),
 UNION ALL SELECT 'Peer', to_jsonb(peers) FROM peers
 UNION ALL SELECT 'Grant', to_jsonb(grants) FROM grants
 """
+_STATEMENT: Final = _OBSERVE.format(peer_digest="row_digest", grant_digest="row_digest")
+_VERIFYING: Final = _OBSERVE.format(
+    peer_digest=COMPUTED["federation_peers"], grant_digest=COMPUTED["federation_grants"]
+)
 
 
 def observe(tx: Tx, desired: Desired = NOTHING) -> Observed:
     """Return the snapshot that a plan needs, without the rows that are what `desired` declares.
 
-    All are kept where those that are equal could matter to the others: the peer of a grant, another
-    row of the same name.
+    All rows are read if one that is left out matters to another: the peer of an equal grant, a
+    second row of a name.
     """
     equal_peers, equal_grants, peers_of_grants = _NO_NAMES, _NO_NAMES, _NO_NAMES
     peers: list[ObservedPeer] = []
     grants: list[ObservedGrant] = []
     keys = {"peers": _keys(desired.peers), "grants": _keys(desired.grants)}
-    for row in tx.stream(_OBSERVE, **keys):
+    for row in tx.stream(_VERIFYING if desired.verifies else _STATEMENT, **keys):
         kind, document = row["kind"], row["document"]
         if not kind:
             now = datetime.fromisoformat(document["now"])
@@ -114,12 +125,12 @@ def observe(tx: Tx, desired: Desired = NOTHING) -> Observed:
             peers.append(_peer(document))
         else:
             grants.append(_grant(document))
-    alone = (
+    independent = (
         equal_peers >= peers_of_grants
         and equal_peers.isdisjoint(each.name for each in peers)
         and equal_grants.isdisjoint(each.name for each in grants)
     )
-    if not alone:
+    if not independent:
         return observe(tx)
     return Observed(
         now=now,
@@ -131,7 +142,7 @@ def observe(tx: Tx, desired: Desired = NOTHING) -> Observed:
 
 
 def _keys(manifests: Iterable[Declared[Any]]) -> str:
-    """Return what the rows have that are as manifests declare, as JSON."""
+    """Return, as JSON, the key and the place of the row that each manifest declares."""
     return as_json([f"{each.row_key} {each.place.line} {each.place.path}" for each in manifests])
 
 

@@ -127,6 +127,7 @@ def _create_grants(
         }
         for change in changes
     ]
+    # by msgspec: a first apply creates thousands of rows
     created = tx.run(
         "INSERT INTO federation_grants (id, name, peer_id, subject_user_id, scope, suspended,"
         " protect, lifetime, expires_at, managed, spec_digest, source_path, source_line, revision,"

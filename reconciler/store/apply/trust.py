@@ -67,6 +67,10 @@ def record_trust(tx: Tx, by: Provenance, reason: str, *, trusted: bool) -> None:
         tx.run("UPDATE federation_applied SET overridden = NULL WHERE overridden IS NOT NULL")
     if not reason:
         return
+    # late: a plan imports nothing that only an apply needs
+    from reconciler.core.audit.events import TrustOverridden  # noqa: PLC0415 - as above
+    from reconciler.store.audit import log as audit  # noqa: PLC0415 - as above
+
     overridden = {
         "by": by.actor,
         "at": rfc3339(tx.now()),
@@ -74,10 +78,6 @@ def record_trust(tx: Tx, by: Provenance, reason: str, *, trusted: bool) -> None:
         "source": by.source,
         "revision": by.revision,
     }
-    # late: a plan imports nothing that only an apply needs
-    from reconciler.core.audit.events import TrustOverridden  # noqa: PLC0415 - as above
-    from reconciler.store.audit import log as audit  # noqa: PLC0415 - as above
-
     tx.run(
         "UPDATE federation_applied SET overridden = CAST(:overridden AS jsonb)",
         overridden=as_json(overridden),

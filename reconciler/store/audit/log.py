@@ -76,7 +76,7 @@ def _parameters(
 def _events_json(events: Iterable[Event]) -> str:
     return plain_json(
         [
-            {"kind": each.kind, "subject": each.subject, "data": plain_json(each.details())}
+            {"kind": each.kind, "subject": each.subject, "data": each.details_json()}
             for each in events
         ]
     )

@@ -1,4 +1,4 @@
-"""Which audit log a database has, and how far it goes. Imports no event: every command asks."""
+"""Which audit log a database has, and its newest record. Imports no events: every command asks."""
 
 from __future__ import annotations
 

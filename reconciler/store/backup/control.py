@@ -1,4 +1,4 @@
-"""What a restore of a database takes back, and what it waits for."""
+"""The state of a restored database: closed, confirmed or adopted; and what is taken back."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.core.model import status_document as documents
 from reconciler.core.model.json_document import json_value
 from reconciler.store.apply.observe import hold_from
-from reconciler.store.backup.same_database import unconfirmed
+from reconciler.store.backup.database_identity import unconfirmed
 from reconciler.store.drift.repair import drifted
 from reconciler.store.loop_status import passes, paused
 from reconciler.store.notices.retention import RETENTION

@@ -21,7 +21,7 @@ from tests.support.waiting import PATIENCE_S
 UNUSED: Final = (
     *("uvicorn", "starlette", "httpx", "watchfiles", "sqlalchemy", "alembic", "prometheus_client"),
 )
-OF_A_CHANGE: Final = (
+UNUSED_WITHOUT_CHANGES: Final = (
     *("pydantic", "ruamel.yaml", "msgspec", "wcwidth", "reconciler.core.audit.events"),
     *("reconciler.core.notices.derive", "reconciler.store.audit.log"),
 )
@@ -31,7 +31,7 @@ from reconciler.cli.start import main
 main()
 os.write(2, " ".join(sys.modules).encode())
 """
-_LOOKING: Final = """
+_PLUGIN_SEARCH: Final = """
 import atexit, importlib.metadata, os, sys
 atexit.register(lambda: os.write(2, " ".join(sys.modules).encode()))
 def entry_points(**_):
@@ -81,11 +81,11 @@ def test_a_plan_without_changes_loads_nothing_that_parses_or_writes(mosaic: Quic
     (home / "mosaic.toml").write_text("")
     mosaic("apply", "--yes")
     loaded = loaded_by(mosaic, _RUNNER, "plan")
-    assert [name for name in OF_A_CHANGE if name in loaded] == []
+    assert [name for name in UNUSED_WITHOUT_CHANGES if name in loaded] == []
 
 
-def test_no_plugin_of_pydantic_is_looked_for(mosaic: Quick) -> None:
-    loaded = loaded_by(mosaic, _LOOKING, "federation", "validate")
+def test_pydantic_searches_for_no_plugins(mosaic: Quick) -> None:
+    loaded = loaded_by(mosaic, _PLUGIN_SEARCH, "federation", "validate")
     assert "looked" not in loaded
     assert "reconciler.manifest.models" in loaded
 
@@ -94,7 +94,7 @@ def loaded_by(mosaic: Quick, script: str, *arguments: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         cwd=mosaic.cwd,
-        env=mosaic.environ({}),
+        env={**mosaic.environ({}), "PYDANTIC_DISABLE_PLUGINS": ""},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

@@ -45,8 +45,8 @@ class Applied:
         reading = read(self.setting, "user:tests")
         apply(self.database, reading.desired, reading.by, ApplyOptions())
 
-    def desired(self) -> Desired:
-        return read(self.setting, "user:tests").desired
+    def desired(self, *, verify: bool = False) -> Desired:
+        return read(self.setting, "user:tests", verify=verify).desired
 
     def plan(self) -> PlanResult:
         """Return the plan, which is also that of all rows."""
@@ -57,11 +57,15 @@ class Applied:
         assert result == PlanResult(made, judge(made, limits))
         return result
 
-    def equal(self) -> frozenset[str]:
+    def equal(self, *, verify: bool = False) -> frozenset[str]:
         """The names of which nothing else is read now."""
         with self.database.transaction() as tx:
-            observed = observe(tx, self.desired())
+            observed = observe(tx, self.desired(verify=verify))
         return observed.equal_peers | observed.equal_grants
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(statement.encode()).fetchall()
 
     def by_hand(self, statement: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -120,12 +124,19 @@ def test_whatever_was_changed_in_a_row_is_seen(applied: Applied, change: str) ->
         'labels = \'{"a": "b"}\'',
         "protect = true",
         "name = 'z'",
+        "endpoint_url = 'https://x.example'",
+        "managed = false",
+        "spec_digest = 'sha256:00'",
+        "source_line = 99",
+        "source_path = 'other.yaml'",
         "status = 'revoked', revoked_at = now()",
         f"status = 'revoked', revoked_at = now(), hold = {HOLD.replace('KIND', 'revoke')}",
     ],
 )
 def test_a_peer_that_was_changed_is_judged_with_its_grants(applied: Applied, change: str) -> None:
+    assert "beta" in applied.equal()
     applied.by_hand(f"UPDATE federation_peers SET {change} WHERE name = 'beta'")
+    assert "beta" not in applied.equal()
     applied.plan()
 
 
@@ -138,7 +149,7 @@ def test_of_what_is_equal_nothing_is_kept(applied: Applied) -> None:
     applied.by_hand("UPDATE federation_peers SET protect = true WHERE name = 'gamma'")
     with applied.database.transaction() as tx:
         observed = observe(tx, applied.desired())
-    # one of whose grants is equal, so all are kept
+    # gamma differs, and has a grant that is equal
     assert len(observed.peers) + len(observed.grants) == len(PEER_OF) + 2
     assert [each.name for each in applied.plan().plan.changes] == ["gamma", "b"]
 
@@ -162,18 +173,6 @@ def test_manifests_that_moved_or_left_are_seen(applied: Applied) -> None:
     assert [each.name for each in applied.plan().plan.changes] == ["b"]
     (applied.manifests / "c.yaml").write_text(peer_manifest("delta") + "---" + grant_manifest("c"))
     applied.plan()
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [("datestyle", "SQL, DMY"), ("intervalstyle", "iso_8601"), ("timezone", "Asia/Kolkata")],
-)
-def test_a_digest_does_not_depend_on_who_writes(applied: Applied, setting: str, value: str) -> None:
-    applied.by_hand(
-        f"SET {setting} = '{value}'; UPDATE federation_grants SET name = 'z' WHERE name = 'a';"
-        " UPDATE federation_grants SET name = 'a' WHERE name = 'z'"
-    )
-    assert applied.equal() == {*PEER_OF, "beta", "gamma"}
 
 
 ODD_PEER: Final = r"""apiVersion: federation.mosaicstack.dev/v1
@@ -239,7 +238,51 @@ def test_json_is_written_as_postgresql_writes_it(database_url: str, value: Any) 
     assert jsonb_text(value) == row["text"]
 
 
-def test_a_column_that_is_not_generated_any_more_is_told(applied: Applied) -> None:
-    applied.by_hand("ALTER TABLE federation_grants ALTER COLUMN row_digest DROP EXPRESSION")
+_DROP: Final = "DROP COLUMN row_digest CASCADE"
+
+
+@pytest.mark.parametrize("table", ["federation_peers", "federation_grants"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER COLUMN row_digest DROP EXPRESSION",
+        _DROP,
+        f"{_DROP}, ADD COLUMN row_digest bytea GENERATED ALWAYS AS ('\\x00'::bytea) STORED",
+    ],
+)
+def test_a_digest_that_is_not_that_of_the_columns_is_a_difference(
+    applied: Applied, table: str, change: str
+) -> None:
     with applied.database.transaction() as tx:
-        assert differences(tx) == ("the column row_digest of federation_grants is not generated",)
+        assert differences(tx) == ()
+    applied.by_hand(f"ALTER TABLE {table} {change}")
+    with applied.database.transaction() as tx:
+        assert differences(tx) == (f"the digest of each row of {table} is not computed",)
+
+
+def test_a_column_that_is_generated_no_more_hides_no_change(applied: Applied) -> None:
+    applied.by_hand(
+        "ALTER TABLE federation_grants ALTER COLUMN row_digest DROP EXPRESSION;"
+        " UPDATE federation_grants SET protect = true WHERE name = 'a'"
+    )
+    assert [each.name for each in applied.plan().plan.changes] == ["a"]
+
+
+def test_to_verify_is_to_compute_digests_from_the_columns(applied: Applied) -> None:
+    digests = applied.rows("SELECT name, row_digest FROM federation_grants")
+    assert applied.equal(verify=True) == {*PEER_OF, "beta", "gamma"}
+    applied.by_hand(
+        "DROP VIEW federation_grants_now CASCADE;"
+        " ALTER TABLE federation_grants DROP COLUMN row_digest"
+    )
+    values = ", ".join(f"('{name}', '\\x{digest.hex()}'::bytea)" for name, digest in digests)
+    applied.by_hand(
+        f"CREATE FUNCTION stale(text) RETURNS bytea IMMUTABLE LANGUAGE sql AS"
+        f" $$ SELECT digest FROM (VALUES {values}) AS v(name, digest) WHERE name = $1 $$;"
+        " ALTER TABLE federation_grants ADD COLUMN row_digest bytea"
+        " GENERATED ALWAYS AS (stale(name)) STORED;"
+        " CREATE VIEW federation_grants_now AS SELECT *, status AS status_now"
+        " FROM federation_grants; UPDATE federation_grants SET protect = true WHERE name = 'a'"
+    )
+    assert "a" in applied.equal()
+    assert "a" not in applied.equal(verify=True)

@@ -15,5 +15,5 @@ plain_values = st.recursive(
 
 
 @given(plain_values)
-def test_it_is_that_of_any_value(value: object) -> None:
+def test_plain_json_is_canonical_json(value: object) -> None:
     assert plain_json(value) == canonical_json(value)

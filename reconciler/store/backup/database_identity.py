@@ -1,4 +1,4 @@
-"""Whether a database is the one that a gateway had, and nobody restored it unseen."""
+"""Whether a database is the one that the gateway had, and whether a restore is confirmed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def replaced(tx: Tx, seen: SeenHead | None) -> str | None:
         return "its rows were written on another server"
     if seen is None or row["epoch"] > seen.epoch or has_record(tx, seen.head):
         return None
-    # late: every command asks, and hardly one comes here
+    # late: needed only if the log lacks the record
     from reconciler.store.audit.archives import end_of, newest_archive  # noqa: PLC0415 - as above
 
     if seen.head.seq < end_of(newest_archive(tx)).seq:

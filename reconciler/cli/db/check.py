@@ -39,6 +39,5 @@ def command(output: str) -> None:
             " roles, a backup the rest",
         )
     if output == "text":
-        words = ["constraints", "triggers", "digests", *(["roles"] if made else [])]
-        rules = f"{', '.join(words[:-1])} and {words[-1]}"
+        rules = "constraints, triggers and roles" if made else "constraints and triggers"
         click.echo(f"the schema is current, and its {rules} are in force")

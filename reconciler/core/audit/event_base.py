@@ -11,9 +11,10 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
+from reconciler.core.model.canonical_json import canonical_json
 from reconciler.core.model.json_document import camel_case, json_value
 from reconciler.core.model.observed import Hold
-from reconciler.core.model.spec import Kind, canonical_json
+from reconciler.core.model.spec import Kind
 from reconciler.core.model.times import parse_rfc3339
 
 if TYPE_CHECKING:

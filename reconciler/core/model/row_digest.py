@@ -11,35 +11,51 @@ import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from reconciler.core.model.scope import REMEMBERED, Scope
-
-if TYPE_CHECKING:
-    from reconciler.core.model.spec import GrantSpec, PeerSpec
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # of PostgreSQL's timestamptz
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LIVE: Final = "'true',NULL,'false'"  # managed, under no hold, not ended
 
 
-def peer_row_digest(name: str, digest: str, spec: PeerSpec) -> str:
+def peer_row_digest(
+    name: str,
+    digest: str,
+    *,
+    protect: bool,
+    direction: str,
+    display_name: str,
+    endpoint: str | None,
+    labels: dict[str, str],
+) -> str:
     """Return the digest of a peer's live row, in hex; `digest` is that of the spec."""
     return _digest(
-        f"{_quote_nullable(name)},'{digest}',{_LIVE},{_boolean(spec.protect)},'{spec.direction}'"
-        f",{_quote_nullable(spec.display_name)},{_quote_nullable(spec.endpoint)}"
-        f",{_quote_nullable(jsonb_text(dict(spec.labels)))}"
+        f"{_quote_nullable(name)},'{digest}',{_LIVE},{_boolean(protect)},'{direction}'"
+        f",{_quote_nullable(display_name)},{_quote_nullable(endpoint)}"
+        f",{_quote_nullable(jsonb_text(labels))}"
     )
 
 
-def grant_row_digest(name: str, digest: str, spec: GrantSpec) -> str:
+def grant_row_digest(
+    name: str,
+    digest: str,
+    *,
+    protect: bool,
+    subject_user_id: str,
+    scope: Scope,
+    suspended: bool,
+    lifetime: timedelta,
+    expires_at: datetime,
+) -> str:
     """Return the digest of a grant's live row, in hex, as `peer_row_digest`; not of its peer."""
     # microseconds since 2000, as `timestamptz_send` writes them
-    expires_at = (spec.expires_at - _EPOCH) // _MICROSECOND & 0xFFFF_FFFF_FFFF_FFFF
+    end = (expires_at - _EPOCH) // _MICROSECOND & 0xFFFF_FFFF_FFFF_FFFF
     return _digest(
-        f"{_quote_nullable(name)},'{digest}',{_LIVE},{_boolean(spec.protect)}"
-        f",{_quote_nullable(spec.subject_user_id)},{_quote_nullable(_scope_text(spec.scope))}"
-        f",{_boolean(spec.suspended)},'{spec.lifetime.total_seconds():.6f}','{expires_at:016x}'"
+        f"{_quote_nullable(name)},'{digest}',{_LIVE},{_boolean(protect)}"
+        f",{_quote_nullable(subject_user_id)},{_quote_nullable(_scope_text(scope))}"
+        f",{_boolean(suspended)},'{lifetime.total_seconds():.6f}','{end:016x}'"
     )
 
 

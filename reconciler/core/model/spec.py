@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
+from reconciler.core.model.canonical_json import digest_of_text, plain_json
 from reconciler.core.model.json_document import JsonDocument
 from reconciler.core.model.row_digest import grant_row_digest, peer_row_digest
 from reconciler.core.model.scope import Scope, scope_from_json, shared
 from reconciler.core.model.times import format_duration, parse_duration, parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from reconciler.core.model.commits import Commit
@@ -114,20 +112,6 @@ def kind_of(spec: Spec) -> Kind:
     return Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
 
 
-def canonical_json(document: object) -> str:
-    """Return `document` as JSON with sorted keys and no spaces: the form that is digested."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def digest_of(document: object) -> str:
-    """Return `sha256:<hex>` of the canonical JSON of `document`."""
-    return _digest_of_text(canonical_json(document))
-
-
-def _digest_of_text(text: str) -> str:
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
 def spec_from_json(kind: Kind, document: dict[str, Any]) -> Spec:
     """Return the spec of a canonical form that `as_json` wrote (trusted: our own audit log)."""
     if kind is Kind.PEER:
@@ -163,27 +147,9 @@ def check_spec(kind: Kind, document: dict[str, Any]) -> None:
         raise TypeError("a value of the spec is of another type")
 
 
-def plain_json(value: object) -> str:
-    """Return the canonical JSON of a value without floats, in a tenth of `canonical_json`'s time.
-
-    msgspec may write a float in another way.
-    """
-    try:
-        return _encoder()(value).decode()
-    except (OverflowError, TypeError, ValueError):  # more than 64 bits, half of a surrogate pair
-        return canonical_json(value)
-
-
-@cache
-def _encoder() -> Callable[[object], bytes]:
-    import msgspec  # noqa: PLC0415 - late: a plan without changes encodes nothing
-
-    return msgspec.json.Encoder(order="sorted").encode
-
-
 def spec_digest(spec: Spec) -> str:
     """Return the digest of what `spec` declares: equal for specs that mean the same."""
-    return _digest_of_text(plain_json(spec.as_json()))
+    return digest_of_text(plain_json(spec.as_json()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +170,7 @@ class Declared(Generic[S]):
     def of_spec(cls, kind: Kind, name: str, spec: S, place: SourceLocation) -> Self:
         """Return what a manifest declares, with its digest."""
         text = plain_json(spec.as_json())
-        return cls(name, spec, place, _digest_of_text(text), (kind, text))
+        return cls(name, spec, place, digest_of_text(text), (kind, text))
 
     @property
     def text(self) -> str:
@@ -218,8 +184,26 @@ class Declared(Generic[S]):
             return self._row_key
         spec: Spec = self.spec
         if isinstance(spec, PeerSpec):
-            return peer_row_digest(self.name, self.digest, spec)
-        return f"{grant_row_digest(self.name, self.digest, spec)} {spec.peer}"
+            return peer_row_digest(
+                self.name,
+                self.digest,
+                protect=spec.protect,
+                direction=str(spec.direction),
+                display_name=spec.display_name,
+                endpoint=spec.endpoint,
+                labels=dict(spec.labels),
+            )
+        digest = grant_row_digest(
+            self.name,
+            self.digest,
+            protect=spec.protect,
+            subject_user_id=spec.subject_user_id,
+            scope=spec.scope,
+            suspended=spec.suspended,
+            lifetime=spec.lifetime,
+            expires_at=spec.expires_at,
+        )
+        return f"{digest} {spec.peer}"
 
     @classmethod
     def of_text(

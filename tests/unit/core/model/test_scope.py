@@ -6,6 +6,7 @@ from itertools import product
 
 from hypothesis import given
 
+from reconciler.core.model.canonical_json import canonical_json
 from reconciler.core.model.scope import (
     RESOURCE_TYPES,
     Effect,
@@ -17,7 +18,7 @@ from reconciler.core.model.scope import (
     compare_scopes,
     scope_from_json,
 )
-from reconciler.core.model.spec import GrantSpec, canonical_json
+from reconciler.core.model.spec import GrantSpec
 from reconciler.core.plan.diff import diff
 from tests.support.manifests.strategies import NOW, TEAMS, resources, scopes
 

@@ -7,8 +7,8 @@ import tomllib
 from typing import TYPE_CHECKING, Final
 
 from reconciler.config.definitions import BY_NAME, NOT_IN_HOME, SETTINGS, Assignment, invalid
-from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import without_credentials
+from reconciler.core.spelling import nearest
 from reconciler.errors import OTHER_USER
 from reconciler.files import replace_file
 

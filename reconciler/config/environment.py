@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from reconciler.config.definitions import PREFIX, SETTINGS, Assignment, invalid
-from reconciler.core.model.spelling import edits, nearest
+from reconciler.core.spelling import edits, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,10 +11,10 @@ from reconciler.clients.notices import HOW_TO_SIGN, is_url
 from reconciler.config.definitions import BY_NAME, invalid
 from reconciler.config.document import TARGETS
 from reconciler.core.model.spec import NAME_PATTERN
-from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
 from reconciler.core.notices.model import FILTERABLE
 from reconciler.core.notices.target import Target, TargetKind
+from reconciler.core.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

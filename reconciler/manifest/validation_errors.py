@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ValidationError
 
 from reconciler.core.model.scope import MAX_ROWS_LIMIT, NEVER_GRANTABLE, RESOURCE_TYPES
-from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import MAX_SHOWN, printable, shown
+from reconciler.core.spelling import nearest
 from reconciler.errors import Problem
-from reconciler.manifest.models import PATTERN_MEANINGS
+from reconciler.manifest.patterns import PATTERN_MEANINGS
 from reconciler.manifest.yaml.reader import Path, path_text
 
 if TYPE_CHECKING:

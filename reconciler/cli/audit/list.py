@@ -17,8 +17,8 @@ from reconciler.cli.shared.output import list_output, show_list
 from reconciler.core.audit.chain import Record
 from reconciler.core.audit.events import EVENT_TYPES
 from reconciler.core.audit.record_lines import document_of
-from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
+from reconciler.core.spelling import nearest
 from reconciler.errors import NeedsEdit
 from reconciler.store.audit.archives import newest_archive
 from reconciler.store.audit.log import RecordFilter, newest

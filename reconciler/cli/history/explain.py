@@ -20,8 +20,8 @@ from reconciler.cli.history.records import as_json, commit_text, record_line
 from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.issuance.serials import parse_certificate
-from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
+from reconciler.core.spelling import nearest
 from reconciler.store.audit.archives import newest_archive
 from reconciler.store.audit.queries import explain_grant, explain_peer, explain_serial
 

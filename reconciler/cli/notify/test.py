@@ -17,9 +17,9 @@ import click
 
 from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.config.notify import read_targets
-from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import json_text, printable
 from reconciler.core.notices.model import Item, Notice, NoticeEvent, NoticeState
+from reconciler.core.spelling import nearest
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.operations.notices import sender_of
 from reconciler.store.apply.provenance import last_applied

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.model.spelling import edits, nearest
+from reconciler.core.spelling import edits, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

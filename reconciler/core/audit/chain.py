@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from reconciler.core.model.canonical_json import canonical_json
+from reconciler.core.canonical_json import canonical_json
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import Refused
 

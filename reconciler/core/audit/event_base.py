@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from reconciler.core.model.canonical_json import canonical_json
+from reconciler.core.canonical_json import canonical_json
 from reconciler.core.model.json_document import camel_case, json_value
 from reconciler.core.model.observed import Hold
 from reconciler.core.model.spec import Kind

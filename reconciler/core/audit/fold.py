@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.core.audit import certificate_events, events, row_events
 from reconciler.core.audit.events import EarlierEvent, parse_event
-from reconciler.core.model.canonical_json import digest_of
+from reconciler.core.canonical_json import digest_of
 from reconciler.core.model.observed import Hold
 from reconciler.core.model.spec import check_spec
 from reconciler.core.model.states import HoldKind

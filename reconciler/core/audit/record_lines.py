@@ -10,7 +10,7 @@ import json
 from typing import Any, Final
 
 from reconciler.core.audit.chain import Record
-from reconciler.core.model.canonical_json import canonical_json
+from reconciler.core.canonical_json import canonical_json
 from reconciler.core.model.times import parse_rfc3339, rfc3339
 
 CERTIFICATE: Final = "certificate"

@@ -15,7 +15,7 @@ from reconciler.core.audit.event_base import (
     RowEvent,
     peer_ref,
 )
-from reconciler.core.model.canonical_json import plain_json
+from reconciler.core.canonical_json import plain_json
 
 if TYPE_CHECKING:
     from reconciler.core.model.observed import Hold

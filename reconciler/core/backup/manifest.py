@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from reconciler.core.audit.chain import Head
-from reconciler.core.model.canonical_json import canonical_json
+from reconciler.core.canonical_json import canonical_json
 from reconciler.core.model.times import parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
-from reconciler.core.model.canonical_json import digest_of_text, plain_json
+from reconciler.core.canonical_json import digest_of_text, plain_json
 from reconciler.core.model.json_document import JsonDocument
 from reconciler.core.model.row_digest import grant_row_digest, peer_row_digest
 from reconciler.core.model.scope import Scope, scope_from_json, shared

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
-from reconciler.core.model.canonical_json import digest_of
+from reconciler.core.canonical_json import digest_of
 from reconciler.core.model.json_document import JsonDocument
 from reconciler.core.model.observed import Hold, LiveCertificate, ObservedGrant, ObservedPeer
 from reconciler.core.model.spec import (

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.model.spec import Identity, Kind
-from reconciler.core.model.spelling import nearest_label
 from reconciler.core.plan.plan import plan
+from reconciler.core.spelling import nearest_label
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:

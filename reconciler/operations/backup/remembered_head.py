@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.config.definitions import invalid
 from reconciler.core.audit.chain import Head
-from reconciler.core.model.canonical_json import canonical_json
+from reconciler.core.canonical_json import canonical_json
 from reconciler.errors import Retry
 from reconciler.files import replace_file
 from reconciler.loops.jobs import sleep_unless

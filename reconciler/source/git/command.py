@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
+from reconciler.core.spelling import nearest
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.process import Bounds, OutputTooLarge, ProcessResult, ProcessTimeout, run_process
 from reconciler.source.git.environment import NO_PROTOCOL, OPTIONS, environment

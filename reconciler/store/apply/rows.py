@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.model.canonical_json import plain_json
+from reconciler.core.canonical_json import plain_json
 from reconciler.core.model.states import GrantStatus, HoldKind, live_grant_status
 from reconciler.errors import Refused
 from reconciler.store.db import as_json, parts_of

@@ -15,7 +15,7 @@ from reconciler.core.audit.chain import (
 from reconciler.core.audit.events import AuditArchived
 from reconciler.core.audit.fold import event_of
 from reconciler.core.audit.verification import Verification
-from reconciler.core.model.canonical_json import plain_json
+from reconciler.core.canonical_json import plain_json
 from reconciler.core.notices.collector import NoticeCollector, notices_of
 from reconciler.gc_pause import uncollected
 from reconciler.store.audit.archives import NOT_RECORDED, end_of, newest_archive, state_digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core.model.spelling import nearest_label
+from reconciler.core.spelling import nearest_label
 from reconciler.errors import Refused
 from reconciler.store.audit.archives import newest_archive
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.audit.chain import ChainBreak, Head, broken
-from reconciler.core.model.canonical_json import canonical_json
+from reconciler.core.canonical_json import canonical_json
 from reconciler.core.model.times import rfc3339
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.store.audit import log as audit

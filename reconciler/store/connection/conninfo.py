@@ -13,8 +13,8 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from reconciler.core.model.spelling import nearest
 from reconciler.core.model.text import printable
+from reconciler.core.spelling import nearest
 from reconciler.errors import NeedsEdit
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.core.model.spelling import nearest
+from reconciler.core.spelling import nearest
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from reconciler.core.audit.row_events import (
 )
 from reconciler.core.audit.snapshot import snapshot
 from reconciler.core.audit.state import AuditState
+from reconciler.core.canonical_json import canonical_json
 from reconciler.core.drift.detection import find_drift
 from reconciler.core.drift.model import DriftKind, StoredCertificate, StoredRow
-from reconciler.core.model.canonical_json import canonical_json
 from reconciler.core.model.observed import Hold
 from reconciler.core.model.spec import Direction, Kind, PeerSpec, spec_digest
 from reconciler.core.model.states import HoldKind

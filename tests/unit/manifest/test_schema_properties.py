@@ -17,7 +17,7 @@ from reconciler.core.source import SourceFile
 from reconciler.errors import InvalidManifests
 from reconciler.manifest.json_schema import json_schema
 from reconciler.manifest.load import declared_in
-from reconciler.manifest.models import EXPIRES_PATTERN, LIFETIME_PATTERN
+from reconciler.manifest.patterns import EXPIRES_PATTERN, LIFETIME_PATTERN
 from tests.support.manifests.text import GRANT, PEER, problems
 
 SCHEMAS = {kind: Draft202012Validator(json_schema(kind.lower())) for kind in ("Peer", "Grant")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.model.canonical_json import canonical_json, plain_json
+from reconciler.core.canonical_json import canonical_json, plain_json
 
 texts = st.text(st.characters())  # with surrogates alone, which UTF-8 does not have
 plain_values = st.recursive(

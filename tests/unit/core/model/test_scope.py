@@ -6,7 +6,7 @@ from itertools import product
 
 from hypothesis import given
 
-from reconciler.core.model.canonical_json import canonical_json
+from reconciler.core.canonical_json import canonical_json
 from reconciler.core.model.scope import (
     RESOURCE_TYPES,
     Effect,

@@ -21,6 +21,10 @@ from tests.support.gateways.enrollee import Rows
 if TYPE_CHECKING:
     from reconciler.core.audit.events import Event
 
+APPEND: Final = (
+    "SELECT federation_append_events('user:eve',"
+    " jsonb_build_array(jsonb_build_object('kind', 'k', 'subject', 's', 'data', %s::text)))"
+)
 TEXT: Final = 'a"b\\c/d\b\f\n\r\t\x01\x1f\x7f\u00e9\u2028\U0001f600</script>'
 EVENTS: Final[tuple[Event, ...]] = (
     ReconcilerPaused(TEXT),
@@ -71,9 +75,40 @@ def test_an_event_cannot_say_more_than_its_data(
     database_url: str, data: str, error: type[Exception]
 ) -> None:
     rows = rows_with_roles(database_url)
-    append = (
-        "SELECT federation_append_events('user:eve',"
-        " jsonb_build_array(jsonb_build_object('kind', 'k', 'subject', 's', 'data', %s::text)))"
-    )
     with session(rows.url, Role.GATEWAY) as connection, pytest.raises(error):
-        connection.execute(append, [data])
+        connection.execute(APPEND, [data])
+
+
+LONG: Final = "9" * 200  # short texts are not looked at
+LARGEST: Final = 2**53 - 1
+NESTED: Final = '{"x":'
+READABLE_DATA: Final = {
+    "a number at either end": f'{{"x": [{LARGEST}, {{"y": -{LARGEST}}}], "long": "{LONG}"}}',
+    "an exponent": f'{{"x": 9e15, "long": "{LONG}"}}',
+    "as deep as may be": f'{{"long": "{LONG}", "x": {"[" * 62}[]{"]" * 62}}}',
+}
+UNREADABLE_DATA: Final = {
+    "a number too large": f'{{"x": {LARGEST + 1}, "long": "{LONG}"}}',
+    "one below zero": f'{{"x": -{LARGEST + 1}, "long": "{LONG}"}}',
+    "one in lists": f'{{"x": [[1, "a", null, {{"y": [true, {LARGEST}.5]}}]], "long": "{LONG}"}}',
+    "one with an exponent": f'{{"x": {{"y": 1e16}}, "long": "{LONG}"}}',
+    "too deep": f'{{"long": "{LONG}", "x": {"[" * 63}1{"]" * 63}}}',
+    "too deep in objects": f'{{"long": "{LONG}", "x": {NESTED * 63}1{"}" * 63}}}',
+}
+
+
+@pytest.mark.parametrize("data", READABLE_DATA.values(), ids=READABLE_DATA)
+def test_data_that_every_reader_takes_is_appended(database_url: str, data: str) -> None:
+    rows = rows_with_roles(database_url)
+    with session(rows.url, Role.GATEWAY) as connection:
+        connection.execute(APPEND, [data])
+    with rows.database.transaction() as tx:
+        assert audit.verify(tx).chain_break is None
+
+
+@pytest.mark.parametrize("data", UNREADABLE_DATA.values(), ids=UNREADABLE_DATA)
+def test_data_that_some_reader_would_not_take_is_refused(database_url: str, data: str) -> None:
+    rows = rows_with_roles(database_url)
+    refused = pytest.raises(InsufficientPrivilege, match="can be read")
+    with session(rows.url, Role.GATEWAY) as connection, refused:
+        connection.execute(APPEND, [data])

@@ -33,6 +33,8 @@ INSTALLED: Final = "pginstall18"  # the wheel ships PostgreSQL 16 too
 INSTALLED_MAJOR: Final = 18
 PROGRAMS: Final = Path(INSTALLED) / "bin"
 OUTSIDE: Final = Path("/var/lib/mosaic-federation")
+# Shared memory in the data folder: a server that is killed leaves none in /dev/shm.
+MEMORY: Final = "dynamic_shared_memory_type=mmap"
 UNFINISHED: Final = ".server-"
 COPY_S: Final = 600.0  # a copy that is older and not in its place was interrupted
 
@@ -71,6 +73,15 @@ def home_version(named: NamedServer | None) -> str | None:
     folder = named.binaries if named is not None else server_binaries(None)
     version = re.search(r"\(PostgreSQL\) (\S+)", _version_text(folder / "postgres"))
     return version[1] if version is not None else None
+
+
+def initdb_memory_options(binaries: Path) -> list[str]:
+    """Return the options with which `initdb` has its memory in the data folder too.
+
+    That of PostgreSQL 15 has no such option.
+    """
+    oldest = f"(PostgreSQL) {OLDEST}." in _version_text(binaries / "postgres")
+    return [] if oldest else ["--set", MEMORY]
 
 
 def require_usable(

@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from reconciler.embedded import processes
 from reconciler.embedded.postgres.account import own_folder
+from reconciler.embedded.postgres.programs import MEMORY, initdb_memory_options
 from reconciler.errors import MosaicError, Retry
 from reconciler.store.connection import probe
 from reconciler.store.connection.probe import ServerState
@@ -43,6 +44,9 @@ INITDB_S: Final = 120.0
 POLL_S: Final = 0.02
 STOP: Final = ((signal.SIGINT, 4.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 1.0))  # fast first
 KILL: Final = ((signal.SIGKILL, 5.0),)
+# A server of `initdb` ends by itself once that one has ended: only so does PostgreSQL 15 remove the
+# shared memory that it has in /dev/shm. SIGCONT changes nothing for one that is not stopped.
+LET_END: Final = ((signal.SIGCONT, 10.0), *KILL)
 # How long to wait for one that says nothing, and for one that takes no connection. A disk may be
 # busy; recovery after a crash reads the log of all that was done since the last checkpoint.
 STARTING_S: Final = {ServerState.SILENT: 60.0, ServerState.BUSY: 300.0}
@@ -147,14 +151,14 @@ def end_all_in(base: Path) -> None:
     server = server_in(base / "data")
     if server is not None:
         processes.stop(server, STOP)
-    for folder, program in (
-        (base, "initdb"),
-        (base, PROGRAM),
-        (base / "data.new", PROGRAM),
-        (base / "data", PROGRAM),
+    for folder, program, steps in (
+        (base, "initdb", KILL),
+        (base, PROGRAM, LET_END),
+        (base / "data.new", PROGRAM, LET_END),
+        (base / "data", PROGRAM, KILL),
     ):
         for left in processes.working_in(folder, program):
-            processes.stop(left, KILL)
+            processes.stop(left, steps)
 
 
 def stop(cluster: Cluster) -> None:
@@ -176,6 +180,7 @@ def _initdb(cluster: Cluster) -> None:
             os.fchown(file.fileno(), cluster.account.uid, cluster.account.gid)
     options = ["--username", SUPERUSER, "--auth", "scram-sha-256", "--pwfile", str(password)]
     options += ["--encoding", "UTF8", "--locale", "C", *([] if cluster.durable else ["-N"])]
+    options += initdb_memory_options(cluster.binaries)
     before = processes.log_size(cluster.log)
     child = processes.spawn(
         [cluster.binary("initdb"), "--pgdata", fresh, *options],
@@ -259,7 +264,7 @@ def _command(cluster: Cluster) -> list[str | Path]:
         f"unix_socket_directories={cluster.sockets}",
         "unix_socket_permissions=0700",
         "max_connections=100",
-        "dynamic_shared_memory_type=mmap",  # in the data folder: none is left by a killed server
+        MEMORY,
         "timezone=UTC",
         "log_timezone=UTC",
         "log_error_verbosity=terse",  # a DETAIL line prints the row

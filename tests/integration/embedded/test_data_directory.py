@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.config.home import Home
+from reconciler.config.home import Home, NamedServer
+from reconciler.embedded import processes
 from reconciler.embedded.destroy import destroy_home
 from reconciler.embedded.init import create_home
 from reconciler.embedded.postgres.account import own_folder, server_account
@@ -20,18 +24,19 @@ from reconciler.embedded.postgres.home_server import cluster_of, postgres
 from reconciler.embedded.postgres.programs import server_binaries
 from reconciler.errors import NeedsEdit
 from reconciler.store.connection import probe
+from tests.support.database.server import DEBIAN
 from tests.support.gateways.home import as_root, made_home, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MAKER = """
 import sys
 from pathlib import Path
-from reconciler.config.home import Home
+from reconciler.config.home import Home, NamedServer
 from reconciler.embedded.init import create_home
-create_home(Home(Path(sys.argv[1])))
+server = NamedServer(Path(sys.argv[2]), "a test") if sys.argv[2:] else None
+create_home(Home(Path(sys.argv[1]), server))
 """
 
 
@@ -117,6 +122,46 @@ def test_a_starter_that_is_killed_while_the_data_are_made_is_no_harm(folder: Pat
     assert create_home(home) is True
     with postgres(home) as url:
         assert probe.answers(url)
+    destroy_home(home)
+
+
+def stopped_initdb(base: Path) -> set[Path]:
+    """Stop the server of an `initdb` that has shared memory; return the files of that memory."""
+    for folder in (base, base / "data.new"):
+        for each in processes.working_in(folder, "postgres"):
+            with suppress(OSError):  # it has ended
+                os.kill(each.pid, signal.SIGSTOP)
+                mapped = Path(f"/proc/{each.pid}/maps").read_text().split()
+                files = {Path(at) for at in mapped if "/PostgreSQL." in at or "/mmap." in at}
+                if files:
+                    return files
+                os.kill(each.pid, signal.SIGCONT)
+    return set()
+
+
+@pytest.mark.parametrize(
+    ("binaries", "place"),
+    [
+        pytest.param(None, "pg_dynshmem", id="in the data folder"),
+        pytest.param(DEBIAN, "shm", id="where PostgreSQL 15 has it"),
+    ],
+)
+def test_no_memory_outlives_an_init_that_is_killed(
+    folder: Path, binaries: Path | None, place: str
+) -> None:
+    home = Home(folder / ".mosaic", NamedServer(binaries, "a test") if binaries else None)
+    options = [binaries] if binaries else []
+    maker = subprocess.Popen([sys.executable, "-c", MAKER, home.path, *options])
+    while not (memory := stopped_initdb(home.path / "postgres")):
+        assert maker.poll() is None
+        time.sleep(0.005)
+    maker.kill()
+    maker.wait()
+
+    assert create_home(home) is True
+
+    assert {file.parent.name for file in memory} == {place}
+    assert not [file for file in memory if file.exists()]
     destroy_home(home)
 
 

@@ -14,7 +14,7 @@ import psycopg
 
 from reconciler.embedded import processes
 from reconciler.embedded.postgres.account import server_account
-from reconciler.embedded.postgres.programs import server_binaries
+from reconciler.embedded.postgres.programs import initdb_memory_options, server_binaries
 from tests.support.database.folder import database_folder
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S, wait_until
@@ -104,6 +104,7 @@ class DatabaseServer:
             self.binaries / "initdb",
             *("--pgdata", self.data, "--username", "super", "--auth", "trust", "-N"),
             *("--encoding", "UTF8", "--locale", "C"),
+            *initdb_memory_options(self.binaries),
         )
         (self.data / "pg_hba.conf").write_text(ACCESS)
         self.start()

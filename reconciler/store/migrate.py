@@ -47,6 +47,7 @@ SELECT set_config('role', r.rolname, true) FROM pg_class AS c JOIN pg_roles AS r
 WHERE c.oid = to_regclass('federation_audit_head') AND r.rolname <> current_user
     AND pg_has_role(r.oid, 'MEMBER')
 """)
+BECOME_LOGIN: Final = sa.text("RESET ROLE")  # who may make roles, which the owner may not
 LONGEST_USER: Final = """
 SELECT a.application_name AS name, a.xact_start AS since
 FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_stat_activity AS a USING (pid)
@@ -123,8 +124,9 @@ def _engine_translated(connector: Connector) -> Iterator[None]:
 def upgrade(database: Database, to: str = HEAD) -> Revisions:
     """Run the missing migrations up to one, each in a transaction, under an advisory lock.
 
-    In a database that has the roles, they then get what the new tables and functions say. One that
-    a later version has migrated, and that this one may use, stays as it is.
+    In a database that has the roles, they get in the same transaction what the new tables and
+    functions say: processes of the version before go on meanwhile, and a kill leaves none without
+    its rights. One that a later version has migrated, and that this one may use, stays as it is.
 
     Raises:
         NeedsEdit: `config_invalid`: the server is older than PostgreSQL 15.
@@ -174,15 +176,22 @@ def _step(database: Database, to: str) -> bool:
         config = alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, MIGRATIONS[MIGRATIONS.index(current) + 1 if current else 0])
+        connection.execute(BECOME_LOGIN)
+        _grant_again(MigrationTx(connection))
         return True
 
 
 def _finish(database: Database) -> Revisions:
     with _locked(database) as connection:
         tx = MigrationTx(connection)
-        if roles_are_made(tx):
-            make_roles(tx)
+        _grant_again(tx)
         return revisions(tx)
+
+
+def _grant_again(tx: Tx) -> None:
+    """Grant the roles their rights, in a database that has them."""
+    if roles_are_made(tx):
+        make_roles(tx)
 
 
 @contextmanager

@@ -11,7 +11,12 @@ import pytest
 from reconciler.errors import MosaicError
 from reconciler.store.audit import log as audit
 from reconciler.store.db import Tx
+from reconciler.store.migrate import upgrade
+from reconciler.store.roles.catalog import role_differences
+from reconciler.store.roles.making import make_roles
+from reconciler.store.schema import MIGRATIONS, revisions
 from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.killed import run_and_kill
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
@@ -28,6 +33,7 @@ VERBS: Final = [
     ("audit", "verify"),
     ("db", "check"),
 ]
+COMMITTED: Final = 2  # the step right after the first commit
 
 
 @pytest.fixture
@@ -69,6 +75,20 @@ def test_an_upgrade_makes_the_schema_and_a_second_one_finds_it(empty: Quick) -> 
     assert after == {"current": before["head"], "head": before["head"], "upToDate": True}
     assert "in force" in empty.ok("db", "check").out
     assert empty.document("apply", "--yes")["summary"]["create"] == 2
+
+
+def test_an_upgrade_that_is_killed_leaves_the_roles_all_their_rights(empty: Quick) -> None:
+    first = "0012"
+    upgrade(empty.rows.database, first)
+    with empty.rows.database.transaction() as tx:
+        make_roles(tx)
+
+    for migration in MIGRATIONS[MIGRATIONS.index(first) + 1 :]:
+        assert run_and_kill(empty, None, COMMITTED, "db", "upgrade")
+
+        with empty.rows.database.transaction() as tx:
+            assert (revisions(tx).current, role_differences(tx)) == (migration, ())
+    assert "in force" in empty.ok("db", "check").out
 
 
 def test_the_url_is_printed_as_psql_takes_it(empty: Quick) -> None:

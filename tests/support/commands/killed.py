@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tests.support.commands.process import Command
 
 # Steps are counted from the first file that is made below the folder: each file or folder that
-# is made, linked, renamed or removed there, and each commit, before and after it.
+# is made, linked, renamed or removed there, and each commit, before and after it. Without a folder
+# they are the commits alone.
 _RUNNER: Final = """
 import os, signal, sys
 import psycopg
@@ -41,20 +42,22 @@ def watch(event, arguments):
 commit = psycopg.Connection.commit
 
 def commit_in_steps(connection):
-    reach(begins=False)
+    reach(begins=not folder)
     commit(connection)
     reach(begins=False)
 
 psycopg.Connection.commit = commit_in_steps
-sys.addaudithook(watch)
+if folder:
+    sys.addaudithook(watch)
 sys.exit(run(["federation", *sys.argv[3:]]))
 """
 
 
-def run_and_kill(shell: Command, folder: Path, step: int, *arguments: str) -> bool:
+def run_and_kill(shell: Command, folder: Path | None, step: int, *arguments: str) -> bool:
     """Run a command that kills itself at its `step`th step; return whether it came so far."""
+    watched = str(folder.resolve()) if folder is not None else ""
     done = subprocess.run(
-        [sys.executable, "-c", _RUNNER, str(folder.resolve()), str(step), *arguments],
+        [sys.executable, "-c", _RUNNER, watched, str(step), *arguments],
         cwd=shell.cwd,
         env=shell.environ({}),
         capture_output=True,

@@ -60,7 +60,10 @@ class GrantFacts:
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """A token whose secret has been verified. `claimed_by` is the SHA-256 of the claiming key."""
+    """A token whose secret has been verified. `claimed_by` is the SHA-256 of the claiming key.
+
+    `version` is that of the row.
+    """
 
     id: UUID
     public_id: str
@@ -69,6 +72,7 @@ class TokenFacts:
     claimed_by: str | None
     claimed_at: datetime | None
     unanswered: int
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from reconciler.core.audit.certificate_events import (
 from reconciler.core.audit.event_base import grant_ref
 from reconciler.core.issuance.policy import (
     LEASE,
+    MIN_LEFT,
     Approval,
     Denial,
     GrantFacts,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from reconciler.crypto.csr import VerifiedCsr
     from reconciler.crypto.proof import VerifiedProof
     from reconciler.store.db import Tx
-    from reconciler.store.issuance.tokens import KnownToken
+    from reconciler.store.issuance.read import KnownToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,39 @@ class Caller:
         return SecretUse(secret, spki_sha256, self.address, self.suspend_on_theft)
 
 
+def begin_unchanged(
+    tx: Tx, known: KnownToken, csr: VerifiedCsr, caller: Caller
+) -> SigningAttempt | None:
+    """Transaction 1 of an enrollment in one exchange, if nothing has to be judged anew.
+
+    That is if the token is open, and it and its grant are as they were when its secret verified.
+    Else nothing is stored, and `begin_enrollment` is for it.
+    """
+    token, grant, now = known.token, known.grant, known.read_at
+    if token.status is not TokenStatus.OPEN or not caller.limits.ca_reached:
+        return None
+    verdict = judge_enrollment(token, grant, csr.spki_sha256, (), now)
+    if isinstance(verdict, Denial):
+        return None
+    caller.limits.admit_attempt(grant.id, time.monotonic())
+    attempt = _new_attempt(grant, csr, now, token_id=token.id)
+    begun = _begun(attempt, csr, caller.address, token=token.public_id)
+    values = _values(attempt, csr, verdict, begun) | {
+        "version": grant.version,
+        "token_version": token.version,
+        "peer_name": grant.peer,
+        "min_left": MIN_LEFT,
+    }
+    outcome = tx.last_row(facts.LOCK_GRANT, _STORE_IF_UNCHANGED, **values)
+    assert outcome is not None
+    return attempt if outcome["appended"] is not None else None
+
+
 def begin_enrollment(
     tx: Tx, known: KnownToken, csr: VerifiedCsr, caller: Caller
 ) -> SigningAttempt | Denial:
     """Transaction 1 of an enrollment: claim the token, store the intent and its serial."""
-    token, grant, now = facts.locked_token(tx, known.token_id, known.grant_id)
+    token, grant, now = facts.locked_token(tx, known.token.id, known.grant.id)
     # an open token has no attempts: the first one claims it
     claimed = token.status is TokenStatus.CLAIMED
     intents = facts.intents_of_token(tx, token.id) if claimed else ()
@@ -134,14 +163,19 @@ def _new_attempt(
     )
 
 
-# One statement, in which each part waits for what it reads of the parts before: the key, which is
-# bound to one grant for ever; the token, whose expiry is judged once more; the attempt that this
-# one replaces, as only one may live; the intent; and the audit log, whose lock is the last. Nothing
-# is stored if the key serves another grant (whose transaction was waited for, if there is no owner
-# to be seen), or the token has expired.
-_STORE: Final = f"""
-WITH taken AS (
-    INSERT INTO federation_keys (spki_sha256, grant_id) VALUES (:spki, :grant)
+def _storing(fence: str) -> str:
+    """Return the statement that stores an intent, if `fence` has a row.
+
+    Each part waits for what it reads of the parts before: the fence; the key, which is bound to one
+    grant for ever; the token, whose expiry is judged once more; the attempt that this one replaces,
+    as only one may live; the intent; and the audit log, whose lock is the last. Nothing is stored
+    if the key serves another grant (whose transaction was waited for, if there is no owner to be
+    seen), or the token has expired.
+    """
+    return f"""
+WITH {fence}, taken AS (
+    INSERT INTO federation_keys (spki_sha256, grant_id)
+    SELECT CAST(:spki AS text), CAST(:grant AS uuid) FROM fence
     ON CONFLICT (spki_sha256) DO NOTHING RETURNING grant_id
 ), owner AS (
     SELECT grant_id FROM taken
@@ -150,6 +184,7 @@ WITH taken AS (
     UPDATE federation_enrollment_tokens SET status = 'claimed', claimed_spki = :spki,
         claimed_at = coalesce(claimed_at, clock_timestamp()), unanswered = unanswered + 1
     WHERE id = CAST(:token AS uuid) AND (SELECT grant_id FROM owner) = :grant
+        AND EXISTS (SELECT FROM fence)
         AND (status = 'claimed' OR status = 'open' AND expires_at > clock_timestamp())
     RETURNING id
 ), stale AS (
@@ -172,29 +207,27 @@ SELECT (SELECT last FROM appended) AS appended,
 """
 
 
+_STORE: Final = _storing("fence AS (SELECT)")  # for rows that are locked
+# With what `judge_enrollment` checks of rows that are read. The grant is locked by a statement
+# before, so that its version is what was waited for; here the token is locked, before the key.
+_STORE_IF_UNCHANGED: Final = _storing(
+    f"""
+fence AS (
+    SELECT FROM {facts.GRANT_TABLES}
+        JOIN federation_enrollment_tokens AS t ON t.grant_id = g.id
+    WHERE g.id = :grant AND g.xmin::text = :version
+        AND g.expires_at >= clock_timestamp() + :min_left
+        AND p.name = :peer_name AND t.id = :token AND t.xmin::text = :token_version
+    FOR NO KEY UPDATE OF t
+)"""
+)
+
+
 def _store_intent(
     tx: Tx, attempt: SigningAttempt, csr: VerifiedCsr, approval: Approval, begun: IssuanceBegun
 ) -> SigningAttempt | Denial:
     """Bind the key to the grant and store the intent, which is the end of the transaction."""
-    stale = approval.stale
-    events: list[Event] = [begun]
-    if stale is not None:
-        # its process ended before it could say whether the request left: revoked, to be sure
-        reason = "another attempt takes its place"
-        events.insert(0, IssuanceGivenUp(begun.row, stale.serial, reason, revoke=True))
-    outcome = tx.last_row(
-        _STORE,
-        id=attempt.issuance_id,
-        grant=attempt.grant.id,
-        token=attempt.token_id,
-        predecessor=attempt.predecessor_id,
-        stale=stale.id if stale is not None else None,
-        serial=attempt.serial,
-        spki=csr.spki_sha256,
-        csr=csr.pem,
-        lease=LEASE,
-        **audit.parameters(attempt.actor, events),
-    )
+    outcome = tx.last_row(_STORE, **_values(attempt, csr, approval, begun))
     assert outcome is not None
     if outcome["appended"] is not None:
         return attempt
@@ -207,6 +240,30 @@ def _store_intent(
             hint="make a fresh key for each grant: openssl ecparam -genkey -name prime256v1",
         )
     )
+
+
+def _values(
+    attempt: SigningAttempt, csr: VerifiedCsr, approval: Approval, begun: IssuanceBegun
+) -> dict[str, object]:
+    """Return the parameters of `_storing`."""
+    stale = approval.stale
+    events: list[Event] = [begun]
+    if stale is not None:
+        # its process ended before it could say whether the request left: revoked, to be sure
+        reason = "another attempt takes its place"
+        events.insert(0, IssuanceGivenUp(begun.row, stale.serial, reason, revoke=True))
+    return {
+        "id": attempt.issuance_id,
+        "grant": attempt.grant.id,
+        "token": attempt.token_id,
+        "predecessor": attempt.predecessor_id,
+        "stale": stale.id if stale is not None else None,
+        "serial": attempt.serial,
+        "spki": csr.spki_sha256,
+        "csr": csr.pem,
+        "lease": LEASE,
+        **audit.parameters(attempt.actor, events),
+    }
 
 
 def _begun(

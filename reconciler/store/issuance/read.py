@@ -27,16 +27,16 @@ _GRANT_COLUMNS: Final = """
 """
 _CLAIM_COLUMNS: Final = """
     t.id AS token_id, t.public_id, t.status AS token_status, t.expires_at AS token_expires_at,
-    t.claimed_spki, t.claimed_at, t.unanswered
+    t.claimed_spki, t.claimed_at, t.unanswered, t.xmin::text AS token_version
 """
-_GRANT_TABLES: Final = "federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id"
-_OF_GRANT: Final = f"{_GRANT_TABLES} WHERE g.id = :grant"
+GRANT_TABLES: Final = "federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id"
+_OF_GRANT: Final = f"{GRANT_TABLES} WHERE g.id = :grant"
 
 
 # A lock comes first and the reading after it, in another statement, so that what is read is what
 # was waited for.
 _LOCK_PEER: Final = "SELECT FROM federation_peers WHERE id = :peer FOR NO KEY UPDATE"
-_LOCK_GRANT: Final = "SELECT FROM federation_grants WHERE id = :grant FOR NO KEY UPDATE"
+LOCK_GRANT: Final = "SELECT FROM federation_grants WHERE id = :grant FOR NO KEY UPDATE"
 # Whether the grant `g` has live certificates besides `c`.
 OTHERS: Final = """EXISTS (SELECT FROM federation_certificates AS o
     WHERE o.grant_id = g.id AND o.id <> c.id AND o.status IN ('intent', 'issued'))"""
@@ -44,19 +44,19 @@ OTHERS: Final = """EXISTS (SELECT FROM federation_certificates AS o
 
 def locks_of(grant: GrantFacts) -> tuple[str, ...]:
     """Return the locks before an enrollment is finished, which writes a pending peer too."""
-    return (_LOCK_PEER, _LOCK_GRANT) if grant.peer_pending else (_LOCK_GRANT,)
+    return (_LOCK_PEER, LOCK_GRANT) if grant.peer_pending else (LOCK_GRANT,)
 
 
 def grant_facts(tx: Tx, grant_id: UUID, *, lock: bool = False) -> GrantFacts:
     """Return a grant's facts; with `lock`, its row stays locked until the transaction ends."""
-    locks = (_LOCK_GRANT,) if lock else ()
+    locks = (LOCK_GRANT,) if lock else ()
     return _grant(tx.one(*locks, f"SELECT {_GRANT_COLUMNS} FROM {_OF_GRANT}", grant=grant_id))
 
 
 def locked_grant(tx: Tx, grant_id: UUID) -> tuple[GrantFacts, datetime]:
     """Return a grant's facts, its row locked, and the time by the database's clock."""
     row = tx.one(
-        _LOCK_GRANT,
+        LOCK_GRANT,
         f"SELECT {_GRANT_COLUMNS}, clock_timestamp() AS now FROM {_OF_GRANT}",
         grant=grant_id,
     )
@@ -66,7 +66,7 @@ def locked_grant(tx: Tx, grant_id: UUID) -> tuple[GrantFacts, datetime]:
 def locked_token(tx: Tx, token_id: UUID, grant_id: UUID) -> tuple[TokenFacts, GrantFacts, datetime]:
     """Return a token's and its grant's facts, both rows locked, and the time."""
     row = tx.one(
-        _LOCK_GRANT,  # before the token, as everywhere: two at once would else deadlock
+        LOCK_GRANT,  # before the token, as everywhere: two at once would else deadlock
         f"SELECT {_GRANT_COLUMNS}, {_CLAIM_COLUMNS}, clock_timestamp() AS now"
         f" FROM federation_enrollment_tokens AS t, {_OF_GRANT}"
         " AND t.id = :token FOR NO KEY UPDATE OF t",
@@ -76,13 +76,25 @@ def locked_token(tx: Tx, token_id: UUID, grant_id: UUID) -> tuple[TokenFacts, Gr
     return _token(row), _grant(row), row["now"]
 
 
-def token_facts(tx: Tx, token_id: UUID) -> TokenFacts:
-    """Return a token's facts."""
-    row = tx.one(
-        f"SELECT {_CLAIM_COLUMNS} FROM federation_enrollment_tokens AS t WHERE t.id = :id",
-        id=token_id,
-    )
-    return _token(row)
+@dataclass(frozen=True, slots=True)
+class KnownToken:
+    """A token whose secret has been verified, and its grant, as they were at a time: not locked."""
+
+    token: TokenFacts
+    grant: GrantFacts
+    read_at: datetime
+
+
+UNVERIFIED_TOKEN: Final = (
+    f"SELECT {_GRANT_COLUMNS}, {_CLAIM_COLUMNS}, t.mac, clock_timestamp() AS now"
+    f" FROM {GRANT_TABLES} JOIN federation_enrollment_tokens AS t ON t.grant_id = g.id"
+    " WHERE t.public_id = :public_id"
+)
+
+
+def known_token(row: dict[str, Any]) -> KnownToken:
+    """Return what a row of `UNVERIFIED_TOKEN` says, once the secret has verified."""
+    return KnownToken(_token(row), _grant(row), row["now"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,7 @@ def locked_issuance(
         "  WHERE id = CAST(:token AS uuid) FOR NO KEY UPDATE)"
         f" SELECT {_GRANT_COLUMNS}, token.status AS token_status, c.status AS issuance_status,"
         f" {OTHERS} AS others"
-        f" FROM {_GRANT_TABLES}"
+        f" FROM {GRANT_TABLES}"
         " JOIN federation_certificates AS c ON c.grant_id = g.id LEFT JOIN token ON true"
         " WHERE g.id = :grant AND c.id = :id FOR NO KEY UPDATE OF c",
         id=issuance_id,
@@ -155,6 +167,7 @@ def _token(row: dict[str, Any]) -> TokenFacts:
         claimed_by=row["claimed_spki"],
         claimed_at=row["claimed_at"],
         unanswered=row["unanswered"],
+        version=row["token_version"],
     )
 
 

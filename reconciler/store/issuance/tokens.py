@@ -23,12 +23,13 @@ from reconciler.errors import NeedsEdit, Refused
 from reconciler.store.audit import log as audit
 from reconciler.store.db import new_id
 from reconciler.store.ending import void_tokens
-from reconciler.store.issuance.read import grant_facts
+from reconciler.store.issuance import read as facts
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from reconciler.store.db import Tx
+    from reconciler.store.issuance.read import KnownToken
 
 _NO_MAC = bytes(32)
 
@@ -39,14 +40,6 @@ class Minted:
 
     token: Token
     expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class KnownToken:
-    """A token whose secret has been verified, as ids of rows."""
-
-    token_id: UUID
-    grant_id: UUID
 
 
 def mint(tx: Tx, grant_id: UUID, pepper: bytes, life: timedelta, actor: str) -> Minted:
@@ -62,7 +55,7 @@ def mint(tx: Tx, grant_id: UUID, pepper: bytes, life: timedelta, actor: str) -> 
             "the lifetime of a token is 1s to 7d",
             hint="choose a lifetime such as 1h or 2d",
         )
-    grant = grant_facts(tx, grant_id, lock=True)
+    grant = facts.grant_facts(tx, grant_id, lock=True)
     if grant.status.ended:
         raise Refused(
             "state_conflict",
@@ -89,16 +82,13 @@ def mint(tx: Tx, grant_id: UUID, pepper: bytes, life: timedelta, actor: str) -> 
 
 
 def find(tx: Tx, presented_token: Token, pepper: bytes) -> KnownToken:
-    """Return the token's rows once its secret has verified, in constant time.
+    """Return the token once its secret has verified, in constant time.
 
     Raises:
         Refused: `token_invalid`, the same for an unknown id and a wrong secret.
     """
-    row = tx.only_row(
-        "SELECT id, grant_id, mac FROM federation_enrollment_tokens WHERE public_id = :public_id",
-        public_id=presented_token.public_id,
-    )
+    row = tx.only_row(facts.UNVERIFIED_TOKEN, public_id=presented_token.public_id)
     known = bytes(row["mac"]) if row is not None else _NO_MAC
     if not same_mac(known, token_mac(pepper, presented_token)) or row is None:
         raise token_invalid()
-    return KnownToken(row["id"], row["grant_id"])
+    return facts.known_token(row)

@@ -18,7 +18,7 @@ from reconciler.crypto.certificates import read_crl
 from reconciler.crypto.csr import make_csr, parse_csr, read_csr
 from reconciler.crypto.keys import generate_key, private_key_pem
 from reconciler.enroll import enroll
-from reconciler.errors import Retry
+from reconciler.errors import MosaicError, Retry
 from reconciler.loops.workers import recover, refresh_crl, revoke_due
 from reconciler.store.audit.moment import state_at
 from reconciler.store.connection.exchange import Exchanges
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from reconciler.clients.step_ca.answers import GrantAnswer
     from reconciler.enroll import Gateway
     from reconciler.store.connection.exchange import Answer
+    from reconciler.store.issuance.read import KnownToken
 
 ROUNDS, CLIENTS = 50, 50
 
@@ -164,7 +165,7 @@ def test_what_changes_while_the_ca_signs_is_in_the_answer(
     apply()
     monkeypatch.setattr(Exchanges, "run", counted)
     assert enroll_while(lambda: None, "beta-tasks")["scope"]["maxRowsPerQuery"] == 500
-    assert len(exchanges) == 4  # the token, transaction 1 in two, transaction 2
+    assert len(exchanges) == 3  # the token, transaction 1, transaction 2
     narrowed = enroll_while(lambda: apply(rows=7), "narrowed")
     assert narrowed["scope"]["maxRowsPerQuery"] == 7
     assert enroll_while(lambda: apply(suspended="true"), "paused")["status"] == "suspended"
@@ -172,6 +173,72 @@ def test_what_changes_while_the_ca_signs_is_in_the_answer(
     assert enroll_while(apply, "beta-tasks")["status"] == "active"
     ended = "SELECT count(*) FROM federation_certificates WHERE status = 'revoking'"
     assert rows.one(ended) == 1  # the one before
+
+
+def enroll_after(
+    change: Callable[[], object], rows: Rows, ca: Authority, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """Enroll, with a change after the token's secret has verified, and before transaction 1."""
+    find = tokens.find
+
+    def find_then_change(*of: Any) -> KnownToken:
+        known = find(*of)
+        change()
+        return known
+
+    async def story(token: str) -> str:
+        gateway = parts(rows, ca).gateway()
+        try:
+            csr = parse_csr(Enrollee().csr_pem())
+            return (await enroll(gateway, token, csr, "127.0.0.1")).body
+        finally:
+            await close(gateway)
+
+    token = rows.invite("beta-tasks").spelled()
+    monkeypatch.setattr(tokens, "find", find_then_change)
+    answer: dict[str, Any] = json.loads(asyncio.run(story(token)))["grant"]
+    return answer
+
+
+def test_what_changes_after_the_secret_has_verified_is_in_the_answer(
+    rows: Rows, shared_authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def narrow() -> object:
+        return rows.apply(peer_manifest(), grant_manifest("beta-tasks", rows=7, lifetime="1h"))
+
+    answer = enroll_after(narrow, rows, shared_authority, monkeypatch)
+    assert answer["scope"]["maxRowsPerQuery"] == 7
+    assert rows.one("SELECT not_after < now() + interval '2 hours' FROM federation_certificates")
+
+
+CLAIM = (
+    "UPDATE federation_enrollment_tokens SET status = 'claimed', claimed_at = now(),"
+    " claimed_spki = repeat('0', 64)"
+)
+EXPIRY = "UPDATE federation_enrollment_tokens SET expires_at = now()"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda rows: rows.apply(peer_manifest()), "grant_ended"),
+        (lambda rows: rows.invite("beta-tasks"), "token_void"),
+        (lambda rows: rows.run(CLAIM), "token_claimed"),
+        (lambda rows: rows.run(EXPIRY), "token_expired"),
+    ],
+)
+def test_what_ends_after_the_secret_has_verified_stores_nothing(
+    change: Callable[[Rows], object],
+    code: str,
+    rows: Rows,
+    shared_authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(MosaicError) as refused:
+        enroll_after(lambda: change(rows), rows, shared_authority, monkeypatch)
+    assert refused.value.code == code
+    assert rows.one("SELECT count(*) FROM federation_certificates") == 0
+    assert rows.one("SELECT count(*) FROM federation_keys") == 0
 
 
 def test_a_lost_attempt_is_recovered_and_its_key_goes_on(

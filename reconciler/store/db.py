@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent import futures
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -29,7 +30,7 @@ from reconciler.store.connection.session import (
 from reconciler.store.connection.statements import Conflict, in_driver_form, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime, timedelta
     from uuid import UUID
 
@@ -41,6 +42,7 @@ T = TypeVar("T")
 STATEMENT_TIMEOUT_MS: Final = 60_000
 LOCK_TIMEOUT_MS: Final = 15_000
 STREAMED: Final = 500  # rows
+CANCELLED_AGAIN_S: Final = 0.1
 
 
 class Tx:
@@ -53,8 +55,11 @@ class Tx:
 
     def rows(self, statement: str, /, **values: object) -> list[dict[str, Any]]:
         """Run a statement and return its rows."""
-        with self.connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(in_driver_form(statement), values).fetchall()
+        with self.driver.cursor(row_factory=dict_row) as cursor:
+            rows: list[dict[str, Any]] = cursor.execute(
+                in_driver_form(statement), values
+            ).fetchall()
+            return rows
 
     def row(self, statement: str, /, **values: object) -> dict[str, Any] | None:
         """Run a statement and return its first row, or None."""
@@ -107,8 +112,13 @@ class Tx:
 
     def run(self, statement: str, /, **values: object) -> int:
         """Run a statement and return how many rows it touched."""
-        with self.connection.cursor() as cursor:
-            return cursor.execute(in_driver_form(statement), values).rowcount
+        with self.driver.cursor() as cursor:
+            touched: int = cursor.execute(in_driver_form(statement), values).rowcount
+            return touched
+
+    def beside(self, work: Callable[[Tx], object]) -> None:
+        """Do some work, of which the caller needs no result; a command's goes on meanwhile."""
+        work(self)
 
     def run_script(self, script: str) -> None:
         """Run statements as they are: a colon or a percent sign is no parameter."""
@@ -123,6 +133,43 @@ class Tx:
         """Return the database's clock, as it is now and not when the transaction began."""
         moment: datetime = self.one("SELECT clock_timestamp() AS now")["now"]
         return moment
+
+
+class CommandTx(Tx):
+    """A transaction that can work beside its caller: any other use waits for that work.
+
+    A large apply makes its rows and records a part at a time, and PostgreSQL takes as long to write
+    one part as the next takes to be made.
+    """
+
+    __slots__ = ("_beside",)
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        super().__init__(connection)
+        self._beside: futures.Future[object] | None = None
+
+    @property
+    def driver(self) -> Any:
+        """The connection of psycopg; raise what the work beside the caller has raised."""
+        if self._beside is not None:
+            self._beside.result()
+            self._beside = None
+        return self.connection
+
+    def beside(self, work: Callable[[Tx], object]) -> None:
+        """Do some work while the caller goes on; the next use raises what it raises."""
+        tx = Tx(self.driver)
+        executor = futures.ThreadPoolExecutor(1, "statements")  # imported by its first use
+        self._beside = executor.submit(work, tx)
+        executor.shutdown(wait=False)
+
+    def end(self) -> None:
+        """Stop what is still done beside a caller that has failed."""
+        while self._beside is not None and not self._beside.done():
+            with suppress(psycopg.Error):
+                self.connection.cancel_safe()  # of no effect between two statements
+            with suppress(TimeoutError):
+                self._beside.exception(CANCELLED_AGAIN_S)
 
 
 def as_json(rows: object) -> str:
@@ -176,10 +223,13 @@ class Database:
             self._opened() as connection,
             translated(self.connector, connection),
         ):
-            tx = Tx(connection)
-            begin(tx, self.connector, limits)
-            yield tx
-            connection.commit()
+            tx = CommandTx(connection)
+            try:
+                begin(tx, self.connector, limits)
+                yield tx
+                tx.driver.commit()
+            finally:
+                tx.end()
 
     def require_writable(self) -> None:
         """Raise `config_invalid` where transactions can only read."""

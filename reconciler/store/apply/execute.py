@@ -78,7 +78,6 @@ def carry_out(
     update_peers(tx, plan.peer_changes(Action.UPDATE), provenance)
     update_grants(tx, plan.grant_changes(Action.UPDATE), provenance)
     create_peers(tx, plan.peer_changes(Action.CREATE, Action.REPLACE), ids, provenance)
-    create_grants(tx, plan.grant_changes(Action.CREATE, Action.REPLACE), ids, provenance)
     changed = [change for change in plan.changes if change.action is not Action.REVOKE]
     bookkeeping = _record_bookkeeping(tx, plan, provenance)
     notifies = changed or any(
@@ -89,7 +88,8 @@ def carry_out(
         conditions.forget(tx, NoticeEvent.COMMIT, [provenance.commit.id])
     # conditions are locked in the order of `record_pass`
     recovered = conditions.recover(tx, provenance.actor) if recovers else []
-    events = chain(
+    create_grants(tx, plan.grant_changes(Action.CREATE, Action.REPLACE), ids, provenance)
+    events = chain(  # made while grants are written
         *(before, recovered, revoked_grants, revoked_peers),
         _change_events(changed, provenance, ids),
         bookkeeping,

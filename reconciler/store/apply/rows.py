@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.canonical_json import plain_json
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     NewIds = Mapping[tuple[Kind, str], UUID]  # of the rows that a plan creates
 
 
-CREATED_AT_ONCE: Final = 5_000  # grants: PostgreSQL takes no JSON above 256 MiB
+CREATED_AT_ONCE: Final = 1_000  # grants
 
 
 def update_peers(tx: Tx, changes: Sequence[PeerChange], provenance: Provenance) -> None:
@@ -111,23 +112,23 @@ def create_peers(
 def create_grants(
     tx: Tx, changes: Sequence[GrantChange], ids: NewIds, provenance: Provenance
 ) -> None:
-    """Insert grants; raise `plan_stale` where the peer of one is gone."""
+    """Insert grants, the last of them beside the caller.
+
+    The next use of the transaction raises `plan_stale` where the peer of one is gone.
+    """
     for part in parts_of(changes, CREATED_AT_ONCE):
-        _create_grants(tx, part, ids, provenance)
+        rows = plain_json([_new_grant_row(change, ids) for change in part])  # by msgspec: thousands
+        tx.beside(partial(_create_grants, rows=rows, count=len(part), provenance=provenance))
 
 
-def _create_grants(
-    tx: Tx, changes: Sequence[GrantChange], ids: NewIds, provenance: Provenance
-) -> None:
-    rows = [
-        _grant_row(change)
-        | {
-            "id": str(ids[change.kind, change.name]),
-            "hold": change.inherited_hold and change.inherited_hold.as_json(),
-        }
-        for change in changes
-    ]
-    # by msgspec: a first apply creates thousands of rows
+def _new_grant_row(change: GrantChange, ids: NewIds) -> dict[str, Any]:
+    return _grant_row(change) | {
+        "id": str(ids[change.kind, change.name]),
+        "hold": change.inherited_hold and change.inherited_hold.as_json(),
+    }
+
+
+def _create_grants(tx: Tx, rows: str, count: int, provenance: Provenance) -> None:
     created = tx.run(
         "INSERT INTO federation_grants (id, name, peer_id, subject_user_id, scope, suspended,"
         " protect, lifetime, expires_at, managed, spec_digest, source_path, source_line, revision,"
@@ -141,11 +142,11 @@ def _create_grants(
         " line integer, hold jsonb)"
         " JOIN federation_peers AS p ON p.name = r.peer AND p.status <> 'revoked'"
         " AND p.direction = 'inbound'",
-        rows=plain_json(rows),
+        rows=rows,
         revision=provenance.revision,
         managed=provenance.managed,
     )
-    if created != len(changes):
+    if created != count:
         raise stale("the peer of a grant is gone")
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 PAGE: Final = 2000  # records read at once
-APPENDED_AT_ONCE: Final = 5_000  # events: PostgreSQL takes no JSON above 256 MiB
+APPENDED_AT_ONCE: Final = 1_000  # events
 RECORD: Final = "seq, at, kind, actor, subject, body, prev, hash"
 PAGE_AFTER: Final = (
     f"SELECT {RECORD} FROM federation_audit_log"
@@ -96,7 +96,7 @@ def append(tx: Tx, actor: str, events: Iterable[Event]) -> int:
     part: list[Event] = []
     for following in parts_of(events, APPENDED_AT_ONCE):
         if part:
-            tx.one(_APPEND_PART, actor=actor, events=_events_json(part))
+            _append_beside(tx, actor, part)
         part = following
         for event in part:
             count += 1
@@ -107,6 +107,15 @@ def append(tx: Tx, actor: str, events: Iterable[Event]) -> int:
         "seq"
     ]
     return last
+
+
+def _append_beside(tx: Tx, actor: str, part: Iterable[Event]) -> None:
+    events = _events_json(part)
+
+    def work(tx: Tx) -> None:
+        tx.run(_APPEND_PART, actor=actor, events=events)
+
+    tx.beside(work)
 
 
 @uncollected()

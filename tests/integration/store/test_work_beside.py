@@ -1,0 +1,88 @@
+"""What a command's transaction does beside its caller: in order, and with its errors kept."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from reconciler.errors import Refused
+from reconciler.store.db import Database
+
+if TYPE_CHECKING:
+    from reconciler.store.db import Tx
+
+LONG_S: Final = 3600  # longer than any test may take
+
+
+@pytest.fixture
+def database(database_url: str) -> Database:
+    return Database(database_url, "tests")
+
+
+def test_what_follows_work_beside_the_caller_sees_it(database: Database) -> None:
+    goes_on = Event()
+
+    def work(tx: Tx) -> None:
+        assert goes_on.wait(LONG_S)  # set by the caller, who therefore goes on
+        tx.run("CREATE TEMPORARY TABLE made AS SELECT 1 AS value")
+
+    with database.transaction() as tx:
+        tx.beside(work)
+        goes_on.set()
+        tx.beside(lambda tx: tx.run("UPDATE made SET value = value + 1"))
+        assert tx.one("SELECT value FROM made") == {"value": 2}
+
+
+def test_what_work_beside_the_caller_raises_is_raised_by_the_next_use(database: Database) -> None:
+    def work(tx: Tx) -> None:
+        tx.run("CREATE TABLE left_behind ()")
+        raise Refused("plan_stale", "the peer of a grant is gone")
+
+    tried: list[str] = []
+
+    def use() -> None:
+        with database.transaction() as tx:
+            tx.beside(work)
+            tried.append("beside")
+            tx.run("SELECT 1")
+            tried.append("run")
+
+    with pytest.raises(Refused, match="the peer of a grant is gone"):
+        use()
+    assert tried == ["beside"]
+    with database.transaction() as tx:
+        assert tx.one("SELECT to_regclass('left_behind') AS found") == {"found": None}
+
+
+def test_nothing_is_committed_if_the_last_work_fails(database: Database) -> None:
+    def work(_: Tx) -> None:
+        raise Refused("plan_stale", "the peer of a grant is gone")
+
+    def use() -> None:
+        with database.transaction() as tx:
+            tx.run("CREATE TABLE left_behind ()")
+            tx.beside(work)
+
+    with pytest.raises(Refused, match="the peer of a grant is gone"):
+        use()
+    with database.transaction() as tx:
+        assert tx.one("SELECT to_regclass('left_behind') AS found") == {"found": None}
+
+
+def test_a_caller_that_fails_stops_the_work_beside_it(database: Database) -> None:
+    began = Event()
+
+    def work(tx: Tx) -> None:
+        began.set()
+        tx.run(f"SELECT pg_sleep({LONG_S})")
+
+    def use() -> None:
+        with database.transaction(unlimited=True) as tx:
+            tx.beside(work)
+            assert began.wait(LONG_S)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        use()

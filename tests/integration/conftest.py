@@ -39,6 +39,13 @@ def shared_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Autho
         yield ca
 
 
+@pytest.fixture
+def own_authority(tmp_path: Path) -> Iterator[Authority]:
+    """A step-ca that a test may do anything to."""
+    with authority(tmp_path) as ca:
+        yield ca
+
+
 @pytest.fixture(scope="session")
 def web_parts(shared_authority: Authority, server: Cluster, template: str) -> Iterator[Parts]:
     """What the endpoint's tests serve: they change no rows that another one of them reads."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
-import signal
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -18,87 +15,29 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-from reconciler.clients.http.connections import Timeouts
-from reconciler.clients.step_ca.answers import GrantAnswer, NotSent, Rejected, Unanswered, WrongLeaf
-from reconciler.clients.step_ca.client import DEFAULT_TIMEOUTS, CaClient
+from reconciler.clients.step_ca.answers import GrantAnswer, NotSent, Rejected, WrongLeaf
 from reconciler.clients.step_ca.client import MAX_IN_FLIGHT as MOST
-from reconciler.core.issuance.x509 import ExpectedLeaf, GrantIdentity, SignedLeaf
-from reconciler.crypto.ca_material import GATEWAY, PEERS, PROVISIONERS, REVOCATIONS, new_ca
-from reconciler.crypto.certificates import read_certificate, read_crl, subject_key_id, verify_chain
-from reconciler.crypto.csr import VerifiedCsr, make_csr, read_csr
+from reconciler.clients.step_ca.client import CaClient
+from reconciler.core.issuance.x509 import SignedLeaf
+from reconciler.crypto.ca_material import GATEWAY, PEERS, REVOCATIONS, new_ca
+from reconciler.crypto.certificates import read_certificate, subject_key_id, verify_chain
+from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key, spki_sha256
 from reconciler.crypto.ott import Provisioner
-from reconciler.errors import NeedsEdit, Refused, Retry
-from tests.support.gateways.step_ca import Authority, authority
-from tests.support.waiting import PATIENCE_S, wait_until
+from reconciler.errors import NeedsEdit, Refused
+from tests.support.gateways.step_ca_client import (
+    HOUR,
+    expected,
+    listed,
+    new_csr,
+    new_serial,
+    revoked_serials,
+    run,
+    sign,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
-T = TypeVar("T")
-
-IDENTITY = GrantIdentity("0197a000-0000-7000-8000-000000000001", "maria@alpha.example")
-IMPATIENT = Timeouts(connect_s=1, read_s=1, total_s=2)
-HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def own_authority(tmp_path: Path) -> Iterator[Authority]:
-    with authority(tmp_path) as ca:
-        yield ca
-
-
-def run(client: CaClient, ask: Callable[[CaClient], Awaitable[T]]) -> T:
-    async def closing() -> T:
-        async with client:
-            return await ask(client)
-
-    return asyncio.run(closing())
-
-
-def impatient(ca: Authority, url: str = "", timeouts: Timeouts = IMPATIENT) -> CaClient:
-    peers, gateway, revocations = (
-        Provisioner.load(ca.folder / f"{name}.json") for name in PROVISIONERS
-    )
-    return CaClient(
-        url or ca.url, ca.roots, peers, gateway, revocations=revocations, timeouts=timeouts
-    )
-
-
-def new_csr(common_name: str = "") -> VerifiedCsr:
-    return read_csr(make_csr(generate_key(), common_name))
-
-
-def new_serial() -> str:
-    return format(secrets.randbits(158) | 1 << 157, "x")
-
-
-def end(life: timedelta = HOUR) -> datetime:
-    return (datetime.now(UTC) + life).replace(microsecond=0)
-
-
-def sign(client: CaClient, serial: str = "", life: timedelta = HOUR) -> Awaitable[GrantAnswer]:
-    csr = new_csr()
-    return client.sign_grant(csr, expected(csr, serial, end(life)))
-
-
-def expected(csr: VerifiedCsr, serial: str = "", not_after: datetime | None = None) -> ExpectedLeaf:
-    bases = ("https://127.0.0.1/federation/v1/ca/crl",)
-    ends = not_after or end()
-    return ExpectedLeaf(IDENTITY, serial or new_serial(), csr.spki_sha256, ends, bases)
-
-
-async def listed(client: CaClient, ca: Authority, serial: str) -> None:
-    """Wait until the CA's list names a serial: it is made by the clock."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            if serial in await revoked_serials(client, ca):
-                return
-            await asyncio.sleep(0.05)
-
-
-async def revoked_serials(client: CaClient, ca: Authority) -> frozenset[str]:
-    return read_crl(await client.crl(), ca.material.intermediate).serials
+    from tests.support.gateways.step_ca import Authority
 
 
 SUBJECTS: tuple[tuple[tuple[str, ...], tuple[x509.GeneralName, ...]], ...] = (
@@ -324,90 +263,3 @@ def test_proxies_of_the_environment_are_not_asked(
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     assert run(shared_authority.client(), lambda ca: ca.health()) == "ok"
-
-
-def test_a_ca_that_is_down_was_sent_nothing(own_authority: Authority) -> None:
-    client = impatient(own_authority)
-    own_authority.stop()
-
-    async def story(client: CaClient) -> None:
-        assert isinstance(await sign(client), NotSent)
-        for ask in (client.revoke(new_serial(), "x"), client.crl(), client.health()):
-            with pytest.raises(Retry) as caught:
-                await ask
-            assert caught.value.code == "ca_unavailable"
-            assert caught.value.message == "step-ca is not available: Connection refused"
-            assert "`up` and `serve` start it" in caught.value.hint
-
-    run(client, story)
-
-
-def test_a_ca_that_stops_while_it_signs_leaves_the_serial_in_doubt(
-    own_authority: Authority,
-) -> None:
-    serial = new_serial()
-
-    async def story(client: CaClient) -> GrantAnswer:
-        assert await client.health() == "ok"  # a connection is open, so the request does leave
-        stop(own_authority)
-        return await sign(client, serial)
-
-    try:
-        answer = run(impatient(own_authority), story)
-    finally:
-        resume(own_authority)
-    assert isinstance(answer, Unanswered), answer
-
-    async def settle(client: CaClient) -> None:
-        await client.revoke(serial, "nobody knows")
-        await listed(client, own_authority, serial)
-
-    run(impatient(own_authority, timeouts=DEFAULT_TIMEOUTS), settle)
-
-
-def test_a_ca_that_does_not_even_shake_hands_was_sent_nothing(own_authority: Authority) -> None:
-    client = impatient(own_authority)
-    stop(own_authority)  # the kernel still accepts, and nobody speaks TLS
-    try:
-        assert isinstance(run(client, sign), NotSent)
-    finally:
-        resume(own_authority)
-
-
-def test_a_ca_that_fails_inside_leaves_the_serial_in_doubt(
-    own_authority: Authority,
-) -> None:
-    (own_authority.folder / "templates" / "peer.tpl").write_text("{{ broken")
-    answer = run(impatient(own_authority, timeouts=DEFAULT_TIMEOUTS), sign)
-    assert isinstance(answer, Unanswered)
-    assert "HTTP 500" in answer.reason
-
-
-def test_no_more_than_eight_are_in_flight_and_the_rest_wait(
-    own_authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("reconciler.clients.step_ca.client.SLOT_WAIT_S", 0.2)
-
-    async def story(client: CaClient) -> list[GrantAnswer]:
-        await client.health()
-        stop(own_authority)
-        return await asyncio.gather(*(sign(client) for _ in range(MOST + 3)))
-
-    try:
-        answers = run(impatient(own_authority), story)
-    finally:
-        resume(own_authority)
-    busy = [each for each in answers if isinstance(each, NotSent) and "busy" in each.reason]
-    assert len(busy) == 3
-
-
-def stop(ca: Authority) -> None:
-    assert ca.process is not None
-    ca.process.send_signal(signal.SIGSTOP)
-    state = Path(f"/proc/{ca.process.pid}/stat")  # proc(5): T is stopped
-    wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", "it is stopped")
-
-
-def resume(ca: Authority) -> None:
-    assert ca.process is not None
-    ca.process.send_signal(signal.SIGCONT)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.clients.gateway.invitation_check import CheckReport, check_invitation
 from reconciler.core.issuance.x509 import OID_CLIENT_AUTH
 from reconciler.core.model.states import PeerStatus
 from reconciler.crypto.certificates import read_certificate
@@ -20,22 +19,13 @@ from reconciler.join import Joiner, join
 from reconciler.store.audit import log as audit
 from reconciler.store.outbound import peers
 from tests.support.gateways.enrollee import Enrollee, grant_manifest, peer_manifest
+from tests.support.gateways.grantor import token_status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.core.issuance.invitation import Invitation
-    from reconciler.core.issuance.tokens import Token
     from tests.support.gateways.grantor import Alpha
     from tests.support.gateways.joiner import Beta
-
-
-def token_status(alpha: Alpha, token: Token) -> str:
-    text: str = alpha.rows.one(
-        "SELECT status::text FROM federation_enrollment_tokens WHERE public_id = :id",
-        id=token.public_id,
-    )
-    return text
 
 
 def certificates(alpha: Alpha) -> list[str]:
@@ -274,39 +264,6 @@ def test_two_at_once_hold_one_certificate(alpha: Alpha, beta: Beta) -> None:
     assert set(refused) <= {"state_conflict"}
     assert certificates(alpha) == ["issued"]
     assert beta.held() == done[0]
-
-
-async def check(joiner: Joiner, invitation: Invitation) -> CheckReport:
-    async with joiner.connector.connect(invitation.base_url, invitation.pin) as client:
-        return await check_invitation(client, invitation, joiner.connector.clock())
-
-
-def test_a_check_spends_and_writes_nothing(alpha: Alpha, beta: Beta) -> None:
-    invitation = alpha.invitation()
-    report = beta.run(lambda joiner: check(joiner, invitation))
-    assert (report.base_url, report.addresses) == (invitation.base_url, ("127.0.0.1",))
-    assert (report.token.status, report.clock_ok) == ("open", True)
-    assert token_status(alpha, invitation.token) == "open"
-    assert beta.held().sealed_key is None
-    assert beta.rows.audited("peer.key_stored") == []
-
-
-def test_a_check_tells_how_far_the_clocks_are_apart(alpha: Alpha, beta: Beta) -> None:
-    ahead = timedelta(minutes=5)
-    invitation = alpha.invitation()
-    report = beta.run(
-        lambda joiner: check(joiner, invitation), clock=lambda: datetime.now(UTC) + ahead
-    )
-    assert not report.clock_ok
-    assert abs(report.skew - ahead) < timedelta(seconds=5)
-
-
-def test_a_check_names_what_is_wrong_with_the_token(alpha: Alpha, beta: Beta) -> None:
-    old = alpha.invitation()
-    alpha.invitation()
-    with pytest.raises(Refused) as caught:
-        beta.run(lambda joiner: check(joiner, old))
-    assert caught.value.code == "token_void"
 
 
 def test_a_certificate_cannot_be_stored_over_a_key_that_has_changed(

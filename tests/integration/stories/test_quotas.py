@@ -12,7 +12,13 @@ from reconciler.core import rate_limit
 from reconciler.core.setting_values import RateLimit
 from reconciler.store.issuance import read as facts
 from reconciler.store.issuance import revocation_queue as queue
-from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
+from tests.support.gateways.enrollee import (
+    Enrollee,
+    Rows,
+    grant_manifest,
+    peer_manifest,
+    problem_code,
+)
 from tests.support.gateways.step_ca import authority
 from tests.support.gateways.web_server import Parts, serving
 from tests.support.waiting import wait_until
@@ -33,12 +39,6 @@ def two_clients(client: httpx.Client, parts: Parts) -> Iterator[list[httpx.Clien
         yield [client, other]
 
 
-def code(response: httpx.Response, status: int) -> str:
-    assert response.status_code == status, response.text
-    text: str = response.json()["code"]
-    return text
-
-
 def enrolled(client: httpx.Client, rows: Rows, grant: str = "beta-tasks") -> Enrollee:
     peer = Enrollee()
     assert peer.enroll(client, rows.invite(grant)).status_code == 201
@@ -53,7 +53,7 @@ def test_a_renewal_by_a_new_key_is_refused_until_two_thirds_of_a_life(
 
     early = peer.renew(client, new)
 
-    assert code(early, 409) == "renewal_early"
+    assert problem_code(early, 409) == "renewal_early"
     assert 15.9 * 3600 < int(early.headers["Retry-After"]) <= 16 * 3600
     assert due in early.json()["detail"]
     assert early.json()["retryable"]
@@ -61,7 +61,7 @@ def test_a_renewal_by_a_new_key_is_refused_until_two_thirds_of_a_life(
     with rows.certificates_due():
         renewed = peer.renew(client, new)
     assert renewed.status_code == 201, renewed.text
-    assert code(new.renew(client, Enrollee()), 409) == "renewal_early", "of the new one too"
+    assert problem_code(new.renew(client, Enrollee()), 409) == "renewal_early", "of the new one too"
     assert new.renew(client, new).content == renewed.content
     assert peer.renew(client, new).content == renewed.content
     assert rows.one(OF_STATUS, status="issued") == 2
@@ -104,7 +104,7 @@ def test_a_fourth_certificate_of_a_grant_revokes_the_oldest(
     assert [row["serial"] for row in rows.rows(status, status="issued")] == serials[1:]
     assert [row["serial"] for row in rows.rows(status, status="revoking")] == serials[:1]
     assert serials[0] in rows.audited("certificate.issued")[-1]["body"], "the log names it"
-    assert code(peers[0].pickup(client), 401) == "proof_invalid"
+    assert problem_code(peers[0].pickup(client), 401) == "proof_invalid"
 
 
 def test_a_renewal_reads_what_is_live_and_one_answer(client: httpx.Client, rows: Rows) -> None:
@@ -133,9 +133,9 @@ def test_renewals_and_pickups_of_a_grant_are_limited_and_of_another_are_not(
             "who holds an old key uses up nothing of the new one's"
         )
         limited = peer.pickup(client)
-        assert code(limited, 429) == "rate_limited"
+        assert problem_code(limited, 429) == "rate_limited"
         assert 50 < int(limited.headers["Retry-After"]) <= 60
-        assert code(peer.renew(client, Enrollee()), 429) == "rate_limited"
+        assert problem_code(peer.renew(client, Enrollee()), 429) == "rate_limited"
         assert other.pickup(client).status_code == 200
 
 
@@ -150,7 +150,9 @@ def test_attempts_while_the_ca_is_away_leave_few_records_and_go_on_by_themselves
         parts = Parts(rows.url, ca.roots, ca.client)
         with serving(parts) as running, running.client() as client:
             ca.stop()
-            assert {code(peer.enroll(client, token), 503) for _ in range(30)} == {"ca_unavailable"}
+            assert {problem_code(peer.enroll(client, token), 503) for _ in range(30)} == {
+                "ca_unavailable"
+            }
             attempts = 1 + 3 + (time.monotonic() - began_s) / 2
             assert rows.one(newest) - before <= 2 * attempts, "two records an attempt"
             ca.start()

@@ -5,22 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import ssl
 import threading
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from reconciler.crypto.certificates import read_crl
 from reconciler.crypto.csr import make_csr, parse_csr, read_csr
-from reconciler.crypto.keys import generate_key, private_key_pem
+from reconciler.crypto.keys import generate_key
 from reconciler.enroll import enroll
-from reconciler.errors import MosaicError, Retry
-from reconciler.loops.workers import recover, refresh_crl, revoke_due
-from reconciler.store.audit.moment import state_at
+from reconciler.errors import MosaicError
 from reconciler.store.connection.exchange import Exchanges
 from reconciler.store.issuance import begin as enrollment
 from reconciler.store.issuance import tokens
@@ -33,27 +27,19 @@ from tests.support.gateways.enrollee import (
     grant_manifest,
     peer_manifest,
 )
-from tests.support.gateways.step_ca import Authority, authority
-from tests.support.gateways.web_server import Parts, Running, serving
+from tests.support.gateways.web_server import Parts, serving
+from tests.support.gateways.workers import close, crl_serials, parts, parts_of, run_workers_once
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from reconciler.clients.step_ca.answers import GrantAnswer
-    from reconciler.enroll import Gateway
     from reconciler.store.connection.exchange import Answer
     from reconciler.store.issuance.read import KnownToken
+    from tests.support.gateways.step_ca import Authority
 
 ROUNDS, CLIENTS = 50, 50
-
-
-@pytest.fixture
-def own_authority(tmp_path: Path) -> Iterator[Authority]:
-    with authority(tmp_path) as ca:
-        yield ca
 
 
 @pytest.mark.stress
@@ -264,97 +250,6 @@ def test_a_lost_attempt_is_recovered_and_its_key_goes_on(
     assert [row["status"] for row in statuses] == ["abandoned", "issued"]
 
 
-def test_a_ca_that_is_down_costs_no_token(rows: Rows, own_authority: Authority) -> None:
-    token, peer = rows.invite("beta-tasks"), Enrollee()
-    with parts_of(rows, own_authority) as running, running.client() as client:
-        own_authority.stop()
-        answer = peer.enroll(client, token)
-        assert (answer.status_code, answer.json()["code"]) == (503, "ca_unavailable")
-        assert "retry-after" in answer.headers
-        assert Enrollee().enroll(client, token).json()["code"] == "token_claimed"
-        own_authority.start()
-        assert peer.enroll(client, token).status_code == 201
-    assert rows.one("SELECT unanswered FROM federation_enrollment_tokens") == 1
-
-
-def test_revocations_wait_for_a_ca_that_is_down(rows: Rows, own_authority: Authority) -> None:
-    peer = Enrollee()
-    with parts_of(rows, own_authority) as running, running.client() as client:
-        serial = peer.enroll(client, rows.invite("beta-tasks")).json()["serial"]
-    own_authority.stop()
-    rows.apply(peer_manifest())
-    assert rows.grant_status("beta-tasks") == "revoked"
-    assert rows.one("SELECT holds FROM federation_authority") is False
-
-    run_workers_once(rows, own_authority)
-    assert rows.one("SELECT status FROM federation_certificates") == "revoking"
-    own_authority.start()
-    rows.run("UPDATE federation_certificates SET next_attempt_at = now()")
-    run_workers_once(rows, own_authority)
-
-    assert rows.one("SELECT status FROM federation_certificates") == "revoked"
-    wait_until(lambda: serial in crl_serials(rows, own_authority), "the list names it")
-
-
-def test_what_the_revocation_list_lacks_is_revoked_again(
-    rows: Rows, own_authority: Authority
-) -> None:
-    peer = Enrollee()
-    with parts_of(rows, own_authority) as running, running.client() as client:
-        serial = peer.enroll(client, rows.invite("beta-tasks")).json()["serial"]
-    rows.apply(peer_manifest())
-    run_workers_once(rows, own_authority)
-    time.sleep(1)  # a list tells its second, so one of the same second tells nothing
-    own_authority.forget()  # its database is lost
-    assert serial not in crl_serials(rows, own_authority)
-
-    run_workers_once(rows, own_authority)  # sees it
-    run_workers_once(rows, own_authority)  # carries it to the CA
-
-    wait_until(lambda: serial in crl_serials(rows, own_authority), "the list names it")
-    text = (
-        "SELECT string_agg(kind, ' ' ORDER BY seq) FROM federation_audit_log"
-        " WHERE kind ~ 'revoked_at_ca|requeued'"
-    )
-    kinds = "certificate.revoked_at_ca certificate.requeued certificate.revoked_at_ca"
-    assert rows.one(text) == kinds
-    run_workers_once(rows, own_authority)
-    assert rows.one(text) == kinds
-
-
-def test_a_certificate_that_its_peer_revokes_at_the_ca_ends_here_too(
-    rows: Rows, shared_authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    peer = Enrollee()
-    with parts_of(rows, shared_authority) as running, running.client() as client:
-        issued = peer.enroll(client, rows.invite("beta-tasks")).json()
-    serial = issued["serial"]
-    own = tmp_path / "own.pem"
-    own.write_bytes(
-        private_key_pem(peer.key) + "".join([issued["certificate"], *issued["chain"]]).encode()
-    )
-    tls = ssl.create_default_context(cadata=shared_authority.material.root)
-    tls.load_cert_chain(own)
-    request = {"serial": str(int(serial, 16)), "reasonCode": 1, "passive": True}
-    answer = httpx.post(f"{shared_authority.url}/1.0/revoke", json=request, verify=tls)
-    assert answer.status_code == 200, "step-ca has no setting that forbids it"
-
-    def is_revoked_here() -> bool:
-        run_workers_once(rows, shared_authority)
-        status = "SELECT status FROM federation_certificates WHERE serial = :serial"
-        return bool(rows.one(status, serial=serial) == "revoked")
-
-    wait_until(is_revoked_here, "the row follows the CA's next list")
-    kinds = (
-        "SELECT string_agg(kind, ' ' ORDER BY seq) FROM federation_audit_log"
-        " WHERE kind ~ 'revoked_'"
-    )
-    assert rows.one(kinds) == "certificate.revoked_elsewhere certificate.revoked_at_ca"
-    assert f"grant/beta-tasks: the certificate {serial} was revoked at the CA" in caplog.text
-    with rows.database.transaction() as tx:
-        assert state_at(tx, tx.now())["grants"][0]["certificates"] == []
-
-
 def test_an_apply_of_hundreds_of_grants_while_peers_enroll(
     rows: Rows, shared_authority: Authority
 ) -> None:
@@ -382,42 +277,3 @@ def test_an_apply_of_hundreds_of_grants_while_peers_enroll(
     assert failures == []
     active = "SELECT count(*) FROM federation_grants WHERE status = 'active'"
     assert rows.one(active) == len(tokens)
-
-
-def parts(rows: Rows, ca: Authority) -> Parts:
-    return Parts(rows.url, ca.roots, ca.client)
-
-
-def parts_of(rows: Rows, ca: Authority) -> AbstractContextManager[Running]:
-    return serving(parts(rows, ca))
-
-
-def run_workers_once(rows: Rows, ca: Authority) -> None:
-    async def run() -> None:
-        gateway = parts(rows, ca).gateway()
-        try:
-            await recover(gateway)
-            await revoke_due(gateway)
-            with suppress(Retry):  # the CA is down
-                await refresh_crl(gateway)
-        finally:
-            await close(gateway)
-
-    asyncio.run(run())
-
-
-def crl_serials(rows: Rows, ca: Authority) -> frozenset[str]:
-    async def run() -> frozenset[str]:
-        gateway = parts(rows, ca).gateway()
-        try:
-            issuers = await gateway.ca.intermediates()
-            return read_crl(await gateway.ca.crl(), issuers[0]).serials
-        finally:
-            await close(gateway)
-
-    return asyncio.run(run())
-
-
-async def close(gateway: Gateway) -> None:
-    await gateway.ca.aclose()
-    await gateway.database.close()

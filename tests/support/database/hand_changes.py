@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -16,3 +16,9 @@ def by_hand(mosaic: Quick, *statements: str) -> None:
         connection.execute("SET timezone TO 'Asia/Tokyo'")
         for each in statements:
             connection.execute(each)
+
+
+def one(mosaic: Quick) -> Any:
+    """Return the one row that differs, as `drift` prints it."""
+    (result,) = mosaic.document("drift")
+    return result

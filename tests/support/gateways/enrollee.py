@@ -188,3 +188,10 @@ class Enrollee:
 def bearer(token: Token | str) -> dict[str, str]:
     spelled = token if isinstance(token, str) else token.spelled()
     return {"Authorization": f"Bearer {spelled}"}
+
+
+def problem_code(response: httpx.Response, status: int) -> str:
+    """Return the code of a problem, which is answered with a status."""
+    assert response.status_code == status, response.text
+    text: str = response.json()["code"]
+    return text

@@ -68,3 +68,11 @@ class Alpha:
     def invitation(self, grant: str = "beta-tasks", token: Token | None = None) -> Invitation:
         pin = fingerprint_of(self.authority.material.root)
         return Invitation(self.running.url, token or self.rows.invite(grant), pin)
+
+
+def token_status(alpha: Alpha, token: Token) -> str:
+    text: str = alpha.rows.one(
+        "SELECT status::text FROM federation_enrollment_tokens WHERE public_id = :id",
+        id=token.public_id,
+    )
+    return text

@@ -13,6 +13,7 @@ from reconciler.manifest.load import load
 if TYPE_CHECKING:
     from reconciler.core.model.spec import Desired
 
+TYPES = "tasks, projects, events, notes, memory, knowledge"
 PEER = """\
 apiVersion: federation.mosaicstack.dev/v1
 kind: Peer
@@ -57,3 +58,22 @@ def problems(**files: str | bytes) -> list[Problem]:
     assert caught.value.exit_code == 1
     assert list(caught.value.problems) == sorted(caught.value.problems)
     return list(caught.value.problems)
+
+
+def grant(old: str, new: str) -> str:
+    """Return the grant with one change."""
+    assert old in GRANT
+    return GRANT.replace(old, new, 1)
+
+
+def peer(old: str, new: str) -> str:
+    """Return the peer with one change."""
+    assert old in PEER
+    return PEER.replace(old, new, 1)
+
+
+def problem_lines(source: Source) -> list[str]:
+    """Return the problems of a source that must have some, as they are printed."""
+    with pytest.raises(InvalidManifests) as caught:
+        load(source)
+    return [str(each) for each in caught.value.problems]

@@ -3,66 +3,25 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 
-from reconciler.core.audit.certificate_events import (
-    CertificateIssued,
-    CertificateRevokedAtCa,
-    GrantEnrolled,
-)
-from reconciler.core.audit.event_base import RowRef, grant_ref
-from reconciler.crypto.ca_material import new_ca
-from reconciler.crypto.certificates import read_crl
-from reconciler.store.audit import log as audit
 from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.drift.evidence import records
-from reconciler.store.issuance.crl import store_crl
-from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
-from tests.support.database.hand_changes import by_hand
-from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.database.hand_changes import by_hand, one
+from tests.support.database.records import enroll
+from tests.support.gateways.enrollee import grant_manifest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from reconciler.crypto.ca_material import CaMaterial
+    from tests.support.commands.in_process import Quick
 
 _SCOPE = '{"resources": [{"type": "notes", "verbs": ["list"]}], "maxRowsPerQuery": 9000}'
 
 
-@pytest.fixture
-def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    made = shell(tmp_path, database_url)
-    write(tmp_path / "manifests", beta=peer_manifest(), x=grant_manifest("x"))
-    made.ok("apply", "--yes")
-    return made
-
-
-def enroll(mosaic: Quick) -> str:
-    serial = mosaic.enroll("x")
-    grant, now = grant_of(mosaic), datetime.now(UTC)
-    issued = CertificateIssued(grant, serial, "sha256:0", "0", now, now + timedelta(days=1))
-    with mosaic.rows.database.transaction() as tx:
-        audit.append(tx, "peer:beta", [GrantEnrolled(grant, "pending", "active"), issued])
-    return serial
-
-
-def grant_of(mosaic: Quick) -> RowRef:
-    return grant_ref(mosaic.rows.one("SELECT id FROM federation_grants WHERE name = 'x'"), "x")
-
-
-def one(mosaic: Quick) -> Any:
-    (result,) = mosaic.document("drift")
-    return result
-
-
 def test_nothing_drifts_after_an_apply_and_an_enrollment(mosaic: Quick) -> None:
-    enroll(mosaic)
+    enroll(mosaic, "x")
     assert mosaic.document("drift") == []
     assert mosaic("drift", "--detailed-exitcode").code == 0
     mosaic.ok("grant", "suspend", "x")
@@ -176,137 +135,8 @@ def test_a_row_inserted_by_hand_is_revoked(mosaic: Quick) -> None:
     assert mosaic.document("drift") == []
 
 
-def test_what_was_ended_by_hand_stays_ended_and_its_certificates_go_to_the_ca(
-    mosaic: Quick,
-) -> None:
-    serial = enroll(mosaic)
-    by_hand(
-        mosaic,
-        "UPDATE federation_grants SET status = 'revoked', revoked_at = now() WHERE name = 'x'",
-    )
-    drift = one(mosaic)
-    assert drift["what"] == "ended"
-    assert "is not restored" in drift["remedy"]
-    mosaic.ok("drift", "--revert", "--yes")
-    status = "SELECT status FROM federation_certificates WHERE serial = :serial"
-    assert mosaic.rows.one(status, serial=serial) == "revoking"
-    assert mosaic.document("drift") == []
-
-
-def test_a_certificate_called_revoked_by_hand_is_carried_to_the_ca(mosaic: Quick) -> None:
-    serial = enroll(mosaic)
-    by_hand(
-        mosaic,
-        "UPDATE federation_certificates SET status = 'revoking'",
-        "UPDATE federation_certificates SET status = 'revoked', revoked_at = now()",
-    )
-    drift = one(mosaic)
-    assert (drift["kind"], drift["name"], drift["grant"]) == ("Certificate", serial, "x")
-    mosaic.ok("drift", "--revert", "--yes", "grant/x")
-    status = "SELECT status FROM federation_certificates WHERE serial = :serial"
-    assert mosaic.rows.one(status, serial=serial) == "revoking"
-    assert mosaic.document("drift") == []
-
-
-def test_adopting_writes_what_was_found_and_keeps_comments_and_order(mosaic: Quick) -> None:
-    path = mosaic.cwd / "manifests" / "x.yaml"
-    before = "# agreed with maria\n" + path.read_text().replace(
-        "    maxRowsPerQuery: 500\n", "    maxRowsPerQuery: 500  # for now\n"
-    )
-    path.write_text(before)
-    mosaic.ok("apply", "--yes")
-    by_hand(
-        mosaic,
-        "UPDATE federation_grants SET scope = jsonb_set(scope, '{maxRowsPerQuery}', '900')"
-        " WHERE name = 'x'",
-    )
-    mosaic.ok("drift", "--adopt", "--yes")
-    assert path.read_text() == before.replace("500  # for now", "900  # for now")
-    assert mosaic.document("drift") == []
-    assert mosaic.document("plan")["changes"] == []
-    (entry,) = mosaic.rows.audited("grant.updated")
-    data = json.loads(entry["body"])["data"]
-    assert data["reason"].startswith("adopted, changed by hand by ")
-    assert data["spec"]["scope"]["maxRowsPerQuery"] == 900
-
-
-def test_what_no_manifest_can_say_is_not_adopted(mosaic: Quick) -> None:
-    by_hand(mosaic, "UPDATE federation_grants SET managed = false WHERE name = 'x'")
-    refused = mosaic("drift", "--adopt", "--yes", "--output", "json")
-    assert (refused.code, refused.error["code"]) == (1, "state_conflict")
-
-
-def test_a_manifest_that_changed_since_is_not_overwritten(mosaic: Quick) -> None:
-    by_hand(mosaic, "UPDATE federation_grants SET protect = true WHERE name = 'x'")
-    write(mosaic.cwd / "manifests", x=grant_manifest("x", rows=7))
-    refused = mosaic("drift", "--adopt", "--yes")
-    assert (refused.code, "has changed since" in refused.err) == (1, True)
-    assert (mosaic.cwd / "manifests" / "x.yaml").read_text() == grant_manifest("x", rows=7)
-
-
-def test_a_row_inserted_by_hand_is_adopted_as_a_manifest_of_its_own(mosaic: Quick) -> None:
-    by_hand(
-        mosaic,
-        "INSERT INTO federation_peers (id, name, direction, display_name, spec_digest)"
-        " VALUES (gen_random_uuid(), 'gamma', 'inbound', 'Gamma', 'sha256:0')",
-    )
-    mosaic.ok("drift", "--adopt", "--yes", "peer/gamma")
-    assert "gamma.yaml" in mosaic.manifests()
-    assert mosaic.document("drift") == []
-    assert mosaic.document("plan")["changes"] == []
-
-
-@pytest.mark.parametrize("listed", [True, False])
-def test_a_revocation_that_a_newer_list_lacks_is_carried_to_the_ca_again(
-    mosaic: Quick, listed: bool
-) -> None:
-    serial = enroll(mosaic)
-    material = new_ca("Alpha", datetime.now(UTC))
-    for status, revoked in (("revoking", "NULL"), ("revoked", "now() - interval '1 hour'")):
-        mosaic.rows.run(
-            "UPDATE federation_certificates SET chain_pem = :chain,"
-            f" status = '{status}', revoked_at = {revoked}",
-            chain=material.intermediate,
-        )
-    done = CertificateRevokedAtCa(grant_of(mosaic), serial, "revoked")
-    crl = signed_crl(material, [serial] if listed else [])
-    with mosaic.rows.database.transaction() as tx:
-        audit.append(tx, "worker:tests", [done])
-        store_crl(tx, read_crl(crl, material.intermediate), crl)
-    document = mosaic.document("drift")
-    assert [(each["name"], each["what"]) for each in document] == (
-        [] if listed else [(serial, "unlisted")]
-    )
-    mosaic.ok("drift", "--revert", "--yes")
-    status = mosaic.rows.one("SELECT status FROM federation_certificates")
-    assert status == ("revoked" if listed else "revoking")
-    assert mosaic.document("drift") == []
-    (story,) = mosaic.document("explain", "grant", "x")
-    requeued = [each for each in story["entries"] if each["kind"] == "certificate.requeued"]
-    assert [each["data"]["serial"] for each in requeued] == ([] if listed else [serial])
-
-
-def signed_crl(material: CaMaterial, serials: list[str]) -> bytes:
-    """Return a list as the authority signs it, of these serials."""
-    issuer = x509.load_pem_x509_certificate(material.intermediate.encode())
-    key = serialization.load_pem_private_key(material.intermediate_key, None)
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(issuer.subject)
-        .last_update(now)
-        .next_update(now + timedelta(hours=1))
-        .add_extension(x509.CRLNumber(1), critical=False)
-    )
-    for serial in serials:
-        entry = x509.RevokedCertificateBuilder().serial_number(int(serial, 16))
-        made = made.add_revoked_certificate(entry.revocation_date(now).build())
-    signed = made.sign(key, hashes.SHA256())  # type: ignore[arg-type]  # a CA key signs
-    return signed.public_bytes(serialization.Encoding.DER)
-
-
 def test_the_records_of_certificates_that_have_ended_are_not_read(mosaic: Quick) -> None:
-    enroll(mosaic)
+    enroll(mosaic, "x")
 
     def kinds() -> set[str]:
         with mosaic.rows.database.transaction() as tx:
@@ -348,7 +178,7 @@ def test_a_detector_that_remembers_finds_what_a_new_one_does(
         look()
     mosaic.ok("drift", "--revert", "--yes")
     look()
-    enroll(mosaic)
+    enroll(mosaic, "x")
     look()
     for status in ("revoking", "revoked"):
         by_hand(

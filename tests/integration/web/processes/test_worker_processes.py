@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import pickle
 import re
 import secrets
 import select
 import signal
 import socket
 import ssl
-import sys
-import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,35 +19,23 @@ from typing import TYPE_CHECKING, Final
 import httpx
 import pytest
 
-from reconciler.config import load_settings
-from reconciler.core.model.backoff import Backoff
 from reconciler.core.rate_limit import CALLS
 from reconciler.crypto.proof import make_proof
-from reconciler.errors import Retry
-from reconciler.operations.endpoint import PROGRAM, WorkerOrder
-from reconciler.web.limits import Capacity, Limits
-from reconciler.web.server import process_pool
-from reconciler.web.server.process_pool import ProcessPool
-from reconciler.web.server.worker_process import Command
-from tests.support.commands.in_process import Quick, shell
+from reconciler.web.limits import Capacity
 from tests.support.commands.process import COMMAND
 from tests.support.gateways.enrollee import API, Enrollee, Rows, grant_manifest, peer_manifest
 from tests.support.gateways.gateway import Up
-from tests.support.gateways.step_ca import authority
-from tests.support.gateways.web_server import UNLIMITED, Parts, Running, serving, trusting
-from tests.support.ports import free_port
+from tests.support.gateways.web_server import trusting
 from tests.support.waiting import PATIENCE_S, wait_until
+from tests.support.worker_processes import ADDRESSES, BURST, PROXY, WORKERS, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.enroll import Gateway
+    from tests.support.commands.in_process import Quick
 
-WORKERS: Final = 3
-BURST: Final = 20  # requests of an address, and none after them
-PROXY: Final = "127.0.0.1"  # which names its clients
+
 ROOTS: Final = "/federation/v1/ca/roots"  # unlike a probe, it is limited
-ADDRESSES: Final = tuple(f"127.0.3.{number}" for number in range(1, 31))
 
 
 @dataclass(frozen=True)
@@ -109,28 +93,6 @@ def answer(connection: ssl.SSLSocket, path: str = ROOTS) -> int:
 
 
 @pytest.fixture(scope="module")
-def mosaic(tmp_path_factory: pytest.TempPathFactory, shared_database_url: str) -> Iterator[Quick]:
-    folder, port = tmp_path_factory.mktemp("shared"), free_port()
-    url = f"https://127.0.0.1:{port}"
-    (folder / "ca").mkdir()
-    with authority(folder / "ca", url) as ca:
-        made = shell(folder, shared_database_url)
-        made.variables.update(
-            MOSAIC_PUBLIC_URL=url,
-            MOSAIC_LISTEN=f"127.0.0.1:{port}",
-            MOSAIC_PRIVATE_LISTEN=f"127.0.0.1:{free_port()}",
-            MOSAIC_CA_URL=ca.url,
-            MOSAIC_CA_ROOT=str(ca.folder / "root_ca.crt"),
-            MOSAIC_CA_PROVISIONERS=str(ca.folder),
-            MOSAIC_WORKERS=str(WORKERS),
-            MOSAIC_RATE_LIMIT=f"0.001/s:{BURST}",
-            MOSAIC_TRUSTED_PROXIES=f"{PROXY}/32",
-            MOSAIC_PROXY_PROTOCOL="true",
-        )
-        yield made
-
-
-@pytest.fixture(scope="module")
 def shared(mosaic: Quick) -> Iterator[Shared]:
     started = Up.begin([*COMMAND, "serve"], mosaic.cwd, mosaic.environ())
     listen = mosaic.variables["MOSAIC_LISTEN"]
@@ -146,13 +108,6 @@ def shared(mosaic: Quick) -> Iterator[Shared]:
         code = started.stop()
     assert code == 0, started.output
     assert not any(map(is_alive, children)), "they end with it"
-
-
-def is_alive(pid: int) -> bool:
-    with suppress(ProcessLookupError):
-        os.kill(pid, 0)
-        return True
-    return False
 
 
 @pytest.mark.parametrize("proxied", [False, True])
@@ -250,75 +205,3 @@ def test_nobody_else_can_share_the_port(shared: Shared) -> None:
             other.setsockopt(socket.SOL_SOCKET, option, 1)
         with pytest.raises(OSError, match="Address already in use"):
             other.bind(("127.0.0.1", shared.port))
-
-
-def test_an_endpoint_is_not_ready_before_each_of_its_processes_is(web_parts: Parts) -> None:
-    limits = Limits(Capacity(), UNLIMITED)
-    pool = ProcessPool(2, Command((), b""), limits, web_parts.gateway())
-    with pytest.raises(Retry, match="process 2 of 2 is being started"):
-        asyncio.run(pool.require_ready())
-
-
-@pytest.fixture
-def pooled(
-    mosaic: Quick, web_parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Running, ProcessPool]]:
-    """Serve here and by another process, which is soon taken to hang."""
-    monkeypatch.setattr(process_pool, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(process_pool, "HUNG_S", 1.0)
-    monkeypatch.setattr(process_pool, "BACKOFF", Backoff(timedelta(), timedelta()))
-    order = WorkerOrder(load_settings({}, mosaic.variables, mosaic.cwd), (), "info", measured=False)
-    command = Command((sys.executable, "-P", "-m", PROGRAM), pickle.dumps(order))
-    pools: list[ProcessPool] = []
-
-    def pool(limits: Limits, gateway: Gateway) -> ProcessPool:
-        pools.append(ProcessPool(2, command, limits, gateway))
-        return pools[0]
-
-    with serving(web_parts, pool=pool) as running:
-        yield running, pools[0]
-
-
-def test_every_process_serves_a_renewed_certificate_is_replaced_if_it_hangs_and_ends_in_order(
-    pooled: tuple[Running, ProcessPool],
-) -> None:
-    running, pool = pooled
-    first = certificates(running)
-    assert len(first) == 1
-    running.wait_for(running.certificate.renew())
-    wait_until(lambda: len(certificates(running) - first) == 1, "all have the new one")
-    (process,) = pool.running
-    os.kill(process.pid, signal.SIGSTOP)
-    wait_until(lambda: not is_alive(process.pid), "it is killed")
-    wait_until(lambda: [each.ready.is_set() for each in pool.running] == [True], "another")
-    running.wait_for(pool.require_ready())
-    assert len(certificates(running) - first) == 1
-    head = b"POST /federation/v1/enroll HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n"
-    with ExitStack() as stack:
-        held = [stack.enter_context(running.connect(address)) for address in ADDRESSES]
-        for connection in held:
-            connection.sendall(head + b"Content-Type: application/json\r\n\r\n{")
-        ending = threading.Thread(target=running.stop)
-        ending.start()
-        wait_until(lambda: not listens(running.port), "it accepts no more")
-        for connection in held:
-            connection.sendall(b"}")
-        assert {connection.recv(12) for connection in held} == {b"HTTP/1.1 400"}
-        ending.join(PATIENCE_S)
-    assert not pool.running
-
-
-def certificates(running: Running) -> set[bytes | None]:
-    """Return what the addresses are shown, of which each process serves some."""
-    shown = set()
-    for address in ADDRESSES:
-        with running.connect(address) as connection:
-            shown.add(connection.getpeercert(binary_form=True))
-    return shown
-
-
-def listens(port: int) -> bool:
-    with suppress(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), PATIENCE_S).close()
-        return True
-    return False

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from reconciler.embedded.postgres.data_directory import data_directories
-from reconciler.embedded.postgres.home_server import cluster_of, short_sockets
+from reconciler.embedded.postgres.home_server import cluster_of
 from tests.support.commands.error_text import assert_error
 from tests.support.commands.process import COMMAND, Command, write
+from tests.support.gateways.destroyed import data_of, is_gone
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
-from tests.support.gateways.gateway import TestGateway, gateway_folder
-from tests.support.gateways.home import as_root
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.gateways.gateway import TestGateway
+
 
 # destroys the home, and is gone at the given one of its removals
 KILLED: Final = """
@@ -43,47 +41,6 @@ with reserved(home, lambda: None):
     sys.addaudithook(count)
     destroy_home(home)
 """
-
-
-@pytest.fixture
-def gateway() -> Iterator[TestGateway]:
-    """Give a folder that other accounts cannot enter: as root, the data lie in /var/lib.
-
-    It is on the disk: what tells a home from its copy is a link to it from there.
-    """
-    with gateway_folder("zeta", tempfile.gettempdir()) as made:
-        made.cwd.chmod(0o700)
-        yield made
-
-
-def data_of(gateway: TestGateway) -> Path:
-    """Return the folder of the gateway's database: in its home, or as root in /var/lib."""
-    base = cluster_of(gateway.home).base
-    return base if base.is_relative_to(gateway.home.path) else base.parent
-
-
-@pytest.fixture
-def data(gateway: TestGateway) -> Path:
-    """Make the gateway, and give the folder of its database."""
-    gateway.ok("init")
-    return data_of(gateway)
-
-
-def is_gone(gateway: TestGateway, data: Path) -> None:
-    """Check that nothing is kept of a gateway but what people wrote."""
-    assert sorted(gateway.cwd.iterdir()) in ([], [gateway.manifests])
-    assert not data.exists()
-    assert not [directory for directory in data_directories() if directory.home == gateway.home]
-    assert not [each for each in short_sockets(gateway.home, os.geteuid()) if each.exists()]
-    assert gateway.processes() == {}
-    assert not [each for each in Path("/proc").glob("[0-9]*/cwd") if works_in(each, data)]
-
-
-def works_in(link: Path, folder: Path) -> bool:
-    try:
-        return os.fspath(link.readlink()).startswith(f"{folder}/")
-    except OSError:  # it has ended
-        return False
 
 
 def test_destroy_stops_what_runs_and_leaves_the_manifests_alone(
@@ -254,50 +211,3 @@ def test_files_that_people_put_into_a_home_are_left_and_links_are_not_followed(
     shutil.rmtree(gateway.home.path)
     shutil.rmtree(offline)
     is_gone(gateway, data)
-
-
-def test_a_gateway_that_was_moved_is_destroyed_with_its_data(
-    gateway: TestGateway, data: Path
-) -> None:
-    gateway.home.path.rename(gateway.cwd / "moved")
-
-    gateway.ok("destroy", "--yes", "--home", "moved")
-
-    is_gone(gateway, data)
-
-
-def test_destroy_of_a_copy_leaves_the_original_as_it_was(gateway: TestGateway) -> None:
-    gateway.ok("init")
-    with gateway.up() as running:
-        copy, without_data = gateway.cwd / "copy", shutil.ignore_patterns("postgres")
-        ways: tuple[Callable[[str, str], object], ...] = (shutil.copy2, os.link)  # `cp -a`, `-al`
-        for way in ways:
-            shutil.copytree(gateway.home.path, copy, ignore=without_data, copy_function=way)
-            done = gateway.ok("destroy", "--yes", "--home", "copy")
-            assert "is a copy of" in done.out
-            assert not copy.exists()
-        assert running.process.poll() is None
-        assert gateway.child("postgres")
-        assert gateway.child("step-ca")
-        gateway.ok("grant", "list")
-    gateway.ok("grant", "list")
-
-
-@as_root
-def test_the_copy_that_took_the_place_of_a_moved_home_does_not_take_its_data(
-    gateway: TestGateway,
-) -> None:
-    gateway.ok("init")
-    moved = gateway.cwd / "moved"
-    gateway.home.path.rename(moved)
-    shutil.copytree(moved, gateway.home.path)
-
-    gateway.ok("destroy", "--yes")
-
-    gateway.ok("grant", "list", "--home", str(moved))
-    gateway.ok("destroy", "--yes", "--home", str(moved))
-    assert not [
-        directory
-        for directory in data_directories()
-        if directory.home and directory.home.path == moved
-    ]

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.core.audit.certificate_events import CertificateIssued, GrantEnrolled
-from reconciler.core.audit.event_base import grant_ref
 from reconciler.core.audit.events import ReconcilerPaused
 from reconciler.core.audit.record_lines import certificate_line
-from reconciler.core.privileges import Role
-from reconciler.errors import MosaicError, Refused
+from reconciler.errors import Refused
 from reconciler.loops.checkpoints import Checkpoints
 from reconciler.operations.audit.archive import archive_records
 from reconciler.store.audit import log as audit
@@ -23,51 +19,15 @@ from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.migrate import upgrade
 from reconciler.web.private.pages import documents
 from reconciler.web.private.pages.query import Query
+from tests.support.commands.archives import archive, newest
 from tests.support.commands.elsewhere import elsewhere, with_provisioners
-from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.killed import run_and_kill
 from tests.support.commands.process import write
-from tests.support.database.hand_changes import by_hand
-from tests.support.database.roles import rows_with_roles, session
-from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
+from tests.support.database.records import enroll
+from tests.support.gateways.enrollee import Rows, grant_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.support.commands.process import Ended
-
-
-@pytest.fixture
-def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    """Give a gateway with a grant that is enrolled and held, one that ended, and drift."""
-    made = shell(tmp_path, database_url)
-    grants = {name: grant_manifest(name) for name in ("x", "y", "z")}
-    write(tmp_path / "manifests", beta=peer_manifest(), **grants)
-    made.ok("apply", "--yes")
-    enroll(made, "x")
-    made.ok("grant", "suspend", "x", "--reason", "a leak")
-    made.ok("grant", "revoke", "y", "--yes", "--reason", "over")
-    by_hand(made, "UPDATE federation_grants SET subject_user_id = 'eve' WHERE name = 'z'")
-    return made
-
-
-def enroll(mosaic: Quick, name: str) -> None:
-    serial, now = mosaic.enroll(name), datetime.now(UTC)
-    row_id = mosaic.rows.one("SELECT id FROM federation_grants WHERE name = :name", name=name)
-    grant = grant_ref(row_id, name)
-    issued = CertificateIssued(grant, serial, "sha256:0", "0", now, now + timedelta(days=1))
-    with mosaic.rows.database.transaction() as tx:
-        audit.append(tx, "peer:beta", [GrantEnrolled(grant, "pending", "active"), issued])
-
-
-def newest(mosaic: Quick) -> int:
-    seq: int = mosaic.rows.one("SELECT seq FROM federation_audit_head")
-    return seq
-
-
-def archive(mosaic: Quick, file: str, before: int | str) -> str:
-    return mosaic.ok("audit", "archive", file, "--before", str(before), "--yes").out
+    from tests.support.commands.in_process import Quick
 
 
 def exported(mosaic: Quick, *words: str) -> list[dict[str, Any]]:
@@ -162,105 +122,6 @@ def test_what_needs_archived_records_says_so_and_answers_with_the_archive(mosaic
         json.loads((mosaic.cwd / "after").read_text())["log"]
         == json.loads((mosaic.cwd / "early").read_text())["log"]
     )
-
-
-def alter(mosaic: Quick, name: str, change: Callable[[bytes], bytes]) -> str:
-    content = (mosaic.cwd / "old.jsonl").read_bytes()
-    (mosaic.cwd / name).write_bytes(change(content))
-    return name
-
-
-def test_an_altered_foreign_or_missing_archive_is_named(
-    mosaic: Quick, empty_database_url: str
-) -> None:
-    archive(mosaic, "old.jsonl", 4)
-    archive(mosaic, "new.jsonl", 6)
-    (mosaic.cwd / "other").mkdir()
-    foreign = shell(mosaic.cwd / "other", empty_database_url)
-    foreign.ok("db", "upgrade")
-    write(foreign.cwd / "manifests", beta=peer_manifest())
-    foreign.ok("apply", "--yes")
-    archive(foreign, "../foreign.jsonl", 2)
-
-    def verify(*names: str) -> Ended:
-        return mosaic("audit", "verify", *(w for name in names for w in ("--archive", name)))
-
-    assert verify("new.jsonl", "old.jsonl").code == 0
-    for names, reason in (
-        (["old.jsonl"], "the records 4 to 5 are in none of the files"),
-        (["new.jsonl"], "the records 1 to 3 are in none of the files"),
-        (["foreign.jsonl", "new.jsonl"], "foreign.jsonl is of another gateway"),
-        ([alter(mosaic, "a", lambda old: old.replace(b"beta", b"zeta", 1))], "a breaks at seq 1"),
-        ([alter(mosaic, "b", lambda old: old.replace(b": ", b":  ", 1))], "b has the digest sha"),
-        ([alter(mosaic, "c", lambda old: old[: old.index(b"\n") + 1])], "c ends with record 1"),
-        ([alter(mosaic, "d", lambda old: old[:-9])], "d is no archive of an audit log: line 3"),
-        (["none"], "none cannot be read"),
-    ):
-        done = verify(*names)
-        assert (done.code, done.out) == (1, ""), names
-        assert reason in done.err
-        assert "new.jsonl" in done.err or names != ["old.jsonl"]
-
-
-@pytest.mark.parametrize("named", [False, True])
-def test_a_removal_that_no_record_names_is_found(mosaic: Quick, *, named: bool) -> None:
-    if named:
-        archive(mosaic, "old.jsonl", 3)
-    row = mosaic.rows.rows("SELECT seq, hash, at FROM federation_audit_log WHERE seq = 4")[0]
-    with mosaic.rows.database.transaction() as tx:  # as the owner can
-        tx.run(
-            "INSERT INTO federation_audit_archives (first_seq, last_seq, last_hash, log_hash,"
-            " last_at, file, sha256, state) VALUES (:first, :seq, :hash, :hash, :at, 'x',"
-            " 'sha256:' || repeat('0', 64), '{}')",
-            **row,
-            first=3 if named else 1,
-        )
-        tx.run("DELETE FROM federation_audit_log WHERE seq <= 4")
-    for words in (("audit", "verify"), ("drift",), ("at", "0s")):
-        done = mosaic(*words)
-        assert (done.code, done.out) == (1, ""), words
-        assert "breaks at seq 4: the records up to it are gone, and no later one says" in done.err
-
-
-def test_what_is_stored_of_an_archive_cannot_be_changed_unseen(mosaic: Quick) -> None:
-    archive(mosaic, "old.jsonl", newest(mosaic))
-    mosaic.rows.run("UPDATE federation_audit_archives SET state = replace(state, 'beta', 'eve')")
-    for words in (("audit", "verify"), ("drift",)):
-        assert "no later one says that they were archived like this" in mosaic(*words).err
-    with pytest.raises(MosaicError, match="refused"):
-        mosaic.rows.run("DELETE FROM federation_audit_archives")
-
-
-def test_only_the_owner_can_archive_and_nobody_removes_a_record_that_no_archive_has(
-    tmp_path: Path, database_url: str
-) -> None:
-    rows = rows_with_roles(database_url)
-    mosaic = shell(tmp_path, database_url)
-    mosaic.variables["MOSAIC_STATE_DIR"] = str(tmp_path)
-    for role in Role:
-        with session(rows.url, role) as connection:
-            for statement in (
-                "DELETE FROM federation_audit_log",
-                "INSERT INTO federation_audit_archives (first_seq, last_seq) VALUES (1, 2)",
-            ):
-                with pytest.raises(Exception, match="permission denied"):
-                    connection.execute(statement)
-    words = ("audit", "archive", "a", "--before", "3")
-    url = f"{database_url}&options=-c%20role%3Dmosaic_operator"
-    done = mosaic(*words, "--yes", MOSAIC_DATABASE_URL=url)
-    assert (done.code, "only the owner of the tables can, mosaic" in done.err) == (78, True)
-    done = mosaic(*words)
-    assert (done.code, "there is no terminal" in done.err) == (64, True)
-    assert not (tmp_path / "a").exists()
-    seen = (tmp_path / "audit-head").read_bytes()
-    archive(mosaic, "a", "0s")
-    mosaic.ok("audit", "verify")
-    (tmp_path / "audit-head").write_bytes(seen)  # as a process that has not run since then
-    mosaic.ok("audit", "verify")
-    with pytest.raises(MosaicError, match="refused: record 4 is in no archive"):
-        rows.run("DELETE FROM federation_audit_log")
-    oldest = rows.one("SELECT oldest_migration FROM federation_control")
-    assert oldest >= "0017", "an older program would take the log for a broken one"
 
 
 def test_kill_9_at_any_step_loses_no_record_and_the_command_continues(mosaic: Quick) -> None:

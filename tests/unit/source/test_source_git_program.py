@@ -1,0 +1,104 @@
+"""The program git, and its cache: absent, hanging, told to stop, or with no folder to write."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from reconciler.core.setting_values import SourceSetting
+from reconciler.errors import NeedsEdit, Retry
+from reconciler.process import Bounds, end_running
+from reconciler.source.git.command import Repository
+from reconciler.source.git.remote import cache_folder
+from reconciler.source.read import read_source
+from tests.support.waiting import PATIENCE_S, wait_until
+
+if TYPE_CHECKING:
+    from tests.support.repositories.repository import Checkout
+
+VERSIONED: Final = '[ "$1" != --version ] || exec echo git version 2.39.5\n'
+
+
+def test_without_git_a_folder_is_read_and_a_repository_says_so(
+    repository: Checkout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert read_source(SourceSetting(str(repository.path))).commit is None
+    assert "there is no git program" in caplog.text
+    with pytest.raises(NeedsEdit, match="there is no git program on the PATH"):
+        repository.read()
+
+
+def test_a_git_that_hangs_is_ended_with_all_its_children(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids, program = tmp_path / "pids", tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{VERSIONED}sleep 300 & echo $! $$ > {pids}\nwait\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with pytest.raises(Retry, match="git log took longer than 3 s") as caught:
+        Repository(repository.path / ".git").run("log", bounds=Bounds(3.0, 100))
+    assert caught.value.code == "source_unavailable"
+    begun = pids.read_text().split()
+    assert len(begun) == 2
+    wait_until(lambda: not any(_runs(each) for each in begun), "they are ended")
+
+
+def test_what_is_told_to_stop_waits_for_no_git(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, program = tmp_path / "begun", tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{VERSIONED}touch {begun}\nsleep 300\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(repository.read)
+        wait_until(begun.exists, "git runs")
+        end_running()
+        with pytest.raises(Retry, match="git rev-parse was ended by signal 9"):
+            reading.result(PATIENCE_S)
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def test_a_cache_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(NeedsEdit, match="others may write to it"):
+        cache_folder(str(tmp_path / "open"))
+    assert cache_folder(str(tmp_path / "own")).stat().st_mode & 0o777 == 0o700
+
+
+def test_where_no_cache_is_named_it_is_the_users_or_a_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder(None) == tmp_path / "home" / ".cache" / "mosaic-federation" / "git"
+    monkeypatch.setenv("HOME", "/proc")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cache_folder("/proc/none") == tmp_path / f"mosaic-federation-{os.geteuid()}" / "git"
+
+
+def test_a_repository_is_read_where_no_temporary_folder_can_be_written(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/proc"])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for location in (str(repository.path), repository.url):
+        assert len(read_source(SourceSetting(location, "main", "manifests")).files) == 1
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc")
+    with pytest.raises(NeedsEdit, match="no cache folder can be written: /proc/none"):
+        cache_folder("/proc/none")

@@ -75,6 +75,17 @@ def write_new(
     return True
 
 
+def content_of(descriptor: int, size: int, most: int) -> bytes:
+    """Return what an open file of about `size` octets holds; of a larger one than `most`, more.
+
+    No buffer is made that is larger than it needs, as `read(most)` makes one for each file.
+    """
+    content, step = b"", min(max(size, 4096), most) + 1
+    while len(content) <= most and (more := os.read(descriptor, step)):
+        content += more
+    return content
+
+
 def replace_file(
     path: Path, content: bytes, mode: int | None = None, *, temporary: str | None = None
 ) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.source import MAX_FILE
+from reconciler.files import content_of
 from reconciler.source.choice import ListedName, NameKind
 from reconciler.source.names import MAX_FOLDERS, hidden, passed_over, unreadable
 
@@ -158,15 +159,16 @@ class FolderListing:
             if error.errno in _CHANGED:
                 raise FolderChanged(f"{name}: {error.strerror}") from None
             raise unreadable(f"{self.root}/{name} cannot be read: {error.strerror}") from None
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return None
             self.stamps[name] = _stamp_of(status)  # before the content, which may be newer
-            try:
-                return file.read(MAX_FILE + 1)
-            except OSError as error:
-                raise unreadable(f"{self.root}/{name} cannot be read: {error.strerror}") from None
+            return content_of(descriptor, status.st_size, MAX_FILE)
+        except OSError as error:
+            raise unreadable(f"{self.root}/{name} cannot be read: {error.strerror}") from None
+        finally:
+            os.close(descriptor)
 
     def refuse_changed(self) -> None:
         """Raise where the folder was replaced, or a link that was followed leads elsewhere now."""

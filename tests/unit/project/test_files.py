@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.files import replace_file, write_new
+from reconciler.files import content_of, replace_file, write_new
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,3 +76,20 @@ def test_a_reader_never_sees_half_a_file_though_the_writer_is_killed(tmp_path: P
     seen.append(path.read_bytes())
     assert {bytes(set(each)) for each in seen} <= {b"a", b"b"}
     assert {len(each) for each in seen} == {200_000}
+
+
+@pytest.mark.parametrize("held", [0, 1, 4096, 4097, 9999, 10_000, 10_001, 50_000])
+@pytest.mark.parametrize("size", [0, 4096, 10_000, 50_000])
+def test_what_a_file_holds_is_read_whatever_size_it_had(
+    tmp_path: Path, held: int, size: int
+) -> None:
+    """A file may grow or shrink after its size was asked for; one that is too large says so."""
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(held))
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        content = content_of(descriptor, size, 10_000)
+    finally:
+        os.close(descriptor)
+    assert path.read_bytes().startswith(content)
+    assert len(content) == held if held <= 10_000 else 10_000 < len(content) <= 20_001

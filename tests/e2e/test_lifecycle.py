@@ -15,8 +15,8 @@ from reconciler.operations.endpoint import PROGRAM
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.gateways.gateway import TestGateway, gateway_folder
-from tests.support.gateways.receiver import receiver
 from tests.support.notices import SECRET
+from tests.support.services.receiver import receiver
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

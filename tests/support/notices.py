@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.support.gateways.receiver import Receiver
+    from tests.support.services.receiver import Receiver
 
 Stop: TypeAlias = tuple[asyncio.AbstractEventLoop, asyncio.Event]
 

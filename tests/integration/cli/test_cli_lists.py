@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.cli.test_audit_stream import following
+from tests.support.commands.audit_log import following
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest

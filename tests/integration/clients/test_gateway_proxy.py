@@ -10,9 +10,9 @@ import pytest
 from reconciler.clients.http.destination import proxy_for
 from reconciler.core.setting_values import ProxyRules, read_proxy_rules
 from reconciler.errors import NeedsEdit
-from tests.support.gateways.connect_proxy import connect_proxy
 from tests.support.gateways.liar import API, Liar, lying
 from tests.support.gateways.questions import CA, as_json, call, connect, refusal, status
+from tests.support.services.connect_proxy import connect_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,10 +18,10 @@ import pytest
 
 from reconciler.clients.http.address_rules import may_reach
 from reconciler.core.setting_values import ProxyRules, read_proxy_rules
-from tests.support.gateways.connect_proxy import connect_proxy
 from tests.support.gateways.liar import lying, server_certificate
 from tests.support.gateways.questions import CA, QUICK, call, connect, refusal, status
 from tests.support.ports import free_port
+from tests.support.services.connect_proxy import connect_proxy
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.core.audit.checkpoint import Checkpoint
-from tests.integration.cli.test_audit_stream import TAMPERED, following, newest
+from tests.support.commands.audit_log import TAMPERED, following, newest
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest

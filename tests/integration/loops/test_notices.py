@@ -17,8 +17,8 @@ from reconciler.store import ending
 from reconciler.store.audit import log as audit
 from reconciler.store.notices import targets as store
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
-from tests.support.gateways.receiver import Receiver, receiver
 from tests.support.notices import KEY, json_target, sending
+from tests.support.services.receiver import Receiver, receiver
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

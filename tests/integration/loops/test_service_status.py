@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.errors import Retry
 from reconciler.loops.service_status import Work, report_service
-from tests.support.gateways.service_manager import Manager
+from tests.support.services.service_manager import Manager
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from tests.integration.monitoring.test_rules import rules
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import COMMAND, write
 from tests.support.gateways.enrollee import Enrollee, grant_manifest, peer_manifest
-from tests.support.gateways.prometheus import prometheus
 from tests.support.gateways.step_ca import authority
 from tests.support.gateways.web_server import trusting
 from tests.support.ports import free_port
+from tests.support.services.prometheus import prometheus
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 import httpx
 import pytest
 
-from tests.support.gateways.proxies import envoy_command, nginx_command
-from tests.support.gateways.service import service
 from tests.support.ports import free_port
 from tests.support.project import checkout
+from tests.support.services.proxies import envoy_command, nginx_command
+from tests.support.services.service import service
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.gateways.holder import Holder
-    from tests.support.gateways.service import Service
+    from tests.support.services.service import Service
 
 PAGE: Final = checkout.ROOT / "docs" / "use-a-credential.md"
 

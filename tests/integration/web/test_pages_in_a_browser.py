@@ -8,8 +8,8 @@ import pytest
 
 from reconciler.core.model.text import escaped
 from tests.support.browser import opened_page, running_browser, violations
+from tests.support.database.hostile_rows import EAST_ASIAN, HOSTILE, LONGEST_NAME, SCRIPT, fill
 from tests.support.gateways.enrollee import Rows
-from tests.support.gateways.hostile_rows import EAST_ASIAN, HOSTILE, LONGEST_NAME, SCRIPT, fill
 from tests.support.gateways.private_server import PrivateRunning, serving_private
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from reconciler.web.private.access import Access
 from tests.support.commands.in_process import shell
 from tests.support.gateways.enrollee import Enrollee, grant_manifest, peer_manifest
 from tests.support.gateways.private_server import PrivateRunning, serving_private
-from tests.support.gateways.proxies import (
+from tests.support.services.proxies import (
     FILES,
     TOKEN,
     Places,

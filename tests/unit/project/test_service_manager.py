@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.service_manager import ServiceManager
-from tests.support.gateways.service_manager import Manager
+from tests.support.services.service_manager import Manager
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.gateways.service_manager import UNITS, credentials_of, read_unit
+from tests.support.services.service_manager import UNITS, credentials_of, read_unit
 
 SERVICES: Final = sorted(UNITS.glob("*.service"))
 LASTING: Final = ("mosaic-federation-run", "mosaic-federation-serve")

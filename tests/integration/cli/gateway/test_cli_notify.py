@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.commands.in_process import Quick, shell
 from tests.support.gateways.enrollee import peer_manifest
-from tests.support.gateways.receiver import Receiver, receiver
 from tests.support.notices import SECRET, json_target, sending
+from tests.support.services.receiver import Receiver, receiver
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

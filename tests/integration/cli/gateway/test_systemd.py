@@ -17,14 +17,14 @@ import pytest
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import PEPPER, peer_manifest
-from tests.support.gateways.service_manager import (
+from tests.support.ports import free_port
+from tests.support.services.service_manager import (
     UNITS,
     Manager,
     credentials_of,
     environment_of,
     read_unit,
 )
-from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.core.privileges import Role
 from reconciler.errors import MosaicError
-from tests.support.commands.archives import archive, newest
+from tests.support.commands.audit_log import archive, newest
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 from tests.support.database.roles import rows_with_roles, session

@@ -19,7 +19,7 @@ from reconciler.store.drift.detector import DriftDetector
 from reconciler.store.migrate import upgrade
 from reconciler.web.private.pages import documents
 from reconciler.web.private.pages.query import Query
-from tests.support.commands.archives import archive, newest
+from tests.support.commands.audit_log import archive, newest
 from tests.support.commands.elsewhere import elsewhere, with_provisioners
 from tests.support.commands.killed import run_and_kill
 from tests.support.commands.process import write

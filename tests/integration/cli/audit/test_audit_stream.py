@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.commands.audit_log import TAMPERED, following, newest
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import COMMAND, write
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
-from tests.support.gateways.gateway import Up
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 FOLLOW = ("audit", "list", "--after", "0", "--follow", "--output", "jsonl")
-TAMPERED = "UPDATE federation_audit_log SET actor = 'nobody' WHERE seq = :seq"
 
 
 @pytest.fixture
@@ -32,24 +29,8 @@ def mosaic(tmp_path: Path, database_url: str) -> Quick:
     return made
 
 
-def newest(mosaic: Quick) -> int:
-    seq: int = mosaic.rows.one("SELECT seq FROM federation_audit_head")
-    return seq
-
-
 def records(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
-
-
-@contextmanager
-def following(mosaic: Quick, *arguments: str) -> Iterator[Up]:
-    started = Up.begin([*COMMAND, *arguments], mosaic.cwd, mosaic.environ())
-    try:
-        yield started
-    finally:
-        if started.process.poll() is None:
-            started.process.kill()
-        started.process.wait(PATIENCE_S)
 
 
 def test_what_follows_a_record_is_printed_whole_and_verified(mosaic: Quick) -> None:

@@ -33,13 +33,14 @@ def document_of(value: DataclassInstance) -> dict[str, Any]:
     """Return the document of all fields of a dataclass."""
     document = {}
     for name, key in _keys(type(value)):
-        field = getattr(value, name)
-        document[key] = field if type(field) in _PLAIN else json_value(field)
+        document[key] = json_value(getattr(value, name))
     return document
 
 
 def json_value(value: object) -> Any:
     """Return the JSON form of the value of a field; what has none of its own stays as it is."""
+    if type(value) in _PLAIN:
+        return value
     match value:
         case datetime():
             return rfc3339(value)

@@ -6,10 +6,13 @@ the other lets through too. Comparison never looks at the text it was written in
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, TypeVar
+
+from reconciler.core.canonical_json import plain_json
 
 V = TypeVar("V")
 
@@ -152,6 +155,16 @@ def scope_from_json(document: dict[str, Any]) -> Scope:
         resources=tuple(_resource_from_json(each) for each in document["resources"]),
         max_rows_per_query=_of_type(int, document["maxRowsPerQuery"]),
     )
+
+
+def known_scope(document: dict[str, Any]) -> Scope:
+    """Return the scope of a form that `Scope.as_json` wrote here, read once for equal ones."""
+    return _scope_of_text(plain_json(document))
+
+
+@lru_cache(REMEMBERED)
+def _scope_of_text(text: str) -> Scope:
+    return scope_from_json(json.loads(text))
 
 
 def _resource_from_json(document: dict[str, Any]) -> Resource:

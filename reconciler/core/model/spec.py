@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 from reconciler.core.canonical_json import digest_of_text, plain_json
 from reconciler.core.model.json_document import JsonDocument
 from reconciler.core.model.row_digest import grant_row_digest, peer_row_digest
-from reconciler.core.model.scope import Scope, scope_from_json, shared
+from reconciler.core.model.scope import Scope, known_scope, scope_from_json, shared
 from reconciler.core.model.times import format_duration, parse_duration, parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from reconciler.core.model.commits import Commit
@@ -112,7 +113,11 @@ def kind_of(spec: Spec) -> Kind:
     return Kind.PEER if isinstance(spec, PeerSpec) else Kind.GRANT
 
 
-def spec_from_json(kind: Kind, document: dict[str, Any]) -> Spec:
+def spec_from_json(
+    kind: Kind,
+    document: dict[str, Any],
+    scope_of: Callable[[dict[str, Any]], Scope] = scope_from_json,
+) -> Spec:
     """Return the spec of a canonical form that `as_json` wrote (trusted: our own audit log)."""
     if kind is Kind.PEER:
         return PeerSpec(
@@ -126,7 +131,7 @@ def spec_from_json(kind: Kind, document: dict[str, Any]) -> Spec:
         peer=document["peer"],
         subject_user_id=document["subjectUserId"],
         expires_at=parse_rfc3339(document["expiresAt"]),
-        scope=shared(scope_from_json(document["scope"])),
+        scope=shared(scope_of(document["scope"])),
         lifetime=parse_duration(document["certificate"]["lifetime"]),
         suspended=document["suspended"],
         protect=document["protect"],
@@ -233,7 +238,7 @@ class Declared(Generic[S]):
             if attribute != "spec" or self._text is None:
                 raise AttributeError(attribute)
             kind, text = self._text
-            spec = spec_from_json(kind, json.loads(text))
+            spec = spec_from_json(kind, json.loads(text), known_scope)
             object.__setattr__(self, "spec", spec)
             return spec
 

@@ -1,8 +1,9 @@
-"""What PostgreSQL does for each row and record takes less time; what it refuses is the same.
+"""What PostgreSQL does for each row and record takes less time, and no key hides a value.
 
 A pattern with a bounded repetition has a state for each count, which is made anew for each value:
 a length is compared beside it. Of the data of an event JSON is read once, and its leaves are looked
-at once; the records of a call are written by one statement.
+at once; the records of a call are written by one statement. Of a key that comes twice, jsonb has
+the last value alone, while the text of the record has both: it is refused.
 """
 
 from __future__ import annotations
@@ -32,6 +33,36 @@ CONSTRAINTS = {
     ),
 }
 
+# PostgreSQL 15 has no such predicate. There what may have a long number, or be deep, is walked as
+# far as may be: json keeps what jsonb drops.
+UNIQUE_KEYS = """
+CREATE FUNCTION federation_has_unique_keys(document text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+SET search_path FROM CURRENT
+AS $$
+    {rule}
+$$;
+REVOKE ALL ON FUNCTION federation_has_unique_keys(text) FROM PUBLIC;
+"""
+PREDICATE = "SELECT document IS JSON WITH UNIQUE KEYS"
+WALK = """
+    WITH RECURSIVE walked(value, depth) AS (
+        SELECT document::json, 0
+        UNION ALL SELECT inside.value, walked.depth + 1 FROM walked, LATERAL (
+            SELECT value FROM json_each(
+                CASE json_typeof(walked.value) WHEN 'object' THEN walked.value ELSE '{}' END)
+            UNION ALL SELECT value FROM json_array_elements(
+                CASE json_typeof(walked.value) WHEN 'array' THEN walked.value ELSE '[]' END)
+        ) AS inside WHERE walked.depth < 64
+    )
+    SELECT CASE WHEN document !~ '[0-9]{16}' AND octet_length(document)
+            - octet_length(replace(replace(document, '[', ''), '{', '')) < 64
+        THEN true
+        ELSE NOT EXISTS (SELECT FROM walked WHERE depth >= 64
+            OR json_typeof(value) = 'object' AND (SELECT count(*) > count(DISTINCT key)
+                FROM json_object_keys(value) AS key)) END
+"""
+
 # As in 0015, of an object: `{last}` are its leaves, at any depth. A comparison with what is no
 # number is unknown.
 READABLE = """
@@ -48,7 +79,8 @@ CREATE OR REPLACE FUNCTION federation_is_readable(document text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 SET search_path FROM CURRENT
 AS $$
-    SELECT octet_length(document) <= 128 OR federation_is_readable(document::jsonb)
+    SELECT octet_length(document) <= 128
+        OR federation_is_readable(document::jsonb) AND federation_has_unique_keys(document)
 $$;
 """
 
@@ -77,8 +109,9 @@ BEGIN
     hashes[0] := head.hash;
     FOR event IN
         SELECT kind, subject, body, sha256(convert_to(body, 'UTF8')) AS digest,
-            jsonb_typeof(document) = 'object' AND federation_is_readable(document) AS readable
-        FROM (SELECT e.kind, e.subject, e.ordinality, e.data::jsonb AS document, -- or an error
+            jsonb_typeof(document) = 'object' AND federation_is_readable(document)
+                AND federation_has_unique_keys(data) AS readable
+        FROM (SELECT e.*, e.data::jsonb AS document, -- or an error
                 '{"actor":' || to_json(actor) || ',"at":"' || moment || '","data":' || e.data
                 || ',"kind":' || to_json(e.kind) || ',"login":' || to_json(session_user::text)
                 || ',"seq":' || head.seq + e.ordinality
@@ -113,6 +146,9 @@ def upgrade() -> None:
         op.execute(
             f"ALTER TABLE {table} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} CHECK ({rule})"
         )
+    version = op.get_bind().exec_driver_sql("SHOW server_version_num").scalar_one()
+    rule = PREDICATE if int(version) >= 160_000 else WALK
+    op.get_bind().exec_driver_sql(UNIQUE_KEYS.replace("{rule}", rule))
     op.execute(READABLE)
     op.execute(APPEND_EVENTS)
 

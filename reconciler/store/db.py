@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import time
 from concurrent import futures
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -43,6 +45,7 @@ STATEMENT_TIMEOUT_MS: Final = 60_000
 LOCK_TIMEOUT_MS: Final = 15_000
 STREAMED: Final = 500  # rows
 CANCELLED_AGAIN_S: Final = 0.1
+CANCELLED_WITHIN_S: Final = 5.0  # as psycopg waits for a statement that it cancels
 
 
 class Tx:
@@ -164,12 +167,26 @@ class CommandTx(Tx):
         executor.shutdown(wait=False)
 
     def end(self) -> None:
-        """Stop what is still done beside a caller that has failed."""
-        while self._beside is not None and not self._beside.done():
-            with suppress(psycopg.Error):
-                self.connection.cancel_safe()  # of no effect between two statements
-            with suppress(TimeoutError):
-                self._beside.exception(CANCELLED_AGAIN_S)
+        """Stop what is still done beside a caller that has failed, whether the server hangs or not.
+
+        Whoever interrupts this does not wait: the connection is cut, which rolls all back.
+        """
+        work, deadline_s = self._beside, time.monotonic() + CANCELLED_WITHIN_S
+        try:
+            while work is not None and not work.done() and time.monotonic() < deadline_s:
+                with suppress(psycopg.Error):
+                    self.connection.cancel_safe(timeout=1)  # of no effect between two statements
+                with suppress(TimeoutError):
+                    work.exception(CANCELLED_AGAIN_S)
+        finally:
+            if work is not None and not work.done():
+                self._cut()
+
+    def _cut(self) -> None:
+        with suppress(psycopg.Error, OSError):
+            descriptor = os.dup(self.connection.fileno())
+            with socket.socket(fileno=descriptor) as connected:
+                connected.shutdown(socket.SHUT_RDWR)
 
 
 def as_json(rows: object) -> str:

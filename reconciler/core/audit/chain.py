@@ -116,7 +116,7 @@ def check_records(after: Head, records: Sequence[Record]) -> tuple[int, ChainBre
                 == (number, kind, actor, subject)
                 and parsed.at == rfc3339(at)
             )
-        except ValueError:
+        except (ValueError, RecursionError):
             verified = False
         if not verified:  # or in a form that is seldom
             chain_break = check_record(Head(seq, link), record)

@@ -167,10 +167,9 @@ def _storing(fence: str) -> str:
     """Return the statement that stores an intent, if `fence` has a row.
 
     Each part waits for what it reads of the parts before: the fence; the key, which is bound to one
-    grant for ever; the token, whose expiry is judged once more; the attempt that this one replaces,
-    as only one may live; the intent; and the audit log, whose lock is the last. Nothing is stored
-    if the key serves another grant (whose transaction was waited for, if there is no owner to be
-    seen), or the token has expired.
+    grant for ever; the token; the attempt that this one replaces, as only one may live; the intent;
+    and the audit log, whose lock is the last. Nothing is stored if the key serves another grant,
+    whose transaction was waited for, if there is no owner to be seen.
     """
     return f"""
 WITH {fence}, taken AS (
@@ -185,7 +184,6 @@ WITH {fence}, taken AS (
         claimed_at = coalesce(claimed_at, clock_timestamp()), unanswered = unanswered + 1
     WHERE id = CAST(:token AS uuid) AND (SELECT grant_id FROM owner) = :grant
         AND EXISTS (SELECT FROM fence)
-        AND (status = 'claimed' OR status = 'open' AND expires_at > clock_timestamp())
     RETURNING id
 ), stale AS (
     UPDATE federation_certificates SET status = 'revoking'
@@ -203,11 +201,19 @@ WITH {fence}, taken AS (
     RETURNING id
 ), {audit.appending("stored")}
 SELECT (SELECT last FROM appended) AS appended,
-    coalesce((SELECT grant_id FROM owner) = :grant, false) AS key_is_free
+    coalesce((SELECT grant_id FROM owner) = :grant, NOT EXISTS (SELECT FROM fence)) AS key_is_free
 """
 
 
-_STORE: Final = _storing("fence AS (SELECT)")  # for rows that are locked
+_UNSPENT: Final = "(t.status = 'claimed' OR t.status = 'open' AND t.expires_at > clock_timestamp())"
+# For rows that are locked; the expiry of a token is judged once more, before its key is bound.
+_STORE: Final = _storing(
+    f"""
+fence AS (
+    SELECT WHERE CAST(:token AS uuid) IS NULL OR EXISTS (
+        SELECT FROM federation_enrollment_tokens AS t WHERE t.id = :token AND {_UNSPENT})
+)"""
+)
 # With what `judge_enrollment` checks of rows that are read. The grant is locked by a statement
 # before, so that its version is what was waited for; here the token is locked, before the key.
 _STORE_IF_UNCHANGED: Final = _storing(
@@ -218,6 +224,7 @@ fence AS (
     WHERE g.id = :grant AND g.xmin::text = :version
         AND g.expires_at >= clock_timestamp() + :min_left
         AND p.name = :peer_name AND t.id = :token AND t.xmin::text = :token_version
+        AND {_UNSPENT}
     FOR NO KEY UPDATE OF t
 )"""
 )

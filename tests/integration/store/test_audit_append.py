@@ -15,7 +15,10 @@ from reconciler.core.audit.events import ReconcilerPaused
 from reconciler.core.audit.row_events import GrantRevoked
 from reconciler.core.privileges import Role
 from reconciler.store.audit import log as audit
+from reconciler.store.db import Database
+from reconciler.store.migrate import upgrade
 from tests.support.database.roles import rows_with_roles, session
+from tests.support.database.server import DEBIAN, OWNER, database_server
 from tests.support.gateways.enrollee import Rows
 
 if TYPE_CHECKING:
@@ -94,6 +97,9 @@ UNREADABLE_DATA: Final = {
     "one with an exponent": f'{{"x": {{"y": 1e16}}, "long": "{LONG}"}}',
     "too deep": f'{{"long": "{LONG}", "x": {"[" * 63}1{"]" * 63}}}',
     "too deep in objects": f'{{"long": "{LONG}", "x": {NESTED * 63}1{"}" * 63}}}',
+    "a number that its key hides": f'{{"x": {"9" * 5000}, "x": 1}}',
+    "one within": f'{{"x": [{{"y": {LARGEST + 1}, "y": 1}}], "long": "{LONG}"}}',
+    "a depth that its key hides": f'{{"x": {"[" * 1500}{"]" * 1500}, "x": 1}}',
 }
 
 
@@ -112,3 +118,19 @@ def test_data_that_some_reader_would_not_take_is_refused(database_url: str, data
     refused = pytest.raises(InsufficientPrivilege, match="can be read")
     with session(rows.url, Role.GATEWAY) as connection, refused:
         connection.execute(APPEND, [data])
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="apt-get install postgresql-15")
+def test_the_oldest_server_takes_and_refuses_the_same() -> None:
+    """It has no predicate for unique keys: there the values are walked."""
+    with database_server(DEBIAN) as server:
+        server.run(f"ALTER ROLE {OWNER} SUPERUSER")
+        upgrade(Database(server.url(), "tests"))
+        rows = rows_with_roles(server.url())
+        for data in READABLE_DATA.values():
+            with session(rows.url, Role.GATEWAY) as connection:
+                connection.execute(APPEND, [data])
+        for data in UNREADABLE_DATA.values():
+            refused = pytest.raises(InsufficientPrivilege, match="can be read")
+            with session(rows.url, Role.GATEWAY) as connection, refused:
+                connection.execute(APPEND, [data])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from reconciler.errors import Refused
+from reconciler.store import db
 from reconciler.store.db import Database
 
 if TYPE_CHECKING:
@@ -86,3 +89,26 @@ def test_a_caller_that_fails_stops_the_work_beside_it(database: Database) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         use()
+
+
+def test_a_server_that_hangs_does_not_keep_a_caller_that_failed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "CANCELLED_WITHIN_S", 0.5)
+    backend: list[int] = []
+
+    def work(tx: Tx) -> None:
+        tx.run(f"SELECT pg_sleep({LONG_S})")
+
+    def use() -> None:
+        with database.transaction(unlimited=True) as tx:
+            backend.append(tx.one("SELECT pg_backend_pid() AS pid")["pid"])
+            os.kill(backend[0], signal.SIGSTOP)
+            tx.beside(work)
+            raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            use()
+    finally:
+        os.kill(backend[0], signal.SIGCONT)

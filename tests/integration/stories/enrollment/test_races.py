@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -162,7 +163,11 @@ def test_what_changes_while_the_ca_signs_is_in_the_answer(
 
 
 def enroll_after(
-    change: Callable[[], object], rows: Rows, ca: Authority, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[], object],
+    rows: Rows,
+    ca: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    life: timedelta = timedelta(hours=1),
 ) -> dict[str, Any]:
     """Enroll, with a change after the token's secret has verified, and before transaction 1."""
     find = tokens.find
@@ -180,7 +185,7 @@ def enroll_after(
         finally:
             await close(gateway)
 
-    token = rows.invite("beta-tasks").spelled()
+    token = rows.invite("beta-tasks", life).spelled()
     monkeypatch.setattr(tokens, "find", find_then_change)
     answer: dict[str, Any] = json.loads(asyncio.run(story(token)))["grant"]
     return answer
@@ -224,6 +229,17 @@ def test_what_ends_after_the_secret_has_verified_stores_nothing(
         enroll_after(lambda: change(rows), rows, shared_authority, monkeypatch)
     assert refused.value.code == code
     assert rows.one("SELECT count(*) FROM federation_certificates") == 0
+    assert rows.one("SELECT count(*) FROM federation_keys") == 0
+
+
+def test_a_token_that_expires_after_its_secret_has_verified_binds_no_key(
+    rows: Rows, shared_authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = "extract(epoch FROM expires_at - clock_timestamp())"
+    wait = f"SELECT pg_sleep({left} + 0.01) FROM federation_enrollment_tokens"
+    life = timedelta(seconds=2)
+    with pytest.raises(MosaicError, match="the token has expired"):
+        enroll_after(lambda: rows.run(wait), rows, shared_authority, monkeypatch, life)
     assert rows.one("SELECT count(*) FROM federation_keys") == 0
 
 

@@ -18,9 +18,18 @@ _CERTIFICATE: Final = f'{{"{CERTIFICATE}": '
 _OF_BODY: Final = ("seq", "at", "kind", "actor", "login", "subject", "data")
 
 
+def readable_body(body: str) -> dict[str, Any]:
+    """Return the document of a body, which earlier versions took with data that no reader takes."""
+    try:
+        document: dict[str, Any] = json.loads(body)
+    except (ValueError, RecursionError):
+        return {"data": {}}
+    return document
+
+
 def document_of(record: Record) -> dict[str, Any]:
     """Return the document of a record: its body, and what makes it a link of the chain."""
-    body = json.loads(record.body)
+    body = readable_body(record.body)
     login = {"login": body["login"]} if "login" in body else {}  # of earlier versions without
     return {
         "seq": record.seq,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core.audit.record_lines import readable_body
 from reconciler.core.spelling import nearest_label
 from reconciler.errors import Refused
 from reconciler.store.audit.archives import newest_archive
@@ -224,7 +224,7 @@ def _records_of(tx: Tx, row_id: UUID) -> list[dict[str, Any]]:
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:
-    data = json.loads(row["body"])["data"]
+    data = readable_body(row["body"])["data"]
     commit = (data.get("from") or {}).get("commit") if isinstance(data.get("from"), dict) else None
     return {
         "seq": row["seq"],

@@ -5,11 +5,11 @@ Every list is bounded, as a page is read by people: `…Count` and `totals` say 
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from reconciler.core.audit.record_lines import readable_body
 from reconciler.core.model.states import GrantStatus, PeerStatus
 from reconciler.core.model.text import shown
 from reconciler.core.model.times import rfc3339
@@ -167,7 +167,7 @@ def audit(tx: Tx, query: Query) -> Document:
             "kind": row["kind"],
             "actor": row["actor"],
             "subject": row["subject"],
-            "data": json.loads(row["body"])["data"],
+            "data": readable_body(row["body"])["data"],
         }
         for row in page
     ]

@@ -21,6 +21,8 @@ def test_each_spelling_of_a_body_is_read_back_equal() -> None:
         json.dumps(BODY | REST | {"login": "mosaic"}, sort_keys=True, ensure_ascii=False),
         json.dumps(BODY | REST, indent=1),
         json.dumps(BODY | REST | {"more": 1}, separators=(",", ":")),
+        f'{{"data":{{"x":{"9" * 5000},"x":1}}}}',  # no reader takes its number
+        f'{{"data":{{"x":{"[" * 2000}{"]" * 2000},"x":1}}}}',
     ):
         digest = record_hash(1, GENESIS, body)
         record = Record(1, AT, "x.y", "user:olga", "grant/é", body, GENESIS, digest)

@@ -33,8 +33,8 @@ CONSTRAINTS = {
     ),
 }
 
-# PostgreSQL 15 has no such predicate. There what may have a long number, or be deep, is walked as
-# far as may be: json keeps what jsonb drops.
+# PostgreSQL 15 has no such predicate. There only what may have a long number, or be deep, is
+# walked, as far as may be: json keeps what jsonb drops.
 UNIQUE_KEYS = """
 CREATE FUNCTION federation_has_unique_keys(document text) RETURNS boolean
 LANGUAGE sql IMMUTABLE

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     NewIds = Mapping[tuple[Kind, str], UUID]  # of the rows that a plan creates
 
 
-CREATED_AT_ONCE: Final = 1_000  # grants
+CREATED_AT_ONCE: Final = 1_000  # grants: made while PostgreSQL writes those before
 
 
 def update_peers(tx: Tx, changes: Sequence[PeerChange], provenance: Provenance) -> None:

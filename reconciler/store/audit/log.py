@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 PAGE: Final = 2000  # records read at once
-APPENDED_AT_ONCE: Final = 1_000  # events
+APPENDED_AT_ONCE: Final = 1_000  # events: made while PostgreSQL writes those before
 RECORD: Final = "seq, at, kind, actor, subject, body, prev, hash"
 PAGE_AFTER: Final = (
     f"SELECT {RECORD} FROM federation_audit_log"

@@ -1,6 +1,6 @@
 """Run the benchmarks and print their figures: `make bench`, or `make bench ARGS="plans growth"`.
 
-All of them are in `build/bench.json` too, those of subjects that were not run as they were.
+All of them are in `build/bench.json` too, written after each subject: what was not run stays.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def main() -> None:
         for figure in import_module(f"benchmarks.{subject}").figures():
             print(figure, flush=True)
             report[subject].append(figure.as_json())
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=1) + "\n")
+        REPORT.parent.mkdir(exist_ok=True)
+        REPORT.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only public name
-from ruamel.yaml.events import StreamEndEvent
-
 from benchmarks.measure import Figure, compare
 from reconciler.core.model.ids import GrantId, PeerId
 from reconciler.core.model.observed import Observed, ObservedGrant, ObservedPeer
@@ -19,6 +16,7 @@ from reconciler.core.plan.plan import plan
 from reconciler.core.source import Source, SourceFile
 from reconciler.manifest.cache import ManifestCache
 from reconciler.manifest.load import load
+from reconciler.manifest.yaml.events import StreamEndEvent, c_events
 
 if TYPE_CHECKING:
     from reconciler.core.model.spec import Desired
@@ -72,8 +70,8 @@ def figures() -> list[Figure]:
 
     def events(_: None) -> None:
         for text in texts:
-            parser = CParser(text)
-            while not isinstance(parser.get_event(), StreamEndEvent):
+            next_event = c_events(text)
+            while type(next_event()) is not StreamEndEvent:
                 pass
 
     return [

@@ -1,4 +1,7 @@
-"""10,000 revocations at once: how long they take, what they write, and what waits behind them.
+"""Revocations by the workers against step-ca's own rate, and 10,000 at once.
+
+The rate is that of a queue, against bare `POST /1.0/revoke` at the same step-ca by one client, and
+by eight.
 
 One apply ends 10,000 grants, each with a certificate; the workers carry all of it to step-ca, which
 makes its list by the clock. Meanwhile peers enroll, one after the other, and one more grant is
@@ -8,17 +11,24 @@ revoked half-way. The machine's own bytes are counted: those of step-ca's proces
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.enrollment import CLIENTS, Post, send
+from benchmarks.measure import ROUNDS, Figure, compare
+from reconciler.clients.step_ca.client import revoke_request
 from reconciler.core.plan.guard import GuardOptions, MaxRemovals
-from reconciler.loops.workers import run_workers
+from reconciler.crypto.ott import Provisioner
+from reconciler.loops.workers import revoke_due, run_workers
 from reconciler.reconcile import ApplyOptions
+from reconciler.store.issuance.revocation_queue import BATCH
 from tests.support.gateways.endpoints import scratch_database
 from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
 from tests.support.gateways.step_ca import authority
@@ -32,6 +42,8 @@ if TYPE_CHECKING:
 
     from tests.support.gateways.step_ca import Authority
 
+QUEUED = 500  # a round, whole batches
+MANY = (1, CLIENTS)
 REVOKED = 10_000
 HONEST = 400  # grants to enroll under meanwhile, which is more than there is time for
 ALL = ApplyOptions(GuardOptions(max_removals=MaxRemovals.parse("100%")))
@@ -70,13 +82,47 @@ class Line:
         return f"{self.name:<60} {self.value}"
 
 
-def figures() -> Iterator[Line]:
-    """Yield the lines of this subject; fail where something waits too long."""
+def figures() -> Iterator[Figure | Line]:
+    """Yield the figures of this subject; fail where something waits too long."""
+    with scratch_database() as (folder, url), authority(folder / "ca", period="30s") as ca:
+        yield from _rates(Rows(url), Parts(url, ca.roots, ca.client), ca)
     with scratch_database() as (folder, url), authority(folder / "ca", period="30s") as ca:
         rows = Rows(url)
         parts = Parts(url, ca.roots, ca.client)
         with serving(parts) as running, running.client() as client:
             yield from _measure(rows, parts, running, client, ca)
+
+
+def _rates(rows: Rows, parts: Parts, ca: Authority) -> Iterator[Figure]:
+    names = [f"ended-{number}" for number in range(QUEUED * (ROUNDS + 1) * len(MANY))]
+    rows.apply(peer_manifest(), *map(grant_manifest, names))
+    rows.run(certificates_of("true"))
+    rows.run("UPDATE federation_certificates SET status = 'revoking'")
+    provisioner = Provisioner.load(ca.folder / "revocations.json")
+
+    async def drain() -> None:
+        gateway = parts.gateway()
+        for _ in range(QUEUED // BATCH):
+            assert await revoke_due(gateway)
+        await gateway.ca.aclose()
+        await gateway.database.close()
+
+    def post() -> Post:
+        serial = f"e{secrets.token_hex(16)}"
+        return Post("/1.0/revoke", revoke_request(provisioner, ca.url, serial, "benchmark"))
+
+    for clients in MANY:
+        yield compare(
+            f"{QUEUED} revocations by the workers",
+            lambda _: asyncio.run(drain()),
+            f"POST /1.0/revoke, clients: {clients}",
+            partial(_send, parts, ca, clients),
+            lambda: [post() for _ in range(QUEUED)],
+        )
+
+
+def _send(parts: Parts, ca: Authority, clients: int, posts: list[Post]) -> None:
+    asyncio.run(send(parts.roots, [ca.port], posts, clients))
 
 
 def certificates_of(chosen: str) -> str:

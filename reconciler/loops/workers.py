@@ -22,6 +22,8 @@ from reconciler.store.issuance import revocation_queue as queue
 from reconciler.store.locks import actor_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.enroll import Gateway
     from reconciler.store.db import Tx
 
@@ -29,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 REVOKE_EVERY: Final = timedelta(seconds=1)
 RECOVER_EVERY: Final = timedelta(seconds=5)
+REVOKED_AT_ONCE: Final = 4  # at the CA, which so has room for signs
 CRL_EVERY: Final = timedelta(seconds=10)  # the CA makes it every 30 s
 REFUSALS_EVERY: Final = timedelta(seconds=60)
 THEFTS_EVERY: Final = timedelta(seconds=10)
@@ -61,19 +64,13 @@ async def revoke_due(gateway: Gateway) -> bool:
     The list of the moment lacks the last ones: the CA makes it by the clock, and the timer follows.
     """
     due = await gateway.database.run(queue.claim_revocations)
-    done: list[queue.Due] = []
-    failed: MosaicError | None = None
-    for each in due:
-        # a CA that does not answer would hold up the rest past their lease
-        error = failed if isinstance(failed, Retry) else await _revoke(gateway, each)
-        if error is None:
-            done.append(each)
-            continue
-        failed = error
+    errors = await _revoke(gateway, due)
+    done = [each for each in due if each not in errors]
+    for each, error in errors.items():
         await gateway.database.run(queue.postpone, each, error.message)
-    if failed is not None:
-        left = len(due) - len(done)
-        _log.warning("%d serials are not revoked at the CA yet: %s", left, failed)
+    if errors:
+        last = [*errors.values()][-1]
+        _log.warning("%d serials are not revoked at the CA yet: %s", len(errors), last)
     if done:
         await gateway.database.run(queue.record_revoked, done, actor_of("worker"))
         _log.info("revoked at the CA: %d", len(done))
@@ -84,12 +81,31 @@ async def revoke_due(gateway: Gateway) -> bool:
     return False
 
 
-async def _revoke(gateway: Gateway, due: queue.Due) -> MosaicError | None:
-    try:
-        await gateway.ca.revoke(due.serial, f"grant {due.grant} ended or was enrolled again")
-    except MosaicError as error:
-        return error
-    return None
+async def _revoke(gateway: Gateway, due: Sequence[queue.Due]) -> dict[queue.Due, MosaicError]:
+    """Revoke at the CA, some at once; return what failed.
+
+    Once it does not answer, the rest is not tried: each would wait in vain, and past its lease.
+    """
+    slots = asyncio.Semaphore(REVOKED_AT_ONCE)
+    errors: dict[queue.Due, MosaicError] = {}
+    outage: Retry | None = None
+
+    async def revoke(each: queue.Due) -> None:
+        nonlocal outage
+        async with slots:
+            if outage is not None:
+                errors[each] = outage
+                return
+            try:
+                reason = f"grant {each.grant} ended or was enrolled again"
+                await gateway.ca.revoke(each.serial, reason)
+            except MosaicError as error:
+                errors[each] = error
+                if isinstance(error, Retry):
+                    outage = error
+
+    await asyncio.gather(*map(revoke, due))
+    return errors
 
 
 async def recover(gateway: Gateway) -> None:

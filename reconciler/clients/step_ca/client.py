@@ -152,13 +152,7 @@ class CaClient:
             MosaicError: `ca_unavailable` or `ca_refused`.
         """
         provisioner = _required(self._revocations, "revocations")
-        request = {
-            "serial": str(int(serial, 16)),
-            "ott": revoke_ott(provisioner, self._url, _now(), serial),
-            "reasonCode": REASON_CESSATION,
-            "reason": reason,
-            "passive": True,  # step-ca knows no other way
-        }
+        request = revoke_request(provisioner, self._url, serial, reason)
         answer = await self._call("POST", "/1.0/revoke", json=request)
         if answer.status == 200 or (answer.status == 400 and REVOKED_ALREADY in answer.message):
             return
@@ -243,6 +237,19 @@ class CaClient:
             return await self._wire.send(method, path, json=json, limit=limit)
         except (NeverSent, NoAnswer) as error:
             raise _unavailable(str(error)) from error
+
+
+def revoke_request(
+    provisioner: Provisioner, url: str, serial: str, reason: str
+) -> dict[str, str | int]:
+    """Return the document that has step-ca at `url` revoke a serial (hex)."""
+    return {
+        "serial": str(int(serial, 16)),
+        "ott": revoke_ott(provisioner, url, _now(), serial),
+        "reasonCode": REASON_CESSATION,
+        "reason": reason,
+        "passive": True,  # step-ca knows no other way
+    }
 
 
 def _now() -> OttTime:

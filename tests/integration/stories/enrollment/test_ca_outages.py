@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import signal
 import ssl
+import threading
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from reconciler.core.plan.guard import GuardOptions, MaxRemovals
 from reconciler.crypto.keys import private_key_pem
+from reconciler.loops.workers import REVOKED_AT_ONCE
+from reconciler.reconcile import ApplyOptions
 from reconciler.store.audit.moment import state_at
 from tests.support.gateways.enrollee import (
     Enrollee,
     Rows,
+    grant_manifest,
     peer_manifest,
 )
 from tests.support.gateways.workers import crl_serials, parts_of, run_workers_once
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
     from tests.support.gateways.step_ca import Authority
+
+ALL_REMOVED: Final = ApplyOptions(GuardOptions(max_removals=MaxRemovals.parse("100%")))
 
 
 def test_a_ca_that_is_down_costs_no_token(rows: Rows, own_authority: Authority) -> None:
@@ -56,6 +63,46 @@ def test_revocations_wait_for_a_ca_that_is_down(rows: Rows, own_authority: Autho
 
     assert rows.one("SELECT status FROM federation_certificates") == "revoked"
     wait_until(lambda: serial in crl_serials(rows, own_authority), "the list names it")
+
+
+def test_revocations_are_carried_to_the_ca_at_once(rows: Rows, own_authority: Authority) -> None:
+    _end_enrolled_grants(rows, own_authority, 2 * REVOKED_AT_ONCE)
+    assert own_authority.process is not None
+    own_authority.process.send_signal(signal.SIGSTOP)  # its kernel accepts, and nobody answers
+    working = threading.Thread(target=run_workers_once, args=(rows, own_authority))
+    working.start()
+    try:
+        wait_until(lambda: _connections_to(own_authority) == REVOKED_AT_ONCE, "as many wait")
+    finally:
+        own_authority.process.send_signal(signal.SIGCONT)
+        working.join(PATIENCE_S)
+    statuses = "SELECT DISTINCT status FROM federation_certificates"
+    assert [row["status"] for row in rows.rows(statuses)] == ["revoked"]
+
+
+def test_a_ca_that_is_down_postpones_each_revocation(rows: Rows, own_authority: Authority) -> None:
+    _end_enrolled_grants(rows, own_authority, 2 * REVOKED_AT_ONCE)
+    own_authority.stop()
+    run_workers_once(rows, own_authority)
+    due = "SELECT attempts, last_error FROM federation_certificates WHERE status = 'revoking'"
+    postponed = rows.rows(due)
+    assert len(postponed) == 2 * REVOKED_AT_ONCE
+    assert all(row["attempts"] == 1 and row["last_error"] for row in postponed)
+
+
+def _end_enrolled_grants(rows: Rows, ca: Authority, count: int) -> None:
+    names = [f"beta-{number}" for number in range(count)]
+    with parts_of(rows, ca) as running, running.client() as client:
+        rows.apply(peer_manifest(), *map(grant_manifest, names))
+        for name in names:
+            assert Enrollee().enroll(client, rows.invite(name)).status_code == 201
+    rows.apply(peer_manifest(), options=ALL_REMOVED)
+
+
+def _connections_to(ca: Authority) -> int:
+    """Count the connections to the CA (proc(5), net/tcp: 01 is established)."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[2].endswith(f":{ca.port:04X}") and line[3] == "01" for line in lines)
 
 
 def test_what_the_revocation_list_lacks_is_revoked_again(

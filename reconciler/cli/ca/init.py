@@ -49,7 +49,7 @@ ca_options: Final = option_group(
     click.option(
         "--root-key",
         metavar="FILE",
-        help="The folder for the root's key, which holds nothing else.",
+        help="The file for the root's key, in a folder that holds nothing else.",
     ),
     click.option(
         "--seen-as",

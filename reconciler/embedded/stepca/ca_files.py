@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from reconciler.core.issuance.crl_locations import crl_url_at
 from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.crypto.ca_material import CaPlacement, ca_config, new_ca
 from reconciler.embedded.folders import locked
+from reconciler.errors import NeedsEdit
 from reconciler.files import private_folder, write_new
 from reconciler.packaged_files import data_dir
 
@@ -56,6 +58,9 @@ def write_ca(plan: CaPlan) -> bool:
     """Write the files of an authority; return False, and change nothing, where it is complete.
 
     Of two at once the second waits, and finds it complete.
+
+    Raises:
+        NeedsEdit: `config_invalid`: in the place of a file is something else.
     """
     for folder in (plan.folder, plan.root_key.parent, plan.provisioners):
         private_folder(folder)
@@ -68,14 +73,34 @@ def _write(plan: CaPlan, staging: Path) -> bool:
         # left where a run was killed at its very end: it holds the root's key
         shutil.rmtree(staging, ignore_errors=True)
         return False
-    if not (staging / COMPLETE).exists():
+    fresh = not (staging / COMPLETE).exists()
+    if fresh:
         shutil.rmtree(staging, ignore_errors=True)
         _stage(plan, staging)
-    for staged, target in _places(plan, staging):
+    places = _places(plan, staging)
+    for staged, target in places:
+        if not _is_free(target, staged.read_bytes()):
+            if fresh:
+                shutil.rmtree(staging)
+            what = "is a folder" if target.is_dir() else "is not of this authority"
+            raise NeedsEdit(
+                "config_invalid",
+                f"{target} exists already, and {what}",
+                hint="move it, or name another place; if it is of an authority of which a part was"
+                " lost, restore that from its backup",
+            )
+    for staged, target in places:
         target.parent.mkdir(mode=0o700, exist_ok=True)
         write_new(target, staged.read_bytes(), staged.stat().st_mode & 0o777)
     shutil.rmtree(staging)  # it holds the root's key, which may be taken offline
     return True
+
+
+def _is_free(target: Path, content: bytes) -> bool:
+    """Tell whether a file can be put there, or was by a run that was interrupted."""
+    if not os.path.lexists(target):
+        return True
+    return target.is_file() and target.read_bytes() == content
 
 
 def _stage(plan: CaPlan, staging: Path) -> None:

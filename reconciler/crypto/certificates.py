@@ -95,25 +95,26 @@ def _subject_key_id(certificate: x509.Certificate) -> str:
     return extension.value.digest.hex()
 
 
-def pick_pinned_root(unverified_bundle: str, pin: str) -> str:
-    """Return the certificate of the bundle whose fingerprint is the pin.
+def pinned_roots(unverified_bundle: str, pin: str) -> tuple[str, ...]:
+    """Return the certificates of the bundle, first the one whose fingerprint is the pin.
 
     Raises:
-        Refused: `pin_mismatch`: the bundle has no such certificate.
+        Refused: `pin_mismatch`: the bundle has no such certificate, or one that cannot be read.
     """
     try:
-        for pem in split_pem(unverified_bundle):
-            if fingerprint_of(pem) == pin:
-                return pem
+        named = [(fingerprint_of(pem), pem) for pem in split_pem(unverified_bundle)]
     except UNREADABLE:
         raise Refused(
             "pin_mismatch", "the other gateway's roots are not a PEM bundle", hint=_PIN_HINT
         ) from None
-    raise Refused(
-        "pin_mismatch",
-        f"none of the other gateway's roots has the fingerprint {pin}",
-        hint=_PIN_HINT,
-    )
+    pinned = [pem for fingerprint, pem in named if fingerprint == pin]
+    if not pinned:
+        raise Refused(
+            "pin_mismatch",
+            f"none of the other gateway's roots has the fingerprint {pin}",
+            hint=_PIN_HINT,
+        )
+    return (pinned[0], *(pem for fingerprint, pem in named if fingerprint != pin))
 
 
 _PIN_HINT: Final = "nothing was sent; ask the grantor, over a channel you trust, for the invitation"

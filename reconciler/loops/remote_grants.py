@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import MosaicError
-from reconciler.log import about
 from reconciler.loops.jobs import Job, jitter
+from reconciler.loops.outbound import answer_of, each_peer
 from reconciler.renew import refresh_grant
 from reconciler.store.outbound import peers
 
@@ -39,20 +39,19 @@ class RemoteGrants:
         """Ask those that are due; one peer's failure holds up no other's question."""
         now = self.renewer.connector.clock()
         active = await self.renewer.database.run(peers.active_peers)
-        for held in active:
-            if self.next_at.get(held.name, now) <= now:
-                wait = ASK_EVERY * (1 - JITTER + 2 * JITTER * jitter())
-                self.next_at[held.name] = now + wait
-                with about(peer=held.name):
-                    await ask_grant(self.renewer, held)
         for name in self.next_at.keys() - {held.name for held in active}:
             del self.next_at[name]
+        due = [held for held in active if self.next_at.get(held.name, now) <= now]
+        for held in due:
+            wait = ASK_EVERY * (1 - JITTER + 2 * JITTER * jitter())
+            self.next_at[held.name] = now + wait
+        await each_peer(due, lambda held: ask_grant(self.renewer, held))
 
 
 async def ask_grant(renewer: Renewer, held: Outbound) -> None:
     """Ask what has become of a peer's grant, and log what has changed."""
     try:
-        withdrawn = await refresh_grant(renewer, held)
+        withdrawn = await answer_of(refresh_grant(renewer, held))
     except MosaicError as error:
         _log.warning("the other side does not say what its grant is: %s", error)
         return

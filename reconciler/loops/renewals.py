@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.model.backoff import Backoff
 from reconciler.core.telemetry import SILENT, Telemetry
 from reconciler.errors import MosaicError, Retry
-from reconciler.log import about
 from reconciler.loops.jobs import Job
+from reconciler.loops.outbound import answer_of, each_peer
 from reconciler.loops.remote_grants import ask_grant
 from reconciler.renew import is_due, renew
 from reconciler.store.outbound import peers
@@ -40,21 +40,20 @@ class Renewals:
 
     async def renew_due(self) -> None:
         """Renew what is due; one peer's failure holds up no other."""
-        now = self.renewer.connector.clock()
-        for held in await self.renewer.database.run(peers.active_peers):
-            certificate = held.certificate
-            if certificate is None or not is_due(certificate, now):  # (1)
-                self.waiting.pop(held.name, None)
-                continue
-            with about(peer=held.name):
-                await self._attempt(held, now)
+        await each_peer(await self.renewer.database.run(peers.active_peers), self._renew_if_due)
 
-    async def _attempt(self, held: Outbound, now: datetime) -> None:
-        failures, until = self.waiting.get(held.name, (0, now))
-        if now < until:
+    async def _renew_if_due(self, held: Outbound) -> None:
+        now, certificate = self.renewer.connector.clock(), held.certificate
+        if certificate is None or not is_due(certificate, now):  # (1)
+            self.waiting.pop(held.name, None)
             return
+        failures, until = self.waiting.get(held.name, (0, now))
+        if now >= until:
+            await self._attempt(held, failures)
+
+    async def _attempt(self, held: Outbound, failures: int) -> None:
         try:
-            serial = await renew(self.renewer, held)
+            serial = await answer_of(renew(self.renewer, held))
         except MosaicError as error:
             self.telemetry.renewal_failure(held.name, error.code)
             wait = BACKOFF.wait(failures)
@@ -62,9 +61,10 @@ class Renewals:
                 wait = max(wait, error.retry_after)
             # too early by the other clock is no failure of this side
             counted = failures if error.code == "renewal_early" else failures + 1
-            self.waiting[held.name] = (counted, now + wait)
+            self.waiting[held.name] = (counted, self.renewer.connector.clock() + wait)
             _log.warning("not renewed: %s; %s", error, error.hint)
-            await ask_grant(self.renewer, held)  # it may have ended
+            if error.code != "peer_unreachable":
+                await ask_grant(self.renewer, held)  # it may have ended
         else:
             self.waiting.pop(held.name, None)
             _log.info("renewed, certificate %s", serial)

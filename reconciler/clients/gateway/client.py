@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from reconciler.clients.gateway.responses import read_answer, read_failure
-from reconciler.clients.http.channel import DEFAULT_TIMEOUTS, HttpsChannel, Response, wrong_answer
+from reconciler.clients.http.channel import DEFAULT_TIMEOUTS, HttpsChannel, Response
 from reconciler.clients.http.destination import DIRECT, Destination, find, proxy_name
 from reconciler.core.issuance.contract import GrantDocument, IssuedDocument, TokenState
 from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.core.model.ids import DEFAULT_OID_ARC
 from reconciler.core.setting_values import ProxyRules
-from reconciler.crypto.certificates import fingerprint_of, pick_pinned_root, split_pem
+from reconciler.crypto.certificates import pinned_roots
 from reconciler.crypto.csr import digest_of_pem
 from reconciler.crypto.proof import make_proof
 from reconciler.errors import Refused
@@ -102,10 +102,10 @@ class GatewayClient:
         """
         to = await find(base_url, allow_addresses, timeouts, rules)
         async with HttpsChannel(to, _unverified(), timeouts) as first:
-            root = pick_pinned_root(_bundle(await first.send("GET", ROOTS_PATH)), pin)
+            root = pinned_roots(_bundle(await first.send("GET", ROOTS_PATH)), pin)[0]
         async with HttpsChannel(to, _trusting(root), timeouts) as channel:
             client = cls(to, channel, (root,), clock)
-            await client._fetch_roots(root, pin)
+            client.roots = pinned_roots(_bundle(await client._send("GET", "/ca/roots")), pin)
             yield client
 
     async def token_status(self, token: Token) -> TokenState:
@@ -141,14 +141,6 @@ class GatewayClient:
         url = f"{self._to.base_url}{API_PREFIX}{path}"
         fresh = {"jti": secrets.token_urlsafe(16), **claims}
         return make_proof(key, method, url, self._clock(), fresh)
-
-    async def _fetch_roots(self, pinned: str, pin: str) -> None:
-        bundle = _bundle(await self._send("GET", "/ca/roots"))
-        try:
-            others = tuple(pem for pem in split_pem(bundle) if fingerprint_of(pem) != pin)
-        except ValueError:
-            raise wrong_answer("its roots are not a PEM bundle") from None
-        self.roots = (pinned, *others)
 
     async def _send(
         self,

@@ -6,7 +6,7 @@ The certificate and the Host header are those of the name, whatever the address.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -24,7 +24,7 @@ from reconciler.log import current_trace
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from reconciler.clients.http.address_rules import IpAddress
     from reconciler.clients.http.destination import Destination
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 MAX_ANSWER: Final = 256 * 1024  # octets; sixteen certificates, or an answer with a wide scope
 EXCERPT: Final = 4096  # octets of an answer whose body only people read
 EXCERPT_S: Final = 2
+HEADERS: Final = {
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "User-Agent": "mosaic-federation",
+}
 
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL 1.1 to 3.5, of HTTP
 
@@ -61,21 +66,19 @@ class Response:
 class HttpsChannel:
     """Connections to one destination, which `tls` verifies, also through a proxy.
 
-    An async context manager.
+    An async context manager. A client of httpx is not used: it keeps cookies, and reads where a
+    redirect leads, and what a host puts there can make the next request, or this one, a defect.
     """
 
     def __init__(self, to: Destination, tls: ssl.SSLContext, timeouts: Timeouts) -> None:
         self._to, self._limits = to, timeouts
-        self._http = httpx.AsyncClient(
-            transport=_Pinned(to.addresses, tls)
+        self._http: httpx.AsyncBaseTransport = (
+            _Pinned(to.addresses, tls)
             if to.proxy is None
-            else httpx.AsyncHTTPTransport(verify=tls, trust_env=False, proxy=to.proxy),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s),
-            headers={"Accept-Encoding": "identity", "User-Agent": "mosaic-federation"},
-            event_hooks={"request": [_add_traceparent]},
+            else httpx.AsyncHTTPTransport(verify=tls, trust_env=False, proxy=to.proxy)
         )
+        timeout = httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s)
+        self._extensions = {"timeout": timeout.as_dict()}
 
     async def __aenter__(self) -> Self:
         """Return the channel."""
@@ -98,9 +101,7 @@ class HttpsChannel:
         Raises:
             MosaicError: `peer_unreachable`, or `peer_wrong_answer` where it is too long.
         """
-        return await self._bounded(
-            self._exchange(method, f"{self._to.base_url}{path}", headers, json)
-        )
+        return await self._bounded(self._exchange(self._request(method, path, headers, json=json)))
 
     async def post(self, path: str, headers: Mapping[str, str], content: bytes) -> Response:
         """Send octets, and return the answer with the beginning of its body, however it goes on.
@@ -108,7 +109,26 @@ class HttpsChannel:
         Raises:
             MosaicError: `peer_unreachable`.
         """
-        return await self._bounded(self._deliver(f"{self._to.base_url}{path}", headers, content))
+        request = self._request("POST", path, headers, content=content)
+        return await self._bounded(self._deliver(request))
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None,
+        *,
+        content: bytes | None = None,
+        json: Any = None,
+    ) -> httpx.Request:
+        sent = {**HEADERS, **(headers or {})}
+        # the trace of the request that is being served goes on with one that is sent for it
+        if (trace := current_trace()) is not None:
+            sent[TRACEPARENT] = trace.traceparent
+        url = f"{self._to.base_url}{path}"
+        return httpx.Request(
+            method, url, headers=sent, content=content, json=json, extensions=self._extensions
+        )
 
     async def _bounded(self, exchange: Awaitable[Response]) -> Response:
         try:
@@ -121,8 +141,8 @@ class HttpsChannel:
             reason = _reason(error, self._to.proxy)
             raise unreachable(self._to, reason) from None  # its cause holds the request
 
-    async def _deliver(self, url: str, headers: Mapping[str, str], content: bytes) -> Response:
-        async with self._http.stream("POST", url, headers=headers, content=content) as response:
+    async def _deliver(self, request: httpx.Request) -> Response:
+        async with self._response(request) as response:
             body = bytearray()
             # the status alone decides: a body that breaks off or never ends does not change it
             with suppress(TimeoutError, httpx.HTTPError, OSError):
@@ -133,14 +153,8 @@ class HttpsChannel:
                             break
             return Response(response.status_code, response.headers, bytes(body))
 
-    async def _exchange(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        json: Any,
-    ) -> Response:
-        async with self._http.stream(method, url, headers=headers, json=json) as response:
+    async def _exchange(self, request: httpx.Request) -> Response:
+        async with self._response(request) as response:
             try:
                 body = await read_body(response.aiter_raw(), MAX_ANSWER)
             except BodyTooLarge:
@@ -148,12 +162,13 @@ class HttpsChannel:
                 raise wrong_answer(reason) from None
             return Response(response.status_code, response.headers, body)
 
-
-async def _add_traceparent(request: httpx.Request) -> None:
-    """Let the trace of the request that is being served go on with one that is sent for it."""
-    trace = current_trace()
-    if trace is not None:
-        request.headers[TRACEPARENT] = trace.traceparent
+    @asynccontextmanager
+    async def _response(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        response = await self._http.handle_async_request(request)
+        try:
+            yield response
+        finally:
+            await response.aclose()
 
 
 class _Pinned(httpx.AsyncBaseTransport):

@@ -15,9 +15,18 @@ import pytest
 from reconciler.clients.http.address_rules import may_reach
 from reconciler.clients.http.channel import MAX_ANSWER
 from reconciler.crypto.ca_material import new_ca
-from reconciler.crypto.certificates import fingerprint_of
+from reconciler.crypto.certificates import MAX_BUNDLE, fingerprint_of
 from reconciler.errors import Refused, Retry
-from tests.support.gateways.liar import API, DAY, ROOTS, Liar, Response, certificate, lying
+from tests.support.gateways.liar import (
+    API,
+    DAY,
+    ROOTS,
+    Liar,
+    Response,
+    certificate,
+    lying,
+    of_unknown_version,
+)
 from tests.support.gateways.questions import (
     CA,
     ENROLL,
@@ -63,6 +72,14 @@ def test_more_roots_are_taken_over_the_verified_connection_with_the_pinned_one_f
     both = NEXT.root + CA.root
     liar.say(ROOTS, Response(200, both.encode()))
     assert call(liar, connect).roots == (CA.root, NEXT.root)
+
+
+def test_roots_that_cannot_be_read_or_lack_the_pinned_one_are_refused(liar: Liar) -> None:
+    true = Response(200, CA.root.encode())
+    other = "".join(new_ca("Other", datetime.now(UTC)).root for _ in range(MAX_BUNDLE))
+    for bundle in (CA.root + of_unknown_version(CA.root), other):
+        liar.say(ROOTS, true, Response(200, bundle.encode()))
+        assert refusal(liar, connect).code == "pin_mismatch"
 
 
 def test_the_clock_of_the_other_side_is_known(liar: Liar) -> None:
@@ -202,6 +219,23 @@ def test_a_redirect_is_not_followed(liar: Liar, first: bool) -> None:
     assert error.code == "peer_wrong_answer"
     assert "redirect" in error.message
     assert "GET /elsewhere" not in liar.calls()
+
+
+@pytest.mark.parametrize("location", ["javascript:1", "http://[::1"])
+def test_where_a_redirect_leads_is_not_even_read(liar: Liar, location: str) -> None:
+    liar.say(ENROLL, Response(302, headers=(("Location", location),)))
+    error = refusal(liar, enroll)
+    assert error.code == "peer_wrong_answer"
+    assert "redirect" in error.message
+
+
+@pytest.mark.parametrize("cookie", ["a=b; path=/", "a=\xe9; path=/"])
+def test_no_cookie_is_kept(liar: Liar, cookie: str) -> None:
+    roots = Response(200, CA.root.encode(), headers=(("Set-Cookie", cookie),))
+    liar.say(ROOTS, roots)
+    liar.say(STATUS, as_json({"status": "open", "expiresAt": "2030-01-01T00:00:00Z"}))
+    assert call(liar, status).status == "open"
+    assert not any("cookie" in map(str.lower, headers) for _, headers, _ in liar.heard)
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -110,6 +110,13 @@ def certificate(
     )
 
 
+def of_unknown_version(pem: str) -> str:
+    """Return the certificate with a version that no X.509 has, which cannot be read."""
+    der = x509.load_pem_x509_certificate(pem.encode()).public_bytes(serialization.Encoding.DER)
+    v3, v5 = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x04"  # RFC 5280 4.1.2.1
+    return ssl.DER_cert_to_PEM_cert(der.replace(v3, v5, 1))
+
+
 def other_name(oid: str, text: str) -> x509.OtherName:
     """Return an otherName that holds a UTF8String of less than 128 octets (X.690 8.1.3.4)."""
     value = text.encode()

@@ -20,7 +20,7 @@ from reconciler.crypto.ca_material import CaMaterial, new_ca
 from reconciler.crypto.certificates import (
     MAX_BUNDLE,
     fingerprint_of,
-    pick_pinned_root,
+    pinned_roots,
     read_certificate,
     read_crl,
     split_pem,
@@ -227,9 +227,9 @@ def test_a_bundle_is_split_and_has_a_limit() -> None:
             split_pem(wrong)
 
 
-def test_the_pinned_root_is_picked_from_a_bundle() -> None:
+def test_the_pinned_root_is_the_first_of_a_bundle() -> None:
     bundle = OTHER.root + CA.root
-    assert pick_pinned_root(bundle, fingerprint_of(CA.root)) == CA.root
+    assert pinned_roots(bundle, fingerprint_of(CA.root)) == (CA.root, OTHER.root)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_the_pinned_root_is_picked_from_a_bundle() -> None:
 )
 def test_a_bundle_without_the_pinned_root_is_refused(bundle: str) -> None:
     with pytest.raises(Refused) as caught:
-        pick_pinned_root(bundle, fingerprint_of(CA.root))
+        pinned_roots(bundle, fingerprint_of(CA.root))
     assert caught.value.code == "pin_mismatch"
     assert "nothing was sent" in caught.value.hint
 

@@ -273,6 +273,12 @@ def _print_result(
             f"Applied: {summary.create:,} added, {summary.update:,} changed,"
             f" {summary.replace:,} replaced, {summary.revoke:,} removed."
         )
+    if invitations is not None and not invitations:
+        click.echo(
+            "no invitation was made, as no grant was added or replaced;"
+            " for one that is there: mosaic federation grant invite NAME",
+            err=True,
+        )
     for each in invitations or ():
         if "file" in each:
             click.echo(f"invitation of {each['grant']}, until {each['expiresAt']}: {each['file']}")

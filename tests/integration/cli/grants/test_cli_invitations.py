@@ -48,7 +48,10 @@ def test_an_apply_that_invites_prints_each_invitation_once(mosaic: Quick) -> Non
     done = mosaic.ok("apply", "--yes", "--invite")
     assert done.out.count("mosf1_") == 2
     assert done.out.count("shown once") == 2
-    assert "mosf1_" not in mosaic.ok("apply", "--yes", "--invite").out
+    again = mosaic.ok("apply", "--yes", "--invite")
+    assert "mosf1_" not in again.out
+    assert "no invitation was made" in again.err
+    assert "grant invite NAME" in again.err
 
 
 def test_invitations_as_files_are_for_their_owner_alone(mosaic: Quick) -> None:

@@ -25,6 +25,7 @@ from reconciler.loops.workers import keep_refusals, run_workers
 from reconciler.operations.backup.remembered_head import RememberedHead
 from reconciler.operations.gateway import opened_gateway, read_files
 from reconciler.operations.placement import places_of_ca
+from reconciler.store.backup.database_identity import require_same_database
 from reconciler.web.app import make_app
 from reconciler.web.limits import Limits, capacity_of, raise_descriptor_limit
 from reconciler.web.server.certificate import ServerCertificate
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
     from reconciler.core.issuance.crl_locations import CrlLocations
     from reconciler.enroll import Gateway
+    from reconciler.store.backup.database_identity import SeenHead
 
     Task = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -102,11 +104,14 @@ class Endpoint:
                 group.create_task(run_workers(gateway, stop))
                 group.create_task(keep_refusals(gateway, stop))
                 remembered = RememberedHead(self._settings)
-                group.create_task(remembered.watch(stop, gateway.database))
+                group.create_task(remembered.watch(stop, self._look))
                 for other in besides:
                     group.create_task(_run(other, stop))
         except* MosaicError as failed:
             raise failed.exceptions[0] from None
+
+    async def _look(self, seen: SeenHead | None) -> SeenHead | None:
+        return await self._gateway.database.run(require_same_database, seen)
 
     async def _require_alive(self) -> None:
         if self._pool is not None:

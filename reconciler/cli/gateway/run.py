@@ -24,11 +24,14 @@ from reconciler.cli.shared.context import (
 from reconciler.cli.shared.moments import DURATION
 from reconciler.cli.shared.signals import until_signal
 from reconciler.core.plan.guard import GuardOptions
+from reconciler.errors import MosaicError
 from reconciler.loops.checkpoints import checkpointing
 from reconciler.loops.jobs import run_jobs
 from reconciler.loops.run import Loop
 from reconciler.loops.service_status import Work, report_service
 from reconciler.loops.triggers import PASS_EVERY, Triggers
+from reconciler.operations.backup.remembered_head import RememberedHead
+from reconciler.store.backup.database_identity import require_same_database
 from reconciler.store.locks import actor_of
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
     from reconciler.loops.checkpoints import Task
     from reconciler.operations.private import PrivateListener
+    from reconciler.store.backup.database_identity import SeenHead
+    from reconciler.store.db import Database
 
 
 @click.command(help=__doc__)
@@ -83,7 +88,7 @@ def command(
             loop = Loop(database, triggers, actor_of("loop"), limits, signed)
             if private is not None:
                 loop.telemetry = private.metrics
-            tasks = checkpointing(settings, database.source)
+            tasks = (_watching(settings, database), *checkpointing(settings, database.source))
             await _until_signal(loop, pushes, private, tasks)
 
     print_gateway(settings)
@@ -95,17 +100,33 @@ async def _until_signal(
 ) -> None:
     stop = until_signal()
     listening = [pushes.serving(loop.triggers.pushed)] if pushes is not None else []
-    async with asyncio.TaskGroup() as group:
-        for task in (*listening, *tasks):
-            group.create_task(task(stop))
-        if private is not None:
-            group.create_task(
-                private.serve_loop(stop, loop.database.source, loop.require_recent_pass)
-            )
-        group.create_task(run_jobs([loop.expiry()], stop))
-        group.create_task(loop.run(stop))
-        work = Work(loop.database.source, (loop.require_recent_pass,))
-        group.create_task(report_service(stop, loop.passed, work))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for task in (*listening, *tasks):
+                group.create_task(task(stop))
+            if private is not None:
+                group.create_task(
+                    private.serve_loop(stop, loop.database.source, loop.require_recent_pass)
+                )
+            group.create_task(run_jobs([loop.expiry()], stop))
+            group.create_task(loop.run(stop))
+            work = Work(loop.database.source, (loop.require_recent_pass,))
+            group.create_task(report_service(stop, loop.passed, work))
+    except* MosaicError as failed:
+        raise failed.exceptions[0] from None
+
+
+def _watching(settings: Settings, database: Database) -> Task:
+    """Return what ends the process if its database is replaced."""
+
+    def in_transaction(seen: SeenHead | None) -> SeenHead | None:
+        with database.transaction() as tx:
+            return require_same_database(tx, seen)
+
+    async def look(seen: SeenHead | None) -> SeenHead | None:
+        return await asyncio.to_thread(in_transaction, seen)
+
+    return lambda stop: RememberedHead(settings).watch(stop, look)
 
 
 def _listening(settings: Settings) -> AbstractContextManager[PrivateListener | None]:

@@ -22,11 +22,13 @@ from reconciler.store.schema import require_current_in
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from reconciler.config import Settings
-    from reconciler.store.async_database import AsyncDatabase
     from reconciler.store.db import Database
+
+    Look = Callable[[SeenHead | None], Awaitable[SeenHead | None]]
 
 NAME: Final = "audit-head"
 EVERY: Final = timedelta(seconds=5)
@@ -91,14 +93,13 @@ class RememberedHead:
             seen = require_same_database(tx, self.read())
         self.write(seen)
 
-    async def watch(self, stop: asyncio.Event, database: AsyncDatabase) -> None:
-        """Do so until `stop` is set.
+    async def watch(self, stop: asyncio.Event, look: Look) -> None:
+        """Do so until `stop` is set; `look` is `require_same_database` in a transaction.
 
         Raises:
             NeedsEdit: `database_replaced`: the process must end.
         """
         while not stop.is_set():
             with suppress(Retry):  # an outage; others report it
-                seen = await database.run(require_same_database, self.read())
-                self.write(seen)
+                self.write(await look(self.read()))
             await sleep_unless(stop, EVERY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,9 @@ from reconciler.store.connection import probe
 from tests.support.commands.elsewhere import elsewhere
 from tests.support.commands.in_process import Quick
 from tests.support.commands.killed import run_and_kill
+from tests.support.commands.process import COMMAND
+from tests.support.gateways.gateway import Up
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from reconciler.embedded.postgres.server import Cluster
@@ -183,6 +187,32 @@ def test_an_older_database_is_refused_by_what_a_file_remembers(
     mosaic.ok("apply", "--yes")
     mosaic.ok("restore", "--confirm", "--yes")
     mosaic.ok("grant", "list")
+
+
+@pytest.mark.parametrize("which", ["another server", "an older state"])
+def test_a_loop_that_runs_ends_with_78_once_its_database_is_replaced(
+    mosaic: Quick, which: str
+) -> None:
+    """And a record that others append meanwhile is remembered, as by an endpoint."""
+    remembered = mosaic.cwd / "state" / "audit-head"
+    remembered.parent.mkdir()
+    mosaic.variables["MOSAIC_STATE_DIR"] = str(remembered.parent)
+    loop = Up.begin([*COMMAND, "run"], mosaic.cwd, mosaic.environ())
+    try:
+        loop.wait_for("watched by")
+        suspended = Quick(mosaic.cwd, mosaic.variables | {"MOSAIC_STATE_DIR": ""})
+        suspended.ok("grant", "suspend", "one")
+        head = mosaic.rows.one("SELECT seq FROM federation_audit_head")
+        wait_until(lambda: json.loads(remembered.read_text())["seq"] == head, "it is remembered")
+        if which == "another server":
+            mosaic.rows.run("UPDATE federation_control SET system_identifier = '7'")
+        else:
+            later = json.loads(remembered.read_text()) | {"seq": head + 1}
+            remembered.write_text(json.dumps(later))
+        assert loop.process.wait(PATIENCE_S) == 78, loop.output
+    finally:
+        loop.stop()
+    assert "mosaic federation restore --adopt" in loop.output
 
 
 def test_a_restore_that_is_killed_anywhere_is_made_by_the_next_one(

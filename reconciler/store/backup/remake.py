@@ -26,15 +26,17 @@ def remake(tx: Tx, actor: str, later: LaterRecords) -> tuple[str, ...]:
     peers = _live(tx, "federation_peers", "'revoked'", later.peers)
     grants = _live(tx, "federation_grants", "'revoked', 'expired'", later.grants)
     events: list[Event] = []
+    ending.lock_peers(tx, [UUID(key) for key in peers])
+    # before their peers, whose end would leave them without their holds
+    for key, taken in later.grants.items():
+        if key in grants:
+            hold = _hold(tx, actor, taken)
+            events += ending.revoke_grants(tx, [UUID(key)], taken.reason, hold=hold)
     for key, taken in later.peers.items():
         if (name := peers.get(key)) is not None:
             hold, row = _hold(tx, actor, taken), peer_ref(key, name)
             because = f"its peer {name!r} was revoked"
             events += ending.revoke_peer(tx, row, taken.reason, grants_reason=because, hold=hold)
-    for key, taken in later.grants.items():
-        if key in grants:
-            hold = _hold(tx, actor, taken)
-            events += ending.revoke_grants(tx, [UUID(key)], taken.reason, hold=hold)
     suspended = _live(tx, "federation_grants", "'revoked', 'expired'", later.suspended)
     for key, taken in later.suspended.items():
         if (name := suspended.get(key)) is not None:

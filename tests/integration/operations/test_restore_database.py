@@ -106,6 +106,21 @@ def test_holds_and_revocations_of_an_export_are_made_again(
     assert other.statuses()["three"] == "revoked", "the hold keeps it from being created"
 
 
+def test_the_hold_of_a_grant_whose_peer_was_revoked_too_is_made_again(
+    mosaic: Quick, empty_database_url: str
+) -> None:
+    mosaic.ok("backup", "a.backup")
+    mosaic.ok("grant", "revoke", "one", "--reason", "left", "--yes")
+    mosaic.ok("peer", "revoke", "beta", "--yes")
+    (mosaic.cwd / "audit.jsonl").write_text(export(mosaic))
+
+    other = elsewhere(mosaic, empty_database_url)
+    other.ok("restore", "a.backup", "--audit", "audit.jsonl")
+    holds = {name: other.grant(name)["hold"] is not None for name in ("one", "two")}
+    assert holds == {name: mosaic.grant(name)["hold"] is not None for name in holds}
+    assert holds == {"one": True, "two": False}
+
+
 @pytest.mark.parametrize("change", ["gap", "fork", "altered", "no record"])
 def test_an_export_that_does_not_continue_the_backup_is_refused(
     mosaic: Quick, empty_database_url: str, change: str

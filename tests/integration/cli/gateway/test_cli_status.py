@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 from tests.support.database.loop import while_running
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.project.checkout import ROOT
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -70,6 +72,14 @@ def test_before_anything_was_applied_it_says_so_and_every_key_is_there(mosaic: Q
     assert document["drift"] == {"count": 0, "next": None}
     assert document["counts"] == {"peers": {}, "grants": {}, "certificates": {}}
     assert "nothing yet" in mosaic.ok("status").out
+
+
+def test_the_page_names_every_key_of_the_document(mosaic: Quick) -> None:
+    page = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    shown = page.partition("`--output json` has all of this: `{")[2].partition("}`")[0]
+    while (outer := re.sub(r"\[[^][]*\]|\{[^{}]*\}", "", shown)) != shown:  # the innermost first
+        shown = outer
+    assert {key.strip() for key in shown.split(",")} == set(mosaic.document("status"))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from reconciler.clients.gateway.invitation_check import CheckReport, check_invit
 from reconciler.config import require
 from reconciler.core.model.spec import Direction, Kind, PeerSpec
 from reconciler.core.plan.selection import Selection
+from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.join import Joiner, join
@@ -25,6 +26,7 @@ from reconciler.operations.declare import (
     refuse_held_peer,
     source_for_new,
 )
+from reconciler.operations.gateway_files import read_roots
 from reconciler.reconcile import ApplyOptions, apply
 from reconciler.renew import Renewer, refresh_grant
 from reconciler.store.apply.provenance import Provenance
@@ -67,6 +69,7 @@ class PeerAddition:
             Refused: `name_taken`, `state_conflict`, `trust_bypassed`.
             InvalidManifests: those of the source.
         """
+        self._refuse_own()
         recover_source(self.database, setting, options.wait)
         source = source_for_new(setting, "peer add", write=write)
         declared = declared_peer(source, self.name)
@@ -109,6 +112,18 @@ class PeerAddition:
             joiner.connector.connect(invitation.base_url, invitation.pin) as client,
         ):
             return await check_invitation(client, invitation, joiner.connector.clock())
+
+    def _refuse_own(self) -> None:
+        """Raise if the invitation is one of this gateway's: its peer could not use it any more."""
+        bundle = self.settings.ca_root
+        if bundle is None or not bundle.is_file():
+            return
+        if self.invitation.pin in map(fingerprint_of, read_roots(bundle)):
+            raise Refused(
+                "state_conflict",
+                "this gateway has made the invitation itself, for one of its own peers",
+                hint="send it to that peer, whose gateway uses it; nothing was changed",
+            )
 
     def _require_useful_invitation(self) -> None:
         """Raise if the invitation of a new peer is of no use, so that nothing is left behind."""

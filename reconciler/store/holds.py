@@ -66,7 +66,9 @@ def resume_grant(tx: Tx, name: str, actor: str) -> GrantStatus:
         raise Refused(
             "state_conflict",
             f"grant {name!r} has no hold: it is {grant.status}",
-            hint="to change spec.suspended, edit its manifest in git",
+            hint="to create it again, declare it, and apply: `mosaic federation apply`"
+            if grant.status.ended
+            else "to change spec.suspended, edit its manifest in git",
         )
     ending.hold_grant(tx, row["id"], None)
     audit.append(tx, actor, [GrantResumed(grant_ref(row["id"], name), row["hold"])])

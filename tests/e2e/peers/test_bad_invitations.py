@@ -113,6 +113,16 @@ def test_an_invitation_that_is_not_right_does_nothing_at_all(
     assert pair.alpha.sql(status) == "pending"
 
 
+def test_an_invitation_of_the_gateway_itself_is_kept_for_its_peer(
+    pair: Pair, invitation: str
+) -> None:
+    refused = pair.alpha("peer", "add", invitation, "--name", "wrong")
+
+    assert_error(refused, 1, "this gateway has made the invitation itself", "send it to that peer")
+    nothing_done(pair.alpha, "wrong")
+    assert pair.alpha("peer", "add", invitation, "--check").code == 0  # that it can be reached
+
+
 def test_an_invitation_that_has_expired_or_was_replaced_is_told_so(pair: Pair) -> None:
     first = pair.alpha.document("grant", "invite", "unused")["invitation"]["url"]
     second = pair.alpha.document("grant", "invite", "unused", "--token-life", "1s")

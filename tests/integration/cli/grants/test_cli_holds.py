@@ -237,3 +237,13 @@ def test_a_suspension_of_a_grant_that_ended_is_not_lifted_for_the_one_that_follo
     done = mosaic("grant", "resume", "beta-tasks")
     assert done.code == 1
     assert "grant 'beta-tasks' has no hold: it is pending" in done.err
+
+
+def test_resume_of_a_grant_that_git_revoked_says_how_it_is_created_again(mosaic: Quick) -> None:
+    (mosaic.cwd / "manifests" / "tasks.yaml").unlink()
+    mosaic.ok("apply", "--yes")
+    done = mosaic("grant", "resume", "beta-tasks")
+    assert done.code == 1
+    assert "grant 'beta-tasks' has no hold: it is revoked" in done.err
+    assert "declare it, and apply" in done.err
+    assert "spec.suspended" not in done.err

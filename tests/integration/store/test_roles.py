@@ -11,7 +11,11 @@ from reconciler.core.privileges import COMMAND_LINE, OWNER, Role
 from reconciler.store.connection import probe
 from reconciler.store.db import Database
 from reconciler.store.migrate import BECOME_OWNER, engine_transaction, upgrade
-from reconciler.store.roles.catalog import role_differences, roles_are_made
+from reconciler.store.roles.catalog import (
+    differences_if_made,
+    role_differences,
+    roles_are_made,
+)
 from reconciler.store.roles.logins import audit_writers, excess_of_session
 from reconciler.store.roles.making import make_roles, role_statements
 from tests.support.commands.in_process import Quick
@@ -154,6 +158,19 @@ def test_what_was_granted_by_hand_is_told_and_taken_from_the_roles_and_the_publi
         ]
         make_roles(tx)
         assert role_differences(tx) == (mine,)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_right_that_was_revoked_by_hand_is_told(rows: Rows, role: Role) -> None:
+    relation = "authority" if role is Role.AUTHORITY else "audit_log"
+    with session(rows.url, "DEFAULT") as connection:
+        connection.execute(f"REVOKE SELECT ON federation_{relation} FROM {role}")
+    kind = f"table federation_{relation}"
+    with rows.database.transaction() as tx:
+        assert differences_if_made(tx) == (f"{role} lacks SELECT on {kind}",)
+    upgrade(rows.database)
+    with rows.database.transaction() as tx:
+        assert differences_if_made(tx) == ()
 
 
 def test_a_table_and_a_function_that_a_migration_makes_are_open_to_nobody(rows: Rows) -> None:

@@ -9,6 +9,8 @@ from reconciler.errors import MosaicError, NeedsEdit, Refused
 from reconciler.store.row_digests import digest_differences
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.store.db import Database, Tx
 
 # oldest first; a test holds files to it
@@ -17,6 +19,11 @@ MIGRATIONS: Final = (
     *("0012", "0013", "0014", "0015", "0016", "0017", "0018", "0019"),
 )
 HEAD: Final = MIGRATIONS[-1]
+
+
+def _named(names: str) -> frozenset[str]:
+    return frozenset(f"federation_{each}" for each in names.split())
+
 
 EXPECTED_TRIGGERS: Final = frozenset(
     {
@@ -51,6 +58,42 @@ EXPECTED_TRIGGERS: Final = frozenset(
         "federation_control_kept",
         "federation_theft_signals_kept",
     }
+)
+# without those of NOT NULL, which have no names before PostgreSQL 18
+EXPECTED_CONSTRAINTS: Final = _named(
+    """
+    applied_only_row applied_paused applied_pkey applied_revision_fkey
+    audit_archives_first_seq_key audit_archives_hashes audit_archives_pkey audit_archives_range
+    audit_archives_sum audit_head_only_row audit_head_pkey audit_log_hash_key audit_log_hashes
+    audit_log_pkey audit_log_prev_key audit_log_seq certificate_use_certificate_id_fkey
+    certificate_use_once certificate_use_order certificate_use_pkey certificates_fingerprint_key
+    certificates_grant_id_fkey certificates_key certificates_one_authority certificates_pkey
+    certificates_predecessor_id_fkey certificates_revoked_told certificates_serial
+    certificates_serial_key certificates_status certificates_token_id_fkey certificates_whole
+    commits_id commits_pkey conditions_pkey control_only_row control_pkey control_restored
+    crls_pkey enrollment_tokens_grant_id_fkey enrollment_tokens_pkey
+    enrollment_tokens_public_id_key grants_commit grants_end grants_enrolled_told grants_hold_at
+    grants_hold_shape grants_lifetime grants_name_label grants_peer grants_peer_inbound
+    grants_pkey grants_revoked_told grants_scope grants_scope_shape grants_scope_verbs
+    grants_subject grants_suspension hand_changes_pkey keys_grant_id_fkey keys_one_grant
+    keys_pkey keys_spki moves_pkey notice_targets_error notice_targets_given_up
+    notice_targets_lease notice_targets_pkey notices_id_key notices_pkey peers_active_told
+    peers_certificate_whole peers_commit peers_direction_key peers_direction_known peers_hold_at
+    peers_hold_shape peers_https peers_inbound_holds_nothing peers_key_erased peers_key_sealed
+    peers_labels peers_name_label peers_next_of_a_live_outbound peers_next_sealed
+    peers_next_whole peers_outbound_active_whole peers_outbound_endpoint peers_pkey
+    peers_released_of_an_outbound peers_revoked_told peers_withdrawn reconcile_runs_pkey
+    reconcilers_failure reconcilers_pkey reconcilers_problems reconcilers_waiting runs_commit
+    theft_signals_acknowledgement theft_signals_grant_id_fkey theft_signals_pkey
+    theft_signals_record theft_signals_repeats theft_signals_secret theft_signals_seq_key
+    tokens_claim tokens_mac tokens_public_id
+    """
+)
+EXPECTED_UNIQUE_INDEXES: Final = _named(
+    """
+    certificates_one_live_a_token certificates_one_successor grants_held_name grants_live_name
+    peers_held_name peers_live_name tokens_one_usable
+    """
 )
 EXPECTED_FUNCTIONS: Final = (
     "federation_serial(text)",
@@ -147,10 +190,6 @@ def differences(tx: Tx) -> tuple[str, ...]:
     }
     missing = sorted(EXPECTED_TRIGGERS - triggers.keys())
     off = sorted(name for name in EXPECTED_TRIGGERS & triggers.keys() if triggers[name] != "A")
-    loose = tx.rows(
-        "SELECT conname FROM pg_constraint WHERE NOT convalidated"
-        " AND conrelid::regclass::text LIKE 'federation_%' ORDER BY conname"
-    )
     lost = tx.rows(
         "SELECT name FROM unnest(CAST(:names AS text[])) AS name"
         " WHERE to_regprocedure(name) IS NULL",
@@ -161,5 +200,26 @@ def differences(tx: Tx) -> tuple[str, ...]:
         *(f"the function {row['name']} is missing" for row in lost),
         *(f"the trigger {name} is missing" for name in missing),
         *(f"the trigger {name} is disabled" for name in off),
-        *(f"the constraint {row['conname']} is not validated" for row in loose),
+        *_constraint_differences(tx),
     )
+
+
+def _constraint_differences(tx: Tx) -> Iterator[str]:
+    constraints = {
+        row["conname"]: row["convalidated"]
+        for row in tx.rows(
+            "SELECT conname, convalidated FROM pg_constraint"
+            " WHERE conrelid::regclass::text LIKE 'federation_%'"
+        )
+    }
+    unique = tx.rows(
+        "SELECT c.relname AS name FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
+        " WHERE i.indisunique AND i.indisvalid"
+        " AND i.indrelid::regclass::text LIKE 'federation_%'"
+    )
+    for name in sorted(EXPECTED_CONSTRAINTS - constraints.keys()):
+        yield f"the constraint {name} is missing"
+    for name in sorted(name for name, validated in constraints.items() if not validated):
+        yield f"the constraint {name} is not validated"
+    for name in sorted(EXPECTED_UNIQUE_INDEXES - {row["name"] for row in unique}):
+        yield f"the unique index {name} is missing"

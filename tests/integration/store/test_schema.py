@@ -15,7 +15,14 @@ from reconciler.store.db import Database
 from reconciler.store.migrate import alembic_config, engine_transaction, upgrade
 from reconciler.store.roles.catalog import role_differences
 from reconciler.store.roles.making import make_roles
-from reconciler.store.schema import HEAD, MIGRATIONS, differences, require_current
+from reconciler.store.schema import (
+    EXPECTED_CONSTRAINTS,
+    EXPECTED_UNIQUE_INDEXES,
+    HEAD,
+    MIGRATIONS,
+    differences,
+    require_current,
+)
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.waiting import wait_until
 
@@ -152,6 +159,31 @@ def test_a_disabled_trigger_and_a_loose_constraint_are_told(rows: Rows) -> None:
             "the trigger federation_peers_kept is missing",
             "the trigger federation_grants_moves is disabled",
         )
+
+
+def test_a_constraint_and_a_unique_index_that_are_gone_are_told(rows: Rows) -> None:
+    rows.run("ALTER TABLE federation_grants DROP CONSTRAINT federation_grants_suspension")
+    rows.run("DROP INDEX federation_grants_live_name")
+
+    with rows.database.transaction() as tx:
+        assert differences(tx) == (
+            "the constraint federation_grants_suspension is missing",
+            "the unique index federation_grants_live_name is missing",
+        )
+
+
+def test_the_rules_that_are_looked_for_are_those_that_the_migrations_make(rows: Rows) -> None:
+    made = rows.rows(
+        "SELECT conname AS name FROM pg_constraint WHERE contype <> 'n'"
+        " AND conrelid::regclass::text LIKE 'federation_%'"
+    )
+    unique = rows.rows(
+        "SELECT indexrelid::regclass::text AS name FROM pg_index WHERE indisunique"
+        " AND indrelid::regclass::text LIKE 'federation_%'"
+    )
+    constraints = {row["name"] for row in made}
+    assert constraints == EXPECTED_CONSTRAINTS
+    assert {row["name"] for row in unique} - constraints == EXPECTED_UNIQUE_INDEXES
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from reconciler.crypto.plan_seal import (
     with_seal,
 )
 from reconciler.errors import NeedsEdit, Refused
-from reconciler.files import remedy, unwritable, write_output
+from reconciler.files import remedy, unusable, unwritable, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,12 +133,12 @@ def read_plan(path: Path, settings: Settings) -> tuple[SavedPlan, str | None]:
 
     Raises:
         NeedsEdit: `usage`: the file is no saved plan; `config_invalid`: the key cannot be used.
-        Refused: `plan_untrusted`.
+        Refused: `plan_untrusted`; `file_unusable`: it cannot be read.
     """
     try:
         file = path.read_bytes()
-    except OSError:
-        file = b""
+    except OSError as error:
+        raise unusable(path, error, "read") from None
     try:
         sealed = SealedPlan.parse(file)
     except ValueError:

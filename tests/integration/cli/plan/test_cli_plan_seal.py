@@ -54,6 +54,11 @@ def test_no_octet_of_a_saved_plan_can_be_changed(mosaic: Quick, plan: Path) -> N
     assert "wrote g.plan, which changes nothing\n" in mosaic.ok("plan", "--save", "g.plan").err
 
 
+def test_a_file_that_cannot_be_read_is_told_as_that(mosaic: Quick) -> None:
+    done = mosaic("apply", "/proc/self/mem")  # whoever runs the test
+    assert (done.code, "/proc/self/mem cannot be read: Input/output error" in done.err) == (1, True)
+
+
 CHANGES: list[Callable[[Any], Any]] = [
     lambda plan: plan["reading"].update(location="/tmp/elsewhere"),
     lambda plan: plan.update(digest="sha256:" + "0" * 64),

@@ -23,7 +23,7 @@ from reconciler.crypto.client_certificate import verify_client_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
 from reconciler.crypto.seal import seal, unseal
-from reconciler.errors import Refused
+from reconciler.errors import Retry
 from reconciler.store.outbound import peers
 from reconciler.store.outbound.peers import NEXT_KEY, ClientKey, client_key_context
 from reconciler.store.outbound.remote_grant import store_grant
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from reconciler.clients.gateway.client import GatewayConnector
     from reconciler.core.issuance.withdrawal import Withdrawal
+    from reconciler.core.issuance.x509 import SignedLeaf
     from reconciler.crypto.keys import PrivateKey
     from reconciler.crypto.seal import KeyWrapper, SealContext
     from reconciler.store.async_database import AsyncDatabase
@@ -62,7 +63,7 @@ async def renew(renewer: Renewer, peer: Outbound) -> str:
 
     Raises:
         MosaicError: `grant_ended`; `peer_wrong_answer` for a certificate that is not the one asked
-            for, or expires earlier than ours; what `GatewayClient` raises.
+            for; `renewal_early` for one that expires before ours; what `GatewayClient` raises.
     """
     if peer.next_sealed_key is None:
         peer = await _store_next(renewer, peer)  # (2)
@@ -77,18 +78,28 @@ async def renew(renewer: Renewer, peer: Outbound) -> str:
         leaf = verify_client_certificate(
             issued, spki, client.roots, renewer.connector.clock(), renewer.connector.oid_arc
         )  # (4)
-        if leaf.facts.not_after < peer.certificate.not_after:
-            raise Refused(
-                "peer_wrong_answer",
-                "the new certificate expires before the one that it would replace",
-                hint="ask the grantor: the grant may expire soon",
-            )
+        _require_longer(leaf, peer.certificate, renewer.connector.clock())
         sealed = seal(private_key_pem(next_key), place, renewer.keys)
         key = ClientKey(sealed, peer.next_csr_pem, client.roots)
         await renewer.database.run(  # (5)
             peers.store_renewal, peer, key, leaf, issued.grant, renewer.actor
         )
     return leaf.facts.serial
+
+
+def _require_longer(leaf: SignedLeaf, current: HeldCertificate, now: datetime) -> None:
+    """Raise `Retry` for a certificate that expires before the one that it would replace.
+
+    Until when: by then it has expired, and the next one, if it lasts as long, expires no earlier.
+    """
+    new, old = leaf.facts.not_after, current.not_after
+    if new < old:
+        raise Retry(
+            "renewal_early",
+            "the new certificate expires before the one that it would replace",
+            hint="ask the grantor: the grant may expire soon, or certificates last less long now",
+            retry_after=max(new - now, old - new),
+        )
 
 
 async def _store_next(renewer: Renewer, peer: Outbound) -> Outbound:

@@ -183,7 +183,8 @@ def judge_renewal(
 
     `issuances` are those of the grant that are issued or intended, newest first. Returns the
     predecessor with `Approval`; the answer given before, if the same new key asks again; or a
-    denial. One certificate has at most one successor, and none before two thirds of its life.
+    denial. One certificate has at most one successor, and none before two thirds of its life. An
+    answer that was lost, and whose certificate has expired since, is no use: it renews in its turn.
     """
     if not grant.may_sign(now):
         return Denial(gone("grant_ended", "the grant has ended, or ends within a minute"))
@@ -191,12 +192,12 @@ def judge_renewal(
     current = next((each for each in issued if each.spki_sha256 == proof_spki), None)
     if current is None:
         return Denial(proof_invalid(), theft=True)
-    successors = [each for each in issuances if each.predecessor_id == current.id]
-    successor = next((each for each in successors if each in issued), None)
-    if successor is not None:
-        if successor.spki_sha256 == csr_spki and successor.answer is not None:
+    while (successor := _successor_of(current, issued)) is not None:
+        if successor.spki_sha256 != csr_spki or successor.answer is None:
+            return Denial(contested(), theft=True)
+        if successor.not_after is None or now < successor.not_after:
             return IssuanceResponse(successor.answer, successor.serial)
-        return Denial(contested(), theft=True)
+        current = successor
     if current is not issued[0]:
         return Denial(proof_invalid(), theft=True)
     assert current.not_before is not None
@@ -208,12 +209,17 @@ def judge_renewal(
         return Denial(early(due, now))
     if now > current.not_after + RENEWAL_GRACE:
         return Denial(proof_invalid())
-    return _beside_intents(current, csr_spki, successors, now)
+    return _beside_intents(current, csr_spki, issuances, now)
+
+
+def _successor_of(current: IssuanceFacts, issued: Sequence[IssuanceFacts]) -> IssuanceFacts | None:
+    return next((each for each in issued if each.predecessor_id == current.id), None)
 
 
 def _beside_intents(
-    current: IssuanceFacts, csr_spki: str, successors: Sequence[IssuanceFacts], now: datetime
+    current: IssuanceFacts, csr_spki: str, issuances: Sequence[IssuanceFacts], now: datetime
 ) -> tuple[IssuanceFacts, Approval] | Denial:
+    successors = [each for each in issuances if each.predecessor_id == current.id]
     intents = [each for each in successors if each.status is IssuanceStatus.INTENT]
     waiting = next((each for each in intents if each.in_flight(now)), None)
     if waiting is None:

@@ -15,6 +15,7 @@ from reconciler.errors import MosaicError
 from reconciler.loops.renewals import Renewals
 from reconciler.renew import renew
 from reconciler.store.rewrap import FIRST, rewrap_batch, sealed_by_key
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.gateways.grantor import RENEW
 from tests.support.gateways.joiner import AGED, ALPHA_AGED
 
@@ -88,6 +89,51 @@ def test_a_lost_answer_costs_nothing(alpha: Alpha, joined: Beta) -> None:
     joined.renew()
     assert joined.held().csr_pem == result.next_csr_pem, "by the key that was stored"
     assert alpha.rows.one(ISSUED) == 2, "and by the certificate that was signed"
+
+
+def test_an_answer_that_was_lost_until_its_certificate_had_expired_costs_nothing_either(
+    alpha: Alpha, joined: Beta
+) -> None:
+    alpha.trouble.lose = 1
+    with pytest.raises(MosaicError):
+        joined.renew()
+    for _ in range(2):  # this side was down for longer than a certificate lasts
+        alpha.rows.run(ALPHA_AGED)
+
+    joined.renew()
+
+    newest = "SELECT serial FROM federation_certificates ORDER BY created_at DESC LIMIT 1"
+    held = joined.held().certificate
+    assert held is not None
+    assert alpha.rows.one(ISSUED) == 3
+    assert held.serial == alpha.rows.one(newest)
+
+
+def test_a_certificate_that_expires_sooner_is_taken_once_it_would_not(
+    alpha: Alpha, joined: Beta
+) -> None:
+    alpha.rows.apply(peer_manifest(), grant_manifest("beta-tasks", lifetime="1h"))
+    before = joined.held().certificate
+    assert before is not None
+    renewalss: list[Renewals] = []
+    asked = datetime.now(UTC)
+
+    failures, until = pass_once(joined, renewalss).waiting["alpha"]
+
+    assert joined.held().certificate == before
+    assert failures == 0
+    left = before.not_after - asked
+    assert timedelta(hours=2) < left
+    assert left - timedelta(hours=1, minutes=1) < until - asked < left, "until it lasts as long"
+    due_then = "UPDATE {} SET {}not_after = {}not_after - interval '3 hours'"
+    alpha.rows.run(due_then.format("federation_certificates", "", ""))
+    joined.rows.run(due_then.format("federation_peers", "cert_", "cert_"))
+    renewalss[0].waiting["alpha"] = (0, asked)
+    pass_once(joined, renewalss)
+    after = joined.held().certificate
+    assert after is not None
+    assert after.serial != before.serial
+    assert alpha.rows.one(ISSUED) == 3
 
 
 def test_a_failure_is_tried_again_ever_more_seldom(alpha: Alpha, joined: Beta) -> None:

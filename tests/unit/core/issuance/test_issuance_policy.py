@@ -229,6 +229,23 @@ def test_renewal_by_the_same_new_key_gets_the_same_answer() -> None:
     assert by_the_old_key == by_the_new_key == IssuanceResponse("answer 2", "2")
 
 
+def test_a_successor_that_has_expired_before_its_peer_had_it_renews_in_its_turn() -> None:
+    held = issuance(1, IssuanceStatus.ISSUED, not_after=NOW - 3 * HOUR)
+    lost = issuance(
+        2,
+        IssuanceStatus.ISSUED,
+        spki_sha256=THEIRS,
+        predecessor_id=held.id,
+        not_after=NOW - HOUR,
+    )
+    again = issuance(3, IssuanceStatus.ISSUED, spki_sha256=THEIRS, predecessor_id=lost.id)
+
+    assert judge_renewal(GRANT, OURS, THEIRS, (lost, held), NOW) == (lost, Approval())
+    answered = judge_renewal(GRANT, OURS, THEIRS, (again, lost, held), NOW)
+    assert answered == IssuanceResponse("answer 3", "3")
+    assert code(judge_renewal(GRANT, OURS, "c" * 64, (lost, held), NOW)) == "renewal_contested"
+
+
 def test_renewal_by_a_second_key_is_contested_and_a_theft_signal() -> None:
     held = issuance(1, IssuanceStatus.ISSUED)
     after = issuance(2, IssuanceStatus.ISSUED, spki_sha256=THEIRS, predecessor_id=held.id)

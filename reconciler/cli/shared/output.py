@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 
 FIT: Final = Fit(
-    names=("NAME", "GRANT", "PEER", "ID", "SEQ", "OF"),
+    names=("NAME", "GRANT", "PEER", "ID", "SEQ", "OF", "WHAT", "KIND"),
     times=("AT", "EXPIRES", "CERTIFICATE EXPIRES"),
     least=("DATA", "ENDPOINT", "HELD", "DIRECTION", "CERTIFICATE EXPIRES", "SUBJECT"),
 )

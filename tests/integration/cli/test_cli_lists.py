@@ -77,6 +77,15 @@ def test_wide_has_more_columns_and_leaves_none_out(mosaic: Quick) -> None:
     assert "manifests/acme.yaml" in wide or "acme.yaml:" in wide
 
 
+@pytest.mark.parametrize("command", [("history",), ("audit", "list")])
+def test_a_narrow_list_of_records_still_says_what_happened(
+    mosaic: Quick, command: tuple[str, ...]
+) -> None:
+    table = mosaic.ok(*command, COLUMNS="40").out
+    assert max(map(len, table.splitlines())) <= 40
+    assert "grant.created" in table
+
+
 def test_a_peer_with_many_grants_has_the_first_in_its_row_and_the_number_of_the_others(
     mosaic: Quick,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import psycopg
 from psycopg import pq, sql
 
+from reconciler.core.model.text import printable
 from reconciler.errors import Retry
 
 CONNECT_S = 2
@@ -79,8 +80,12 @@ def ensure_database(admin_url: str, name: str, template: str = "template1") -> N
         with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_S) as connection:
             _ensure(connection, name, template)
     except psycopg.Error as error:
-        reason = error.sqlstate or "no connection"
-        raise Retry("database_unavailable", f"{name} cannot be made: {reason}") from None
+        reason = error.diag.message_primary or str(error).strip().partition("\n")[0]
+        raise Retry(
+            "database_unavailable",
+            f"the database {name} cannot be made: {printable(reason, 500)}",
+            hint="run the command again once that is corrected; the server's log says more",
+        ) from None
 
 
 def _ensure(connection: psycopg.Connection, name: str, template: str) -> None:

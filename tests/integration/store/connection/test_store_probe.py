@@ -5,6 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
+from reconciler.errors import Retry
 from reconciler.store.connection import probe
 
 if TYPE_CHECKING:
@@ -22,3 +25,10 @@ def test_many_that_make_one_database_at_once_all_find_it_made(server: Cluster) -
             each.result()
 
     assert probe.answers(server.url("raced"))
+
+
+def test_why_a_database_cannot_be_made_is_told_in_the_servers_words(server: Cluster) -> None:
+    with pytest.raises(Retry, match='template database "missing" does not exist') as caught:
+        probe.ensure_database(server.url("postgres"), "unmade", "missing")
+    assert "unmade" in caught.value.message
+    assert caught.value.hint

@@ -82,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     # whatever umask was inherited: the owner can read new files, and nobody else can change them
     os.umask((os.umask(0o077) & 0o077) | 0o002)
     open_streams()
+    # else pydantic looks through all that is installed, and lets it see what manifests say
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.exit(run(arguments))
 

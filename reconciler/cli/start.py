@@ -19,8 +19,6 @@ def main() -> None:
     text = _help(sys.argv[1:])
     if text is not None and _written(text.encode()):
         return
-    # else pydantic looks through all that is installed, and lets it see what manifests say
-    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     try:
         from reconciler.cli.main import main as run
 

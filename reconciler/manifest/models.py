@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
-from pydantic.plugin import _loader
 from pydantic_core import PydanticCustomError
 
 from reconciler.core.model.scope import MAX_ROWS_LIMIT, RESOURCE_TYPES
@@ -30,9 +29,6 @@ from reconciler.manifest.patterns import (
     LIFETIME_PATTERN,
     TEXT_PATTERN,
 )
-
-# else it would search every installed package for plugins, which see what manifests say
-_loader._plugins = {}  # noqa: SLF001 - there is no public name but a variable, which others inherit
 
 API_VERSION: Final = "federation.mosaicstack.dev/v1"
 

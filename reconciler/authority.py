@@ -49,7 +49,6 @@ class Authority:
         self._rows = store.AuthorityRows(self._reader)
         self._database = AsyncDatabase(database, self._name, pool_size=1)
         self._uses = UseRecord()
-        self._stop = asyncio.Event()
         self._recording: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -59,10 +58,9 @@ class Authority:
 
     async def __aexit__(self, *_: object) -> None:
         """Record the last use, and close every connection."""
-        self._stop.set()
         if self._recording is not None:
-            await asyncio.wait({self._recording}, timeout=LAST_RECORD_S)
             self._recording.cancel()
+            await asyncio.wait({self._recording}, timeout=LAST_RECORD_S)
         await self.close()
 
     async def check(
@@ -114,7 +112,7 @@ class Authority:
             return
         try:
             await self._database.run(store.record_use, uses)
-        except MosaicError:
+        except BaseException:  # cancelled, too
             self._uses.put_back(uses)
             raise
 
@@ -124,16 +122,16 @@ class Authority:
             async with asyncio.timeout(LAST_RECORD_S):
                 await self.record_use()
         except (MosaicError, TimeoutError) as error:
-            _log.warning("the last use of certificates is not recorded: %s", error)
+            reason = str(error) or f"no answer within {LAST_RECORD_S:g} s"
+            _log.warning("the last use of certificates is not recorded: %s", reason)
         await self._reader.close()
         with suppress(MosaicError):
             await self._database.close()
 
     async def _record_repeatedly(self) -> None:
         trouble = ""
-        while not self._stop.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), RECORD_EVERY_S)
+        while True:
+            await asyncio.sleep(RECORD_EVERY_S)
             try:
                 await self.record_use()
                 trouble = ""

@@ -103,6 +103,17 @@ def test_what_cannot_be_written_is_written_the_next_time(mosaic: Quick) -> None:
     assert use(mosaic, "used")[0]["count"] == 2
 
 
+def test_use_that_is_not_recorded_at_the_end_is_told(
+    mosaic: Quick, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = certify(mosaic.rows, "used")
+    with mosaic.rows.database.transaction() as tx:
+        tx.run("LOCK TABLE federation_certificate_use IN SHARE MODE")
+        assert asyncio.run(ask(mosaic.rows.url, certificate.der)) == [True]
+    assert "the last use of certificates is not recorded: no answer within 2 s" in caplog.text
+    assert use(mosaic, "used") == [None]
+
+
 def asking_role(rows: Rows, password: str) -> str:
     """Make a role that may ask and nothing else; return its URL."""
     role = f"asker_{rows.one('SELECT current_database()')}"

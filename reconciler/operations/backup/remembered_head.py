@@ -7,6 +7,7 @@ was revoked since would hold again. A restore of ours raises the epoch, and is n
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "audit-head"
 EVERY: Final = timedelta(seconds=5)
+
+_log = logging.getLogger(__name__)
 
 
 class RememberedHead:
@@ -70,16 +73,18 @@ class RememberedHead:
             raise invalid(str(self._path), reason, hint) from None
 
     def write(self, seen: SeenHead | None) -> None:
-        """Remember a record, if it is newer than what is remembered."""
+        """Remember a record, if it is newer than what is remembered.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         if self._path is None or seen is None or seen == self._known:
             return
         before = self.read()
-        self._known = seen
-        if before is not None and (before.epoch, before.head.seq) >= (seen.epoch, seen.head.seq):
-            return
-        document = {"epoch": seen.epoch, "seq": seen.head.seq, "hash": seen.head.hash.hex()}
-        with suppress(OSError):  # who may only read the folder does not remember
+        if before is None or (before.epoch, before.head.seq) < (seen.epoch, seen.head.seq):
+            document = {"epoch": seen.epoch, "seq": seen.head.seq, "hash": seen.head.hash.hex()}
             replace_file(self._path, f"{canonical_json(document)}\n".encode(), 0o600)
+        self._known = seen
 
     def require(self, database: Database) -> None:
         """Check the schema, and that the database is the one of before; remember its newest record.
@@ -91,15 +96,29 @@ class RememberedHead:
         with database.transaction() as tx:
             require_current_in(tx)
             seen = require_same_database(tx, self.read())
-        self.write(seen)
+        with suppress(OSError):  # who may only read the folder does not remember
+            self.write(seen)
 
     async def watch(self, stop: asyncio.Event, look: Look) -> None:
         """Do so until `stop` is set; `look` is `require_same_database` in a transaction.
 
+        A file that cannot be written is a warning.
+
         Raises:
             NeedsEdit: `database_replaced`: the process must end.
         """
+        trouble = ""
         while not stop.is_set():
             with suppress(Retry):  # an outage; others report it
-                self.write(await look(self.read()))
+                seen = await look(self.read())
+                before, trouble = trouble, self._failure_to_write(seen)
+                if trouble and trouble != before:  # once as long as it stays
+                    _log.warning("%s; a database that is replaced is not noticed", trouble)
             await sleep_unless(stop, EVERY)
+
+    def _failure_to_write(self, seen: SeenHead | None) -> str:
+        try:
+            self.write(seen)
+        except OSError as error:
+            return f"{self._path} cannot be written: {error.strerror}"
+        return ""

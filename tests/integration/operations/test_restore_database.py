@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.authority import Authority
+from reconciler.config import Settings
 from reconciler.errors import Retry
+from reconciler.operations.backup import remembered_head
+from reconciler.store.async_database import AsyncDatabase
+from reconciler.store.backup.database_identity import require_same_database
 from reconciler.store.connection import probe
 from tests.support.commands.elsewhere import elsewhere
 from tests.support.commands.in_process import Quick
@@ -20,6 +25,7 @@ from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from reconciler.embedded.postgres.server import Cluster
+    from reconciler.store.backup.database_identity import SeenHead
 
 
 def export(mosaic: Quick) -> str:
@@ -228,6 +234,32 @@ def test_a_loop_that_runs_ends_with_78_once_its_database_is_replaced(
     finally:
         loop.stop()
     assert "mosaic federation restore --adopt" in loop.output
+
+
+def test_a_gateway_that_cannot_remember_warns_once_and_remembers_as_soon_as_it_can(
+    mosaic: Quick, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = mosaic.cwd / "state"
+    monkeypatch.setattr(remembered_head, "EVERY", timedelta(milliseconds=20))
+
+    async def watch() -> None:
+        database, stop = AsyncDatabase(mosaic.rows.url, "tests", pool_size=1), asyncio.Event()
+        head = remembered_head.RememberedHead(Settings(state_dir=state))
+
+        async def look(seen: SeenHead | None) -> SeenHead | None:
+            return await database.run(require_same_database, seen)
+
+        watching = asyncio.create_task(head.watch(stop, look))
+        await asyncio.to_thread(wait_until, lambda: caplog.messages, "it warns")
+        state.mkdir()
+        await asyncio.to_thread(wait_until, (state / "audit-head").exists, "it remembers")
+        stop.set()
+        await watching
+        await database.close()
+
+    asyncio.run(watch())
+    (warning,) = caplog.messages
+    assert "audit-head cannot be written: No such file or directory" in warning
 
 
 def test_a_restore_that_is_killed_anywhere_is_made_by_the_next_one(

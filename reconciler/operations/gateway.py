@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from reconciler.clients.gateway.client import GatewayConnector
 from reconciler.clients.step_ca.client import CaClient
 from reconciler.config import require
-from reconciler.core.model.backoff import Backoff
 from reconciler.crypto.ca_material import GATEWAY, PEERS, REVOCATIONS
 from reconciler.crypto.keyring import FileKeyring, KeyringFolder
 from reconciler.crypto.ott import Provisioner
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from reconciler.store.connection.conninfo import ConninfoSource
 
 MOVE_EVERY: Final = timedelta(hours=1)
-CA_BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(seconds=30))
 
 _log = logging.getLogger(__name__)
 

@@ -104,7 +104,7 @@ def run_git(
     bounds: Bounds = READING,
     content: bytes | None = None,
 ) -> ProcessResult:
-    """Run git hardened, in `cwd`; return how it result.
+    """Run git hardened, in `cwd`; return what came of it.
 
     Raises:
         NeedsEdit: `source_unreadable`: there is no git, it is too old, or it prints too much.

@@ -95,7 +95,7 @@ def records_before(tx: Tx, before: int | datetime) -> RecordRange:
 
 
 def require_unchanged(tx: Tx, selection: RecordRange) -> None:
-    """Raise where others have archived records since these were selection.
+    """Raise where others have archived records since these were selected.
 
     Raises:
         Refused: `state_conflict`.

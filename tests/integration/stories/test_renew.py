@@ -115,10 +115,10 @@ def test_a_certificate_that_expires_sooner_is_taken_once_it_would_not(
     alpha.rows.apply(peer_manifest(), grant_manifest("beta-tasks", lifetime="1h"))
     before = joined.held().certificate
     assert before is not None
-    renewalss: list[Renewals] = []
+    seen: list[Renewals] = []
     asked = datetime.now(UTC)
 
-    failures, until = pass_once(joined, renewalss).waiting["alpha"]
+    failures, until = pass_once(joined, seen).waiting["alpha"]
 
     assert joined.held().certificate == before
     assert failures == 0
@@ -128,8 +128,8 @@ def test_a_certificate_that_expires_sooner_is_taken_once_it_would_not(
     due_then = "UPDATE {} SET {}not_after = {}not_after - interval '3 hours'"
     alpha.rows.run(due_then.format("federation_certificates", "", ""))
     joined.rows.run(due_then.format("federation_peers", "cert_", "cert_"))
-    renewalss[0].waiting["alpha"] = (0, asked)
-    pass_once(joined, renewalss)
+    seen[0].waiting["alpha"] = (0, asked)
+    pass_once(joined, seen)
     after = joined.held().certificate
     assert after is not None
     assert after.serial != before.serial
@@ -138,17 +138,17 @@ def test_a_certificate_that_expires_sooner_is_taken_once_it_would_not(
 
 def test_a_failure_is_tried_again_ever_more_seldom(alpha: Alpha, joined: Beta) -> None:
     alpha.trouble.refuse = 2
-    renewalss: list[Renewals] = []
-    pass_once(joined, renewalss)
-    pass_once(joined, renewalss)  # it waits
+    seen: list[Renewals] = []
+    pass_once(joined, seen)
+    pass_once(joined, seen)  # it waits
     assert alpha.trouble.refuse == 1
-    failures, until = renewalss[0].waiting["alpha"]
+    failures, until = seen[0].waiting["alpha"]
     assert failures == 1
     assert until > datetime.now(UTC)
 
-    renewalss[0].waiting["alpha"] = (5, datetime.now(UTC) - timedelta(seconds=1))
-    pass_once(joined, renewalss)
-    assert renewalss[0].waiting["alpha"][1] > datetime.now(UTC) + timedelta(minutes=10)
+    seen[0].waiting["alpha"] = (5, datetime.now(UTC) - timedelta(seconds=1))
+    pass_once(joined, seen)
+    assert seen[0].waiting["alpha"][1] > datetime.now(UTC) + timedelta(minutes=10)
 
 
 def test_a_renewal_that_is_too_early_over_there_waits_as_long_as_it_says(

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Final
 from reconciler.clients.gateway.invitation_check import explain_used, require_clock
 from reconciler.core.model.origin import address_of
 from reconciler.core.model.times import rfc3339
-from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.client_certificate import verify_client_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key, load_private_key, private_key_pem, spki_sha256
@@ -80,7 +79,7 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
         enrollment = _Enrollment(joiner, client, invitation, until_s)
         require_clock(client, joiner.connector.clock())
         key, issued = await enrollment.earlier(peer)  # (2)
-        if key is not None and issued is not None and _holds(peer, key, issued):
+        if issued is not None and _holds(peer, issued):
             await enrollment.refuse_unless_spent(peer)
             return peer
         if issued is None:
@@ -201,13 +200,10 @@ def _open(joiner: Joiner, peer: Outbound, sealed: bytes) -> PrivateKey:
     return load_private_key(unseal(sealed, client_key_context(peer.id), joiner.keys))
 
 
-def _holds(peer: Outbound, key: PrivateKey, issued: IssuedDocument) -> bool:
-    """Tell whether the row has this certificate, or one of the same key that expires no earlier."""
+def _holds(peer: Outbound, issued: IssuedDocument) -> bool:
+    """Tell whether the row has this certificate, or one of its key that expires no earlier."""
     current = peer.certificate
-    if current is None or issued.not_after > current.not_after:
-        return False
-    # the key may be a newer one: it is stored before the certificate that takes the old one's place
-    return read_certificate(current.pem).spki_sha256 == spki_sha256(key.public_key())
+    return current is not None and issued.not_after <= current.not_after and peer.has_pair
 
 
 def _check_host(peer: Outbound, invitation: Invitation) -> None:

@@ -38,9 +38,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Attempts:
-    """What was last written for a peer, how often it failed since, and when it is due again."""
+    """What was last tried for a peer, how often it failed since, and when it is due again."""
 
-    written: UsablePeer | None = None
+    tried: UsablePeer | None = None
     failures: int = 0
     due_at: datetime = _BEGINNING
 
@@ -65,8 +65,7 @@ class Credentials:
         now = datetime.now(UTC)
         for peer in usable:
             attempts = self.attempts.setdefault(peer.name, _Attempts())
-            changed = attempts.failures == 0 and attempts.written != peer
-            if changed or now >= attempts.due_at:
+            if attempts.tried != peer or now >= attempts.due_at:
                 with about(peer=peer.name):
                     await self._release(peer, attempts, now)
         await self._remove_others({peer.name for peer in usable})
@@ -80,8 +79,10 @@ class Credentials:
             released, error = None, failure.message
         if released is not None and released.changed:
             _log.info("wrote its credential to %s", self.folder / peer.name)
+        if attempts.tried != peer:
+            attempts.tried, attempts.failures = peer, 0
         if error is None:
-            attempts.written, attempts.failures, attempts.due_at = peer, 0, now + REPAIR_EVERY
+            attempts.failures, attempts.due_at = 0, now + REPAIR_EVERY
         else:
             attempts.due_at = now + BACKOFF.wait(attempts.failures)
             attempts.failures += 1

@@ -20,7 +20,8 @@ from reconciler.core.audit.event_base import RowRef, peer_ref
 from reconciler.core.issuance.withdrawal import Withdrawal
 from reconciler.core.model.ids import PeerId
 from reconciler.core.model.states import PeerStatus
-from reconciler.crypto.certificates import split_pem
+from reconciler.crypto.certificates import read_certificate, split_pem
+from reconciler.crypto.csr import parse_csr
 from reconciler.crypto.seal import SealContext
 from reconciler.errors import Refused
 from reconciler.store.audit import log as audit
@@ -72,6 +73,14 @@ class Outbound:
     certificate: HeldCertificate | None = None
     grant: dict[str, Any] | None = None
     withdrawn: Withdrawal | None = None
+
+    @property
+    def has_pair(self) -> bool:
+        """Whether the certificate is of the stored key, which may be waiting for one of its own."""
+        if self.certificate is None or self.csr_pem is None:
+            return False
+        certified = read_certificate(self.certificate.pem).spki_sha256
+        return parse_csr(self.csr_pem).facts.spki_sha256 == certified
 
 
 NEXT_KEY: Final = "next_client_key_pem"  # the column

@@ -67,9 +67,16 @@ def usable_peer(tx: Tx, name: str) -> Outbound:
     """Return the outbound peer of the name, whose credential can be used.
 
     Raises:
-        Refused: `name_unknown`; `state_conflict`: there is no certificate, or the grant has ended.
+        Refused: `name_unknown`; `state_conflict`: there is no certificate, or it is of an earlier
+            key, or the grant has ended.
     """
     peer = peers.certified(tx, name)
+    if not peer.has_pair:
+        raise Refused(
+            "state_conflict",
+            f"the certificate of the peer {name!r} is of an earlier key: it is being enrolled",
+            hint=f"finish that: `mosaic federation peer add INVITATION --name {name}`",
+        )
     if peer.withdrawn is not None and peer.withdrawn.what is WithdrawalKind.ENDED:
         raise Refused(
             "state_conflict",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from ruamel.yaml import YAML
 from reconciler.credentials.folder import locked_folder
 from reconciler.errors import MosaicError
 from tests.support.commands.killed import run_and_kill
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from tests.support.gateways.holder import Holder
@@ -178,6 +180,34 @@ def test_the_job_keeps_a_folder_for_each_peer(holder: Holder) -> None:
     holder.shell.ok("peer", "show", "alpha", "--refresh")
     holder.keep(job)
     assert list(holder.kept.iterdir()) == []
+
+
+def test_a_key_is_never_released_beside_the_certificate_of_an_earlier_one(holder: Holder) -> None:
+    """Its grant was replaced over there, and the CA is down while it enrolls under the new one."""
+    holder.release()
+    job = holder.keep()
+    first = holder.serial()
+    other = grant_manifest("beta-tasks", subject="someone-else")
+    holder.alpha.rows.apply(peer_manifest(), other)
+    holder.alpha.trouble.refuse = 99
+    invitation = holder.alpha.invitation()
+    holder.beta.refused(invitation, patience=timedelta())
+
+    refused = holder.release("--output", "json")
+    assert (refused.code, refused.error["code"]) == (1, "state_conflict")
+    assert "of an earlier key" in refused.error["message"]
+    job.attempts["alpha"].due_at -= timedelta(hours=1)
+    holder.keep(job)
+    assert holder.serial() == first
+    assert holder.serial(holder.kept / "alpha") == first
+    assert job.attempts["alpha"].failures == 1
+
+    holder.alpha.trouble.refuse = 0
+    holder.beta.join(invitation)
+    holder.keep(job)
+    second = holder.beta.held().certificate
+    assert second is not None
+    assert holder.serial(holder.kept / "alpha") == second.serial, "at once, though it had failed"
 
 
 def test_the_job_removes_the_folder_of_a_peer_that_is_revoked(holder: Holder) -> None:

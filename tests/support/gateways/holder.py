@@ -41,9 +41,10 @@ class Holder:
         records = self.beta.rows.audited("credential.released")
         return [json.loads(each["body"])["data"] for each in records]
 
-    def serial(self) -> str:
+    def serial(self, folder: Path | None = None) -> str:
         """The serial in the folder, whose key belongs to it."""
-        generation = self.folder / (self.folder / "..data").readlink()
+        folder = folder or self.folder
+        generation = folder / (folder / "..data").readlink()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_cert_chain(generation / "tls.crt", generation / "tls.key")
         return read_certificate(split_pem((generation / "tls.crt").read_text())[0]).serial

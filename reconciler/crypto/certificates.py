@@ -79,6 +79,12 @@ def certificate_identity(der: bytes) -> CertificateIdentity:
     return CertificateIdentity(format(serial, "x"), f"sha256:{hashlib.sha256(der).hexdigest()}")
 
 
+def plain_pem(pem: str) -> str:
+    """Return the first certificate of a text as PEM that ends with a newline, and nothing else."""
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
 def fingerprint_of(pem: str) -> str:
     """Return `sha256:<hex>` of a certificate's DER."""
     der = x509.load_pem_x509_certificate(pem.encode()).public_bytes(serialization.Encoding.DER)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.issuance.x509 import GrantIdentity, SignedLeaf, check_enrolled
 from reconciler.core.model.text import printable
-from reconciler.crypto.certificates import read_certificate, verify_chain
+from reconciler.crypto.certificates import plain_pem, read_certificate, verify_chain
 from reconciler.errors import MosaicError, Refused
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def verify_client_certificate(
 
     (1) it chains to one of the roots, and is valid at that moment;
     (2) it carries the answer's grant and subject user, our key, and our usage, and nothing else;
-    (3) the answer states the same facts as the certificate itself.
+    (3) the answer states the same facts as the certificate itself;
+    (4) what else stands in its texts is left out: files are made of them, one after the other.
 
     `oid_arc` is the arc that is expected. Another one is as good where the certificate has exactly
     two otherNames, `<arc>.1` and `<arc>.2`: each operator has an arc of its own.
@@ -45,7 +46,8 @@ def verify_client_certificate(
             f"the certificate is not the one that was requested: {printable(str(error), 300)}",
             hint="it is not used; report this message to the grantor",
         ) from None
-    return SignedLeaf(issued.certificate, issued.chain, facts)
+    chain = tuple(map(plain_pem, issued.chain))
+    return SignedLeaf(plain_pem(issued.certificate), chain, facts)  # (4)
 
 
 def _arc_of(facts: CertificateFacts, expected: str) -> str:

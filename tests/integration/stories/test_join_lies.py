@@ -146,6 +146,34 @@ def test_a_certificate_that_was_not_asked_for_is_not_kept(
     assert held.sealed_key is not None
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (CA.root.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), ""),
+        ("", "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n"),
+        ("", "no line ends here"),
+    ],
+)
+def test_what_stands_beside_a_certificate_is_not_kept(
+    liar: Liar, beta: Beta, before: str, after: str
+) -> None:
+    """Such a text, written to a file, keeps a program that reads it from starting."""
+    sent: list[str] = []
+
+    def beside(csr: bytes) -> Response:
+        document = json.loads(issued(csr).body)
+        sent.append(document["certificate"] + CA.intermediate)
+        pems = document["certificate"], *document["chain"]
+        certificate, *chain = (f"{before}{pem.rstrip()}\n{after}" for pem in pems)
+        answer = document | {"certificate": certificate, "chain": chain}
+        return Response(201, json.dumps(answer).encode())
+
+    liar.say(ENROLL, beside)
+    beta.join(invitation(liar))
+    stored = beta.rows.one("SELECT cert_pem || cert_chain_pem FROM federation_peers")
+    assert stored == sent[0]
+
+
 def test_an_older_certificate_never_takes_the_place_of_a_later_one(liar: Liar, beta: Beta) -> None:
     sent: list[bytes] = []
 

@@ -45,13 +45,17 @@ class Notices:
     sender: NoticeSender
     targets: Sequence[Target]
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Send until `stop`, which a request under way does not hold up.
+    async def begin(self) -> None:
+        """Note which targets there are, before `run`.
 
-        A target that was disabled is tried again: a person may have written another URL.
+        One that was disabled is tried again: a person may have written another URL.
         """
+        await self.register()
         for target in self.targets:
             await self.database.run(store.enable, target.name)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop`, which a request under way does not hold up."""
         jobs = [
             Job(f"notices to {target.name}", SEND_EVERY, partial(self.send_next, target, stop))
             for target in self.targets

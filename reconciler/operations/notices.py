@@ -43,6 +43,6 @@ async def sending_notices(
 ) -> tuple[Callable[[asyncio.Event], Awaitable[None]], ...]:
     """Return what sends notices and what watches, once the targets are known in the database."""
     notices = Notices(database, sender_of(settings), targets)
-    await notices.register()
+    await notices.begin()
     watch = Conditions(database, actor_of("worker")).jobs()
     return notices.run, lambda stop: run_jobs(watch, stop)

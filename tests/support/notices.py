@@ -49,7 +49,7 @@ def sending(url: str, *targets: Target) -> Iterator[None]:
         database = AsyncDatabase(url, "test notices", pool_size=4)
         notices = Notices(database, NoticeSender(LOOPBACK), targets)
         try:
-            await notices.register()
+            await notices.begin()
             hand_over((asyncio.get_running_loop(), stop))
             await notices.run(stop)
         finally:

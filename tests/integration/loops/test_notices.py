@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -11,13 +12,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.clients.http.connections import Timeouts
+from reconciler.clients.notices import NoticeSender
 from reconciler.core.audit.events import ReconcilerPaused
 from reconciler.core.model.backoff import Backoff
+from reconciler.core.setting_values import LOOPBACK
+from reconciler.loops.notices import Notices
 from reconciler.store import ending
+from reconciler.store.async_database import AsyncDatabase
 from reconciler.store.audit import log as audit
 from reconciler.store.notices import targets as store
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.notices import KEY, json_target, sending
+from tests.support.ports import free_port
 from tests.support.services.receiver import Receiver, receiver
 from tests.support.waiting import wait_until
 
@@ -170,6 +176,22 @@ def test_a_dead_target_holds_up_no_other(rows: Rows, target: Receiver, tmp_path:
         wait_until(lambda: len(target.received) == 2, "both notices")
     assert state(rows, "dead").queue == 2
     assert "cannot be reached" in str(state(rows, "dead").last_error)
+
+
+def test_a_database_that_is_away_at_the_start_does_not_end_the_sender(
+    caplog: pytest.LogCaptureFixture, target: Receiver, tmp_path: Path
+) -> None:
+    nowhere = AsyncDatabase(f"postgresql://127.0.0.1:{free_port()}/none", "tests", pool_size=1)
+    notices = Notices(nowhere, NoticeSender(LOOPBACK), (json_target(tmp_path, "hook", target),))
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(notices.run(stop))
+        await asyncio.to_thread(wait_until, lambda: "trying again" in caplog.text, "it waits")
+        stop.set()
+        await running
+
+    asyncio.run(run())
 
 
 def test_two_replicas_send_each_notice_once_and_in_order(

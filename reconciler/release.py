@@ -6,7 +6,8 @@
     (3) unseal the key
     (4) if the folder has the same files already, write nothing
     (5) else put a new generation in the place of the old one, in one rename
-    (6) run the hook, if something changed or an earlier run did not come to its end
+    (6) run the hook, if something changed or an earlier run did not come to its end; the folder is
+        not locked meanwhile
 
 A process that is killed between any two steps leaves the old credential or the new one; the next
 release continues.
@@ -15,11 +16,11 @@ release continues.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.credentials.bundle import CredentialFiles
-from reconciler.credentials.folder import locked_folder
+from reconciler.credentials.folder import hook_due, hook_turn, locked_folder, settle_hook
 from reconciler.crypto.seal import unseal
 from reconciler.hook import run_hook
 from reconciler.store.outbound import release as rows
@@ -57,11 +58,17 @@ class Released:
 
 
 def release_to_folder(releaser: Releaser, name: str, path: Path) -> Released:
-    """Make the folder hold the credential of an outbound peer.
+    """Make the folder hold the credential of an outbound peer, and run the hook that is due.
 
     Raises:
         MosaicError: `name_unknown`, `state_conflict`, `file_unusable`, `keyring_invalid`.
     """
+    released = write_to_folder(releaser, name, path)
+    return replace(released, hook_error=run_due_hook(releaser, name, path))
+
+
+def write_to_folder(releaser: Releaser, name: str, path: Path) -> Released:
+    """Make the folder hold the credential of an outbound peer; raise as `release_to_folder`."""
     with releaser.database.transaction() as tx:
         rows.usable_peer(tx, name)
     with locked_folder(path, name) as folder:  # (1)
@@ -72,13 +79,25 @@ def release_to_folder(releaser: Releaser, name: str, path: Path) -> Released:
             folder.write(files, hook=releaser.hook is not None)  # (5)
         else:
             folder.remove_leftovers()  # (4)
-        error = None
-        if releaser.hook is not None and folder.hook_is_due:  # (6)
-            variables = {"MOSAIC_PEER": name, "MOSAIC_CREDENTIALS": str(path)}
-            error = run_hook(releaser.hook, variables)
-            if error is None or not releaser.retries_hook:
-                folder.settle_hook()
-        return Released(changed, row.document(), error)
+        return Released(changed, row.document())
+
+
+def run_due_hook(releaser: Releaser, name: str, path: Path) -> str | None:
+    """Run the hook if it is due for a folder (6); return why it failed.
+
+    Raises:
+        MosaicError: `file_unusable`.
+    """
+    if releaser.hook is None or hook_due(path) is None:
+        return None
+    with hook_turn(path) as due:
+        if due is None:
+            return None
+        variables = {"MOSAIC_PEER": name, "MOSAIC_CREDENTIALS": str(path)}
+        error = run_hook(releaser.hook, variables)
+        if error is None or not releaser.retries_hook:
+            settle_hook(path, due)
+        return error
 
 
 def release_files(releaser: Releaser, name: str, destination: str) -> CredentialFiles:

@@ -4,7 +4,8 @@
     DIR/..data                                  a link to a generation, renamed into place
     DIR/..<16 hex digits>                       the generation: the four files
     DIR/..peer                                  whose credential it is
-    DIR/..hook-due                              a hook has not run to its end for this generation
+    DIR/..hook-due                              a hook has not run to its end for this generation,
+                                                which it names
 
 A reader that resolves `..data` once never sees a key beside another key's certificate. Whoever
 writes holds a lock on the folder, so the newest of two writers wins. A step that is interrupted
@@ -66,23 +67,14 @@ class CredentialFolder:
         generation = f"..{secrets.token_hex(8)}"
         self._make_generation(generation, files)
         if hook:
-            replace_file(self.path / HOOK_DUE, b"", 0o600, temporary=_NEXT)
+            replace_file(self.path / HOOK_DUE, generation.encode(), 0o600, temporary=_NEXT)
         else:
-            self.settle_hook()
+            (self.path / HOOK_DUE).unlink(missing_ok=True)
         self._link(DATA, generation)  # the swap
         for name in NAMES:
             self._link(name, f"{DATA}/{name}")
         sync_folder(self.path)
         self.remove_leftovers()
-
-    @property
-    def hook_is_due(self) -> bool:
-        """Whether a hook was not run to its end, or failed, for the current generation."""
-        return (self.path / HOOK_DUE).exists()
-
-    def settle_hook(self) -> None:
-        """Note that no hook is due."""
-        (self.path / HOOK_DUE).unlink(missing_ok=True)
 
     def remove_leftovers(self) -> None:
         """Remove generations other than the current one, and what an interrupted write left."""
@@ -103,7 +95,7 @@ class CredentialFolder:
             if (self.path / name).is_symlink():
                 (self.path / name).unlink()
         self.remove_leftovers()
-        self.settle_hook()
+        (self.path / HOOK_DUE).unlink(missing_ok=True)
         (self.path / PEER).unlink(missing_ok=True)
         with suppress(OSError):  # it holds files that are not ours
             self.path.rmdir()
@@ -152,6 +144,40 @@ def locked_folder(path: Path, peer: str) -> Iterator[CredentialFolder]:
             yield folder
     except OSError as error:
         raise _unusable(path, error) from error
+
+
+def hook_due(path: Path) -> str | None:
+    """Return what names the hook that is due for a folder, None if none is."""
+    try:
+        return (path / HOOK_DUE).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def hook_turn(path: Path) -> Iterator[str | None]:
+    """Yield what names the hook that is due, None if none is; another process waits for its turn.
+
+    The folder is not locked for the block, so a slow hook does not hold up the next credential.
+
+    Raises:
+        Refused: `file_unusable`.
+    """
+    try:
+        with (path / PEER).open("rb") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            with _locked(path):  # a write under way is finished
+                due = hook_due(path)
+            yield due
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def settle_hook(path: Path, due: str) -> None:
+    """Note that a hook was run; one that became due meanwhile stays due."""
+    with _locked(path):
+        if hook_due(path) == due:
+            (path / HOOK_DUE).unlink()
 
 
 def remove_credential(path: Path) -> str | None:

@@ -1,7 +1,8 @@
-"""Credentials as a job: a folder for each outbound peer, kept as the rows are.
+"""Credentials as jobs: a folder for each outbound peer, kept as the rows are, and the hooks.
 
-A hook that fails is tried again, ever more seldom. A peer that is revoked, or whose grant has ended
-over there, has no folder.
+A hook that fails is tried again, ever more seldom. Hooks have a job of their own, so one that is
+slow or fails holds up no file. A peer that is revoked, or whose grant has ended over there, has no
+folder.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.backoff import Backoff
-from reconciler.credentials.folder import credential_folders, remove_credential
+from reconciler.credentials.folder import credential_folders, hook_due, remove_credential
 from reconciler.errors import MosaicError
 from reconciler.log import about
 from reconciler.loops.jobs import Job
-from reconciler.release import release_to_folder
+from reconciler.release import run_due_hook, write_to_folder
 from reconciler.store.outbound import release as rows
 
 if TYPE_CHECKING:
@@ -38,11 +39,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Attempts:
-    """What was last tried for a peer, how often it failed since, and when it is due again."""
+    """What was tried last, how often and why it fails, and when it is due again."""
 
-    tried: UsablePeer | None = None
+    tried: UsablePeer | str | None = None
     failures: int = 0
+    error: str | None = None
     due_at: datetime = _BEGINNING
+
+    def are_due(self, what: UsablePeer | str | None) -> bool:
+        return what != self.tried or datetime.now(UTC) >= self.due_at
+
+    def note(self, what: UsablePeer | str | None, error: str | None) -> None:
+        failures = self.failures if what == self.tried else 0
+        wait = REPAIR_EVERY if error is None else BACKOFF.wait(failures)
+        self.failures = 0 if error is None else failures + 1
+        self.tried, self.error, self.due_at = what, error, datetime.now(UTC) + wait
 
 
 @dataclass(slots=True)
@@ -52,42 +63,66 @@ class Credentials:
     database: AsyncDatabase
     releaser: Releaser
     folder: Path
-    attempts: dict[str, _Attempts] = field(default_factory=dict)
+    writes: dict[str, _Attempts] = field(default_factory=dict)
+    hooks: dict[str, _Attempts] = field(default_factory=dict)
     stuck: dict[str, str] = field(default_factory=dict)  # why a folder cannot be removed, by peer
 
-    def job(self) -> Job:
-        """Return it as a job of a gateway."""
-        return Job("credentials", LOOK_EVERY, self.keep)
+    def jobs(self) -> list[Job]:
+        """Return it as jobs of a gateway."""
+        return [
+            Job("credentials", LOOK_EVERY, self.keep),
+            Job("hooks of credentials", LOOK_EVERY, self.run_hooks),
+        ]
 
     async def keep(self) -> None:
         """Make the folders true; one peer's failure holds up no other."""
         usable = await self.database.run(rows.usable_peers)
-        now = datetime.now(UTC)
         for peer in usable:
-            attempts = self.attempts.setdefault(peer.name, _Attempts())
-            if attempts.tried != peer or now >= attempts.due_at:
+            attempts = self.writes.setdefault(peer.name, _Attempts())
+            if attempts.are_due(peer):
                 with about(peer=peer.name):
-                    await self._release(peer, attempts, now)
+                    await self._write(peer, attempts)
         await self._remove_others({peer.name for peer in usable})
 
-    async def _release(self, peer: UsablePeer, attempts: _Attempts, now: datetime) -> None:
+    async def run_hooks(self) -> bool:
+        """Run a hook that is due; return whether another one may be, as no two run at once."""
+        for name in list(self.writes):
+            due = await asyncio.to_thread(hook_due, self.folder / name)
+            attempts = self.hooks.setdefault(name, _Attempts())
+            if (due is not None or attempts.error is not None) and attempts.are_due(due):
+                with about(peer=name):
+                    await self._run_hook(name, due, attempts)
+                return True
+        return False
+
+    async def _write(self, peer: UsablePeer, attempts: _Attempts) -> None:
+        path, error = self.folder / peer.name, None
         try:
-            path = self.folder / peer.name
-            released = await asyncio.to_thread(release_to_folder, self.releaser, peer.name, path)
-            error = released.hook_error
+            released = await asyncio.to_thread(write_to_folder, self.releaser, peer.name, path)
         except MosaicError as failure:
-            released, error = None, failure.message
-        if released is not None and released.changed:
-            _log.info("wrote its credential to %s", self.folder / peer.name)
-        if attempts.tried != peer:
-            attempts.tried, attempts.failures = peer, 0
-        if error is None:
-            attempts.failures, attempts.due_at = 0, now + REPAIR_EVERY
+            error = failure.message
         else:
-            attempts.due_at = now + BACKOFF.wait(attempts.failures)
-            attempts.failures += 1
+            if released.changed:
+                _log.info("wrote its credential to %s", path)
+        attempts.note(peer, error)
+        await self._record(peer.name, error)
+
+    async def _run_hook(self, name: str, due: str | None, attempts: _Attempts) -> None:
+        path = self.folder / name
+        try:
+            error = await asyncio.to_thread(run_due_hook, self.releaser, name, path)
+        except MosaicError as failure:
+            error = failure.message
+        attempts.note(due, error)
+        await self._record(name, error)
+
+    async def _record(self, name: str, error: str | None) -> None:
+        """Log a failure, and record why the credential of a peer is not in use, if it is not."""
+        if error is not None:
             _log.warning("its credential is not in use yet: %s", error)
-        await self.database.run(rows.record_failure, peer.name, error)
+        both = (self.writes.get(name), self.hooks.get(name))
+        reasons = [each.error for each in both if each is not None and each.error is not None]
+        await self.database.run(rows.record_failure, name, reasons[0] if reasons else None)
 
     async def _remove_others(self, names: set[str]) -> None:
         for path in await asyncio.to_thread(credential_folders, self.folder):
@@ -95,7 +130,8 @@ class Credentials:
                 await self._remove(path)
 
     async def _remove(self, path: Path) -> None:
-        self.attempts.pop(path.name, None)
+        for attempts in (self.writes, self.hooks):
+            attempts.pop(path.name, None)
         try:
             await asyncio.to_thread(remove_credential, path)
         except MosaicError as error:
@@ -105,3 +141,4 @@ class Credentials:
         else:
             self.stuck.pop(path.name, None)
             _log.info("removed the credential in %s", path)
+            await self._record(path.name, None)

@@ -152,7 +152,7 @@ def keeping(
     if settings.credentials_dir is not None:
         rows = Database(source, application_name("credentials"), lasting=True)
         releaser = Releaser(rows, keys, actor, settings.credentials_exec, retries_hook=True)
-        jobs.append(Credentials(gateway.database, releaser, settings.credentials_dir).job())
+        jobs += Credentials(gateway.database, releaser, settings.credentials_dir).jobs()
     return lambda stop: run_jobs(jobs, stop)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import threading
 from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from ruamel.yaml import YAML
 
-from reconciler.credentials.folder import locked_folder
+from reconciler.credentials.folder import hook_due, locked_folder
 from reconciler.errors import MosaicError
+from reconciler.release import run_due_hook
 from tests.support.commands.killed import run_and_kill
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.support.gateways.holder import Holder
@@ -196,11 +199,11 @@ def test_a_key_is_never_released_beside_the_certificate_of_an_earlier_one(holder
     refused = holder.release("--output", "json")
     assert (refused.code, refused.error["code"]) == (1, "state_conflict")
     assert "of an earlier key" in refused.error["message"]
-    job.attempts["alpha"].due_at -= timedelta(hours=1)
+    job.writes["alpha"].due_at -= timedelta(hours=1)
     holder.keep(job)
     assert holder.serial() == first
     assert holder.serial(holder.kept / "alpha") == first
-    assert job.attempts["alpha"].failures == 1
+    assert job.writes["alpha"].failures == 1
 
     holder.alpha.trouble.refuse = 0
     holder.beta.join(invitation)
@@ -248,7 +251,7 @@ def test_the_job_tries_a_failing_hook_again_and_status_says_so(holder: Holder) -
     (trouble,) = holder.shell.document("status")["outbound"]
     assert trouble["peer"] == "alpha"
     assert "test failed (exit status 1)" in trouble["credentialError"]
-    attempts = job.attempts["alpha"]
+    attempts = job.hooks["alpha"]
     assert attempts.failures == 1
 
     flag.touch()
@@ -257,6 +260,39 @@ def test_the_job_tries_a_failing_hook_again_and_status_says_so(holder: Holder) -
     attempts.due_at = attempts.due_at.min.replace(tzinfo=attempts.due_at.tzinfo)
     holder.keep(job, hook=hook)
     assert holder.shell.document("status")["outbound"] == []
+
+
+def test_a_hook_that_fails_is_tried_with_the_next_credential_at_once(holder: Holder) -> None:
+    job = holder.keep(hook="false")
+    first = holder.serial(holder.kept / "alpha")
+    before = job.hooks["alpha"].tried
+    holder.renew()
+    holder.keep(job, hook="false")
+    assert holder.serial(holder.kept / "alpha") != first
+    assert job.hooks["alpha"].tried not in (None, before)
+    assert job.hooks["alpha"].failures == 1, "of this one"
+
+
+def test_a_hook_that_is_slow_holds_up_no_credential(holder: Holder) -> None:
+    """While it runs, the next credential is written; then the hook is due for that one."""
+    path, cwd = holder.kept / "alpha", holder.shell.cwd
+    wait = f"touch {cwd / 'begun'}; until test -e {cwd / 'may-end'}; do sleep 0.05; done"
+    slow = shlex.join(["sh", "-c", f"{wait}; echo >> {cwd / 'ran'}"])
+    job = holder.keep(hook=slow, run_hooks=False)
+    first = holder.serial(path)
+    running = threading.Thread(target=run_due_hook, args=(job.releaser, "alpha", path))
+    running.start()
+    try:
+        wait_until((cwd / "begun").exists, "the hook runs")
+        holder.renew()
+        holder.keep(job, hook=slow, run_hooks=False)
+        assert holder.serial(path) != first
+    finally:
+        (cwd / "may-end").touch()
+        running.join()
+    holder.keep(job, hook=slow)
+    assert (cwd / "ran").read_text() == "\n\n"
+    assert hook_due(path) is None
 
 
 def refreshed(holder: Holder) -> Any:

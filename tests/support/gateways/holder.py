@@ -42,7 +42,7 @@ class Holder:
         return [json.loads(each["body"])["data"] for each in records]
 
     def serial(self, folder: Path | None = None) -> str:
-        """The serial in the folder, whose key belongs to it."""
+        """The serial in a folder, whose key belongs to it."""
         folder = folder or self.folder
         generation = folder / (folder / "..data").readlink()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -62,14 +62,18 @@ class Holder:
             rows.run(f"UPDATE {table} SET {changes}")
         self.beta.renew()
 
-    def keep(self, *passes: Credentials, hook: str | None = None) -> Credentials:
-        """Let the job run once; with the same state as before where one is given."""
+    def keep(
+        self, *passes: Credentials, hook: str | None = None, run_hooks: bool = True
+    ) -> Credentials:
+        """Let the jobs run once; with the same state as before where one is given."""
 
         async def run(renewer: Renewer) -> Credentials:
             releaser = self._releaser(renewer, hook)
             job = passes[0] if passes else Credentials(renewer.database, releaser, self.kept)
             job.database, job.releaser = renewer.database, releaser
             await job.keep()
+            while run_hooks and await job.run_hooks():
+                pass
             return job
 
         result: Credentials = self.beta.run_renewal(run)

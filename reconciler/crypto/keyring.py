@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from reconciler.core.model.text import shown
-from reconciler.errors import NeedsEdit
+from reconciler.errors import OTHER_USER, NeedsEdit
 from reconciler.files import private_folder, replace_file
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ class FileKeyring:
             primary = (folder / "primary").read_text(errors="replace").strip()
         except FileNotFoundError as error:
             raise _invalid(f"{error.filename} is missing") from None
+        except PermissionError as error:
+            message = f"{error.filename} cannot be read: {error.strerror}"
+            raise _invalid(message, OTHER_USER) from None
         except OSError as error:
             raise _invalid(f"{error.filename} cannot be read: {error.strerror}") from None
         if primary not in keys:

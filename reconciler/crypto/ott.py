@@ -16,7 +16,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from reconciler.core.issuance.x509 import grant_common_name
-from reconciler.errors import NeedsEdit
+from reconciler.errors import OTHER_USER, NeedsEdit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,9 @@ class Provisioner:
             raise NeedsEdit(
                 "config_invalid",
                 f"{path} cannot be used as the key of a provisioner: {reason}",
-                hint="restore it from a backup; `ca init` writes it only for a new CA",
+                hint=OTHER_USER
+                if isinstance(error, PermissionError)
+                else "restore it from a backup; `ca init` writes it only for a new CA",
             ) from None
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.crypto import sshsig
-from reconciler.errors import NeedsEdit, Refused
+from reconciler.errors import OTHER_USER, NeedsEdit, Refused
 from reconciler.files import private_folder, write_new
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def read_key(path: Path) -> bytes:
         mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text(errors="replace").strip()
     except OSError as error:
-        raise _unusable(path, f"it cannot be read: {error.strerror}") from None
+        hint = OTHER_USER if isinstance(error, PermissionError) else _RESTORE
+        raise _unusable(path, f"it cannot be read: {error.strerror}", hint) from None
     if mode & 0o077:
         raise _unusable(path, f"it has mode {mode:04o}, expected 0400")
     if not re.fullmatch(rf"{_PREFIX}[0-9a-f]{{{2 * KEY_BYTES}}}", text, re.ASCII):
@@ -133,9 +134,11 @@ def untrusted(reason: str) -> Refused:
     return Refused("plan_untrusted", message, hint=f"nothing was applied; {again}")
 
 
-def _unusable(path: Path, message: str) -> NeedsEdit:
-    hint = (
-        "restore it with mode 0400, or remove it: the next `mosaic federation plan --save FILE`"
-        " makes another, and plans that were saved before are refused"
-    )
+_RESTORE: Final = (
+    "restore it with mode 0400, or remove it: the next `mosaic federation plan --save FILE`"
+    " makes another, and plans that were saved before are refused"
+)
+
+
+def _unusable(path: Path, message: str, hint: str = _RESTORE) -> NeedsEdit:
     return NeedsEdit("config_invalid", f"{path}: {message}", hint=hint)

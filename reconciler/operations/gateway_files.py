@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.core.issuance.tokens import PEPPER_BYTES
 from reconciler.crypto.certificates import split_pem
@@ -39,7 +39,9 @@ def read_pepper(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _no_pepper(path, f"the token pepper cannot be read: {error.strerror}") from None
+        hint = OTHER_USER if isinstance(error, PermissionError) else _RESTORE
+        message = f"the token pepper cannot be read: {error.strerror}"
+        raise _no_pepper(path, message, hint) from None
     return parse_pepper(content, str(path))
 
 
@@ -77,9 +79,8 @@ def read_roots(path: Path) -> tuple[str, ...]:
         ) from None
 
 
-def _no_pepper(path: Path | str, message: str) -> NeedsEdit:
-    return NeedsEdit(
-        "config_invalid",
-        f"{path}: {message}",
-        hint="restore it from its backup: tokens that were issued do not work without it",
-    )
+_RESTORE: Final = "restore it from its backup: tokens that were issued do not work without it"
+
+
+def _no_pepper(path: Path | str, message: str, hint: str = _RESTORE) -> NeedsEdit:
+    return NeedsEdit("config_invalid", f"{path}: {message}", hint=hint)

@@ -11,7 +11,7 @@
 
 After a crash between any two steps the same command continues with the stored key. A new
 invitation replaces the token and keeps the key, unless its grant has ended or is another one: one
-key serves one grant.
+key serves one grant. For an active peer it is used only if the certificate is due for renewal.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.clients.gateway.invitation_check import explain_used, require_clock
+from reconciler.core.issuance.policy import renew_after
 from reconciler.core.model.origin import address_of
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.client_certificate import verify_client_certificate
@@ -36,6 +37,7 @@ from reconciler.store.outbound.peers import ClientKey, Outbound, client_key_cont
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from reconciler.clients.gateway.client import GatewayClient, GatewayConnector
     from reconciler.core.issuance.contract import IssuedDocument
@@ -68,8 +70,9 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
 
     Raises:
         MosaicError: `name_unknown`; `state_conflict` for a peer that is active already and an
-            invitation that is not its own, which is not used; `peer_wrong_answer` for a certificate
-            that is not the one asked for; what `GatewayClient` raises.
+            invitation that is not its own, which is not used unless the certificate is due for
+            renewal; `peer_wrong_answer` for a certificate that is not the one asked for; what
+            `GatewayClient` raises.
     """
     bind(peer=name)
     peer = await joiner.database.run(peers.find, name)
@@ -79,9 +82,13 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
         enrollment = _Enrollment(joiner, client, invitation, until_s)
         require_clock(client, joiner.connector.clock())
         key, issued = await enrollment.earlier(peer)  # (2)
-        if issued is not None and _holds(peer, issued):
-            await enrollment.refuse_unless_spent(peer)
-            return peer
+        held = issued is not None and _holds(peer, issued)
+        if held:
+            if await enrollment.is_spent():  # by this peer: the same command was run again
+                return peer
+            if not _is_due(peer, joiner.connector.clock()):
+                raise _active(peer)
+            issued = None  # it should have been renewed, and was not
         if issued is None:
             if key is None:
                 peer, key = await enrollment.new_key(peer)  # (3)
@@ -90,6 +97,8 @@ async def join(joiner: Joiner, name: str, invitation: Invitation) -> Outbound:
             except Refused as error:
                 if error.code != "key_in_use":
                     raise
+                if held:
+                    raise _active(peer) from None
                 peer, key = await enrollment.new_key(peer)
                 issued = await enrollment.enroll(peer, key)
         assert key is not None
@@ -122,24 +131,13 @@ class _Enrollment:
         ended = issued is not None and issued.not_after <= self.joiner.connector.clock()
         return key, None if ended else issued
 
-    async def refuse_unless_spent(self, peer: Outbound) -> None:
-        """Raise where an active peer is given an invitation other than the one that made it so.
-
-        One that is spent is taken for its own, in a command that was run again.
-        """
+    async def is_spent(self) -> bool:
+        """Tell whether the token has been used."""
         try:
             await self.client.token_status(self.invitation.token)
         except Refused as error:
-            if error.code == "token_spent":
-                return
-        assert peer.certificate is not None
-        raise Refused(
-            "state_conflict",
-            f"the peer {peer.name!r} is active: its certificate is valid until "
-            f"{rfc3339(peer.certificate.not_after)}; the invitation was not used",
-            hint="to enroll under another grant, first revoke this peer: "
-            f"`mosaic federation peer revoke {peer.name}`",
-        )
+            return error.code == "token_spent"
+        return False
 
     async def new_key(self, peer: Outbound) -> tuple[Outbound, PrivateKey]:
         """Make a key and store it, sealed, in place of those of the row."""
@@ -204,6 +202,23 @@ def _holds(peer: Outbound, issued: IssuedDocument) -> bool:
     """Tell whether the row has this certificate, or one of its key that expires no earlier."""
     current = peer.certificate
     return current is not None and issued.not_after <= current.not_after and peer.has_pair
+
+
+def _is_due(peer: Outbound, now: datetime) -> bool:
+    """Tell whether the certificate should have been renewed."""
+    current = peer.certificate
+    return current is not None and renew_after(current.not_before, current.not_after) <= now
+
+
+def _active(peer: Outbound) -> Refused:
+    assert peer.certificate is not None
+    return Refused(
+        "state_conflict",
+        f"the peer {peer.name!r} is active: its certificate is valid until "
+        f"{rfc3339(peer.certificate.not_after)}; the invitation was not used",
+        hint="to enroll under another grant, first revoke this peer: "
+        f"`mosaic federation peer revoke {peer.name}`",
+    )
 
 
 def _check_host(peer: Outbound, invitation: Invitation) -> None:

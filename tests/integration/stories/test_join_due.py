@@ -1,0 +1,70 @@
+"""A new invitation for an active peer whose certificate is due for renewal, and is not renewed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.crypto.certificates import fingerprint_of
+from reconciler.crypto.csr import make_csr
+from reconciler.crypto.keys import generate_key
+from reconciler.errors import Refused
+from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.gateways.grantor import token_status
+
+if TYPE_CHECKING:
+    from reconciler.join import Joiner
+    from reconciler.store.outbound.peers import Outbound
+    from tests.support.gateways.grantor import Alpha
+    from tests.support.gateways.joiner import Beta
+
+
+@pytest.fixture
+def due(alpha: Alpha, beta: Beta) -> Outbound:
+    """A peer that is past two thirds of its certificate's life, as both sides' rows have it."""
+    beta.join(alpha.invitation())
+    lived = "UPDATE {} SET {}not_before = {}not_before - interval '96 hours'"
+    alpha.rows.run(lived.format("federation_certificates", "", ""))
+    beta.rows.run(lived.format("federation_peers", "cert_", "cert_"))
+    return beta.held()
+
+
+def test_a_peer_that_cannot_be_renewed_enrolls_by_a_new_invitation(
+    alpha: Alpha, beta: Beta, due: Outbound
+) -> None:
+    """Its rows are those of a backup: the key of the certificate that it was renewed to is lost."""
+
+    async def renew_with_a_lost_key(joiner: Joiner) -> None:
+        pin = fingerprint_of(due.roots[0])
+        async with joiner.connector.connect(due.endpoint, pin) as client:
+            await client.renew(beta.key(), make_csr(generate_key()))
+
+    beta.run(renew_with_a_lost_key)
+    with pytest.raises(Refused, match="another key renews"):
+        beta.renew()
+
+    after = beta.join(alpha.invitation())
+
+    assert after.csr_pem == due.csr_pem
+    assert after.certificate is not None
+    statuses = "SELECT serial, status::text FROM federation_certificates ORDER BY created_at"
+    assert [tuple(row.values()) for row in alpha.rows.rows(statuses)][-1] == (
+        after.certificate.serial,
+        "issued",
+    )
+    issued = "SELECT count(*) FROM federation_certificates WHERE status = 'issued'"
+    assert alpha.rows.one(issued) == 1, "what the lost key has is revoked"
+
+
+def test_the_invitation_of_another_grant_is_not_spent(
+    alpha: Alpha, beta: Beta, due: Outbound
+) -> None:
+    alpha.rows.apply(peer_manifest(), grant_manifest("beta-tasks"), grant_manifest("beta-notes"))
+    invitation = alpha.invitation("beta-notes")
+
+    error = beta.refused(invitation)
+
+    assert (error.code, "is active" in error.message) == ("state_conflict", True)
+    assert token_status(alpha, invitation.token) == "open"
+    assert beta.held() == due

@@ -76,21 +76,32 @@ def note(tx: Tx, denial: Denial, grant: GrantFacts, use: SecretUse) -> Denial:
         spki=use.spki_sha256,
         address=use.address,
     )
+    may_record = _may_record(tx)  # its lock comes before that of the audit head, which a hold takes
     held = use.suspend and _hold(tx, grant, use)
     (row,) = tx.rows(f"{_SIGNAL} WHERE t.id = :id", id=signal_id)
-    seq = _record(tx, row) if _may_record(tx) else None
+    seq = _record(tx, row) if may_record else None
     return replace(denial, warning=_warning(row, seq, held=held))
 
 
 def record_due(tx: Tx, actor: str) -> None:
     """Record the first signals that had to wait, and the repeats of a minute."""
-    room = _may_record(tx)
-    for row in tx.rows(f"{_SIGNAL} WHERE t.seq IS NULL ORDER BY t.first_at LIMIT :room", room=room):
+    waiting = (
+        f"{_SIGNAL} WHERE t.seq IS NULL ORDER BY t.first_at LIMIT :room FOR NO KEY UPDATE OF t"
+    )
+    first = tx.rows(waiting, room=_may_record(tx))
+    repeats = _counted(tx)  # rows are locked before the audit head
+    for row in first:
         _record(tx, row)
+    if repeats:
+        audit.append(tx, actor, [TheftRepeated(repeats)])
+
+
+def _counted(tx: Tx) -> tuple[dict[str, Any], ...]:
+    """Return the repeats that are due to be recorded, and count them anew."""
     counted = tx.row("SELECT max(counted_at) > clock_timestamp() - :every AS lately"
                      " FROM federation_theft_signals", every=COUNT_EVERY)  # fmt: skip
     if counted is not None and counted["lately"]:
-        return
+        return ()
     rows = tx.rows(
         "UPDATE federation_theft_signals AS t SET unrecorded = 0, counted_at = clock_timestamp()"
         " FROM (SELECT id, unrecorded FROM federation_theft_signals"
@@ -100,9 +111,7 @@ def record_due(tx: Tx, actor: str) -> None:
         " RETURNING t.seq, g.name AS grant, t.secret, due.unrecorded AS count",
         limit=MAX_COUNTED,
     )
-    if rows:
-        repeats = tuple(sorted(rows, key=lambda row: row["seq"]))
-        audit.append(tx, actor, [TheftRepeated(repeats)])
+    return tuple(sorted(rows, key=lambda row: row["seq"]))
 
 
 def acknowledge(tx: Tx, seq: int, actor: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from reconciler.store.locks import locked
 from tests.support.commands.in_process import Quick
 from tests.support.gateways.enrollee import Enrollee, Rows, grant_manifest, peer_manifest
 from tests.support.gateways.web_server import Parts, serving
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,6 +208,29 @@ def test_a_setting_suspends_the_grant_at_the_first_signal_until_a_person_resumes
             holds.resume_grant(tx, "beta-tasks", "user:ada")
         replay(client, token)
         assert rows.grant_status("beta-tasks") == "active", "that was no first one"
+
+
+def test_a_signal_that_waits_for_another_one_does_not_hold_the_audit_log(
+    rows: Rows, parts: Parts
+) -> None:
+    token = rows.invite("beta-tasks")
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    with (
+        serving(replace(parts, suspend_on_theft=True)) as running,
+        running.client() as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        assert Enrollee().enroll(client, token).status_code == 201
+        with rows.database.transaction() as tx:
+            tx.run("SELECT pg_advisory_xact_lock(:key)", key=thefts.THEFT_LOCK)
+            replaying = pool.submit(replay, client, token)
+            wait_until(lambda: rows.one(waiting), "the signal waits")
+            tx.run("SELECT FROM federation_audit_head FOR UPDATE NOWAIT")
+        replaying.result()
+    assert rows.grant_status("beta-tasks") == "suspended"
 
 
 def test_without_the_setting_nothing_is_suspended(

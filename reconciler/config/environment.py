@@ -62,9 +62,14 @@ def _is_service_link(variable: str, text: str) -> bool:
 
 
 def _refuse_typo(variable: str, known: tuple[str, ...]) -> None:
-    close = nearest(variable, known)
-    if edits(variable, close) <= MAX_TYPO:
-        raise invalid(variable, "there is no such setting", f"did you mean {close}?")
+    close = [
+        each
+        for each in known
+        if abs(len(each) - len(variable)) <= MAX_TYPO and edits(variable, each) <= MAX_TYPO
+    ]
+    if close:
+        hint = f"did you mean {nearest(variable, close)}?"
+        raise invalid(variable, "there is no such setting", hint)
 
 
 def read_secret(variable: str, path: Path) -> str:

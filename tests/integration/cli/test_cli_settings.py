@@ -59,6 +59,8 @@ def wrong(done: Ended) -> str:
         ("MOSAIC_KEYRING", " ", "MOSAIC_KEYRING"),
         ("MOSAIC_SOURCES", "m", "did you mean MOSAIC_SOURCE?"),
         ("MOSAIC_LISTNE", "127.0.0.1:1", "did you mean MOSAIC_LISTEN?"),
+        ("MOSAIC_RATE", "30/s", "did you mean MOSAIC_PATH?"),  # that is as near as it gets
+        ("MOSAIC_CO_URE", "x", "did you mean MOSAIC_CA_URL?"),
         ("MOSAIC_DATABASE_URL_FIL", "x", "did you mean MOSAIC_DATABASE_URL_FILE?"),
     ],
 )

@@ -215,6 +215,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     ),
     "target_unreachable": Outcome(Retry, EXIT_FAILED, "A target of notices cannot be reached"),
     "target_refused": Outcome(Refused, EXIT_FAILED, "A target of notices did not take one"),
+    "check_failed": Outcome(Refused, EXIT_FAILED, "A check failed"),
     "audit_broken": Outcome(Refused, EXIT_FAILED, "The audit log does not verify"),
     "audit_archived": Outcome(Refused, EXIT_FAILED, "The audit records are archived"),
     "checkpoint_untrusted": Outcome(Refused, EXIT_FAILED, "The checkpoint is not trusted"),

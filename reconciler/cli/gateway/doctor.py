@@ -77,7 +77,11 @@ def command(output: str) -> None:
             click.echo(f"{state} {each.check:<14} {printable(each.detail, 500)}")
             if each.hint:
                 print_hint(f"{'':<23} -> {printable(each.hint, 500)}")
-    if any(each.state == FAILED for each in findings):
+    failed = [each.check for each in findings if each.state == FAILED]
+    if failed and output == "json":
+        message = f"{counted(len(failed), 'check')} failed: {', '.join(failed)}"
+        raise Refused("check_failed", message, hint="each finding says how to correct it")
+    if failed:
         raise click.exceptions.Exit(EXIT_FAILED)
 
 

@@ -25,7 +25,7 @@ from reconciler.cli.shared.context import (
 from reconciler.cli.shared.output import json_text, output_choice
 from reconciler.cli.shared.paths import only_source, read_paths
 from reconciler.core.model.text import counted
-from reconciler.errors import EXIT_FAILED
+from reconciler.errors import EXIT_FAILED, NeedsEdit
 from reconciler.manifest.validation import Validation, validate
 from reconciler.source.read import read_source
 from reconciler.source.trust_rules import read_rules_of
@@ -51,6 +51,9 @@ def command(paths: tuple[str, ...], strict: bool, output: str) -> None:
         counts = {"problem": errors, "warning": warnings}
         parts = (counted(count, noun) for noun, count in counts.items() if count)
         click.echo(" and ".join(parts), err=True)
+    if errors and output == "json":
+        message = f"{counted(errors, 'problem')} in the manifests"
+        raise NeedsEdit("manifest_invalid", message, hint="correct the places that are listed")
     if errors:
         raise click.exceptions.Exit(EXIT_FAILED)
     if output == "text":

@@ -101,6 +101,9 @@ def command(
             confirm(f"Revert {_count(drifts)}?", yes=yes)
             left = _revert(database, drifts, only, wait)
             _report(drifts, left)
+            if left and output == "json":
+                names = ", ".join(each.subject for each in left)
+                raise Refused("state_conflict", f"not reverted: {names}", hint=left[0].remedy)
             if left:
                 raise click.exceptions.Exit(EXIT_FAILED)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -25,15 +26,17 @@ from reconciler.log import first_line, json_event, traceback_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# -v and -y may stand before -o in one word
+_OPTION: Final = re.compile(r"--output|-[vy]*o")
+_TOGETHER: Final = re.compile(r"--output=json|-[vy]*o=?json")
 INTERNAL_HINT: Final = "run it again with --log-level debug for the traceback"
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Return whether the arguments contain `--output json`, even if they are wrong otherwise."""
     words = [word for word in arguments if word != "--"]
-    together = {"--output=json", "-ojson", "-o=json"}
-    return not together.isdisjoint(words) or any(
-        option in ("--output", "-o") and value == "json" for option, value in pairwise(words)
+    return any(map(_TOGETHER.fullmatch, words)) or any(
+        _OPTION.fullmatch(option) and value == "json" for option, value in pairwise(words)
     )
 
 

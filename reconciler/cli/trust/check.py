@@ -20,7 +20,7 @@ from reconciler.cli.shared.output import output_option, print_document, show_lis
 from reconciler.core.model.text import counted, printable
 from reconciler.core.setting_values import SourceSetting
 from reconciler.core.trust.refusal import refusal
-from reconciler.errors import EXIT_UNTRUSTED, NeedsEdit
+from reconciler.errors import NeedsEdit
 from reconciler.operations.trust_check import check_range
 from reconciler.store.apply.provenance import last_applied
 
@@ -61,10 +61,8 @@ def command(commits: str | None, output: str) -> None:
             _show_faults(row)
         if rows and not faults:
             click.echo(f"Trusted: {counted(len(rows), 'commit')}.")
-    if faults and output == "table":
-        raise refusal(faults)
     if faults:
-        raise click.exceptions.Exit(EXIT_UNTRUSTED)
+        raise refusal(faults)
 
 
 def _not_applied(settings: Settings) -> str:

@@ -73,6 +73,25 @@ def test_errors_are_one_object_however_json_is_asked_for(
         assert done.error["message"]
 
 
+@pytest.mark.parametrize("output", [("-vojson",), ("-vo", "json")])
+def test_an_error_is_an_object_beside_other_short_options(
+    mosaic: Quick, output: tuple[str, ...]
+) -> None:
+    assert mosaic("grant", "show", "nobody", *output).error["code"] == "name_unknown"
+
+
+def test_what_fails_after_its_document_has_an_error_object_too(mosaic: Quick) -> None:
+    declare(mosaic, e=grant_manifest("e").replace("list, get", "list, wirte"))
+    invalid = mosaic("validate", "-o", "json")
+    assert len(invalid.document) == 1
+    assert (invalid.code, invalid.error["code"]) == (1, "manifest_invalid")
+    assert invalid.error["message"] == "1 problem in the manifests"
+    failed = mosaic("doctor", "-o", "json")
+    assert "source" in [each["check"] for each in failed.document if each["state"] == "failed"]
+    assert (failed.code, failed.error["code"]) == (1, "check_failed")
+    assert "source" in failed.error["message"]
+
+
 def test_a_dry_run_of_apply_shows_the_plan_and_changes_nothing(mosaic: Quick) -> None:
     declare(mosaic, e=grant_manifest("e"))
     before = mosaic.rows.rows("SELECT * FROM federation_grants ORDER BY name")

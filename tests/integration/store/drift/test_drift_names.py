@@ -62,5 +62,8 @@ def test_a_name_that_another_row_has_by_now_is_not_taken_from_it(mosaic: Quick) 
     assert (drift["name"], "grant revoke z" in drift["remedy"]) == ("z", True)
     refused = mosaic("drift", "--revert", "--yes")
     assert (refused.code, "another row uses the name x now" in refused.err) == (1, True)
+    refused = mosaic("drift", "--revert", "--yes", "--output", "json")
+    assert (refused.code, refused.error["code"]) == (1, "state_conflict")
+    assert "grant/z" in refused.error["message"]
     (drift,) = mosaic.document("drift")
     assert drift["name"] == "z"

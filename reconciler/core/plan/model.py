@@ -44,6 +44,7 @@ class Impact(StrEnum):
     """What a change does to certificates that hold today; each reads after `will be`."""
 
     REVOKED = "revoked"
+    ERASED = "erased"  # ours of another gateway, with its key: only that gateway can revoke it
     WITHHELD = "withheld"  # they stay, without authority, until the grant is resumed
     NARROWED = "narrowed"  # they stay, for less than before
 
@@ -91,7 +92,7 @@ class Change(Generic[RowT, SpecT]):
         if not self.certificates:
             return None
         if self.action is not Action.UPDATE:
-            return Impact.REVOKED
+            return Impact.ERASED if self.kind is Kind.PEER else Impact.REVOKED
         return Impact.WITHHELD if self.suspends else Impact.NARROWED
 
     @property

@@ -250,3 +250,12 @@ def test_the_certificate_of_a_revoked_peer_counts_no_more(mosaic: Quick) -> None
     mosaic.ok("peer", "revoke", "acme", "--yes")
     assert "in 23h" not in mosaic.ok("peer", "list").out
     assert mosaic.document("peer", "show", "acme")["certificate"]["status"] == "revoked"
+
+
+def test_a_certificate_of_another_gateway_is_said_to_be_erased_and_not_revoked(
+    mosaic: Quick,
+) -> None:
+    enroll_acme(mosaic, {"name": "alpha-tasks"})
+    (mosaic.cwd / "manifests" / "acme.yaml").unlink()
+    assert "1 live certificate will be erased\n" in mosaic.ok("plan").out
+    assert "- 1 live certificate would be **erased**" in mosaic.ok("plan", "-o", "markdown").out

@@ -5,7 +5,8 @@
     (2) if a key is stored already, try a pickup with it first: its answer may have been lost
     (3) else make a key; seal it, store it with its CSR and the roots; commit
     (4) only now spend the token, with as much patience as the other side asks for
-    (5) if the token is spent, perhaps by our own request: pick up by a proof of the key
+    (5) if the token is spent, perhaps by our own request: pick up by a proof of the key; what has
+        expired since is renewed by it
     (6) check the certificate: the chain to the pinned roots, key, names, usage and time
     (7) store it: the peer is active
 
@@ -128,8 +129,7 @@ class _Enrollment:
             if error.code != "grant_ended":
                 raise
             return None, None  # one key serves one grant, and its own has ended
-        ended = issued is not None and issued.not_after <= self.joiner.connector.clock()
-        return key, None if ended else issued
+        return key, None if issued is not None and self._has_ended(issued) else issued
 
     async def is_spent(self) -> bool:
         """Tell whether the token has been used."""
@@ -157,7 +157,7 @@ class _Enrollment:
         except Refused as error:
             if error.outcome.status != 410:
                 raise
-            return await self._pick_up_after(error, key)  # (5)
+            return await self._pick_up_after(error, peer, key)  # (5)
 
     def check(self, issued: IssuedDocument, key: PrivateKey) -> SignedLeaf:
         """Return the certificate, once it is the one that was asked for."""
@@ -174,11 +174,23 @@ class _Enrollment:
                 raise
             return None
 
-    async def _pick_up_after(self, refusal: Refused, key: PrivateKey) -> IssuedDocument:
+    async def _pick_up_after(
+        self, refusal: Refused, peer: Outbound, key: PrivateKey
+    ) -> IssuedDocument:
+        """Return what the token was spent on, if that was the key, and what has followed it."""
         issued = await self._pick_up(key)
-        if issued is not None:
-            return issued
-        raise explain_used(refusal)
+        if issued is None:
+            raise explain_used(refusal)
+        if self._has_ended(issued) and refusal.code == "token_spent":
+            assert peer.csr_pem is not None
+            csr_pem = peer.csr_pem
+            return await self._patiently(lambda: self.client.renew(key, csr_pem))
+        if self._has_ended(issued) or _holds(peer, issued):
+            raise refusal
+        return issued
+
+    def _has_ended(self, issued: IssuedDocument) -> bool:
+        return issued.not_after <= self.joiner.connector.clock()
 
     async def _patiently(self, ask: Callable[[], Awaitable[IssuedDocument]]) -> IssuedDocument:
         """Ask until the answer is no `Retry`, or patience is over."""

@@ -1,11 +1,14 @@
-"""A new invitation for an active peer whose certificate is due for renewal, and is not renewed."""
+"""`peer add` for a certificate that is due for renewal, or has expired before it was received."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.core.model.states import PeerStatus
+from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
@@ -68,3 +71,36 @@ def test_the_invitation_of_another_grant_is_not_spent(
     assert (error.code, "is active" in error.message) == ("state_conflict", True)
     assert token_status(alpha, invitation.token) == "open"
     assert beta.held() == due
+
+
+def test_an_invitation_that_is_void_is_told_as_such(
+    alpha: Alpha, beta: Beta, due: Outbound
+) -> None:
+    void = alpha.invitation()
+    alpha.invitation()
+
+    assert beta.refused(void).code == "token_void"
+    assert beta.held() == due
+
+
+def test_a_command_that_is_run_again_after_the_certificate_has_expired_continues(
+    alpha: Alpha, beta: Beta
+) -> None:
+    """The answer was lost, and nobody came back for longer than a certificate lasts."""
+    invitation = alpha.invitation()
+    alpha.trouble.lose = 99
+    beta.refused(invitation, patience=timedelta())
+    alpha.trouble.lose = 0
+    expired = datetime.now(UTC) - timedelta(hours=1)
+    alpha.rows.run(
+        "UPDATE federation_certificates SET not_before = not_before - interval '25 hours',"
+        " not_after = :expired, answer = jsonb_set(answer::jsonb, '{notAfter}', to_jsonb(CAST(:text AS text)))",
+        expired=expired,
+        text=rfc3339(expired),
+    )
+
+    after = beta.join(invitation)
+
+    assert (after.status, token_status(alpha, invitation.token)) == (PeerStatus.ACTIVE, "spent")
+    assert after.certificate is not None
+    assert alpha.rows.one("SELECT count(*) FROM federation_certificates") == 2

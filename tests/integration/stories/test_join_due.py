@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -94,9 +95,9 @@ def test_a_command_that_is_run_again_after_the_certificate_has_expired_continues
     expired = datetime.now(UTC) - timedelta(hours=1)
     alpha.rows.run(
         "UPDATE federation_certificates SET not_before = not_before - interval '25 hours',"
-        " not_after = :expired, answer = jsonb_set(answer::jsonb, '{notAfter}', to_jsonb(CAST(:text AS text)))",
+        " not_after = :expired, answer = jsonb_set(answer::jsonb, '{notAfter}', :text)",
         expired=expired,
-        text=rfc3339(expired),
+        text=json.dumps(rfc3339(expired)),
     )
 
     after = beta.join(invitation)

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from reconciler.core.backup.export import LaterRecords
     from reconciler.operations.backup.archive import BackupArchive
     from reconciler.store.backup.load import Loaded
-    from reconciler.store.db import Tx
 
 
 @click.command(help=__doc__)
@@ -155,16 +154,18 @@ def _report(archive: BackupArchive, loaded: Loaded, later: LaterRecords | None) 
 
 
 def _confirm(*, yes: bool) -> None:
-    with _owner_transaction("restore --confirm") as tx:
+    with _owner_database("restore --confirm") as database:
         confirm("Let peers enroll, renew and use their certificates again?", yes=yes)
-        control.confirm(tx, actor_of("user"))
+        with database.transaction() as tx:
+            control.confirm(tx, actor_of("user"))
     click.echo("confirmed: the gateway serves its peers again")
 
 
 def _adopt(*, yes: bool) -> None:
     settings = read_settings()
-    with _owner_transaction("restore --adopt") as tx:
-        reason = replaced(tx, RememberedHead(settings).read())
+    with _owner_database("restore --adopt") as database:
+        with database.transaction() as tx:
+            reason = replaced(tx, RememberedHead(settings).read())
         if reason is None:
             raise Refused(
                 "state_conflict",
@@ -173,21 +174,21 @@ def _adopt(*, yes: bool) -> None:
             )
         click.echo(reason, err=True)
         confirm("Use this database from now on, and void its open tokens?", yes=yes)
-        control.adopt(tx, actor_of("user"), reason)
+        with database.transaction() as tx:
+            control.adopt(tx, actor_of("user"), reason)
     click.echo("adopted: the gateway answers 503 to its peers until you have done this:")
     print_hint("  apply the source: `mosaic federation apply`")
     print_hint("  then: `mosaic federation restore --confirm`")
 
 
 @contextmanager
-def _owner_transaction(name: str) -> Iterator[Tx]:
+def _owner_database(name: str) -> Iterator[Database]:
     settings: Settings = read_settings()
     print_gateway(settings)
     if settings.database_url is None:
         require_home(settings)
-    with (
-        running_database(settings) as source,
-        Database(source, application_name(name)).transaction() as tx,
-    ):
-        require_current_in(tx)
-        yield tx
+    with running_database(settings) as source:
+        database = Database(source, application_name(name))
+        with database.transaction() as tx:
+            require_current_in(tx)
+        yield database

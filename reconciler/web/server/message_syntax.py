@@ -19,11 +19,12 @@ MAX_HEAD: Final = 16 * 1024  # octets
 MAX_FIELDS: Final = 100
 MAX_CHUNK_LINE: Final = 256  # octets of a chunk's size and extensions
 
-_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_TOKEN_OCTET: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"  # RFC 9110 5.6.2
+_TOKEN: Final = _TOKEN_OCTET + rb"++"
 _HOST_OCTET: Final = rb"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]"  # RFC 9110 7.2, without its comma
 _ABSOLUTE: Final = rb"(?i:https?)://(?P<authority>" + _HOST_OCTET + rb"++)"
 _REQUEST_LINE: Final = re.compile(
-    rb"[A-Z]{1,32} (?:/[!\"$-~]*+|\*|" + _ABSOLUTE + rb"(?:[/?][!\"$-~]*+)?)"
+    _TOKEN_OCTET + rb"{1,32} (?:/[!\"$-~]*+|\*|" + _ABSOLUTE + rb"(?:[/?][!\"$-~]*+)?)"
     rb" HTTP/1\.(?P<version>[01])\r\n"
 )
 _ORIGIN: Final = re.compile(_ABSOLUTE)

@@ -99,7 +99,7 @@ def test_a_certificate_of_an_active_grant_has_authority(
     assert (grant["id"], grant["status"]) == (grant_id, "active")
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "FOO"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "M-SEARCH"])
 @pytest.mark.parametrize("path", ["/authorize", "/authorize/", "/authorize/a/../b%2F?x=1&type=y"])
 def test_any_method_and_path_below_is_a_question(
     client: httpx.Client, certificate: Certified, method: str, path: str

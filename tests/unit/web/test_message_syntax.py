@@ -56,6 +56,7 @@ REFUSED = {
     "HTTP/1.2": b"GET /x HTTP/1.2\r\nHost: a\r\n\r\n",
     "another protocol": b"GET /x http/1.1\r\nHost: a\r\n\r\n",
     "two spaces": b"GET  /x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a method with a colon": b"G:T /x HTTP/1.1\r\nHost: a\r\n\r\n",
     "a tab for a space": b"GET\t/x HTTP/1.1\r\nHost: a\r\n\r\n",
     "a space at the line's end": b"GET /x HTTP/1.1 \r\nHost: a\r\n\r\n",
     "an empty line first": b"\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -95,6 +96,8 @@ SERVED = {
     GET + b"Host: a\r\n\r\n": b"",
     GET + b"Host: [2001:db8::1]:8443\r\nX:\r\nY: \xe4 \t\r\n\r\n": b"",
     b"GET /x HTTP/1.0\r\n\r\n": b"",
+    b"M-SEARCH /x HTTP/1.1\r\nHost: a\r\n\r\n": b"",
+    b"get /x HTTP/1.1\r\nHost: a\r\n\r\n": b"",  # another method than GET (RFC 9110 9.1)
     b"GET https://a/x?y=%20 HTTP/1.1\r\nHost: a\r\n\r\n": b"",
     POST + b"Content-Length:5\r\n\r\nhello": b"hello",
     CHUNKED + b"5\r\nhello\r\n00A;a=b;c\r\n0123456789\r\n0\r\nX: a\r\n\r\n": b"hello0123456789",

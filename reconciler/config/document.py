@@ -6,7 +6,14 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Final
 
-from reconciler.config.definitions import BY_NAME, NOT_IN_HOME, SETTINGS, Assignment, invalid
+from reconciler.config.definitions import (
+    BY_NAME,
+    NOT_IN_HOME,
+    PREFIX,
+    SETTINGS,
+    Assignment,
+    invalid,
+)
 from reconciler.core.model.text import without_credentials
 from reconciler.core.spelling import nearest
 from reconciler.errors import OTHER_USER
@@ -39,7 +46,8 @@ def read_document(home: Home) -> dict[str, Assignment]:
     known = tuple(each.name for each in SETTINGS if each.name not in NOT_IN_HOME)
     for key in document:
         if key not in known:
-            hint = f"did you mean {nearest(key, known)!r}?"
+            name = key.lower().removeprefix(PREFIX.lower())  # of who writes a variable's name
+            hint = f"did you mean {nearest(name, known)!r}?"
             raise invalid(str(home.config), f"there is no setting {key!r}", hint)
     return {
         key: Assignment(

@@ -152,6 +152,7 @@ def test_a_variable_of_somebody_else_is_none_of_ours(mosaic: Quick, variable: st
     [
         ('lisen = "127.0.0.1:1"', "there is no setting 'lisen'; did you mean 'listen'?"),
         ('public_ulr = "https://a.example"', "did you mean 'public_url'?"),
+        ('MOSAIC_LISTEN = "127.0.0.1:1"', "'MOSAIC_LISTEN'; did you mean 'listen'?"),
         ('listen = "8443"', "listen"),
         ("listen = 8443", "expected text"),
         ("listen = ", "cannot be read"),

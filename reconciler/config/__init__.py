@@ -9,7 +9,14 @@ from __future__ import annotations
 from reconciler.config.database import database_source
 from reconciler.config.definitions import SETTINGS, Setting
 from reconciler.config.document import write_config
-from reconciler.config.settings import FIND_HOME, Settings, load_settings, require, unstored_texts
+from reconciler.config.settings import (
+    FIND_HOME,
+    Settings,
+    load_settings,
+    require,
+    require_repository,
+    unstored_texts,
+)
 
 __all__ = [
     "FIND_HOME",
@@ -19,6 +26,7 @@ __all__ = [
     "database_source",
     "load_settings",
     "require",
+    "require_repository",
     "unstored_texts",
     "write_config",
 ]

@@ -135,7 +135,7 @@ def load_settings(
         fields["postgres_bin"] = NamedServer(fields["postgres_bin"], given["postgres_bin"].origin)
         home = replace(home, server=fields["postgres_bin"]) if home is not None else None
     fields["peer_proxy"] = read_proxy_rules(environ, used=fields.get("peer_proxy", False))
-    settings = replace(_settings(fields, home, cwd), assigned=given)
+    settings = replace(_settings(fields, given, home, cwd), assigned=given)
     if settings.source is None or "ref" not in given:
         return settings
     return replace(settings, source=replace(settings.source, ref_origin=given["ref"].origin))
@@ -229,7 +229,9 @@ def _read(name: str, given: Assignment) -> Any:
     return str(given.base / read) if name == "source" and not values.is_url(read) else read
 
 
-def _settings(fields: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
+def _settings(
+    fields: dict[str, Any], given: Mapping[str, Assignment], home: Home | None, cwd: Path
+) -> Settings:
     arguments: dict[str, Any] = {
         "home": home,
         "home_path": fields.pop("home", home.path if home else cwd / ".mosaic"),
@@ -237,7 +239,8 @@ def _settings(fields: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
     ref, path = fields.pop("ref", None), fields.pop("path", None)
     location = fields.pop("source", None)
     if location is not None:
-        arguments["source"] = _source(SourceSetting(location, ref, path), home)
+        source = SourceSetting(location, ref, path, cache=Settings(home=home).cache)
+        arguments["source"] = require_repository(source, given["path"].origin if path else "")
     for name in ("token_pepper", "plan_key", "private_token"):
         if f"{name}_file" in fields:
             fields[name] = fields.pop(f"{name}_file")
@@ -246,18 +249,24 @@ def _settings(fields: dict[str, Any], home: Home | None, cwd: Path) -> Settings:
     if fields.get("proxy_protocol") and not fields.get("trusted_proxies"):
         message = "no trusted proxy is set"
         hint = f"name its network: {BY_NAME['trusted_proxies'].variable}"
-        raise invalid(BY_NAME["proxy_protocol"].variable, message, hint)
+        raise invalid(given["proxy_protocol"].origin, message, hint)
     if "database_password_command" in fields and "database_url" not in fields:
         message = "it needs MOSAIC_DATABASE_URL, which is not set"
-        raise invalid(BY_NAME["database_password_command"].variable, message, "set it, or unset it")
+        origin = given["database_password_command"].origin
+        raise invalid(origin, message, "set it, or unset it")
     return Settings(**arguments | fields)
 
 
-def _source(given: SourceSetting, home: Home | None) -> SourceSetting:
-    if given.path is not None and not given.is_git:
+def require_repository(source: SourceSetting, path_origin: str) -> SourceSetting:
+    """Return a source whose path within, which `path_origin` has set, is one of a repository.
+
+    Raises:
+        NeedsEdit: `config_invalid`.
+    """
+    if source.path is not None and not source.is_git:
         message = "it is a folder within a git repository, but the source is not one"
-        raise invalid(BY_NAME["path"].variable, message, "set MOSAIC_REF too, or name a git URL")
-    return replace(given, cache=Settings(home=home).cache)
+        raise invalid(path_origin, message, "set MOSAIC_REF too, or name a git URL")
+    return source
 
 
 def _of_a_home(home: Home) -> dict[str, Any]:

@@ -16,7 +16,13 @@ from reconciler.cli.shared.input import working_directory
 from reconciler.cli.shared.invocation import with_home
 from reconciler.cli.shared.moments import DURATION, DurationType
 from reconciler.cli.terminal.log_options import log_options, use_log_format
-from reconciler.config import FIND_HOME, Settings, database_source, load_settings
+from reconciler.config import (
+    FIND_HOME,
+    Settings,
+    database_source,
+    load_settings,
+    require_repository,
+)
 from reconciler.core.model.times import format_duration
 from reconciler.core.privileges import Role
 from reconciler.core.setting_values import SourceSetting, is_url
@@ -143,7 +149,7 @@ def source_of_path(path: str) -> SourceSetting:
 def _source_at(path: str, cache: str | None) -> SourceSetting:
     flags, location = _flags(), path if is_url(path) else str(working_directory() / path)
     ref, within = flags.get("ref") or None, flags.get("path") or None
-    return SourceSetting(location, ref, within, cache, "--ref")
+    return require_repository(SourceSetting(location, ref, within, cache, "--ref"), "--path")
 
 
 def source_of(settings: Settings, path: str | None) -> SourceSetting:

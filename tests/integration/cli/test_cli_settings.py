@@ -191,6 +191,25 @@ def test_the_folder_around_a_home_is_not_taken_for_a_new_home(mosaic: Quick) -> 
     assert f"did you mean --home {made}?" in mosaic("grant", "list", "--home", file).err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (("validate", "manifests", "--path", "inner"), {}),
+        (("plan", "manifests", "--path", "inner"), {}),
+        (("validate", "--source", "manifests", "--path", "inner"), {}),
+        (("validate", "--source", "manifests"), {"MOSAIC_PATH": "inner"}),
+    ],
+    ids=str,
+)
+def test_a_path_within_a_folder_names_who_set_it(
+    mosaic: Quick, arguments: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    done = mosaic(*arguments, **variables)
+    assert done.code == 78
+    name = next(iter(variables), "--path")
+    assert f"error: {name}: it is a folder within a git repository" in done.err
+
+
 def test_no_source_exits_with_78(mosaic: Quick) -> None:
     assert "MOSAIC_SOURCE" in wrong(mosaic("validate", "--output", "json"))
 

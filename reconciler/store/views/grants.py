@@ -111,7 +111,7 @@ def show_grant(
         certificates=certificates,
     )
     if row is None:
-        raise unknown(tx, "grant", name)
+        raise unknown(tx, "grant", name, row_id)
     return _view(row)
 
 

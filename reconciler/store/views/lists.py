@@ -9,6 +9,8 @@ from reconciler.core.spelling import nearest
 from reconciler.errors import Refused
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from _typeshed import DataclassInstance
 
     from reconciler.store.db import Tx
@@ -26,9 +28,12 @@ def parameters(only: DataclassInstance, page: slice = ALL) -> dict[str, Any]:
     return fields | {"start": page.start, "count": count}
 
 
-def unknown(tx: Tx, kind: str, name: str) -> Refused:
-    """Return the refusal of a name that no row of the kind has ever had."""
-    rows = tx.rows(f"SELECT DISTINCT name FROM federation_{kind}s")
-    close = nearest(name, [row["name"] for row in rows], cutoff=0.5)
+def unknown(tx: Tx, kind: str, name: str, row_id: UUID | None = None) -> Refused:
+    """Return the refusal of a name, or of a name with an id, that no row of the kind ever had."""
+    names = [row["name"] for row in tx.rows(f"SELECT DISTINCT name FROM federation_{kind}s")]
+    if row_id is not None and name in names:
+        message = f"there is no {kind} {name!r} with the id {row_id}"
+        return Refused("name_unknown", message, hint="leave the id out")
+    close = nearest(name, names, cutoff=0.5)
     hint = f"did you mean {close!r}?" if close else f"`mosaic federation {kind} list` shows all"
     return Refused("name_unknown", f"there is no {kind} {name!r}", hint=hint)

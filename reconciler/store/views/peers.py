@@ -78,7 +78,7 @@ def show_peer(tx: Tx, name: str, row_id: UUID | None = None) -> PeerView:
         id=row_id,
     )
     if row is None:
-        raise unknown(tx, "peer", name)
+        raise unknown(tx, "peer", name, row_id)
     return _view(row)
 
 

@@ -242,6 +242,32 @@ def test_an_unknown_grant_names_the_nearest(client: httpx.Client) -> None:
     assert "did you mean &#39;beta-tasks&#39;?" in client.get("/grants/beta-task").text
 
 
+@pytest.mark.parametrize("path", ["/grants/beta-tasks", "/peers/beta"])
+def test_a_known_name_with_an_unknown_id_is_told_as_that(client: httpx.Client, path: str) -> None:
+    other = "00000000-0000-0000-0000-000000000000"
+    answer = client.get(f"{path}.json", params={"id": other})
+    assert (answer.status_code, other in answer.json()["detail"]) == (404, True)
+    assert "did you mean" not in answer.json()["detail"]
+
+
+def test_a_target_that_takes_no_notices_is_on_the_overview(
+    client: httpx.Client, rows: Rows
+) -> None:
+    rows.run(
+        "INSERT INTO federation_notice_targets (name, kind, events, position, attempts, last_error,"
+        " last_error_at, given_up, given_up_at) VALUES ('ops', 'webhook', '{applied}', 0, 3,"
+        " 'answered <b>500</b>', now(), 7, now())"
+    )
+    try:
+        html = client.get("/").text
+    finally:
+        rows.run("DELETE FROM federation_notice_targets")
+    text = Text(html).whole
+    for each in ("ops", "answered <b>500</b>", " waiting", "7 notices given up"):
+        assert each in text
+    assert "Nothing needs attention" not in html
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "FOO"])
 def test_pages_are_read_and_nothing_else(client: httpx.Client, method: str) -> None:
     assert client.request(method, "/grants").status_code == 405

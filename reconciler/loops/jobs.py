@@ -1,4 +1,8 @@
-"""Jobs that run at intervals until they are stopped; after a failure they wait longer."""
+"""Jobs that run at intervals until they are stopped; after a failure they wait longer.
+
+A run that is under way then has a few seconds to finish: others may keep it waiting for longer than
+a process may take to stop. Every job is safe to cut off, and to repeat.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 MAX_WAIT: Final = timedelta(seconds=60)
 EXPIRE_EVERY: Final = timedelta(seconds=15)  # the clock that ends grants
+GRACE_S: Final = 4.0  # as long as requests have
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class Job:
 
 
 async def run_jobs(jobs: Iterable[Job], stop: asyncio.Event) -> None:
-    """Run each job on its own until `stop` is set; what is under way is finished."""
+    """Run each job on its own until `stop` is set, and at most `GRACE_S` longer."""
     async with asyncio.TaskGroup() as group:
         for job in jobs:
             group.create_task(_repeat(job, stop), name=job.name)
@@ -49,8 +54,11 @@ async def _repeat(job: Job, stop: asyncio.Event) -> None:
     while not stop.is_set():
         before, again, code = trouble, None, ""
         try:
-            again = await job.run()
+            again = await _in_time(stop, job)
             failures, trouble = 0, ""
+        except Stopped:
+            _log.debug("%s: cut off", job.name)
+            return
         except MosaicError as error:
             failures, trouble, code = failures + 1, error.message, error.code
         except Exception as error:  # noqa: BLE001 - a defect in one job must not end the others
@@ -64,6 +72,26 @@ async def _repeat(job: Job, stop: asyncio.Event) -> None:
         elif before and not trouble:
             _log.info("%s: recovered", job.name)
         await sleep_unless(stop, timedelta() if again else backoff.wait(failures))
+
+
+async def _in_time(stop: asyncio.Event, job: Job) -> bool | None:
+    """Return what a run returns; raise `Stopped`, and cancel it, `GRACE_S` after `stop` is set."""
+    late = asyncio.Event()
+
+    async def wait() -> None:
+        await stop.wait()
+        await asyncio.sleep(GRACE_S)
+        late.set()
+
+    waiting = asyncio.create_task(wait())
+    try:
+        return await run_unless(late, _run(job))
+    finally:
+        waiting.cancel()
+
+
+async def _run(job: Job) -> bool | None:
+    return await job.run()
 
 
 async def sleep_unless(stop: asyncio.Event, wait: timedelta) -> None:

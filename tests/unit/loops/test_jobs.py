@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Retry
+from reconciler.loops import jobs
 from reconciler.loops.jobs import Job, run_jobs
 
 if TYPE_CHECKING:
@@ -57,3 +58,28 @@ def test_a_job_with_more_to_do_runs_again_at_once_and_ends_when_it_is_stopped() 
 
     asyncio.run(story())
     assert len(runs) == 5
+
+
+def test_a_run_that_does_not_end_is_cut_off_and_one_that_ends_is_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(jobs, "GRACE_S", 0.2)
+    stop, ended = asyncio.Event(), list[str]()
+
+    async def hang() -> None:
+        stop.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cut off")
+
+    async def finish() -> None:
+        await stop.wait()
+        await asyncio.sleep(0)
+        ended.append("finished")
+
+    each = timedelta(hours=1)
+    asyncio.run(run_jobs([Job("hangs", each, hang), Job("finishes", each, finish)], stop))
+
+    assert ended == ["finished", "cut off"]
+    assert not caplog.records

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import psycopg
 import pytest
 
 from tests.support.commands.process import Command, Ended
+from tests.support.project.checkout import ROOT
 from tests.support.project.kubernetes import FOLDER, documents, pods_of, problem_of, render
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+PAGE: Final = ROOT / "docs" / "kubernetes.md"
+FOLDERS: Final = ("ca", "keys", "logins", "provisioners", "root-key", "secrets", "trust")
 
 
 @pytest.fixture
@@ -192,3 +198,24 @@ def test_the_migration_makes_the_logins_of_the_secrets(shell: Command) -> None:
 
     backup = shell("backup", "--ca-dir", "ca", "--root-key", "root-key/root_ca_key", "a.backup")
     assert (backup.code, "lacks" in backup.err) == (0, False), backup.err
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["the same folder", "an empty one"])
+def test_the_page_restores_the_files_that_the_pod_of_the_ca_had(shell: Command, lost: bool) -> None:
+    first = prepare_secrets(shell)
+    assert first.code == 0, first.err
+    assert shell("db", "upgrade").code == 0
+    for verb in ("backup", "restore"):
+        if verb == "restore":
+            with psycopg.connect(shell.variables["MOSAIC_DATABASE_URL"]) as connection:
+                connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            for folder in FOLDERS if lost else ():
+                shutil.rmtree(shell.cwd / folder)
+        (line,) = re.findall(
+            rf"^    mosaic federation {verb} (.+)$", PAGE.read_text(), re.MULTILINE
+        )
+        done = shell(verb, *line.replace("secrets/", "").split())
+        assert done.code == 0, done.err
+    again = documents(prepare_secrets(shell).out)
+    assert again[0]["metadata"]["name"] == "mosaic-step-ca"
+    assert again[0] == documents(first.out)[0]

@@ -129,7 +129,10 @@ class IssuanceGivenUp(RowEvent):
 
 @dataclass(frozen=True, slots=True)
 class CertificateIssued(RowEvent):
-    """A grant has a certificate; those of the serials that it supersedes end."""
+    """A grant has a certificate; those of the serials that it supersedes end.
+
+    `renews` is a serial, too; an earlier version recorded the id of its row.
+    """
 
     kinds = ("certificate.issued",)
     serial: str

@@ -22,6 +22,7 @@ from reconciler.core.issuance.policy import (
     Approval,
     Denial,
     GrantFacts,
+    IssuanceFacts,
     IssuanceResponse,
     judge_enrollment,
     judge_renewal,
@@ -138,8 +139,8 @@ def begin_renewal(
         return thefts.note(tx, verdict, grant, use)
     caller.limits.admit_attempt(grant.id, time.monotonic())
     predecessor, approval = verdict
-    attempt = _new_attempt(grant, csr, now, predecessor_id=predecessor.id)
-    begun = _begun(attempt, csr, caller.address, renews=predecessor.serial)
+    attempt = _new_attempt(grant, csr, now, predecessor=predecessor)
+    begun = _begun(attempt, csr, caller.address)
     return _store_intent(tx, attempt, csr, approval, begun)
 
 
@@ -149,7 +150,7 @@ def _new_attempt(
     now: datetime,
     *,
     token_id: UUID | None = None,
-    predecessor_id: IssuanceId | None = None,
+    predecessor: IssuanceFacts | None = None,
 ) -> SigningAttempt:
     return SigningAttempt(
         issuance_id=IssuanceId(new_id(now)),
@@ -158,7 +159,7 @@ def _new_attempt(
         not_after=grant.not_after(now),
         spki_sha256=csr.spki_sha256,
         token_id=token_id,
-        predecessor_id=predecessor_id,
+        predecessor=predecessor,
         actor=f"peer:{grant.peer}",
     )
 
@@ -263,7 +264,7 @@ def _values(
         "id": attempt.issuance_id,
         "grant": attempt.grant.id,
         "token": attempt.token_id,
-        "predecessor": attempt.predecessor_id,
+        "predecessor": attempt.predecessor.id if attempt.predecessor is not None else None,
         "stale": stale.id if stale is not None else None,
         "serial": attempt.serial,
         "spki": csr.spki_sha256,
@@ -274,12 +275,8 @@ def _values(
 
 
 def _begun(
-    attempt: SigningAttempt,
-    csr: VerifiedCsr,
-    peer_address: str,
-    *,
-    token: str | None = None,
-    renews: str | None = None,
+    attempt: SigningAttempt, csr: VerifiedCsr, peer_address: str, token: str | None = None
 ) -> IssuanceBegun:
     row = grant_ref(attempt.grant.id, attempt.grant.name)
-    return IssuanceBegun(row, attempt.serial, csr.spki_sha256, peer_address, token, renews)
+    serial, renews = attempt.serial, attempt.renews
+    return IssuanceBegun(row, serial, csr.spki_sha256, peer_address, token, renews)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from reconciler.core.audit.events import Event
+    from reconciler.core.issuance.policy import IssuanceFacts
     from reconciler.core.issuance.x509 import SignedLeaf
     from reconciler.core.model.ids import IssuanceId
     from reconciler.store.db import Tx
@@ -43,13 +44,18 @@ class SigningAttempt:
     not_after: datetime
     spki_sha256: str
     token_id: UUID | None = None
-    predecessor_id: IssuanceId | None = None
+    predecessor: IssuanceFacts | None = None
     actor: str = ""
 
     @property
     def subject(self) -> str:
         """The audit subject of all that this attempt does."""
         return f"grant/{self.grant.name}"
+
+    @property
+    def renews(self) -> str | None:
+        """The serial that this attempt renews, None of an enrollment."""
+        return self.predecessor.serial if self.predecessor is not None else None
 
 
 def finish_unchanged(tx: Tx, attempt: SigningAttempt, leaf: SignedLeaf) -> IssuanceResponse | None:
@@ -227,5 +233,5 @@ def _issued_event(
         not_before=leaf.facts.not_before,
         not_after=leaf.facts.not_after,
         supersedes=tuple(superseded),
-        renews=str(attempt.predecessor_id) if attempt.predecessor_id else None,
+        renews=attempt.renews,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +236,9 @@ def test_renewal_by_proof_gets_a_new_certificate_and_leaves_the_old_one(
 
     assert renewed.status_code == 201, renewed.text
     assert renewed.json()["serial"] != first["serial"]
+    for kind in ("issuance.begun", "certificate.issued"):
+        records = [json.loads(each["body"])["data"] for each in rows.audited(kind)]
+        assert [each.get("renews") for each in records] == [None, first["serial"]]
     assert old.renew(client, new).content == renewed.content
     assert new.renew(client, new).content == renewed.content
     assert problem_code(old.renew(client, Enrollee()), 409) == "renewal_contested"

@@ -63,8 +63,7 @@ class Renewals:
             counted = failures if error.code == "renewal_early" else failures + 1
             self.waiting[held.name] = (counted, self.renewer.connector.clock() + wait)
             _log.warning("not renewed: %s; %s", error, error.hint)
-            if error.code != "peer_unreachable":
-                await ask_grant(self.renewer, held)  # it may have ended
+            await ask_grant(self.renewer, held)  # it may have ended
         else:
             self.waiting.pop(held.name, None)
             _log.info("renewed, certificate %s", serial)

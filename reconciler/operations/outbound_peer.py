@@ -14,7 +14,6 @@ from reconciler.clients.gateway.invitation_check import CheckReport, check_invit
 from reconciler.config import require
 from reconciler.core.model.spec import Direction, Kind, PeerSpec
 from reconciler.core.plan.selection import Selection
-from reconciler.crypto.certificates import fingerprint_of
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.join import Joiner, join
@@ -26,7 +25,6 @@ from reconciler.operations.declare import (
     refuse_held_peer,
     source_for_new,
 )
-from reconciler.operations.gateway_files import read_roots
 from reconciler.reconcile import ApplyOptions, apply
 from reconciler.renew import Renewer, refresh_grant
 from reconciler.store.apply.provenance import Provenance
@@ -115,10 +113,7 @@ class PeerAddition:
 
     def _refuse_own(self) -> None:
         """Raise if the invitation is one of this gateway's: its peer could not use it any more."""
-        bundle = self.settings.ca_root
-        if bundle is None or not bundle.is_file():
-            return
-        if self.invitation.pin in map(fingerprint_of, read_roots(bundle)):
+        if self.invitation.base_url == self.settings.public_url:
             raise Refused(
                 "state_conflict",
                 "this gateway has made the invitation itself, for one of its own peers",

@@ -129,7 +129,7 @@ def _files_elsewhere(home: Home) -> dict[str, Path]:
         return {}
     paths = {
         name: home.path.parent / texts[name]
-        for name in ("keyring", "token_pepper_file", "ca_provisioners")
+        for name in ("keyring", "token_pepper_file", "plan_key_file", "ca_provisioners")
         if name in texts
     }
     return {name: path for name, path in paths.items() if not path.is_relative_to(home.path)}

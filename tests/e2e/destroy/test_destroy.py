@@ -211,3 +211,15 @@ def test_files_that_people_put_into_a_home_are_left_and_links_are_not_followed(
     shutil.rmtree(gateway.home.path)
     shutil.rmtree(offline)
     is_gone(gateway, data)
+
+
+def test_keys_that_the_settings_name_elsewhere_are_kept_and_told(
+    gateway: TestGateway, data: Path, tmp_path: Path
+) -> None:
+    names = ("keyring", "token_pepper_file", "plan_key_file", "ca_provisioners")
+    with gateway.home.config.open("a") as settings:
+        settings.writelines(f'{name} = "{tmp_path / name}"\n' for name in names)
+    done = gateway.ok("destroy", "--yes")
+    for name in names:
+        assert f"kept: {tmp_path / name}, as {name} says" in done.out
+    is_gone(gateway, data)

@@ -175,12 +175,16 @@ async def token_status(gateway: Gateway, presented_token: str) -> TokenState:
 
 
 async def grant_of_proof(gateway: Gateway, presented_proof: str) -> GrantDocument:
-    """Return the *grant* whose certificate has the proof's key, whatever its state."""
+    """Return the *grant* whose certificate has the proof's key, whatever its state.
+
+    Raises:
+        Refused: `proof_invalid`; also for a key whose certificates a new enrollment has revoked.
+    """
     proof = await _proof(gateway, presented_proof, "GET", "/grant")
 
     def read(tx: Tx) -> GrantDocument | None:
         grant_id = facts.grant_of_key(tx, proof.spki_sha256)
-        if grant_id is None or facts.newest_serial_of_key(tx, proof.spki_sha256) is None:
+        if grant_id is None or facts.is_replaced(tx, proof.spki_sha256):
             return None
         grant = facts.grant_facts(tx, grant_id)
         return grant_document(grant, grant.status)

@@ -207,6 +207,18 @@ def has_live_issuance(tx: Tx, spki_sha256: str) -> bool:
     return row is not None
 
 
+def is_replaced(tx: Tx, spki_sha256: str) -> bool:
+    """Tell whether a key has no certificate but those that a later enrollment took the place of."""
+    row = tx.row(
+        "SELECT FROM federation_certificates AS own WHERE spki_sha256 = :spki"
+        " AND issued_at IS NOT NULL AND NOT EXISTS ("
+        "SELECT FROM federation_certificates AS later WHERE later.grant_id = own.grant_id"
+        " AND later.token_id IS NOT NULL AND later.issued_at > own.issued_at) LIMIT 1",
+        spki=spki_sha256,
+    )
+    return row is None
+
+
 def newest_serial_of_key(tx: Tx, spki_sha256: str) -> str | None:
     """Return the serial of the newest certificate of a key, whatever became of it, or None."""
     row = tx.row(

@@ -225,6 +225,28 @@ def test_the_grant_is_told_to_the_key_of_its_certificate(client: httpx.Client, r
     assert problem_code(Enrollee().grant(client), 401) == "proof_invalid"
 
 
+def test_the_grant_is_not_told_to_a_key_that_a_new_enrollment_has_replaced(
+    client: httpx.Client, rows: Rows
+) -> None:
+    """Nor later: whoever has that key may have stolen it. A renewal replaces no key."""
+    lost, before, new, renewed = Enrollee(), Enrollee(), Enrollee(), Enrollee()
+    lost.enroll(client, rows.invite("beta-tasks"))
+    with rows.certificates_due():
+        assert lost.renew(client, before).status_code == 201
+    for each in (lost, before):
+        assert each.grant(client).status_code == 200
+
+    new.enroll(client, rows.invite("beta-tasks"))
+    with rows.certificates_due():
+        assert new.renew(client, renewed).status_code == 201
+    for status in ("active", "revoked"):
+        for each in (new, renewed):
+            assert each.grant(client).json()["status"] == status
+        for each in (lost, before):
+            assert problem_code(each.grant(client), 401) == "proof_invalid"
+        rows.apply(peer_manifest())
+
+
 def test_renewal_by_proof_gets_a_new_certificate_and_leaves_the_old_one(
     client: httpx.Client, rows: Rows
 ) -> None:

@@ -79,7 +79,10 @@ def locate(path: Path) -> CheckoutLocation | None:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The checkout that holds the folder `root`: its commit at HEAD, and what that has there."""
+    """The checkout that holds the folder `root`: its commit at HEAD, and what that has there.
+
+    Its methods raise `source_unreadable` if git fails: what it leaves out and ignores is not known.
+    """
 
     root: Path
     commit: Commit
@@ -193,16 +196,12 @@ class Checkout:
         content: bytes | None = None,
         literal: bool = True,
     ) -> list[str]:
-        """Return what git prints of the folder, by NUL; where it fails, nothing, and log it."""
-        try:
-            env = {"GIT_LITERAL_PATHSPECS": str(int(literal))}
-            result = run_git(words, cwd=self.root, env=env, content=content)
-        except MosaicError as error:
-            _warn(self.root, error.message)
-            return []
+        """Return what git prints of the folder, by NUL."""
+        env = {"GIT_LITERAL_PATHSPECS": str(int(literal))}
+        result = run_git(words, cwd=self.root, env=env, content=content)
         if result.code not in (0, 1):  # check-ignore: none is ignored
-            _warn(self.root, error_summary(result))
-            return []
+            hint = "see what `git status` says there, or read the commit itself: name it by --ref"
+            raise unreadable(f"{self.root} cannot be read by git: {error_summary(result)}", hint)
         return [
             each for each in result.output.decode("utf-8", "surrogateescape").split("\0") if each
         ]

@@ -96,6 +96,22 @@ def test_a_sparse_checkout_that_leaves_manifests_out_is_refused(repository: Chec
     assert names(read_source(folder)) == ["beta.yaml", "grants.yaml"]
 
 
+@pytest.mark.parametrize("left_out", ["sparse", "ignored"])
+def test_a_checkout_whose_index_is_broken_is_refused(repository: Checkout, left_out: str) -> None:
+    """What it leaves out would be revoked, and what it ignores be granted."""
+    repository.write(grants=GRANT)
+    repository.commit("more")
+    if left_out == "sparse":
+        repository.git("sparse-checkout", "init", "--cone")
+        (repository.path / "manifests").mkdir()
+    else:
+        (repository.path / ".gitignore").write_text("draft.yaml\n")
+        (repository.path / "manifests" / "draft.yaml").write_text(GRANT)
+    (repository.path / ".git" / "index").write_bytes(b"")  # as a power cut may leave it
+    with pytest.raises(NeedsEdit, match=r"cannot be read by git: .*index file"):
+        read_source(SourceSetting(str(repository.path / "manifests")))
+
+
 @pytest.mark.parametrize("kind", ["tree:0", "blob:none"])
 def test_a_partial_clone_says_what_it_lacks_and_its_hint_works(
     repository: Checkout, tmp_path: Path, kind: str

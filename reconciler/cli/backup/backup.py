@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.shared.context import print_gateway, read_settings, running_database, verb
+from reconciler.cli.shared.context import open_database, print_gateway, read_settings, verb
 from reconciler.cli.shared.input import working_directory
 from reconciler.core.model.text import counted
 from reconciler.core.model.times import rfc3339
@@ -68,8 +68,8 @@ def command(
         folder / ca_dir if ca_dir is not None else None,
         folder / root_key if root_key is not None else None,
     )
-    with running_database(settings, Role.GATEWAY) as source:
-        database = Database(source, application_name("backup"), snapshot=True)
+    with open_database(settings, "backup", Role.GATEWAY) as current:
+        database = Database(current.source, application_name("backup"), snapshot=True)
         manifest = create_backup(database, settings, ca, path, force=force)
     click.echo(f"wrote {path}: {_described(manifest)}")
     if "ca/ca.json" not in manifest.files("ca"):

@@ -34,7 +34,8 @@ async def ready(url: str) -> None:
 def test_rows_on_another_server_are_refused_until_they_are_adopted(mosaic: Quick) -> None:
     token = mosaic.rows.invite("one")
     mosaic.rows.run("UPDATE federation_control SET system_identifier = '7'")
-    for verb in (("grant", "list"), ("apply", "--yes"), ("audit", "list")):
+    verbs = (("grant", "list"), ("apply", "--yes"), ("audit", "list"), ("backup", "a.backup"))
+    for verb in verbs:
         done = mosaic(*verb)
         assert (done.code, "mosaic federation restore --adopt" in done.err) == (78, True)
     with pytest.raises(Retry, match="another database server"):

@@ -20,7 +20,6 @@ from psycopg import capabilities
 from psycopg.rows import dict_row
 
 from reconciler.core.model.ids import UUID7_RANDOM_BYTES, uuid7
-from reconciler.errors import Retry
 from reconciler.store.connection.connector import Connector
 from reconciler.store.connection.session import (
     TRANSACTION,
@@ -29,10 +28,10 @@ from reconciler.store.connection.session import (
     read_session,
     unlimited,
 )
-from reconciler.store.connection.statements import Conflict, in_driver_form, translated
+from reconciler.store.connection.statements import in_driver_form, translated, without_conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from datetime import datetime, timedelta
     from uuid import UUID
 
@@ -89,7 +88,7 @@ class Tx:
             ).fetchall()
             return rows
 
-    def stream(self, statement: str, /, **values: object) -> Iterator[dict[str, Any]]:
+    def stream(self, statement: str, /, **values: object) -> Generator[dict[str, Any]]:
         """Yield the rows of a statement while the server sends them, all of one moment.
 
         It is no cursor of the server's: `statement_timestamp()` would move with each fetch.
@@ -145,11 +144,12 @@ class CommandTx(Tx):
     one part as the next takes to be made.
     """
 
-    __slots__ = ("_beside",)
+    __slots__ = ("_beside", "_streamed")
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         super().__init__(connection)
         self._beside: futures.Future[object] | None = None
+        self._streamed: Generator[dict[str, Any]] | None = None
 
     @property
     def driver(self) -> Any:
@@ -166,11 +166,18 @@ class CommandTx(Tx):
         self._beside = executor.submit(work, tx)
         executor.shutdown(wait=False)
 
+    def stream(self, statement: str, /, **values: object) -> Generator[dict[str, Any]]:
+        """Yield rows as `Tx` does; what a caller that failed has not taken ends with it."""
+        self._streamed = super().stream(statement, **values)
+        return self._streamed
+
     def end(self) -> None:
         """Stop what is still done beside a caller that has failed, whether the server hangs or not.
 
         Whoever interrupts this does not wait: the connection is cut, which rolls all back.
         """
+        if self._streamed is not None:  # it holds the lock of the connection
+            self._streamed.close()
         work, deadline_s = self._beside, time.monotonic() + CANCELLED_WITHIN_S
         try:
             while work is not None and not work.done() and time.monotonic() < deadline_s:
@@ -277,19 +284,6 @@ def begin(tx: Tx, connector: Connector, limits: TimeLimits) -> None:
     tx.run_script(unlimited(tx.driver.info.server_version))
     row = tx.one(TRANSACTION, **limits.as_parameters())
     connector.session = read_session(row, connector.address)
-
-
-@contextmanager
-def without_conflict() -> Iterator[None]:
-    """Turn a conflict with another transaction into `Retry` (`database_unavailable`)."""
-    try:
-        yield
-    except Conflict:
-        raise Retry(
-            "database_unavailable",
-            "this transaction conflicted with another one; nothing was changed",
-            hint="run the command again",
-        ) from None
 
 
 def new_id(at: datetime) -> UUID:

@@ -20,8 +20,13 @@ from reconciler.core.model.times import rfc3339
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.packaged_files import data_dir
 from reconciler.store.connection.session import TimeLimits
-from reconciler.store.connection.statements import in_driver_form, statement_failure, translated
-from reconciler.store.db import Tx, begin, without_conflict
+from reconciler.store.connection.statements import (
+    in_driver_form,
+    statement_failure,
+    translated,
+    without_conflict,
+)
+from reconciler.store.db import Tx, begin
 from reconciler.store.roles.catalog import roles_are_made
 from reconciler.store.roles.making import make_roles
 from reconciler.store.schema import HEAD, MIGRATIONS, Revisions, revisions, unknown_migration

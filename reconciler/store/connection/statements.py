@@ -57,6 +57,19 @@ def translated(
         raise failure.with_traceback(error.__traceback__) from None
 
 
+@contextmanager
+def without_conflict() -> Iterator[None]:
+    """Turn a conflict with another transaction into `Retry` (`database_unavailable`)."""
+    try:
+        yield
+    except Conflict:
+        raise Retry(
+            "database_unavailable",
+            "this transaction conflicted with another one; nothing was changed",
+            hint="run the command again",
+        ) from None
+
+
 def statement_failure(
     cause: BaseException | None, connector: Connector, *, lost: bool = False
 ) -> Exception:

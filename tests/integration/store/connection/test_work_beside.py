@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,8 +12,11 @@ import pytest
 from reconciler.errors import Refused
 from reconciler.store import db
 from reconciler.store.db import Database
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.store.db import Tx
 
 LONG_S: Final = 3600  # longer than any test may take
@@ -112,3 +115,21 @@ def test_a_server_that_hangs_does_not_keep_a_caller_that_failed(
             use()
     finally:
         os.kill(backend[0], signal.SIGCONT)
+
+
+def test_a_caller_that_fails_ends_the_rows_that_it_has_not_taken(database: Database) -> None:
+    def use() -> None:
+        with database.transaction() as tx:
+            rows = tx.stream("SELECT generate_series(1, 1000000) AS number")
+            assert next(rows) == {"number": 1}
+            raise KeyboardInterrupt  # whose traceback holds the rows, and they the connection
+
+    caller = Thread(target=_interrupted, args=(use,), daemon=True)
+    caller.start()
+    caller.join(PATIENCE_S)
+    assert not caller.is_alive()
+
+
+def _interrupted(use: Callable[[], None]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        use()

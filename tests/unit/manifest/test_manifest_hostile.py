@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from reconciler.core.source import MAX_FILE
+from reconciler.manifest.consistency import MOST_COMPARED
 from tests.support.manifests.text import GRANT, PEER, loaded, problems
 from tests.support.waiting import PATIENCE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FULL: Final = MAX_FILE
 SECONDS: Final = 10.0  # of a core, under coverage; they take less than one
@@ -164,6 +168,21 @@ def test_a_hostile_file_is_refused_in_no_time(name: str) -> None:
     for each in reports[:1000]:
         assert len(str(each)) < 1000
         assert str(each).isprintable()
+
+
+def test_peers_that_are_not_there_are_compared_with_others_only_so_often() -> None:
+    peers = "---\n".join(PEER.replace("beta", f"peer-{n}") for n in range(200))
+
+    def hinted(missing: Iterable[str]) -> int:
+        grants = (
+            GRANT.replace("beta-tasks", f"g{n}").replace("beta", peer)
+            for n, peer in enumerate(missing)
+        )
+        reports = problems(grants="---\n".join(grants), peers=peers)
+        return sum("did you mean" in each.hint for each in reports)
+
+    assert hinted(f"pear-{n}" for n in range(300)) == MOST_COMPARED // 200
+    assert hinted("pear-1" for _ in range(300)) == 300
 
 
 @pytest.mark.parametrize("name", ["50,000 brackets", "250,000 brackets", "50,000 mappings"])

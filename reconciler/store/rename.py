@@ -10,6 +10,7 @@ from reconciler.core.audit.row_events import RowRenamed, RowUpdated
 from reconciler.core.model.spec import GrantSpec, Kind, spec_digest
 from reconciler.errors import Refused
 from reconciler.store import ending
+from reconciler.store.apply.provenance import forget_readings
 from reconciler.store.audit import log as audit
 from reconciler.store.db import as_json
 from reconciler.store.lookup import NamedRow, find_row, live_grants_of
@@ -43,6 +44,7 @@ def rename(tx: Tx, kind: Kind, old: str, new: str, actor: str) -> None:
         " WHERE g.id = r.id",
         rows=as_json(digests),
     )
+    forget_readings(tx)  # they have the old name, and would revoke the new one
     audit.append(tx, actor, events)
 
 

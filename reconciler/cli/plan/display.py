@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ from reconciler.errors import NeedsEdit, Refused
 from reconciler.reconcile import read
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.apply.trust import judge_trust
+from reconciler.store.audit.position import newest_age
 from reconciler.store.locks import actor_of
 from reconciler.store.rollback_journal import interrupted, recover_source
 
@@ -55,7 +57,9 @@ def opened_reading(
 
     A folder is read first, so that its problems are shown even if there is no database. A
     repository is read afterwards, because the database knows which commit was applied, and whether
-    the change of an interrupted command was committed. With `records`, a refusal is recorded.
+    the change of an interrupted command was committed. With `records`, for an apply, a refusal is
+    recorded, and a folder is read again where something has been recorded since: what was read
+    before another apply must not undo it.
 
     Raises:
         InvalidManifests: with every problem.
@@ -70,6 +74,7 @@ def opened_reading(
         )
     recorder = RefusalRecorder(actor_of("user"), source.shown)
     early: Reading | None = None
+    began_s = time.monotonic()
     if not source.is_git and not interrupted(source):
         early = _read(settings, source, plan_options, recorder)
     with (
@@ -78,9 +83,14 @@ def opened_reading(
     ):
         if early is None:
             recover_source(database, source)
+        if early is None or records:
             with database.transaction() as tx:
-                applied = last_applied(tx)
-            early = _read(settings, source, plan_options, recorder, applied)
+                applied, age = last_applied(tx), newest_age(tx)
+            if early is None or (
+                age is not None and age.total_seconds() <= time.monotonic() - began_s
+            ):
+                early = _read(settings, source, plan_options, recorder, applied)
+            early = replace(early, generation=applied.generation)
         yield database, early
 
 

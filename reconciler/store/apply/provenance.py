@@ -88,6 +88,11 @@ def last_applied(tx: Tx) -> Applied:
     return Applied(**row)
 
 
+def forget_readings(tx: Tx) -> None:
+    """Make what was read of a source until now older than an apply: it changes nothing more."""
+    tx.run("UPDATE federation_applied SET generation = generation + 1")
+
+
 def record_commit(tx: Tx, provenance: Provenance) -> None:
     """Keep the commit that rows and runs refer to."""
     if provenance.commit is None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from reconciler.core.audit.chain import GENESIS, Head
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from reconciler.store.db import Tx
 
 
@@ -14,6 +16,14 @@ def head(tx: Tx) -> Head:
     """Return the newest record, with those of this transaction."""
     row = tx.one("SELECT seq, hash FROM federation_audit_head")
     return Head(row["seq"], row["hash"])
+
+
+def newest_age(tx: Tx) -> timedelta | None:
+    """Return how long ago the newest record was appended; None where the log holds none."""
+    row = tx.row(
+        "SELECT clock_timestamp() - at AS age FROM federation_audit_log ORDER BY seq DESC LIMIT 1"
+    )
+    return row["age"] if row is not None else None
 
 
 def first_hash(tx: Tx) -> str | None:

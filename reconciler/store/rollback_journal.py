@@ -93,11 +93,7 @@ class _Journal:
 
     def undo(self) -> None:
         """Make each file that has the new content what it was."""
-        root = self.place.parent.resolve()
-        for each in self.files:
-            path = root / each.path
-            if not path.parent.resolve().is_relative_to(root):
-                continue  # a journal speaks of its own folder alone
+        for each, path in self._places():
             (path.parent / self.temporary).unlink(missing_ok=True)
             if path.is_symlink() or not path.is_file() or _digest(path.read_bytes()) != each.after:
                 continue
@@ -108,11 +104,18 @@ class _Journal:
 
     def remove(self) -> None:
         """Remove the journal, and with that end the change."""
-        root = self.place.parent
-        for parent in {(root / each.path).parent for each in self.files}:
+        for parent in {path.parent for _, path in self._places()}:
             (parent / self.temporary).unlink(missing_ok=True)
         self.place.unlink(missing_ok=True)
-        sync_folder(root)
+        sync_folder(self.place.parent)
+
+    def _places(self) -> Iterator[tuple[_Replaced, Path]]:
+        """Yield the files with their places: a journal speaks of its own folder alone."""
+        root = self.place.parent.resolve()
+        for each in self.files:
+            path = root / each.path
+            if path.parent.resolve().is_relative_to(root):
+                yield each, path
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,19 +267,22 @@ def _recover(tx: Tx, folder: Path) -> list[Finished | None]:
 
 
 def _journals(folder: Path) -> list[Path]:
-    with suppress(OSError):  # of a folder that cannot be listed, its reader reports why
-        return sorted(each for each in folder.iterdir() if each.name.startswith(PREFIX))
+    with suppress(OSError), os.scandir(folder) as entries:  # else its reader reports why
+        names = [each.name for each in entries if each.is_file(follow_symlinks=False)]
+        return sorted(folder / name for name in names if name.startswith(PREFIX))
     return []
 
 
 def _read(path: Path) -> _Journal | None:
-    """Return a journal, or None for one that is torn."""
+    """Return a journal, or None for one that is torn, is none, or has just been removed."""
     try:
         document = json.loads(path.read_bytes())
         files = tuple(_Replaced(**each) for each in document["files"])
+        if any("\0" in "".join((each.path, each.before or "", each.after)) for each in files):
+            return None
         before, after = _head_of(document["before"]), _head_of(document["after"])
         return _Journal(path, str(document["operation"]), before, after, files)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, FileNotFoundError):
         return None
 
 

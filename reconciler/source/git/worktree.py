@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.text import counted, printable
 from reconciler.core.source import MAX_FILE
-from reconciler.errors import MosaicError, NeedsEdit
+from reconciler.errors import NeedsEdit
 from reconciler.source.choice import NameKind, choose
 from reconciler.source.git.command import SHA1_HEX, Repository, run_git
 from reconciler.source.git.errors import error_summary
@@ -93,6 +93,9 @@ class Checkout:
         """Return the checkout that holds a folder; None where none does, or git cannot tell.
 
         The second is logged.
+
+        Raises:
+            Retry: `source_unavailable`: git takes too long, or is killed, as at the end of a loop.
         """
         try:
             location = locate(root)
@@ -108,7 +111,7 @@ class Checkout:
             listing = TreeListing(location.repository, tree or "", commit.id, location.prefix)
             listing.entries()
             return cls(root, commit, listing)
-        except MosaicError as error:
+        except NeedsEdit as error:
             _warn(root, error.message)
             return None
 
@@ -148,7 +151,7 @@ class Checkout:
         read = {each.path: each for each in files}
         try:
             manifests, problems = choose(self.listing, str(self.root))
-        except MosaicError:  # the commit could not be read itself
+        except NeedsEdit:  # the commit could not be read itself
             return True
         committed = {each.name: self.listing.row(each.place) for each in manifests}
         self._refuse_sparse(sorted(committed.keys() - read.keys()))
@@ -165,7 +168,7 @@ class Checkout:
             return True
         try:
             blobs = read_blobs(self.listing.repository, [row for row, _ in changed])
-        except MosaicError:  # a partial clone lacks it
+        except NeedsEdit:  # a partial clone lacks it
             return True
         return any(
             _as_committed(blob) != _as_committed(file.content)

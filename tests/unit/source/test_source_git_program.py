@@ -49,16 +49,18 @@ def test_a_git_that_hangs_is_ended_with_all_its_children(
     wait_until(lambda: not any(_runs(each) for each in begun), "they are ended")
 
 
+@pytest.mark.parametrize("ref", ["main", None])
 def test_what_is_told_to_stop_waits_for_no_git(
-    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ref: str | None
 ) -> None:
+    """Nor is a folder of a checkout read without what git says of it: some is left out of it."""
     begun, program = tmp_path / "begun", tmp_path / "bin" / "git"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{VERSIONED}touch {begun}\nsleep 300\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(repository.read)
+        reading = pool.submit(read_source, SourceSetting(str(repository.path), ref))
         wait_until(begun.exists, "git runs")
         end_running()
         with pytest.raises(Retry, match="git rev-parse was ended by signal 9"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.source import MAX_FILE, SourceFile
 from reconciler.core.trust.rules import RULES_FILE
-from reconciler.errors import MosaicError
+from reconciler.errors import NeedsEdit
 from reconciler.source.git.worktree import locate
 from reconciler.source.names import unreadable
 
@@ -23,6 +23,7 @@ def read_rules_of(setting: SourceSetting, source: Source) -> tuple[SourceFile, .
 
     Raises:
         NeedsEdit: `source_unreadable`: they are there, and cannot be read.
+        Retry: `source_unavailable`: git, which knows where they are, takes too long or is killed.
     """
     if source.history is not None:
         text = source.history.rules
@@ -39,7 +40,7 @@ def _way_up(root: Path) -> str:
     """Return the way from a folder to the top of its work tree: `../` for each folder."""
     try:
         place = locate(root)
-    except MosaicError:
+    except NeedsEdit:  # there is no git, or the folder is in no work tree of it
         return ""
     return "../" * place.prefix.count("/") if place is not None else ""
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.core.setting_values import SourceSetting
+from reconciler.core.trust.rules import RULES_FILE
 from reconciler.errors import NeedsEdit, Retry
 from reconciler.process import Bounds, end_running
 from reconciler.source.git.command import Repository
 from reconciler.source.git.remote import cache_folder
 from reconciler.source.read import read_source
+from reconciler.source.trust_rules import read_rules_of
 from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
@@ -65,6 +67,21 @@ def test_what_is_told_to_stop_waits_for_no_git(
         end_running()
         with pytest.raises(Retry, match="git rev-parse was ended by signal 9"):
             reading.result(PATIENCE_S)
+
+
+def test_rules_of_trust_are_not_missing_because_git_was_killed(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = SourceSetting(str(repository.path / "manifests"))
+    source, program = read_source(setting), tmp_path / "bin" / "git"
+    (repository.path / RULES_FILE).write_text("rules: []\n")
+    assert [each.path for each in read_rules_of(setting, source)] == [f"../{RULES_FILE}"]
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{VERSIONED}kill -9 $$\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with pytest.raises(Retry, match="was ended by signal 9"):
+        read_rules_of(setting, source)
 
 
 def _runs(pid: str) -> bool:

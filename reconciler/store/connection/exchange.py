@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from psycopg import generators
+from psycopg import generators, waiting
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import OperationalError, error_from_result
 from psycopg.pq import ExecStatus, Format, TransactionStatus
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BEGIN: Final = "BEGIN"
 COMMIT: Final = "COMMIT"
 MAX_PREPARED: Final = 200  # statements of a connection
+LOOK_AGAIN_S: Final = 0.1  # at a socket that is silent, as psycopg does
 
 
 class _Message(NamedTuple):
@@ -87,7 +88,8 @@ class Exchanges:
         results: list[PGresult] = []
         exchange = self._exchange(messages, Format.BINARY if binary else Format.TEXT, results)
         try:
-            await self._connection.wait(exchange)
+            # not by the connection, which asks the server to cancel, and waits for it 10 s
+            await waiting.wait_async(exchange, self._connection.pgconn.socket, LOOK_AGAIN_S)
         except BaseException as error:  # answers that nobody reads may be on their way
             self._connection.pgconn.finish()
             if not isinstance(error, OperationalError) or all(map(_is_done, results)):

@@ -11,6 +11,8 @@ import pytest
 
 from reconciler.errors import Defect, Retry
 from reconciler.store.async_database import AsyncDatabase
+from reconciler.store.db import Database
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from reconciler.store.db import Tx
@@ -47,6 +49,42 @@ def test_a_transaction_whose_rollback_was_cancelled_is_not_joined_by_the_next(
         finally:
             await database.close()
 
+    asyncio.run(story())
+
+
+def test_a_statement_that_is_cancelled_asks_the_server_for_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be what hangs. One that does not sees that nobody waits, and ends the statement."""
+    asked: list[object] = []
+    rows = Database(database_url, "tests")
+
+    async def cancel(*_: object, **__: object) -> None:
+        asked.append(True)
+
+    def sleep(tx: Tx) -> None:
+        tx.one("SELECT pg_sleep(600)")
+
+    def sleeping() -> bool:
+        active = "SELECT FROM pg_stat_activity WHERE state = 'active'"
+        mine = " AND datname = current_database() AND query LIKE '%pg_sleep(600)%'"
+        with rows.transaction() as tx:
+            return tx.row(f"{active}{mine} AND pid <> pg_backend_pid()") is not None
+
+    async def story() -> None:
+        database = AsyncDatabase(database_url, "tests", pool_size=1)
+        try:
+            task = asyncio.create_task(database.run(sleep))
+            await asyncio.to_thread(wait_until, sleeping, "the statement runs")
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            assert asked == []
+            await asyncio.to_thread(wait_until, lambda: not sleeping(), "the server ends it")
+        finally:
+            await database.close()
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "_try_cancel", cancel)
     asyncio.run(story())
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.commits import ReadCommit
 from reconciler.core.model.text import printable
-from reconciler.errors import NeedsEdit
-from reconciler.process import BoundExceeded, Bounds, run_process
+from reconciler.errors import NeedsEdit, Retry
+from reconciler.process import BoundExceeded, Bounds, ProcessResult, run_process
 from reconciler.source.git.command import FULL_HASH
 from reconciler.source.git.environment import git_version
 from reconciler.source.git.history import read_commit
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.source.git.command import Repository
 
 MAX_COMMITS: Final = 10_000  # in one reading
-IMPORTING: Final = Bounds(seconds=30, output=64 * 1024)
+IMPORTING: Final = Bounds(seconds=30, output=16 * 1024 * 1024)
 VERIFIES_SSH: Final = (2, 34)  # git(1) of this version has gpg.ssh.allowedSignersFile
 
 _TRAILERS: Final = "%(trailers:key=Signs-off,valueonly,separator=%x2C)"
@@ -193,17 +193,12 @@ def _import(keyring: str, home: Path) -> None:
     Whose keys they are, the operator has said by naming the file.
     """
     (home / "gpg.conf").write_text("trust-model always\nno-auto-key-retrieve\n")
-    words = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--import", "--", keyring]
-    try:
-        env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
-        result = run_process(words, bounds=IMPORTING, env=env)
-    except (OSError, BoundExceeded):
-        raise _unusable("MOSAIC_SIGNERS_KEYRING: gpg cannot be run") from None
-    if result.code != 0:
+    if _gpg(home, "--quiet", "--import", "--", keyring).code != 0:
         raise _unusable(f"MOSAIC_SIGNERS_KEYRING: {keyring} holds no public keys that gpg takes")
-    words = ["gpg", "--homedir", str(home), "--batch", "--with-colons", "--list-keys"]
-    listed = run_process(words, bounds=IMPORTING, env=env).output
-    for mail, keys in _claimed(listed.decode("utf-8", "replace")).items():
+    listed = _gpg(home, "--with-colons", "--list-keys")
+    if listed.code != 0:
+        raise _unusable(f"MOSAIC_SIGNERS_KEYRING: gpg cannot list the keys of {keyring}")
+    for mail, keys in _claimed(listed.output.decode("utf-8", "replace")).items():
         if len(keys) > 1:
             raise NeedsEdit(
                 "config_invalid",
@@ -211,6 +206,19 @@ def _import(keyring: str, home: Path) -> None:
                 f" {printable(mail, 200)}: {', '.join(sorted(keys))}",
                 hint="a signer is known by one key: leave the others out of the file",
             )
+
+
+def _gpg(home: Path, *words: str) -> ProcessResult:
+    env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
+    command = ["gpg", "--homedir", str(home), "--batch", *words]
+    try:
+        result = run_process(command, bounds=IMPORTING, env=env)
+    except (OSError, BoundExceeded):
+        raise _unusable("MOSAIC_SIGNERS_KEYRING: gpg cannot be run") from None
+    if result.code < 0:  # as at the end of a loop
+        how = f"gpg was ended by signal {-result.code}"
+        raise Retry("source_unavailable", how, hint="nothing was changed; try again")
+    return result
 
 
 def _claimed(listed: str) -> dict[str, set[str]]:

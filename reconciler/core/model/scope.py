@@ -123,6 +123,10 @@ class Scope:
         """Return the resource of the type, or None where the scope has none."""
         return next((each for each in self.resources if each.type is wanted), None)
 
+    def all_of(self, wanted: ResourceType) -> tuple[Resource, ...]:
+        """Return every resource of the type: a scope that was changed by hand may list several."""
+        return tuple(each for each in self.resources if each.type is wanted)
+
     def as_json(self) -> dict[str, Any]:
         """Return the canonical JSON form, made once: nobody may change it.
 

@@ -106,10 +106,14 @@ def _diff_grants(old: GrantSpec, new: GrantSpec) -> Iterator[FieldChange]:
 
 def _diff_scopes(old: Scope, new: Scope) -> Iterator[FieldChange]:
     for each in RESOURCE_TYPES:
-        before, after = old.resource(each), new.resource(each)
-        if before == after:
-            continue
         path = f"scope.resources[{each}]"
+        all_before, all_after = old.all_of(each), new.all_of(each)
+        if all_before == all_after:
+            continue
+        if len(all_before) > 1 or len(all_after) > 1:  # by hand: no manifest lists a type twice
+            yield _diff_lists(path, all_before, all_after)
+            continue
+        before, after = old.resource(each), new.resource(each)
         if (
             before is None
             or after is None
@@ -128,6 +132,21 @@ def _diff_scopes(old: Scope, new: Scope) -> Iterator[FieldChange]:
         new.max_rows_per_query,
         compare_numbers(old.max_rows_per_query, new.max_rows_per_query),
     )
+
+
+def _diff_lists(path: str, old: tuple[Resource, ...], new: tuple[Resource, ...]) -> FieldChange:
+    def within(narrow: tuple[Resource, ...], wide: tuple[Resource, ...]) -> bool:
+        return all(
+            each.lets_nothing_through() or any(each.within(other) for other in wide)
+            for each in narrow
+        )
+
+    def listed(resources: tuple[Resource, ...]) -> Any:
+        forms = [each.as_json() for each in resources]
+        return forms if len(forms) > 1 else next(iter(forms), None)
+
+    effect = Effect.of(widens=not within(new, old), narrows=not within(old, new))
+    return FieldChange(path, listed(old), listed(new), effect)
 
 
 def _diff_resources(path: str, old: Resource, new: Resource) -> Iterator[FieldChange]:

@@ -16,7 +16,7 @@ from reconciler.core.model.observed import (
     ObservedGrant,
     ObservedPeer,
 )
-from reconciler.core.model.scope import scope_from_json
+from reconciler.core.model.scope import Scope, scope_from_json
 from reconciler.core.model.spec import (
     Desired,
     Direction,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 NOTHING: Final = Desired()  # declares nothing, so every row is read
 _NO_NAMES: Final[frozenset[str]] = frozenset()
+_NO_TIME: Final = "0001-01-01T00:00:00Z"
+_NOTHING_THROUGH: Final = Scope((), 0)
 
 # Live rows, and ended ones whose name an operator holds. What has ended without a hold is history.
 # Of a live row that is what its manifest declares, and where that stands, only the name is read.
@@ -150,9 +152,15 @@ def _names(joined: str) -> frozenset[str]:
     return frozenset(joined.split(",")) if joined else _NO_NAMES
 
 
-def hold_from(document: dict[str, str] | None) -> Hold | None:
-    """Return the hold of a row's JSON."""
-    return Hold.from_json(document) if document is not None else None
+def hold_from(document: dict[str, Any] | None) -> Hold | None:
+    """Return the hold of a row's JSON, in force whatever a change by hand has made of its words."""
+    if document is None:
+        return None
+    words = document | {name: str(document[name] or "") for name in ("by", "reason")}
+    try:
+        return Hold.from_json(words)
+    except (TypeError, ValueError):  # its time
+        return Hold.from_json(words | {"at": _NO_TIME})
 
 
 def peer_spec(row: dict[str, Any]) -> PeerSpec:
@@ -172,11 +180,19 @@ def grant_spec(row: dict[str, Any]) -> GrantSpec:
         peer=row["peer"],
         subject_user_id=row["subject_user_id"],
         expires_at=datetime.fromisoformat(row["expires_at"]),
-        scope=scope_from_json(row["scope"]),
+        scope=_scope(row["scope"]),
         lifetime=timedelta(seconds=float(row["lifetime_s"])),
         suspended=row["suspended"],
         protect=row["protect"],
     )
+
+
+def _scope(document: dict[str, Any]) -> Scope:
+    """Return a scope; one that a change by hand has made unreadable lets nothing through."""
+    try:
+        return scope_from_json(document)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return _NOTHING_THROUGH
 
 
 def source_location(row: dict[str, Any]) -> SourceLocation | None:

@@ -62,6 +62,55 @@ def test_a_column_changed_by_hand_is_told_and_put_back(
     mosaic.ok("audit", "verify")
 
 
+_TASKS = '{"type": "tasks", "verbs": ["list", "get"]}'
+_LISTED = '{"type": "tasks", "verbs": ["list"]}'
+
+
+@pytest.mark.parametrize(
+    ("resources", "effect"),
+    [
+        (f"{_TASKS}, {_LISTED}", "neutral"),
+        (f"{_LISTED}, {_TASKS}", "neutral"),
+        ('{"type": "tasks", "verbs": [["list"]]}', "narrows"),
+        ('{"type": ["tasks"], "verbs": ["list"]}', "narrows"),
+        (f"[{_TASKS}]", "narrows"),
+        ('{"type": "tasks", "verbs": ["list"], "filter": {"teams": [["a"]]}}', "narrows"),
+    ],
+    ids=["listed twice", "narrower first", "verb", "type", "resource", "team"],
+)
+def test_a_scope_that_no_manifest_can_say_is_told_and_put_back(
+    mosaic: Quick, resources: str, effect: str
+) -> None:
+    scope = f'{{"resources": [{resources}], "maxRowsPerQuery": 500}}'
+    statement = f"UPDATE federation_grants SET scope = '{scope}' WHERE name = 'x'"
+    by_hand(mosaic, statement)
+    field = one(mosaic)["fields"][0]
+    assert (field["path"], field["effect"]) == ("scope.resources[tasks]", effect)
+    mosaic.ok("status")
+    mosaic.ok("drift", "--revert", "--yes")
+    assert mosaic.document("drift") == []
+    by_hand(mosaic, statement)
+    mosaic.ok("apply", "--yes")
+    assert mosaic.document("drift") == []
+    assert mosaic.grant("x")["scope"]["resources"] == [json.loads(_TASKS)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("at", None), ("at", "2026-13-45T99:99:99Z"), ("by", 1), ("reason", None)]
+)
+def test_a_hold_that_is_unreadable_stops_nothing_but_its_grant(
+    mosaic: Quick, name: str, value: object
+) -> None:
+    hold = {"kind": "suspend", "by": "x", "at": "2026-11-01T00:00:00Z", "reason": "y", name: value}
+    by_hand(mosaic, f"UPDATE federation_grants SET hold = '{json.dumps(hold)}' WHERE name = 'x'")
+    assert "suspended by" in mosaic.ok("plan").out
+    for words in (("status",), ("grant", "list"), ("grant", "show", "x"), ("apply", "--yes")):
+        mosaic.ok(*words)
+    assert one(mosaic)["fields"][0]["path"] == "hold"
+    mosaic.ok("drift", "--revert", "--yes")
+    assert mosaic.document("drift") == []
+
+
 def test_drift_as_json_is_the_contract_field_by_field(mosaic: Quick) -> None:
     by_hand(mosaic, f"UPDATE federation_grants SET scope = '{_SCOPE}' WHERE name = 'x'")
     drift = one(mosaic)

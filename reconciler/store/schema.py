@@ -9,7 +9,7 @@ from reconciler.errors import MosaicError, NeedsEdit, Refused
 from reconciler.store.row_digests import digest_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from reconciler.store.db import Database, Tx
 
@@ -95,14 +95,35 @@ EXPECTED_UNIQUE_INDEXES: Final = _named(
     peers_held_name peers_live_name tokens_one_usable
     """
 )
-EXPECTED_FUNCTIONS: Final = (
-    "federation_serial(text)",
-    "federation_fingerprint(text)",
-    "federation_record_use(jsonb)",
-    "federation_suspend_grant(uuid, jsonb)",
-    "federation_restored()",
-    "federation_append_events(text, jsonb)",
-)
+# what `digest` of _FUNCTIONS is of each; with PostgreSQL 15, one has another text
+EXPECTED_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "federation_append_audit(jsonb)": ("89e3664e73dd45ea",),
+    "federation_append_events(text, jsonb)": ("6fc942bb02fa9ff9",),
+    "federation_check_archived()": ("01bcd02f793036b8",),
+    "federation_check_move()": ("54efab25a0bd7aff",),
+    "federation_check_right()": ("e6fee6fc73288942",),
+    "federation_check_subject()": ("79cea954b89bffef",),
+    "federation_erase_keys()": ("dacac66737488730",),
+    "federation_fingerprint(text)": ("a2e1522920a4da6b",),
+    "federation_has_unique_keys(text)": ("fd885a6291c491a7", "1a182892e138313f"),
+    "federation_is_readable(jsonb)": ("f4fde4e743698380",),
+    "federation_is_readable(text)": ("983fab587e934c43",),
+    "federation_moment(timestamp with time zone)": ("4a2b9515aada3191",),
+    "federation_note_hand_change()": ("3beb2e5b3e349b0e",),
+    "federation_queue_revocation()": ("758938db7bf6fd32",),
+    "federation_record_use(jsonb)": ("8e8ba437b718df3e",),
+    "federation_refuse_change()": ("eb0b7a025fd1dc0c",),
+    "federation_restored()": ("3c755b59873b8f29",),
+    "federation_sealed_values()": ("07ae14b247e3e2b5",),
+    "federation_serial(text)": ("10dc7de725e4ec15",),
+    "federation_suspend_grant(uuid, jsonb)": ("7ec259a024ced195",),
+}
+_FUNCTIONS: Final = """
+SELECT format('%s(%s)', proname, oidvectortypes(proargtypes)) AS signature,
+    left(encode(sha256(convert_to(prosecdef::text || prosrc, 'UTF8')), 'hex'), 16) AS digest
+FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+    AND proname LIKE 'federation\\_%'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +211,23 @@ def differences(tx: Tx) -> tuple[str, ...]:
     }
     missing = sorted(EXPECTED_TRIGGERS - triggers.keys())
     off = sorted(name for name in EXPECTED_TRIGGERS & triggers.keys() if triggers[name] != "A")
-    lost = tx.rows(
-        "SELECT name FROM unnest(CAST(:names AS text[])) AS name"
-        " WHERE to_regprocedure(name) IS NULL",
-        names=list(EXPECTED_FUNCTIONS),
-    )
     return (
         *digest_differences(tx),
-        *(f"the function {row['name']} is missing" for row in lost),
+        *_function_differences(tx),
         *(f"the trigger {name} is missing" for name in missing),
         *(f"the trigger {name} is disabled" for name in off),
         *_constraint_differences(tx),
     )
+
+
+def _function_differences(tx: Tx) -> Iterator[str]:
+    digests = {row["signature"]: row["digest"] for row in tx.rows(_FUNCTIONS)}
+    later = revisions(tx).unknown  # which may have changed them
+    for signature, expected in EXPECTED_FUNCTIONS.items():
+        if signature not in digests:
+            yield f"the function {signature} is missing"
+        elif digests[signature] not in expected and not later:
+            yield f"the function {signature} was changed"
 
 
 def _constraint_differences(tx: Tx) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Check that the schema is current and its rules are in force.
 
-The rules are the constraints, the triggers, the digests of rows and, where `db roles` made them,
-the rights of the roles.
+The rules are the constraints, the triggers, the functions, the digests of rows and, where
+`db roles` made them, the rights of the roles.
 """
 
 from __future__ import annotations

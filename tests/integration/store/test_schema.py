@@ -17,12 +17,14 @@ from reconciler.store.roles.catalog import role_differences
 from reconciler.store.roles.making import make_roles
 from reconciler.store.schema import (
     EXPECTED_CONSTRAINTS,
+    EXPECTED_FUNCTIONS,
     EXPECTED_UNIQUE_INDEXES,
     HEAD,
     MIGRATIONS,
     differences,
     require_current,
 )
+from tests.support.database.server import DEBIAN, database_server
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.waiting import wait_until
 
@@ -172,6 +174,31 @@ def test_a_constraint_and_a_unique_index_that_are_gone_are_told(rows: Rows) -> N
         )
 
 
+def test_a_function_that_was_changed_or_is_gone_is_told(rows: Rows) -> None:
+    rows.run(
+        "CREATE OR REPLACE FUNCTION federation_check_move() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NEW; END'"
+    )
+    rows.run("ALTER FUNCTION federation_sealed_values() SECURITY INVOKER")
+    rows.run("DROP FUNCTION federation_record_use(jsonb)")
+
+    with rows.database.transaction() as tx:
+        assert differences(tx) == (
+            "the function federation_check_move() was changed",
+            "the function federation_record_use(jsonb) is missing",
+            "the function federation_sealed_values() was changed",
+        )
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="apt-get install postgresql-15")
+def test_nothing_differs_on_the_oldest_server() -> None:
+    with database_server(DEBIAN) as server:
+        database = Database(server.url(), "tests")
+        upgrade(database)
+        with database.transaction() as tx:
+            assert differences(tx) == ()
+
+
 def test_the_rules_that_are_looked_for_are_those_that_the_migrations_make(rows: Rows) -> None:
     made = rows.rows(
         "SELECT conname AS name FROM pg_constraint WHERE contype <> 'n'"
@@ -184,6 +211,11 @@ def test_the_rules_that_are_looked_for_are_those_that_the_migrations_make(rows: 
     constraints = {row["name"] for row in made}
     assert constraints == EXPECTED_CONSTRAINTS
     assert {row["name"] for row in unique} - constraints == EXPECTED_UNIQUE_INDEXES
+    functions = rows.rows(
+        "SELECT format('%s(%s)', proname, oidvectortypes(proargtypes)) AS name FROM pg_proc"
+        " WHERE pronamespace = current_schema()::regnamespace AND proname LIKE 'federation%'"
+    )
+    assert {row["name"] for row in functions} == EXPECTED_FUNCTIONS.keys()
 
 
 @pytest.mark.parametrize(

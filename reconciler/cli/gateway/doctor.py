@@ -41,7 +41,7 @@ from reconciler.crypto.keyring import FileKeyring
 from reconciler.embedded.destroy import orphans
 from reconciler.embedded.stepca.install import require_step_ca, version_of
 from reconciler.embedded.supervise import gateway_runs
-from reconciler.errors import EXIT_FAILED, NeedsEdit, Refused
+from reconciler.errors import EXIT_FAILED, MosaicError, NeedsEdit, Refused
 from reconciler.manifest.load import load
 from reconciler.operations.gateway_files import read_pepper, require_every_key
 from reconciler.operations.placement import port_warning, public_url_facts
@@ -227,7 +227,7 @@ def _git(doctor: Examination, settings: Settings) -> None:
     """Note git's version; a folder is read without, but the commit that it is of is not known."""
     try:
         version = ".".join(map(str, git_version()))
-    except NeedsEdit as error:
+    except MosaicError as error:
         needed = settings.source is not None and settings.source.is_git
         state = FAILED if needed else WARNING
         doctor.findings.append(Finding("git", state, error.message, error.hint))

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import NeedsEdit
-from reconciler.process import Bounds, run_process
+from reconciler.errors import NeedsEdit, Retry
+from reconciler.process import BoundExceeded, Bounds, run_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,6 +122,7 @@ def git_version() -> tuple[int, int]:
 
     Raises:
         NeedsEdit: `source_unreadable`: there is none, or it is older than `MINIMUM`.
+        Retry: `source_unavailable`: it does not end, or is killed.
     """
     program = shutil.which("git")
     if program is None:
@@ -133,7 +134,12 @@ def git_version() -> tuple[int, int]:
     key = (program, Path(program).stat().st_mtime_ns)
     if key not in _versions:
         env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
-        result = run_process([program, "--version"], cwd=Path("/"), env=env, bounds=_PROBE)
+        try:
+            result = run_process([program, "--version"], cwd=Path("/"), env=env, bounds=_PROBE)
+        except BoundExceeded:
+            raise _interrupted("did not end") from None
+        if result.code < 0:
+            raise _interrupted(f"was ended by signal {-result.code}")
         numbers = _VERSION.match(result.output)
         _versions[key] = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
     version = _versions[key]
@@ -144,6 +150,11 @@ def git_version() -> tuple[int, int]:
             hint="install a later git, or put one first on the PATH",
         )
     return version
+
+
+def _interrupted(how: str) -> Retry:
+    hint = "nothing was changed; try again"
+    return Retry("source_unavailable", f"git --version {how}", hint=hint)
 
 
 def _with_home(env: dict[str, str], folder: Path) -> dict[str, str]:

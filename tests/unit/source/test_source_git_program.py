@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -67,6 +68,22 @@ def test_what_is_told_to_stop_waits_for_no_git(
         end_running()
         with pytest.raises(Retry, match="git rev-parse was ended by signal 9"):
             reading.result(PATIENCE_S)
+
+
+def test_a_git_that_is_killed_when_it_is_asked_for_its_version_is_asked_again(
+    repository: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, program = tmp_path / "killed", tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!/bin/sh\n[ -e {killed} ] || {{ touch {killed}; kill -9 $$; }}\n"
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with pytest.raises(Retry, match="git --version was ended by signal 9"):
+        repository.read()
+    assert repository.read().commit is not None
 
 
 def test_rules_of_trust_are_not_missing_because_git_was_killed(

@@ -177,6 +177,7 @@ def _adopt(*, yes: bool) -> None:
         with database.transaction() as tx:
             control.adopt(tx, actor_of("user"), reason)
     click.echo("adopted: the gateway answers 503 to its peers until you have done this:")
+    click.echo("  if it is an older state: repeat the holds and revocations that came after it")
     print_hint("  apply the source: `mosaic federation apply`")
     print_hint("  then: `mosaic federation restore --confirm`")
 

@@ -90,7 +90,8 @@ def test_an_older_database_is_refused_by_what_a_file_remembers(
     for verb in (("grant", "list"), ("apply", "--yes")):
         done = mosaic(*verb)
         assert (done.code, "which this gateway has seen" in done.err) == (78, True)
-    mosaic.ok("restore", "--adopt", "--yes")
+    adopted = mosaic.ok("restore", "--adopt", "--yes")
+    assert "repeat the holds and revocations that came after it" in adopted.out
     assert mosaic("restore", "--adopt", "--yes").code == 1, "once is enough"
     mosaic.ok("apply", "--yes")
     mosaic.ok("restore", "--confirm", "--yes")

@@ -106,10 +106,12 @@ class ObservedGrant(_ObservedRow):
     """A row of `federation_grants`.
 
     `status` is as readers see it: `expired` once `expires_at` has passed, whatever the column says.
+    `peer_ended` tells that the row of its peer was revoked without it, which only SQL does.
     """
 
     id: GrantId
     peer_id: PeerId
+    peer_ended: bool = False
     spec: GrantSpec
     status: GrantStatus
 

@@ -152,6 +152,8 @@ def _replacement_reason(
         return "its subject user changes"
     if row.spec.peer in gone:
         return f"its peer {row.spec.peer!r} is replaced"
+    if row.peer_ended:
+        return f"its peer {row.spec.peer!r} was ended by hand"
     return ""
 
 

@@ -56,7 +56,7 @@ WITH generated AS MATERIALIZED (
     FROM federation_peers WHERE status <> 'revoked' OR hold IS NOT NULL
 ), grant_rows AS MATERIALIZED (
     SELECT g.id, g.name, p.name AS peer, (TABLE generated)
-        AND g.status_now NOT IN ('revoked', 'expired') AND coalesce(
+        AND g.status_now NOT IN ('revoked', 'expired') AND p.status <> 'revoked' AND coalesce(
         encode(g.digest, 'hex') || ' ' || p.name || ' ' || g.source_line || ' ' || g.source_path
             IN (SELECT jsonb_array_elements_text(CAST(:grants AS jsonb))), false) AS equal
     FROM (SELECT *, {grant_digest} AS digest FROM federation_grants_now) AS g
@@ -83,7 +83,8 @@ WITH generated AS MATERIALIZED (
     FROM peer_rows JOIN federation_peers AS p USING (id) LEFT JOIN hands ON row_id = p.id
     WHERE NOT equal
 ), grants AS (
-    SELECT g.id, g.name, g.peer_id, p.name AS peer, g.subject_user_id, g.scope,
+    SELECT g.id, g.name, g.peer_id, p.name AS peer, p.status = 'revoked' AS peer_ended,
+        g.subject_user_id, g.scope,
         g.status_now AS status, g.suspended, g.protect, g.hold,
         extract(epoch FROM g.lifetime) AS lifetime_s, g.expires_at, g.managed, g.spec_digest,
         g.source_path, g.source_line, g.revision, live.certificates, by_hand
@@ -227,6 +228,7 @@ def _grant(row: dict[str, Any]) -> ObservedGrant:
     return ObservedGrant(
         id=GrantId(UUID(row["id"])),
         peer_id=PeerId(UUID(row["peer_id"])),
+        peer_ended=row["peer_ended"],
         spec=grant_spec(row),
         status=GrantStatus(row["status"]),
         certificates=tuple(

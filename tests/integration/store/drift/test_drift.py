@@ -95,6 +95,20 @@ def test_a_scope_that_no_manifest_can_say_is_told_and_put_back(
     assert mosaic.grant("x")["scope"]["resources"] == [json.loads(_TASKS)]
 
 
+def test_the_grant_of_a_peer_that_was_ended_by_hand_is_replaced_with_it(mosaic: Quick) -> None:
+    ended = "UPDATE federation_peers SET status = 'revoked', revoked_at = now()"
+    by_hand(mosaic, ended)
+    actions = [(each["action"], each["name"]) for each in mosaic.document("plan")["changes"]]
+    assert actions == [("replace", "x"), ("create", "beta")]
+    mosaic.ok("apply", "--yes")
+    on_live_peers = mosaic.rows.rows(
+        "SELECT g.name FROM federation_grants AS g JOIN federation_peers AS p ON p.id = g.peer_id"
+        " WHERE g.status = 'pending' AND p.status <> 'revoked'"
+    )
+    assert on_live_peers == [{"name": "x"}]
+    assert mosaic.document("plan")["changes"] == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("at", None), ("at", "2026-13-45T99:99:99Z"), ("by", 1), ("reason", None)]
 )

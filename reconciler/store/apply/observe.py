@@ -170,9 +170,14 @@ def peer_spec(row: dict[str, Any]) -> PeerSpec:
         direction=Direction(row["direction"]),
         display_name=row["display_name"],
         endpoint=row["endpoint_url"],
-        labels=tuple(sorted(row["labels"].items())),
+        labels=tuple(sorted((name, _word(value)) for name, value in row["labels"].items())),
         protect=row["protect"],
     )
+
+
+def _word(value: object) -> str:
+    """Return the value of a label; of one that a change by hand has made a list, its JSON."""
+    return value if isinstance(value, str) else as_json(value)
 
 
 def grant_spec(row: dict[str, Any]) -> GrantSpec:

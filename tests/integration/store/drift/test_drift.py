@@ -109,6 +109,12 @@ def test_the_grant_of_a_peer_that_was_ended_by_hand_is_replaced_with_it(mosaic: 
     assert mosaic.document("plan")["changes"] == []
 
 
+def test_a_label_that_is_no_text_is_put_back(mosaic: Quick) -> None:
+    by_hand(mosaic, """UPDATE federation_peers SET labels = '{"a": ["x"]}'""")
+    mosaic.ok("apply", "--yes")
+    assert mosaic.document("drift") == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("at", None), ("at", "2026-13-45T99:99:99Z"), ("by", 1), ("reason", None)]
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ from reconciler.crypto.ott import Provisioner
 from reconciler.embedded.stepca.move import continue_move
 from reconciler.embedded.stepca.upgrade import upgrade_ca
 from reconciler.enroll import Gateway
-from reconciler.errors import NeedsEdit
+from reconciler.errors import MosaicError, NeedsEdit
 from reconciler.loops.credentials import Credentials
 from reconciler.loops.jobs import Job, run_jobs
 from reconciler.loops.remote_grants import RemoteGrants
@@ -31,6 +31,7 @@ from reconciler.renew import Renewer
 from reconciler.store.async_database import AsyncDatabase
 from reconciler.store.db import Database
 from reconciler.store.locks import actor_of, application_name
+from reconciler.store.outbound import release
 from reconciler.store.rewrap import sealed_by_key
 
 if TYPE_CHECKING:
@@ -153,7 +154,14 @@ def keeping(
         rows = Database(source, application_name("credentials"), lasting=True)
         releaser = Releaser(rows, keys, actor, settings.credentials_exec, retries_hook=True)
         jobs += Credentials(gateway.database, releaser, settings.credentials_dir).jobs()
-    return lambda stop: run_jobs(jobs, stop)
+
+    async def keep(stop: asyncio.Event) -> None:
+        if settings.credentials_dir is None:
+            with suppress(MosaicError):  # a database that is away keeps what it has
+                await gateway.database.run(release.forget_failures)
+        await run_jobs(jobs, stop)
+
+    return keep
 
 
 def moving(home: Home, url: str) -> Callable[[asyncio.Event], Awaitable[None]]:

@@ -113,6 +113,11 @@ def release(tx: Tx, name: str, destination: str, actor: str) -> Releasable:
     return Releasable(peer, row["chain"] or "")
 
 
+def forget_failures(tx: Tx) -> None:
+    """Record that no peer's credential is to be in use here: no folder is kept."""
+    tx.run("UPDATE federation_peers SET credential_error = NULL WHERE credential_error IS NOT NULL")
+
+
 def record_failure(tx: Tx, name: str, error: str | None) -> None:
     """Record why a peer's credential is not in use (its hook failed); None: it is."""
     tx.run(

@@ -38,3 +38,21 @@ def test_the_folder_of_a_peer_appears_and_goes_with_it(pair: Pair) -> None:
             pair.alpha.ok("grant", "revoke", "credentials-folder", "--yes")
             gamma.ok("peer", "show", "alpha", "--refresh")
             wait_until(lambda: not (folder / "alpha").exists(), "its folder is removed")
+
+
+def test_a_command_that_failed_is_no_trouble_once_no_folder_is_kept(pair: Pair) -> None:
+    invitation = pair.create("credentials-command")
+    with gateway_folder("delta") as delta:
+        delta.ok("init")
+
+        def troubles() -> list[object]:
+            errors = [each["credentialError"] for each in delta.document("status")["outbound"]]
+            return [each for each in errors if each is not None]
+
+        folder = str(delta.cwd / "credentials")
+        with delta.up(MOSAIC_CREDENTIALS_DIR=folder, MOSAIC_CREDENTIALS_EXEC="false"):
+            delta.ok("peer", "add", invitation, "--name", "alpha")
+            wait_until(troubles, "status shows it")
+        assert troubles() == ["false failed (exit status 1)"]
+        with delta.up():
+            wait_until(lambda: not troubles(), "status shows it no more")

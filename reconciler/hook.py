@@ -11,7 +11,7 @@ from reconciler.process import Bounds, OutputTooLarge, ProcessTimeout, run_proce
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BOUNDS: Final = Bounds(seconds=30, output=1024 * 1024)
+BOUNDS: Final = Bounds(seconds=30, output=1024 * 1024, file=None)
 _SHOWN: Final = 500  # characters of what it wrote
 
 

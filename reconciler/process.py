@@ -41,11 +41,14 @@ class ProcessTimeout(BoundExceeded):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a process may use: seconds from start to end, octets of output and of each file."""
+    """What a process may use: seconds from start to end, octets of output and of each file.
+
+    Without a bound of files it has ours: the command is the operator's, and so are its files.
+    """
 
     seconds: float
     output: int
-    file: int = 64 * 1024 * 1024
+    file: int | None = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,9 @@ def run_process(
             _running.add(process)
         stack.enter_context(process)
         stack.callback(_unlist, process)
-        with suppress(ProcessLookupError):  # what it starts inherits it
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (bounds.file, bounds.file))
+        if bounds.file is not None:
+            with suppress(ProcessLookupError):  # what it starts inherits it
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (bounds.file, bounds.file))
         return _collect(process, bounds)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.config.settings import Settings
     from reconciler.store.connection.conninfo import ConninfoSource
 
-BOUNDS: Final = Bounds(seconds=15, output=64 * 1024)
+BOUNDS: Final = Bounds(seconds=15, output=64 * 1024, file=None)
 SHOWN_LINES: Final = 3  # the last ones of standard error
 _COMMAND: Final = BY_NAME["database_password_command"].variable
 

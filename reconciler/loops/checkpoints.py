@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,6 @@ from reconciler.errors import MosaicError, Refused
 from reconciler.files import unusable, write_new
 from reconciler.hook import BOUNDS, run_hook
 from reconciler.loops.jobs import Job, run_jobs
-from reconciler.process import Bounds
 from reconciler.store.audit.cursor import beginning
 from reconciler.store.audit.position import first_hash
 from reconciler.store.db import Database
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.config import Settings
+    from reconciler.process import Bounds
     from reconciler.store.audit.cursor import Cursor
     from reconciler.store.connection.conninfo import ConninfoSource
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 EVERY: Final = timedelta(days=1)
 LOOK_EVERY: Final = timedelta(minutes=1)
 LAST_S: Final = 3.0  # to read what was appended since the last one, at the end of the process
-LAST_BOUNDS: Final = Bounds(LAST_S, BOUNDS.output)  # of the command: `up` ends within 10 s
+LAST_BOUNDS: Final = replace(BOUNDS, seconds=LAST_S)  # of the command: `up` ends within 10 s
 
 _log = logging.getLogger(__name__)
 

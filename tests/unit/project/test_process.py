@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.hook import run_hook
 from reconciler.process import Bounds, OutputTooLarge, ProcessTimeout, run_process
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BOUNDS = Bounds(seconds=120, output=1000)
 
@@ -36,3 +40,11 @@ def test_a_hook_is_killed_at_the_bound_that_it_is_given() -> None:
     """A gateway that stops gives its last checkpoint less time than the others."""
     failure = run_hook(("sleep", "600"), {}, bounds=Bounds(seconds=0.1, output=1))
     assert failure == "sleep ran longer than 0.1 s, and was killed"
+
+
+def test_a_hook_may_write_to_a_large_file(tmp_path: Path) -> None:
+    """It appends to a log of the operator's, which may be of any size."""
+    log = tmp_path / "log"
+    log.touch()
+    os.truncate(log, 70 * 1024 * 1024)  # takes no room
+    assert run_hook(("sh", "-c", f"echo done >> {log}"), {}) is None

@@ -86,14 +86,16 @@ class Credentials:
 
     async def run_hooks(self) -> bool:
         """Run a hook that is due; return whether another one may be, as no two run at once."""
-        for name in list(self.writes):
-            due = await asyncio.to_thread(hook_due, self.folder / name)
+        for name, due in (await asyncio.to_thread(self._due_hooks, list(self.writes))).items():
             attempts = self.hooks.setdefault(name, _Attempts())
             if (due is not None or attempts.error is not None) and attempts.are_due(due):
                 with about(peer=name):
                     await self._run_hook(name, due, attempts)
                 return True
         return False
+
+    def _due_hooks(self, names: list[str]) -> dict[str, str | None]:
+        return {name: hook_due(self.folder / name) for name in names}
 
     async def _write(self, peer: UsablePeer, attempts: _Attempts) -> None:
         path, error = self.folder / peer.name, None

@@ -46,6 +46,8 @@ def _way_up(root: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
+    if not path.is_file():  # a pipe would be waited for
+        raise unreadable(f"{path} is not a regular file")
     try:
         with path.open("rb") as file:
             return file.read(MAX_FILE + 1)

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from reconciler.core.setting_values import SourceSetting
 from reconciler.core.source import MAX_FILE
+from reconciler.core.trust.rules import RULES_FILE
 from reconciler.errors import InvalidManifests, NeedsEdit
 from reconciler.manifest.load import load
 from reconciler.source.directory import read_directory
 from reconciler.source.names import MAX_FOLDERS
+from reconciler.source.trust_rules import read_rules_of
 from tests.support.manifests.text import PEER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SOMEBODY: Final = 65534
 
@@ -104,6 +107,17 @@ def test_special_files_are_refused_and_do_not_stall(tmp_path: Path) -> None:
         os.close(here)
     expected = "1:1: error[file.special] this is not a regular file (remove it)"
     assert problem_lines(tmp_path) == [f"{name}.yaml:{expected}" for name in ("fifo", "socket")]
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "link to a device"]
+)
+def test_rules_of_trust_that_are_no_file_are_refused_and_do_not_stall(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / RULES_FILE)
+    with pytest.raises(NeedsEdit, match="is not a regular file"):
+        read_rules_of(SourceSetting(str(tmp_path)), read_directory(tmp_path))
 
 
 def test_256_kib_are_read_and_one_octet_more_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from reconciler.cli.plan.refusals import ShownRefusal
 from reconciler.cli.shared.context import (
     flags_given,
     print_gateway,
+    print_hint,
     read_settings,
     source_of,
     source_option,
@@ -274,9 +275,9 @@ def _print_result(
             f" {summary.replace:,} replaced, {summary.revoke:,} removed."
         )
     if invitations is not None and not invitations:
-        click.echo(
+        print_hint(
             "no invitation was made, as no grant was added or replaced;"
-            " for one that is there: mosaic federation grant invite NAME",
+            " for one that is there: `mosaic federation grant invite NAME`",
             err=True,
         )
     for each in invitations or ():

@@ -259,9 +259,9 @@ def print_gateway(settings: Settings) -> None:
     click.echo(f"acting on {gateway}", err=True)
 
 
-def print_hint(text: str) -> None:
+def print_hint(text: str, *, err: bool = False) -> None:
     """Print what to do next; quoted command lines get the `--home` of this command."""
-    click.echo(with_home(text, home_given()))
+    click.echo(with_home(text, home_given()), err=err)
 
 
 def home_given() -> str | None:

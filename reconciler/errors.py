@@ -38,7 +38,7 @@ EXIT_MEANINGS: Final[dict[int, str]] = {
     EXIT_OK: "done, or nothing to do",
     EXIT_FAILED: "failed, or an invalid manifest or scope",
     EXIT_CHANGES: "changes are pending (`plan` and `drift` with `--detailed-exitcode`)",
-    EXIT_REFUSED: "refused by a guard or a rewind",
+    EXIT_REFUSED: "refused by a guard or a rewind, or because a key is in use",
     EXIT_LOCKED: "another process holds the lock",
     EXIT_STALE: "the plan is stale",
     EXIT_UNTRUSTED: "an untrusted commit or saved plan, or rules of trust that would be bypassed",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +22,7 @@ from reconciler.cli.shared.context import (
     source_of,
     source_option,
 )
-from reconciler.cli.shared.moments import DURATION
+from reconciler.cli.shared.moments import DurationType
 from reconciler.cli.shared.signals import until_signal
 from reconciler.core.plan.guard import GuardOptions
 from reconciler.errors import MosaicError
@@ -37,7 +38,6 @@ from reconciler.store.locks import actor_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
-    from datetime import timedelta
 
     from reconciler.cli.gateway.webhook import Webhook
     from reconciler.config import Settings
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.option(
     "--poll",
-    type=DURATION,
+    type=DurationType(shortest=timedelta(seconds=1)),
     default=PASS_EVERY,
     show_default="1m",
     help="The interval between two fetches of a repository and two comparisons with the rows.",

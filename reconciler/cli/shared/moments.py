@@ -30,12 +30,14 @@ class MomentType(click.ParamType["datetime | timedelta"]):
 
 
 class DurationType(click.ParamType[timedelta]):
-    """A duration such as `30s`, `5m` or `24h`, up to `longest`."""
+    """A duration such as `30s`, `5m` or `24h`, from `shortest` up to `longest`."""
 
     name = "duration"
 
-    def __init__(self, longest: timedelta = timedelta.max) -> None:
-        self._longest = longest
+    def __init__(
+        self, longest: timedelta = timedelta.max, shortest: timedelta = timedelta()
+    ) -> None:
+        self._longest, self._shortest = longest, shortest
 
     def convert(
         self,
@@ -52,6 +54,9 @@ class DurationType(click.ParamType[timedelta]):
             self.fail(str(error), param, ctx)
         if duration > self._longest:
             self.fail(f"got {value!r}, expected up to {format_duration(self._longest)}", param, ctx)
+        if duration < self._shortest:
+            least = format_duration(self._shortest)
+            self.fail(f"got {value!r}, expected {least} or more", param, ctx)
         return duration
 
 

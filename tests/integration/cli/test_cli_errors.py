@@ -206,3 +206,9 @@ def test_a_reader_that_goes_away_is_no_error(mosaic: Command) -> None:
         process.stdout.close()
         assert process.wait(PATIENCE_S) == 1
         assert process.stderr.read() == b""
+
+
+def test_a_loop_without_a_pause_is_wrong_usage(mosaic: Command) -> None:
+    done = mosaic("run", "--poll", "0s")
+    assert done.code == 64
+    assert "'--poll': got '0s', expected 1s or more" in done.err

@@ -176,7 +176,8 @@ def unwritable(path: object, error: OSError) -> NeedsEdit:
 def unusable(path: object, error: OSError, done: str) -> Refused:
     """Return the refusal of a file that cannot be `done`: `read` or `written`."""
     message = f"{path} cannot be {done}: {error.strerror}"
-    return Refused("file_unusable", message, hint=remedy(error))
+    absent = done == "read" and isinstance(error, FileNotFoundError)
+    return Refused("file_unusable", message, hint="check the path" if absent else remedy(error))
 
 
 def remedy(error: OSError) -> str:

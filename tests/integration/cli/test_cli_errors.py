@@ -212,3 +212,12 @@ def test_a_loop_without_a_pause_is_wrong_usage(mosaic: Command) -> None:
     done = mosaic("run", "--poll", "0s")
     assert done.code == 64
     assert "'--poll': got '0s', expected 1s or more" in done.err
+
+
+def test_a_file_to_be_read_that_is_not_there_needs_another_path_and_no_folder(
+    mosaic: Command,
+) -> None:
+    done = mosaic("restore", "missing.backup")
+    assert done.code == 1
+    assert "missing.backup cannot be read: No such file or directory" in done.err
+    assert done.err.splitlines()[-1] == "  check the path"

@@ -116,7 +116,7 @@ def test_each_alert_fires_by_what_it_warns_of_and_none_before(
                 assert Enrollee().enroll(client, token).status_code == 201
             invitation = mosaic.document("grant", "invite", "self-tasks")["invitation"]["url"]
             adding = ("peer", "add", invitation, "--name", "itself", "--no-write", "--yes")
-            mosaic.ok(*adding, MOSAIC_CA_ROOT="")  # else it refuses an invitation of its own
+            mosaic.ok(*adding, MOSAIC_PUBLIC_URL="")  # else it refuses an invitation of its own
 
             ca.stop()  # so nobody renews, the list grows old, and revocations wait
             write(tmp_path / "manifests", broken="kind: Nothing\n")  # so no pass succeeds

@@ -101,36 +101,34 @@ def command(
     print_gateway(settings)
     if saved and (words := saved.options.words()):
         click.echo(f"with the options of the saved plan: {shlex.join(words)}", err=True)
-    with (
-        summarised() as progress,
-        opened_reading(settings, source, plan_options, "apply", records=True) as opened,
-    ):
-        database, reading = opened
-        _require_gateway(database, saved)
-        _print_pause(database)
-        if folder is not None:
-            recover(database, folder, wait)
-        options = replace(
-            _apply_options(plan_options, saved, reading),
-            wait=wait,
-            minting=issuer.minting if issuer is not None else None,
-            folders=(*reading.folders, *([folder] if folder is not None else [])),
-        )
-        if not yes and (saved is None or plan_options.override_trust):
-            approved = _approved(database, reading, options, output)
-            options = replace(options, expect=saved.digest if saved else approved.digest)
-            progress.planned = len(approved.changes)
-        with (
-            show_progress("applying, or waiting for the lock"),
-            applying(database, reading.desired, reading.by, options) as (done, files),
-        ):
-            if issuer is not None:
-                invitations, new_files = invitation_documents(issuer, done.minted, folder)
-                files.extend(new_files)
-            progress.planned = len(done.plan.changes)
-            progress.committing = True
-        progress.committed = True
-    _print_result(done, reading.desired, invitations, output, shown=not yes and saved is None)
+    with summarised() as progress:
+        with opened_reading(settings, source, plan_options, "apply", records=True) as opened:
+            database, reading = opened
+            _require_gateway(database, saved)
+            _print_pause(database)
+            if folder is not None:
+                recover(database, folder, wait)
+            options = replace(
+                _apply_options(plan_options, saved, reading),
+                wait=wait,
+                minting=issuer.minting if issuer is not None else None,
+                folders=(*reading.folders, *([folder] if folder is not None else [])),
+            )
+            if not yes and (saved is None or plan_options.override_trust):
+                approved = _approved(database, reading, options, output)
+                options = replace(options, expect=saved.digest if saved else approved.digest)
+                progress.planned = len(approved.changes)
+            with (
+                show_progress("applying, or waiting for the lock"),
+                applying(database, reading.desired, reading.by, options) as (done, files),
+            ):
+                if issuer is not None:
+                    invitations, new_files = invitation_documents(issuer, done.minted, folder)
+                    files.extend(new_files)
+                progress.planned = len(done.plan.changes)
+                progress.committing = True
+            progress.committed = True
+        _print_result(done, reading.desired, invitations, output, shown=not yes and saved is None)
 
 
 def _apply_options(

@@ -43,7 +43,12 @@ def summarised() -> Iterator[ApplyProgress]:
     try:
         yield progress
     except BaseException as error:
-        if progress.committed or (isinstance(error, MosaicError) and error.code in NO_ATTEMPT):
+        if progress.committed:
+            if _is_interruption(error) and progress.planned:
+                done = counted(progress.planned, "change")
+                _tell(done, "interrupted", "the rest of the output", "every change is committed")
+            raise
+        if isinstance(error, MosaicError) and error.code in NO_ATTEMPT:
             raise
         if lost_at_commit(progress, error):
             _tell("everything, or nothing", _why(error), "nothing", "run again to find out")
@@ -100,8 +105,11 @@ def _why(error: BaseException) -> str:
         return "the guard refuses it"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    interrupted = isinstance(error, (KeyboardInterrupt, click.Abort))
-    return "interrupted" if interrupted else type(error).__name__
+    return "interrupted" if _is_interruption(error) else type(error).__name__
+
+
+def _is_interruption(error: BaseException) -> bool:
+    return isinstance(error, (KeyboardInterrupt, click.Abort))
 
 
 def _then(error: BaseException) -> str:

@@ -190,6 +190,20 @@ def test_a_summary_names_a_fault_of_the_machine(capsys: pytest.CaptureFixture[st
     assert "Failed: Read-only file system. Not attempted" in capsys.readouterr().err
 
 
+def test_an_interruption_of_the_output_says_that_all_is_committed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def apply() -> None:
+        with summarised() as progress:
+            progress.planned, progress.committed = 3, True
+            raise KeyboardInterrupt
+
+    pytest.raises(KeyboardInterrupt, apply)
+    told = capsys.readouterr().err
+    assert "done: 3 changes. Failed: interrupted. Not attempted: the rest of the output." in told
+    assert "every change is committed" in told
+
+
 def test_a_connection_that_is_lost_at_the_commit_leaves_it_open_what_is_done(
     mosaic: Quick,
 ) -> None:

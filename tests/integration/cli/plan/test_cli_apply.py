@@ -198,7 +198,8 @@ def test_an_interruption_of_the_output_says_that_all_is_committed(
             progress.planned, progress.committed = 3, True
             raise KeyboardInterrupt
 
-    pytest.raises(KeyboardInterrupt, apply)
+    with pytest.raises(KeyboardInterrupt):
+        apply()
     told = capsys.readouterr().err
     assert "done: 3 changes. Failed: interrupted. Not attempted: the rest of the output." in told
     assert "every change is committed" in told

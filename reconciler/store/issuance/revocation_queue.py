@@ -45,19 +45,20 @@ class Due:
 def claim_revocations(tx: Tx) -> tuple[Due, ...]:
     """Lease up to `BATCH` due revocations to the caller; another worker's are passed over."""
     # The row locks end with this transaction; the lease lasts for the call to the CA that follows.
-    # What is due is asked twice: the second time of a row that another worker may have leased. By
-    # the time of the statement, here and below: no index is read up to what clock_timestamp() says.
-    due = (
-        "status = 'revoking' AND next_attempt_at <= statement_timestamp()"
+    # Rows that another worker is leasing are no part of a limit, so that it gets others. By the
+    # time of the statement, here and below: no index is read up to what clock_timestamp() says.
+    chosen = (
+        "SELECT id FROM federation_certificates WHERE status = 'revoking'"
+        " AND next_attempt_at <= statement_timestamp()"
         " AND (lease_until IS NULL OR lease_until < statement_timestamp())"
+        " ORDER BY next_attempt_at"
     )
-    chosen = f"SELECT id FROM federation_certificates WHERE {due} ORDER BY next_attempt_at"
     rows = tx.rows(
-        "UPDATE federation_certificates AS c SET lease_until = clock_timestamp() + :lease,"
+        f"WITH newest AS ({chosen} DESC LIMIT :newest FOR UPDATE SKIP LOCKED),"
+        f" oldest AS ({chosen} LIMIT :oldest FOR UPDATE SKIP LOCKED)"
+        " UPDATE federation_certificates AS c SET lease_until = clock_timestamp() + :lease,"
         " attempts = c.attempts + 1"
-        " FROM (SELECT id FROM federation_certificates WHERE id IN"
-        f"   (({chosen} DESC LIMIT :newest) UNION ({chosen} LIMIT :oldest)) AND {due}"
-        "   FOR UPDATE SKIP LOCKED) AS claimed, federation_grants AS g"
+        " FROM (TABLE newest UNION TABLE oldest) AS claimed, federation_grants AS g"
         " WHERE c.id = claimed.id AND g.id = c.grant_id"
         " RETURNING c.id, c.serial, g.name, c.attempts",
         lease=LEASE,

@@ -175,8 +175,11 @@ def test_a_revocation_waits_for_none_of_thousands_before_it(
     rows.apply(peer_manifest())
     last = rows.one("SELECT serial FROM federation_certificates WHERE cert_pem IS NOT NULL")
 
-    with rows.database.transaction() as tx:
+    with rows.database.transaction() as tx, rows.database.transaction() as of_another_worker:
         claimed = queue.claim_revocations(tx)
+        others = queue.claim_revocations(of_another_worker)
 
-    assert len(claimed) == queue.BATCH
-    assert last in {each.serial for each in claimed}
+    serials = {each.serial for each in claimed}
+    assert last in serials
+    assert len(claimed) == len(others) == queue.BATCH
+    assert serials.isdisjoint(each.serial for each in others)

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 MAX_WAIT: Final = timedelta(seconds=60)
 EXPIRE_EVERY: Final = timedelta(seconds=15)  # the clock that ends grants
-GRACE_S: Final = 4.0  # as long as requests have
+GRACE_S: Final = 5.0  # requests and the database have less, and end what waits for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ async def _repeat(job: Job, stop: asyncio.Event) -> None:
             if trouble != before:
                 extra = {"code": code}
                 _log.exception("%s: failed with an internal error", job.name, extra=extra)
+        if stop.is_set():  # which is why it failed, or what nobody waits for
+            return
         if trouble and trouble != before:  # once as long as it stays
             _log.warning("%s: %s; trying again", job.name, trouble, extra={"code": code})
         elif before and not trouble:

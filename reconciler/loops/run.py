@@ -86,7 +86,7 @@ class Loop:
     _commit_read_at: datetime | None = None  # by the database's clock
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Reconcile until `stop`; a transaction under way is finished first, a fetch is not."""
+        """Reconcile until `stop`; a transaction has a few seconds to end, a fetch has none."""
         ending = asyncio.create_task(_end_fetches(stop))
         try:
             await self.triggers.begin()  # before the first read, so that no change falls between

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from concurrent import futures
 from contextlib import contextmanager, suppress
@@ -28,6 +27,7 @@ from reconciler.store.connection.session import (
     read_session,
     unlimited,
 )
+from reconciler.store.connection.severing import sever
 from reconciler.store.connection.statements import in_driver_form, translated, without_conflict
 
 if TYPE_CHECKING:
@@ -187,13 +187,7 @@ class CommandTx(Tx):
                     work.exception(CANCELLED_AGAIN_S)
         finally:
             if work is not None and not work.done():
-                self._cut()
-
-    def _cut(self) -> None:
-        with suppress(psycopg.Error, OSError):
-            descriptor = os.dup(self.connection.fileno())
-            with socket.socket(fileno=descriptor) as connected:
-                connected.shutdown(socket.SHUT_RDWR)
+                sever(self.connection)
 
 
 def as_json(rows: object) -> str:

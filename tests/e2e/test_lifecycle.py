@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -95,6 +97,27 @@ def test_ctrl_c_ends_all_of_it_in_time_whatever_its_clients_do(gamma: TestGatewa
     assert code == 0, running.output
     assert "Traceback" not in running.output
     assert gamma.processes() == {}
+
+
+def test_a_database_that_hangs_does_not_keep_up_from_ending(gamma: TestGateway) -> None:
+    running = gamma.start_up()
+    hung = [pid for pid, line in gamma.processes().items() if "postgres" in line]
+
+    def send(number: signal.Signals) -> None:
+        for pid in hung:
+            with suppress(ProcessLookupError):  # PostgreSQL ends some of its own accord
+                os.kill(pid, number)
+
+    try:
+        send(signal.SIGSTOP)
+        code = running.stop(signal.SIGINT)
+    finally:
+        send(signal.SIGCONT)
+
+    assert code == 0, running.output
+    assert "Traceback" not in running.output
+    wait_until(lambda: gamma.processes() == {}, "what was stopped has gone on, and ended")
+    gamma.ok("audit", "verify")
 
 
 def test_up_tells_its_targets_and_ends_in_time_while_one_of_them_stalls(

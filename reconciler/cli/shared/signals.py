@@ -6,9 +6,10 @@ import asyncio
 import logging
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Retry
+from reconciler.store.connection.severing import sever_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,16 +17,22 @@ if TYPE_CHECKING:
 
     _Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
+DATABASE_S: Final = 4.0  # as long as requests have
+
 _log = logging.getLogger(__name__)
 
 
 def until_signal() -> asyncio.Event:
-    """Return an event that SIGINT or SIGTERM sets; both end `up`, `serve` and `run` with 0."""
+    """Return an event that SIGINT or SIGTERM sets; both end `up`, `serve` and `run` with 0.
+
+    A database that hangs is waited for a few seconds longer: then its connections are cut.
+    """
     stop = asyncio.Event()
 
     def end(number: signal.Signals) -> None:
         _log.debug("%s: finishing what is under way", number.name)
         stop.set()
+        loop.call_later(DATABASE_S, sever_all)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

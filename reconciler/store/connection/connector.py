@@ -13,6 +13,7 @@ from psycopg.adapt import Loader
 from psycopg.pq import Format
 
 from reconciler.errors import MosaicError, NeedsEdit
+from reconciler.store.connection import severing
 from reconciler.store.connection.connection_errors import connection_failure
 from reconciler.store.connection.conninfo import (
     ESCAPING,
@@ -90,6 +91,7 @@ class Connector:
             NeedsEdit: `config_invalid`: as things are, no retry can help.
             Retry: `database_unavailable`.
         """
+        severing.require_time()
         text, conninfo = self._read()
         try:
             # no prepared statements: behind a transaction-pooling proxy they belong to another
@@ -97,6 +99,7 @@ class Connector:
         except (psycopg.Error, UnicodeError) as error:
             failure = _failure(error, text, conninfo)
         else:
+            severing.note(connection)
             with ExitStack() as stack:
                 stack.callback(connection.close)
                 connection.isolation_level = IsolationLevel.READ_COMMITTED  # part of BEGIN
@@ -111,12 +114,14 @@ class Connector:
 
     async def open_async(self) -> psycopg.AsyncConnection:
         """Connect as `open` does; files are read and commands run in a thread."""
+        severing.require_time()
         text, conninfo = await asyncio.to_thread(self._read)
         try:
             connection = await psycopg.AsyncConnection.connect(conninfo, prepare_threshold=None)
         except (psycopg.Error, UnicodeError) as error:
             failure = await asyncio.to_thread(_failure, error, text, conninfo)
         else:
+            severing.note(connection)
             async with AsyncExitStack() as stack:
                 stack.push_async_callback(connection.close)
                 await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)

@@ -8,9 +8,6 @@ given as numbers.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +18,7 @@ from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.store.connection.connector import Connector
 from reconciler.store.connection.pool import LOST_STATEMENTS
 from reconciler.store.connection.session import TABLES_SCHEMA
+from reconciler.store.connection.severing import sever
 from reconciler.store.connection.statements import Conflict, statement_failure
 
 if TYPE_CHECKING:
@@ -108,7 +106,7 @@ class Reader:
         values: tuple[str, ...],
     ) -> list[tuple[Any, ...]]:
         connection, schema = opened
-        timer = asyncio.get_running_loop().call_at(deadline_s, _sever, connection)
+        timer = asyncio.get_running_loop().call_at(deadline_s, sever, connection)
         try:
             cursor = psycopg.AsyncRawCursor(connection)
             await cursor.execute(_qualified(statement, schema), values or None)
@@ -178,15 +176,3 @@ class Reader:
 @lru_cache(64)
 def _qualified(statement: str, schema: str) -> bytes:
     return statement.format(schema=schema).encode()
-
-
-def _sever(connection: psycopg.AsyncConnection) -> None:
-    """Make a statement that takes too long fail.
-
-    psycopg 3.2 answers a cancellation by waiting for the server, which may be what hangs: so the
-    socket is shut down instead.
-    """
-    with suppress(OSError, psycopg.Error):
-        descriptor = os.dup(connection.fileno())
-        with socket.socket(fileno=descriptor) as duplicate:
-            duplicate.shutdown(socket.SHUT_RDWR)

@@ -7,6 +7,7 @@ psycopg still adapts the values and waits for the socket.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import OperationalError, error_from_result
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 
+from reconciler.store.connection.severing import sever
 from reconciler.store.connection.statements import in_server_form
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 BEGIN: Final = "BEGIN"
 COMMIT: Final = "COMMIT"
 MAX_PREPARED: Final = 200  # statements of a connection
+ANSWER_S: Final = 90.0  # longer than the server lets a statement and its locks take
 LOOK_AGAIN_S: Final = 0.1  # at a socket that is silent, as psycopg does
 
 
@@ -79,7 +82,8 @@ class Exchanges:
         Where no transaction is open, they are one of their own, which ends with the last of them.
 
         Raises:
-            psycopg.Error: of the first that fails; those after it are not run.
+            psycopg.Error: of the first that fails; those after it are not run. After `ANSWER_S`
+                the connection is cut, as a server that hangs may answer nothing.
         """
         if self._named and not self._names and not self.in_transaction:
             statements, self._named = ("DEALLOCATE ALL", *statements), 0
@@ -87,6 +91,7 @@ class Exchanges:
         messages = [self._message(transformer, each, values) for each in statements]
         results: list[PGresult] = []
         exchange = self._exchange(messages, Format.BINARY if binary else Format.TEXT, results)
+        timer = asyncio.get_running_loop().call_later(ANSWER_S, sever, self._connection)
         try:
             # not by the connection, which asks the server to cancel, and waits for it 10 s
             await waiting.wait_async(exchange, self._connection.pgconn.socket, LOOK_AGAIN_S)
@@ -94,6 +99,8 @@ class Exchanges:
             self._connection.pgconn.finish()
             if not isinstance(error, OperationalError) or all(map(_is_done, results)):
                 raise  # else the server has said why the connection ended
+        finally:
+            timer.cancel()
         failed = next((each for each in results if not _is_done(each)), None)
         if failed is not None:
             self._names.clear()  # what the server has prepared since, it is told to forget

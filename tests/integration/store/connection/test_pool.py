@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 
 from reconciler.errors import Defect, Retry
 from reconciler.store.async_database import AsyncDatabase
+from reconciler.store.connection import exchange
 from reconciler.store.db import Database
 from tests.support.waiting import wait_until
 
@@ -86,6 +89,34 @@ def test_a_statement_that_is_cancelled_asks_the_server_for_nothing(
 
     monkeypatch.setattr(psycopg.AsyncConnection, "_try_cancel", cancel)
     asyncio.run(story())
+
+
+def test_a_server_that_hangs_is_not_waited_for_without_end(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "ANSWER_S", 0.5)
+    stopped: list[int] = []
+
+    def hang(tx: Tx) -> None:
+        pid = tx.one("SELECT pg_backend_pid() AS pid")["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        stopped.append(pid)
+        tx.run("SELECT 1")
+
+    async def story() -> None:
+        database = AsyncDatabase(database_url, "tests", pool_size=1)
+        try:
+            with pytest.raises(Retry, match="connection"):
+                await database.run(hang)
+            assert (await database.run(lambda tx: tx.one("SELECT 1 AS one"))) == {"one": 1}
+        finally:
+            await database.close()
+
+    try:
+        asyncio.run(story())
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_statement_that_fails_ends_its_transaction_and_no_other(database_url: str) -> None:

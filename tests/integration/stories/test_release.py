@@ -5,28 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-import threading
-from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from ruamel.yaml import YAML
 
-from reconciler.credentials.folder import hook_due, locked_folder
-from reconciler.errors import MosaicError
-from reconciler.release import run_due_hook
 from tests.support.commands.killed import run_and_kill
-from tests.support.gateways.enrollee import grant_manifest, peer_manifest
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.support.gateways.holder import Holder
 
 FEWEST_STEPS: Final = 12  # the commit before; four files, their folder, a swap and four links
-END_GRANT: Final = (
-    "UPDATE federation_grants SET status = 'revoked', revoked_at = now(), revoked_reason = 'test'"
-)
 
 
 def test_a_folder_has_the_credential_and_what_it_is_for(holder: Holder) -> None:
@@ -171,130 +161,6 @@ def test_a_release_that_is_killed_anywhere_is_finished_by_the_next(holder: Holde
         assert (holder.shell.cwd / "ran").exists(), f"the hook was lost at step {step}"
 
 
-def test_the_job_keeps_a_folder_for_each_peer(holder: Holder) -> None:
-    job = holder.keep()
-    path = holder.kept / "alpha"
-    assert (path / "tls.key").is_file()
-    before = (path / "..data").readlink()
-    holder.keep(job)
-    assert (path / "..data").readlink() == before
-
-    holder.alpha.rows.run(END_GRANT)
-    holder.shell.ok("peer", "show", "alpha", "--refresh")
-    holder.keep(job)
-    assert list(holder.kept.iterdir()) == []
-
-
-def test_a_key_is_never_released_beside_the_certificate_of_an_earlier_one(holder: Holder) -> None:
-    """Its grant was replaced over there, and the CA is down while it enrolls under the new one."""
-    holder.release()
-    job = holder.keep()
-    first = holder.serial()
-    other = grant_manifest("beta-tasks", subject="someone-else")
-    holder.alpha.rows.apply(peer_manifest(), other)
-    holder.alpha.trouble.refuse = 99
-    invitation = holder.alpha.invitation()
-    holder.beta.refused(invitation, patience=timedelta())
-
-    refused = holder.release("--output", "json")
-    assert (refused.code, refused.error["code"]) == (1, "state_conflict")
-    assert "of an earlier key" in refused.error["message"]
-    job.writes["alpha"].due_at -= timedelta(hours=1)
-    holder.keep(job)
-    assert holder.serial() == first
-    assert holder.serial(holder.kept / "alpha") == first
-    assert job.writes["alpha"].failures == 1
-
-    holder.alpha.trouble.refuse = 0
-    holder.beta.join(invitation)
-    holder.keep(job)
-    second = holder.beta.held().certificate
-    assert second is not None
-    assert holder.serial(holder.kept / "alpha") == second.serial, "at once, though it had failed"
-
-
-def test_the_job_removes_the_folder_of_a_peer_that_is_revoked(holder: Holder) -> None:
-    job = holder.keep()
-    holder.shell.ok("peer", "revoke", "alpha", "--yes")
-    holder.keep(job)
-    assert list(holder.kept.iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_removed_holds_up_no_other(
-    holder: Holder, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A name of ours in it is taken by a folder, so the first of the two is not ours to remove."""
-    for name in ("aaa", "bbb"):
-        with locked_folder(holder.kept / name, name):
-            pass
-    (holder.kept / "aaa" / "..next").mkdir()
-    job = holder.keep()
-    holder.keep(job)
-    assert sorted(each.name for each in holder.kept.iterdir()) == ["aaa", "alpha"]
-    assert caplog.text.count("its credential is not removed: ") == 1
-
-    (holder.kept / "aaa" / "..next").rmdir()
-    holder.keep(job)
-    assert [each.name for each in holder.kept.iterdir()] == ["alpha"]
-
-
-def test_a_folder_of_credentials_that_is_a_file_is_told_as_such(holder: Holder) -> None:
-    holder.kept.write_text("")
-    with pytest.raises(MosaicError, match=r"the credential's folder cannot be used: .*kept"):
-        holder.keep()
-
-
-def test_the_job_tries_a_failing_hook_again_and_status_says_so(holder: Holder) -> None:
-    flag = holder.shell.cwd / "works"
-    hook = f"test -e {flag}"
-    job = holder.keep(hook=hook)
-    (trouble,) = holder.shell.document("status")["outbound"]
-    assert trouble["peer"] == "alpha"
-    assert "test failed (exit status 1)" in trouble["credentialError"]
-    attempts = job.hooks["alpha"]
-    assert attempts.failures == 1
-
-    flag.touch()
-    holder.keep(job, hook=hook)
-    assert attempts.failures == 1, "it waits"
-    attempts.due_at = attempts.due_at.min.replace(tzinfo=attempts.due_at.tzinfo)
-    holder.keep(job, hook=hook)
-    assert holder.shell.document("status")["outbound"] == []
-
-
-def test_a_hook_that_fails_is_tried_with_the_next_credential_at_once(holder: Holder) -> None:
-    job = holder.keep(hook="false")
-    first = holder.serial(holder.kept / "alpha")
-    before = job.hooks["alpha"].tried
-    holder.renew()
-    holder.keep(job, hook="false")
-    assert holder.serial(holder.kept / "alpha") != first
-    assert job.hooks["alpha"].tried not in (None, before)
-    assert job.hooks["alpha"].failures == 1, "of this one"
-
-
-def test_a_hook_that_is_slow_holds_up_no_credential(holder: Holder) -> None:
-    """While it runs, the next credential is written; then the hook is due for that one."""
-    path, cwd = holder.kept / "alpha", holder.shell.cwd
-    wait = f"touch {cwd / 'begun'}; until test -e {cwd / 'may-end'}; do sleep 0.05; done"
-    slow = shlex.join(["sh", "-c", f"{wait}; echo >> {cwd / 'ran'}"])
-    job = holder.keep(hook=slow, run_hooks=False)
-    first = holder.serial(path)
-    running = threading.Thread(target=run_due_hook, args=(job.releaser, "alpha", path))
-    running.start()
-    try:
-        wait_until((cwd / "begun").exists, "the hook runs")
-        holder.renew()
-        holder.keep(job, hook=slow, run_hooks=False)
-        assert holder.serial(path) != first
-    finally:
-        (cwd / "may-end").touch()
-        running.join()
-    holder.keep(job, hook=slow)
-    assert (cwd / "ran").read_text() == "\n\n"
-    assert hook_due(path) is None
-
-
 def refreshed(holder: Holder) -> Any:
     return holder.shell.document("peer", "show", "alpha", "--refresh")
 
@@ -326,7 +192,7 @@ def test_what_the_other_side_takes_back_is_shown(holder: Holder) -> None:
 
 
 def test_a_grant_that_has_ended_over_there_is_released_no_more(holder: Holder) -> None:
-    holder.alpha.rows.run(END_GRANT)
+    holder.end_grant()
     assert refreshed(holder)["withdrawn"]["what"] == "ended"
     refused = holder.release("--output", "json")
     assert (refused.code, refused.error["code"]) == (1, "state_conflict")

@@ -49,6 +49,13 @@ class Holder:
         context.load_cert_chain(generation / "tls.crt", generation / "tls.key")
         return read_certificate(split_pem((generation / "tls.crt").read_text())[0]).serial
 
+    def end_grant(self) -> None:
+        """End alpha's grant, as an operator there would."""
+        self.alpha.rows.run(
+            "UPDATE federation_grants"
+            " SET status = 'revoked', revoked_at = now(), revoked_reason = 'test'"
+        )
+
     def renew(self) -> None:
         """Renew, as if two thirds of the certificate's life had passed."""
         for rows, table, prefix in (

@@ -17,8 +17,8 @@ from reconciler.cli.main import run
 from reconciler.core.issuance.invitation import Invitation, parse_invitation
 from reconciler.crypto.ca_material import new_ca
 from reconciler.crypto.keyring import FileKeyring
-from tests.support.commands.process import Command, Ended
-from tests.support.gateways.enrollee import PEPPER, Rows
+from tests.support.commands.process import Command, Ended, write
+from tests.support.gateways.enrollee import PEPPER, Rows, grant_manifest, peer_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,6 +141,14 @@ def shell(folder: Path, database_url: str) -> Quick:
         "MOSAIC_KEYRING": str(text / "keys"),
     }
     return Quick(folder, variables)
+
+
+def shell_with_a_grant(folder: Path, database_url: str) -> Quick:
+    """Return a shell whose source, the peer `beta` and the grant `x`, is applied."""
+    made = shell(folder, database_url)
+    write(folder / "manifests", beta=peer_manifest(), x=grant_manifest("x"))
+    made.ok("apply", "--yes")
+    return made
 
 
 def invitation_of(document: Any) -> Invitation:

@@ -13,9 +13,9 @@ from reconciler.errors import Refused
 from reconciler.reconcile import ApplyOptions, apply, read
 from reconciler.store.apply.provenance import last_applied
 from reconciler.store.db import Database
-from tests.support.commands.in_process import Quick, shell
+from tests.support.commands.in_process import Quick, shell_with_a_grant
 from tests.support.commands.process import write
-from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.gateways.enrollee import grant_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    made = shell(tmp_path, database_url)
-    write(tmp_path / "manifests", beta=peer_manifest(), x=grant_manifest("x"))
-    made.ok("apply", "--yes")
-    return made
+    return shell_with_a_grant(tmp_path, database_url)
 
 
 def overtake(mosaic: Quick, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.commands.in_process import Quick, shell
-from tests.support.commands.process import write
-from tests.support.gateways.enrollee import grant_manifest, peer_manifest
+from tests.support.commands.in_process import Quick, shell_with_a_grant
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +14,4 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def mosaic(tmp_path: Path, database_url: str) -> Quick:
-    made = shell(tmp_path, database_url)
-    write(tmp_path / "manifests", beta=peer_manifest(), x=grant_manifest("x"))
-    made.ok("apply", "--yes")
-    return made
+    return shell_with_a_grant(tmp_path, database_url)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import pytest
 
-from tests.compose.stack import USER, Stack, free_port, wait_until
+from tests.compose.stack import USER, Stack, wait_until
+from tests.support.ports import free_port
 from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:

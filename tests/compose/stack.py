@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from tests.support.commands.process import Ended
+from tests.support.ports import free_port
 from tests.support.project.checkout import ROOT
 
 if TYPE_CHECKING:
@@ -38,13 +38,6 @@ LONG_RUNNING: Final = ("postgres", "step-ca", "gateway", "proxy", "reconciler")
 def program() -> list[str]:
     """Return what Compose is called here."""
     return ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

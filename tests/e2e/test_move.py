@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 import subprocess
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,7 @@ from reconciler.crypto.proof import make_proof
 from tests.support.commands.process import write
 from tests.support.gateways.enrollee import API, Enrollee, grant_manifest, peer_manifest
 from tests.support.gateways.gateway import TestGateway, gateway_folder
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ GRANTS = ("one", "two", "three", "four", "five")
 
 
 def free_url() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"https://127.0.0.1:{free.getsockname()[1]}"
+    return f"https://127.0.0.1:{free_port()}"
 
 
 @pytest.fixture

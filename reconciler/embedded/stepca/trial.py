@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import ssl
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -28,6 +27,7 @@ from reconciler.crypto.ca_material import SIGNING
 from reconciler.crypto.csr import make_csr, read_csr
 from reconciler.crypto.keys import generate_key, private_key_pem
 from reconciler.crypto.ott import Provisioner
+from reconciler.embedded.ports import free_ports
 from reconciler.embedded.postgres.server import never
 from reconciler.embedded.stepca.ca_files import CaPlan, write_ca
 from reconciler.embedded.stepca.process import StepCa
@@ -77,14 +77,12 @@ def try_settings(
 
 
 def _plan(home: Home, public_url: str, oid_arc: str) -> CaPlan:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
     return CaPlan(
         folder=home.ca,
         root_key=home.ca_root_key,
         provisioners=home.provisioners,
         public_url=public_url,
-        address=address,
+        address=f"127.0.0.1:{next(free_ports())}",
         name="Mosaic trial",
         oid_arc=oid_arc,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -15,6 +14,7 @@ from tests.support.gateways.enrollee import API, Enrollee, bearer, grant_manifes
 from tests.support.gateways.gateway import Up
 from tests.support.gateways.step_ca import authority
 from tests.support.gateways.web_server import trusting
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,8 +84,7 @@ def test_serve_writes_events_alone_and_each_names_its_request_its_grant_and_its_
     tmp_path: Path, mosaic: Quick
 ) -> None:
     mosaic.ok("apply", "manifests", "--yes")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     (tmp_path / "ca").mkdir()
     with authority(tmp_path / "ca", f"https://{address}") as ca:
         variables = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ from reconciler.core.setting_values import ProxyRules, read_proxy_rules
 from reconciler.errors import NeedsEdit
 from tests.support.gateways.liar import API, Liar, lying
 from tests.support.gateways.questions import CA, as_json, call, connect, refusal, status
+from tests.support.ports import free_port
 from tests.support.services.connect_proxy import connect_proxy
 
 if TYPE_CHECKING:
@@ -59,13 +59,11 @@ def test_what_no_proxy_names_is_reached_directly(liar: Liar, no_proxy: str) -> N
 def test_unless_it_is_asked_for_no_proxy_is_used_and_a_failure_says_so(
     liar: Liar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with connect_proxy() as proxy, socket.create_server(("127.0.0.1", 0)) as taken:
+    with connect_proxy() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         rules = read_proxy_rules({"all_proxy": proxy.url}, used=False)
         call(liar, connect, rules=rules)
-        closed = taken.getsockname()[1]
-        taken.close()
-        error = refusal(f"https://127.0.0.1:{closed}", status, rules=rules)
+        error = refusal(f"https://127.0.0.1:{free_port()}", status, rules=rules)
         assert "a proxy is set (all_proxy)" in error.hint
         assert "MOSAIC_PEER_PROXY=environment" in error.hint
         assert proxy.targets == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import socket
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from reconciler.errors import MosaicError, NeedsEdit, Retry
 from reconciler.source.read import read_source
 from tests.support.gateways.liar import Liar, Response
 from tests.support.manifests.text import PEER
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -77,9 +77,7 @@ def test_a_url_that_ends_in_dot_git_is_not_told_to_end_so(liar: Liar, tmp_path: 
 
 
 def test_a_host_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    error = refused(f"https://127.0.0.1:{port}/x.git", tmp_path)
+    error = refused(f"https://127.0.0.1:{free_port()}/x.git", tmp_path)
     assert isinstance(error, Retry)
     assert "Failed to connect" in error.message or "Connection refused" in error.message
 
@@ -137,8 +135,7 @@ def ssh_server(folder: Path, *options: str) -> Iterator[int]:
     key = folder / "host"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     Path("/run/sshd").mkdir(exist_ok=True)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     words = [SSHD, "-D", "-e", "-f", "/dev/null", "-h", str(key), "-p", str(port)]
     settings = ("ListenAddress=127.0.0.1", f"PidFile={folder}/pid", "UsePAM=no", *options)
     words += [word for each in settings for word in ("-o", each)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -28,10 +30,13 @@ from reconciler.embedded.postgres.programs import server_binaries
 from tests.support.commands.process import COMMAND, Command
 from tests.support.database.folder import database_folder
 from tests.support.gateways.enrollee import API, Enrollee
+from tests.support.ports import keep_port
 from tests.support.waiting import PATIENCE_S, POLL_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from tests.support.commands.process import Ended
 
 
 def psql(url: str, statement: str) -> str:
@@ -132,6 +137,18 @@ class TestGateway(Command):
     """A shell in the folder of one gateway, with `.mosaic/` and `manifests/` in it."""
 
     __test__ = False
+
+    def __call__(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
+        """Run to the end, with no terminal anywhere; no other test has the ports of a new home."""
+        if arguments[0] != "init":
+            return super().__call__(*arguments, stdin=stdin, **variables)
+        with Path(__file__).open() as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)  # two that choose at the same time could choose one
+            ended = super().__call__(*arguments, stdin=stdin, **variables)
+            if self.home.config.is_file():
+                for port in re.findall(r"127\.0\.0\.1:(\d+)", self.home.config.read_text()):
+                    keep_port(int(port))
+        return ended
 
     @property
     def home(self) -> Home:

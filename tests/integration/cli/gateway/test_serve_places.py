@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import COMMAND
 from tests.support.gateways.gateway import Up
 from tests.support.gateways.step_ca import authority
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,12 +31,10 @@ def made(tmp_path: Path) -> Iterator[Authority]:
 @pytest.fixture
 def mosaic(tmp_path: Path, database_url: str, made: Authority) -> Quick:
     result = shell(tmp_path, database_url)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     result.variables.update(
         {
             "MOSAIC_PUBLIC_URL": "https://127.0.0.1:8443",
-            "MOSAIC_LISTEN": f"127.0.0.1:{port}",
+            "MOSAIC_LISTEN": f"127.0.0.1:{free_port()}",
             "MOSAIC_CA_URL": made.url,
             "MOSAIC_CA_ROOT": str(made.folder / "root_ca.crt"),
             "MOSAIC_CA_PROVISIONERS": str(made.folder),

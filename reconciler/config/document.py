@@ -110,6 +110,11 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
+def stored_line(name: str, value: str) -> str:
+    """Return the line of `mosaic.toml` that sets a setting."""
+    return f"{name} = {_quoted(value)}"
+
+
 def write_config(path: Path, settings: Mapping[str, str]) -> None:
     """Write `mosaic.toml`, each value with what it means above it; whole or not at all.
 
@@ -117,7 +122,7 @@ def write_config(path: Path, settings: Mapping[str, str]) -> None:
     """
     lines = ["# The settings of this gateway. A flag or a MOSAIC_* variable overrides a line.\n"]
     for name, value in settings.items():
-        lines.append(f"\n# {BY_NAME[name].meaning}\n{name} = {_quoted(value)}\n")
+        lines.append(f"\n# {BY_NAME[name].meaning}\n{stored_line(name, value)}\n")
     source = settings.get("source", "")
     mode = 0o644 if without_credentials(source) == source else 0o600
     replace_file(path, "".join(lines).encode(), mode)

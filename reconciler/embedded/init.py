@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     from reconciler.config.home import Home
 
 SOURCE: Final = "manifests"
+# what a certificate authority is made for, and what to do instead of another value
+FIXED: Final = {
+    "public_url": "move the gateway: `mosaic federation ca move {}`",
+    "oid_arc": "an arc cannot be changed; make another gateway:"
+    " `mosaic federation init --home FOLDER`",
+}
 
 
 def create_home(home: Home, wanted: Mapping[str, str] = MappingProxyType({})) -> bool:
@@ -102,12 +108,7 @@ def _stored(home: Home) -> dict[str, str]:
 
 def _refuse_other(home: Home, has: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     """Refuse what an authority cannot become: its certificates carry both."""
-    hints = {
-        "public_url": "move the gateway: `mosaic federation ca move {}`",
-        "oid_arc": "an arc cannot be changed; make another gateway:"
-        " `mosaic federation init --home FOLDER`",
-    }
-    for name, hint in hints.items():
+    for name, hint in FIXED.items():
         if name in wanted.keys() & has and wanted[name] not in (has[name], _spelled(has[name])):
             raise Refused(
                 "state_conflict",

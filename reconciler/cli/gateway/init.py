@@ -15,9 +15,11 @@ import click
 
 from reconciler.cli.shared.context import print_hint, read_settings, source_option, verb
 from reconciler.config import unstored_texts
+from reconciler.config.document import read_document, stored_line
 from reconciler.config.home import Home
-from reconciler.embedded.init import create_home
+from reconciler.embedded.init import FIXED, create_home
 from reconciler.embedded.stepca.install import find_step_ca
+from reconciler.errors import Refused
 from reconciler.operations.placement import port_warning
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def command(
     )
     made = make_home(settings)
     if made is None:
+        _refuse_unstored(settings)
         click.echo(f"{settings.home_path.resolve()} is complete already; nothing was changed")
         return
     first = ""
@@ -56,6 +59,22 @@ def command(
         folder = os.path.relpath(made.source.location)
         first = f"put manifests into {shlex.quote(folder)}/, then "
     print_hint(f"  next: {first}`mosaic federation up`")
+
+
+def _refuse_unstored(settings: Settings) -> None:
+    """Refuse flags that a complete home does not take; a variable holds beside its file."""
+    home = Home(settings.home_path.resolve())
+    has = read_document(home)
+    for name, text in unstored_texts(settings).items():
+        flag = settings.assigned[name].origin
+        if name in FIXED or not flag.startswith("--"):
+            continue
+        if name not in has or has[name].text != text:
+            raise Refused(
+                "state_conflict",
+                f"{flag} {text} comes too late: {home.path} is complete, and nothing was changed",
+                hint=f"write it into {home.config}: `{stored_line(name, text)}`",
+            )
 
 
 def make_home(settings: Settings) -> Settings | None:

@@ -101,7 +101,8 @@ def cursor_at(tx: Tx, seq: int) -> Cursor | ChainBreak:
         return start
     row = tx.row(f"SELECT {RECORD} FROM federation_audit_log WHERE seq = :seq", seq=seq)
     if row is None:
-        return ChainBreak(seq, "there is no such record")
+        head = tx.row("SELECT seq FROM federation_audit_head") or {"seq": 0}
+        return ChainBreak(seq, f"there is no such record: the head is at seq {head['seq']}")
     record = Record(**row)
     if record.hash != record_hash(record.seq, record.prev, record.body):
         return ChainBreak(seq, "the hash does not match the body")

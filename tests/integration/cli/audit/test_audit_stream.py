@@ -59,7 +59,7 @@ def test_a_record_that_was_changed_ends_the_list_and_is_named(mosaic: Quick) -> 
 def test_a_cursor_ahead_of_the_log_is_refused(mosaic: Quick) -> None:
     done = mosaic("audit", "list", "--after", "4711", "-o", "jsonl")
     assert (done.code, done.out) == (1, "")
-    assert "breaks at seq 4711: there is no such record" in done.err
+    assert "breaks at seq 4711: there is no such record: the head is at seq 2" in done.err
 
 
 def test_records_that_were_removed_from_the_end_are_missed(mosaic: Quick) -> None:

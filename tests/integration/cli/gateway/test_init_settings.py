@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -134,6 +135,27 @@ def test_another_url_or_arc_than_the_complete_home_has_is_refused(folder: Path) 
         assert (again.code, again.out) == (1, "")
         assert "is fixed" in again.err
     assert (folder / ".mosaic/mosaic.toml").read_bytes() == before
+
+
+def test_a_flag_that_a_complete_home_does_not_take_is_refused_with_the_line_to_write(
+    folder: Path,
+) -> None:
+    mosaic = Quick(folder)
+    mosaic.ok("init", "--listen", "127.0.0.1:28446")
+    mosaic.ok("init", "--listen", "127.0.0.1:28446", MOSAIC_LOG_FORMAT="json")
+
+    for flag, value, line in (
+        ("--listen", "0.0.0.0:28447", 'listen = "0.0.0.0:28447"'),
+        ("--source", "elsewhere", 'source = "elsewhere"'),
+    ):
+        again = mosaic("init", flag, value)
+        assert (again.code, again.out) == (1, "")
+        assert f"{flag} {value} comes too late" in again.err
+        (written,) = re.findall("`(.+)`", again.err)
+        assert written == line
+    config = folder / ".mosaic/mosaic.toml"
+    config.write_text(re.sub(r"(?m)^source = .*", written, config.read_text()))
+    mosaic.ok("init", "--source", "elsewhere")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 _NONE: Final = ("does not have any commits yet", "bad default revision")
 _IDENT: Final = re.compile(rb"\$Id:[^$\n]*\$")  # gitattributes(5), ident
+_LOOK: Final = "see what `git status` says there, or read the commit itself: name it by --ref"
 _SHOWN: Final = 5  # names that a message has
 
 
@@ -90,30 +91,33 @@ class Checkout:
 
     @classmethod
     def of(cls, root: Path) -> Checkout | None:
-        """Return the checkout that holds a folder; None where none does, or git cannot tell.
+        """Return the checkout that holds a folder; None where none does.
 
-        The second is logged.
+        So it is where git does not find out whether one does, which is logged.
 
         Raises:
+            NeedsEdit: `source_unreadable`: git cannot read its commit.
             Retry: `source_unavailable`: git takes too long, or is killed, as at the end of a loop.
         """
         try:
             location = locate(root)
-            if location is None or not location.in_work_tree:
-                return None
-            head = location.repository.ask(*COMMIT_WORDS, "--")
-            if head.code != 0:
-                if not any(each in head.errors.decode("utf-8", "replace") for each in _NONE):
-                    _warn(root, error_summary(head))
-                return None
-            commit = parse_commit(head.output)
-            tree = location.repository.object(f"{commit.id}:{location.prefix.rstrip('/')}")
-            listing = TreeListing(location.repository, tree or "", commit.id, location.prefix)
-            listing.entries()
-            return cls(root, commit, listing)
         except NeedsEdit as error:
             _warn(root, error.message)
             return None
+        if location is None or not location.in_work_tree:
+            return None
+        head = location.repository.ask(*COMMIT_WORDS, "--")
+        if head.code != 0:
+            if any(each in head.errors.decode("utf-8", "replace") for each in _NONE):
+                return None
+            raise unreadable(f"{root} cannot be read by git: {error_summary(head)}", _LOOK)
+        commit = parse_commit(head.output)
+        tree = location.repository.object(f"{commit.id}:{location.prefix.rstrip('/')}")
+        if tree is None:  # it has no such folder, or git fails here
+            location.repository.run("ls-tree", commit.id, "--", location.prefix.rstrip("/"))
+        listing = TreeListing(location.repository, tree or "", commit.id, location.prefix)
+        listing.entries()
+        return cls(root, commit, listing)
 
     def submodules(self) -> frozenset[str]:
         """Return the submodules in the folder, whether or not they are filled."""
@@ -203,8 +207,7 @@ class Checkout:
         env = {"GIT_LITERAL_PATHSPECS": str(int(literal))}
         result = run_git(words, cwd=self.root, env=env, content=content)
         if result.code not in (0, 1):  # check-ignore: none is ignored
-            hint = "see what `git status` says there, or read the commit itself: name it by --ref"
-            raise unreadable(f"{self.root} cannot be read by git: {error_summary(result)}", hint)
+            raise unreadable(f"{self.root} cannot be read by git: {error_summary(result)}", _LOOK)
         return [
             each for each in result.output.decode("utf-8", "surrogateescape").split("\0") if each
         ]

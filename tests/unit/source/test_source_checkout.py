@@ -112,6 +112,26 @@ def test_a_checkout_whose_index_is_broken_is_refused(repository: Checkout, left_
         read_source(SourceSetting(str(repository.path / "manifests")))
 
 
+@pytest.mark.parametrize("broken", ["commit", "tree", "ref"])
+def test_a_checkout_whose_commit_is_broken_is_refused(repository: Checkout, broken: str) -> None:
+    """It was read as a plain folder, with what git ignores in it."""
+    (repository.path / ".gitignore").write_text("draft.yaml\n")
+    (repository.path / "manifests" / "draft.yaml").write_text(GRANT)
+    repository.commit("ignore")
+    folder = repository.path / ".git"
+    if broken == "ref":
+        broken_file = folder / "refs" / "heads" / "main"
+    else:
+        object_id = repository.git("rev-parse", {"commit": "HEAD", "tree": "HEAD^{tree}"}[broken])
+        broken_file = folder / "objects" / object_id[:2] / object_id[2:]
+        broken_file.chmod(0o600)
+    broken_file.write_bytes(b"")  # as a power cut may leave it
+
+    with pytest.raises(NeedsEdit, match=r"git.*: ") as caught:
+        read_source(SourceSetting(str(repository.path / "manifests")))
+    assert caught.value.code == "source_unreadable"
+
+
 @pytest.mark.parametrize("kind", ["tree:0", "blob:none"])
 def test_a_partial_clone_says_what_it_lacks_and_its_hint_works(
     repository: Checkout, tmp_path: Path, kind: str

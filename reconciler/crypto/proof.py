@@ -99,7 +99,7 @@ def _claimed(
     claims = json.loads(payload)
     iat, jti, csr = claims.get("iat"), claims.get("jti"), claims.get("csr#S256")
     well_formed = (
-        isinstance(iat, int)
+        isinstance(iat, (int, float))  # RFC 7519 2, NumericDate: a fraction is allowed
         and not isinstance(iat, bool)
         and isinstance(jti, str)
         and _JTI.fullmatch(jti) is not None  # (3)

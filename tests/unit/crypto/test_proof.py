@@ -6,6 +6,7 @@ import base64
 import json
 import warnings
 from datetime import UTC, datetime, timedelta
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -255,7 +256,12 @@ def test_a_clock_further_off_is_refused(seconds: int) -> None:  # (11)
     refused(proof(), NOW + timedelta(seconds=seconds))
 
 
-@pytest.mark.parametrize("iat", [True, "1", 1.5, 10**400, -(10**400), [1], {}])
+@pytest.mark.parametrize("seconds", [-59.75, 0.25, 59.5])
+def test_a_fraction_of_a_second_is_a_moment_too(seconds: float) -> None:  # RFC 7519 2
+    verify(proof(iat=NOW.timestamp() + seconds))
+
+
+@pytest.mark.parametrize("iat", [True, "1", 1.5, nan, inf, -inf, 10**400, -(10**400), [1], {}])
 def test_an_iat_that_is_no_moment_is_refused(iat: Any) -> None:
     refused(proof(iat=iat))
 

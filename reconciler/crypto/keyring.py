@@ -127,10 +127,15 @@ class FileKeyring:
 class KeyringFolder:
     """The keyring of a folder as it is at each use, for a process that outlives a rotation.
 
-    One that went on with what it had read would seal with a key that has been retired since.
+    One that went on with what it had read would seal with a key that has been retired since: also a
+    command that waits for a lock, or for another gateway.
+
+    Raises:
+        NeedsEdit: `keyring_invalid`: it cannot be used as it is.
     """
 
     def __init__(self, folder: Path) -> None:
+        FileKeyring.load(folder)
         self._folder = folder
 
     @property

@@ -14,7 +14,7 @@ from reconciler.clients.gateway.invitation_check import CheckReport, check_invit
 from reconciler.config import require
 from reconciler.core.model.spec import Direction, Kind, PeerSpec
 from reconciler.core.plan.selection import Selection
-from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.keyring import KeyringFolder
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.join import Joiner, join
 from reconciler.manifest.load import load
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from reconciler.config import Settings
     from reconciler.core.issuance.invitation import Invitation
     from reconciler.core.setting_values import SourceSetting
+    from reconciler.crypto.seal import KeyWrapper
     from reconciler.store.connection.conninfo import ConninfoSource
     from reconciler.store.db import Database
 
@@ -53,7 +54,7 @@ class PeerAddition:
     settings: Settings
     database: Database
     client_keys: ConninfoSource  # a database of a login that may write and read them
-    keys: FileKeyring = field(repr=False)
+    keys: KeyWrapper = field(repr=False)
     invitation: Invitation = field(repr=False)
     name: str
     report: Callable[[str], None]
@@ -161,7 +162,7 @@ def refresh_peer(settings: Settings, database: Database, name: str) -> None:
     Raises:
         MosaicError: `name_unknown`, `state_conflict`; what `refresh_grant` raises.
     """
-    keys = FileKeyring.load(require(settings.keyring, "keyring"))
+    keys = KeyringFolder(require(settings.keyring, "keyring"))
 
     async def ask() -> None:
         async with _opened_rows(database.source, "peer show") as rows:

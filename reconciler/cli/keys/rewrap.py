@@ -13,7 +13,7 @@ from reconciler.cli.shared.context import open_database, print_gateway, read_set
 from reconciler.cli.shared.summary import tallied
 from reconciler.config import require
 from reconciler.core.privileges import Role
-from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.keyring import KeyringFolder
 from reconciler.store.locks import actor_of
 from reconciler.store.rewrap import FIRST, rewrap_batch
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @verb
 def command() -> None:
     settings = read_settings()
-    keys = FileKeyring.load(require(settings.keyring, "keyring"))
+    keys = KeyringFolder(require(settings.keyring, "keyring"))
     print_gateway(settings)
     after: UUID | None = FIRST
     with (

@@ -32,7 +32,7 @@ from reconciler.core.issuance.invitation import parse_invitation
 from reconciler.core.model.text import printable
 from reconciler.core.model.times import rfc3339
 from reconciler.core.privileges import Role
-from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.keyring import KeyringFolder
 from reconciler.operations.outbound_peer import PeerAddition, name_from, require_clock
 from reconciler.reconcile import ApplyOptions
 from reconciler.store.apply.trust import TrustOptions
@@ -70,7 +70,7 @@ def command(
 ) -> None:
     settings = read_settings()
     parsed = parse_invitation(_read_invitation() if invitation == "-" else invitation)
-    keys = FileKeyring.load(require(settings.keyring, "keyring"))
+    keys = KeyringFolder(require(settings.keyring, "keyring"))
     if not only_check:
         print_gateway(settings)
     with (

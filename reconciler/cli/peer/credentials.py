@@ -21,7 +21,7 @@ from reconciler.core.model.spec import Kind
 from reconciler.core.privileges import Role
 from reconciler.core.setting_values import read_command
 from reconciler.credentials.bundle import secret_document
-from reconciler.crypto.keyring import FileKeyring
+from reconciler.crypto.keyring import KeyringFolder
 from reconciler.errors import Refused
 from reconciler.release import Released, Releaser, release_files, release_to_folder
 from reconciler.store.locks import actor_of
@@ -74,7 +74,7 @@ def command(
     if output != KUBERNETES and not folder:
         raise click.UsageError("name a folder with --dir DIR, or use --output k8s-secret")
     settings = read_settings()
-    keys = FileKeyring.load(require(settings.keyring, "keyring"))
+    keys = KeyringFolder(require(settings.keyring, "keyring"))
     print_gateway(settings)
     with open_database(settings, "peer credentials", Role.GATEWAY) as database:
         releaser = Releaser(database, keys, actor_of("user"), hook)

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.embedded.postgres.home_server import postgres
+from reconciler.store.db import Database
+from reconciler.store.locks import DEFAULT_WAIT, locked
 from tests.support.commands.in_process import SCOPE
-from tests.support.waiting import wait_until
+from tests.support.commands.process import COMMAND
+from tests.support.gateways.gateway import Up
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Pair
@@ -61,6 +66,38 @@ def test_a_revoked_peer_is_added_again_once_its_manifest_has_left_the_source(pai
     assert (
         beta.sql("SELECT count(client_key_pem) FROM federation_peers WHERE name = 'held'") == "1"
     ), "the key of the revoked one is erased"
+
+
+def test_a_key_is_sealed_by_the_primary_key_of_its_time_though_the_command_had_to_wait(
+    pair: Pair,
+) -> None:
+    beta, url = pair.beta, pair.invite("visits")
+    before = primary_key(beta)
+    with postgres(beta.home) as database_url:
+        database = Database(database_url, "tests")
+        with locked(database, DEFAULT_WAIT):
+            words = [*COMMAND, "peer", "add", url, "--name", "patient"]
+            adding = Up.begin(words, beta.cwd, beta.environ({}))
+            wait_until(lambda: waiters(database) > 0, "peer add waits for the lock")
+            beta.ok("keys", "rotate")
+            beta.ok("keys", "rewrap")
+            beta.ok("keys", "retire", before, "--yes")
+    adding.wait_for("peer/patient is active")
+    assert adding.process.wait(PATIENCE_S) == 0
+    beta.ok("peer", "credentials", "patient", "--dir", "patient")
+
+
+def primary_key(gateway: TestGateway) -> str:
+    return next(str(key["id"]) for key in gateway.document("keys", "status") if key["primary"])
+
+
+def waiters(database: Database) -> int:
+    with database.transaction() as tx:
+        waiting = tx.one(
+            "SELECT count(*) AS waiting FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)"
+            " WHERE NOT l.granted AND a.application_name LIKE 'mosaic peer add%'"
+        )
+    return int(waiting["waiting"])
 
 
 def test_an_invitation_that_somebody_else_used_is_told_to_both_sides(pair: Pair) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.cli.shared.context import open_database
 from reconciler.crypto.keyring import FileKeyring, add_key
 from reconciler.crypto.seal import seal, unseal
 from reconciler.store import rewrap as sealed
@@ -14,8 +16,11 @@ from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from uuid import UUID
+
+    from reconciler.store.db import Database
 
 OUTBOUND = """
 apiVersion: federation.mosaicstack.dev/v1
@@ -138,6 +143,40 @@ def test_a_person_is_asked_before_a_key_is_removed(mosaic: Quick) -> None:
     assert added in keyring(mosaic).ids
     assert mosaic.at_terminal("keys", "retire", added, typed="y\n").code == 0
     assert added not in keyring(mosaic).ids
+
+
+def test_a_key_that_became_the_primary_one_before_the_answer_is_not_removed(
+    mosaic: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = add_key(folder(mosaic))
+
+    def agree(*_: object, **__: object) -> None:
+        mosaic.process.ok("keys", "rotate", added)
+
+    monkeypatch.setattr("reconciler.cli.keys.retire.confirm", agree)
+    done = mosaic("keys", "retire", added)
+    assert (done.code, keyring(mosaic).primary) == (3, added)
+
+
+def test_a_rewrap_that_began_before_a_rotation_uses_no_key_that_was_retired(
+    mosaic: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = mosaic.ok("keys", "rotate").out.split()[0]
+
+    @contextmanager
+    def opened(*arguments: Any, **options: Any) -> Iterator[Database]:
+        mosaic.process.ok("keys", "rotate")
+        mosaic.process.ok("keys", "retire", second, "--yes")
+        with open_database(*arguments, **options) as database:
+            yield database
+
+    monkeypatch.setattr("reconciler.cli.keys.rewrap.open_database", opened)
+    mosaic.ok("keys", "rewrap")
+    keys = keyring(mosaic)
+    assert mosaic.document("keys", "status")  # it exits with 78 if a key is missing
+    for row in mosaic.rows.rows("SELECT id, client_key_pem FROM federation_peers"):
+        context = client_key_context(row["id"])
+        assert unseal(bytes(row["client_key_pem"]), context, keys) == secret_of(row["id"])
 
 
 def test_a_missing_key_that_seals_a_value_is_named_and_exits_with_78(mosaic: Quick) -> None:

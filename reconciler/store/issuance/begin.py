@@ -113,7 +113,8 @@ def begin_enrollment(
             ending.void_tokens(tx, [grant.id])
         use = caller.use_of(f"token/{token.public_id}", csr.spki_sha256)
         return thefts.note(tx, verdict, grant, use) if verdict.theft else verdict
-    caller.limits.admit_attempt(grant.id, time.monotonic())
+    if (refusal := _admit(tx, grant, csr, caller)) is not None:
+        return refusal
     attempt = _new_attempt(grant, csr, now, token_id=token.id)
     begun = _begun(attempt, csr, caller.address, token=token.public_id)
     return _store_intent(tx, attempt, csr, verdict, begun)
@@ -137,11 +138,22 @@ def begin_renewal(
             return verdict
         use = caller.use_of(f"certificate/{serial}", proof.spki_sha256)
         return thefts.note(tx, verdict, grant, use)
-    caller.limits.admit_attempt(grant.id, time.monotonic())
+    if (refusal := _admit(tx, grant, csr, caller)) is not None:
+        return refusal
     predecessor, approval = verdict
     attempt = _new_attempt(grant, csr, now, predecessor=predecessor)
     begun = _begun(attempt, csr, caller.address)
     return _store_intent(tx, attempt, csr, approval, begun)
+
+
+def _admit(tx: Tx, grant: GrantFacts, csr: VerifiedCsr, caller: Caller) -> Denial | None:
+    """Let an attempt in. While the CA is away few are, and so none that would not ask it."""
+    if not caller.limits.ca_reached:
+        owner = facts.grant_of_key(tx, csr.spki_sha256)
+        if owner not in (None, grant.id):
+            return _key_in_use()
+    caller.limits.admit_attempt(grant.id, time.monotonic())
+    return None
 
 
 def _new_attempt(
@@ -241,6 +253,10 @@ def _store_intent(
         return attempt
     if outcome["key_is_free"]:
         return Denial(Refused("token_expired", "the token has expired", hint="ask for a new one"))
+    return _key_in_use()
+
+
+def _key_in_use() -> Denial:
     return Denial(
         Refused(
             "key_in_use",

@@ -159,6 +159,31 @@ def test_attempts_while_the_ca_is_away_leave_few_records_and_go_on_by_themselves
             wait_until(lambda: peer.enroll(client, token).status_code == 201, "the CA is back")
 
 
+@pytest.mark.parametrize("call", ["enroll", "renew"])
+def test_a_key_of_another_grant_takes_no_attempt_from_the_others_while_the_ca_is_away(
+    rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    monkeypatch.setattr(rate_limit, "PROBES", RateLimit(1 / 3600, 3))
+    rows.apply(peer_manifest(), *map(grant_manifest, ("beta-tasks", "honest", "other")))
+    token = rows.invite("honest")
+    with authority(tmp_path) as ca:
+        parts = Parts(rows.url, ca.roots, ca.client)
+        with serving(parts) as running, running.client() as client:
+            peer, used = enrolled(client, rows), enrolled(client, rows, "other")
+            again, honest = rows.invite("beta-tasks"), Enrollee()
+            ca.stop()
+            assert problem_code(honest.enroll(client, token), 503) == "ca_unavailable"
+            with rows.certificates_due():
+                for _ in range(5):
+                    if call == "enroll":
+                        refused = used.enroll(client, again)
+                    else:
+                        refused = peer.renew(client, used)
+                    assert problem_code(refused, 422) == "key_in_use"
+            ca.start()
+            assert honest.enroll(client, token).status_code == 201, "one attempt finds the CA back"
+
+
 def test_a_revocation_waits_for_none_of_thousands_before_it(
     client: httpx.Client, rows: Rows
 ) -> None:

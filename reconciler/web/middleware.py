@@ -104,7 +104,7 @@ class GatewayMiddleware:
             "%s %s %s from %s in %.0f ms",
             scope["method"],
             status,
-            _route(scope) if "endpoint" in scope else "(no such path)",
+            _route(scope) if "route" in scope else "(no such path)",
             request.address,
             took_s * 1000,
         )
@@ -232,10 +232,8 @@ class _Exchange:
 
 
 def _route(scope: Scope) -> str:
-    """Return the path without what the client chose: that may be a secret."""
-    if "endpoint" not in scope:
+    """Return the route of a path, without what the client chose: that may be a secret."""
+    if "route" not in scope:
         return OTHER
-    path: str = scope["path"]
-    for name, value in scope["path_params"].items():
-        path = path.replace(value, f"{{{name}}}")
+    path: str = scope["route"].path
     return path

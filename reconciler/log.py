@@ -57,6 +57,13 @@ def about(**names: Unpack[Names]) -> Iterator[None]:
         _context.reset(token)
 
 
+@contextmanager
+def about_request(correlation_id: str, trace: TraceContext | None) -> Iterator[None]:
+    """Bind what names a request, and nothing of the one that it was pipelined behind."""
+    with about(correlation_id=correlation_id, trace=trace, peer="", grant=""):
+        yield
+
+
 def bind(**names: Unpack[Names]) -> None:
     """Bind names to each line that is logged from now on, until the enclosing `about` ends.
 

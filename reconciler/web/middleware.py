@@ -76,7 +76,7 @@ class GatewayMiddleware:
         address = client_address(client[0] if client else None)
         request = RequestContext(uuid4().hex, address)
         scope.setdefault("state", {})["context"] = request
-        with log.about(correlation_id=request.correlation_id, trace=trace_of(scope)):
+        with log.about_request(request.correlation_id, trace_of(scope)):
             await self._serve_logged(scope, receive, send, request)
 
     async def _serve_logged(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from contextvars import Context
 from enum import StrEnum
 from typing import Final
 
@@ -53,7 +54,7 @@ class RefusalLog:
         clients[client if client in clients or len(clients) < MAX_CLIENTS else _OTHERS] += 1
         if self._timer is None:
             self._since_s = time.monotonic()
-            self._timer = asyncio.get_running_loop().call_later(FIRST_S, self._warn)
+            self._warn_in(FIRST_S)
 
     def allows_line(self, kind: str, client: str) -> bool:
         """Tell whether a line of this kind may be logged for its own; else it is counted."""
@@ -78,7 +79,12 @@ class RefusalLog:
         _log.warning("refused within %d s: %s", seconds, self._summary())
         self._counts.clear()
         self._since_s = time.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(INTERVAL_S, self._warn)
+        self._warn_in(INTERVAL_S)
+
+    def _warn_in(self, seconds: float) -> None:
+        # in a context of its own: what is counted is not only of the request that is served now
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(seconds, self._warn, context=Context())
 
     def _summary(self) -> str:
         return "; ".join(

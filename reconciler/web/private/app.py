@@ -68,7 +68,7 @@ class PrivateApp:
         """Serve one request."""
         assert scope["type"] == "http"
         correlation_id, began_s = os.urandom(16).hex(), time.monotonic()
-        with log.about(correlation_id=correlation_id, trace=trace_of(scope)):
+        with log.about_request(correlation_id, trace_of(scope)):
             response, code = await self._response(scope, correlation_id)
         response.raw_headers += [(b"x-correlation-id", correlation_id.encode()), *ALWAYS]
         if _has_body(scope):  # it is not read

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from reconciler import log
 from reconciler.core.trace import TraceContext
 from reconciler.errors import Retry
+from tests.support.log_lines import logging_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pytest
 
 FIELDS = ["ts", "level", "logger", "msg", "code", "correlationId", "peer", "grant"]
 TRACE = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "01")
-
-
-@contextmanager
-def logging_as(log_format: str) -> Iterator[logging.Logger]:
-    root, ours = logging.getLogger(), logging.getLogger("reconciler")
-    before = (root.handlers[:], root.level, ours.level)
-    try:
-        log.configure("info", log_format)
-        yield ours
-    finally:
-        root.handlers[:], root.level = before[:2]
-        ours.setLevel(before[2])
 
 
 def documents(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

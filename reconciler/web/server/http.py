@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import uuid4
@@ -9,6 +10,7 @@ from uuid import uuid4
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from reconciler import log
 from reconciler.errors import Refused
 from reconciler.web.problems import problem_response, public_problem
 from reconciler.web.refusal_log import RefusalReason
@@ -34,6 +36,9 @@ WRITE_DEADLINE_S: Final = 10.0  # for a client to take `WRITE_BUFFER` octets of 
 WRITE_BUFFER: Final = 64 * 1024  # octets beyond those of the kernel
 MAX_AGE_S: Final = 300.0  # then a connection ends with the answer that it waits for
 LAST_ANSWER_S: Final = 60.0  # for that answer
+ALWAYS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+_log = logging.getLogger(__name__)
 
 
 class DeadlineProtocol(H11Protocol):
@@ -116,16 +121,14 @@ class DeadlineProtocol(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return
-        response = problem_response(
-            public_problem(self._refusal()),
-            uuid4().hex,
-            datetime.now(UTC),
-            {"Connection": "close"},
-        )
-        head = h11.Response(
-            status_code=response.status_code,
-            headers=[*response.raw_headers, (b"cache-control", b"no-store")],
-        )
+        problem, correlation_id = public_problem(self._refusal()), uuid4().hex
+        client = self._admission.client
+        if self._limits.refusals.allows_line("request", client):
+            with log.about_request(correlation_id, None):
+                _log.info("%s from %s: %s", problem.code, client, problem.detail)
+        headers = {"X-Correlation-Id": correlation_id, **ALWAYS, "Connection": "close"}
+        response = problem_response(problem, correlation_id, datetime.now(UTC), headers)
+        head = h11.Response(status_code=response.status_code, headers=response.raw_headers)
         for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()

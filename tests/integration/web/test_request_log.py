@@ -50,3 +50,19 @@ def test_a_request_behind_an_enrollment_is_not_logged_as_of_its_grant(
     assert {(line["peer"], line["grant"]) for line in others} == {(None, None)}
     (warning,) = lines("refused within")
     assert warning["correlationId"] is None, "it is of no single request"
+
+
+def test_what_is_not_http_is_logged_under_the_id_of_its_answer(web_parts: Parts) -> None:
+    text = io.StringIO()
+    with logging_as("json", text), serving(web_parts) as running, running.connect() as connection:
+        connection.sendall(NOT_HTTP.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+    head, _, body = answer.partition("\r\n\r\n")
+    problem = json.loads(body)
+    assert head.startswith("HTTP/1.1 400 ")
+    assert f"x-correlation-id: {problem['correlationId']}" in head.lower().split("\r\n")
+    assert "x-content-type-options: nosniff" in head.lower()
+    lines = map(json.loads, text.getvalue().splitlines())
+    (line,) = (each for each in lines if each["correlationId"] == problem["correlationId"])
+    assert line["msg"] == f"request_malformed from 127.0.0.1: {problem['detail']}"

@@ -75,27 +75,38 @@ def change_config(home: Home, values: Mapping[str, str]) -> None:
     Raises:
         NeedsEdit: `config_invalid`: a setting is not on a line of its own there.
     """
-    lines = _content(home).splitlines(keepends=True)
+    before = _content(home)
+    text = changed_text(before, values)
+    if text is None:
+        names = ", ".join(values)
+        message = f"{names} cannot be changed here: each must be on a line of its own"
+        hint = "write each on one line, then run the command again"
+        raise invalid(str(home.config), message, hint)
+    if tomllib.loads(text) != tomllib.loads(before):
+        replace_file(home.config, text.encode())
+
+
+def changed_text(before: str, values: Mapping[str, str]) -> str | None:
+    """Return a document with other values, or None if one is not on a line of its own."""
+    lines = before.splitlines(keepends=True)
     for name, value in values.items():
         line = f"{name} = {_quoted(value)}"
         # what follows the first header belongs to its table
         end = next((i for i, text in enumerate(lines) if _HEADER.match(text)), len(lines))
-        key = re.compile(rf"""\s*(?P<quote>["']?){name}(?P=quote)\s*=""")
-        own = [i for i, text in enumerate(lines[:end]) if key.match(text)]
+        own = [i for i, text in enumerate(lines[:end]) if key_pattern(name).match(text)]
         if own:
             comment = re.search(r"""["']\s*(#.*)$""", lines[own[0]].rstrip("\r\n"))
             lines[own[0]] = f"{line}  {comment[1]}\n" if comment else f"{line}\n"
         else:
             lines.insert(end, f"\n{line}\n")
     text = "".join(lines)
-    has = tomllib.loads(_content(home))
-    if _parsed(text) != {**has, **values}:
-        names = ", ".join(values)
-        message = f"{names} cannot be changed here: each must be on a line of its own"
-        hint = "write each on one line, then run the command again"
-        raise invalid(str(home.config), message, hint)
-    if any(has.get(name) != value for name, value in values.items()):
-        replace_file(home.config, text.encode())
+    has = _parsed(before)
+    return text if has is not None and _parsed(text) == {**has, **values} else None
+
+
+def key_pattern(name: str) -> re.Pattern[str]:
+    """Return what matches the beginning of a line that sets a key."""
+    return re.compile(rf"""\s*(?P<quote>["']?){name}(?P=quote)\s*=""")
 
 
 def _parsed(text: str) -> dict[str, object] | None:

@@ -142,3 +142,18 @@ def test_what_was_taken_away_after_the_backup_does_not_come_back(lost: Lost) -> 
             assert gamma.document("plan")["changes"] == []
             gamma.ok("audit", "verify")
             assert gamma.document("drift") == []
+
+
+def test_settings_as_an_editor_leaves_them_are_restored() -> None:
+    with gateway_folder("marked") as made, gateway_folder("restored") as other:
+        made.ok("init")
+        keyring = f'"keyring" = "{made.home.keys}"\n'
+        made.home.config.write_text("\ufeff" + keyring + made.home.config.read_text())
+        backup = str(made.cwd / "marked.backup")
+        made.ok("backup", backup)
+        made.ok("backup", "--check", backup)
+
+        other.ok("restore", backup)
+
+        assert "keyring" not in tomllib.loads(other.home.config.read_text())
+        assert other.document("grant", "list") == []

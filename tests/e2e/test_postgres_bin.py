@@ -207,3 +207,44 @@ def test_a_wheel_without_programs_for_this_platform_is_told_as_that(
     with pytest.raises(NeedsEdit, match=f"has none for {os.uname().machine}") as caught:
         server_binaries(server_account())
     assert f"set {VARIABLE}" in caught.value.hint
+
+
+def test_a_restored_home_runs_the_postgresql_of_the_backup(
+    gateway: TestGateway, empty: TestGateway, machine: Path
+) -> None:
+    backup = str(gateway.cwd / "machine.backup")
+    gateway.ok("backup", backup)
+
+    empty.ok("restore", backup)
+
+    assert tomllib.loads(empty.home.config.read_text())["postgres_bin"] == str(machine)
+    assert f"PostgreSQL {machine.parent.name}." in server_version(empty)
+
+
+def test_a_home_is_restored_where_there_is_no_such_postgresql(
+    gateway: TestGateway, empty: TestGateway
+) -> None:
+    backup, settings = str(gateway.cwd / "gone.backup"), gateway.home.config.read_text()
+    gateway.home.config.write_text(settings.replace("/bin", "/gone"))
+    try:
+        gateway.ok("backup", backup, **{VARIABLE: tomllib.loads(settings)["postgres_bin"]})
+    finally:
+        gateway.home.config.write_text(settings)
+
+    empty.ok("restore", backup)
+
+    assert "postgres_bin" not in tomllib.loads(empty.home.config.read_text())
+    assert f"PostgreSQL {INSTALLED_MAJOR}." in server_version(empty)
+
+
+def test_a_home_is_restored_on_the_postgresql_that_a_variable_names(
+    empty: TestGateway, machine: Path
+) -> None:
+    with gateway_folder("wheel") as made:
+        made.ok("init")
+        backup = str(made.cwd / "wheel.backup")
+        made.ok("backup", backup)
+        empty.ok("restore", backup, **{VARIABLE: str(machine)})
+
+    assert tomllib.loads(empty.home.config.read_text())["postgres_bin"] == str(machine)
+    assert f"PostgreSQL {machine.parent.name}." in server_version(empty)

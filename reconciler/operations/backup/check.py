@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from reconciler.core.backup.manifest import SETTINGS
 from reconciler.crypto.certificates import read_certificate
 from reconciler.crypto.keyring import FileKeyring
 from reconciler.crypto.keys import load_private_key, spki_sha256
@@ -21,6 +22,7 @@ from reconciler.errors import MosaicError, NeedsEdit, Refused
 from reconciler.files import private_folder, write_new
 from reconciler.operations.backup.archive import opened_archive
 from reconciler.operations.backup.files import PEPPER
+from reconciler.operations.backup.home_settings import settings_of, settings_text
 from reconciler.operations.gateway_files import parse_pepper, require_every_key
 from reconciler.store.backup.load import load, require_known
 from reconciler.store.db import Database
@@ -93,7 +95,10 @@ def _open_sealed(tx: Tx, folder: Path) -> int:
 
 
 def _require_usable_files(archive: BackupArchive) -> None:
-    """Refuse a token pepper that is none, and a CA whose key is not that of its certificate."""
+    """Refuse settings and a pepper that are none, and a CA whose key is not its certificate's."""
+    if SETTINGS in archive.manifest.files("settings"):
+        settings_of(archive)
+        settings_text(archive, None)
     try:
         parse_pepper(archive.content(PEPPER), PEPPER)
     except NeedsEdit as error:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import secrets
 import shlex
-import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.config import require
-from reconciler.config.home import TAG_TEXT, Home
-from reconciler.core.backup.manifest import SETTINGS
+from reconciler.config.home import TAG_TEXT, Home, NamedServer
 from reconciler.core.setting_values import SourceSetting
 from reconciler.embedded.folders import locked
 from reconciler.embedded.postgres import home_server as postgres
@@ -28,6 +26,7 @@ from reconciler.embedded.stepca.ca_files import CONFIG, PUBLIC, SECRET, json_byt
 from reconciler.errors import NeedsEdit, Refused
 from reconciler.files import make_folder, private_folder, write_new
 from reconciler.operations.backup.files import PEPPER, PLAN_KEY, ROOT, ROOT_KEY
+from reconciler.operations.backup.home_settings import SERVER, settings_of, settings_text
 from reconciler.store.backup.load import load, require_empty, require_known
 from reconciler.store.db import Database
 from reconciler.store.locks import actor_of, application_name
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
 
 # longer than `serve` believes that nothing was restored (web/app.py)
 SETTLE_S: Final = 1.5
-# settings of a home that name places elsewhere: its files are put into the home
-PLACES: Final = ("keyring", "token_pepper_file", "plan_key_file", "ca_provisioners")
 
 
 def restore_home(archive: BackupArchive, home: Home, later: LaterRecords | None) -> Loaded:
@@ -59,7 +56,9 @@ def restore_home(archive: BackupArchive, home: Home, later: LaterRecords | None)
     """
     _refuse_home(home)
     require_known(archive.manifest.database.migration)
-    settings = _settings(archive)
+    settings = settings_of(archive)
+    home = _with_server(home, settings.get(SERVER))
+    config = settings_text(archive, home.server)
     require_usable(server_account(), home.server)
     try:
         private_folder(home.path)
@@ -69,7 +68,10 @@ def restore_home(archive: BackupArchive, home: Home, later: LaterRecords | None)
         for folder in (home.secrets, home.run, home.logs):
             private_folder(folder)
         with locked(home.run / "init.lock", fcntl.LOCK_EX):
-            return _fill(archive, home, settings, later)
+            loaded = _fill(archive, home, settings, later)
+            write_new(home.config, config.encode(), 0o600)
+            home.restoring.unlink()
+            return loaded
     except OSError as error:
         raise NeedsEdit(
             "config_invalid",
@@ -94,34 +96,18 @@ def _fill(
             require_logins(home, postgres.cluster_of(home))
     if not SourceSetting(settings["source"], settings.get("ref")).is_git:
         make_folder(home.path.parent / settings["source"])
-    write_new(home.config, _without_places(archive.content(SETTINGS)), 0o600)
-    home.restoring.unlink()
     return loaded
 
 
-def _settings(archive: BackupArchive) -> dict[str, str]:
-    if SETTINGS not in archive.manifest.files("settings"):
-        raise Refused(
-            "backup_invalid",
-            "it is of a gateway without a home",
-            hint="set MOSAIC_DATABASE_URL and the places of its files, and restore it there",
-        )
-    try:
-        document = tomllib.loads(archive.content(SETTINGS).decode())
-    except ValueError as error:
-        raise Refused("backup_invalid", f"{SETTINGS}: {error}") from None
-    texts = {name: value for name, value in document.items() if isinstance(value, str)}
-    return {"source": "manifests"} | texts
+def _with_server(home: Home, named: str | None) -> Home:
+    """Return the home with the PostgreSQL of the backup, if this machine has it.
 
-
-def _without_places(content: bytes) -> bytes:
-    """Return settings without those that name a place for what is in the home now."""
-    text = re.sub(rf"(?m)^\s*({'|'.join(PLACES)})\s*=.*\n?", "", content.decode())
-    before = tomllib.loads(content.decode())
-    if tomllib.loads(text) != {name: before[name] for name in before if name not in PLACES}:
-        hint = "restore it with another version, or write the settings on a line each"
-        raise Refused("backup_invalid", f"{SETTINGS} has a place on several lines", hint=hint)
-    return text.encode()
+    One that a variable names comes first.
+    """
+    folder = home.path.parent / named if named else None
+    if home.server is not None or folder is None or not folder.is_dir():
+        return home
+    return replace(home, server=NamedServer(folder, f"{SERVER} of the backup"))
 
 
 def _refuse_home(home: Home) -> None:

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from reconciler.errors import NeedsEdit, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 USERS: Final = 0o666  # of a file that belongs to the user: the umask takes from it
@@ -195,6 +195,22 @@ def remedy(error: OSError) -> str:
             return "name a path in an existing folder"
         case _:
             return "check the path, and run the command again"
+
+
+def has_kind(path: Path, kind: Callable[[int], bool]) -> bool:
+    """Tell whether a file of a kind, such as `stat.S_ISREG`, is at a path; a link is not followed.
+
+    Raises:
+        OSError: that cannot be known.
+    """
+    try:
+        return kind(path.lstat().st_mode)
+    except ValueError:  # no path: it holds a NUL, say
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            return False
+        raise
 
 
 def sync_folder(path: Path) -> None:

@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import secrets
+import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit.chain import Head
 from reconciler.errors import MosaicError, Refused
-from reconciler.files import replace_file, sync_folder
+from reconciler.files import has_kind, replace_file, sync_folder
 from reconciler.store.audit import position
 from reconciler.store.locks import DEFAULT_WAIT, locked
 
@@ -95,7 +96,7 @@ class _Journal:
         """Make each file that has the new content what it was."""
         for each, path in self._places():
             (path.parent / self.temporary).unlink(missing_ok=True)
-            if path.is_symlink() or not path.is_file() or _digest(path.read_bytes()) != each.after:
+            if not has_kind(path, stat.S_ISREG) or _digest(path.read_bytes()) != each.after:
                 continue
             if each.before is None:
                 path.unlink()
@@ -114,7 +115,7 @@ class _Journal:
         root = self.place.parent.resolve()
         for each in self.files:
             path = root / each.path
-            if path.parent.resolve().is_relative_to(root):
+            if has_kind(path.parent, stat.S_ISDIR) and path.parent.resolve().is_relative_to(root):
                 yield each, path
 
 
@@ -278,8 +279,9 @@ def _read(path: Path) -> _Journal | None:
     try:
         document = json.loads(path.read_bytes())
         files = tuple(_Replaced(**each) for each in document["files"])
-        if any("\0" in "".join((each.path, each.before or "", each.after)) for each in files):
-            return None
+        for each in files:  # what cannot be written was not written by us
+            os.fsencode(each.path)
+            "".join((each.before or "", each.after)).encode()
         before, after = _head_of(document["before"]), _head_of(document["after"])
         return _Journal(path, str(document["operation"]), before, after, files)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, FileNotFoundError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -27,6 +28,10 @@ def _journal(**other: object) -> str:
     return json.dumps({"version": 1, "operation": "x", **HEADS, "files": [], **other})
 
 
+def digest_of_x() -> str:
+    return f"sha256:{sha256(grant_manifest('x').encode()).hexdigest()}"
+
+
 @pytest.fixture
 def mosaic(tmp_path: Path, database_url: str) -> Quick:
     made = shell(tmp_path, database_url)
@@ -42,10 +47,20 @@ def mosaic(tmp_path: Path, database_url: str) -> Quick:
         _journal(files=[{"path": "a\0b", "before": None, "after": "x"}]),
         _journal(before={"seq": 1e999, "hash": ""}),
         _journal(before={"seq": 10**400, "hash": "00"}),
+        _journal(files=[{"path": "circle/a", "before": None, "after": "x"}]),
+        _journal(files=[{"path": "x.yaml/a", "before": None, "after": "x"}]),
+        _journal(files=[{"path": f"{'a' * 256}/a", "before": None, "after": "x"}]),
+        _journal(files=[{"path": "a" * 256, "before": None, "after": "x"}]),
+        _journal(files=[{"path": "\ud800/a", "before": None, "after": "x"}]),
+        _journal(files=[{"path": "x.yaml", "before": "\ud800", "after": digest_of_x()}]),
     ],
-    ids=["deep", "other types", "a NUL", "infinite", "huge"],
+    ids=[
+        *("deep", "other types", "a NUL", "infinite", "huge", "a circle of links", "below a file"),
+        *("a long folder", "a long name", "a surrogate", "a surrogate as content"),
+    ],
 )
 def test_a_file_that_no_command_wrote_stops_no_apply(mosaic: Quick, text: str) -> None:
+    (mosaic.cwd / "manifests" / "circle").symlink_to("circle")
     (mosaic.cwd / "manifests" / f"{PREFIX}1").write_text(text)
     first = mosaic("apply", "--yes")
     assert (first.code, "internal" in first.err) in ((0, False), (5, False)), first.err

@@ -104,11 +104,13 @@ def _subject_key_id(certificate: x509.Certificate) -> str:
 def pinned_roots(unverified_bundle: str, pin: str) -> tuple[str, ...]:
     """Return the certificates of the bundle, first the one whose fingerprint is the pin.
 
+    Each is plain PEM, as files are made of them: programs refuse some spellings that are read here.
+
     Raises:
         Refused: `pin_mismatch`: the bundle has no such certificate, or one that cannot be read.
     """
     try:
-        named = [(fingerprint_of(pem), pem) for pem in split_pem(unverified_bundle)]
+        named = [(fingerprint_of(pem), plain_pem(pem)) for pem in split_pem(unverified_bundle)]
     except UNREADABLE:
         raise Refused(
             "pin_mismatch", "the other gateway's roots are not a PEM bundle", hint=_PIN_HINT

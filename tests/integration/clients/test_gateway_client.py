@@ -74,6 +74,13 @@ def test_more_roots_are_taken_over_the_verified_connection_with_the_pinned_one_f
     assert call(liar, connect).roots == (CA.root, NEXT.root)
 
 
+def test_roots_are_kept_as_every_program_reads_them(liar: Liar) -> None:
+    """OpenSSL, and so a proxy, reads no line that begins with a space."""
+    indented = NEXT.root.replace("\n", "\n ")
+    liar.say(ROOTS, Response(200, f"{CA.root}{indented}".encode()))
+    assert call(liar, connect).roots == (CA.root, NEXT.root)
+
+
 def test_roots_that_cannot_be_read_or_lack_the_pinned_one_are_refused(liar: Liar) -> None:
     true = Response(200, CA.root.encode())
     other = "".join(new_ca("Other", datetime.now(UTC)).root for _ in range(MAX_BUNDLE))

@@ -166,7 +166,7 @@ def hook_turn(path: Path) -> Iterator[str | None]:
     try:
         with (path / PEER).open("rb") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
-            with _locked(path):  # a write under way is finished
+            with _locked(path, make=False):  # a write under way is finished
                 due = hook_due(path)
             yield due
     except OSError as error:
@@ -174,8 +174,8 @@ def hook_turn(path: Path) -> Iterator[str | None]:
 
 
 def settle_hook(path: Path, due: str) -> None:
-    """Note that a hook was run; one that became due meanwhile stays due."""
-    with _locked(path):
+    """Note that a hook was run; one that became due, and a folder that was removed, stay so."""
+    with suppress(FileNotFoundError), _locked(path, make=False):
         if hook_due(path) == due:
             (path / HOOK_DUE).unlink()
 
@@ -220,10 +220,11 @@ def owner(path: Path) -> str | None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[CredentialFolder]:
+def _locked(path: Path, *, make: bool = True) -> Iterator[CredentialFolder]:
     """Lock the folder at a path; whoever had the lock before may have removed it."""
     while True:
-        _make(path)
+        if make:
+            _make(path)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

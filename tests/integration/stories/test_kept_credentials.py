@@ -16,6 +16,8 @@ from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.gateways.holder import Holder
 
 
@@ -121,11 +123,16 @@ def test_a_hook_that_fails_is_tried_with_the_next_credential_at_once(holder: Hol
     assert job.hooks["alpha"].failures == 1, "of this one"
 
 
+def slow_hook(cwd: Path) -> str:
+    """Return a command that runs, once it has said so, until it may end."""
+    wait = f"touch {cwd / 'begun'}; until test -e {cwd / 'may-end'}; do sleep 0.05; done"
+    return shlex.join(["sh", "-c", f"{wait}; echo >> {cwd / 'ran'}"])
+
+
 def test_a_hook_that_is_slow_holds_up_no_credential(holder: Holder) -> None:
     """While it runs, the next credential is written; then the hook is due for that one."""
     path, cwd = holder.kept / "alpha", holder.shell.cwd
-    wait = f"touch {cwd / 'begun'}; until test -e {cwd / 'may-end'}; do sleep 0.05; done"
-    slow = shlex.join(["sh", "-c", f"{wait}; echo >> {cwd / 'ran'}"])
+    slow = slow_hook(cwd)
     job = holder.keep(hook=slow, run_hooks=False)
     first = holder.serial(path)
     running = threading.Thread(target=run_due_hook, args=(job.releaser, "alpha", path))
@@ -141,3 +148,20 @@ def test_a_hook_that_is_slow_holds_up_no_credential(holder: Holder) -> None:
     holder.keep(job, hook=slow)
     assert (cwd / "ran").read_text() == "\n\n"
     assert hook_due(path) is None
+
+
+def test_a_folder_that_is_removed_while_its_hook_runs_does_not_come_back(holder: Holder) -> None:
+    path, cwd = holder.kept / "alpha", holder.shell.cwd
+    job = holder.keep(hook=slow_hook(cwd), run_hooks=False)
+    running = threading.Thread(target=run_due_hook, args=(job.releaser, "alpha", path))
+    running.start()
+    try:
+        wait_until((cwd / "begun").exists, "the hook runs")
+        holder.shell.ok("peer", "revoke", "alpha", "--yes")
+        holder.keep(job, run_hooks=False)
+        assert not path.exists()
+    finally:
+        (cwd / "may-end").touch()
+        running.join()
+    assert (cwd / "ran").exists()
+    assert not path.exists()

@@ -18,6 +18,7 @@ from reconciler.credentials.folder import credential_folders, hook_due, remove_c
 from reconciler.errors import MosaicError
 from reconciler.log import about
 from reconciler.loops.jobs import Job
+from reconciler.process import end_running
 from reconciler.release import run_due_hook, write_to_folder
 from reconciler.store.outbound import release as rows
 
@@ -113,6 +114,9 @@ class Credentials:
         path = self.folder / name
         try:
             error = await asyncio.to_thread(run_due_hook, self.releaser, name, path)
+        except asyncio.CancelledError:  # the process ends, and would wait for the thread
+            end_running()
+            raise
         except MosaicError as failure:
             error = failure.message
         attempts.note(due, error)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import threading
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.credentials.folder import hook_due, locked_folder
 from reconciler.errors import MosaicError
+from reconciler.hook import BOUNDS, run_hook
+from reconciler.loops import jobs
 from reconciler.release import run_due_hook
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reconciler.renew import Renewer
     from tests.support.gateways.holder import Holder
 
 
@@ -165,3 +171,30 @@ def test_a_folder_that_is_removed_while_its_hook_runs_does_not_come_back(holder:
         running.join()
     assert (cwd / "ran").exists()
     assert not path.exists()
+
+
+def test_a_hook_that_runs_does_not_keep_a_gateway_from_ending(
+    holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ended, and stays due."""
+    cwd, path = holder.shell.cwd, holder.kept / "alpha"
+    monkeypatch.setattr(jobs, "GRACE_S", 0.2)
+    unbounded = replace(BOUNDS, seconds=3600)
+    monkeypatch.setattr("reconciler.release.run_hook", partial(run_hook, bounds=unbounded))
+    job = holder.keep(hook=slow_hook(cwd), run_hooks=False)
+
+    async def run(renewer: Renewer) -> None:
+        job.database, stop = renewer.database, asyncio.Event()
+        running = asyncio.create_task(jobs.run_jobs(job.jobs(), stop))
+        await asyncio.to_thread(wait_until, (cwd / "begun").exists, "the hook runs")
+        stop.set()
+        await running
+
+    ending = threading.Thread(target=holder.beta.run_renewal, args=(run,), daemon=True)
+    ending.start()
+    ending.join(PATIENCE_S)
+    ended = not ending.is_alive()
+    (cwd / "may-end").touch()
+    assert ended
+    assert not (cwd / "ran").exists()
+    assert hook_due(path) is not None

@@ -127,7 +127,7 @@ def _title(
         effects = [f"{summary[each]:,} {each.upper()}" for each in _EFFECTS if summary[each]]
         return f"Applied: {', '.join(sums)}" + (f" ({', '.join(effects)})" if effects else "")
     named = items[0].subject if count == 1 and items else counted(count, "object")
-    return _TITLES.get((event, state)) or condition_title(event, state, named)
+    return _TITLES.get((event, state)) or condition_title(event, state, named, count)
 
 
 def _commit(commit: Json | None) -> Json | None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.status_document import ENDS_WITHIN
-from reconciler.core.model.text import printable, without_credentials
+from reconciler.core.model.text import counted, printable, without_credentials
 from reconciler.core.notices.model import MAX_FIELDS, MAX_TEXT, Item, NoticeEvent, NoticeState
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ _TITLES: Final[dict[tuple[NoticeEvent, NoticeState], str]] = {
     (NoticeEvent.REFUSED, NoticeState.OVER): "Recovered: the source is applied again",
     (NoticeEvent.FAILING, NoticeState.BEGUN): "Failing: nothing is applied",
     (NoticeEvent.FAILING, NoticeState.OVER): "Recovered: the source is applied again",
-    (NoticeEvent.ENDING, NoticeState.BEGUN): "{named} expires soon",
+    (NoticeEvent.ENDING, NoticeState.BEGUN): "{named} {expire} soon",
     (NoticeEvent.ENDING, NoticeState.OVER): "{named}: the end is settled",
-    (NoticeEvent.DRIFT, NoticeState.BEGUN): "Drift: {named} was changed by hand",
+    (NoticeEvent.DRIFT, NoticeState.BEGUN): "Drift: {named} {was} changed by hand",
     (NoticeEvent.DRIFT, NoticeState.OVER): "Drift repaired: {named}",
     (NoticeEvent.PAUSE, NoticeState.BEGUN): "The reconciler has been paused for more than a day",
     (NoticeEvent.PAUSE, NoticeState.OVER): "The reconciler is resumed",
@@ -77,9 +77,10 @@ _TITLES: Final[dict[tuple[NoticeEvent, NoticeState], str]] = {
 }
 
 
-def condition_title(event: NoticeEvent, state: NoticeState, named: str) -> str:
+def condition_title(event: NoticeEvent, state: NoticeState, named: str, count: int) -> str:
     """Return the title of a condition's notice; `named` is its object, or how many there are."""
-    return _TITLES[event, state].format(named=named)
+    expire, was = ("expires", "was") if count == 1 else ("expire", "were")
+    return _TITLES[event, state].format(named=named, expire=expire, was=was)
 
 
 def condition_items(
@@ -110,7 +111,7 @@ def _text(event: NoticeEvent, state: NoticeState, facts: Json) -> str:
         return f"it was so {since}: {detail}" if detail else f"it was so {since}"
     match event:
         case NoticeEvent.ENDING:
-            return f"expires within {facts['within']} days, at {facts['expiresAt']}"
+            return f"expires within {counted(facts['within'], 'day')}, at {facts['expiresAt']}"
         case NoticeEvent.DRIFT:
             by = f" by {facts['by']}" if facts.get("by") else ""
             fields = changes_text(facts.get("fields") or ())

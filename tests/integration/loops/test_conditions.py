@@ -90,17 +90,25 @@ def test_an_end_is_told_at_30_7_and_1_days_and_when_it_is_moved(rows: Rows) -> N
 
     declare(40)
     assert notices(rows)[1:] == []
-    for days, within in ((29, 30), (6.5, 7), (0.9, 1)):
+    for days, within in ((29, "30 days"), (6.5, "7 days"), (0.9, "1 day")):
         declare(days)
         data = last(rows)
         assert (data["event"], data["state"]) == ("ending", "begun")
-        assert f"expires within {within} days" in data["items"][0]["text"]
+        assert data["title"] == "grant/one expires soon"
+        assert f"expires within {within}, at " in data["items"][0]["text"]
     declare(3)
     declare(300)
     endings = [each for each in notices(rows) if each[0] == "ending"]
     begun, over = (("ending", state, "grant/one") for state in ("begun", "over"))
     assert endings == [*[begun] * 3, *[over] * 2]
     assert "expires at" in last(rows)["items"][0]["text"]
+
+
+def test_several_ends_are_one_notice(rows: Rows) -> None:
+    ends = (grant_manifest(name, expires=in_days(5)) for name in ("one", "two"))
+    rows.apply(peer_manifest(), *ends)
+    look(rows)
+    assert last(rows)["title"] == "2 objects expire soon"
 
 
 def test_a_grant_that_has_expired_is_told_once(rows: Rows) -> None:
@@ -124,6 +132,7 @@ def test_drift_is_told_once_by_several_watches_and_so_is_its_repair(rows: Rows) 
     look(rows, *watches)
     look(rows)
     assert states(rows, 1) == [("drift", "begun")]
+    assert last(rows)["title"] == "Drift: 2 objects were changed by hand"
     assert last(rows)["count"] == 2
     assert last(rows)["items"][0]["effect"] == "narrows"
     assert "scope.maxRowsPerQuery 500 -> 9 NARROWS" in last(rows)["items"][0]["text"]

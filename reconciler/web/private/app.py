@@ -12,7 +12,6 @@ import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import JSONResponse, Response
@@ -24,7 +23,7 @@ from reconciler.web.metrics.registry import CONTENT_TYPE
 from reconciler.web.middleware import OTHER
 from reconciler.web.private.authorize import PATH as AUTHORIZE
 from reconciler.web.private.authorize import authorize, is_authorize
-from reconciler.web.private.pages.app import error_page, shows
+from reconciler.web.private.pages.app import METHODS, error_page, is_page, shows
 from reconciler.web.private.problems import HOST_UNKNOWN, UNAUTHENTICATED, Denied, problem_of
 from reconciler.web.problems import problem_response
 from reconciler.web.requests import trace_of
@@ -41,10 +40,14 @@ if TYPE_CHECKING:
 
 READY_S: Final = 4.5  # longest for all checks of a probe: it is answered within 5 s
 METRICS: Final = "/metrics"
+METHOD: Final = "method_not_allowed"
 PAGES: Final = "pages"
 ROUTES: Final = frozenset({"/livez", "/readyz", METRICS})
 ALWAYS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
-CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="mosaic"'}  # so that a browser asks
+HEADERS: Final = {  # of a problem
+    UNAUTHENTICATED: {"WWW-Authenticate": 'Basic realm="mosaic"'},  # so that a browser asks
+    METHOD: {"Allow": ", ".join(METHODS)},  # RFC 9110, section 15.5.6
+}
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +77,7 @@ class PrivateApp:
         if _has_body(scope):  # it is not read
             response.raw_headers.append((b"connection", b"close"))
         await response(scope, receive, send)
-        route = self._route(scope["path"], response.status_code)
+        route = self._route(scope["path"])
         self.metrics.request(route, str(response.status_code), time.monotonic() - began_s)
         if route == AUTHORIZE:
             self.metrics.authority_decision(code)
@@ -106,17 +109,17 @@ class PrivateApp:
             return await self.pages.respond(scope)
         raise Refused("not_found", "there is no such path on the private listener")
 
-    def _route(self, path: str, status: int) -> str:
+    def _route(self, path: str) -> str:
         """Return the route of an answer, without what the client chose."""
         if self.authority is not None and is_authorize(path):
             return AUTHORIZE
         if path in ROUTES:
             return path
-        return PAGES if self.pages is not None and status == HTTPStatus.OK else OTHER
+        return PAGES if self.pages is not None and is_page(path) else OTHER
 
     async def _metrics(self, method: str) -> Response:
-        if method not in ("GET", "HEAD"):
-            raise Refused("method_not_allowed", "this path takes GET")
+        if method not in METHODS:
+            raise Refused(METHOD, "this path takes GET")
         return Response(await self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _ready(self) -> Response:
@@ -137,13 +140,12 @@ class PrivateApp:
             _log.log(level, "%s: %s", error.code, error)
         elif not isinstance(error, Denied):
             _log.error("unexpected", exc_info=error, extra={"code": problem.code})
-        is_page = not is_authorize(scope["path"]) and scope["path"] not in ROUTES
-        asks = problem.code == UNAUTHENTICATED and not is_authorize(scope["path"])
-        challenge = CHALLENGE if asks else None
+        is_call = is_authorize(scope["path"]) or scope["path"] in ROUTES
+        headers = {} if is_authorize(scope["path"]) else HEADERS.get(problem.code, {})
         here = problem.code != HOST_UNKNOWN  # no page under the name of another host
-        if self.pages is not None and is_page and here and shows(scope):
-            return error_page(problem, correlation_id, challenge), problem.code
-        response = problem_response(problem, correlation_id, self.clock(), challenge)
+        if self.pages is not None and not is_call and here and shows(scope):
+            return error_page(problem, correlation_id, headers), problem.code
+        response = problem_response(problem, correlation_id, self.clock(), headers)
         return response, problem.code
 
 

@@ -22,6 +22,7 @@ from tests.support.database.roles import session
 from tests.support.gateways.certified import Certified, certify
 from tests.support.gateways.enrollee import Rows, grant_manifest, peer_manifest
 from tests.support.gateways.private_server import PrivateRunning, serving_private
+from tests.support.metrics import samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -270,7 +271,8 @@ def test_a_target_that_takes_no_notices_is_on_the_overview(
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "FOO"])
 def test_pages_are_read_and_nothing_else(client: httpx.Client, method: str) -> None:
-    assert client.request(method, "/grants").status_code == 405
+    refused = client.request(method, "/grants")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
     head = client.head("/grants")
     assert (head.status_code, head.content) == (200, b"")
 
@@ -322,3 +324,6 @@ def test_without_the_database_a_page_says_what_to_do() -> None:
         assert "mosaic federation doctor" in page.text
         problem = client.get("/grants.json")
         assert (problem.status_code, problem.json()["code"]) == (503, "database_unavailable")
+        series = samples(client.get("/metrics").text)
+        requests = series["mosaic_http_requests_total"]
+        assert {dict(labels)["route"] for labels in requests} == {"pages"}

@@ -138,6 +138,14 @@ def shows(scope: Scope) -> bool:
     return first in LISTS or any(b"text/html" in each for each in accepted)
 
 
+def is_page(path: str) -> bool:
+    """Tell whether a path is that of a page, or of what a page loads."""
+    try:
+        return path in STATIC or _route(path) is not None
+    except Refused:
+        return False
+
+
 def error_page(
     problem: PublicProblem, correlation_id: str, headers: dict[str, str] | None
 ) -> Response:

@@ -22,7 +22,7 @@ from reconciler.cli.terminal.streams import print_verbatim
 from reconciler.core.model.spec import MANIFEST_SUFFIXES
 from reconciler.core.model.text import counted
 from reconciler.core.setting_values import SourceSetting
-from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit
+from reconciler.errors import EXIT_FAILED, InvalidManifests, NeedsEdit, Refused
 from reconciler.files import replace_file
 from reconciler.manifest.formatter import formatted
 from reconciler.source.read import folder_of, read_source
@@ -48,7 +48,7 @@ def command(paths: tuple[str, ...], check: bool, diff: bool) -> None:
     with tallied("file", len(different)) as tally:
         for path, (text, made) in different.items():
             if not check and not diff:
-                _write(path, made)
+                _write(path, text, made)
             tally.done += 1
             click.echo(_diff(path, text, made) if diff else f"{path}\n", nl=False)
     if check and different:
@@ -86,7 +86,14 @@ def _diff(path: Path, before: str, after: str) -> str:
     return "".join(difflib.unified_diff(old, new, name, name))
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, before: str, text: str) -> None:
+    """Write a file, unless an editor or a command such as `rename` has written it meanwhile."""
+    if _read(path) != before:
+        raise Refused(
+            "state_conflict",
+            f"{path} has changed since it was read",
+            hint="it was not formatted; run the command again",
+        )
     try:
         replace_file(path.resolve(), text.encode())  # a link stays one
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.cli.manifests import fmt
 from tests.support.commands.in_process import Quick
 from tests.support.commands.process import COMMAND
 from tests.support.manifests.text import GRANT, PEER
@@ -78,6 +79,25 @@ def test_standard_input_is_a_file(mosaic: Quick) -> None:
     assert mosaic.ok("validate", "-", "m/grant.yaml", stdin=PEER).err == ""
     assert mosaic("validate", "-", stdin="").code == 1
     assert mosaic.ok("fmt", "-", stdin=PEER.replace(": inbound", ":   inbound")).out == PEER
+
+
+def test_fmt_writes_over_no_file_that_was_changed_after_it_was_read(
+    mosaic: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untidy = PEER.replace(": inbound", ":   inbound")
+    (mosaic.cwd / "m/beta.yaml").write_text(untidy)
+    edited = untidy.replace("beta", "renamed")
+    read_all = fmt._different
+
+    def read_before_an_edit(files: list[Path]) -> dict[Path, tuple[str, str]]:
+        different = read_all(files)
+        (mosaic.cwd / "m/beta.yaml").write_text(edited)
+        return different
+
+    monkeypatch.setattr(fmt, "_different", read_before_an_edit)
+    done = mosaic("fmt", "m")
+    assert (done.code, (mosaic.cwd / "m/beta.yaml").read_text()) == (1, edited)
+    assert "has changed since it was read" in done.err
 
 
 def test_octets_and_sizes_of_standard_input_are_problems_at_their_place(mosaic: Quick) -> None:

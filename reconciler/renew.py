@@ -72,7 +72,7 @@ async def renew(renewer: Renewer, peer: Outbound) -> str:
     place = client_key_context(peer.id)
     current_key = _open(renewer, peer.sealed_key, place)
     next_key = _open(renewer, peer.next_sealed_key, client_key_context(peer.id, NEXT_KEY))
-    async with renewer.connector.connect(peer.endpoint, fingerprint_of(peer.roots[0])) as client:
+    async with renewer.connector.connect(peer.endpoint, *map(fingerprint_of, peer.roots)) as client:
         issued = await client.renew(current_key, peer.next_csr_pem)  # (3)
         spki = spki_sha256(next_key.public_key())
         leaf = verify_client_certificate(
@@ -117,7 +117,7 @@ async def refresh_grant(renewer: Renewer, peer: Outbound) -> Withdrawal | None:
             revoked our certificates.
     """
     key = _open(renewer, peer.sealed_key, client_key_context(peer.id))
-    async with renewer.connector.connect(peer.endpoint, fingerprint_of(peer.roots[0])) as client:
+    async with renewer.connector.connect(peer.endpoint, *map(fingerprint_of, peer.roots)) as client:
         grant = await client.grant(key)
     return await renewer.database.run(store_grant, peer.id, peer.name, grant, renewer.actor)
 

@@ -19,7 +19,7 @@ from reconciler.crypto.subject_names import UNREADABLE, common_names, general_na
 from reconciler.errors import Refused, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from reconciler.core.issuance.x509 import ExpectedLeaf
@@ -101,13 +101,15 @@ def _subject_key_id(certificate: x509.Certificate) -> str:
     return extension.value.digest.hex()
 
 
-def pinned_roots(unverified_bundle: str, pin: str) -> tuple[str, ...]:
-    """Return the certificates of the bundle, first the one whose fingerprint is the pin.
+def pinned_roots(
+    unverified_bundle: str, pins: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the certificates of the bundle whose fingerprint is one of the pins, and the others.
 
     Each is plain PEM, as files are made of them: programs refuse some spellings that are read here.
 
     Raises:
-        Refused: `pin_mismatch`: the bundle has no such certificate, or one that cannot be read.
+        Refused: `pin_mismatch`: the bundle has none of the first, or one that cannot be read.
     """
     try:
         named = [(fingerprint_of(pem), plain_pem(pem)) for pem in split_pem(unverified_bundle)]
@@ -115,14 +117,15 @@ def pinned_roots(unverified_bundle: str, pin: str) -> tuple[str, ...]:
         raise Refused(
             "pin_mismatch", "the other gateway's roots are not a PEM bundle", hint=_PIN_HINT
         ) from None
-    pinned = [pem for fingerprint, pem in named if fingerprint == pin]
+    pinned = {fingerprint: pem for fingerprint, pem in named if fingerprint in pins}
+    others = tuple(pem for fingerprint, pem in named if fingerprint not in pins)
     if not pinned:
         raise Refused(
             "pin_mismatch",
-            f"none of the other gateway's roots has the fingerprint {pin}",
+            f"none of the other gateway's roots has the fingerprint {' or '.join(pins)}",
             hint=_PIN_HINT,
         )
-    return (pinned[0], *(pem for fingerprint, pem in named if fingerprint != pin))
+    return tuple(pinned.values()), others
 
 
 _PIN_HINT: Final = "nothing was sent; ask the grantor, over a channel you trust, for the invitation"

@@ -91,7 +91,7 @@ def test_row_3_a_second_use_of_a_token_answers_410(enrolled: Enrolled) -> None:
     invitation = parse_invitation(enrolled.invitation)
 
     async def use_it_again() -> None:
-        where = (invitation.base_url, invitation.pin, LOOPBACK)
+        where = (invitation.base_url, (invitation.pin,), LOOPBACK)
         async with GatewayClient.pinned(*where) as client:
             await client.enroll(invitation.token, make_csr(generate_key()))
 

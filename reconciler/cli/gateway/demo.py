@@ -229,7 +229,7 @@ async def _second_use(invitation: str) -> MosaicError:
     from reconciler.crypto.keys import generate_key
 
     parsed = parse_invitation(invitation)
-    async with GatewayClient.pinned(parsed.base_url, parsed.pin, LOOPBACK) as client:
+    async with GatewayClient.pinned(parsed.base_url, (parsed.pin,), LOOPBACK) as client:
         try:
             await client.enroll(parsed.token, make_csr(generate_key()))
         except MosaicError as error:

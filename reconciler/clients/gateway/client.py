@@ -2,6 +2,7 @@
 
 First contact is not verified, and sends nothing: it only fetches roots, of which the pinned one is
 kept. All else goes over a new connection that trusts this root alone, and checks the host's name.
+Roots that came over such a connection are pins as well from then on: so a root can be replaced.
 """
 
 from __future__ import annotations
@@ -54,17 +55,17 @@ class GatewayConnector:
     peer_proxy: ProxyRules = field(default_factory=ProxyRules)
     clock: Callable[[], datetime] = utc_now
 
-    def connect(self, base_url: str, pin: str) -> AbstractAsyncContextManager[GatewayClient]:
-        """Return a client of the gateway at a URL whose root has the pin."""
+    def connect(self, base_url: str, *pins: str) -> AbstractAsyncContextManager[GatewayClient]:
+        """Return a client of the gateway at a URL whose root has one of the pins."""
         return GatewayClient.pinned(
-            base_url, pin, self.allow_addresses, rules=self.peer_proxy, clock=self.clock
+            base_url, pins, self.allow_addresses, rules=self.peer_proxy, clock=self.clock
         )
 
 
 class GatewayClient:
     """A gateway over a verified connection; made by `pinned`.
 
-    `roots` are its CA's roots as PEM texts, the pinned one first; `server_time` is the
+    `roots` are its CA's roots as PEM texts, the pinned ones first; `server_time` is the
     time of its last answer by its clock, in whole seconds. Every call raises `peer_unreachable`,
     `peer_wrong_answer`, or what the gateway refused with.
     """
@@ -87,14 +88,14 @@ class GatewayClient:
     async def pinned(
         cls,
         base_url: str,
-        pin: str,
+        pins: tuple[str, ...],
         allow_addresses: tuple[Network, ...],
         *,
         rules: ProxyRules = DIRECT,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         clock: Callable[[], datetime] = utc_now,
     ) -> AsyncIterator[Self]:
-        """Connect to the gateway whose root has the fingerprint `pin` (`sha256:<hex>`).
+        """Connect to the gateway whose root has one of the fingerprints (`sha256:<hex>`).
 
         Raises:
             MosaicError: `pin_mismatch`, `peer_unreachable`, `peer_address_refused`,
@@ -102,10 +103,11 @@ class GatewayClient:
         """
         to = await find(base_url, allow_addresses, timeouts, rules)
         async with HttpsChannel(to, _unverified(), timeouts) as first:
-            root = pinned_roots(_bundle(await first.send("GET", ROOTS_PATH)), pin)[0]
-        async with HttpsChannel(to, _trusting(root), timeouts) as channel:
-            client = cls(to, channel, (root,), clock)
-            client.roots = pinned_roots(_bundle(await client._send("GET", "/ca/roots")), pin)
+            roots, _ = pinned_roots(_bundle(await first.send("GET", ROOTS_PATH)), pins)
+        async with HttpsChannel(to, _trusting(roots), timeouts) as channel:
+            client = cls(to, channel, roots, clock)
+            known, new = pinned_roots(_bundle(await client._send("GET", "/ca/roots")), pins)
+            client.roots = (*known, *new)
             yield client
 
     async def token_status(self, token: Token) -> TokenState:
@@ -171,9 +173,9 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
-def _trusting(root: str) -> ssl.SSLContext:
+def _trusting(roots: tuple[str, ...]) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cadata=root)
+        return ssl.create_default_context(cadata="".join(roots))
     except ssl.SSLError:
         raise Refused(
             "pin_mismatch",

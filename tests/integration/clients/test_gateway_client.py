@@ -81,6 +81,18 @@ def test_roots_are_kept_as_every_program_reads_them(liar: Liar) -> None:
     assert call(liar, connect).roots == (CA.root, NEXT.root)
 
 
+def test_each_root_that_is_known_is_trusted_once_the_gateway_has_it() -> None:
+    both = Response(200, (NEXT.root + CA.root).encode())
+    pins = (fingerprint_of(CA.root), fingerprint_of(NEXT.root))
+    with lying(NEXT) as moved:  # a gateway that has replaced its root
+        moved.say(ROOTS, both)
+        assert call(moved, connect, pin=pins).roots == (NEXT.root, CA.root)
+        moved.say(ROOTS, Response(200, NEXT.root.encode()))
+        assert call(moved, connect, pin=pins).roots == (NEXT.root,)
+        moved.say(ROOTS, Response(200, CA.root.encode()))  # the known one that did not sign it
+        assert refusal(moved, connect, pin=pins).code == "peer_unreachable"
+
+
 def test_roots_that_cannot_be_read_or_lack_the_pinned_one_are_refused(liar: Liar) -> None:
     true = Response(200, CA.root.encode())
     other = "".join(new_ca("Other", datetime.now(UTC)).root for _ in range(MAX_BUNDLE))

@@ -39,7 +39,7 @@ class Alpha:
     def ask(self, story: Callable[[GatewayClient], Awaitable[T]]) -> T:
         async def run() -> T:
             pin = fingerprint_of(self.roots[0])
-            async with GatewayClient.pinned(self.url, pin, LOOPBACK) as client:
+            async with GatewayClient.pinned(self.url, (pin,), LOOPBACK) as client:
                 return await story(client)
 
         return asyncio.run(run())

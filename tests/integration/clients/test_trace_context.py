@@ -78,7 +78,7 @@ def test_another_gateway_is_asked_with_the_trace_and_without_one_when_there_is_n
     liar: Liar,
 ) -> None:
     async def connect() -> None:
-        async with GatewayClient.pinned(liar.url, fingerprint_of(CA.root), LOOPBACK):
+        async with GatewayClient.pinned(liar.url, (fingerprint_of(CA.root),), LOOPBACK):
             pass
 
     async def connect_twice() -> None:

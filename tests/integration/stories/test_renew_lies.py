@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 RENEW = f"POST {API}/certificates/renew"
 GRANT = f"GET {API}/grant"
+NEXT = new_ca("Next", datetime.now(UTC))
 TRUE_ROOTS = Response(200, CA.root.encode())
 SHORT_S = 15.0  # less than an answer may take
 
@@ -97,6 +98,26 @@ def test_roots_that_are_a_lie_keep_no_other_from_being_renewed(
 
     assert list(pass_once(beta).waiting) == ["alpha"]
     assert serial(beta, "gamma") != before
+
+
+def test_a_root_that_came_over_a_verified_connection_is_trusted_once_it_has_replaced_the_first(
+    liars: tuple[Liar, Liar], beta: Beta
+) -> None:
+    liars[0].say(ROOTS, Response(200, (CA.root + NEXT.root).encode()))
+    liars[0].say(GRANT, Response(503))
+    pass_once(beta)
+    beta.rows.run(AGED)
+    before = serial(beta, "alpha")
+    with lying(NEXT) as rotated:
+        rotated.say(ROOTS, Response(200, (NEXT.root + CA.root).encode()))
+        rotated.say(RENEW, issued)
+        beta.rows.run(
+            "UPDATE federation_peers SET endpoint_url = :url WHERE name = 'alpha'", url=rotated.url
+        )
+        assert not pass_once(beta).waiting
+    assert serial(beta, "alpha") != before
+    with beta.rows.database.transaction() as tx:
+        assert peers.find(tx, "alpha").roots == (NEXT.root, CA.root)
 
 
 def test_a_defect_with_one_keeps_no_other_from_being_renewed(

@@ -59,14 +59,15 @@ def call(
     liar: Liar | str,
     ask: Callable[[GatewayClient], Awaitable[Any]],
     *,
-    pin: str = PIN,
+    pin: str | tuple[str, ...] = PIN,
     allow: tuple[Network, ...] = LOOPBACK,
     timeouts: Timeouts = QUICK,
     rules: ProxyRules = DIRECT,
 ) -> Any:
     async def run() -> Any:
         url = liar if isinstance(liar, str) else liar.url
-        async with GatewayClient.pinned(url, pin, allow, timeouts=timeouts, rules=rules) as client:
+        pins = (pin,) if isinstance(pin, str) else pin
+        async with GatewayClient.pinned(url, pins, allow, timeouts=timeouts, rules=rules) as client:
             return await ask(client)
 
     return asyncio.run(run())

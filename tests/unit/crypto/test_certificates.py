@@ -227,9 +227,12 @@ def test_a_bundle_is_split_and_has_a_limit() -> None:
             split_pem(wrong)
 
 
-def test_the_pinned_root_is_the_first_of_a_bundle() -> None:
-    bundle = OTHER.root + CA.root
-    assert pinned_roots(bundle, fingerprint_of(CA.root)) == (CA.root, OTHER.root)
+def test_the_pinned_roots_of_a_bundle_are_told_from_the_others() -> None:
+    bundle, pin = OTHER.root + CA.root, fingerprint_of(CA.root)
+    assert pinned_roots(bundle, [pin]) == ((CA.root,), (OTHER.root,))
+    both = [pin, fingerprint_of(OTHER.root)]
+    assert pinned_roots(bundle, both) == ((OTHER.root, CA.root), ())
+    assert pinned_roots(CA.root, both) == ((CA.root,), ())
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_the_pinned_root_is_the_first_of_a_bundle() -> None:
 )
 def test_a_bundle_without_the_pinned_root_is_refused(bundle: str) -> None:
     with pytest.raises(Refused) as caught:
-        pinned_roots(bundle, fingerprint_of(CA.root))
+        pinned_roots(bundle, [fingerprint_of(CA.root)])
     assert caught.value.code == "pin_mismatch"
     assert "nothing was sent" in caught.value.hint
 

@@ -102,8 +102,22 @@ async def _ask(settings: Settings) -> tuple[dict[str, Any], CrlLocations | None]
             "provisioners": seen,
             "expected": expected,
             "provisionersAreOurs": not differences,
-            "differences": [*differences, *crl_differences(crl, settings)],
+            "differences": [
+                *differences,
+                *_issuer_differences(crl.issuer_key_id, _places(listed)),
+                *crl_differences(crl, settings),
+            ],
         }, _places(listed)
+
+
+def _issuer_differences(issuer_key_id: str, places: CrlLocations | None) -> Iterator[str]:
+    """Yield that certificates name the list of another issuer than the one that signs them."""
+    named = "" if places is None else places.list_url.rpartition("/")[2]
+    if named not in {"", issuer_key_id}:
+        yield (
+            f"crl: certificates name the list of the issuer key {named}, and the intermediate has"
+            f" the key {issuer_key_id}: sign a new intermediate for the same key"
+        )
 
 
 def crl_differences(crl: CrlFacts, settings: Settings) -> Iterator[str]:

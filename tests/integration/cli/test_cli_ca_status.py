@@ -49,6 +49,16 @@ def test_the_provisioners_are_ours_until_one_of_their_claims_differs(tmp_path: P
         assert "peers: maxTLSCertDuration: got '8760h0m0s', expected '169h0m0s'" in loose.err
         assert "peers: oidArc: got '1.2.3'" in loose.err
 
+        def name_another_issuer(document: Any) -> None:
+            for each in document["authority"]["provisioners"]:
+                data = each["options"]["x509"]["templateData"]
+                origin = data["crlUrl"].rpartition("/")[0]
+                data["crlUrl"] = f"{origin}/{'0' * 40}"
+                data["crlUrls"] = [data["crlUrl"]]
+
+        changed(made, name_another_issuer)
+        assert f"name the list of the issuer key {'0' * 40}, and" in shell("ca", "status").err
+
         def add(document: Any) -> None:
             document["authority"]["provisioners"].append({"type": "ACME", "name": "acme"})
 

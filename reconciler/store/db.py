@@ -11,6 +11,7 @@ import os
 import time
 from concurrent import futures
 from contextlib import contextmanager, suppress
+from inspect import GEN_CLOSED, getgeneratorstate
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -176,8 +177,9 @@ class CommandTx(Tx):
 
         Whoever interrupts this does not wait: the connection is cut, which rolls all back.
         """
-        if self._streamed is not None:  # it holds the lock of the connection
-            self._streamed.close()
+        if self._streamed is not None and getgeneratorstate(self._streamed) != GEN_CLOSED:
+            sever(self.connection)  # else psycopg cancels, and waits for the server
+            self._streamed.close()  # it holds the lock of the connection
         work, deadline_s = self._beside, time.monotonic() + CANCELLED_WITHIN_S
         try:
             while work is not None and not work.done() and time.monotonic() < deadline_s:

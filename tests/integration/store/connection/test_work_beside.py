@@ -117,17 +117,28 @@ def test_a_server_that_hangs_does_not_keep_a_caller_that_failed(
         os.kill(backend[0], signal.SIGCONT)
 
 
-def test_a_caller_that_fails_ends_the_rows_that_it_has_not_taken(database: Database) -> None:
+@pytest.mark.parametrize("hangs", [False, True], ids=["the server answers", "it hangs"])
+def test_a_caller_that_fails_ends_the_rows_that_it_has_not_taken(
+    database: Database, hangs: bool
+) -> None:
+    backend: list[int] = []
+
     def use() -> None:
         with database.transaction() as tx:
+            backend.append(tx.one("SELECT pg_backend_pid() AS pid")["pid"])
             rows = tx.stream("SELECT generate_series(1, 1000000) AS number")
             assert next(rows) == {"number": 1}
+            if hangs:
+                os.kill(backend[0], signal.SIGSTOP)
             raise KeyboardInterrupt  # whose traceback holds the rows, and they the connection
 
     caller = Thread(target=_interrupted, args=(use,), daemon=True)
     caller.start()
     caller.join(PATIENCE_S)
-    assert not caller.is_alive()
+    ended = not caller.is_alive()
+    if hangs:
+        os.kill(backend[0], signal.SIGCONT)
+    assert ended
 
 
 def _interrupted(use: Callable[[], None]) -> None:

@@ -244,13 +244,11 @@ def certified(tx: Tx, name: str) -> Outbound:
 
 
 def _lock(tx: Tx, peer: Outbound) -> None:
-    # the CSR is the fence: whoever stored another key meanwhile has changed it
-    row = tx.row(
-        "SELECT status::text AS status, csr_pem FROM federation_peers WHERE id = :id"
-        " FOR NO KEY UPDATE",
-        id=peer.id,
-    )
-    if row is None or row["status"] == PeerStatus.REVOKED or row["csr_pem"] != peer.csr_pem:
+    # the fence: who stored a key or a certificate has changed one; an enrollment revokes others
+    live = "FROM federation_peers WHERE id = :id AND status <> 'revoked' FOR NO KEY UPDATE"
+    row = tx.row(f"SELECT csr_pem, cert_serial {live}", id=peer.id)
+    serial = peer.certificate and peer.certificate.serial
+    if row != {"csr_pem": peer.csr_pem, "cert_serial": serial}:
         raise Refused(
             "state_conflict",
             f"the peer {peer.name!r} was changed by another command",

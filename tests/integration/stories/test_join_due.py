@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.core.model.states import PeerStatus
 from reconciler.core.model.times import rfc3339
 from reconciler.crypto.certificates import fingerprint_of
+from reconciler.crypto.client_certificate import verify_client_certificate
 from reconciler.crypto.csr import make_csr
 from reconciler.crypto.keys import generate_key
 from reconciler.errors import Refused
 from tests.support.gateways.enrollee import grant_manifest, peer_manifest
 from tests.support.gateways.grantor import token_status
+from tests.support.gateways.joiner import AGED, ALPHA_AGED
 
 if TYPE_CHECKING:
+    from reconciler.core.issuance.x509 import SignedLeaf
     from reconciler.join import Joiner
     from reconciler.store.outbound.peers import Outbound
     from tests.support.gateways.grantor import Alpha
@@ -59,6 +63,32 @@ def test_a_peer_that_cannot_be_renewed_enrolls_by_a_new_invitation(
     )
     issued = "SELECT count(*) FROM federation_certificates WHERE status = 'issued'"
     assert alpha.rows.one(issued) == 1, "what the lost key has is revoked"
+
+
+def test_a_renewal_that_an_enrollment_overtakes_is_not_stored(
+    alpha: Alpha, beta: Beta, due: Outbound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The enrollment has revoked what that one got."""
+    invitation = alpha.invitation()
+
+    def overtaken(*arguments: Any) -> SignedLeaf:
+        monkeypatch.undo()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(beta.join, invitation).result()
+        return verify_client_certificate(*arguments)
+
+    monkeypatch.setattr("reconciler.renew.verify_client_certificate", overtaken)
+    with pytest.raises(Refused, match="was changed by another command"):
+        beta.renew()
+
+    after = beta.held().certificate
+    assert after is not None
+    issued = "SELECT serial FROM federation_certificates WHERE status = 'issued'"
+    assert after.serial == alpha.rows.one(issued)
+    for rows, statement in ((alpha.rows, ALPHA_AGED), (beta.rows, AGED)):
+        rows.run(statement)
+    beta.renew()
+    assert beta.held().certificate != after, "the next renewal goes on with the next key"
 
 
 def test_the_invitation_of_another_grant_is_not_spent(

@@ -119,9 +119,10 @@ async def enroll(
     csr = await _verified_csr(gateway, unverified_csr)
     caller = gateway.caller(peer_address)
     begun: SigningAttempt | Denial | None  # (3)
-    begun = await gateway.database.run(enrollment.begin_unchanged, known, csr, caller)
+    run, grant_id = gateway.database.run_for_grant, known.grant.id
+    begun = await run(grant_id, enrollment.begin_unchanged, known, csr, caller)
     if begun is None:
-        begun = await gateway.database.run(enrollment.begin_enrollment, known, csr, caller)
+        begun = await run(grant_id, enrollment.begin_enrollment, known, csr, caller)
     if isinstance(begun, Denial):
         raise _refusal(begun)
     return await _sign(gateway, begun, csr)  # (4) to (7)
@@ -138,10 +139,10 @@ async def renew(
     proof = await _proof(gateway, presented_proof, "POST", "/certificates/renew")
     if proof.csr_digest != csr_digest(unverified_csr.der):
         raise proof_invalid()
-    await _admit(gateway, proof)
+    grant_id = await _admit(gateway, proof)
     csr = await _verified_csr(gateway, unverified_csr)
-    caller = gateway.caller(peer_address)
-    begun = await gateway.database.run(enrollment.begin_renewal, proof, csr, caller)  # (3)
+    caller, run = gateway.caller(peer_address), gateway.database.run_for_grant
+    begun = await run(grant_id, enrollment.begin_renewal, proof, csr, caller)  # (3)
     match begun:
         case Denial():
             raise _refusal(begun)
@@ -196,7 +197,7 @@ async def grant_of_proof(gateway: Gateway, presented_proof: str) -> GrantDocumen
 
 
 async def _sign(gateway: Gateway, attempt: SigningAttempt, csr: VerifiedCsr) -> IssuanceResponse:
-    grant = attempt.grant
+    grant, run = attempt.grant, gateway.database.run_for_grant
     expected = ExpectedLeaf(
         identity=GrantIdentity(str(grant.id), grant.subject_user_id, gateway.oid_arc),
         serial=attempt.serial,
@@ -211,9 +212,9 @@ async def _sign(gateway: Gateway, attempt: SigningAttempt, csr: VerifiedCsr) -> 
     match answer:
         case SignedLeaf():
             done: IssuanceResponse | Denial | None  # (6)
-            done = await gateway.database.run(issuing.finish_unchanged, attempt, answer)
+            done = await run(grant.id, issuing.finish_unchanged, attempt, answer)
             if done is None:
-                done = await gateway.database.run(issuing.finish, attempt, answer)
+                done = await run(grant.id, issuing.finish, attempt, answer)
             if isinstance(done, Denial):
                 raise done.error
             return done
@@ -235,7 +236,8 @@ async def _give_up(
     gateway: Gateway, attempt: SigningAttempt, reason: str, *, revoke: bool, counts: bool = True
 ) -> None:
     _log.warning("%s: the CA did not sign %s: %s", attempt.subject, attempt.serial, reason)
-    await gateway.database.run(issuing.give_up, attempt, reason, revoke=revoke, counts=counts)
+    run, grant_id = gateway.database.run_for_grant, attempt.grant.id
+    await run(grant_id, issuing.give_up, attempt, reason, revoke=revoke, counts=counts)
 
 
 async def _known_token(gateway: Gateway, presented_token: str) -> KnownToken:
@@ -251,8 +253,8 @@ async def _verified_csr(gateway: Gateway, unverified_csr: UnverifiedCsr) -> Veri
     return await gateway.verification.run(verify_csr, unverified_csr)
 
 
-async def _admit(gateway: Gateway, proof: VerifiedProof) -> None:
-    """Let a call by the key of a grant in, as often as the grant may call.
+async def _admit(gateway: Gateway, proof: VerifiedProof) -> UUID:
+    """Let a call by the key of a grant in, as often as the grant may call; return the grant's id.
 
     Raises:
         MosaicError: `proof_invalid`: the key is no grant's; `rate_limited`.
@@ -266,6 +268,7 @@ async def _admit(gateway: Gateway, proof: VerifiedProof) -> None:
     if grant_id is None:
         raise proof_invalid()
     gateway.grant_limits.admit_call(grant_id, live=live, now_s=time.monotonic())
+    return grant_id
 
 
 async def _proof(gateway: Gateway, presented_proof: str, method: str, path: str) -> VerifiedProof:

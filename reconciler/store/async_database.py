@@ -6,20 +6,24 @@ of its own, which is left while the event loop waits for the server.
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from reconciler.errors import Retry
 from reconciler.store.connection.connector import Connector
 from reconciler.store.connection.exchange import BEGIN, COMMIT
-from reconciler.store.connection.pool import Lent, Pool
+from reconciler.store.connection.pool import WAIT_S, Lent, Pool
 from reconciler.store.connection.session import TimeLimits
 from reconciler.store.connection.statements import Conflict, translated
 from reconciler.store.db import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, Tx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+    from uuid import UUID
 
     from reconciler.store.connection.conninfo import ConninfoSource
     from reconciler.store.connection.exchange import Answer
@@ -92,6 +96,8 @@ class AsyncDatabase:
         self._connector = Connector(source, application_name, lasting=lasting)
         limits = TimeLimits(LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS + LOCK_TIMEOUT_MS)
         self._pool = Pool(self._connector, pool_size, limits)
+        self._grants: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._grants_at_once = asyncio.Semaphore(max(1, pool_size - max(1, pool_size // 4)))
 
     async def run(
         self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
@@ -108,6 +114,37 @@ class AsyncDatabase:
                 if attempt == ATTEMPTS - 1:
                     raise Retry("database_unavailable", "the database is too busy") from None
         raise AssertionError("unreachable")
+
+    async def run_for_grant(
+        self,
+        grant_id: UUID,
+        function: Callable[Concatenate[Tx, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a store function that locks a grant: one of each at a time, on part of the pool.
+
+        Somebody else may hold the lock for long, as a large apply does. What waits for it keeps
+        nobody else from the database, who asks for another grant or only reads.
+
+        Raises:
+            Retry: `lock_held`: those before it took too long; as `run` does.
+        """
+        async with self._turn_of(grant_id):
+            return await self.run(function, *args, **kwargs)
+
+    @asynccontextmanager
+    async def _turn_of(self, grant_id: UUID) -> AsyncIterator[None]:
+        turn = self._grants.setdefault(grant_id, asyncio.Lock())
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    await stack.enter_async_context(turn)
+                    await stack.enter_async_context(self._grants_at_once)
+            except TimeoutError:
+                message = "calls before this one still wait for a grant that is locked"
+                raise Retry("lock_held", message, hint="try again") from None
+            yield
 
     async def _once(self, work: Callable[[Tx], T]) -> T:
         with translated(self._connector):

@@ -183,7 +183,7 @@ def activate(
     _lock(tx, peer)
     _store_certificate(tx, peer, leaf, grant, roots)
     audit.append(tx, actor, [PeerEnrolled(*_certificate_facts(peer, leaf, grant))])
-    store_grant(tx, peer.id, peer.name, grant, actor)
+    store_grant(tx, peer.id, peer.name, grant, actor, enrolled=True)
     return find(tx, peer.name)
 
 

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 def store_grant(
-    tx: Tx, peer_id: UUID, name: str, grant: GrantDocument, actor: str
+    tx: Tx, peer_id: UUID, name: str, grant: GrantDocument, actor: str, *, enrolled: bool = False
 ) -> Withdrawal | None:
     """Store the grant as the other side describes it now; return what of it is taken back.
 
     A withdrawal, and its end, are each an audit record. A peer that is revoked stays as it is.
+    With `enrolled`, nothing that was taken back before this enrollment counts.
     """
     row = tx.row(
         "SELECT grant_terms, withdrawn FROM federation_peers"
@@ -31,7 +32,7 @@ def store_grant(
     )
     if row is None:
         return None
-    known = None if row["grant_terms"] is None else GrantTerms.from_json(row["grant_terms"])
+    known = None if enrolled or row["grant_terms"] is None else GrantTerms.from_json(row["grant_terms"])
     before = None if row["withdrawn"] is None else Withdrawal.from_json(row["withdrawn"])
     same_grant = known is not None and known.grant_id == grant.id
     terms = widest(known, grant)

@@ -91,6 +91,19 @@ def test_a_renewal_that_an_enrollment_overtakes_is_not_stored(
     assert beta.held().certificate != after, "the next renewal goes on with the next key"
 
 
+def test_a_new_enrollment_is_under_the_grant_as_it_is_now(
+    alpha: Alpha, beta: Beta, due: Outbound
+) -> None:
+    alpha.rows.apply(peer_manifest(), grant_manifest("beta-tasks", rows=9))
+    beta.renew()
+    beta.rows.run(AGED)
+    renewed = beta.held()
+    assert renewed.withdrawn is not None
+    assert renewed.withdrawn.what == "narrowed"
+
+    assert beta.join(alpha.invitation()).withdrawn is None
+
+
 def test_the_invitation_of_another_grant_is_not_spent(
     alpha: Alpha, beta: Beta, due: Outbound
 ) -> None:

@@ -20,6 +20,10 @@ from reconciler.errors import OUTCOMES, MosaicError, Refused, Retry
 MAX_WAIT: Final = timedelta(hours=1)  # of a Retry-After that is believed
 DEFAULT_WAIT: Final = timedelta(seconds=5)
 MAX_DETAIL: Final = 400  # characters of a foreign text
+ENROLL_AGAIN: Final = (
+    "if both clocks are right, a later enrollment has revoked this certificate: ask the grantor,"
+    " and enroll by a new invitation"
+)
 
 _D = TypeVar("_D", bound=ContractDocument)
 
@@ -78,6 +82,8 @@ def read_failure(answer: Response, secret: str = "") -> MosaicError:
         code, detail = problem.code, printable(_without(problem.detail, secret), MAX_DETAIL)
         if problem.correlation_id and problem.correlation_id not in secret:
             hint = f"its log has more under the correlation id {problem.correlation_id}"
+    if code == "proof_invalid":  # what the other side advises is for those who write the proof
+        hint = "; ".join(filter(None, (ENROLL_AGAIN, hint)))
     if code not in OUTCOMES or OUTCOMES[code].status != answer.status or code == "internal":
         retryable = problem is not None and problem.retryable and answer.status < 500
         otherwise = "unavailable" if retryable else "peer_refused"

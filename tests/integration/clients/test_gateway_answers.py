@@ -162,6 +162,7 @@ def test_a_proof_that_is_echoed_is_not_shown(liar: Liar, monkeypatch: pytest.Mon
     liar.say(PICKUP, as_json(problem("proof_invalid", "got a.proof.of"), 401))
     error = refusal(liar, pickup)
     assert error.code == "proof_invalid"
+    assert "enroll by a new invitation; its log has more" in error.hint
     assert "a.proof.of" not in error.message
 
 

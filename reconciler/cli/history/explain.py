@@ -20,6 +20,7 @@ from reconciler.cli.history.records import as_json, commit_text, record_line
 from reconciler.cli.shared.context import read_settings, read_transaction, verb
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.issuance.serials import parse_certificate
+from reconciler.core.model.spec import Direction
 from reconciler.core.model.text import printable
 from reconciler.core.spelling import nearest
 from reconciler.store.audit.archives import newest_archive
@@ -60,14 +61,14 @@ def command(words: tuple[str, ...], output: str) -> None:
     for each in stories:
         begun = any(record["kind"].endswith(BEGINNINGS) for record in each["entries"])
         if archive is not None and not begun:
-            subject = f"{'peer' if kind == 'peer' else 'grant'}/{each['name']}"
+            subject = f"{'peer' if 'direction' in each else 'grant'}/{each['name']}"
             command = f"audit list --archive FILE... --subject {subject}"
             click.echo(archive.note(command), err=True)
     if output != "table":
         print_document(stories, output)
         return
     for each in stories:
-        for line in _peer(each) if kind == "peer" else _grant(each):
+        for line in _peer(each) if "direction" in each else _grant(each):
             click.echo(printable(line, 500))
 
 
@@ -107,7 +108,15 @@ def _common(each: dict[str, Any]) -> Iterator[str]:
 def _peer(each: dict[str, Any]) -> Iterator[str]:
     yield f"peer/{each['name']} {each['id']} ({each['direction']}) is {each['status']}"
     yield from _common(each)
-    yield f"  grants: {', '.join(each['grants']) or '-'}"
+    if each["direction"] == Direction.INBOUND:
+        yield f"  grants: {', '.join(each['grants']) or '-'}"
+    if (grant := each["grant"]) is not None:
+        yield f"  under its grant {grant['name']}, on behalf of {grant['subjectUserId']}"
+    if (withdrawn := each["withdrawn"]) is not None:
+        yield f"  {withdrawn['what']} over there, learned at {withdrawn['learnedAt']}"
+    if (one := each["certificate"]) is not None:
+        yield f"  certificate {one['serial']}: {_validity(one)}"
+        yield f"    {one['fingerprint']}, {one['notBefore']} to {one['notAfter']}"
     yield from _entries(each)
 
 
@@ -123,14 +132,17 @@ def _grant(each: dict[str, Any]) -> Iterator[str]:
             f" token {token['publicId']} is {token['status']}"
         )
     for one in each["certificates"]:
-        validity = "valid now" if one["holds"] else f"invalid: {one['why']}"
         how = f"renews {one['renews']}" if one["renews"] else f"by token {one['token']}"
-        yield f"  certificate {one['serial']} ({how}), {one['status']}: {validity}"
+        yield f"  certificate {one['serial']} ({how}), {one['status']}: {_validity(one)}"
         if one["fingerprint"]:
             yield f"    {one['fingerprint']}, {one['notBefore']} to {one['notAfter']}"
         if one["revokedAt"]:
             yield f"    revoked at the CA at {one['revokedAt']}"
     yield from _entries(each)
+
+
+def _validity(certificate: dict[str, Any]) -> str:
+    return "valid now" if certificate["holds"] else f"invalid: {certificate['why']}"
 
 
 def _entries(each: dict[str, Any]) -> Iterator[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reconciler.store.db import Tx
 
 _RECORD = "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
+WITHDRAWN = "peer.grant_withdrawn"  # its `what` is why
 OF_THE_COMMIT = ("author", "subject", "signer")
 _CERTIFICATES = (
     "SELECT c.serial, c.fingerprint, c.status::text AS status, c.not_before, c.not_after,"
@@ -41,10 +42,12 @@ _GRANT = (
 _PEER = (
     "SELECT p.id, p.name, p.direction, p.status::text AS status, p.hold, p.activated_at,"
     " p.revoked_at, p.revoked_reason, p.source_path, p.source_line, p.revision, c.author,"
-    " c.subject, c.signer FROM federation_peers AS p"
-    " LEFT JOIN federation_commits AS c ON c.id = p.revision WHERE p.name = :name"
-    " ORDER BY p.created_at"
+    " c.subject, c.signer, p.remote_grant AS grant, p.withdrawn, p.cert_serial AS serial,"
+    " p.cert_fingerprint AS fingerprint, p.cert_not_before AS not_before,"
+    " p.cert_not_after AS not_after FROM federation_peers AS p"
+    " LEFT JOIN federation_commits AS c ON c.id = p.revision"
 )
+_OF_THE_CERTIFICATE = ("serial", "fingerprint", "not_before", "not_after")
 
 
 def history(tx: Tx, subject: str | None, limit: int) -> list[dict[str, Any]]:
@@ -79,11 +82,17 @@ def explain_grant(tx: Tx, name: str) -> list[dict[str, Any]]:
 
 
 def explain_serial(tx: Tx, serial: str) -> list[dict[str, Any]]:
-    """Return the grant of a certificate, by its serial or its fingerprint, as `explain_grant`."""
+    """Return the grant of a certificate, by its serial or its fingerprint, as `explain_grant`.
+
+    Of a certificate that another gateway issued, return the peer that holds it, as `explain_peer`.
+    """
     statement = (
         f"{_GRANT} WHERE g.id IN (SELECT grant_id FROM federation_certificates"
         " WHERE serial = :key OR fingerprint = :key)"
     )
+    held = tx.rows(f"{_PEER} WHERE p.cert_serial = :key OR p.cert_fingerprint = :key", key=serial)
+    if held and not tx.rows(statement, key=serial):
+        return [_peer_story(tx, row) for row in held]
     return _explained(tx, statement, serial, "certificate")
 
 
@@ -93,24 +102,11 @@ def explain_peer(tx: Tx, name: str) -> list[dict[str, Any]]:
     Raises:
         Refused: `name_unknown`.
     """
-    rows = tx.rows(_PEER, name=name)
+    rows = tx.rows(f"{_PEER} WHERE p.name = :name ORDER BY p.created_at", name=name)
     if not rows:
         known = [f"peer {row['name']}" for row in tx.rows("SELECT name FROM federation_peers")]
         raise unknown(f"peer {name}", known)
-    return [
-        _facts(row)
-        | {
-            "grants": [
-                each["name"]
-                for each in tx.rows(
-                    "SELECT DISTINCT name FROM federation_grants WHERE peer_id = :id ORDER BY 1",
-                    id=row["id"],
-                )
-            ],
-            "entries": _records_of(tx, row["id"]),
-        }
-        for row in rows
-    ]
+    return [_peer_story(tx, row) for row in rows]
 
 
 def newest_of_row(tx: Tx, row_id: str, limit: int) -> list[dict[str, Any]]:
@@ -164,6 +160,34 @@ def _explained(tx: Tx, statement: str, key: str, label: str) -> list[dict[str, A
             }
         )
     return stories
+
+
+def _peer_story(tx: Tx, row: dict[str, Any]) -> dict[str, Any]:
+    facts = _facts(row)
+    certificate = {name: facts.pop(name) for name in _OF_THE_CERTIFICATE}
+    reason = _refusal_of_held(row, tx.now())
+    grants = tx.rows(
+        "SELECT DISTINCT name FROM federation_grants WHERE peer_id = :id ORDER BY 1", id=row["id"]
+    )
+    return facts | {
+        "certificate": certificate | {"holds": not reason, "why": reason}
+        if certificate["serial"] is not None
+        else None,
+        "grants": [each["name"] for each in grants],
+        "entries": _records_of(tx, row["id"]),
+    }
+
+
+def _refusal_of_held(peer: dict[str, Any], now: datetime) -> str:
+    """Return why a certificate that we hold is not accepted, as far as it is known here."""
+    if peer["status"] != "active":
+        return f"the peer is {peer['status']}"
+    what = (peer["withdrawn"] or {}).get("what")
+    if what in {"suspended", "ended"}:
+        return f"the other side has {what} its grant"
+    if peer["serial"] is not None and not peer["not_before"] <= now < peer["not_after"]:
+        return "the certificate has expired"
+    return ""
 
 
 def _refusal_reason(grant: dict[str, Any], certificate: dict[str, Any], now: datetime) -> str:
@@ -232,7 +256,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
         "kind": row["kind"],
         "actor": row["actor"],
         "subject": row["subject"],
-        "reason": data.get("reason"),
+        "reason": data.get("what") if row["kind"] == WITHDRAWN else data.get("reason"),
         "commit": commit,
         "data": data,
     }

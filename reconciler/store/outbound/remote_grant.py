@@ -32,7 +32,9 @@ def store_grant(
     )
     if row is None:
         return None
-    known = None if enrolled or row["grant_terms"] is None else GrantTerms.from_json(row["grant_terms"])
+    known = (
+        None if enrolled or row["grant_terms"] is None else GrantTerms.from_json(row["grant_terms"])
+    )
     before = None if row["withdrawn"] is None else Withdrawal.from_json(row["withdrawn"])
     same_grant = known is not None and known.grant_id == grant.id
     terms = widest(known, grant)

@@ -191,6 +191,27 @@ def test_what_the_other_side_takes_back_is_shown(holder: Holder) -> None:
     assert kinds == [*["peer.grant_withdrawn"] * 3, "peer.grant_restored"]
 
 
+def test_what_is_held_of_another_gateway_is_explained(holder: Holder) -> None:
+    (story,) = holder.shell.document("explain", "peer", "alpha")
+    shown = holder.shell.document("peer", "show", "alpha")
+    assert (story["grant"]["id"], story["withdrawn"]) == (shown["grant"]["id"], None)
+    certificate = story["certificate"]
+    assert (certificate["holds"], certificate["fingerprint"]) == (
+        True,
+        shown["certificate"]["fingerprint"],
+    )
+    for name in ("serial", "fingerprint"):
+        assert holder.shell.document("explain", "certificate", certificate[name]) == [story]
+
+    holder.end_grant()
+    withdrawn = refreshed(holder)["withdrawn"]
+    output = holder.shell.ok("explain", "peer", "alpha").out
+    assert f"  ended over there, learned at {withdrawn['learnedAt']}\n" in output
+    assert f"{certificate['serial']}: invalid: the other side has ended its grant\n" in output
+    assert " peer.grant_withdrawn by " in output.splitlines()[-1]
+    assert output.endswith(": ended\n")
+
+
 def test_a_grant_that_has_ended_over_there_is_released_no_more(holder: Holder) -> None:
     holder.end_grant()
     assert refreshed(holder)["withdrawn"]["what"] == "ended"

@@ -18,9 +18,10 @@ from click.shell_completion import CompletionItem
 
 from reconciler.cli.history.records import as_json, commit_text, record_line
 from reconciler.cli.shared.context import read_settings, read_transaction, verb
+from reconciler.cli.shared.names import completing
 from reconciler.cli.shared.output import output_option, print_document
 from reconciler.core.issuance.serials import parse_certificate
-from reconciler.core.model.spec import Direction
+from reconciler.core.model.spec import Direction, Kind
 from reconciler.core.model.text import printable
 from reconciler.core.spelling import nearest
 from reconciler.store.audit.archives import newest_archive
@@ -44,7 +45,12 @@ class _SubjectType(click.ParamType["str"]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        return [CompletionItem(kind) for kind in READ if kind.startswith(incomplete)]
+        """Complete the kind, then the name; a certificate has none."""
+        words = ctx.params.get("words") or ()
+        if not words:
+            return [CompletionItem(kind) for kind in READ if kind.startswith(incomplete)]
+        kinds = {kind.lower(): kind for kind in Kind}
+        return completing(kinds[words[0]])(ctx, param, incomplete) if words[0] in kinds else []
 
 
 @click.command(help=__doc__)

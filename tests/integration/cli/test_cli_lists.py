@@ -141,5 +141,8 @@ def test_names_of_the_database_complete_and_nothing_is_said_without_one(mosaic: 
     assert complete("mosaic federation peer revoke a") == ["acme"]
     assert complete("mosaic federation grant list --peer ") == ["acme", "beta"]
     assert complete("mosaic federation history grant/o") == ["grant/one"]
+    assert complete("mosaic federation explain g") == ["grant"]
+    assert complete("mosaic federation explain grant o") == ["one"]
+    assert complete("mosaic federation explain serial ") == []
     nowhere = "postgresql://nobody@127.0.0.1:1/none"
     assert complete("mosaic federation grant show ", MOSAIC_DATABASE_URL=nowhere) == []

@@ -86,7 +86,8 @@ func main() {
 }
 
 // enroll spends the invitation's token. If it was spent by an earlier run whose answer was lost,
-// the certificate is fetched by a proof of the key.
+// the certificate is fetched by a proof of the key. A used token is never sent with another key:
+// that looks like theft.
 func enroll(dir string) (*Issued, error) {
 	text, err := io.ReadAll(io.LimitReader(os.Stdin, 4096))
 	if err != nil {
@@ -102,12 +103,16 @@ func enroll(dir string) (*Issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	gateway := Gateway{api, root}
-	encoded, _ := json.Marshal(gateway)
-	if err = os.MkdirAll(dir, 0o700); err == nil {
-		err = write(dir, "gateway.json", encoded)
+	gateway, authorization := Gateway{api, root}, "Bearer "+token
+	var spent *Problem
+	_, err = gateway.send(http.MethodGet, "/enroll", "Authorization", authorization, nil)
+	if errors.As(err, &spent) && spent.Code != "token_spent" {
+		spent = nil // the enrollment itself decides
 	}
-	if err != nil {
+	if _, missing := os.Stat(filepath.Join(dir, "next-key.pem")); spent != nil && missing != nil {
+		return nil, spent
+	}
+	if err = os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	key, err := nextKey(dir)
@@ -118,12 +123,17 @@ func enroll(dir string) (*Issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, _ := json.Marshal(map[string]string{"csr": string(csr)})
-	issued, err := gateway.post("/enroll", "Authorization", "Bearer "+token, body)
-	var problem *Problem
-	if errors.As(err, &problem) && problem.Code == "token_spent" {
-		url := api + "/certificates/pickup"
-		issued, err = gateway.post("/certificates/pickup", "DPoP", proof(key, url, nil), []byte("{}"))
+	var issued *Issued
+	if spent == nil {
+		body, _ := json.Marshal(map[string]string{"csr": string(csr)})
+		issued, err = gateway.send(http.MethodPost, "/enroll", "Authorization", authorization, body)
+	} else {
+		path := "/certificates/pickup"
+		issued, err = gateway.send(http.MethodPost, path, "DPoP", proof(key, api+path, nil), []byte("{}"))
+		var problem *Problem
+		if errors.As(err, &problem) && problem.Code == "proof_invalid" {
+			err = spent
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -163,7 +173,7 @@ func renew(dir string) (*Issued, error) {
 	claims := map[string]any{"csr#S256": base64.RawURLEncoding.EncodeToString(digest[:])}
 	url := gateway.API + "/certificates/renew"
 	body, _ := json.Marshal(map[string]string{"csr": string(csr)})
-	issued, err := gateway.post("/certificates/renew", "DPoP", proof(current, url, claims), body)
+	issued, err := gateway.send(http.MethodPost, "/certificates/renew", "DPoP", proof(current, url, claims), body)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +272,7 @@ func proof(key *ecdsa.PrivateKey, url string, claims map[string]any) string {
 	return signed + "." + encode(signature)
 }
 
-func (g Gateway) post(path, header, value string, body []byte) (*Issued, error) {
+func (g Gateway) send(method, path, header, value string, body []byte) (*Issued, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(g.Root))
 	client := &http.Client{
@@ -270,7 +280,7 @@ func (g Gateway) post(path, header, value string, body []byte) (*Issued, error) 
 		Timeout:       90 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	question, err := http.NewRequest(http.MethodPost, g.API+path, bytes.NewReader(body))
+	question, err := http.NewRequest(method, g.API+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -316,7 +326,11 @@ func (g Gateway) store(dir string, key *ecdsa.PrivateKey, issued *Issued) error 
 		return err
 	}
 	all := append(encodeKey(key), []byte(issued.Certificate+chain)...)
-	if err = write(dir, "credential.pem", all); err != nil {
+	encoded, _ := json.Marshal(g)
+	if err = write(dir, "gateway.json", encoded); err == nil {
+		err = write(dir, "credential.pem", all)
+	}
+	if err != nil {
 		return err
 	}
 	return os.Remove(filepath.Join(dir, "next-key.pem"))

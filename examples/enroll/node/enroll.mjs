@@ -48,35 +48,34 @@ function ask(url, { method = 'GET', headers = {}, body, ...tls }) {
   });
 }
 
-async function post(gateway, call, header, body) {
+async function send(gateway, method, call, header, body) {
   const headers = { 'Content-Type': 'application/json', ...header };
-  const answer = await ask(gateway.api + call, {
-    method: 'POST', headers, body: JSON.stringify(body), ca: gateway.root,
-  });
+  const answer = await ask(gateway.api + call, { method, headers, body: JSON.stringify(body), ca: gateway.root });
   if (answer.status !== 200 && answer.status !== 201) throw new Problem(answer);
   return JSON.parse(answer.body);
 }
 
 // Spend the invitation's token. If an earlier run spent it and its answer was lost, the certificate
-// is fetched by a proof of the key.
+// is fetched by a proof of the key. A used token is never sent with another key: that looks like theft.
 async function enroll(dir) {
   const invitation = fs.readFileSync(0, 'utf8').trim();
   const parts = /^(https:\/\/[^#]+)\/enroll#token=([^,]+),ca=sha256:([0-9a-f]{64})$/.exec(invitation);
   if (!parts) throw new Error('standard input is not an invitation (https://…/enroll#token=…,ca=sha256:…)');
   const [, api, token, pin] = parts;
   const gateway = { api, root: await fetchRoot(api, pin) };
+  const authorization = { Authorization: `Bearer ${token}` };
+  const refused = await send(gateway, 'GET', '/enroll', authorization).catch((error) => error);
+  const spent = refused.code === 'token_spent' ? refused : undefined;
+  if (spent && !fs.existsSync(path.join(dir, 'next-key.pem'))) throw spent;
   fs.mkdirSync(dir, { recursive: true, mode: 0o700 });
-  write(dir, 'gateway.json', JSON.stringify(gateway));
   const key = nextKey(dir);
   const csr = pem('CERTIFICATE REQUEST', certificateRequest(key));
-  let issued;
-  try {
-    issued = await post(gateway, '/enroll', { Authorization: `Bearer ${token}` }, { csr });
-  } catch (error) {
-    if (error.code !== 'token_spent') throw error;
-    const call = '/certificates/pickup';
-    issued = await post(gateway, call, { DPoP: proof(key, api + call) }, {});
-  }
+  const call = '/certificates/pickup';
+  const issued = spent
+    ? await send(gateway, 'POST', call, { DPoP: proof(key, api + call) }, {}).catch((error) => {
+      throw error.code === 'proof_invalid' ? spent : error;
+    })
+    : await send(gateway, 'POST', '/enroll', authorization, { csr });
   return store(dir, gateway, key, issued);
 }
 
@@ -93,7 +92,7 @@ async function renew(dir) {
   const digest = crypto.createHash('sha256').update(request).digest('base64url');
   const call = '/certificates/renew';
   const header = { DPoP: proof(current, gateway.api + call, { 'csr#S256': digest }) };
-  return store(dir, gateway, key, await post(gateway, call, header, { csr: pem('CERTIFICATE REQUEST', request) }));
+  return store(dir, gateway, key, await send(gateway, 'POST', call, header, { csr: pem('CERTIFICATE REQUEST', request) }));
 }
 
 // Ask for the roots over a connection that is not verified, and keep only the pinned one.
@@ -171,6 +170,7 @@ function store(dir, gateway, key, issued) {
     if (!valid) throw new Error('the certificate does not lead to the pinned root');
   }
   const text = key.export({ type: 'pkcs8', format: 'pem' }) + issued.certificate + issued.chain.join('');
+  write(dir, 'gateway.json', JSON.stringify(gateway));
   write(dir, 'credential.pem', text);
   fs.rmSync(path.join(dir, 'next-key.pem'));
   return issued;

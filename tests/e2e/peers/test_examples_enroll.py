@@ -127,6 +127,30 @@ def test_an_example_enrolls_and_renews(example: Example, pair: Pair) -> None:
     assert example.serial == second  # what it has stays whole
 
 
+def test_an_invitation_that_cannot_be_used_changes_nothing(example: Example, pair: Pair) -> None:
+    name = f"unchanged-{example.language}"
+    invitation = pair.create(name)
+    assert example.enroll(invitation).returncode == 0
+    before = {each.name: each.read_text() for each in example.folder.iterdir()}
+
+    def refused(used: str, why: str) -> None:
+        done = example.enroll(used)
+        assert (done.returncode, why in done.stderr) == (1, True), done.stderr
+
+    refused(invitation, "410 token_spent")
+    assert {each.name: each.read_text() for each in example.folder.iterdir()} == before
+    theft = pair.alpha.ok("audit", "list", "--kind", "theft", "--subject", f"grant/{name}").out
+    assert "theft" not in theft
+
+    of_another_gateway = invitation.replace("127.0.0.1", "localhost")
+    token = of_another_gateway.partition("#token=")[2].partition(",")[0]
+    refused(of_another_gateway.replace(token, f"x{token}"), "401 token_invalid")
+    assert (example.folder / "gateway.json").read_text() == before["gateway.json"]
+
+    example.renew()  # too early, so its next key is left
+    refused(invitation, "410 token_spent")
+
+
 def test_an_example_sends_nothing_to_another_gateway(example: Example, pair: Pair) -> None:
     invitation = pair.create(f"unsent-{example.language}")
     another_pin = f"{invitation[:-4]}{'0000' if invitation[-4:] != '0000' else '1111'}"

@@ -78,17 +78,14 @@ def _write(plan: CaPlan, staging: Path) -> bool:
         shutil.rmtree(staging, ignore_errors=True)
         _stage(plan, staging)
     places = _places(plan, staging)
-    for staged, target in places:
-        if not _is_free(target, staged.read_bytes()):
-            if fresh:
-                shutil.rmtree(staging)
-            what = "is a folder" if target.is_dir() else "is not of this authority"
-            raise NeedsEdit(
-                "config_invalid",
-                f"{target} exists already, and {what}",
-                hint="move it, or name another place; if it is of an authority of which a part was"
-                " lost, restore that from its backup",
-            )
+    try:
+        _refuse_shared([target for _, target in places])
+        for staged, target in places:
+            _refuse_taken(target, staged.read_bytes())
+    except NeedsEdit:
+        if fresh:
+            shutil.rmtree(staging)
+        raise
     for staged, target in places:
         target.parent.mkdir(mode=0o700, exist_ok=True)
         write_new(target, staged.read_bytes(), staged.stat().st_mode & 0o777)
@@ -96,11 +93,29 @@ def _write(plan: CaPlan, staging: Path) -> bool:
     return True
 
 
-def _is_free(target: Path, content: bytes) -> bool:
-    """Tell whether a file can be put there, or was by a run that was interrupted."""
-    if not os.path.lexists(target):
-        return True
-    return target.is_file() and target.read_bytes() == content
+def _refuse_shared(targets: list[Path]) -> None:
+    """Raise if two files have one place, or one is where the folder of another has to be."""
+    resolved = [target.parent.resolve() / target.name for target in targets]
+    for target, place in zip(targets, resolved, strict=True):
+        if sum(each.is_relative_to(place) for each in resolved) > 1:
+            raise NeedsEdit(
+                "config_invalid",
+                f"{target} is the place of another file of this authority",
+                hint="name another place for the root's key, in a folder of its own",
+            )
+
+
+def _refuse_taken(target: Path, content: bytes) -> None:
+    """Raise unless a file can be put there, or was by a run that was interrupted."""
+    if not os.path.lexists(target) or (target.is_file() and target.read_bytes() == content):
+        return
+    what = "is a folder" if target.is_dir() else "is not of this authority"
+    raise NeedsEdit(
+        "config_invalid",
+        f"{target} exists already, and {what}",
+        hint="move it, or name another place; if it is of an authority of which a part was"
+        " lost, restore that from its backup",
+    )
 
 
 def _stage(plan: CaPlan, staging: Path) -> None:

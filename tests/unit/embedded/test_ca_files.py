@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +35,17 @@ def test_a_root_key_is_not_lost_where_its_file_is_a_folder(tmp_path: Path) -> No
     plan.root_key.rmdir()
     assert write_ca(plan) is True
     assert b"PRIVATE KEY" in plan.root_key.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["provisioners/peers.json", "ca/root_ca.crt", "ca/templates"])
+def test_a_root_key_is_in_the_place_of_no_other_file_of_its_authority(
+    tmp_path: Path, name: str
+) -> None:
+    plan = replace(plan_in(tmp_path), root_key=tmp_path / name)
+
+    with pytest.raises(NeedsEdit, match=f"{name} is the place of another file of this authority"):
+        write_ca(plan)
+    assert files_of(tmp_path) == {}
 
 
 @pytest.mark.parametrize("name", ["root/key", "provisioners/peers.json", "ca/root_ca.crt"])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _FILE: Final = "manifests"
 # Raise it when a file is parsed into other values, or an entry has another form: what an earlier
 # build of the same version has cached is then parsed again. A test holds the digest of the entries.
-FORMAT: Final = 3
+FORMAT: Final = 4
 VERSION: Final = f"{metadata.version('mosaic-federation')}+{FORMAT}"
 
 # kind, name, line, digest of the spec, what it refers to (of a grant the peer, of a peer the

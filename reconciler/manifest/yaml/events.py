@@ -7,6 +7,7 @@ instead. Where that has no effect, what it returns is converted.
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -14,9 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # its only public name
+from ruamel.yaml.reader import ReaderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# Line breaks of YAML 1.1 (5.4) that are none of 1.2: an editor and a reviewer see what follows one
+# as part of its line, of a comment too. And a byte order mark that does not begin the text.
+_AMBIGUOUS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
 
 
 class Event(msgspec.Struct, gc=False):
@@ -110,6 +116,9 @@ def c_events(text: str) -> Callable[[], Any]:
     Raises:
         YAMLError: at once, or by what is returned.
     """
+    if not text.isascii() and (found := _AMBIGUOUS.search(text)) is not None:
+        offset = len(text[: found.start()].encode())  # as the C parser counts
+        raise ReaderError("", offset, ord(found[0]), "utf-8", "ambiguous")
     next_event: Callable[[], Any] = CParser(text).get_event
     return next_event if _DIRECT else lambda: _converted(next_event())
 

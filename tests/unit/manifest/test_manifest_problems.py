@@ -26,6 +26,25 @@ CASES: dict[str, tuple[str, str]] = {
         peer("beta", "be§\x07ta"),
         "[yaml.syntax] the character U+0007 is not allowed (remove it)",
     ),
+    # a break of YAML 1.1: for YAML 1.2, and so for a reviewer, the comment goes on
+    "resource after a comment": (
+        grant(
+            "    maxRows", "      # agreed§\u2028      - {type: memory, verbs: [list]}\n    maxRows"
+        ),
+        "[yaml.syntax] the character U+2028 is not allowed (remove it)",
+    ),
+    "paragraph separator": (
+        peer("beta", "be§\u2029ta"),
+        "[yaml.syntax] the character U+2029 is not allowed (remove it)",
+    ),
+    "next line": (
+        peer("beta", "be§\x85ta"),
+        "[yaml.syntax] the character U+0085 is not allowed (remove it)",
+    ),
+    "mark of another file": (
+        PEER + "---\n§\ufeff" + PEER.replace("beta", "gamma"),
+        "[yaml.syntax] the character U+FEFF is not allowed (remove it)",
+    ),
     "flow mapping": (
         peer("{name: beta}", "{name: beta§: }"),
         "[yaml.syntax] not YAML: did not find expected ',' or '}' (correct the syntax here)",

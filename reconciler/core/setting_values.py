@@ -126,8 +126,12 @@ MAX_WORKERS: Final = 32  # processes of one endpoint
 
 def read_text(text: str) -> str:
     """Return the text; raise `ValueError` where it is empty or not printable."""
-    if not text.strip() or not text.isprintable():
+    if not text.strip():
         raise ValueError("expected text")
+    if not text.isprintable():
+        odd = next(each for each in text if not each.isprintable())
+        what = "a line break" if odd in "\r\n" else f"U+{ord(odd):04X}, which does not print"
+        raise ValueError(f"it contains {what}")
     return text
 
 

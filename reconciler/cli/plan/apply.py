@@ -88,7 +88,7 @@ def command(
     wait: timedelta,
     output: str,
 ) -> None:
-    settings = read_settings()
+    settings = read_settings(path)
     saved = _saved(path, plan_options, settings)
     source = replace(saved.source, cache=settings.cache) if saved else source_of(settings, path)
     plan_options = saved.for_caller(plan_options) if saved else plan_options

@@ -43,7 +43,7 @@ def command(
     plan_options: PlanOptions,
     output: str,
 ) -> None:
-    settings = read_settings()
+    settings = read_settings(path)
     source = source_of(settings, path)
     if sign_key is not None and save is None:
         raise NeedsEdit("usage", "--sign-key signs a saved plan", hint="name its file: --save FILE")

@@ -126,11 +126,16 @@ def _flag(name: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(name, f"_{flag}", expose_value=False, callback=remember, **attributes)
 
 
-def read_settings(*, making_home: bool = False, **flags: str | None) -> Settings:
+def read_settings(
+    path: str | None = None, *, making_home: bool = False, **flags: str | None
+) -> Settings:
     """Return the settings of this command; `flags` are the settings that are its own options.
 
-    With `making_home`, the home may be one that the command has yet to create.
+    With a command's PATH, `--ref` and `--path` are of what it names, not of the source. With
+    `making_home`, the home may be one that the command has yet to create.
     """
+    if path is not None:
+        flags |= dict.fromkeys(("ref", "path"))
     given = {name: text for name, text in (_flags() | flags).items() if text is not None}
     settings = load_settings(given, os.environ, working_directory(), making_home=making_home)
     use_log_format(settings.log_format)
@@ -140,7 +145,7 @@ def read_settings(*, making_home: bool = False, **flags: str | None) -> Settings
 def source_of_path(path: str) -> SourceSetting:
     """Return the source that a command's PATH names, regardless of the settings."""
     try:
-        cache = read_settings().cache
+        cache = read_settings(path).cache
     except NeedsEdit:  # a PATH is read without any settings
         cache = None
     return _source_at(path, cache)

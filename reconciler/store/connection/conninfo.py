@@ -169,7 +169,9 @@ def _system_roots(parameters: Mapping[str, str]) -> dict[str, str]:
 
 
 def _unreadable(text: str, reason: str) -> NeedsEdit:
-    scheme = re.match(r"([a-z][a-z0-9+]{0,30})://", text, re.ASCII)
+    if text[:1] in ("'", '"'):  # env files of Docker keep them, a shell does not
+        return _invalid("it begins with a quotation mark", "write it without quotes around it")
+    scheme = re.match(r"((?:jdbc:)?[a-zA-Z][a-zA-Z0-9+]{0,30})://", text, re.ASCII)
     if scheme is not None and scheme[1] not in ("postgresql", "postgres"):
         return _invalid(f"got {scheme[1]}://…, {_EXPECTED}", "correct it")
     unknown = _UNKNOWN.match(reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -223,6 +224,19 @@ def test_the_flags_name_the_ref_and_the_path(mosaic: Quick, repository: Checkout
     assert mosaic.document("plan", f"{place}/manifests")["summary"]["create"] == 4
     shown = mosaic.ok("plan", "--source", place, "--ref", "main").out.splitlines()[-1]
     assert shown == f"Next: mosaic federation apply --source {place} --ref main"
+
+
+def test_the_path_within_is_that_of_the_url_given_and_not_of_the_source(
+    mosaic: Quick, repository: Checkout
+) -> None:
+    for name in ("MOSAIC_REF", "MOSAIC_PATH"):
+        del mosaic.variables[name]
+    mosaic.variables["MOSAIC_SOURCE"] = str(repository.path / "manifests")
+    words = (repository.url, "--path", "manifests")
+    assert mosaic.document("plan", *words)["source"]["revision"] == repository.head
+    shown = mosaic.ok("plan", *words).out.splitlines()[-1]
+    assert shown == f"Next: mosaic federation apply {shlex.join(words)}"
+    assert "3 added" in mosaic.ok("apply", "--yes", *words).out
 
 
 @pytest.mark.parametrize(

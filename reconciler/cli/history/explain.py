@@ -10,8 +10,8 @@ now and if not why, and every record of the audit log about it.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -37,6 +37,7 @@ READ = {
     "certificate": explain_serial,
     "serial": explain_serial,
 }
+_SPELLING: Final = re.compile(r"[0-9]|serial\W|sha")  # of a serial or a fingerprint, be it wrong
 
 
 class _SubjectType(click.ParamType["str"]):
@@ -83,8 +84,11 @@ def _subject(words: tuple[str, ...]) -> tuple[str, str]:
     kind, slash, rest = words[0].partition("/")
     kind, it = kind.lower(), " ".join([*([rest] if slash else []), *words[1:]])
     if kind not in READ:
-        with suppress(ValueError):
+        try:
             return "certificate", parse_certificate(" ".join(words))  # it needs no kind
+        except ValueError as error:
+            if _SPELLING.match(kind):
+                raise click.UsageError(str(error), click.get_current_context()) from None
         suggestion = (
             f" (did you mean {close!r}?)" if (close := nearest(kind, READ, cutoff=0.6)) else ""
         )

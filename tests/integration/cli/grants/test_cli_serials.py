@@ -149,6 +149,8 @@ def test_a_subject_may_be_one_word_or_two(mosaic: Quick) -> None:
         (("grant/",), "the name of the grant is missing"),
         (("serial", "xyz"), 'got "xyz", expected a serial such as 0AF0'),
         (("certificate", "sha1:00"), 'got "sha1:00", expected a serial'),
+        (("9" * 48,), "serial:2800 (decimal), or a SHA-256 fingerprint"),  # as Go prints one
+        (("serial:0af0",), 'got "serial:0af0", expected a serial such as 0AF0'),
         ((), "Missing argument"),
     ],
 )

@@ -52,14 +52,21 @@ class FileChange:
             )
 
     def write(self, temporary: str) -> None:
-        """Put the new content in place; raises what `refuse_changed` does."""
-        self.refuse_changed()
-        if self.before is not None:
-            replace_file(self.place, self.after, temporary=temporary)
-            return
-        mode = 0o600 if self.private else USERS
-        if not write_new(self.place, self.after, mode, temporary=temporary):
-            raise self.taken()
+        """Put the new content in place.
+
+        Raises:
+            Refused: as `refuse_changed`. NeedsEdit: it cannot be written.
+        """
+        try:
+            self.refuse_changed()
+            if self.before is not None:
+                replace_file(self.place, self.after, temporary=temporary)
+                return
+            mode = 0o600 if self.private else USERS
+            if not write_new(self.place, self.after, mode, temporary=temporary):
+                raise self.taken()
+        except OSError as error:
+            raise self.unwritable(error) from None
 
     def taken(self) -> Refused:
         """Return the refusal of a new file that is there already."""

@@ -18,7 +18,7 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -75,10 +75,7 @@ class _Journal:
             "operation": self.operation,
             "before": _head_as_json(self.before),
             "after": _head_as_json(self.after),
-            "files": [
-                {"path": each.path, "before": each.before, "after": each.after}
-                for each in self.files
-            ],
+            "files": [asdict(each) for each in self.files],
         }
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self.place, flags, 0o600)
@@ -178,7 +175,8 @@ def locked_with_files(
     journal: _Journal | None = None
     try:
         with locked(database, wait) as tx:
-            _refuse_interrupted(tx, folders)
+            # else they were read while they had what an interrupted command left
+            _refuse_recovered(any(_recover(tx, each) for each in folders))
             before = position.head(tx)
             changes: Files = []
             yield tx, changes
@@ -201,9 +199,9 @@ def _try_recover(database: Database, journal: Path, wait: timedelta) -> None:
         _log.warning("%s stays until the next command or pass recovers it: %s", journal, error)
 
 
-def _refuse_interrupted(tx: Tx, folders: Sequence[Path]) -> None:
-    """Raise where a folder was read while it had what an interrupted command left."""
-    if any(_recover(tx, each) for each in folders):
+def _refuse_recovered(recovered: bool) -> None:
+    """Raise where a process has undone or finished what another one, or this one, had begun."""
+    if recovered:
         raise Refused(
             "plan_stale",
             "a command that was interrupted has been undone or finished meanwhile",
@@ -236,13 +234,15 @@ def _begin(operation: str, changes: Files, before: Head, after: Head) -> _Journa
 
 
 def _put_in_place(journal: _Journal, changes: Files) -> None:
-    """Write the files, or none of them: the lock is held still."""
+    """Write the files, or none of them.
+
+    If this process was stopped until its session ended, another one has removed the journal.
+    """
+    _refuse_recovered(not journal.place.exists())
     try:
         for each in changes:
-            try:
-                each.write(journal.temporary)
-            except OSError as error:
-                raise each.unwritable(error) from None
+            each.write(journal.temporary)
+            _refuse_recovered(not journal.place.exists())
     except BaseException:
         journal.undo()
         journal.remove()

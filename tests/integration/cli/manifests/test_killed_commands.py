@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from reconciler.core.issuance.invitation import parse_invitation
+from reconciler.store import rollback_journal
+from reconciler.store.file_change import FileChange
 from tests.support.commands.in_process import GRANTED, Quick, invitation_of, shell
 from tests.support.commands.killed import run_and_kill
 from tests.support.commands.process import write
@@ -97,6 +99,32 @@ def test_a_rename_that_is_killed_is_finished_by_the_same_command(mosaic: Quick) 
         if not killed:
             assert step > FEWEST_STEPS
             return
+
+
+@pytest.mark.parametrize("stopped_at", ["_put_in_place", "write"])
+def test_a_rename_that_was_stopped_until_another_command_undid_it_writes_nothing(
+    mosaic: Quick, monkeypatch: pytest.MonkeyPatch, stopped_at: str
+) -> None:
+    serial = mosaic.enroll("a")
+    holder = FileChange if stopped_at == "write" else rollback_journal
+    go_on = getattr(holder, stopped_at)
+
+    def stop(*arguments: object) -> None:
+        monkeypatch.undo()
+        mosaic.rows.run(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'mosaic rename%'"
+        )
+        mosaic.process.ok("status")
+        go_on(*arguments)
+
+    monkeypatch.setattr(holder, stopped_at, stop)
+    assert mosaic("rename", "grant/a", "orders").code == 5
+    agree(mosaic)
+    mosaic.ok("rename", "grant/a", "orders")
+    agree(mosaic)
+    (certificate,) = mosaic.grant("orders")["certificates"]
+    assert (certificate["serial"], certificate["status"]) == (serial, "issued")
 
 
 def test_a_killed_rename_of_many_files_is_undone_or_finished_by_the_next_apply(

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler import log
 from reconciler.errors import Refused
+from reconciler.web.client_address import client_address
 from reconciler.web.problems import problem_response, public_problem
 from reconciler.web.refusal_log import RefusalReason
 from reconciler.web.server.joined_transport import JoinedTransport
@@ -122,10 +123,10 @@ class DeadlineProtocol(H11Protocol):
             self.transport.abort()
             return
         problem, correlation_id = public_problem(self._refusal()), uuid4().hex
-        client = self._admission.client
-        if self._limits.refusals.allows_line("request", client):
+        address = client_address(self.client[0] if self.client else None)
+        if self._limits.refusals.allows_line("request", self._admission.client):
             with log.about_request(correlation_id, None):
-                _log.info("%s from %s: %s", problem.code, client, problem.detail)
+                _log.info("%s from %s: %s", problem.code, address, problem.detail)
         headers = {"X-Correlation-Id": correlation_id, **ALWAYS, "Connection": "close"}
         response = problem_response(problem, correlation_id, datetime.now(UTC), headers)
         head = h11.Response(status_code=response.status_code, headers=response.raw_headers)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.setting_values import RateLimit
 from reconciler.web import refusal_log
 from tests.support.gateways.enrollee import API, Enrollee, Rows, grant_manifest, peer_manifest
+from tests.support.gateways.private_server import serving_private
 from tests.support.gateways.web_server import Parts, serving
 from tests.support.log_lines import logging_as
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     import pytest
@@ -50,6 +52,16 @@ def test_a_request_behind_an_enrollment_is_not_logged_as_of_its_grant(
     assert {(line["peer"], line["grant"]) for line in others} == {(None, None)}
     (warning,) = lines("refused within")
     assert warning["correlationId"] is None, "it is of no single request"
+
+
+def test_what_is_not_http_is_logged_with_the_address_that_sent_it(database_url: str) -> None:
+    text = io.StringIO()
+    with logging_as("json", text), serving_private(database_url) as running:
+        source = ("127.0.0.5", 0)
+        with socket.create_connection(("127.0.0.1", running.port), PATIENCE_S, source) as sender:
+            sender.sendall(NOT_HTTP.encode())
+            assert sender.recv(65536).startswith(b"HTTP/1.1 400 ")
+    assert "request_malformed from 127.0.0.5: " in text.getvalue()
 
 
 def test_what_is_not_http_is_logged_under_the_id_of_its_answer(web_parts: Parts) -> None:

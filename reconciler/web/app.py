@@ -21,7 +21,6 @@ from reconciler.core.issuance.invitation import API_PREFIX
 from reconciler.crypto.csr import parse_csr
 from reconciler.errors import Refused, Retry
 from reconciler.store.backup.database_identity import refuse_if_restored
-from reconciler.store.issuance.crl import newest_crl
 from reconciler.store.schema import require_current_in
 from reconciler.web.invitation_page import ENROLL_PAGE, PAGE_HEADERS
 from reconciler.web.metrics.definitions import ISSUED
@@ -29,6 +28,7 @@ from reconciler.web.middleware import UNANSWERED, GatewayMiddleware, request_con
 from reconciler.web.openapi import openapi_document
 from reconciler.web.problems import problem_response, public_problem
 from reconciler.web.requests import bearer_token, json_body, proof
+from reconciler.web.revocation_lists import RevocationLists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +75,7 @@ def make_app(gateway: Gateway, limits: Limits) -> Starlette:
 class _Calls:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._lists = RevocationLists(gateway.database)
         self._openapi = json.dumps(openapi_document(), ensure_ascii=False)
         self._ready_until_s = 0.0
         self._confirmed_until_s = 0.0
@@ -138,10 +139,10 @@ class _Calls:
         issuer = request.path_params.get("issuer")
         if issuer is not None and not _KEY_ID.fullmatch(issuer):
             raise Refused("not_found", "an issuer is named by its key id, in lower-case hex")
-        crl = await self._gateway.database.run(newest_crl, issuer)
-        if crl is None:
+        der = await self._lists.newest(issuer)
+        if der is None:
             raise Retry("crl_unavailable", "the database holds no revocation list of this issuer")
-        return Response(crl.der, headers=CACHED, media_type="application/pkix-crl")
+        return Response(der, headers=CACHED, media_type="application/pkix-crl")
 
     async def openapi(self, _request: Request) -> Response:
         return Response(self._openapi, headers=CACHED, media_type="application/json")

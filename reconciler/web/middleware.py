@@ -162,6 +162,7 @@ class _Slot:
     def __init__(self, limits: Limits | None, address: str) -> None:
         self._limits, self._address = limits, address
         self._lease: Lease | None = None
+        self._closed = False
 
     async def open(self) -> None:
         """Count the request, and take a place; raise `Retry`, `rate_limited` or `unavailable`."""
@@ -171,8 +172,13 @@ class _Slot:
 
     async def take(self) -> None:
         """Take a place, and wait for a turn; raise `Retry`, `unavailable`, if there is none."""
-        if self._limits is not None:
+        if self._limits is not None and not self._closed:
             self._lease = self._limits.begin_request(self._address)
+            await self.turn()
+
+    async def turn(self) -> None:
+        """Wait for a turn."""
+        if self._limits is not None:
             await self._limits.request_turn(self._address)
 
     def give_back(self) -> None:
@@ -184,7 +190,7 @@ class _Slot:
     def close(self) -> None:
         """Free the place for good."""
         self.give_back()
-        self._limits = None
+        self._closed = True
 
 
 class _Exchange:
@@ -222,12 +228,13 @@ class _Exchange:
         await self._send_slices(message)
 
     async def _send_slices(self, message: Message) -> None:
-        """Hand a body over bit by bit, so that little of it waits for a client that is slow."""
+        """Hand a body over bit by bit: little of it waits for a slow client, and nobody for it."""
         body = message.get("body", b"")
         last = max(0, len(body) - 1) // SLICE * SLICE
         for start in range(0, last, SLICE):
             part = body[start : start + SLICE]
             await self._send({"type": message["type"], "body": part, "more_body": True})
+            await self.slot.turn()  # the kernel takes megabytes at once
         await self._send({**message, "body": body[last:]} if last else message)
 
 

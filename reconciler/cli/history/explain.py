@@ -25,12 +25,11 @@ from reconciler.core.model.spec import Direction, Kind
 from reconciler.core.model.text import printable
 from reconciler.core.spelling import nearest
 from reconciler.store.audit.archives import newest_archive
-from reconciler.store.audit.queries import explain_grant, explain_peer, explain_serial
+from reconciler.store.audit.queries import BEGINNINGS, explain_grant, explain_peer, explain_serial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BEGINNINGS = (".created", ".replaced")  # of the events with which the records of a row begin
 READ = {
     "grant": explain_grant,
     "peer": explain_peer,

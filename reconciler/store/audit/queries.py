@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.audit.record_lines import readable_body
 from reconciler.core.spelling import nearest_label
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from reconciler.store.db import Tx
 
+BEGINNINGS: Final = (".created", ".replaced")  # of events with which the records of a row begin
 _RECORD = "SELECT seq, at, kind, actor, subject, body FROM federation_audit_log"
 WITHDRAWN = "peer.grant_withdrawn"  # its `what` is why
 OF_THE_COMMIT = ("author", "subject", "signer")

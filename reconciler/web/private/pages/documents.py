@@ -16,7 +16,7 @@ from reconciler.core.model.times import rfc3339
 from reconciler.errors import Refused
 from reconciler.store.audit.archives import newest_archive
 from reconciler.store.audit.log import RecordFilter, newest
-from reconciler.store.audit.queries import newest_of_row, numbered
+from reconciler.store.audit.queries import BEGINNINGS, newest_of_row, numbered
 from reconciler.store.views.grants import GrantFilter, count_grants, list_grants, show_grant
 from reconciler.store.views.peers import PeerFilter, count_peers, list_peers, show_peer
 from reconciler.store.views.runs import count_runs, list_runs, show_run
@@ -85,6 +85,7 @@ def grant(tx: Tx, query: Query, name: str) -> Document:
             if (steps := _steps(each.serial, records))
         ],
         "history": [_brief(each) for each in records[: -MAX_HISTORY - 1 : -1]],
+        "archive": _archive_of(tx, records),
     }
 
 
@@ -109,7 +110,8 @@ def peer(tx: Tx, query: Query, name: str) -> Document:
     view = show_peer(tx, name, query.row_id())
     records = newest_of_row(tx, view.id, MAX_HISTORY)
     history = [_brief(each) for each in reversed(records)]
-    return {**_bounded(view.as_json()), **_at(tx), "history": history}
+    archive = _archive_of(tx, records)
+    return {**_bounded(view.as_json()), **_at(tx), "history": history, "archive": archive}
 
 
 def runs(tx: Tx, query: Query) -> Document:
@@ -172,9 +174,15 @@ def audit(tx: Tx, query: Query) -> Document:
         for row in page
     ]
     older = page[-1]["seq"] if len(rows) > PAGE_SIZE else None
+    return {**_at(tx), "records": records, "older": older, "archive": _archive_of(tx, ())}
+
+
+def _archive_of(tx: Tx, records: Sequence[Mapping[str, Any]]) -> Document | None:
+    """Return the newest archive, unless these records tell how their row began."""
     archive = newest_archive(tx)
-    archived = archive.as_json() if archive is not None else None
-    return {**_at(tx), "records": records, "older": older, "archive": archived}
+    if archive is None or any(each["kind"].endswith(BEGINNINGS) for each in records):
+        return None
+    return archive.as_json()
 
 
 def _chosen(value: str) -> tuple[str, ...]:

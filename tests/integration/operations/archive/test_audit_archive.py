@@ -25,6 +25,7 @@ from tests.support.commands.killed import run_and_kill
 from tests.support.commands.process import write
 from tests.support.database.records import enroll
 from tests.support.gateways.enrollee import Rows, grant_manifest
+from tests.support.gateways.private_server import serving_private
 
 if TYPE_CHECKING:
     from tests.support.commands.in_process import Quick
@@ -68,6 +69,11 @@ def test_what_is_archived_is_in_the_file_and_nothing_answers_otherwise(mosaic: Q
     with mosaic.rows.database.transaction() as tx:
         page, log = documents.run(tx, Query({}), str(run_id)), documents.audit(tx, Query({}))
     assert (page["archived"], page["changes"], log["archive"]["last"]) == (True, [], last - 1)
+    with serving_private(mosaic.rows.url) as running, running.client() as client:
+        for path in ("/grants/x", "/peers/beta"):
+            text = client.get(path).text
+            assert f"The records up to {last - 1} are archived: " in text, path
+            assert "Nothing is recorded" not in text, path
     assert f"the records up to {last - 1} " in mosaic("doctor").out
 
     archive(mosaic, "more.jsonl", last + 1)

@@ -47,6 +47,7 @@ SMUGGLED: Final[tuple[tuple[str, bytes, int], ...]] = (
             ("CONNECT", b"CONNECT a:1 HTTP/1.1\r\n" + HOST + b"\r\n"),
             ("a chunk's extension", CHUNKED + b"2;\x01=\r\n{}\r\n0\r\n\r\n"),
             ("a chunk's size with a sign", CHUNKED + b"+2\r\n{}\r\n0\r\n\r\n"),
+            ("many small chunks", CHUNKED + b"1\r\na\r\n" * 16_384 + b"0\r\n\r\n"),
             ("a chunk that ends in LF", CHUNKED + b"2\r\n{}\n0\r\n\r\n"),
         )
     ),

@@ -83,6 +83,11 @@ REFUSED = {
     "a chunk that is too long": CHUNKED + b"5\r\nhello!\r\n0\r\n\r\n",
     "a chunk's size of 17 digits": CHUNKED + b"fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
     "a chunk without a size": CHUNKED + b"\r\n\r\n",
+    "a body in many small chunks": CHUNKED + b"1\r\na\r\n" * 300 + b"0\r\n\r\n",
+    "many small chunks after a large one": CHUNKED
+    + b"40\r\n%s\r\n" % (b"a" * 64)
+    + b"1\r\na\r\n" * 300
+    + b"0\r\n\r\n",
     "a folded trailer": CHUNKED + b"0\r\nX: a\r\n b\r\n\r\n",
 }
 TOO_LARGE = {
@@ -91,6 +96,7 @@ TOO_LARGE = {
     "60 KB of a target": b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     "60 KB without a line": b"A" * 60_000,
     "more fields than the limit": MANY + b"\r\n",
+    "more trailers than the limit": CHUNKED + b"0\r\n" + b"X: a\r\n" * (MAX_FIELDS + 1) + b"\r\n",
 }
 SERVED = {
     GET + b"Host: a\r\n\r\n": b"",
@@ -102,6 +108,9 @@ SERVED = {
     POST + b"Content-Length:5\r\n\r\nhello": b"hello",
     CHUNKED + b"5\r\nhello\r\n00A;a=b;c\r\n0123456789\r\n0\r\nX: a\r\n\r\n": b"hello0123456789",
     CHUNKED + b"0\r\n\r\n": b"",
+    CHUNKED + b"1\r\na\r\n" * 200 + b"0\r\n\r\n": b"a" * 200,
+    CHUNKED + b"40\r\n%s\r\n" % (b"a" * 64) * 300 + b"0\r\n\r\n": b"a" * 64 * 300,
+    CHUNKED + b"0\r\n" + b"X: a\r\n" * MAX_FIELDS + b"\r\n": b"",
 }
 
 

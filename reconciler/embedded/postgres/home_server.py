@@ -191,14 +191,15 @@ def _require_data(home: Home, cluster: Cluster) -> None:
 
 def _sockets(home: Home, base: Path) -> Path:
     folder = base / "run"
-    if len(os.fsencode(folder / SOCKET)) <= MAX_SOCKET_PATH:
+    separated = "," in str(folder)  # for libpq and the server that is a list of folders
+    if not separated and len(os.fsencode(folder / SOCKET)) <= MAX_SOCKET_PATH:
         return folder
     choices = short_sockets(home, os.geteuid())
     return next(each for each in choices if os.access(each.parent, os.W_OK))
 
 
 def short_sockets(home: Home, uid: int) -> list[Path]:
-    """Return where a user's home has its socket if its path is too long for one."""
+    """Return where a user's home has its socket if its own path is too long, or has a comma."""
     return [folder / f"mosaic-{uid}-{home.id}" for folder in RUNTIME]
 
 

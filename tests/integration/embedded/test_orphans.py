@@ -206,8 +206,11 @@ def test_a_copy_of_a_home_on_a_disk_that_is_not_mounted_is_destroyed_without_the
     assert state_of(directory) is HomeState.UNKNOWN
 
 
-def test_the_socket_folder_of_a_home_with_a_long_path_is_an_orphan_too(folder: Path) -> None:
-    home = Home(folder.parent / ("long" * 20) / ("path" * 20) / ".mosaic")
+@pytest.mark.parametrize("path", [f"{'long' * 20}/{'path' * 20}", "Alpha, Inc"])
+def test_the_socket_folder_of_a_home_whose_path_no_socket_can_have_is_an_orphan_too(
+    folder: Path, path: str
+) -> None:
+    home = Home(folder.parent / path / ".mosaic")
     create_home(home)
     sockets = cluster_of(home).sockets
     assert sockets.parent == folder.parent / "run"

@@ -11,7 +11,7 @@ from reconciler.core.model.states import HoldKind, PeerStatus
 from reconciler.errors import Refused
 from reconciler.store import ending
 from reconciler.store.audit import log as audit
-from reconciler.store.views.grants import live_grant_id, show_grant
+from reconciler.store.views.grants import how_to_create_again, live_grant_id, show_grant
 from reconciler.store.views.peers import show_peer
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def resume_grant(tx: Tx, name: str, actor: str) -> GrantStatus:
         raise Refused(
             "state_conflict",
             f"grant {name!r} has no hold: it is {grant.status}",
-            hint="to create it again, declare it, and apply: `mosaic federation apply`"
+            hint=how_to_create_again(tx, grant)
             if grant.status.ended
             else "to change spec.suspended, edit its manifest in git",
         )

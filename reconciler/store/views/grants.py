@@ -119,14 +119,27 @@ def live_grant_id(tx: Tx, name: str) -> UUID:
     """Return the id of the grant of a name that has not ended; else raise `Refused`."""
     grant = show_grant(tx, name)
     if grant.status.ended:
-        create = "to create it again, declare it, and apply: `mosaic federation apply`"
-        lift = f"to create it again, first lift the hold: `mosaic federation grant resume {name}`"
-        raise Refused(
-            "state_conflict",
-            f"grant {name!r} is {grant.status}",
-            hint=create if grant.hold is None else lift,
-        )
+        message = f"grant {name!r} is {grant.status}"
+        raise Refused("state_conflict", message, hint=how_to_create_again(tx, grant))
     return UUID(grant.id)
+
+
+def how_to_create_again(tx: Tx, grant: GrantView) -> str:
+    """Return the hint for a grant that has ended: what keeps an apply from creating its name."""
+    if grant.hold is not None:
+        lift = f"`mosaic federation grant resume {grant.name}`"
+        return f"to create it again, first lift the hold: {lift}"
+    held_peer = tx.row(
+        "SELECT 1 FROM federation_peers AS p WHERE p.name = :name AND p.hold IS NOT NULL"
+        " AND p.status = 'revoked' AND NOT EXISTS (SELECT 1 FROM federation_peers AS live"
+        " WHERE live.name = p.name AND live.status <> 'revoked')",
+        name=grant.peer,
+    )
+    if held_peer is not None:
+        peer = f"the peer {grant.peer!r}, which an operator revoked"
+        return f"to create it again, first remove the manifest of {peer}, apply, and declare both"
+    declare = "declare it" if grant.status is GrantStatus.REVOKED else "declare a later expiresAt"
+    return f"to create it again, {declare}, and apply: `mosaic federation apply`"
 
 
 def _view(row: dict[str, Any]) -> GrantView:

@@ -247,3 +247,17 @@ def test_resume_of_a_grant_that_git_revoked_says_how_it_is_created_again(mosaic:
     assert "grant 'beta-tasks' has no hold: it is revoked" in done.err
     assert "declare it, and apply" in done.err
     assert "spec.suspended" not in done.err
+
+
+@pytest.mark.parametrize("verb", ["invite", "suspend", "resume"])
+def test_what_keeps_a_grant_from_being_created_again_is_told(mosaic: Quick, verb: str) -> None:
+    """An apply alone would create neither: its end has passed, or its peer is held."""
+    mosaic.rows.run(
+        "UPDATE federation_grants SET expires_at = clock_timestamp() WHERE name = 'beta-tasks'"
+    )
+    done = mosaic("grant", verb, "beta-tasks")
+    assert (done.code, "declare a later expiresAt, and apply" in done.err) == (1, True), done.err
+
+    mosaic.ok("peer", "revoke", "beta", "--yes")
+    done = mosaic("grant", verb, "beta-tasks")
+    assert (done.code, "remove the manifest of the peer 'beta', which" in done.err) == (1, True)

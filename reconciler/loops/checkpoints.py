@@ -20,7 +20,7 @@ from reconciler.core.model.times import rfc3339
 from reconciler.errors import MosaicError, Refused
 from reconciler.files import unusable, write_new
 from reconciler.hook import BOUNDS, run_hook
-from reconciler.loops.jobs import Job, run_jobs
+from reconciler.loops.jobs import Job, in_thread, run_jobs
 from reconciler.store.audit.cursor import beginning
 from reconciler.store.audit.position import first_hash
 from reconciler.store.db import Database
@@ -94,7 +94,7 @@ class Checkpoints:
         """Take them until `stop`, and a last one then."""
 
         async def take_due() -> None:
-            await asyncio.to_thread(self.take_due, stop.is_set)
+            await in_thread(self.take_due, stop.is_set)
 
         await run_jobs([Job("checkpoints", LOOK_EVERY, take_due)], stop)
         until_s, self.bounds = time.monotonic() + LAST_S, LAST_BOUNDS

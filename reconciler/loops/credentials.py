@@ -17,8 +17,7 @@ from reconciler.core.model.backoff import Backoff
 from reconciler.credentials.folder import credential_folders, hook_due, remove_credential
 from reconciler.errors import MosaicError
 from reconciler.log import about
-from reconciler.loops.jobs import Job
-from reconciler.process import end_running
+from reconciler.loops.jobs import Job, in_thread
 from reconciler.release import run_due_hook, write_to_folder
 from reconciler.store.outbound import release as rows
 
@@ -113,10 +112,7 @@ class Credentials:
     async def _run_hook(self, name: str, due: str | None, attempts: _Attempts) -> None:
         path = self.folder / name
         try:
-            error = await asyncio.to_thread(run_due_hook, self.releaser, name, path)
-        except asyncio.CancelledError:  # the process ends, and would wait for the thread
-            end_running()
-            raise
+            error = await in_thread(run_due_hook, self.releaser, name, path)
         except MosaicError as failure:
             error = failure.message
         attempts.note(due, error)

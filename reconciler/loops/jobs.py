@@ -12,14 +12,16 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from reconciler.core.model.backoff import Backoff
 from reconciler.errors import MosaicError
+from reconciler.process import end_running
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -94,6 +96,20 @@ async def _in_time(stop: asyncio.Event, job: Job) -> bool | None:
 
 async def _run(job: Job) -> bool | None:
     return await job.run()
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what `work` returns in a thread; what is cut off ends first, without its programs.
+
+    A process waits for its threads, and the last work of a job must not run beside the one before.
+    """
+    running = asyncio.create_task(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        end_running()
+        await asyncio.wait({running})
+        raise
 
 
 async def sleep_unless(stop: asyncio.Event, wait: timedelta) -> None:

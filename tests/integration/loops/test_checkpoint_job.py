@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
+import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.core.audit.checkpoint import Checkpoint
+from reconciler.loops import jobs
+from reconciler.loops.checkpoints import Checkpoints
 from tests.support.commands.audit_log import TAMPERED, following, newest
 from tests.support.commands.in_process import Quick, shell
 from tests.support.commands.process import write
@@ -90,3 +95,32 @@ def test_a_log_that_does_not_verify_gets_none_and_its_break_is_logged(mosaic: Qu
     assert (line["level"], line["code"]) == ("warning", "audit_broken")
     assert f"at seq {seq}:" in line["msg"]
     assert checkpoints(mosaic.cwd / "checkpoints") == []
+
+
+def test_a_command_that_runs_at_the_end_is_ended_before_the_last_one_begins(
+    mosaic: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And does not keep the process, which waits for its threads, from ending."""
+    monkeypatch.setattr(jobs, "GRACE_S", 0.2)
+    cwd = mosaic.cwd
+    script = (
+        f"cd {cwd}; [ -e pid ] && kill -0 $(cat pid) && touch beside; echo $$ > pid; touch begun;"
+        " until test -e may-end; do sleep 0.05; done"
+    )
+    job = Checkpoints(mosaic.rows.database, None, ("sh", "-c", script))
+    job.bounds = replace(job.bounds, seconds=3600)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(job.run(stop))
+        await asyncio.to_thread(wait_until, (cwd / "begun").exists, "the command runs")
+        stop.set()
+        await running
+
+    ending = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
+    ending.start()
+    ending.join(PATIENCE_S)
+    ended = not ending.is_alive()
+    (cwd / "may-end").touch()
+    assert ended
+    assert not (cwd / "beside").exists()

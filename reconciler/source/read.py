@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.core.model.text import printable, without_credentials
 from reconciler.core.setting_values import folder_options, is_url
 from reconciler.core.source import FileIndex, Source
-from reconciler.errors import NeedsEdit
-from reconciler.source.directory import read_directory
+from reconciler.errors import NeedsEdit, Retry
+from reconciler.source.directory import PAUSE_S, READINGS, read_directory
 from reconciler.source.folder_listing import repository_of
+from reconciler.source.folder_state import take_snapshot
 from reconciler.source.names import refuse_dash
 
 if TYPE_CHECKING:
     from reconciler.core.setting_values import SignatureSetting, SourceSetting
+
+SETTLE_S: Final = 1.0  # without a change, before a checkout that git has locked is read
 
 
 def read_source(
@@ -49,17 +53,36 @@ def read_source(
 
 
 def _read_folder(folder: Path, index: FileIndex | None) -> Source:
-    """Read a folder as it lies there; in a checkout, as git would take it."""
-    checkout = None
-    if folder.is_dir() and repository_of(str(folder)) is not None:
-        from reconciler.source.git.worktree import Checkout  # noqa: PLC0415 - as above
+    """Read a folder as it lies there; in a checkout, as git would take it.
 
-        checkout = Checkout.of(folder)
-    if checkout is None:
+    While git switches to another commit, manifests are missing that are in both: what is returned
+    was read while it did not.
+
+    Raises:
+        Retry: `source_unavailable`: git changes the checkout each time that it is read.
+    """
+    if not folder.is_dir() or repository_of(str(folder)) is None:
         return read_directory(folder, index=index)
-    submodules = checkout.submodules()
-    source = read_directory(folder, submodules=submodules, ignored=checkout.ignored, index=index)
-    return replace(source, commit=checkout.commit, dirty=checkout.differs(source.files))
+    from reconciler.source.git.worktree import Checkout, git_index  # noqa: PLC0415 - as above
+
+    for reading in range(READINGS):
+        time.sleep(PAUSE_S * reading)
+        checkout = Checkout.of(folder)
+        if checkout is None:
+            return read_directory(folder, index=index)
+        before = git_index(checkout)
+        state = take_snapshot(folder) if before.locked else None
+        ignored, submodules = checkout.ignored, checkout.submodules()
+        source = read_directory(folder, submodules=submodules, ignored=ignored, index=index)
+        if state is not None:  # by `git commit -a`, say, as long as its editor is open
+            time.sleep(SETTLE_S)
+        if git_index(checkout) == before and state in (None, take_snapshot(folder)):
+            return replace(source, commit=checkout.commit, dirty=checkout.differs(source.files))
+    raise Retry(
+        "source_unavailable",
+        f"git changed {folder} while it was read, {READINGS} times",
+        hint="nothing was changed; run the command again when git has ended there",
+    )
 
 
 def folder_of(setting: SourceSetting) -> Path:

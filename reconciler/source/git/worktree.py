@@ -11,6 +11,7 @@ import functools
 import hashlib
 import logging
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -211,6 +212,27 @@ class Checkout:
         return [
             each for each in result.output.decode("utf-8", "surrogateescape").split("\0") if each
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class GitIndex:
+    """Which file the index of a checkout is, and whether git has it locked.
+
+    Git locks it before it changes files of the checkout, and then puts another one in its place.
+    """
+
+    stamp: tuple[int, ...]
+    locked: bool
+
+
+def git_index(checkout: Checkout) -> GitIndex:
+    """Return the index of a checkout as it is now."""
+    folder = checkout.listing.repository.folder
+    stamp: tuple[int, ...] = ()
+    with suppress(OSError):  # a checkout may have none, as that of no file
+        status = (folder / "index").stat()
+        stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return GitIndex(stamp, (folder / "index.lock").exists())
 
 
 @functools.cache

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.core.setting_values import SourceSetting
-from reconciler.errors import NeedsEdit
+from reconciler.errors import NeedsEdit, Retry
+from reconciler.source.directory import read_directory
 from reconciler.source.git.environment import git_version
 from reconciler.source.read import read_source
 from tests.support.manifests.text import GRANT, PEER
 from tests.support.repositories.repository import Checkout
+from tests.support.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,3 +216,60 @@ def test_a_folder_without_a_commit_has_none(tmp_path: Path) -> None:
     for name in ("new", "plain"):
         source = read_source(SourceSetting(str(tmp_path / name)))
         assert (source.commit, source.dirty) == (None, False)
+
+
+def test_a_folder_that_git_is_switching_to_another_commit_is_read_when_that_is_done(
+    repository: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The filter is where git is held: after it removed the file, before it wrote it elsewhere."""
+    (repository.path / ".gitattributes").write_text("moved.yaml filter=gate\n")
+    repository.commit("attributes")
+    repository.git("checkout", "-q", "-b", "moved")
+    repository.git("mv", "manifests/beta.yaml", "manifests/moved.yaml")
+    repository.commit("moved")
+    repository.git("checkout", "-q", "main")
+    gate = repository.path / ".git" / "gate"
+    os.mkfifo(gate)
+    repository.git("config", "filter.gate.smudge", f"cat '{gate}' -")
+    checkout = subprocess.Popen(["git", "checkout", "-q", "moved"], cwd=repository.path)
+    beta = repository.path / "manifests" / "beta.yaml"
+    wait_until(lambda: not beta.exists(), "git has removed the file")
+    real, readings = read_directory, []
+
+    def read_and_go_on(*arguments: Any, **options: Any) -> Source:
+        source = real(*arguments, **options)
+        readings.append([file.path for file in source.files])
+        if len(readings) == 1:
+            gate.write_bytes(b"")
+            assert checkout.wait(PATIENCE_S) == 0
+        return source
+
+    monkeypatch.setattr("reconciler.source.read.read_directory", read_and_go_on)
+    source = read_source(SourceSetting(str(repository.path / "manifests")))
+    assert readings == [[], ["moved.yaml"]]
+    assert (names(source), source.dirty) == (["moved.yaml"], False)
+    assert source.commit is not None
+    assert source.commit.id == repository.head
+
+
+def test_a_checkout_that_git_has_locked_is_read_once_nothing_changes_there(
+    repository: Checkout,
+) -> None:
+    (repository.path / ".git" / "index.lock").touch()  # as `git commit -a` has it before its hooks
+    assert names(read_source(SourceSetting(str(repository.path / "manifests")))) == ["beta.yaml"]
+
+
+def test_a_checkout_that_git_changes_all_the_time_is_not_read(
+    repository: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = read_directory
+
+    def read_and_add(*arguments: Any, **options: Any) -> Source:
+        source = real(*arguments, **options)
+        repository.write(beta=f"{PEER}# {len(repository.git('log'))}\n")
+        repository.commit("next")
+        return source
+
+    monkeypatch.setattr("reconciler.source.read.read_directory", read_and_add)
+    with pytest.raises(Retry, match="git changed .*/manifests while it was read, 5 times"):
+        read_source(SourceSetting(str(repository.path / "manifests")))

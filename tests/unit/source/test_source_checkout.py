@@ -271,5 +271,5 @@ def test_a_checkout_that_git_changes_all_the_time_is_not_read(
         return source
 
     monkeypatch.setattr("reconciler.source.read.read_directory", read_and_add)
-    with pytest.raises(Retry, match="git changed .*/manifests while it was read, 5 times"):
+    with pytest.raises(Retry, match=r"git changed .*/manifests while it was read, 5 times"):
         read_source(SourceSetting(str(repository.path / "manifests")))

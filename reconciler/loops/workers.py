@@ -38,7 +38,7 @@ THEFTS_EVERY: Final = timedelta(seconds=10)
 
 
 async def run_workers(gateway: Gateway, stop: asyncio.Event) -> None:
-    """Run every worker until `stop`; a step under way is finished first."""
+    """Run every worker until `stop`, as `run_jobs` does."""
     jobs = (
         Job("revocations", REVOKE_EVERY, lambda: revoke_due(gateway)),
         Job("recovery", RECOVER_EVERY, lambda: recover(gateway)),

@@ -84,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     open_streams()
     # else pydantic looks through all that is installed, and lets it see what manifests say
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    # else `ssl` writes there what tokens are encrypted with, and fails where it cannot
+    os.environ.pop("SSLKEYLOGFILE", None)
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.exit(run(arguments))
 

@@ -108,7 +108,14 @@ def test_what_else_a_shell_may_have_set_does_no_harm(folder: TestGateway) -> Non
         XDG_DATA_HOME="/dev/null",
         XDG_RUNTIME_DIR="/nowhere",
         STEPPATH="/nowhere",
+        SSLKEYLOGFILE="/nowhere/keys",
     )
+
+
+def test_no_secret_of_a_tls_connection_is_written_to_a_file(folder: TestGateway) -> None:
+    keys = folder.cwd / "keys"
+    works(folder, SSLKEYLOGFILE=str(keys))
+    assert not keys.exists()
 
 
 def real_paths(folder: Path) -> list[Path]:

@@ -265,6 +265,14 @@ def test_an_answer_without_end_is_cut_off(liar: Liar, first: bool) -> None:
     assert "larger" in error.message
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_an_answer_in_many_small_chunks_is_cut_off(liar: Liar, first: bool) -> None:
+    liar.say(ROOTS if first else ENROLL, Response(200, b" " * MAX_ANSWER, chunked=True))
+    error = refusal(liar, enroll)
+    assert error.code == "peer_wrong_answer"
+    assert "small parts" in error.message
+
+
 DRIPS: Final = 1000
 DRIP_S: Final = 0.2  # so all of it would take minutes
 

@@ -39,13 +39,14 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Response:
-    """One answer; `drip_s` is the pause before each of its octets."""
+    """One answer; `drip_s` is the pause before each of its octets, `chunked`: each is a chunk."""
 
     status: int = 200
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     drip_s: float = 0.0
     hang_up: bool = False
+    chunked: bool = False
 
 
 Answer = Response | Callable[[bytes], Response]
@@ -161,6 +162,12 @@ def lying(ca: CaMaterial, *names: str) -> Iterator[Liar]:
             self.send_response(response.status)
             for name, value in response.headers:
                 self.send_header(name, value)
+            if response.chunked:
+                self.send_header("transfer-encoding", "chunked")
+                self.end_headers()
+                chunks = (b"1\r\n%c\r\n" % octet for octet in response.body)
+                self.wfile.write(b"".join(chunks) + b"0\r\n\r\n")
+                return
             self.send_header("content-length", str(len(response.body)))
             self.end_headers()
             for octet in (

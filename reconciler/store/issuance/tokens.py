@@ -36,7 +36,7 @@ _NO_MAC = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """A token, to be printed once, and when it expires."""
+    """A token, to be printed once, and until when it can be used: not after its grant."""
 
     token: Token
     expires_at: datetime
@@ -78,7 +78,7 @@ def mint(tx: Tx, grant_id: UUID, pepper: bytes, life: timedelta, actor: str) -> 
     )
     row, life_s = grant_ref(grant_id, grant.name), int(life.total_seconds())
     audit.append(tx, actor, [TokenMinted(row, token.public_id, life_s, voided)])
-    return Minted(token, now + life)
+    return Minted(token, min(now + life, grant.expires_at))
 
 
 def find(tx: Tx, presented_token: Token, pepper: bytes) -> KnownToken:

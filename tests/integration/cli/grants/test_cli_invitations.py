@@ -38,6 +38,12 @@ def test_an_active_grant_can_be_invited_and_one_that_ended_cannot(mosaic: Quick)
     assert "beta-tasks" in unknown.error["hint"]
 
 
+def test_an_invitation_is_told_to_end_with_its_grant(mosaic: Quick) -> None:
+    mosaic.create("beta-tasks", "--expires", "30m")
+    invited = mosaic.document("grant", "invite", "beta-tasks", "--token-life", "2h")
+    assert invited["invitation"]["expiresAt"].startswith(invited["expiresAt"].removesuffix("Z"))
+
+
 def test_an_apply_that_invites_prints_each_invitation_once(mosaic: Quick) -> None:
     write(
         mosaic.cwd / "manifests",

@@ -89,6 +89,11 @@ _FAULTS: Final = (  # the first that matches
         "write the host in ASCII: an international name as xn--…",
     ),
     _fault(
+        r"shallow roots",
+        "the repository is a shallow clone: complete it (git fetch --unshallow), or name the one"
+        " that it was cloned from",
+    ),
+    _fault(
         r"not our ref|does not allow request for unadvertised",
         "the host does not serve commits by hash: name the branch or the tag that contains it",
     ),

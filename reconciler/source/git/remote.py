@@ -157,7 +157,7 @@ class Remote:
             refspec,
             bounds=FETCHING,
         )
-        if result.code != 0:
+        if result.code != 0 or b"shallow roots" in result.errors:  # git leaves such a ref out
             raise unfetched(self.url, result)
 
 

@@ -76,6 +76,20 @@ def test_a_url_that_ends_in_dot_git_is_not_told_to_end_so(liar: Liar, tmp_path: 
     assert ".git" not in refused(f"https://127.0.0.1:{liar.port}/x.git", tmp_path).hint
 
 
+def test_a_shallow_clone_as_a_remote_is_called_one_and_can_be_completed(
+    repository: Checkout, tmp_path: Path
+) -> None:
+    repository.commit("second")
+    shallow = tmp_path / "shallow"
+    repository.git("clone", "-q", "--depth=1", repository.url, str(shallow))
+    for _ in range(2):
+        error = refused(f"file://{shallow}", tmp_path)
+        assert isinstance(error, NeedsEdit)
+        assert "is a shallow clone: complete it (git fetch --unshallow)" in error.hint
+    subprocess.run(["git", "fetch", "-q", "--unshallow"], cwd=shallow, check=True)
+    assert read(f"file://{shallow}", tmp_path).files
+
+
 def test_a_host_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
     error = refused(f"https://127.0.0.1:{free_port()}/x.git", tmp_path)
     assert isinstance(error, Retry)

@@ -75,7 +75,7 @@ def make_app(gateway: Gateway, limits: Limits) -> Starlette:
 class _Calls:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._lists = RevocationLists(gateway.database)
+        self._lists = RevocationLists()
         self._openapi = json.dumps(openapi_document(), ensure_ascii=False)
         self._ready_until_s = 0.0
         self._confirmed_until_s = 0.0
@@ -139,7 +139,7 @@ class _Calls:
         issuer = request.path_params.get("issuer")
         if issuer is not None and not _KEY_ID.fullmatch(issuer):
             raise Refused("not_found", "an issuer is named by its key id, in lower-case hex")
-        der = await self._lists.newest(issuer)
+        der = await self._lists.newest(self._gateway.database, issuer)
         if der is None:
             raise Retry("crl_unavailable", "the database holds no revocation list of this issuer")
         return Response(der, headers=CACHED, media_type="application/pkix-crl")

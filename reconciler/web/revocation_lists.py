@@ -18,14 +18,13 @@ CACHE_S: Final = 1.0  # an answer may be cached for longer
 
 
 class RevocationLists:
-    """The lists of a database, as they were at most `CACHE_S` before they were asked for."""
+    """The lists of one database, as they were at most `CACHE_S` before they were asked for."""
 
-    def __init__(self, database: AsyncDatabase) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._reads: dict[str | None, tuple[asyncio.Task[bytes | None], float]] = {}
         self._lists: dict[str | None, bytes] = {}
 
-    async def newest(self, issuer: str | None) -> bytes | None:
+    async def newest(self, database: AsyncDatabase, issuer: str | None) -> bytes | None:
         """Return the list of an issuer's key id, or the newest of all, in DER; None if none is.
 
         Raises:
@@ -33,7 +32,7 @@ class RevocationLists:
         """
         read, until_s = self._reads.get(issuer, (None, 0.0))
         if read is None or (read.done() and time.monotonic() >= until_s):
-            read = asyncio.create_task(self._read(issuer))
+            read = asyncio.create_task(self._read(database, issuer))
             self._reads[issuer] = read, time.monotonic() + CACHE_S
         der = None
         try:
@@ -43,8 +42,8 @@ class RevocationLists:
                 del self._reads[issuer]  # an issuer that is unknown is not remembered
         return der
 
-    async def _read(self, issuer: str | None) -> bytes | None:
-        crl = await self._database.run(newest_crl, issuer)
+    async def _read(self, database: AsyncDatabase, issuer: str | None) -> bytes | None:
+        crl = await database.run(newest_crl, issuer)
         if crl is None:
             return None
         if self._lists.get(issuer) != crl.der:  # else the octets that are being sent already

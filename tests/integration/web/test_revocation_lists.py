@@ -31,16 +31,16 @@ def test_all_who_read_a_list_share_its_octets_until_it_changes(
 
     async def run() -> None:
         database = AsyncDatabase(database_url, "tests", pool_size=4)
-        lists = RevocationLists(database)
-        assert await lists.newest("ab") is None
+        lists = RevocationLists()
+        assert await lists.newest(database, "ab") is None
         store(database_url, "ab", b"first")
-        together = await asyncio.gather(*(lists.newest("ab") for _ in range(10)))
-        later = await lists.newest("ab")
+        together = await asyncio.gather(*(lists.newest(database, "ab") for _ in range(10)))
+        later = await lists.newest(database, "ab")
         assert later == b"first"
         assert all(each is later for each in together)
-        assert await lists.newest(None) == b"first"
+        assert await lists.newest(database, None) == b"first"
         store(database_url, "ab", b"second")
-        assert await lists.newest("ab") == await lists.newest(None) == b"second"
+        assert await lists.newest(database, "ab") == await lists.newest(database, None) == b"second"
         await database.close()
 
     asyncio.run(run())
@@ -53,14 +53,16 @@ def test_a_list_is_read_once_for_those_who_ask_together(
 
     async def run() -> None:
         database = AsyncDatabase(database_url, "tests", pool_size=4)
-        lists = RevocationLists(database)
+        lists = RevocationLists()
         store(database_url, "ab", b"first")
-        assert await lists.newest("ab") == b"first"
+        assert await lists.newest(database, "ab") == b"first"
         store(database_url, "ab", b"second")
-        assert await lists.newest("ab") == b"first", "as it was when it was read"
-        assert await lists.newest("cd") is None
+        assert await lists.newest(database, "ab") == b"first", "as it was when it was read"
+        assert await lists.newest(database, "cd") is None
         store(database_url, "cd", b"third")
-        assert await lists.newest("cd") == b"third", "what was not there is asked for again"
+        assert await lists.newest(database, "cd") == b"third", (
+            "what was not there is asked for again"
+        )
         await database.close()
 
     asyncio.run(run())

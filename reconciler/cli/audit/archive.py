@@ -31,6 +31,7 @@ from reconciler.operations.audit.archive import archive_records
 from reconciler.store.audit.certificates import count_ended
 from reconciler.store.audit.removal import records_before, require_owner
 from reconciler.store.locks import actor_of
+from reconciler.store.rollback_journal import recover_source
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -66,6 +67,8 @@ def command(file: str, before: int | datetime | timedelta, *, yes: bool) -> None
     settings = read_settings()
     print_gateway(settings)
     with open_database(settings, "audit archive", role=None) as database:
+        if settings.source is not None:  # the log tells what became of it only as long as it has it
+            recover_source(database, settings.source)
         with database.transaction() as tx:
             require_owner(tx)
             first_to_stay = before if isinstance(before, int) else absolute(tx, before, "--before")

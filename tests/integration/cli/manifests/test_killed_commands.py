@@ -194,6 +194,15 @@ def test_status_and_doctor_undo_or_finish_what_a_killed_command_left(mosaic: Qui
         mosaic.ok(*rename)
 
 
+def test_an_archive_undoes_what_the_log_could_not_tell_of_afterwards(mosaic: Quick) -> None:
+    assert run_and_kill(mosaic, mosaic.cwd / "manifests", 4, "rename", "grant/a", "orders")
+    for verb in ("suspend", "resume"):
+        mosaic.ok("grant", verb, "a")
+    newest = mosaic.rows.one("SELECT seq FROM federation_audit_head")
+    mosaic.ok("audit", "archive", "old.jsonl", "--before", str(newest), "--yes")
+    agree(mosaic)
+
+
 def test_a_file_that_was_edited_after_the_kill_keeps_its_edit(mosaic: Quick) -> None:
     path = mosaic.cwd / "manifests/a.yaml"
     assert run_and_kill(mosaic, path.parent, 4, "rename", "grant/a", "orders")

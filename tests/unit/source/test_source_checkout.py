@@ -223,6 +223,7 @@ def test_a_folder_that_git_is_switching_to_another_commit_is_read_when_that_is_d
 ) -> None:
     """The filter is where git is held: after it removed the file, before it wrote it elsewhere."""
     (repository.path / ".gitattributes").write_text("moved.yaml filter=gate\n")
+    (repository.path / "manifests" / "README").touch()  # else git removes the folder for a moment
     repository.commit("attributes")
     repository.git("checkout", "-q", "-b", "moved")
     repository.git("mv", "manifests/beta.yaml", "manifests/moved.yaml")
